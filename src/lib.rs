@@ -1,1 +1,4 @@
 //! hyperloom
+
+pub mod data;
+pub mod error;

@@ -1,0 +1,275 @@
+//! One input column: from text cells to numbers.
+//!
+//! A column is a **number** when every cell of the fitting rows that is not missing is one: it becomes
+//! (x − mean) / std, and one more 0/1 column where cells were missing while fitting. Otherwise it holds **levels**:
+//! a 0/1 column for each text seen while fitting, and one more for "missing" where that was seen. An integer column
+//! with few values stays a number. A column with a single value in the fitting rows says nothing and is dropped.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::table::{Cell, Table, count, shown};
+use crate::error::Result;
+
+/// The most levels a text column may have. One with more is nearly always a name or an identifier, which cannot
+/// tell anything about groups never seen.
+pub(super) const MAX_LEVELS: usize = 256;
+
+/// How one column of a file is encoded.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    code: Code,
+    /// Whether cells were missing while fitting; then the last encoded column says where.
+    missing: bool,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Code {
+    Number(Scale),
+    Levels(Vec<String>),
+}
+
+/// Mean and (population) standard deviation of a number. Stored as text, which every reader gives back to the bit.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scale {
+    #[serde(with = "exact")]
+    pub(super) mean: f64,
+    #[serde(with = "exact")]
+    pub(super) std: f64,
+}
+
+impl Scale {
+    /// Fitted to `values`; `None` when they are all the same, or too far apart for f64.
+    pub(super) fn fit(values: &[f64]) -> Option<Scale> {
+        let n = values.len() as f64;
+        // Divided before they are summed, so that no sum or square overflows.
+        let mean = values.iter().map(|x| x / n).sum::<f64>();
+        let reach = values.iter().map(|x| (x - mean).abs()).fold(0.0, f64::max);
+        let std = reach * (values.iter().map(|x| ((x - mean) / reach).powi(2) / n).sum::<f64>()).sqrt();
+        // All the same: the mean's rounding error would pass for a spread.
+        let same = values.windows(2).all(|w| w[0] == w[1]);
+        (!same && mean.is_finite() && std.is_normal()).then_some(Scale { mean, std })
+    }
+
+    /// (x − mean) / std; `None` when that is beyond f32.
+    pub(super) fn apply(self, x: f64) -> Option<f32> {
+        let z = ((x - self.mean) / self.std) as f32;
+        z.is_finite().then_some(z)
+    }
+
+    pub(super) fn is_usable(self) -> bool {
+        self.mean.is_finite() && self.std.is_normal() && self.std > 0.0
+    }
+}
+
+/// A stretch of columns of a row-major `[rows, width]` array.
+pub(super) struct Block<'a> {
+    pub(super) out: &'a mut [f32],
+    pub(super) width: usize,
+    pub(super) offset: usize,
+}
+
+impl Block<'_> {
+    fn set(&mut self, row: usize, column: usize, value: f32) {
+        self.out[row * self.width + self.offset + column] = value;
+    }
+}
+
+impl Column {
+    /// Fits column `col` on `rows`; `None`, with a note, when it says nothing there.
+    ///
+    /// # Errors
+    /// An infinite number, numbers too far apart, or too many levels, with the place.
+    pub(super) fn fit(
+        table: &Table,
+        col: usize,
+        rows: &[usize],
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Column>> {
+        let (mut numbers, mut text, mut infinite, mut missing) = (Vec::new(), None, None, false);
+        let mut levels = BTreeSet::new();
+        for &row in rows {
+            let cell = table.kind(row, col);
+            match cell {
+                Cell::Missing => missing = true,
+                Cell::Number(x) => numbers.push(x),
+                Cell::Infinite => infinite = infinite.or(Some(row)),
+                Cell::Text => text = text.or(Some(row)),
+            }
+            // One more than allowed is enough to know that there are too many.
+            if cell != Cell::Missing && levels.len() <= MAX_LEVELS {
+                levels.insert(table.cell(row, col));
+            }
+        }
+        let name = table.columns()[col].clone();
+        let varies = numbers.windows(2).any(|w| w[0] != w[1]);
+        if let (None, Some(row)) = (text, infinite) {
+            return Err(not_finite(table, row, col));
+        }
+        if (text.is_none() && !varies && !missing) || levels.is_empty() || (levels.len() == 1 && !missing) {
+            notes.push(format!("column '{}' is the same in every training row: left out", shown(&name)));
+            return Ok(None);
+        }
+        let code = if text.is_none() && varies {
+            let Some(scale) = Scale::fit(&numbers) else {
+                return Err(table.error(
+                    format!(", column '{}'", shown(&name)),
+                    "the numbers are too large or too close together to be standardised: rescale or drop the column",
+                ));
+            };
+            Code::Number(scale)
+        } else {
+            // A number that is sometimes missing and otherwise always the same lands here too: its levels say all.
+            if let (Some(row), true) = (text, levels.len() > MAX_LEVELS) {
+                let hint = if numbers.is_empty() {
+                    "drop it"
+                } else {
+                    "mend the cells that are no numbers, or drop it"
+                };
+                let message = format!(
+                    "more than {MAX_LEVELS} different values in a column that is not all numbers ('{}' is none): {hint}",
+                    shown(table.cell(row, col))
+                );
+                return Err(table.cell_error(row, col, message));
+            }
+            Code::Levels(levels.into_iter().map(str::to_string).collect())
+        };
+        Ok(Some(Column { name, code, missing }))
+    }
+
+    /// How many encoded columns it becomes.
+    pub(super) fn width(&self) -> usize {
+        usize::from(self.missing)
+            + match &self.code {
+                Code::Number(_) => 1,
+                Code::Levels(levels) => levels.len(),
+            }
+    }
+
+    /// The names of the encoded columns: `age`, `sex=Female`, `age missing`.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names = match &self.code {
+            Code::Number(_) => vec![self.name.clone()],
+            Code::Levels(levels) => levels.iter().map(|level| format!("{}={level}", self.name)).collect(),
+        };
+        if self.missing {
+            names.push(format!("{} missing", self.name));
+        }
+        names
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        match &self.code {
+            Code::Number(scale) => scale.is_usable(),
+            Code::Levels(levels) => levels.len() <= MAX_LEVELS,
+        }
+    }
+
+    /// Writes the given rows of `table` into `block`, which holds zeros.
+    ///
+    /// # Errors
+    /// A cell that is no finite number in a column of numbers, with its place.
+    pub(super) fn encode(
+        &self,
+        table: &Table,
+        rows: &[usize],
+        mut block: Block<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<()> {
+        let col = table.column(&self.name)?;
+        let known: HashMap<&str, usize> = match &self.code {
+            Code::Number(_) => HashMap::new(),
+            Code::Levels(levels) => levels.iter().enumerate().map(|(i, level)| (level.as_str(), i)).collect(),
+        };
+        let (mut surprises, mut unseen) = (Tally::default(), Tally::default());
+        for (i, &row) in rows.iter().enumerate() {
+            match (&self.code, table.kind(row, col)) {
+                // The zeros already there are the mean of a number and no level at all.
+                (_, Cell::Missing) if self.missing => block.set(i, self.width() - 1, 1.0),
+                (_, Cell::Missing) => surprises.add(row),
+                (Code::Number(scale), Cell::Number(x)) => match scale.apply(x) {
+                    Some(z) => block.set(i, 0, z),
+                    None => {
+                        return Err(table.cell_error(
+                            row,
+                            col,
+                            "the number is too far from those trained on",
+                        ));
+                    }
+                },
+                (Code::Number(_), Cell::Infinite) => return Err(not_finite(table, row, col)),
+                (Code::Number(_), Cell::Text) => {
+                    let cell = shown(table.cell(row, col));
+                    let message = format!(
+                        "'{cell}' is not a number, as every training row's cell is; or leave it empty"
+                    );
+                    return Err(table.cell_error(row, col, message));
+                }
+                (Code::Levels(_), _) => match known.get(table.cell(row, col)) {
+                    Some(&level) => block.set(i, level, 1.0),
+                    None => unseen.add(row),
+                },
+            }
+        }
+        let name = shown(&self.name);
+        if let Some(first) = surprises.first {
+            notes.push(format!(
+                "column '{name}': {} (first on line {}), though none was in training: taken as {}",
+                count(surprises.n, "missing cell"),
+                table.line_of(first),
+                if known.is_empty() { "the mean" } else { "no level" },
+            ));
+        }
+        if let Some(first) = unseen.first {
+            notes.push(format!(
+                "column '{name}': {} with a value never seen in training (first '{}' on line {}): taken as no level",
+                count(unseen.n, "cell"),
+                shown(table.cell(first, col)),
+                table.line_of(first),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How often something was met, and where first.
+#[derive(Default)]
+struct Tally {
+    n: usize,
+    first: Option<usize>,
+}
+
+impl Tally {
+    fn add(&mut self, row: usize) {
+        self.n += 1;
+        self.first = self.first.or(Some(row));
+    }
+}
+
+/// The error for an infinite cell.
+pub(super) fn not_finite(table: &Table, row: usize, col: usize) -> crate::error::Error {
+    let cell = shown(table.cell(row, col));
+    table.cell_error(
+        row,
+        col,
+        format!("'{cell}' is not a finite number: correct it, or leave the cell empty"),
+    )
+}
+
+/// f64 as its shortest decimal text: parsers of JSON and TOML may be off by the last bit, the standard library's
+/// parser of text is not.
+mod exact {
+    use serde::de::{Deserialize, Deserializer, Error};
+
+    pub(super) fn serialize<S: serde::Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("{x:e}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map_err(|_| D::Error::custom(format!("'{text}' is not a number")))
+    }
+}

@@ -1,0 +1,15 @@
+//! Where tasks come from: one file a source, and what the sources share.
+//!
+//! [`csv`] reads a table of many small groups, every group a task. It stands on [`table`] (text cells, checked),
+//! [`encoder`] (text to numbers, fitted on training groups only and stored with the model) and [`split`] (which groups train, choose and judge).
+
+mod column;
+pub mod csv;
+pub mod encoder;
+pub mod split;
+pub mod table;
+
+pub use csv::{CsvSpec, Group, Groups};
+pub use encoder::{Encoder, TargetKind};
+pub use split::Split;
+pub use table::Table;

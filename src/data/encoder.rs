@@ -220,13 +220,17 @@ impl Encoder {
         let mut out = vec![0.0; rows.len() * width];
         let classes: HashMap<&str, usize> =
             self.classes().iter().enumerate().map(|(i, c)| (c.as_str(), i)).collect();
-        for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
+        for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width.max(1))) {
             let cell = table.cell(row, col);
             match (&self.code, target_cell(table, row, col)?) {
                 (TargetCode::Number(scale), Cell::Number(x)) => match scale.apply(x) {
                     Some(y) => out[0] = y,
                     None => {
-                        return Err(table.cell_error(row, col, "the target is too far from those trained on"));
+                        return Err(table.cell_error(
+                            row,
+                            col,
+                            "the target is too far from those trained on",
+                        ));
                     }
                 },
                 (TargetCode::Number(_), Cell::Infinite) => return Err(not_finite(table, row, col)),

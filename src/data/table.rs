@@ -299,10 +299,13 @@ impl Lines<'_> {
 fn wrong_quoting(bytes: &[u8]) -> Option<(usize, &'static str)> {
     enum At {
         Start,
+        Blank,
         Plain,
         Quoted,
         Closed,
+        After,
     }
+    let here = |i: usize| 1 + line_ends(&bytes[..i]);
     let (mut at, mut opened) = (At::Start, 0);
     for (i, b) in bytes.iter().enumerate() {
         at = match (at, b) {
@@ -314,14 +317,22 @@ fn wrong_quoting(bytes: &[u8]) -> Option<(usize, &'static str)> {
             }
             (At::Closed, b'"') => At::Quoted, // `""` inside quotes is a quote
             (_, b',' | b'\n' | b'\r') => At::Start,
-            (At::Closed, _) => {
+            (At::Start | At::Blank, b' ' | b'\t') => At::Blank,
+            (At::Closed | At::After, b' ' | b'\t') => At::After,
+            (At::Blank, b'"') => {
+                return Some((
+                    here(i),
+                    "a blank before an opening quote: quotes must follow the comma at once",
+                ));
+            }
+            (At::Closed | At::After, _) => {
                 let message = "text after a closing quote: close the quote at the cell's end, and double a quote \
                                inside a quoted cell";
-                return Some((1 + line_ends(&bytes[..i]), message));
+                return Some((here(i), message));
             }
             _ => At::Plain,
         };
     }
     let message = "a quote opens here and is never closed: end the cell with another quote";
-    matches!(at, At::Quoted).then(|| (1 + line_ends(&bytes[..opened]), message))
+    matches!(at, At::Quoted).then(|| (here(opened), message))
 }

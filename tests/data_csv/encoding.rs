@@ -1,0 +1,139 @@
+//! From cells to numbers.
+
+use hyperloom::data::{CsvSpec, Encoder, TargetKind};
+use hyperloom::error::Result;
+
+use crate::{fit, good, load, parse, says, spec};
+
+#[test]
+fn numbers_are_standardised_and_missing_ones_flagged() {
+    let e = fit("g,a,b,c,y\n1,2,5,7,1\n1,4,NA,7,2\n2,6,?,7,3\n2,8, 7 ,7,4\n").unwrap();
+    assert_eq!(e.input_names(), ["a", "b", "b missing"], "the constant c is left out");
+    assert_eq!(e.columns().collect::<Vec<_>>(), ["a", "b"]);
+    let table = parse("y,g,b,a,c\n9,7,,5,1\n9,7,7,null,1\n").unwrap();
+    // a: mean 5, std √5; b: mean 6, std 1. Columns are found by name.
+    assert_eq!(e.encode_inputs(&table).unwrap(), [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    let (mean, std) = e.target_scale();
+    assert!((mean - 2.5).abs() < 1e-12 && (std - 1.25f64.sqrt()).abs() < 1e-12);
+    assert_eq!((e.kind(), e.outputs(), e.classes().len()), (TargetKind::Regression, 1, 0));
+    assert_eq!(e.encode_targets(&table).unwrap(), [((9.0 - mean) / std) as f32; 2]);
+}
+
+#[test]
+fn text_is_one_hot() {
+    let e = fit("g,a,f,y\n1,2,0.1,1\n1,x,0.1,2\n2,,0.1,3\n2,2,NaN,4\n").unwrap();
+    assert_eq!(e.input_names(), ["a=2", "a=x", "a missing", "f=0.1", "f missing"]);
+    let table = parse("g,a,f,y\n1,x,0.1,0\n1,new,nan,0\n").unwrap();
+    assert_eq!(e.encode_inputs(&table).unwrap(), [0., 1., 0., 1., 0., 0., 0., 0., 0., 1.]);
+}
+
+#[test]
+fn huge_and_tiny_numbers_stay_finite() {
+    let e = fit("g,a,b,c,y\n1,1e300,1e-300,0.1,1\n1,-1e300,2e-300,0.1,2\n2,0,3e-300,0.1,4\n").unwrap();
+    assert_eq!(e.input_names(), ["a", "b"], "0.1 three times has no spread");
+    let table = parse("g,a,b,y\n1,1e300,3e-300,0\n").unwrap();
+    assert!(e.encode_inputs(&table).unwrap().iter().all(|z| (z - 1.2247449).abs() < 1e-6));
+    says(e.encode_inputs(&parse("g,a,b,y\n1,0,1,0\n").unwrap()), &["line 2", "'b'", "too far"]);
+    says(fit("g,a,y\n1,1.7e308,1\n1,1.7e308,2\n1,-1.7e308,2\n"), &["'a'", "too large"]);
+}
+
+#[test]
+fn kind_of_the_target() {
+    let with = |y: [&str; 4], kind| {
+        let text = format!("g,a,y\n1,1,{}\n1,2,{}\n2,3,{}\n2,4,{}\n", y[0], y[1], y[2], y[3]);
+        let table = parse(text)?;
+        Encoder::fit(&table, &CsvSpec { kind, ..spec("g", "y") }, &[0, 1, 2, 3])
+    };
+    assert_eq!(with(["1", "2", "3", "2"], None).unwrap().kind(), TargetKind::Regression);
+    assert_eq!(with(["true", "false", "true", "true"], None).unwrap().kind(), TargetKind::Classification);
+    let e = with(["10", "9", "10", "1"], Some(TargetKind::Classification)).unwrap();
+    assert_eq!(
+        (e.classes(), e.outputs(), e.target_scale()),
+        (&["1", "9", "10"].map(String::from)[..], 3, (0.0, 1.0))
+    );
+    let table = parse("g,a,y\n1,1,9\n1,1,1\n").unwrap();
+    assert_eq!(e.encode_targets(&table).unwrap(), [0., 1., 0., 1., 0., 0.]);
+    says(
+        e.encode_targets(&parse("g,a,y\n1,1,9\n1,1,5\n").unwrap()),
+        &["line 3", "'y'", "'5'", "'9'", "training"],
+    );
+    says(with(["1", "2", "o", "3"], None), &["line 4", "'y'", "'o'", "classification"]);
+    says(with(["a", "b", "c", "d"], Some(TargetKind::Regression)), &["line 2", "'a'", "not a number"]);
+    says(with(["1", "2", "inf", "3"], None), &["line 4", "'y'", "'inf'"]);
+    says(with(["1", "2", "", "3"], None), &["line 4", "'y'", "missing"]);
+    says(with(["a", "NaN", "b", "b"], None), &["line 3", "'y'", "missing"]);
+    says(with(["2", "2.0", "2", "2"], None), &["'y'", "equal"]);
+    says(with(["u"; 4], None), &["'y'", "same"]);
+    let g = load(&good(9, 4).replace(".5\n", "\n"), |s| s.target = "home".into());
+    assert_eq!(g.unwrap().encoder.kind(), TargetKind::Regression);
+}
+
+#[test]
+fn descriptor_is_what_never_changes_inside_a_group() {
+    let e = fit("g,a,k,s,y\n1,1,5,u,1\n2,2,6,v,2\n1,3,5,u,3\n2,4,6,v,4\n").unwrap();
+    let names = e.input_names();
+    assert_eq!(e.descriptor_columns().iter().map(|&i| &names[i]).collect::<Vec<_>>(), ["k", "s=u", "s=v"]);
+}
+
+#[test]
+fn encoder_survives_json_to_the_bit() {
+    let e = load(&good(17, 6), |_| {}).unwrap().encoder;
+    let text = serde_json::to_string(&e).unwrap();
+    assert_eq!(serde_json::from_str::<Encoder>(&text).unwrap(), e);
+    let damaged = text.replace("\"descriptor\":[", "\"descriptor\":[999,");
+    says(serde_json::from_str::<Encoder>(&damaged).unwrap().validate("m.bin"), &["m.bin", "damaged"]);
+    assert!(serde_json::from_str::<Encoder>(&text.replace("\"std\":\"", "\"std\":\"x")).is_err());
+}
+
+#[test]
+fn only_training_groups_are_fitted() {
+    let text = good(10, 5);
+    let a = load(&text, |_| {}).unwrap();
+    let test = &a.groups[a.split.test[0]].name;
+    // Other inputs in a test group: the encoder does not notice. A text there is then no level.
+    let changed: String = text
+        .lines()
+        .map(|l| if l.contains(&format!(",{test},")) { l.replace(",f,", ",new,") } else { l.into() } + "\n")
+        .collect();
+    assert_ne!(text, changed);
+    let b = load(&changed, |_| {}).unwrap();
+    assert_eq!(a.encoder, b.encoder);
+    assert!(b.warnings.iter().any(|w| w.contains("'sex'") && w.contains("'new'") && w.contains("line")));
+    // Missing where training never was: the mean, and a warning.
+    let changed = text.replacen(&format!(",{test},0,"), &format!(",{test},,"), 1);
+    let b = load(&changed, |_| {}).unwrap();
+    assert!(b.warnings.iter().any(|w| w.contains("'a'") && w.contains("mean")), "{:?}", b.warnings);
+    // No number where training had numbers only; a class that training never had.
+    let changed = text.replacen(&format!(",{test},0,"), &format!(",{test},zero,"), 1);
+    says(load(&changed, |_| {}), &["line", "'a'", "'zero'", "not a number"]);
+    let classes = text.replace(".5\n", "c\n");
+    let line = classes.lines().position(|l| l.contains(&format!(",{test},"))).unwrap();
+    let mut lines: Vec<_> =
+        classes.lines().map(|l| format!("{}{}\n", &l[..l.rfind(',').unwrap()], ",k")).collect();
+    (1..lines.len()).for_each(|i| {
+        if i % 2 == 0 {
+            lines[i] = lines[i].replace(",k\n", ",other\n")
+        }
+    });
+    lines[0] = "rownames,g,a,b,sex,home,y\n".into();
+    assert_eq!(load(&lines.concat(), |_| {}).unwrap().encoder.classes(), ["k", "other"]);
+    lines[line] = lines[line].replace(",k\n", ",rare\n").replace(",other\n", ",rare\n");
+    says(load(&lines.concat(), |_| {}), &[&format!("line {}", line + 1), "'y'", "'rare'", "'k', 'other'"]);
+}
+
+#[test]
+fn inputs_and_drop() {
+    let names = |change: fn(&mut CsvSpec)| {
+        load(&good(8, 4), change).map(|g| g.encoder.columns().map(String::from).collect())
+    };
+    let some: Result<Vec<String>> = names(|s| s.inputs = vec!["home".into(), "rownames".into()]);
+    assert_eq!(some.unwrap(), ["home", "rownames"]);
+    assert_eq!(names(|s| s.drop = vec!["b".into()]).unwrap(), ["a", "sex", "home"]);
+    says(names(|s| s.inputs = vec!["y".into()]), &["inputs", "'y'"]);
+    says(names(|s| s.inputs = vec!["a".into(), "a".into()]), &["inputs", "'a'", "twice"]);
+    says(names(|s| s.drop = vec!["g".into()]), &["drop", "'g'"]);
+    says(names(|s| s.drop = ["a", "b", "sex", "home"].map(String::from).to_vec()), &["no input"]);
+    says(fit("g,a,y\n1,2,1\n1,2,3\n"), &["no input column"]);
+    let unnamed = good(8, 4).replacen("rownames", "\"\"", 1);
+    assert_eq!(load(&unnamed, |_| {}).unwrap().encoder.columns().next(), Some("a"));
+}

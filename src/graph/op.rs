@@ -1,0 +1,188 @@
+//! The closed set of operations a graph is made of.
+
+use std::hash::{Hash, Hasher};
+
+use crate::spec::Activation;
+
+/// An f64 constant inside an op; compared and hashed by its bits so that equal ops can be shared.
+#[derive(Clone, Copy, Debug)]
+pub struct Num(pub f64);
+
+impl PartialEq for Num {
+    fn eq(&self, other: &Num) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+impl Eq for Num {}
+impl Hash for Num {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+/// Pointwise functions of one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Func {
+    /// The k-th derivative of an activation, k from 0 to 3.
+    Act(Activation, u8),
+    /// `a·x + b`
+    Affine(Num, Num),
+    /// `e^x`
+    Exp,
+    /// `ln x`
+    Log,
+    /// `√x`
+    Sqrt,
+    /// `1/√x`
+    Rsqrt,
+    /// `1/x`
+    Recip,
+    /// 1 where x is finite, else 0 (tested on the bits); its gradient is 0.
+    IsFinite,
+}
+
+/// Pointwise functions of two values; comparisons give 1 or 0 and have no gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binary {
+    /// `a + b`
+    Add,
+    /// `a - b`
+    Sub,
+    /// `a · b`
+    Mul,
+    /// `a / b`
+    Div,
+    /// The larger; ties go to `a`.
+    Max,
+    /// 1 where `a < b`, else 0.
+    Less,
+    /// 1 where `a >= b`, else 0.
+    GreaterEq,
+    /// 1 where `a == b`, else 0.
+    Equal,
+}
+
+/// Distributions of [`Op::Random`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dist {
+    /// Raw 32-bit words (a u32 value).
+    Bits,
+    /// Uniform on [0, 1), 24 bits.
+    Uniform,
+    /// Standard normal (Box and Muller).
+    Normal,
+}
+
+/// An operation; operands and result shape stand in the node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// A declared input, by its index in the graph's list.
+    Input(usize),
+    /// A scalar constant.
+    Const(Num),
+    /// Batched matrix product of the last two axes; batch axes broadcast.
+    MatMul {
+        /// Whether the first operand is transposed.
+        ta: bool,
+        /// Whether the second operand is transposed.
+        tb: bool,
+    },
+    /// Pointwise function.
+    Map(Func),
+    /// Pointwise function of two, with broadcasting.
+    Zip(Binary),
+    /// `c != 0 ? a : b`, same shapes after broadcasting.
+    Select,
+    /// Sum over the axes that the result lacks (or has as 1).
+    SumTo,
+    /// Broadcast to the result's shape.
+    Expand,
+    /// Same elements in row-major order, another shape.
+    Reshape,
+    /// Axes in another order: result axis i is operand axis `[i]`.
+    Permute(Vec<usize>),
+    /// Elements `start ..` along an axis; the length is the result's.
+    Slice {
+        /// The axis.
+        axis: usize,
+        /// First element.
+        start: usize,
+    },
+    /// Zeros around the operand along an axis; the full length is the result's.
+    Pad {
+        /// The axis.
+        axis: usize,
+        /// Zeros before the operand.
+        start: usize,
+    },
+    /// Operands one after another along an axis.
+    Concat {
+        /// The axis.
+        axis: usize,
+    },
+    /// Rows of a table: `table[n, ..], index[..] -> [.., ..]`; indices are clamped.
+    Gather,
+    /// The transpose of gather: `src[.., ..], index[..] -> [n, ..]`, rows of equal index summed in order.
+    ScatterAdd,
+    /// `x - ln Σ e^x` over the last axis.
+    LogSoftmax,
+    /// `-Σ y · log_softmax(x)` over the last axis, which goes; operands x, y.
+    CrossEntropy,
+    /// The operand, held constant by gradients.
+    StopGradient,
+    /// Counter-based random numbers; operand: key, u32 `[2]` (seed, step). The first axis is the task.
+    Random {
+        /// What to draw.
+        dist: Dist,
+        /// Numbers of different streams are independent.
+        stream: u32,
+    },
+    /// AdamW on a flat state `[3, p]` (weights, first and second moment); operands state, gradient `[p]`,
+    /// control `[3]` (learning rate, 1/(1-β₁ᵗ), 1/(1-β₂ᵗ)), factor `[]` (gradients are multiplied by it; negative refuses the step).
+    AdamW {
+        /// β₁
+        beta1: Num,
+        /// β₂
+        beta2: Num,
+        /// ε
+        eps: Num,
+        /// Decoupled weight decay.
+        decay: Num,
+    },
+    /// SGD with momentum on a flat state `[2, p]` (weights, velocity); operands as for `AdamW`, control `[3]` of which only the learning rate is read.
+    Sgd {
+        /// Momentum μ: `v ← μ v + g; w ← w - lr v`.
+        momentum: Num,
+        /// Decoupled weight decay.
+        decay: Num,
+    },
+}
+
+impl Op {
+    /// Lower-case name, as shown by the graph and used as label of launches.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Input(_) => "input",
+            Op::Const(_) => "const",
+            Op::MatMul { .. } => "matmul",
+            Op::Map(_) => "map",
+            Op::Zip(_) => "zip",
+            Op::Select => "select",
+            Op::SumTo => "sum_to",
+            Op::Expand => "expand",
+            Op::Reshape => "reshape",
+            Op::Permute(_) => "permute",
+            Op::Slice { .. } => "slice",
+            Op::Pad { .. } => "pad",
+            Op::Concat { .. } => "concat",
+            Op::Gather => "gather",
+            Op::ScatterAdd => "scatter_add",
+            Op::LogSoftmax => "log_softmax",
+            Op::CrossEntropy => "cross_entropy",
+            Op::StopGradient => "stop_gradient",
+            Op::Random { .. } => "random",
+            Op::AdamW { .. } => "adamw",
+            Op::Sgd { .. } => "sgd",
+        }
+    }
+}

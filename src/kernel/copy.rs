@@ -1,0 +1,42 @@
+//! `y = x` between views of any strides: permutations, slices, pieces of a concatenation. Moves bits,
+//! so that it serves floats and u32 alike.
+
+use super::uniform::{GpuView, WG, grid, params};
+use super::{Buffer, Dispatch, Read, Real, Write};
+use crate::plan::view::{collapse, for_each};
+use crate::plan::Arg;
+
+/// A copy has no parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Copy;
+
+params!(Copy { dims: GpuView, x: GpuView, y: GpuView });
+
+impl Copy {
+    /// Computes the launch by the formula.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        let [view, x] = collapse([writes[0].view, reads[0].view]);
+        match (&mut *writes[0].buffer, reads[0].buffer) {
+            (Buffer::F(y), Buffer::F(data)) => for_each([&view, &x], |[i, j]| y[i] = data[j]),
+            (Buffer::U(y), Buffer::U(data)) => for_each([&view, &x], |[i, j]| y[i] = data[j]),
+            _ => panic!("a copy between slots of different types"),
+        }
+    }
+
+    /// Computes the launch in f32.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        self.reference(reads, writes);
+    }
+
+    /// The uniform, constants and workgroups.
+    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+        let [y, x] = collapse([writes[0].view, reads[0].view]);
+        let params = Params { dims: GpuView::dims(&y), x: (&x).into(), y: (&y).into() };
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(y.count().div_ceil(WG)) }
+    }
+
+    /// A copy computes nothing.
+    pub fn flops(&self, _: &[Arg], _: &[Arg]) -> f64 {
+        0.0
+    }
+}

@@ -1,0 +1,54 @@
+//! `y = -Σ p · log_softmax(x)` over the last axis: logits x `[r, c]`, probabilities p `[r, c]`, result `[r]`.
+
+use super::log_softmax::log_sum_exp;
+use super::uniform::{GpuView, WG, grid, params};
+use super::{Dispatch, Read, Real, Write};
+use crate::plan::Arg;
+use crate::spec::MAX_RANK;
+
+/// A cross entropy has no parameters beyond its shapes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CrossEntropy;
+
+params!(CrossEntropy { x: GpuView, p: GpuView, y: GpuView, rows: u32, classes: u32, pad0: u32, pad1: u32 });
+
+impl CrossEntropy {
+    /// Computes the launch by the formula.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        let (x, p, view) = (reads[0], reads[1], writes[0].view);
+        let (r, c) = (x.view.dims[MAX_RANK - 2], x.view.dims[MAX_RANK - 1]);
+        let at = |v: &crate::plan::View, i: usize, j: usize| v.offset + i * v.strides[MAX_RANK - 2] + j * v.strides[MAX_RANK - 1];
+        for i in 0..r {
+            let logit = |j: usize| x.f()[at(&x.view, i, j)];
+            let (max, log) = log_sum_exp((0..c).map(logit));
+            let terms = (0..c).map(|j| (p.f()[at(&p.view, i, j)], (logit(j) - max) - log));
+            writes[0].f()[view.offset + i * view.strides[MAX_RANK - 1]] = -T::dot(terms);
+        }
+    }
+
+    /// Computes the launch in f32.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        self.reference(reads, writes);
+    }
+
+    /// The uniform, constants and workgroups.
+    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+        let x = &reads[0].view;
+        let rows = x.dims[MAX_RANK - 2];
+        let params = Params {
+            x: x.into(),
+            p: (&reads[1].view).into(),
+            y: (&writes[0].view).into(),
+            rows: rows as u32,
+            classes: x.dims[MAX_RANK - 1] as u32,
+            pad0: 0,
+            pad1: 0,
+        };
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(rows.div_ceil(WG)) }
+    }
+
+    /// An exponential and some additions an element.
+    pub fn flops(&self, reads: &[Arg], _: &[Arg]) -> f64 {
+        14.0 * reads[0].view.count() as f64
+    }
+}

@@ -1,0 +1,60 @@
+//! `y = x - max x - ln Σ e^(x - max x)` over the last axis of `[r, c]`.
+
+use super::uniform::{GpuView, WG, grid, params};
+use super::{Dispatch, Read, Real, Write};
+use crate::plan::Arg;
+use crate::spec::MAX_RANK;
+
+/// A log-softmax has no parameters beyond its shapes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogSoftmax;
+
+params!(LogSoftmax { x: GpuView, y: GpuView, rows: u32, classes: u32, pad0: u32, pad1: u32 });
+
+/// `max + ln Σ e^(x - max)` of one row, in two parts that are subtracted one after the other.
+pub(super) fn log_sum_exp<T: Real>(row: impl Iterator<Item = T> + Clone) -> (T, T) {
+    let max = row.clone().reduce(T::max).unwrap_or(T::zero());
+    let sum = T::sum(row.map(|x| (x - max).exp()));
+    (max, sum.ln())
+}
+
+impl LogSoftmax {
+    /// Computes the launch by the formula.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        let (x, view) = (reads[0], writes[0].view);
+        let (r, c) = (view.dims[MAX_RANK - 2], view.dims[MAX_RANK - 1]);
+        let at = |v: &crate::plan::View, i: usize, j: usize| v.offset + i * v.strides[MAX_RANK - 2] + j * v.strides[MAX_RANK - 1];
+        for i in 0..r {
+            let (max, log) = log_sum_exp((0..c).map(|j| x.f()[at(&x.view, i, j)]));
+            for j in 0..c {
+                let value = (x.f()[at(&x.view, i, j)] - max) - log;
+                writes[0].f()[at(&view, i, j)] = value;
+            }
+        }
+    }
+
+    /// Computes the launch in f32.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        self.reference(reads, writes);
+    }
+
+    /// The uniform, constants and workgroups.
+    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+        let y = &writes[0].view;
+        let rows = y.dims[MAX_RANK - 2];
+        let params = Params {
+            x: (&reads[0].view).into(),
+            y: y.into(),
+            rows: rows as u32,
+            classes: y.dims[MAX_RANK - 1] as u32,
+            pad0: 0,
+            pad1: 0,
+        };
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(rows.div_ceil(WG)) }
+    }
+
+    /// An exponential and some additions an element.
+    pub fn flops(&self, reads: &[Arg], _: &[Arg]) -> f64 {
+        12.0 * reads[0].view.count() as f64
+    }
+}

@@ -1,0 +1,113 @@
+//! `y = f(x)`, pointwise.
+
+use super::parallel::{Shared, segments};
+use super::pointwise::func;
+use super::uniform::{GpuView, WG, grid, params};
+use super::{Dispatch, Read, Real, Write};
+use crate::graph::op::{Func, Num};
+use crate::plan::Arg;
+use crate::plan::view::{collapse, for_each};
+use crate::spec::Activation;
+
+/// Parameters of a pointwise function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Map {
+    /// The function.
+    pub func: Func,
+}
+
+params!(Map { dims: GpuView, x: GpuView, y: GpuView, scale: f32, shift: f32, pad0: u32, pad1: u32 });
+
+/// Code of an activation in `shaders/shared/pointwise.wgsl`.
+pub(super) fn act_code(a: Activation) -> f64 {
+    Activation::ALL.iter().position(|x| *x == a).unwrap_or(0) as f64
+}
+
+/// Code and order of derivative of a function in `shaders/shared/pointwise.wgsl`.
+pub(super) fn func_code(f: Func) -> (f64, f64) {
+    match f {
+        Func::Act(a, k) => (act_code(a), k as f64),
+        Func::Affine(..) => (9.0, 0.0),
+        Func::Exp => (10.0, 0.0),
+        Func::Log => (11.0, 0.0),
+        Func::Sqrt => (12.0, 0.0),
+        Func::Rsqrt => (13.0, 0.0),
+        Func::Recip => (14.0, 0.0),
+        Func::IsFinite => (15.0, 0.0),
+    }
+}
+
+/// About how many operations a function costs, for the roofline.
+pub(super) fn func_flops(f: Func) -> f64 {
+    match f {
+        Func::Act(Activation::Identity | Activation::Relu | Activation::LeakyRelu, _) | Func::IsFinite => 1.0,
+        Func::Affine(..) => 2.0,
+        Func::Act(..) => 20.0,
+        _ => 8.0,
+    }
+}
+
+impl Map {
+    /// Computes the launch by the formula.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        let x = reads[0];
+        let view = writes[0].view;
+        let y = writes[0].f();
+        for_each([&view, &x.view], |[i, j]| y[i] = func(self.func, x.f()[j]));
+    }
+
+    /// Computes the launch in f32.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        let [y, x] = collapse([writes[0].view, reads[0].view]);
+        match self.func {
+            Func::Act(Activation::Relu, 0) => each(&x, &y, reads, writes, |v| if v > 0.0 || v.is_nan() { v } else { 0.0 }),
+            Func::Act(Activation::Relu, 1) => each(&x, &y, reads, writes, |v| if v > 0.0 { 1.0 } else { v * 0.0 }),
+            Func::Affine(Num(a), Num(b)) => {
+                let (a, b) = (a as f32, b as f32);
+                each(&x, &y, reads, writes, |v| a * v + b)
+            }
+            f => each(&x, &y, reads, writes, |v| func(f, v)),
+        }
+    }
+
+    /// The uniform, constants and workgroups.
+    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+        let [y, x] = collapse([writes[0].view, reads[0].view]);
+        let (scale, shift) = if let Func::Affine(Num(a), Num(b)) = self.func { (a as f32, b as f32) } else { (1.0, 0.0) };
+        let params = Params { dims: GpuView::dims(&y), x: (&x).into(), y: (&y).into(), scale, shift, pad0: 0, pad1: 0 };
+        let (code, order) = func_code(self.func);
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![("FUNC", code), ("ORDER", order)],
+            groups: grid(y.count().div_ceil(WG)),
+        }
+    }
+
+    /// Operations of the launch.
+    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
+        writes[0].view.count() as f64 * func_flops(self.func)
+    }
+}
+
+#[inline(always)]
+fn each(x: &crate::plan::View, y: &crate::plan::View, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>], f: impl Fn(f32) -> f32 + Sync) {
+    let data = reads[0].f();
+    assert!(y.end() <= writes[0].f().len());
+    let out = Shared(writes[0].f().as_mut_ptr());
+    let (sy, sx) = (y.strides[5], x.strides[5]);
+    segments([y, x], 4.0, |[yi, xi], len| {
+        // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
+        let put = |i: usize, v: f32| unsafe { *out.get().add(yi + i * sy) = v };
+        if sy == 1 && sx == 1 {
+            // SAFETY: as above; a run of `len` neighbours.
+            let y = unsafe { std::slice::from_raw_parts_mut(out.get().add(yi), len) };
+            for (y, x) in y.iter_mut().zip(&data[xi..xi + len]) {
+                *y = f(*x);
+            }
+        } else {
+            for i in 0..len {
+                put(i, f(data[xi + i * sx]));
+            }
+        }
+    });
+}

@@ -1,0 +1,360 @@
+//! `y = act(a b + bias)`, batched; optionally `z = a b + bias` beside it.
+//!
+//! Operands: a `[.., m, k]`, b `[.., k, n]` (transposes and broadcasts are strides), bias `[.., m, n]`
+//! (usually a broadcast row). Results: y, and z where the backward pass needs it.
+
+use std::cell::RefCell;
+
+use multiversion::multiversion;
+
+use super::parallel::{Shared, pieces};
+use super::pointwise::activation;
+use super::uniform::{GpuView, grid, params};
+use super::{Dispatch, Read, Real, Write};
+use crate::plan::view::{View, for_each};
+use crate::plan::Arg;
+use crate::spec::{Activation, MAX_RANK};
+
+/// Parameters of a product.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MatMul {
+    /// Whether the third operand is added (else it repeats the first and is ignored).
+    pub bias: bool,
+    /// Applied to the result.
+    pub act: Activation,
+}
+
+params!(MatMul { dims: GpuView, a: GpuView, b: GpuView, bias: GpuView, y: GpuView, z: GpuView, k: u32, tiles_m: u32, tiles_n: u32, pad: u32 });
+
+/// Rows and columns of the tile of a workgroup of 8 x 8 threads, each with 4 x 4 elements.
+const TILE: usize = 32;
+
+impl MatMul {
+    /// Computes the launch by the formula.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        let (a, b) = (&reads[0], &reads[1]);
+        let k = a.view.dims[MAX_RANK - 1];
+        let (ak, bk) = (a.view.strides[MAX_RANK - 1], b.view.strides[MAX_RANK - 2]);
+        let y_view = writes[0].view;
+        // Positions of row i of a and column j of b for each (batch, i, j).
+        let a_rows = axis_to_zero(&a.view, MAX_RANK - 1, &y_view);
+        let b_cols = axis_to_zero(&b.view, MAX_RANK - 2, &y_view);
+        let bias = if self.bias { reads[2].view } else { a_rows };
+        let (first, rest) = writes.split_at_mut(1);
+        let z_view = rest.first().map_or(y_view, |z| z.view);
+        for_each([&y_view, &a_rows, &b_cols, &bias, &z_view], |[yi, ai, bi, ci, zi]| {
+            let mut s = T::dot((0..k).map(|l| (a.f()[ai + l * ak], b.f()[bi + l * bk])));
+            if self.bias {
+                s = s + reads[2].f()[ci];
+            }
+            if let Some(z) = rest.first_mut() {
+                z.f()[zi] = s;
+            }
+            first[0].f()[yi] = activation(self.act, 0, s);
+        });
+    }
+
+    /// Computes the launch in f32: register tiles, or `matrixmultiply` where the product is large.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        let shape = writes[0].view.dims;
+        let (m, n, k) = (shape[MAX_RANK - 2], shape[MAX_RANK - 1], reads[0].view.dims[MAX_RANK - 1]);
+        let batch: usize = shape[..MAX_RANK - 2].iter().product();
+        let (y, z) = writes.split_at_mut(1);
+        // Rows that are walked become the tile's rows; the operand of the columns must step by one or is packed.
+        let mut job = Job {
+            m,
+            n,
+            k,
+            a: Matrix::of(&reads[0].view, reads[0].f()),
+            b: Matrix::of(&reads[1].view, reads[1].f()),
+            bias: self.bias.then(|| Matrix::of(&reads[2].view, reads[2].f())),
+            y: Target::of(&mut y[0]),
+            z: z.first_mut().map(Target::of),
+            act: self.act,
+        };
+        if job.b.col != 1 && (job.a.row == 1 || m < n) || (n < 8 && m >= 8) {
+            job = job.transposed();
+        }
+        let (m, n) = (job.m, job.n);
+        // Blocks of columns, then of rows, about a quarter of a million multiply-adds each.
+        let block_n = block(n, NR, (1 << 18) / (m * k).max(1));
+        let block_m = block(m, MR, (1 << 18) / (block_n * k).max(1));
+        let (nn, nm) = (n.div_ceil(block_n), m.div_ceil(block_m));
+        let flops = 2.0 * (batch * m * n * k) as f64;
+        // Many small matrices: several a piece.
+        let group = if nn * nm == 1 { ((1 << 17) / (m * n * k).max(1)).clamp(1, batch) } else { 1 };
+        let job = &job;
+        pieces(batch.div_ceil(group) * nn * nm, flops, |piece| {
+            let (g, part) = (piece / (nn * nm), piece % (nn * nm));
+            let (pm, pn) = (part / nn, part % nn);
+            for item in g * group..((g + 1) * group).min(batch) {
+                let rows = pm * block_m..((pm + 1) * block_m).min(m);
+                let cols = pn * block_n..((pn + 1) * block_n).min(n);
+                job.run(item, rows, cols);
+            }
+        });
+    }
+
+    /// The uniform, constants and workgroups.
+    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+        let y = &writes[0].view;
+        let (m, n) = (y.dims[MAX_RANK - 2], y.dims[MAX_RANK - 1]);
+        let (tiles_m, tiles_n) = (m.div_ceil(TILE), n.div_ceil(TILE));
+        let params = Params {
+            dims: GpuView::dims(y),
+            a: (&reads[0].view).into(),
+            b: (&reads[1].view).into(),
+            bias: (&reads[2].view).into(),
+            y: y.into(),
+            z: (&writes.get(1).unwrap_or(&writes[0]).view).into(),
+            k: reads[0].view.dims[MAX_RANK - 1] as u32,
+            tiles_m: tiles_m as u32,
+            tiles_n: tiles_n as u32,
+            pad: 0,
+        };
+        let batch: usize = y.dims[..MAX_RANK - 2].iter().product();
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![
+                ("BIAS", self.bias as u32 as f64),
+                ("ACT", super::map::act_code(self.act)),
+                ("SAVE_Z", (writes.len() > 1) as u32 as f64),
+            ],
+            groups: grid(batch * tiles_m * tiles_n),
+        }
+    }
+
+    /// Two operations a multiply-add.
+    pub fn flops(&self, reads: &[Arg], writes: &[Arg]) -> f64 {
+        2.0 * writes[0].view.count() as f64 * reads[0].view.dims[MAX_RANK - 1] as f64
+    }
+}
+
+/// The view with one matrix axis held at 0 and broadcast over the result's shape.
+fn axis_to_zero(v: &View, axis: usize, result: &View) -> View {
+    let mut w = *v;
+    w.dims = result.dims;
+    w.strides[axis] = 0;
+    for i in 0..MAX_RANK - 2 {
+        if v.dims[i] == 1 {
+            w.strides[i] = 0;
+        }
+    }
+    w
+}
+
+/// A block length: a multiple of `unit` that gives about `want` columns, at most `n`.
+fn block(n: usize, unit: usize, want: usize) -> usize {
+    if want >= n { n } else { (want.max(1).div_ceil(unit) * unit).min(n) }
+}
+
+/// Rows and columns of the register tile: 12 accumulators of 8 lanes.
+const MR: usize = 6;
+const NR: usize = 16;
+
+#[derive(Clone, Copy)]
+struct Matrix<'a> {
+    data: &'a [f32],
+    view: View,
+    row: usize,
+    col: usize,
+}
+
+impl<'a> Matrix<'a> {
+    fn of(view: &View, data: &'a [f32]) -> Matrix<'a> {
+        assert!(view.end() <= data.len(), "a matrix lies outside its slot");
+        Matrix { data, view: *view, row: view.strides[MAX_RANK - 2], col: view.strides[MAX_RANK - 1] }
+    }
+
+    fn transposed(self) -> Matrix<'a> {
+        Matrix { row: self.col, col: self.row, ..self }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Target {
+    data: Shared<f32>,
+    view: View,
+    row: usize,
+    col: usize,
+}
+
+impl Target {
+    fn of(w: &mut Write<'_, f32>) -> Target {
+        let view = w.view;
+        assert!(view.end() <= w.f().len() && view.is_injective(), "a result lies outside its slot");
+        let data = Shared(w.f().as_mut_ptr());
+        Target { data, view, row: view.strides[MAX_RANK - 2], col: view.strides[MAX_RANK - 1] }
+    }
+
+    fn transposed(self) -> Target {
+        Target { row: self.col, col: self.row, ..self }
+    }
+}
+
+struct Job<'a> {
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Matrix<'a>,
+    b: Matrix<'a>,
+    bias: Option<Matrix<'a>>,
+    y: Target,
+    z: Option<Target>,
+    act: Activation,
+}
+
+thread_local! {
+    /// A packed panel of b, and a tile of results of a large product; kept between launches.
+    static PANEL: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+impl<'a> Job<'a> {
+    /// yᵀ = bᵀ aᵀ
+    fn transposed(self) -> Job<'a> {
+        Job {
+            m: self.n,
+            n: self.m,
+            k: self.k,
+            a: self.b.transposed(),
+            b: self.a.transposed(),
+            bias: self.bias.map(Matrix::transposed),
+            y: self.y.transposed(),
+            z: self.z.map(Target::transposed),
+            act: self.act,
+        }
+    }
+
+    /// Rows and columns of one matrix of the batch.
+    fn run(&self, item: usize, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>) {
+        let at = |v: &View| {
+            let (mut rest, mut pos) = (item, v.offset);
+            for i in (0..MAX_RANK - 2).rev() {
+                let d = self.y.view.dims[i];
+                pos += (rest % d) * if v.dims[i] == 1 { 0 } else { v.strides[i] };
+                rest /= d;
+            }
+            pos
+        };
+        let (a0, b0) = (at(&self.a.view), at(&self.b.view));
+        let bias0 = self.bias.map_or(0, |b| at(&b.view));
+        let (y0, z0) = (at(&self.y.view), self.z.map_or(0, |z| at(&z.view)));
+        PANEL.with_borrow_mut(|(panel, tile)| {
+            if rows.len() * cols.len() * self.k >= 1 << 19 && self.k >= 64 {
+                self.large(a0, b0, bias0, y0, z0, rows, cols, tile);
+                return;
+            }
+            for j in cols.clone().step_by(NR) {
+                let width = NR.min(cols.end - j);
+                let b_at = b0 + j * self.b.col;
+                let (b, b_step) = if self.b.col == 1 && width == NR {
+                    (&self.b.data[b_at..], self.b.row)
+                } else {
+                    panel.clear();
+                    panel.resize(self.k * NR, 0.0);
+                    for l in 0..self.k {
+                        let from = b_at + l * self.b.row;
+                        for c in 0..width {
+                            panel[l * NR + c] = self.b.data[from + c * self.b.col];
+                        }
+                    }
+                    (&panel[..], NR)
+                };
+                for i in rows.clone().step_by(MR) {
+                    let height = MR.min(rows.end - i);
+                    let a = &self.a.data[a0 + i * self.a.row..];
+                    let mut acc = [[0.0f32; NR]; MR];
+                    // A short tile repeats its last row: the result is not stored.
+                    let row: [usize; MR] = std::array::from_fn(|r| r.min(height - 1) * self.a.row);
+                    micro(self.k, a, row, self.a.col, b, b_step, &mut acc);
+                    self.store(|r, c| acc[r][c], i, j, height, width, bias0, y0, z0);
+                }
+            }
+        });
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "positions of five operands; a struct would only rename them")]
+    fn large(&self, a0: usize, b0: usize, bias0: usize, y0: usize, z0: usize, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>, tile: &mut Vec<f32>) {
+        let (m, n) = (rows.len(), cols.len());
+        tile.clear();
+        tile.resize(m * n, 0.0);
+        // SAFETY: `Matrix::of` checked that the views end inside their slices, and the tile holds m x n.
+        unsafe {
+            matrixmultiply::sgemm(
+                m,
+                self.k,
+                n,
+                1.0,
+                self.a.data.as_ptr().add(a0 + rows.start * self.a.row),
+                self.a.row as isize,
+                self.a.col as isize,
+                self.b.data.as_ptr().add(b0 + cols.start * self.b.col),
+                self.b.row as isize,
+                self.b.col as isize,
+                0.0,
+                tile.as_mut_ptr(),
+                n as isize,
+                1,
+            );
+        }
+        self.store(|r, c| tile[r * n + c], rows.start, cols.start, m, n, bias0, y0, z0);
+    }
+
+    /// Adds the bias, applies the activation and writes a tile.
+    #[allow(clippy::too_many_arguments, reason = "a tile's place in four operands")]
+    #[inline(always)]
+    fn store(&self, acc: impl Fn(usize, usize) -> f32, i: usize, j: usize, height: usize, width: usize, bias0: usize, y0: usize, z0: usize) {
+        for r in 0..height {
+            for c in 0..width {
+                let (row, col) = (i + r, j + c);
+                let mut s = acc(r, c);
+                if let Some(bias) = &self.bias {
+                    s += bias.data[bias0 + row * bias.row + col * bias.col];
+                }
+                // SAFETY: the views are injective and inside their slots (`Target::of`), and every
+                // (item, row, column) belongs to one piece of work.
+                unsafe {
+                    if let Some(z) = &self.z {
+                        *z.data.get().add(z0 + row * z.row + col * z.col) = s;
+                    }
+                    let y = match self.act {
+                        Activation::Identity => s,
+                        Activation::Relu => if s > 0.0 || s.is_nan() { s } else { 0.0 },
+                        act => activation(act, 0, s),
+                    };
+                    *self.y.data.get().add(y0 + row * self.y.row + col * self.y.col) = y;
+                }
+            }
+        }
+    }
+}
+
+/// `acc += a b` for MR rows of a (at `row[r]`, stepping by `a_step`) and NR columns of b (rows `b_step` apart).
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+fn micro(k: usize, a: &[f32], row: [usize; MR], a_step: usize, b: &[f32], b_step: usize, acc: &mut [[f32; NR]; MR]) {
+    if k == 0 {
+        return;
+    }
+    let last = row.iter().max().copied().unwrap_or(0) + (k - 1) * a_step;
+    assert!(last < a.len() && (k - 1) * b_step + NR <= b.len());
+    let mut sum = *acc;
+    for l in 0..k {
+        // SAFETY: the assertion above covers the largest index of each operand.
+        unsafe {
+            let b = b.as_ptr().add(l * b_step).cast::<[f32; NR]>().read_unaligned();
+            for r in 0..MR {
+                let x = *a.get_unchecked(row[r] + l * a_step);
+                for c in 0..NR {
+                    sum[r][c] = fused(x, b[c], sum[r][c]);
+                }
+            }
+        }
+    }
+    *acc = sum;
+}
+
+/// A fused multiply-add where the processor has one; elsewhere it would be a slow library call.
+#[inline(always)]
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(target_arch = "x86_64") || cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
+}

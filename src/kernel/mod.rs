@@ -1,0 +1,269 @@
+//! Kernels: one name, four places. `shaders/NAME.wgsl`, `src/kernel/NAME.rs` (parameters, group count,
+//! CPU function), a row in [`ALL`], a row in the case table of the tests.
+//!
+//! Every kernel has a plain `reference`, generic over [`Real`]; the few heavy ones also have a fast f32
+//! version that the CPU runner prefers.
+
+pub mod case;
+pub mod pointwise;
+pub mod real;
+pub mod uniform;
+
+mod adamw;
+mod advance;
+mod copy;
+mod cross_entropy;
+mod fill;
+mod gather;
+mod log_softmax;
+mod map;
+mod matmul;
+mod parallel;
+mod random;
+mod row_read;
+mod row_write;
+mod scatter_add;
+mod select;
+mod sgd;
+mod sum_to;
+mod zip;
+
+pub use adamw::AdamW;
+pub use advance::Advance;
+pub use copy::Copy as CopyKernel;
+pub use cross_entropy::CrossEntropy;
+pub use fill::Fill;
+pub use gather::Gather;
+pub use log_softmax::LogSoftmax;
+pub use map::Map;
+pub use matmul::MatMul;
+pub use random::{Random, threefry2x32};
+pub use real::{Bounded, Real};
+pub use row_read::RowRead;
+pub use row_write::RowWrite;
+pub use scatter_add::ScatterAdd;
+pub use select::Select;
+pub use sgd::Sgd;
+pub use sum_to::SumTo;
+pub use zip::Zip;
+
+use crate::plan::{Launch, View};
+use crate::spec::DType;
+
+/// Contents of a slot on the CPU.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Buffer<T> {
+    /// Floats, in the number type of the run.
+    F(Vec<T>),
+    /// u32 words.
+    U(Vec<u32>),
+}
+
+impl<T: Real> Buffer<T> {
+    /// `len` zeros.
+    pub fn zeros(dtype: DType, len: usize) -> Buffer<T> {
+        match dtype {
+            DType::F32 => Buffer::F(vec![T::zero(); len]),
+            DType::U32 => Buffer::U(vec![0; len]),
+        }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Buffer::F(x) => x.len(),
+            Buffer::U(x) => x.len(),
+        }
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An operand that a kernel reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a, T> {
+    /// The slot's contents.
+    pub buffer: &'a Buffer<T>,
+    /// The operand's elements in it.
+    pub view: View,
+}
+
+impl<'a, T> Read<'a, T> {
+    /// The floats of the slot (`plan::verify` has checked the type).
+    #[track_caller]
+    pub fn f(&self) -> &'a [T] {
+        match self.buffer {
+            Buffer::F(x) => x,
+            Buffer::U(_) => panic!("a u32 slot is read as floats"),
+        }
+    }
+
+    /// The words of the slot.
+    #[track_caller]
+    pub fn u(&self) -> &'a [u32] {
+        match self.buffer {
+            Buffer::U(x) => x,
+            Buffer::F(_) => panic!("a float slot is read as u32"),
+        }
+    }
+}
+
+/// An operand that a kernel writes.
+#[derive(Debug)]
+pub struct Write<'a, T> {
+    /// The slot's contents.
+    pub buffer: &'a mut Buffer<T>,
+    /// The operand's elements in it.
+    pub view: View,
+}
+
+impl<T> Write<'_, T> {
+    /// The floats of the slot.
+    #[track_caller]
+    pub fn f(&mut self) -> &mut [T] {
+        match self.buffer {
+            Buffer::F(x) => x,
+            Buffer::U(_) => panic!("a u32 slot is written as floats"),
+        }
+    }
+
+    /// The words of the slot.
+    #[track_caller]
+    pub fn u(&mut self) -> &mut [u32] {
+        match self.buffer {
+            Buffer::U(x) => x,
+            Buffer::F(_) => panic!("a float slot is written as u32"),
+        }
+    }
+}
+
+/// Work and traffic of one launch, for the roofline.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Floating-point operations.
+    pub flops: f64,
+    /// Bytes read and written, each operand once.
+    pub bytes: f64,
+}
+
+/// How a launch goes to a GPU.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// Contents of the uniform at binding 0.
+    pub uniform: Vec<u8>,
+    /// Override constants of the shader.
+    pub constants: Vec<(&'static str, f64)>,
+    /// Workgroups.
+    pub groups: [u32; 3],
+}
+
+macro_rules! kernels {
+    ($($variant:ident($ty:ty) = $name:literal, $reads:literal, $writes:literal;)*) => {
+        /// A kernel with its scalar parameters.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Kernel {
+            $(#[doc = concat!("`", $name, "`")] $variant($ty),)*
+        }
+
+        /// Every kernel: its name and its WGSL, with imports not yet expanded.
+        pub const ALL: &[KernelInfo] = &[
+            $(KernelInfo {
+                name: $name,
+                wgsl: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+                reads: $reads,
+                writes: $writes,
+                fields: <$ty>::FIELDS,
+                uniform_size: <$ty>::SIZE,
+            },)*
+        ];
+
+        impl Kernel {
+            /// The kernel's name: that of its shader file.
+            pub fn name(&self) -> &'static str {
+                match self { $(Kernel::$variant(_) => $name,)* }
+            }
+
+            /// Computes a launch in any number type, by plain loops.
+            pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+                match self { $(Kernel::$variant(k) => k.reference(reads, writes),)* }
+            }
+
+            /// Computes a launch in f32 the way the CPU path does it.
+            pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+                match self { $(Kernel::$variant(k) => k.fast(reads, writes),)* }
+            }
+
+            /// The uniform, constants and workgroups of a launch.
+            pub fn dispatch(&self, launch: &Launch) -> Dispatch {
+                match self { $(Kernel::$variant(k) => k.dispatch(&launch.reads, &launch.writes),)* }
+            }
+
+            /// Operations and traffic of a launch.
+            pub fn work(&self, launch: &Launch) -> Work {
+                let each: f64 = launch.reads.iter().chain(&launch.writes).map(|a| touched(&a.view)).sum();
+                let flops = match self { $(Kernel::$variant(k) => k.flops(&launch.reads, &launch.writes),)* };
+                Work { flops, bytes: 4.0 * each }
+            }
+        }
+    };
+}
+
+/// Elements of a view in memory, repeated ones counted once.
+fn touched(v: &View) -> f64 {
+    v.dims.iter().zip(&v.strides).map(|(d, s)| if *s == 0 { 1.0 } else { *d as f64 }).product()
+}
+
+kernels! {
+    MatMul(MatMul) = "matmul", 3, 2;
+    Map(Map) = "map", 1, 1;
+    Zip(Zip) = "zip", 2, 1;
+    Select(Select) = "select", 3, 1;
+    SumTo(SumTo) = "sum_to", 2, 1;
+    Copy(CopyKernel) = "copy", 1, 1;
+    Fill(Fill) = "fill", 0, 1;
+    Gather(Gather) = "gather", 2, 1;
+    ScatterAdd(ScatterAdd) = "scatter_add", 2, 1;
+    LogSoftmax(LogSoftmax) = "log_softmax", 1, 1;
+    CrossEntropy(CrossEntropy) = "cross_entropy", 2, 1;
+    Random(Random) = "random", 1, 1;
+    AdamW(AdamW) = "adamw", 3, 1;
+    Sgd(Sgd) = "sgd", 3, 1;
+    RowRead(RowRead) = "row_read", 2, 1;
+    RowWrite(RowWrite) = "row_write", 2, 1;
+    Advance(Advance) = "advance", 0, 1;
+}
+
+impl Kernel {
+    /// Whether the written operand is also read: its slot may hold the old contents on entry and the
+    /// kernel touches only the elements it owns.
+    pub fn in_place(&self) -> bool {
+        matches!(self, Kernel::AdamW(_) | Kernel::Sgd(_) | Kernel::Advance(_) | Kernel::RowWrite(_))
+    }
+}
+
+/// A row of the table of kernels.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelInfo {
+    /// Name: that of the shader file and of the Rust module.
+    pub name: &'static str,
+    /// The shader's text, imports not expanded.
+    pub wgsl: &'static str,
+    /// Operands read; they are bound from 1 on, after the uniform.
+    pub reads: usize,
+    /// Operands written; they are bound after those read.
+    pub writes: usize,
+    /// Members of the uniform's Rust twin with their offsets in bytes.
+    pub fields: &'static [(&'static str, usize)],
+    /// Size of the uniform's Rust twin in bytes.
+    pub uniform_size: usize,
+}
+
+impl KernelInfo {
+    /// The kernel called `name`.
+    pub fn find(name: &str) -> Option<&'static KernelInfo> {
+        ALL.iter().find(|k| k.name == name)
+    }
+}

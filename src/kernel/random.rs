@@ -1,0 +1,127 @@
+//! Counter-based random numbers: Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random
+//! numbers: as easy as 1, 2, 3").
+//!
+//! The key is (seed + stream · 0x9E3779B9, step), the counter (global task, element within the task): a
+//! number depends on what it is for, never on the thread or the split that draws it. Words and uniform
+//! numbers agree bit for bit on every runner.
+
+use super::uniform::{GpuView, WG, grid, params};
+use super::{Buffer, Dispatch, Read, Real, Write};
+use crate::graph::op::Dist;
+use crate::plan::Arg;
+use crate::plan::view::for_each;
+
+/// Parameters of a draw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Random {
+    /// What to draw.
+    pub dist: Dist,
+    /// Numbers of different streams are independent.
+    pub stream: u32,
+    /// Elements of one task.
+    pub per_task: usize,
+    /// Number of the first task, where a batch is split.
+    pub first_task: u32,
+}
+
+params!(Random { dims: GpuView, y: GpuView, stream: u32, per_task: u32, first_task: u32, key: u32 });
+
+/// Threefry-2x32, 20 rounds.
+pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
+    const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
+    let keys = [key[0], key[1], 0x1BD1_1BDA ^ key[0] ^ key[1]];
+    let mut x = [counter[0].wrapping_add(keys[0]), counter[1].wrapping_add(keys[1])];
+    for round in 0..20 {
+        x[0] = x[0].wrapping_add(x[1]);
+        x[1] = x[1].rotate_left(ROTATIONS[round % 8]) ^ x[0];
+        if round % 4 == 3 {
+            let i = round / 4 + 1;
+            x[0] = x[0].wrapping_add(keys[i % 3]);
+            x[1] = x[1].wrapping_add(keys[(i + 1) % 3]).wrapping_add(i as u32);
+        }
+    }
+    x
+}
+
+impl Random {
+    fn words(&self, key: [u32; 2], i: usize) -> [u32; 2] {
+        let seed = key[0].wrapping_add(self.stream.wrapping_mul(0x9E37_79B9));
+        let task = self.first_task.wrapping_add((i / self.per_task) as u32);
+        threefry2x32([seed, key[1]], [task, (i % self.per_task) as u32])
+    }
+
+    /// Computes the launch by the formula.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        let (k, view) = (reads[0], writes[0].view);
+        let key = [k.u()[k.view.offset], k.u()[k.view.offset + k.view.strides[5]]];
+        let unit = |w: u32| (w >> 8) as f64 / 16_777_216.0;
+        let mut i = 0;
+        match &mut *writes[0].buffer {
+            Buffer::U(y) => for_each([&view], |[at]| {
+                y[at] = self.words(key, i)[0];
+                i += 1;
+            }),
+            Buffer::F(y) => for_each([&view], |[at]| {
+                let w = self.words(key, i);
+                y[at] = match self.dist {
+                    Dist::Normal => {
+                        // Box and Muller; 1 - u is in (0, 1], so that the logarithm exists.
+                        let radius = (T::of(-2.0) * T::of(1.0 - unit(w[0])).ln()).sqrt();
+                        radius * (T::of(std::f32::consts::TAU as f64) * T::of(unit(w[1]))).sin_quarter(1)
+                    }
+                    _ => T::of(unit(w[0])),
+                };
+                i += 1;
+            }),
+        }
+    }
+
+    /// Computes the launch in f32.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        self.reference(reads, writes);
+    }
+
+    /// The uniform, constants and workgroups.
+    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+        let y = &writes[0].view;
+        let params = Params {
+            dims: GpuView::dims(y),
+            y: y.into(),
+            stream: self.stream,
+            per_task: self.per_task as u32,
+            first_task: self.first_task,
+            key: reads[0].view.offset as u32,
+        };
+        let dist = match self.dist {
+            Dist::Bits => 0.0,
+            Dist::Uniform => 1.0,
+            Dist::Normal => 2.0,
+        };
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![("DIST", dist)],
+            groups: grid(y.count().div_ceil(WG)),
+        }
+    }
+
+    /// Twenty rounds of three operations a number.
+    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
+        70.0 * writes[0].view.count() as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        // Vectors published with the Random123 library.
+        assert_eq!(threefry2x32([0, 0], [0, 0]), [0x6b20_0159, 0x99ba_4efe]);
+        assert_eq!(threefry2x32([u32::MAX; 2], [u32::MAX; 2]), [0x1cb9_96fc, 0xbb00_2be7]);
+        assert_eq!(
+            threefry2x32([0x1319_8a2e, 0x0370_7344], [0x243f_6a88, 0x85a3_08d3]),
+            [0xc492_3a9c, 0x483d_f7a0]
+        );
+    }
+}

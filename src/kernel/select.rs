@@ -1,0 +1,41 @@
+//! `y = c != 0 ? a : b`, pointwise over operands broadcast to one shape.
+
+use super::uniform::{GpuView, WG, grid, params};
+use super::{Dispatch, Read, Real, Write};
+use crate::plan::view::{collapse, for_each};
+use crate::plan::Arg;
+
+/// A choice between two values has no parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Select;
+
+params!(Select { dims: GpuView, c: GpuView, a: GpuView, b: GpuView, y: GpuView });
+
+impl Select {
+    /// Computes the launch by the formula.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        let (c, a, b) = (reads[0], reads[1], reads[2]);
+        let view = writes[0].view;
+        let y = writes[0].f();
+        for_each([&view, &c.view, &a.view, &b.view], |[i, j, k, l]| {
+            y[i] = if c.f()[j].value() != 0.0 { a.f()[k] } else { b.f()[l] };
+        });
+    }
+
+    /// Computes the launch in f32.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        self.reference(reads, writes);
+    }
+
+    /// The uniform, constants and workgroups.
+    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+        let [y, c, a, b] = collapse([writes[0].view, reads[0].view, reads[1].view, reads[2].view]);
+        let params = Params { dims: GpuView::dims(&y), c: (&c).into(), a: (&a).into(), b: (&b).into(), y: (&y).into() };
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(y.count().div_ceil(WG)) }
+    }
+
+    /// Operations of the launch.
+    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
+        writes[0].view.count() as f64
+    }
+}

@@ -1,0 +1,64 @@
+//! The Rust twins of WGSL structs, and the arithmetic of workgroup counts.
+//!
+//! A test reflects each shader's `Params` with naga and compares names, offsets and size with the
+//! lists made here, so that no offset is kept in step by hand.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::plan::View;
+
+/// Threads of a workgroup in the pointwise kernels.
+pub const WG: usize = 64;
+/// The portable limit of workgroups along one axis.
+pub const MAX_GROUPS: usize = 65_535;
+
+/// `struct View` of `shaders/shared/view.wgsl`: strides of the six axes in `lo` and `hi.xy`, the offset in `hi.z`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct GpuView {
+    /// Strides of axes 0 to 3.
+    pub lo: [u32; 4],
+    /// Strides of axes 4 and 5, offset, unused.
+    pub hi: [u32; 4],
+}
+
+impl From<&View> for GpuView {
+    fn from(v: &View) -> GpuView {
+        let s = v.strides.map(|x| x as u32);
+        GpuView { lo: [s[0], s[1], s[2], s[3]], hi: [s[4], s[5], v.offset as u32, 0] }
+    }
+}
+
+impl GpuView {
+    /// Lengths instead of strides, with their product in the place of the offset.
+    pub fn dims(v: &View) -> GpuView {
+        let d = v.dims.map(|x| x as u32);
+        GpuView { lo: [d[0], d[1], d[2], d[3]], hi: [d[4], d[5], v.count() as u32, 0] }
+    }
+}
+
+/// Workgroups for `n` of them in two axes: the shader's index is `x + y · groups.x`.
+pub fn grid(n: usize) -> [u32; 3] {
+    let n = n.max(1);
+    let y = n.div_ceil(MAX_GROUPS);
+    [n.div_ceil(y) as u32, y as u32, 1]
+}
+
+/// Defines a `#[repr(C)]` uniform with the list of its members, and ties it to a kernel.
+macro_rules! params {
+    ($kernel:ty { $($field:ident : $ty:ty),* $(,)? }) => {
+        /// Twin of the shader's `Params`.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        struct Params { $($field: $ty),* }
+
+        impl $kernel {
+            /// Members of the uniform with their offsets in bytes.
+            pub const FIELDS: &'static [(&'static str, usize)] =
+                &[$((stringify!($field), std::mem::offset_of!(Params, $field))),*];
+            /// Size of the uniform in bytes.
+            pub const SIZE: usize = std::mem::size_of::<Params>();
+        }
+    };
+}
+pub(super) use params;

@@ -1,0 +1,126 @@
+//! `y = f(a, g(b))`, pointwise over operands broadcast to one shape; `g` is an activation's derivative
+//! where the backward pass multiplies by one.
+
+use super::map::{func_code, func_flops};
+use super::parallel::{Shared, segments};
+use super::pointwise::{binary, func};
+use super::uniform::{GpuView, WG, grid, params};
+use super::{Dispatch, Read, Real, Write};
+use crate::graph::op::{Binary, Func};
+use crate::plan::view::{View, collapse, for_each};
+use crate::plan::Arg;
+use crate::spec::Activation;
+
+/// Parameters of a pointwise function of two values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Zip {
+    /// The function.
+    pub op: Binary,
+    /// Applied to `b` first.
+    pub pre: Option<Func>,
+}
+
+params!(Zip { dims: GpuView, a: GpuView, b: GpuView, y: GpuView });
+
+/// Code of a function in `shaders/zip.wgsl`.
+fn code(op: Binary) -> f64 {
+    match op {
+        Binary::Add => 0.0,
+        Binary::Sub => 1.0,
+        Binary::Mul => 2.0,
+        Binary::Div => 3.0,
+        Binary::Max => 4.0,
+        Binary::Less => 5.0,
+        Binary::GreaterEq => 6.0,
+        Binary::Equal => 7.0,
+    }
+}
+
+impl Zip {
+    /// Computes the launch by the formula.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        let (a, b) = (reads[0], reads[1]);
+        let view = writes[0].view;
+        let y = writes[0].f();
+        for_each([&view, &a.view, &b.view], |[i, j, k]| {
+            let right = b.f()[k];
+            y[i] = binary(self.op, a.f()[j], self.pre.map_or(right, |f| func(f, right)));
+        });
+    }
+
+    /// Computes the launch in f32.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        let views = collapse([writes[0].view, reads[0].view, reads[1].view]);
+        match (self.op, self.pre) {
+            (Binary::Add, None) => each(views, reads, writes, |a, b| a + b),
+            (Binary::Sub, None) => each(views, reads, writes, |a, b| a - b),
+            (Binary::Mul, None) => each(views, reads, writes, |a, b| a * b),
+            (Binary::Div, None) => each(views, reads, writes, |a, b| a / b),
+            (Binary::Mul, Some(Func::Act(Activation::Relu, 1))) => {
+                each(views, reads, writes, |a, b| a * if b > 0.0 { 1.0 } else { b * 0.0 })
+            }
+            (op, None) => each(views, reads, writes, |a, b| binary(op, a, b)),
+            (op, Some(f)) => each(views, reads, writes, |a, b| binary(op, a, func(f, b))),
+        }
+    }
+
+    /// The uniform, constants and workgroups.
+    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+        let [y, a, b] = collapse([writes[0].view, reads[0].view, reads[1].view]);
+        let params = Params { dims: GpuView::dims(&y), a: (&a).into(), b: (&b).into(), y: (&y).into() };
+        let (func, order) = self.pre.map_or((0.0, 0.0), func_code);
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![("OP", code(self.op)), ("FUNC", func), ("ORDER", order)],
+            groups: grid(y.count().div_ceil(WG)),
+        }
+    }
+
+    /// Operations of the launch.
+    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
+        writes[0].view.count() as f64 * (1.0 + self.pre.map_or(0.0, func_flops))
+    }
+}
+
+#[inline(always)]
+fn each([y, a, b]: [View; 3], reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>], f: impl Fn(f32, f32) -> f32 + Sync) {
+    let (da, db) = (reads[0].f(), reads[1].f());
+    assert!(y.end() <= writes[0].f().len());
+    let out = Shared(writes[0].f().as_mut_ptr());
+    let (sy, sa, sb) = (y.strides[5], a.strides[5], b.strides[5]);
+    segments([&y, &a, &b], 2.0, |[yi, ai, bi], len| {
+        if sy != 1 {
+            for i in 0..len {
+                // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
+                unsafe { *out.get().add(yi + i * sy) = f(da[ai + i * sa], db[bi + i * sb]) };
+            }
+            return;
+        }
+        // SAFETY: as above; a run of `len` neighbours.
+        let y = unsafe { std::slice::from_raw_parts_mut(out.get().add(yi), len) };
+        match (sa, sb) {
+            (1, 1) => {
+                for ((y, a), b) in y.iter_mut().zip(&da[ai..ai + len]).zip(&db[bi..bi + len]) {
+                    *y = f(*a, *b);
+                }
+            }
+            (1, 0) => {
+                let b = db[bi];
+                for (y, a) in y.iter_mut().zip(&da[ai..ai + len]) {
+                    *y = f(*a, b);
+                }
+            }
+            (0, 1) => {
+                let a = da[ai];
+                for (y, b) in y.iter_mut().zip(&db[bi..bi + len]) {
+                    *y = f(a, *b);
+                }
+            }
+            _ => {
+                for (i, y) in y.iter_mut().enumerate() {
+                    *y = f(da[ai + i * sa], db[bi + i * sb]);
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,155 @@
+//! The plan: how to compute. Launches of kernels over numbered slots; plain data that any runner can
+//! execute and no type of any device.
+
+mod cost;
+mod lower;
+mod memory;
+mod show;
+mod verify;
+pub mod view;
+
+use crate::kernel::Kernel;
+use crate::spec::{DType, Shape};
+pub use cost::Cost;
+pub use lower::lower;
+pub use view::View;
+
+/// Number of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub usize);
+
+/// What a slot is for, which decides who writes it and how long its contents last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SlotRole {
+    /// Written by the host, kept until written again.
+    Data,
+    /// A window of rows, one a step, written by the host at once.
+    Window,
+    /// Lives across steps.
+    State,
+    /// Contents last within one step.
+    Scratch,
+    /// Read by the host after a step.
+    Output,
+    /// One row a step, read by the host now and then.
+    Records,
+}
+
+/// One buffer of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// What it is for.
+    pub role: SlotRole,
+    /// Element type.
+    pub dtype: DType,
+    /// Number of elements (4 bytes each).
+    pub len: usize,
+    /// Name, for messages.
+    pub label: String,
+}
+
+/// A view of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arg {
+    /// The slot.
+    pub slot: SlotId,
+    /// Where in it.
+    pub view: View,
+}
+
+/// One kernel launch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// Which kernel, with its scalar parameters.
+    pub kernel: Kernel,
+    /// What it reads, in the kernel's order.
+    pub reads: Vec<Arg>,
+    /// What it writes, in the kernel's order. In-place kernels read it too.
+    pub writes: Vec<Arg>,
+    /// The graph scope it comes from.
+    pub label: String,
+}
+
+/// A named value of a plan that the host reads or writes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    /// Its name in the graph.
+    pub name: String,
+    /// Where it lies; of step inputs, the row of step 0.
+    pub arg: Arg,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+/// What to lower for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Caps {
+    /// Rows of the window of step inputs and of the ring of records: steps between two visits of the host.
+    pub window: usize,
+    /// Largest buffer a launch can bind, in bytes.
+    pub max_binding: u64,
+    /// Memory for all slots, in bytes.
+    pub memory: u64,
+}
+
+impl Caps {
+    /// For the CPU path: half of what is likely there is left to the rest of the system.
+    pub fn cpu(window: usize) -> Caps {
+        Caps { window, max_binding: u64::MAX, memory: available_memory() }
+    }
+}
+
+/// Bytes of main memory that are free for plans (80 % of what the system reports, 4 GiB where it does not).
+pub fn available_memory() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    meminfo
+        .lines()
+        .find_map(|l| l.strip_prefix("MemAvailable:"))
+        .and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<u64>().ok())
+        .map_or(4 << 30, |kb| kb * 1024 / 5 * 4)
+}
+
+/// Launches over slots, with the names through which the host reaches in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The buffers.
+    pub slots: Vec<Slot>,
+    /// The launches of one step, in order.
+    pub launches: Vec<Launch>,
+    /// Inputs that the host writes (data and state).
+    pub inputs: Vec<Port>,
+    /// Step inputs: one row a step in a window slot.
+    pub steps: Vec<Port>,
+    /// Results that the host reads.
+    pub outputs: Vec<Port>,
+    /// Names of the records, in the order of a ring row.
+    pub records: Vec<String>,
+    /// Rows of windows and ring.
+    pub window: usize,
+    /// The slot that counts steps within the window, where there are step inputs or records.
+    pub counter: Option<SlotId>,
+    /// The ring of records, `[window, records]`.
+    pub ring: Option<SlotId>,
+}
+
+impl Plan {
+    /// Bytes of all slots.
+    pub fn bytes(&self) -> u64 {
+        self.slots.iter().map(|s| 4 * s.len as u64).sum()
+    }
+
+    /// The input called `name`, data or state.
+    pub fn input(&self, name: &str) -> Option<&Port> {
+        self.inputs.iter().find(|p| p.name == name)
+    }
+
+    /// The step input called `name`.
+    pub fn step(&self, name: &str) -> Option<&Port> {
+        self.steps.iter().find(|p| p.name == name)
+    }
+
+    /// The output called `name`.
+    pub fn output(&self, name: &str) -> Option<&Port> {
+        self.outputs.iter().find(|p| p.name == name)
+    }
+}

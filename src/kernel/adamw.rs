@@ -24,7 +24,19 @@ pub struct AdamW {
     pub decay: f64,
 }
 
-params!(AdamW { state: GpuView, grad: GpuView, control: GpuView, factor: u32, weights: u32, beta1: f32, beta2: f32, eps: f32, decay: f32, pad0: u32, pad1: u32 });
+params!(AdamW {
+    state: GpuView,
+    grad: GpuView,
+    control: GpuView,
+    factor: u32,
+    weights: u32,
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    decay: f32,
+    pad0: u32,
+    pad1: u32
+});
 
 /// Elements of one piece of work on the CPU.
 const PIECE: usize = 16_384;
@@ -125,7 +137,11 @@ impl AdamW {
             pad1: 0,
         };
         let n = writes[0].view.dims[MAX_RANK - 1];
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(n.div_ceil(WG)) }
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(n.div_ceil(WG)),
+        }
     }
 
     /// Operations of the launch.

@@ -1,0 +1,3 @@
+//! Where plans run: on the CPU or on a GPU.
+
+pub mod cpu;

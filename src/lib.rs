@@ -1,1 +1,6 @@
 //! hyperloom
+
+pub mod checkpoint;
+pub mod error;
+pub mod files;
+pub mod report;

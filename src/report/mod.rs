@@ -1,0 +1,3 @@
+//! What a run leaves for people to read: its numbers as a table and its pictures.
+
+pub mod metrics;

@@ -94,7 +94,7 @@ impl TensorData {
 }
 
 impl Tensor {
-    /// A tensor of 32-bit floats. That the shape asks for as many is checked by [`Checkpoint::save`].
+    /// A tensor of 32-bit floats. That the shape asks for as many is checked by [`save`](super::Checkpoint::save).
     pub fn f32(shape: &[usize], data: Vec<f32>) -> Tensor {
         Tensor { shape: shape.to_vec(), data: TensorData::F32(data) }
     }

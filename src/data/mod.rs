@@ -6,6 +6,7 @@
 mod column;
 pub mod csv;
 pub mod encoder;
+pub mod format;
 pub mod grouped;
 pub mod problem;
 pub mod sine;

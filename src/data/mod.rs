@@ -9,6 +9,7 @@ pub mod encoder;
 pub mod format;
 pub mod grouped;
 pub mod problem;
+pub mod shapes;
 pub mod sine;
 pub mod split;
 pub mod table;

@@ -271,7 +271,11 @@ mod tests {
                 assert!(arg.view.end() <= case.slots[arg.slot.0].words.len(), "{}", case.name);
             }
             for w in &case.writes {
-                assert!(w.view.is_injective() && case.reads.iter().all(|r| r.slot != w.slot), "{}", case.name);
+                assert!(
+                    w.view.is_injective() && case.reads.iter().all(|r| r.slot != w.slot),
+                    "{}",
+                    case.name
+                );
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Where plans run: on the CPU or on a GPU. A [`Session`] is a plan on a device, seen through the names
 //! of its inputs and outputs.
 
+pub mod check;
 pub mod cpu;
 
 use crate::error::{Error, Result};

@@ -45,7 +45,8 @@ pub(super) fn cases(table: &mut Vec<Case>) {
     for op in BINARY {
         let plain = Kernel::Zip(Zip { op, pre: None });
         let comparison = matches!(op, Binary::Less | Binary::GreaterEq | Binary::Equal | Binary::Max);
-        let numbers = if comparison || matches!(op, Binary::Add | Binary::Sub) { &SPECIAL[..] } else { &finite };
+        let numbers =
+            if comparison || matches!(op, Binary::Add | Binary::Sub) { &SPECIAL[..] } else { &finite };
         let (a, b) = pairs(numbers);
         // WGSL promises division for divisors of ordinary size only.
         let divisor = |x: &f32| if op == Binary::Div && x.abs() < 1e-3 { 3.0 } else { *x };

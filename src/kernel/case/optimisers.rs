@@ -32,8 +32,11 @@ pub(super) fn cases(table: &mut Vec<Case>) {
         table.push(finish(step(n, ORDINARY, 1.0, dense), 3).case(format!("{n} weights"), adam.clone(), true));
         table.push(finish(step(n, ORDINARY, 1.0, dense), 2).case(format!("{n} weights"), sgd.clone(), true));
     }
-    for layouts in [(Layout::Strided, Layout::Columns), (Layout::Dense, Layout::Strided), (Layout::Scalar, Layout::Dense)]
-    {
+    for layouts in [
+        (Layout::Strided, Layout::Columns),
+        (Layout::Dense, Layout::Strided),
+        (Layout::Scalar, Layout::Dense),
+    ] {
         let name = format!("{layouts:?}");
         table.push(finish(step(65, ORDINARY, 0.5, layouts), 3).case(name.clone(), adam.clone(), true));
         table.push(finish(step(65, ORDINARY, 0.5, layouts), 2).case(name, sgd.clone(), true));
@@ -50,6 +53,10 @@ pub(super) fn cases(table: &mut Vec<Case>) {
     let first = Build::new(7100).read(&[9], Layout::Dense, Fill::Floats(&[0.0, 1.0, -1e-3]));
     let first = first.read(&[3], Layout::Dense, Fill::Floats(&[1e-2, 10.0, 1000.0]));
     let first = first.read(&[], Layout::Dense, Fill::Floats(&[1.0]));
-    let first = first.change(&[3, 9], Layout::Dense, Fill::Floats(&[0.5, 0., 0., 0., 0., 0., 0., 0., 0., 0., 0., 0.]));
+    let first = first.change(
+        &[3, 9],
+        Layout::Dense,
+        Fill::Floats(&[0.5, 0., 0., 0., 0., 0., 0., 0., 0., 0., 0., 0.]),
+    );
     table.push(first.case("first step", adam, true));
 }

@@ -110,9 +110,8 @@ pub(super) fn cases(table: &mut Vec<Case>) {
     for (i, (func, special, (lo, hi))) in functions().into_iter().enumerate() {
         let kernel = Kernel::Map(Map { func });
         let key = 1000 + i as u32;
-        let build = |n, fill| {
-            Build::new(key).read(&[n], Layout::Dense, fill).write(&[n], Layout::Dense, DType::F32)
-        };
+        let build =
+            |n, fill| Build::new(key).read(&[n], Layout::Dense, fill).write(&[n], Layout::Dense, DType::F32);
         let special = build(special.len(), Fill::Floats(special));
         table.push(special.case(format!("{func:?}, special numbers, {i}"), kernel.clone(), false));
         let ordinary = build(257, Fill::Range(lo, hi));

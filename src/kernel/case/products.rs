@@ -38,7 +38,8 @@ const PLAIN: Extras = Extras {
 
 fn product(table: &mut Vec<Case>, s: Shape, x: Extras) {
     let with = |r: usize, c: usize| [s.batch, &[r, c]].concat();
-    let mut build = Build::new(4000).read(&with(s.m, s.k), x.a, ORDINARY).read(&with(s.k, s.n), x.b, ORDINARY);
+    let mut build =
+        Build::new(4000).read(&with(s.m, s.k), x.a, ORDINARY).read(&with(s.k, s.n), x.b, ORDINARY);
     build = match x.bias {
         Some(layout) => build.read(&with(s.m, s.n), layout, ORDINARY),
         None => build.again(0),
@@ -67,7 +68,11 @@ pub(super) fn cases(table: &mut Vec<Case>) {
     }
     for k in [1, 2, 4, 15, 16, 17, 31, 32, 33, 63, 64, 65, 1757] {
         product(table, Shape { batch: &[], m: 7, k, n: 17 }, PLAIN);
-        product(table, Shape { batch: &[3], m: 5, k, n: 3 }, Extras { bias: Some(Layout::Repeated(1)), ..PLAIN });
+        product(
+            table,
+            Shape { batch: &[3], m: 5, k, n: 3 },
+            Extras { bias: Some(Layout::Repeated(1)), ..PLAIN },
+        );
     }
     extras(table);
     batches(table);
@@ -101,7 +106,11 @@ fn extras(table: &mut Vec<Case>) {
     for act in Activation::ALL {
         for bias in [None, Some(Layout::Repeated(1)), Some(Layout::Scalar), Some(Layout::Dense)] {
             for save in [false, true] {
-                product(table, Shape { batch: &[3], m: 13, k: 8, n: 19 }, Extras { bias, act, save, ..PLAIN });
+                product(
+                    table,
+                    Shape { batch: &[3], m: 13, k: 8, n: 19 },
+                    Extras { bias, act, save, ..PLAIN },
+                );
             }
         }
     }
@@ -123,10 +132,10 @@ fn batches(table: &mut Vec<Case>) {
     // Weights as they lie in generated rows: each task's matrix inside a longer row.
     let (t, p) = (9, 300);
     let row = View::contiguous(&[t, p], 5);
-    let weight = |start: usize, r: usize, c: usize| {
-        row.slice(2, 1, start, r * c).reshape(&[t, r, c]).unwrap_or(row)
-    };
-    let mut case = Build::new(4100).read(&[t, 20, 4], Layout::Dense, ORDINARY).read(&[t, p], Layout::Dense, ORDINARY);
+    let weight =
+        |start: usize, r: usize, c: usize| row.slice(2, 1, start, r * c).reshape(&[t, r, c]).unwrap_or(row);
+    let mut case =
+        Build::new(4100).read(&[t, 20, 4], Layout::Dense, ORDINARY).read(&[t, p], Layout::Dense, ORDINARY);
     case.reads[1].view = weight(3, 4, 17);
     let mut bias = case.reads[1];
     bias.view = row.slice(2, 1, 3 + 68, 17).reshape(&[t, 1, 17]).unwrap_or(row).expand(&[t, 20, 17]);
@@ -135,7 +144,11 @@ fn batches(table: &mut Vec<Case>) {
     let case = case.write(&[t, 20, 17], Layout::Dense, DType::F32).case("weights in rows", kernel, true);
     table.push(case);
     // The gradient of such a weight, written where it lies.
-    let case = Build::new(4200).read(&[t, 20, 4], Layout::Dense, ORDINARY).read(&[t, 20, 17], Layout::Dense, ORDINARY);
+    let case = Build::new(4200).read(&[t, 20, 4], Layout::Dense, ORDINARY).read(
+        &[t, 20, 17],
+        Layout::Dense,
+        ORDINARY,
+    );
     let mut case = case.again(0).write(&[t, p], Layout::Dense, DType::F32);
     case.reads[0].view = case.reads[0].view.permute(&[0, 2, 1]);
     case.reads[2] = case.reads[0];

@@ -1,6 +1,8 @@
 //! Cases of the kernels that work on rows: gather, scatter_add, log_softmax, cross_entropy, row_read,
 //! row_write, and of random numbers.
 
+use std::collections::BTreeSet;
+
 use super::{Build, Case, Fill, LENGTHS, Layout, ORDINARY};
 use crate::graph::op::Dist;
 use crate::kernel::{
@@ -16,8 +18,16 @@ pub(super) fn cases(table: &mut Vec<Case>) {
 }
 
 /// Rows of the table, indices, width.
-const INDEXED: [(usize, usize, usize); 8] =
-    [(1, 1, 1), (7, 63, 1), (7, 64, 3), (65, 65, 17), (3, 1757, 2), (1757, 33, 5), (50, 10, 65), (64, 64, 64)];
+const INDEXED: [(usize, usize, usize); 8] = [
+    (1, 1, 1),
+    (7, 63, 1),
+    (7, 64, 3),
+    (65, 65, 17),
+    (3, 1757, 2),
+    (1757, 33, 5),
+    (50, 10, 65),
+    (64, 64, 64),
+];
 
 fn indexed(table: &mut Vec<Case>) {
     for (n, r, w) in INDEXED {
@@ -71,7 +81,8 @@ fn classes(table: &mut Vec<Case>) {
     }
     // One-hot targets; a task's row of classes repeated.
     let hot = Fill::Floats(&[0.0, 1.0, 0.0, 0.0]);
-    let build = Build::new(5600).read(&[65, 4], Layout::Dense, ORDINARY).read(&[65, 4], Layout::Repeated(0), hot);
+    let build =
+        Build::new(5600).read(&[65, 4], Layout::Dense, ORDINARY).read(&[65, 4], Layout::Repeated(0), hot);
     let build = build.write(&[65], Layout::Dense, DType::F32);
     table.push(build.case("one-hot", Kernel::CrossEntropy(CrossEntropy), true));
 }
@@ -94,7 +105,8 @@ fn random(table: &mut Vec<Case>) {
 
 fn windows(table: &mut Vec<Case>) {
     for (rows, len) in [(1, 1), (8, 1), (8, 63), (3, 1757), (100, 65)] {
-        for counter in [0, rows as u32 / 2, rows as u32 - 1, rows as u32, u32::MAX] {
+        let counters = [0, rows as u32 / 2, rows as u32 - 1, rows as u32, u32::MAX];
+        for counter in BTreeSet::from(counters) {
             let at = Fill::Words(&[counter]);
             for dtype in [DType::F32, DType::U32] {
                 let fill = if dtype == DType::F32 { ORDINARY } else { Fill::Below(u32::MAX) };

@@ -39,7 +39,8 @@ pub(super) fn cases(table: &mut Vec<Case>) {
             build.case(format!("{from:?} -> {to:?} {a:?} {y:?}"), Kernel::SumTo(SumTo { dot: false }), true)
         };
         let dot = |a, b, y| {
-            let build = Build::new(3100).read(from, a, ORDINARY).read(from, b, ORDINARY).write(to, y, DType::F32);
+            let build =
+                Build::new(3100).read(from, a, ORDINARY).read(from, b, ORDINARY).write(to, y, DType::F32);
             let name = format!("products {from:?} -> {to:?} {a:?} {b:?} {y:?}");
             build.case(name, Kernel::SumTo(SumTo { dot: true }), true)
         };
@@ -60,7 +61,11 @@ pub(super) fn cases(table: &mut Vec<Case>) {
     // Sums that cancel, and one of very different sizes.
     let cancel = Fill::Floats(&[1e6, -1e6, 1.0, 3e5, -3e5]);
     for n in [65, 1755] {
-        let build = Build::new(3200).read(&[n], Layout::Dense, cancel).again(0).write(&[1], Layout::Dense, DType::F32);
+        let build = Build::new(3200).read(&[n], Layout::Dense, cancel).again(0).write(
+            &[1],
+            Layout::Dense,
+            DType::F32,
+        );
         table.push(build.case(format!("{n} that cancel"), Kernel::SumTo(SumTo { dot: false }), false));
     }
     let strange = Fill::Floats(&[1.0, f32::INFINITY, 2.0, 3.0, f32::NAN, 4.0, 5.0, 6.0, -7.0]);

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use hyperloom::kernel::case::{Case, cases};
+use hyperloom::kernel::real::UNIT;
 use hyperloom::kernel::{ALL, Buffer};
 use hyperloom::plan::SlotId;
 use hyperloom::plan::view::for_each;
@@ -43,6 +44,7 @@ fn the_fast_path_is_within_the_bounds() {
 
 #[test]
 fn the_bounds_are_narrow() {
+    let mut wide = Vec::new();
     for case in cases().iter().filter(|c| c.arithmetic) {
         let plan = case.plan();
         let before: Vec<Vec<u32>> = case.slots.iter().map(|c| c.words.clone()).collect();
@@ -58,8 +60,14 @@ fn the_bounds_are_narrow() {
         }
         relative.sort_by(f64::total_cmp);
         let median = relative.get(relative.len() / 2).copied().unwrap_or(0.0);
-        assert!(median < 1e-4, "{} ({}): the median bound is {median:e}", case.kernel.name(), case.name);
+        // Sums in any order are as good as one unit of roundoff a term.
+        let terms = plan.cost().total.flops / relative.len().max(1) as f64;
+        let limit = (2.0 * terms * UNIT).max(1e-4);
+        if median >= limit {
+            wide.push(format!("{} ({}): {median:e}", case.kernel.name(), case.name));
+        }
     }
+    assert!(wide.is_empty(), "median bounds relative to the value:\n{}", wide.join("\n"));
 }
 
 #[test]

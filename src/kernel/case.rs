@@ -188,6 +188,9 @@ impl Fill<'_> {
 /// Ordinary numbers.
 const ORDINARY: Fill<'static> = Fill::Range(-2.0, 2.0);
 
+/// Terms of long sums: of one sign, since a sum that cancels is small against its bound.
+const POSITIVE: Fill<'static> = Fill::Range(0.25, 1.75);
+
 /// Puts a case together.
 #[derive(Debug)]
 struct Build {

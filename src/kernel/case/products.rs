@@ -1,7 +1,7 @@
 //! Cases of matmul: transposes, bias, activation, saved sums, broadcast batches, and every edge of the
 //! tiles of the CPU (6 x 16) and of the GPU (32 x 32).
 
-use super::{Build, Case, Layout, ORDINARY};
+use super::{Build, Case, Layout, ORDINARY, POSITIVE};
 use crate::kernel::{Kernel, MatMul};
 use crate::plan::View;
 use crate::spec::{Activation, DType};
@@ -38,8 +38,8 @@ const PLAIN: Extras = Extras {
 
 fn product(table: &mut Vec<Case>, s: Shape, x: Extras) {
     let with = |r: usize, c: usize| [s.batch, &[r, c]].concat();
-    let mut build =
-        Build::new(4000).read(&with(s.m, s.k), x.a, ORDINARY).read(&with(s.k, s.n), x.b, ORDINARY);
+    let fill = if s.k > 50 { POSITIVE } else { ORDINARY };
+    let mut build = Build::new(4000).read(&with(s.m, s.k), x.a, fill).read(&with(s.k, s.n), x.b, fill);
     build = match x.bias {
         Some(layout) => build.read(&with(s.m, s.n), layout, ORDINARY),
         None => build.again(0),
@@ -53,7 +53,6 @@ fn product(table: &mut Vec<Case>, s: Shape, x: Extras) {
         s.batch, s.m, s.k, s.n, x.a, x.b, x.bias, x.act, x.save, x.y
     );
     let kernel = Kernel::MatMul(MatMul { bias: x.bias.is_some(), act: x.act });
-    // The derivative-free part is a sum of products of ordinary numbers: ordinary unless few terms cancel.
     table.push(build.case(name, kernel, true));
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Build, Case, Fill, LENGTHS, Layout, ORDINARY};
+use super::{Build, Case, Fill, LENGTHS, Layout, ORDINARY, POSITIVE};
 use crate::graph::op::Dist;
 use crate::kernel::{
     Advance, CrossEntropy, Gather, Kernel, LogSoftmax, Random, RowRead, RowWrite, ScatterAdd,
@@ -43,7 +43,7 @@ fn indexed(table: &mut Vec<Case>) {
                 let build = Build::new(5000).read(&[n, w], x, ORDINARY).read(&[r], i, index);
                 let build = build.write(&[r, w], y, DType::F32);
                 table.push(build.case(name.clone(), Kernel::Gather(Gather), true));
-                let build = Build::new(5100).read(&[r, w], x, ORDINARY).read(&[r], i, index);
+                let build = Build::new(5100).read(&[r, w], x, POSITIVE).read(&[r], i, index);
                 let build = build.write(&[n, w], y, DType::F32);
                 table.push(build.case(name, Kernel::ScatterAdd(ScatterAdd), true));
             }

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod cpu;
+pub mod golden;
 
 use crate::error::{Error, Result};
 use crate::kernel::Buffer;

@@ -1,6 +1,7 @@
 //! hyperloom
 
 pub mod checkpoint;
+pub mod config;
 pub mod data;
 pub mod error;
 pub mod files;

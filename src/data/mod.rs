@@ -6,6 +6,8 @@
 mod column;
 pub mod csv;
 pub mod encoder;
+pub mod grouped;
+pub mod problem;
 pub mod sine;
 pub mod split;
 pub mod table;

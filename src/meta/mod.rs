@@ -2,4 +2,6 @@
 
 pub mod adapt;
 pub mod episode;
+pub mod evaluate;
+pub mod model;
 pub mod outer;

@@ -245,7 +245,8 @@ impl<'g> Lowering<'g> {
             && self.shape(u) == shape
         {
             let [a, b] = self.g.node(u).inputs[..] else { return };
-            if a != b {
+            // Of two products that are summed, the first takes the other as its bias.
+            if a != b && !self.products.contains_key(&u) {
                 p.bias = Some(if a == matmul { b } else { a });
                 p.sum = Some(u);
                 self.absorbed[matmul.index()] = true;

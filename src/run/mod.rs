@@ -1,7 +1,9 @@
 //! Where plans run: on the CPU or on a GPU. A [`Session`] is a plan on a device, seen through the names
 //! of its inputs and outputs.
 
+pub mod check;
 pub mod cpu;
+pub mod golden;
 
 use crate::error::{Error, Result};
 use crate::kernel::Buffer;

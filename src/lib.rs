@@ -15,4 +15,7 @@ pub mod plan;
 pub mod report;
 pub mod rng;
 pub mod run;
+pub mod run_folder;
 pub mod spec;
+
+pub use error::{Error, Result};

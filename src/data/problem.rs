@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::csv::{CsvSpec, Groups};
 use super::encoder::{Encoder, TargetKind};
+use super::format::Format;
 use super::grouped::{Grouped, loss_of};
 use super::sine::{SCALE, Sine};
 use crate::config::{Config, TaskKind};
@@ -68,6 +69,11 @@ impl Problem {
     /// What encodes files of this source, where there is one.
     pub fn encoder(&self) -> Option<&Encoder> {
         self.groups.as_ref().map(|g| &g.encoder)
+    }
+
+    /// How support and query files of this source are read.
+    pub fn format(&self) -> Format {
+        Format::of(self.config.task, self.encoder())
     }
 
     /// Models to train: more than one only where tasks are few enough to be folded.

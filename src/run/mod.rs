@@ -21,6 +21,20 @@ pub enum Device {
 }
 
 impl Device {
+    /// The device that a request names (`auto`, `cpu`, `gpu`, `gpu:N`), and why it was taken.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another word, [`Error::Device`] for a device that is not there.
+    pub fn choose(request: &str) -> Result<(Device, String)> {
+        match request {
+            "cpu" => Ok((Device::Cpu, "device: the CPU path, as asked for".into())),
+            "auto" => Ok((Device::Cpu, "device: the CPU path".into())),
+            other => {
+                Err(Error::config("device", format!("'{other}' is no device: use auto, cpu, gpu or gpu:N")))
+            }
+        }
+    }
+
     /// What to lower for, with a window of `window` steps.
     pub fn caps(&self, window: usize) -> Caps {
         match self {

@@ -4,6 +4,8 @@
 //! control `(lr, c₁ = 1/(1-β₁ᵗ), c₂ = 1/(1-β₂ᵗ))`. A factor f that is negative or not finite refuses the
 //! step: the state stays as it was.
 
+use multiversion::multiversion;
+
 use super::parallel::{Shared, pieces};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
@@ -70,12 +72,6 @@ impl AdamW {
         [w - c.rate * (direction + T::of(self.decay) * w), m, v]
     }
 
-    fn run(&self, c: &Control<f32>, [w, m, v]: [&mut [f32]; 3], grad: &[f32]) {
-        for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(grad) {
-            [*w, *m, *v] = self.step(c, [*w, *m, *v], *g);
-        }
-    }
-
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let c = self.control(reads);
@@ -117,7 +113,7 @@ impl AdamW {
             let rows: [&mut [f32]; 3] = std::array::from_fn(|r| unsafe {
                 std::slice::from_raw_parts_mut(state.get().add(s.offset + r * row + range.start), range.len())
             });
-            self.run(&c, rows, &grad[range]);
+            step_all(self, &c, rows, &grad[range]);
         });
     }
 
@@ -147,5 +143,13 @@ impl AdamW {
     /// Operations of the launch.
     pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
         16.0 * writes[0].view.dims[MAX_RANK - 1] as f64
+    }
+}
+
+/// One step for runs of neighbours.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+fn step_all(k: &AdamW, c: &Control<f32>, [w, m, v]: [&mut [f32]; 3], grad: &[f32]) {
+    for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(grad) {
+        [*w, *m, *v] = k.step(c, [*w, *m, *v], *g);
     }
 }

@@ -87,9 +87,7 @@ impl MatMul {
             job = job.transposed();
         }
         let (m, n) = (job.m, job.n);
-        // Blocks of columns, then of rows, about a quarter of a million multiply-adds each.
-        let block_n = block(n, NR, (1 << 18) / (m * k).max(1));
-        let block_m = block(m, MR, (1 << 18) / (block_n * k).max(1));
+        let (block_m, block_n) = job.blocks();
         let (nn, nm) = (n.div_ceil(block_n), m.div_ceil(block_m));
         let flops = 2.0 * (batch * m * n * k) as f64;
         // Many small matrices: several a piece.
@@ -201,6 +199,25 @@ impl Target {
     fn transposed(self) -> Target {
         Target { row: self.col, col: self.row, ..self }
     }
+
+    /// Writes neighbours of one row from element `at` on.
+    ///
+    /// # Safety
+    /// The elements lie inside the slot and no other thread touches them.
+    #[inline(always)]
+    unsafe fn put(&self, values: &[f32], at: usize) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            let to = self.data.get().add(at);
+            if self.col == 1 {
+                std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());
+            } else {
+                for (c, v) in values.iter().enumerate() {
+                    *to.add(c * self.col) = *v;
+                }
+            }
+        }
+    }
 }
 
 struct Job<'a> {
@@ -236,6 +253,23 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Whether a product is worth `matrixmultiply`'s packing of both operands.
+    fn is_large(&self) -> bool {
+        self.m * self.n * self.k >= 1 << 22 && self.k >= 64 && self.m.min(self.n) >= 32
+    }
+
+    /// Rows and columns of a piece of work: about half a million multiply-adds, whatever the number of
+    /// threads. Where columns are packed, all rows share the packed panel.
+    fn blocks(&self) -> (usize, usize) {
+        if self.is_large() {
+            return (self.m.min(256), self.n.min(256));
+        }
+        let columns = block(self.n, NR, (1 << 19) / (self.m * self.k).max(1));
+        let rows =
+            if self.b.col == 1 { block(self.m, MR, (1 << 19) / (columns * self.k).max(1)) } else { self.m };
+        (rows, columns)
+    }
+
     /// Rows and columns of one matrix of the batch.
     fn run(&self, item: usize, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>) {
         let at = |v: &View| {
@@ -251,7 +285,7 @@ impl<'a> Job<'a> {
         let bias0 = self.bias.map_or(0, |b| at(&b.view));
         let (y0, z0) = (at(&self.y.view), self.z.map_or(0, |z| at(&z.view)));
         PANEL.with_borrow_mut(|(panel, tile)| {
-            if rows.len() * cols.len() * self.k >= 1 << 19 && self.k >= 64 {
+            if self.is_large() {
                 self.large(a0, b0, bias0, y0, z0, rows, cols, tile);
                 return;
             }
@@ -278,7 +312,9 @@ impl<'a> Job<'a> {
                     // A short tile repeats its last row: the result is not stored.
                     let row: [usize; MR] = std::array::from_fn(|r| r.min(height - 1) * self.a.row);
                     micro(self.k, a, row, self.a.col, b, b_step, &mut acc);
-                    self.store(|r, c| acc[r][c], i, j, height, width, bias0, y0, z0);
+                    for (r, sums) in acc.iter_mut().enumerate().take(height) {
+                        self.store(&mut sums[..width], i + r, j, [bias0, y0, z0]);
+                    }
                 }
             }
         });
@@ -321,50 +357,42 @@ impl<'a> Job<'a> {
                 1,
             );
         }
-        self.store(|r, c| tile[r * n + c], rows.start, cols.start, m, n, bias0, y0, z0);
+        for (r, sums) in tile.chunks_mut(n).enumerate() {
+            self.store(sums, rows.start + r, cols.start, [bias0, y0, z0]);
+        }
     }
 
-    /// Adds the bias, applies the activation and writes a tile.
-    #[allow(clippy::too_many_arguments, reason = "a tile's place in four operands")]
+    /// Adds the bias to a run of sums in one row, applies the activation and writes them; `at` are the
+    /// positions of this matrix in bias, y and z.
     #[inline(always)]
-    fn store(
-        &self,
-        acc: impl Fn(usize, usize) -> f32,
-        i: usize,
-        j: usize,
-        height: usize,
-        width: usize,
-        bias0: usize,
-        y0: usize,
-        z0: usize,
-    ) {
-        for r in 0..height {
-            for c in 0..width {
-                let (row, col) = (i + r, j + c);
-                let mut s = acc(r, c);
-                if let Some(bias) = &self.bias {
-                    s += bias.data[bias0 + row * bias.row + col * bias.col];
+    fn store(&self, sums: &mut [f32], row: usize, col: usize, at: [usize; 3]) {
+        let [bias0, y0, z0] = at;
+        if let Some(bias) = &self.bias {
+            let from = bias0 + row * bias.row + col * bias.col;
+            if bias.col == 1 {
+                for (s, b) in sums.iter_mut().zip(&bias.data[from..]) {
+                    *s += b;
                 }
-                // SAFETY: the views are injective and inside their slots (`Target::of`), and every
-                // (item, row, column) belongs to one piece of work.
-                unsafe {
-                    if let Some(z) = &self.z {
-                        *z.data.get().add(z0 + row * z.row + col * z.col) = s;
-                    }
-                    let y = match self.act {
-                        Activation::Identity => s,
-                        Activation::Relu => {
-                            if s > 0.0 || s.is_nan() {
-                                s
-                            } else {
-                                0.0
-                            }
-                        }
-                        act => activation(act, 0, s),
-                    };
-                    *self.y.data.get().add(y0 + row * self.y.row + col * self.y.col) = y;
+            } else {
+                for (c, s) in sums.iter_mut().enumerate() {
+                    *s += bias.data[from + c * bias.col];
                 }
             }
+        }
+        // SAFETY: the views are injective and inside their slots (`Target::of`), and every (item, row,
+        // column) belongs to one piece of work.
+        unsafe {
+            if let Some(z) = &self.z {
+                z.put(sums, z0 + row * z.row + col * z.col);
+            }
+            match self.act {
+                Activation::Identity => {}
+                Activation::Relu => {
+                    sums.iter_mut().for_each(|s| *s = if *s > 0.0 || s.is_nan() { *s } else { 0.0 })
+                }
+                act => sums.iter_mut().for_each(|s| *s = activation(act, 0, *s)),
+            }
+            self.y.put(sums, y0 + row * self.y.row + col * self.y.col);
         }
     }
 }

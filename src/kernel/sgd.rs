@@ -3,6 +3,8 @@
 //! `v ← μ v + f·g; w ← w - lr (v + λ w)` with control `(lr, ·, ·)`. A factor f that is negative or not
 //! finite refuses the step: the state stays as it was.
 
+use multiversion::multiversion;
+
 use super::adamw::refused;
 use super::parallel::{Shared, pieces};
 use super::uniform::{GpuView, WG, grid, params};
@@ -52,12 +54,6 @@ impl Sgd {
         [w - c.rate * (v + T::of(self.decay) * w), v]
     }
 
-    fn run(&self, c: &Control<f32>, [w, v]: [&mut [f32]; 2], grad: &[f32]) {
-        for ((w, v), g) in w.iter_mut().zip(v).zip(grad) {
-            [*w, *v] = self.step(c, [*w, *v], *g);
-        }
-    }
-
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let c = self.control(reads);
@@ -99,7 +95,7 @@ impl Sgd {
             let rows: [&mut [f32]; 2] = std::array::from_fn(|r| unsafe {
                 std::slice::from_raw_parts_mut(state.get().add(s.offset + r * row + range.start), range.len())
             });
-            self.run(&c, rows, &grad[range]);
+            step_all(self, &c, rows, &grad[range]);
         });
     }
 
@@ -125,5 +121,13 @@ impl Sgd {
     /// Operations of the launch.
     pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
         6.0 * writes[0].view.dims[MAX_RANK - 1] as f64
+    }
+}
+
+/// One step for runs of neighbours.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+fn step_all(k: &Sgd, c: &Control<f32>, [w, v]: [&mut [f32]; 2], grad: &[f32]) {
+    for ((w, v), g) in w.iter_mut().zip(v).zip(grad) {
+        [*w, *v] = k.step(c, [*w, *v], *g);
     }
 }

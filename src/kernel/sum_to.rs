@@ -3,6 +3,9 @@
 //! A GPU gives each result to one thread, or to the 64 of a workgroup where the sum is long; the order
 //! of the additions depends on the shape alone.
 
+use multiversion::multiversion;
+use rayon::prelude::*;
+
 use super::parallel::{Shared, segments};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
@@ -111,8 +114,8 @@ impl SumTo {
             for i in 0..len {
                 let (a0, b0) = (ai + i * sa, bi + i * sb);
                 let s = match (along, self.dot) {
-                    (true, true) => lanes(terms, |l| a[a0 + l] * b[b0 + l]),
-                    (true, false) => lanes(terms, |l| a[a0 + l]),
+                    (true, true) => long_dot(&a[a0..a0 + terms], &b[b0..b0 + terms]),
+                    (true, false) => long_sum(&a[a0..a0 + terms]),
                     (false, true) => steps.iter().map(|(oa, ob)| a[a0 + oa] * b[b0 + ob]).sum(),
                     (false, false) => steps.iter().map(|(oa, _)| a[a0 + oa]).sum(),
                 };
@@ -148,16 +151,51 @@ impl SumTo {
     }
 }
 
-/// A sum in 16 lanes, which the compiler keeps in vector registers; then the lanes in order.
-#[inline(always)]
-fn lanes(n: usize, at: impl Fn(usize) -> f32) -> f32 {
-    let mut acc = [0.0f32; 16];
-    let whole = n / 16 * 16;
-    for i in (0..whole).step_by(16) {
-        for (l, s) in acc.iter_mut().enumerate() {
-            *s += at(i + l);
+/// Terms that one thread adds up on its own.
+const CHUNK: usize = 32_768;
+
+/// A sum along neighbours: chunks of fixed size in parallel, then the chunks in order.
+fn long_sum(a: &[f32]) -> f32 {
+    if a.len() <= CHUNK {
+        return sum_lanes(a);
+    }
+    a.par_chunks(CHUNK).map(sum_lanes).collect::<Vec<f32>>().iter().sum()
+}
+
+/// A dot product along neighbours, as [`long_sum`].
+fn long_dot(a: &[f32], b: &[f32]) -> f32 {
+    if a.len() <= CHUNK {
+        return dot_lanes(a, b);
+    }
+    let parts: Vec<f32> =
+        a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK)).map(|(a, b)| dot_lanes(a, b)).collect();
+    parts.iter().sum()
+}
+
+const LANES: usize = 32;
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+fn sum_lanes(a: &[f32]) -> f32 {
+    let mut acc = [0.0f32; LANES];
+    let chunks = a.chunks_exact(LANES);
+    let tail: f32 = chunks.remainder().iter().sum();
+    for c in chunks {
+        for (s, x) in acc.iter_mut().zip(c) {
+            *s += x;
         }
     }
-    let tail: f32 = (whole..n).map(&at).sum();
+    acc.iter().sum::<f32>() + tail
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+fn dot_lanes(a: &[f32], b: &[f32]) -> f32 {
+    let mut acc = [0.0f32; LANES];
+    let (ca, cb) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail: f32 = ca.remainder().iter().zip(cb.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in ca.zip(cb) {
+        for ((s, a), b) in acc.iter_mut().zip(a).zip(b) {
+            *s += a * b;
+        }
+    }
     acc.iter().sum::<f32>() + tail
 }

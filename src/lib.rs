@@ -1,4 +1,17 @@
 //! hyperloom
 
+pub mod checkpoint;
 pub mod data;
 pub mod error;
+pub mod files;
+pub mod graph;
+pub mod hyper;
+pub mod kernel;
+pub mod meta;
+pub mod nn;
+pub mod optim;
+pub mod plan;
+pub mod report;
+pub mod rng;
+pub mod run;
+pub mod spec;

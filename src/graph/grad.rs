@@ -83,7 +83,9 @@ impl Graph {
             let mut joined: Vec<(usize, Value)> = Vec::new();
             for (start, p) in pieces {
                 match joined.last_mut() {
-                    Some((s, q)) if *s == start && self.shape(*q)[axis] == self.shape(p)[axis] => *q = self.add(*q, p),
+                    Some((s, q)) if *s == start && self.shape(*q)[axis] == self.shape(p)[axis] => {
+                        *q = self.add(*q, p)
+                    }
                     _ => joined.push((start, p)),
                 }
             }
@@ -119,7 +121,7 @@ impl Graph {
         let mut parts = Vec::new();
         let mut at = 0;
         let template = self.shape(pieces[0].1).to_vec();
-        let mut gap = |g: &mut Graph, from: usize, to: usize, parts: &mut Vec<Value>| {
+        let gap = |g: &mut Graph, from: usize, to: usize, parts: &mut Vec<Value>| {
             if to > from {
                 let zero = g.constant(0.0);
                 let mut shape = template.clone();
@@ -307,4 +309,3 @@ impl Graph {
         }
     }
 }
-

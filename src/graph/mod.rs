@@ -462,7 +462,8 @@ impl Graph {
         let mut shape = self.shape(xs[0]).to_vec();
         for &x in &xs[1..] {
             let s = self.shape(x);
-            let fits = s.len() == shape.len() && s.iter().zip(&shape).enumerate().all(|(i, (a, b))| i == axis || a == b);
+            let fits = s.len() == shape.len()
+                && s.iter().zip(&shape).enumerate().all(|(i, (a, b))| i == axis || a == b);
             if !fits || axis >= s.len() {
                 self.fail("concat", &[&shape, s], &format!("they differ beside axis {axis}"));
             }

@@ -24,7 +24,19 @@ pub struct AdamW {
     pub decay: f64,
 }
 
-params!(AdamW { state: GpuView, grad: GpuView, control: GpuView, factor: u32, weights: u32, beta1: f32, beta2: f32, eps: f32, decay: f32, rest1: f32, rest2: f32 });
+params!(AdamW {
+    state: GpuView,
+    grad: GpuView,
+    control: GpuView,
+    factor: u32,
+    weights: u32,
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    decay: f32,
+    rest1: f32,
+    rest2: f32
+});
 
 /// Elements of one piece of work on the CPU.
 const PIECE: usize = 16_384;
@@ -125,7 +137,11 @@ impl AdamW {
             rest2: (1.0 - self.beta2) as f32,
         };
         let n = writes[0].view.dims[MAX_RANK - 1];
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(n.div_ceil(WG)) }
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(n.div_ceil(WG)),
+        }
     }
 
     /// Operations of the launch.

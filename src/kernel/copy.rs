@@ -3,8 +3,8 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
-use crate::plan::view::{collapse, for_each};
 use crate::plan::Arg;
+use crate::plan::view::{collapse, for_each};
 
 /// A copy has no parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +32,11 @@ impl Copy {
     pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
         let [y, x] = collapse([writes[0].view, reads[0].view]);
         let params = Params { dims: GpuView::dims(&y), x: (&x).into(), y: (&y).into() };
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(y.count().div_ceil(WG)) }
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(y.count().div_ceil(WG)),
+        }
     }
 
     /// A copy computes nothing.

@@ -17,7 +17,9 @@ impl CrossEntropy {
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (x, p, view) = (reads[0], reads[1], writes[0].view);
         let (r, c) = (x.view.dims[MAX_RANK - 2], x.view.dims[MAX_RANK - 1]);
-        let at = |v: &crate::plan::View, i: usize, j: usize| v.offset + i * v.strides[MAX_RANK - 2] + j * v.strides[MAX_RANK - 1];
+        let at = |v: &crate::plan::View, i: usize, j: usize| {
+            v.offset + i * v.strides[MAX_RANK - 2] + j * v.strides[MAX_RANK - 1]
+        };
         for i in 0..r {
             let logit = |j: usize| x.f()[at(&x.view, i, j)];
             let (max, log) = log_sum_exp((0..c).map(logit));
@@ -44,7 +46,11 @@ impl CrossEntropy {
             pad0: 0,
             pad1: 0,
         };
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(rows.div_ceil(WG)) }
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(rows.div_ceil(WG)),
+        }
     }
 
     /// An exponential and some additions an element.

@@ -2,8 +2,8 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::view::{collapse, for_each};
 use crate::plan::Arg;
+use crate::plan::view::{collapse, for_each};
 
 /// Parameters of a fill.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,8 +30,19 @@ impl Fill {
     /// The uniform, constants and workgroups.
     pub fn dispatch(&self, _: &[Arg], writes: &[Arg]) -> Dispatch {
         let [y] = collapse([writes[0].view]);
-        let params = Params { dims: GpuView::dims(&y), y: (&y).into(), value: self.value as f32, pad0: 0, pad1: 0, pad2: 0 };
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(y.count().div_ceil(WG)) }
+        let params = Params {
+            dims: GpuView::dims(&y),
+            y: (&y).into(),
+            value: self.value as f32,
+            pad0: 0,
+            pad1: 0,
+            pad2: 0,
+        };
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(y.count().div_ceil(WG)),
+        }
     }
 
     /// A fill computes nothing.

@@ -4,15 +4,24 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
-use crate::plan::view::{View, for_each};
 use crate::plan::Arg;
+use crate::plan::view::{View, for_each};
 use crate::spec::MAX_RANK;
 
 /// A gather has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gather;
 
-params!(Gather { dims: GpuView, table: GpuView, index: GpuView, y: GpuView, rows: u32, pad0: u32, pad1: u32, pad2: u32 });
+params!(Gather {
+    dims: GpuView,
+    table: GpuView,
+    index: GpuView,
+    y: GpuView,
+    rows: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32
+});
 
 /// The views with both axes of the result: the table's row is added from the index.
 fn aligned(table: &View, index: &View, y: &View) -> (View, View) {
@@ -33,8 +42,12 @@ impl Gather {
         let step = reads[0].view.strides[MAX_RANK - 2];
         let at = |i: usize| (reads[1].u()[i] as usize).min(rows - 1) * step;
         match (&mut *writes[0].buffer, reads[0].buffer) {
-            (Buffer::F(y), Buffer::F(x)) => for_each([&view, &table, &index], |[i, j, k]| y[i] = x[j + at(k)]),
-            (Buffer::U(y), Buffer::U(x)) => for_each([&view, &table, &index], |[i, j, k]| y[i] = x[j + at(k)]),
+            (Buffer::F(y), Buffer::F(x)) => {
+                for_each([&view, &table, &index], |[i, j, k]| y[i] = x[j + at(k)])
+            }
+            (Buffer::U(y), Buffer::U(x)) => {
+                for_each([&view, &table, &index], |[i, j, k]| y[i] = x[j + at(k)])
+            }
             _ => panic!("a gather between slots of different types"),
         }
     }
@@ -57,7 +70,11 @@ impl Gather {
             pad1: 0,
             pad2: 0,
         };
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(y.count().div_ceil(WG)) }
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(y.count().div_ceil(WG)),
+        }
     }
 
     /// A gather computes nothing.

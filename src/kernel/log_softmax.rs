@@ -23,7 +23,9 @@ impl LogSoftmax {
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (x, view) = (reads[0], writes[0].view);
         let (r, c) = (view.dims[MAX_RANK - 2], view.dims[MAX_RANK - 1]);
-        let at = |v: &crate::plan::View, i: usize, j: usize| v.offset + i * v.strides[MAX_RANK - 2] + j * v.strides[MAX_RANK - 1];
+        let at = |v: &crate::plan::View, i: usize, j: usize| {
+            v.offset + i * v.strides[MAX_RANK - 2] + j * v.strides[MAX_RANK - 1]
+        };
         for i in 0..r {
             let (max, log) = log_sum_exp((0..c).map(|j| x.f()[at(&x.view, i, j)]));
             for j in 0..c {
@@ -50,7 +52,11 @@ impl LogSoftmax {
             pad0: 0,
             pad1: 0,
         };
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(rows.div_ceil(WG)) }
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(rows.div_ceil(WG)),
+        }
     }
 
     /// An exponential and some additions an element.

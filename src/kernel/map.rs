@@ -65,8 +65,12 @@ impl Map {
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
         let [y, x] = collapse([writes[0].view, reads[0].view]);
         match self.func {
-            Func::Act(Activation::Relu, 0) => each(&x, &y, reads, writes, |v| if v > 0.0 || v.is_nan() { v } else { 0.0 }),
-            Func::Act(Activation::Relu, 1) => each(&x, &y, reads, writes, |v| if v > 0.0 { 1.0 } else { v * 0.0 }),
+            Func::Act(Activation::Relu, 0) => {
+                each(&x, &y, reads, writes, |v| if v > 0.0 || v.is_nan() { v } else { 0.0 })
+            }
+            Func::Act(Activation::Relu, 1) => {
+                each(&x, &y, reads, writes, |v| if v > 0.0 { 1.0 } else { v * 0.0 })
+            }
             Func::Affine(Num(a), Num(b)) => {
                 let (a, b) = (a as f32, b as f32);
                 each(&x, &y, reads, writes, |v| a * v + b)
@@ -79,7 +83,15 @@ impl Map {
     pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
         let [y, x] = collapse([writes[0].view, reads[0].view]);
         let (scale, shift) = affine(self.func);
-        let params = Params { dims: GpuView::dims(&y), x: (&x).into(), y: (&y).into(), scale, shift, pad0: 0, pad1: 0 };
+        let params = Params {
+            dims: GpuView::dims(&y),
+            x: (&x).into(),
+            y: (&y).into(),
+            scale,
+            shift,
+            pad0: 0,
+            pad1: 0,
+        };
         let (code, order) = func_code(self.func);
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
@@ -95,7 +107,13 @@ impl Map {
 }
 
 #[inline(always)]
-fn each(x: &crate::plan::View, y: &crate::plan::View, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>], f: impl Fn(f32) -> f32 + Sync) {
+fn each(
+    x: &crate::plan::View,
+    y: &crate::plan::View,
+    reads: &[Read<'_, f32>],
+    writes: &mut [Write<'_, f32>],
+    f: impl Fn(f32) -> f32 + Sync,
+) {
     let data = reads[0].f();
     assert!(y.end() <= writes[0].f().len());
     let out = Shared(writes[0].f().as_mut_ptr());

@@ -11,8 +11,8 @@ use super::parallel::{Shared, pieces};
 use super::pointwise::activation;
 use super::uniform::{GpuView, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::view::{View, for_each};
 use crate::plan::Arg;
+use crate::plan::view::{View, for_each};
 use crate::spec::{Activation, MAX_RANK};
 
 /// Parameters of a product.
@@ -24,7 +24,18 @@ pub struct MatMul {
     pub act: Activation,
 }
 
-params!(MatMul { dims: GpuView, a: GpuView, b: GpuView, bias: GpuView, y: GpuView, z: GpuView, k: u32, tiles_m: u32, tiles_n: u32, pad: u32 });
+params!(MatMul {
+    dims: GpuView,
+    a: GpuView,
+    b: GpuView,
+    bias: GpuView,
+    y: GpuView,
+    z: GpuView,
+    k: u32,
+    tiles_m: u32,
+    tiles_n: u32,
+    pad: u32
+});
 
 /// Rows and columns of the tile of a workgroup of 8 x 8 threads, each with 4 x 4 elements.
 const TILE: usize = 32;
@@ -273,8 +284,21 @@ impl<'a> Job<'a> {
         });
     }
 
-    #[allow(clippy::too_many_arguments, reason = "positions of five operands; a struct would only rename them")]
-    fn large(&self, a0: usize, b0: usize, bias0: usize, y0: usize, z0: usize, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>, tile: &mut Vec<f32>) {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "positions of five operands; a struct would only rename them"
+    )]
+    fn large(
+        &self,
+        a0: usize,
+        b0: usize,
+        bias0: usize,
+        y0: usize,
+        z0: usize,
+        rows: std::ops::Range<usize>,
+        cols: std::ops::Range<usize>,
+        tile: &mut Vec<f32>,
+    ) {
         let (m, n) = (rows.len(), cols.len());
         tile.clear();
         tile.resize(m * n, 0.0);
@@ -303,7 +327,17 @@ impl<'a> Job<'a> {
     /// Adds the bias, applies the activation and writes a tile.
     #[allow(clippy::too_many_arguments, reason = "a tile's place in four operands")]
     #[inline(always)]
-    fn store(&self, acc: impl Fn(usize, usize) -> f32, i: usize, j: usize, height: usize, width: usize, bias0: usize, y0: usize, z0: usize) {
+    fn store(
+        &self,
+        acc: impl Fn(usize, usize) -> f32,
+        i: usize,
+        j: usize,
+        height: usize,
+        width: usize,
+        bias0: usize,
+        y0: usize,
+        z0: usize,
+    ) {
         for r in 0..height {
             for c in 0..width {
                 let (row, col) = (i + r, j + c);
@@ -319,7 +353,13 @@ impl<'a> Job<'a> {
                     }
                     let y = match self.act {
                         Activation::Identity => s,
-                        Activation::Relu => if s > 0.0 || s.is_nan() { s } else { 0.0 },
+                        Activation::Relu => {
+                            if s > 0.0 || s.is_nan() {
+                                s
+                            } else {
+                                0.0
+                            }
+                        }
                         act => activation(act, 0, s),
                     };
                     *self.y.data.get().add(y0 + row * self.y.row + col * self.y.col) = y;
@@ -331,7 +371,15 @@ impl<'a> Job<'a> {
 
 /// `acc += a b` for MR rows of a (at `row[r]`, stepping by `a_step`) and NR columns of b (rows `b_step` apart).
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-fn micro(k: usize, a: &[f32], row: [usize; MR], a_step: usize, b: &[f32], b_step: usize, acc: &mut [[f32; NR]; MR]) {
+fn micro(
+    k: usize,
+    a: &[f32],
+    row: [usize; MR],
+    a_step: usize,
+    b: &[f32],
+    b_step: usize,
+    acc: &mut [[f32; NR]; MR],
+) {
     if k == 0 {
         return;
     }

@@ -14,7 +14,7 @@ pub(super) fn pieces(n: usize, flops: f64, piece: impl Fn(usize) + Sync) {
     if n <= 1 || flops < INLINE {
         (0..n).for_each(piece);
     } else {
-        (0..n).into_par_iter().with_max_len(1).for_each(piece);
+        (0..n).into_par_iter().with_max_len(1).for_each(&piece);
     }
 }
 

@@ -93,7 +93,13 @@ pub fn activation<T: Real>(a: Activation, k: u8, x: T) -> T {
         (Activation::Identity, 1) => T::one(),
         (Activation::Relu, 0) => x.max(T::zero()),
         (Activation::Relu, 1) => T::of(if x.value() > 0.0 { 1.0 } else { 0.0 }),
-        (Activation::LeakyRelu, 0) => if x.value() > 0.0 { x } else { T::of(LEAK) * x },
+        (Activation::LeakyRelu, 0) => {
+            if x.value() > 0.0 {
+                x
+            } else {
+                T::of(LEAK) * x
+            }
+        }
         (Activation::LeakyRelu, 1) => T::of(if x.value() > 0.0 { 1.0 } else { LEAK }),
         (Activation::Identity | Activation::Relu | Activation::LeakyRelu, _) => T::zero(),
         (Activation::Tanh, 0) => tanh(x),
@@ -116,7 +122,13 @@ pub fn activation<T: Real>(a: Activation, k: u8, x: T) -> T {
             // Beyond ±90 the factors e^-|x| vanish in f32; clamping keeps ∞·0 out of the tails.
             let c = x.min(T::of(90.0)).max(T::of(-90.0));
             match k {
-                0 => if x.value() < -90.0 { T::zero() * c } else { x * sigmoid(x) },
+                0 => {
+                    if x.value() < -90.0 {
+                        T::zero() * c
+                    } else {
+                        x * sigmoid(x)
+                    }
+                }
                 1 => sigmoid(c) + c * sigmoid_derivative(1, c),
                 2 => two * sigmoid_derivative(1, c) + c * sigmoid_derivative(2, c),
                 _ => T::of(3.0) * sigmoid_derivative(2, c) + c * sigmoid_derivative(3, c),

@@ -220,12 +220,22 @@ impl Real for Bounded {
         let v = self.v.exp();
         // e^(x+δ) - e^x; one ulp is at most two units.
         let e = if self.e == 0.0 { 0.0 } else { v * self.e.exp_m1() };
-        Bounded::rounded(v, e, if v == 0.0 || v.is_infinite() { 1.0 } else { 2.0 * (3.0 + 2.0 * self.v.abs()) })
+        Bounded::rounded(
+            v,
+            e,
+            if v == 0.0 || v.is_infinite() { 1.0 } else { 2.0 * (3.0 + 2.0 * self.v.abs()) },
+        )
     }
     fn ln(self) -> Bounded {
         let v = self.v.ln();
         let room = self.v - self.e;
-        let e = if self.e == 0.0 { 0.0 } else if room > 0.0 { self.e / room } else { f64::INFINITY };
+        let e = if self.e == 0.0 {
+            0.0
+        } else if room > 0.0 {
+            self.e / room
+        } else {
+            f64::INFINITY
+        };
         let near_one = if (0.5..=2.0).contains(&self.v) { (0.5f64).powi(21) } else { 0.0 };
         Bounded::rounded(v, e + near_one, 6.0)
     }
@@ -238,7 +248,13 @@ impl Real for Bounded {
     fn rsqrt(self) -> Bounded {
         let v = 1.0 / self.v.sqrt();
         let room = self.v - self.e;
-        let e = if self.e == 0.0 { 0.0 } else if room > 0.0 { 1.0 / room.sqrt() - v } else { f64::INFINITY };
+        let e = if self.e == 0.0 {
+            0.0
+        } else if room > 0.0 {
+            1.0 / room.sqrt() - v
+        } else {
+            f64::INFINITY
+        };
         Bounded::rounded(v, e, 8.0)
     }
     fn sin_quarter(self, quarter: u8) -> Bounded {

@@ -21,8 +21,12 @@ impl RowRead {
         let len = view.dims[MAX_RANK - 1];
         let from = window.view.offset + row * window.view.strides[MAX_RANK - 2];
         match (&mut *writes[0].buffer, window.buffer) {
-            (Buffer::F(y), Buffer::F(x)) => y[view.offset..view.offset + len].copy_from_slice(&x[from..from + len]),
-            (Buffer::U(y), Buffer::U(x)) => y[view.offset..view.offset + len].copy_from_slice(&x[from..from + len]),
+            (Buffer::F(y), Buffer::F(x)) => {
+                y[view.offset..view.offset + len].copy_from_slice(&x[from..from + len])
+            }
+            (Buffer::U(y), Buffer::U(x)) => {
+                y[view.offset..view.offset + len].copy_from_slice(&x[from..from + len])
+            }
             _ => panic!("a row is read between slots of different types"),
         }
     }
@@ -43,7 +47,11 @@ impl RowRead {
             counter: reads[1].view.offset as u32,
             pad: 0,
         };
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(y.count().div_ceil(WG)) }
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(y.count().div_ceil(WG)),
+        }
     }
 
     /// A copy computes nothing.

@@ -5,15 +5,24 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::view::for_each;
 use crate::plan::Arg;
+use crate::plan::view::for_each;
 use crate::spec::MAX_RANK;
 
 /// A scatter has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScatterAdd;
 
-params!(ScatterAdd { dims: GpuView, src: GpuView, index: GpuView, y: GpuView, sources: u32, rows: u32, pad0: u32, pad1: u32 });
+params!(ScatterAdd {
+    dims: GpuView,
+    src: GpuView,
+    index: GpuView,
+    y: GpuView,
+    sources: u32,
+    rows: u32,
+    pad0: u32,
+    pad1: u32
+});
 
 impl ScatterAdd {
     /// Computes the launch by the formula.
@@ -56,7 +65,11 @@ impl ScatterAdd {
             pad0: 0,
             pad1: 0,
         };
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(y.count().div_ceil(WG)) }
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(y.count().div_ceil(WG)),
+        }
     }
 
     /// One addition a source element.

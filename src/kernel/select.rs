@@ -2,8 +2,8 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::view::{collapse, for_each};
 use crate::plan::Arg;
+use crate::plan::view::{collapse, for_each};
 
 /// A choice between two values has no parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,8 +30,18 @@ impl Select {
     /// The uniform, constants and workgroups.
     pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
         let [y, c, a, b] = collapse([writes[0].view, reads[0].view, reads[1].view, reads[2].view]);
-        let params = Params { dims: GpuView::dims(&y), c: (&c).into(), a: (&a).into(), b: (&b).into(), y: (&y).into() };
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(y.count().div_ceil(WG)) }
+        let params = Params {
+            dims: GpuView::dims(&y),
+            c: (&c).into(),
+            a: (&a).into(),
+            b: (&b).into(),
+            y: (&y).into(),
+        };
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(y.count().div_ceil(WG)),
+        }
     }
 
     /// Operations of the launch.

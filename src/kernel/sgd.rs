@@ -20,7 +20,15 @@ pub struct Sgd {
     pub decay: f64,
 }
 
-params!(Sgd { state: GpuView, grad: GpuView, control: GpuView, factor: u32, weights: u32, momentum: f32, decay: f32 });
+params!(Sgd {
+    state: GpuView,
+    grad: GpuView,
+    control: GpuView,
+    factor: u32,
+    weights: u32,
+    momentum: f32,
+    decay: f32
+});
 
 /// Elements of one piece of work on the CPU.
 const PIECE: usize = 16_384;
@@ -107,7 +115,11 @@ impl Sgd {
             decay: self.decay as f32,
         };
         let n = writes[0].view.dims[MAX_RANK - 1];
-        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(n.div_ceil(WG)) }
+        Dispatch {
+            uniform: bytemuck::bytes_of(&params).to_vec(),
+            constants: vec![],
+            groups: grid(n.div_ceil(WG)),
+        }
     }
 
     /// Operations of the launch.

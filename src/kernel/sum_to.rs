@@ -6,8 +6,8 @@
 use super::parallel::{Shared, segments};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::view::{View, collapse, for_each};
 use crate::plan::Arg;
+use crate::plan::view::{View, collapse, for_each};
 use crate::spec::MAX_RANK;
 
 /// Parameters of a sum.
@@ -18,8 +18,13 @@ pub struct SumTo {
 }
 
 params!(SumTo {
-    kept: GpuView, y: GpuView, a: GpuView, b: GpuView,
-    reduced: GpuView, a_step: GpuView, b_step: GpuView,
+    kept: GpuView,
+    y: GpuView,
+    a: GpuView,
+    b: GpuView,
+    reduced: GpuView,
+    a_step: GpuView,
+    b_step: GpuView,
 });
 
 /// Sums of at least this many terms get a workgroup.
@@ -77,7 +82,8 @@ impl SumTo {
         let out = Shared(writes[0].f().as_mut_ptr());
         let terms = p.a_step.count();
         let mut steps = Vec::with_capacity(terms.min(1 << 16));
-        let along = p.a_step.strides[5] == 1 && p.a_step.dims[5] == terms && (!self.dot || p.b_step.strides[5] == 1);
+        let along =
+            p.a_step.strides[5] == 1 && p.a_step.dims[5] == terms && (!self.dot || p.b_step.strides[5] == 1);
         if !along {
             for_each([&p.a_step, &p.b_step], |[i, j]| steps.push((i, j)));
         }

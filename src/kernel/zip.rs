@@ -7,8 +7,8 @@ use super::pointwise::{binary, func};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::{Binary, Func};
-use crate::plan::view::{View, collapse, for_each};
 use crate::plan::Arg;
+use crate::plan::view::{View, collapse, for_each};
 use crate::spec::Activation;
 
 /// Parameters of a pointwise function of two values.
@@ -93,7 +93,12 @@ impl Zip {
 }
 
 #[inline(always)]
-fn each([y, a, b]: [View; 3], reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>], f: impl Fn(f32, f32) -> f32 + Sync) {
+fn each(
+    [y, a, b]: [View; 3],
+    reads: &[Read<'_, f32>],
+    writes: &mut [Write<'_, f32>],
+    f: impl Fn(f32, f32) -> f32 + Sync,
+) {
     let (da, db) = (reads[0].f(), reads[1].f());
     assert!(y.end() <= writes[0].f().len());
     let out = Shared(writes[0].f().as_mut_ptr());

@@ -130,6 +130,8 @@ pub struct Plan {
     pub counter: Option<SlotId>,
     /// The ring of records, `[window, records]`.
     pub ring: Option<SlotId>,
+    /// A data slot with these constants, which a runner fills when the plan is prepared.
+    pub constants: Option<(SlotId, Vec<f64>)>,
 }
 
 impl Plan {

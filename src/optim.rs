@@ -1,0 +1,134 @@
+//! Optimisers of the outer loop, as graph, and the learning-rate schedule, on the host.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::op::{Func, Num, Op};
+use crate::graph::{Graph, Value};
+use crate::nn::clip_factor;
+
+/// Which optimiser, with its constants.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Optimiser {
+    /// AdamW (Loshchilov and Hutter 2019); Adam where `decay` is 0.
+    AdamW {
+        /// β₁
+        #[serde(default = "beta1")]
+        beta1: f64,
+        /// β₂
+        #[serde(default = "beta2")]
+        beta2: f64,
+        /// ε
+        #[serde(default = "eps")]
+        eps: f64,
+        /// Decoupled weight decay.
+        #[serde(default)]
+        decay: f64,
+    },
+    /// SGD with momentum.
+    Sgd {
+        /// Momentum.
+        #[serde(default)]
+        momentum: f64,
+        /// Decoupled weight decay.
+        #[serde(default)]
+        decay: f64,
+    },
+}
+
+fn beta1() -> f64 {
+    0.9
+}
+fn beta2() -> f64 {
+    0.999
+}
+fn eps() -> f64 {
+    1e-8
+}
+
+impl Default for Optimiser {
+    fn default() -> Optimiser {
+        Optimiser::AdamW { beta1: beta1(), beta2: beta2(), eps: eps(), decay: 0.0 }
+    }
+}
+
+impl Optimiser {
+    /// Rows of the flat state: the weights, then the moments.
+    pub fn rows(&self) -> usize {
+        match self {
+            Optimiser::AdamW { .. } => 3,
+            Optimiser::Sgd { .. } => 2,
+        }
+    }
+
+    /// What step `step` (from 0) reads at learning rate `rate`: `(rate, 1/(1-β₁ᵗ), 1/(1-β₂ᵗ))`.
+    pub fn control(&self, step: u64, rate: f64) -> [f32; 3] {
+        let t = (step + 1).min(i32::MAX as u64) as i32;
+        match self {
+            Optimiser::AdamW { beta1, beta2, .. } => {
+                [rate as f32, (1.0 / (1.0 - beta1.powi(t))) as f32, (1.0 / (1.0 - beta2.powi(t))) as f32]
+            }
+            Optimiser::Sgd { .. } => [rate as f32, 1.0, 1.0],
+        }
+    }
+
+    /// Adds one step to the graph: `state [rows, p]` is updated by the gradient `[p]`, whose global norm is
+    /// clipped to `clip`. A gradient that is not finite refuses the step. Returns the norm before clipping.
+    pub fn step(&self, g: &mut Graph, state: Value, grad: Value, control: Value, clip: f64) -> Value {
+        g.scope("optimiser", |g| {
+            let square = g.mul(grad, grad);
+            let norm2 = g.sum_to(square, &[1]);
+            let finite = g.map(Func::IsFinite, norm2);
+            let factor = clip_factor(g, norm2, clip);
+            let refuse = g.constant(-1.0);
+            let factor = g.select(finite, factor, refuse);
+            let op = match *self {
+                Optimiser::AdamW { beta1, beta2, eps, decay } => {
+                    Op::AdamW { beta1: Num(beta1), beta2: Num(beta2), eps: Num(eps), decay: Num(decay) }
+                }
+                Optimiser::Sgd { momentum, decay } => Op::Sgd { momentum: Num(momentum), decay: Num(decay) },
+            };
+            let new = g.optimise(op, state, grad, control, factor);
+            g.update(state, new);
+            g.map(Func::Sqrt, norm2)
+        })
+    }
+}
+
+/// Linear warm-up, then a cosine down to a fraction of the peak.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// Peak learning rate.
+    pub peak: f64,
+    /// Steps of warm-up.
+    pub warmup: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// What is left of the peak at the end.
+    pub floor: f64,
+}
+
+impl Schedule {
+    /// Learning rate of a step, from 0.
+    pub fn rate(&self, step: u64) -> f64 {
+        if step < self.warmup {
+            return self.peak * (step + 1) as f64 / self.warmup as f64;
+        }
+        let span = self.steps.saturating_sub(self.warmup).max(1) as f64;
+        let at = ((step - self.warmup) as f64 / span).min(1.0);
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
+        self.peak * (self.floor + (1.0 - self.floor) * cosine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedule() {
+        let s = Schedule { peak: 1.0, warmup: 10, steps: 110, floor: 0.1 };
+        assert!((s.rate(4) - 0.5).abs() < 1e-12 && (s.rate(9) - 1.0).abs() < 1e-12);
+        assert!((s.rate(60) - 0.55).abs() < 1e-12 && (s.rate(110) - 0.1).abs() < 1e-12);
+    }
+}

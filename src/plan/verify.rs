@@ -1,0 +1,76 @@
+//! What a legal plan is, as code. Runners rely on it: kernels run without bounds checks on a GPU.
+
+use std::collections::HashSet;
+
+use super::{Plan, SlotRole};
+use crate::kernel::{Kernel, KernelInfo};
+use crate::spec::DType;
+
+/// Checks every launch: slots exist, views end inside them, element types match, no slot is read and
+/// written by one launch (in-place kernels excepted), writes hit each element once, scratch is written
+/// before it is read.
+pub(super) fn verify(plan: &Plan) -> Result<(), String> {
+    let mut written: HashSet<usize> = HashSet::new();
+    for (i, l) in plan.launches.iter().enumerate() {
+        let fault = |what: String| Err(format!("launch {i} ({}): {what}", l.label));
+        let Some(info) = KernelInfo::find(l.kernel.name()) else {
+            return fault(format!("no kernel '{}'", l.kernel.name()));
+        };
+        if l.reads.len() != info.reads || l.writes.is_empty() || l.writes.len() > info.writes {
+            return fault(format!("{} operands read and {} written", l.reads.len(), l.writes.len()));
+        }
+        for (k, arg) in l.reads.iter().chain(&l.writes).enumerate() {
+            let Some(slot) = plan.slots.get(arg.slot.0) else {
+                return fault(format!("no slot {}", arg.slot.0));
+            };
+            if arg.view.end() > slot.len || arg.view.count() == 0 {
+                return fault(format!(
+                    "operand {k} ends at {} of slot '{}' with {}",
+                    arg.view.end(),
+                    slot.label,
+                    slot.len
+                ));
+            }
+            if let Some(want) = dtype(&l.kernel, k, l.reads.len())
+                && want != slot.dtype
+            {
+                return fault(format!("operand {k} is {:?}, not {want:?}", slot.dtype));
+            }
+            if k < l.reads.len() && slot.role == SlotRole::Scratch && !written.contains(&arg.slot.0) {
+                return fault(format!("operand {k} reads scratch that nothing wrote"));
+            }
+        }
+        for (k, w) in l.writes.iter().enumerate() {
+            if l.reads.iter().any(|r| r.slot == w.slot) || l.writes[..k].iter().any(|o| o.slot == w.slot) {
+                return fault(format!("slot {} is bound twice, once for writing", w.slot.0));
+            }
+            if !w.view.is_injective() {
+                return fault(format!("result {k} overlaps itself"));
+            }
+            if matches!(plan.slots[w.slot.0].role, SlotRole::Data | SlotRole::Window) {
+                return fault(format!("slot '{}' belongs to the host", plan.slots[w.slot.0].label));
+            }
+            written.insert(w.slot.0);
+        }
+    }
+    Ok(())
+}
+
+/// The element type an operand must have; `None` where bits are moved.
+fn dtype(kernel: &Kernel, operand: usize, reads: usize) -> Option<DType> {
+    match (kernel, operand) {
+        (Kernel::Copy(_) | Kernel::RowRead(_) | Kernel::Gather(_), 0) => None,
+        (Kernel::Copy(_) | Kernel::RowRead(_) | Kernel::Gather(_), k) if k == reads => None,
+        (Kernel::Random(r), 1) if r.dist != crate::graph::op::Dist::Bits => Some(DType::F32),
+        (
+            Kernel::RowRead(_)
+            | Kernel::RowWrite(_)
+            | Kernel::Gather(_)
+            | Kernel::ScatterAdd(_)
+            | Kernel::Random(_),
+            1,
+        )
+        | (Kernel::Random(_) | Kernel::Advance(_), 0) => Some(DType::U32),
+        _ => Some(DType::F32),
+    }
+}

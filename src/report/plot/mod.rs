@@ -1,0 +1,21 @@
+//! Pictures of a run as SVG files: how the loss fell, what adaptation does to unseen tasks, how the error
+//! depends on its steps. One file a kind of chart; `canvas`, `axis` and `frame` are what they share.
+//!
+//! The same numbers give the same bytes. Values that are not finite are left out, and said to be; a chart of
+//! nothing is an empty chart.
+
+mod axis;
+mod canvas;
+mod confusion;
+mod contour;
+mod curves;
+mod fields;
+mod frame;
+mod scatter;
+mod tasks;
+
+pub use confusion::confusion;
+pub use curves::{Curve, curves, error_by_steps, loss_curve};
+pub use fields::{FieldPanel, fields};
+pub use scatter::predicted_against_true;
+pub use tasks::{TaskPanel, task_panels};

@@ -6,6 +6,7 @@
 mod column;
 pub mod csv;
 pub mod encoder;
+pub mod sine;
 pub mod split;
 pub mod table;
 

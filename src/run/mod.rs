@@ -46,7 +46,8 @@ impl Device {
             port.map(|p| (p.arg.slot, plan.slots[p.arg.slot.0].len / plan.window))
         };
         let (floats, words) = (width(DType::F32), width(DType::U32));
-        let staged = |w: Option<(SlotId, usize)>| w.map(|(slot, len)| (slot, len, vec![0u32; len * plan.window]));
+        let staged =
+            |w: Option<(SlotId, usize)>| w.map(|(slot, len)| (slot, len, vec![0u32; len * plan.window]));
         Ok(Session { floats: staged(floats), words: staged(words), plan, runner })
     }
 }
@@ -84,7 +85,10 @@ impl Session {
     fn checked<'p>(ports: &'p [Port], name: &str, what: &str, len: usize) -> Result<&'p Port> {
         let port = Session::port(ports, name, what)?;
         if count(&port.shape) != len {
-            return Err(Error::Shape(format!("{what} '{name}' is {:?}; {len} numbers were given", port.shape)));
+            return Err(Error::Shape(format!(
+                "{what} '{name}' is {:?}; {len} numbers were given",
+                port.shape
+            )));
         }
         Ok(port)
     }
@@ -159,7 +163,9 @@ impl Session {
                 data[at..at + bits.len()].copy_from_slice(bits);
                 Ok(())
             }
-            _ => Err(Error::Shape(format!("step input '{name}' has another type, or row {row} is beyond the window"))),
+            _ => Err(Error::Shape(format!(
+                "step input '{name}' has another type, or row {row} is beyond the window"
+            ))),
         }
     }
 

@@ -1,0 +1,5 @@
+//! Meta-learning: episodes, the outer loop, adaptation, evaluation.
+
+pub mod adapt;
+pub mod episode;
+pub mod outer;

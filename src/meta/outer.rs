@@ -1,0 +1,284 @@
+//! The outer loop: one training step is one plan, replayed over windows of steps.
+
+use serde::{Deserialize, Serialize};
+
+use super::episode::{Episode, TaskFamily};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::hyper::{Condition, HyperSpec};
+use crate::nn::{Loss, Weights, dense, loss};
+use crate::optim::{Optimiser, Schedule};
+use crate::plan::lower;
+use crate::run::{Device, Session};
+use crate::spec::{DenseSpec, ParamLayout, count};
+
+/// What is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Learner {
+    /// A hypernetwork: the weights of every task are written from its condition.
+    Hyper(HyperSpec),
+    /// One plain network for all tasks, on support and query rows alike: what there would be without
+    /// hypernetworks.
+    Pooled(DenseSpec),
+}
+
+impl Learner {
+    /// What its flat parameters hold.
+    pub fn layout(&self) -> ParamLayout {
+        match self {
+            Learner::Hyper(h) => h.layout(),
+            Learner::Pooled(d) => d.layout(),
+        }
+    }
+}
+
+/// Settings of the outer loop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OuterSettings {
+    /// Tasks a step.
+    pub tasks: usize,
+    /// Learning rate of each step.
+    pub schedule: Schedule,
+    /// Optimiser.
+    pub optimiser: Optimiser,
+    /// Largest global norm of the gradient.
+    pub clip: f64,
+    /// λ of `λ · mean_t ‖w_t‖²` on the generated weights.
+    pub weight_penalty: f64,
+    /// Seed of everything drawn while training.
+    pub seed: u64,
+}
+
+/// What a step left in the ring of records.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepRecord {
+    /// Number of the step, from 0.
+    pub step: u64,
+    /// Objective before the step.
+    pub loss: f64,
+    /// Global norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Learning rate of the step.
+    pub rate: f64,
+}
+
+impl StepRecord {
+    /// Whether the step was taken: a loss or gradient that is not finite is refused.
+    pub fn accepted(&self) -> bool {
+        self.loss.is_finite() && self.grad_norm.is_finite()
+    }
+}
+
+/// Steps in a row that may be refused before training gives up.
+const MOST_REFUSED: u64 = 25;
+
+/// A training run in progress.
+pub struct Trainer<'f> {
+    family: &'f dyn TaskFamily,
+    learner: Learner,
+    settings: OuterSettings,
+    session: Session,
+    step: u64,
+    refused: u64,
+}
+
+impl std::fmt::Debug for Trainer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trainer")
+            .field("learner", &self.learner)
+            .field("step", &self.step)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Steps between two visits of the host.
+pub const WINDOW: usize = 50;
+
+impl<'f> Trainer<'f> {
+    /// Plans and allocates a run that starts from `params` (flat, as [`Learner::layout`]).
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with numbers where the plan does not fit the device.
+    pub fn new(
+        device: &Device,
+        family: &'f dyn TaskFamily,
+        learner: Learner,
+        settings: OuterSettings,
+        params: &[f32],
+    ) -> Result<Trainer<'f>> {
+        let graph = training_graph(family, &learner, &settings);
+        let plan = lower(&graph, device.caps(WINDOW))?;
+        let mut session = device.prepare(plan)?;
+        family.upload(&mut session)?;
+        let mut state = vec![0.0; settings.optimiser.rows() * params.len()];
+        state[..params.len()].copy_from_slice(params);
+        session.write("learner", &state)?;
+        Ok(Trainer { family, learner, settings, session, step: 0, refused: 0 })
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The plan of one step.
+    pub fn plan(&self) -> &crate::plan::Plan {
+        self.session.plan()
+    }
+
+    /// What is trained.
+    pub fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    /// Parameters and optimiser moments, `[rows, P]`.
+    pub fn state(&mut self) -> Result<Vec<f32>> {
+        self.session.read("learner")
+    }
+
+    /// Present parameters, flat.
+    pub fn params(&mut self) -> Result<Vec<f32>> {
+        let mut state = self.state()?;
+        state.truncate(state.len() / self.settings.optimiser.rows());
+        Ok(state)
+    }
+
+    /// Goes on from a stored state after `step` steps.
+    pub fn restore(&mut self, state: &[f32], step: u64) -> Result<()> {
+        self.session.write("learner", state)?;
+        self.step = step;
+        Ok(())
+    }
+
+    /// Runs up to `most` further steps (a window at most) and returns their records.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when many steps in a row gave a loss or gradient that is not finite; the state
+    /// is then still the last good one.
+    pub fn advance(&mut self, most: u64) -> Result<Vec<StepRecord>> {
+        let left = self.settings.schedule.steps.saturating_sub(self.step);
+        let n = most.min(left).min(WINDOW as u64) as usize;
+        for row in 0..n {
+            let step = self.step + row as u64;
+            let rate = self.settings.schedule.rate(step);
+            self.session.set_step(row, "control", &self.settings.optimiser.control(step, rate))?;
+            if self.session.plan().step("key").is_some() {
+                self.session.set_step_u32(row, "key", &[fold(self.settings.seed), step as u32])?;
+            }
+            self.family.stage(&mut self.session, row, step, self.settings.tasks)?;
+        }
+        let records = self.session.run(n)?;
+        let records: Vec<StepRecord> = records
+            .iter()
+            .enumerate()
+            .map(|(i, r)| {
+                let step = self.step + i as u64;
+                StepRecord {
+                    step,
+                    loss: r[0] as f64,
+                    grad_norm: r[1] as f64,
+                    rate: self.settings.schedule.rate(step),
+                }
+            })
+            .collect();
+        self.step += n as u64;
+        for r in &records {
+            self.refused = if r.accepted() { 0 } else { self.refused + 1 };
+            if !r.accepted() {
+                log::warn!(
+                    "step {}: loss {} and gradient norm {}: the step is refused, the weights stay",
+                    r.step,
+                    r.loss,
+                    r.grad_norm
+                );
+            }
+            if self.refused >= MOST_REFUSED {
+                return Err(Error::Diverged(format!(
+                    "{MOST_REFUSED} steps in a row up to step {} gave a loss or gradient that is not finite; \
+                     the last good weights are kept. A lower learning rate or a stronger clip would help",
+                    r.step
+                )));
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// A 64-bit seed in the 32 bits of a plan's key.
+fn fold(seed: u64) -> u32 {
+    (seed ^ (seed >> 32)) as u32
+}
+
+/// One training step as a graph: episodes, objective, gradient, optimiser.
+pub fn training_graph(family: &dyn TaskFamily, learner: &Learner, settings: &OuterSettings) -> Graph {
+    let mut graph = Graph::new();
+    let g = &mut graph;
+    let key = g.step_u32("key", &[2]);
+    let control = g.step("control", &[3]);
+    let layout = learner.layout();
+    let p = layout.len();
+    let state = g.state("learner", &[settings.optimiser.rows(), p]);
+    let flat = g.slice(state, 0, 0, 1);
+    let flat = g.reshape(flat, &[p]);
+    let params = Weights { flat, layout: &layout };
+    let episode = family.episodes(g, settings.tasks, key);
+    let kind = family.shape().loss;
+    let objective = match learner {
+        Learner::Hyper(spec) => hyper_objective(g, spec, params, &episode, kind, settings.weight_penalty),
+        Learner::Pooled(spec) => pooled_objective(g, spec, params, &episode, kind),
+    };
+    let grad = g.grad(objective, &[flat])[0];
+    let norm = settings.optimiser.step(g, state, grad, control, settings.clip);
+    g.record("loss", objective);
+    g.record("grad_norm", norm);
+    graph
+}
+
+fn hyper_objective(
+    g: &mut Graph,
+    spec: &HyperSpec,
+    params: Weights<'_>,
+    e: &Episode,
+    kind: Loss,
+    penalty: f64,
+) -> Value {
+    let condition = Condition { support: Some(e.support), task: None, descriptor: e.descriptor };
+    let weights = spec.generate(g, params, &condition);
+    let layout = spec.target.layout();
+    let prediction =
+        g.scope("target", |g| dense(g, &spec.target, Weights { flat: weights, layout: &layout }, "", e.xq));
+    let objective = g.scope("loss", |g| {
+        let each = loss(g, kind, prediction, e.yq, e.query_rows);
+        g.mean(each)
+    });
+    if penalty == 0.0 {
+        return objective;
+    }
+    g.scope("penalty", |g| {
+        let square = g.mul(weights, weights);
+        let sum = g.sum_to(square, &[]);
+        let mean = g.scale(sum, penalty / g.shape(weights)[0] as f64);
+        g.add(objective, mean)
+    })
+}
+
+fn pooled_objective(g: &mut Graph, spec: &DenseSpec, params: Weights<'_>, e: &Episode, kind: Loss) -> Value {
+    g.scope("pooled", |g| {
+        let x = g.concat(&[e.support.x, e.xq], 1);
+        let y = g.concat(&[e.support.y, e.yq], 1);
+        let [t, n, _] = g.shape(x)[..] else { panic!("inputs are [T, n, i]") };
+        // Support and query rows count by their weights, each set as a whole by its share of the rows.
+        let q = g.shape(e.xq)[1];
+        let query = e.query_rows.unwrap_or_else(|| {
+            let each = g.constant(1.0 / q as f64);
+            g.expand(each, &[t, q])
+        });
+        let share = q as f64 / n as f64;
+        let (support, query) = (g.scale(e.support.rows, 1.0 - share), g.scale(query, share));
+        let rows = g.concat(&[support, query], 1);
+        let prediction = dense(g, spec, params, "", x);
+        let each = loss(g, kind, prediction, y, Some(rows));
+        debug_assert_eq!(count(g.shape(each)), t);
+        g.mean(each)
+    })
+}

@@ -2,6 +2,8 @@
 //! of its inputs and outputs.
 
 pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 
 use crate::error::{Error, Result};
 use crate::kernel::Buffer;

@@ -31,7 +31,8 @@ fn cosine_near_zero(r: f32) -> f32 {
 
 // x - n π/2
 fn minus_quarters(x: f32, n: f32, zero: u32) -> f32 {
-    let high = floor(n * (1.0 / 4096.0)) * 4096.0;
+    // Towards zero, so that each difference is smaller than what it comes from, and exact.
+    let high = trunc(n * (1.0 / 4096.0)) * 4096.0;
     let low = n - high;
     var r = opaque(x - opaque(high * HALF_PI_A, zero), zero);
     r = opaque(r - opaque(low * HALF_PI_A, zero), zero);

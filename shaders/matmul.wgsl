@@ -101,10 +101,10 @@ fn store_row(batch: vec4<u32>, row: u32, column: u32, sums: vec4<f32>) {
     let y_at = start_of(params.y, batch) + row * params.y.hi.x;
     let z_at = start_of(params.z, batch) + row * params.z.hi.x;
     let bias_at = start_of(params.bias, batch) + row * params.bias.hi.x;
-    store(y_at, z_at, bias_at, column, sums.x);
-    store(y_at, z_at, bias_at, column + 1u, sums.y);
-    store(y_at, z_at, bias_at, column + 2u, sums.z);
-    store(y_at, z_at, bias_at, column + 3u, sums.w);
+    // A loop rather than four calls: the activation's code then stands here once.
+    for (var c = 0u; c < 4u; c++) {
+        store(y_at, z_at, bias_at, column + c, sums[c]);
+    }
 }
 
 @compute @workgroup_size(8, 8)

@@ -150,7 +150,6 @@ fn map() {
 /// What a function gives far out and for NaN and infinity, against f64.
 #[test]
 fn map_at_the_limits() {
-    // Below 1e-36 a factor may have been flushed to zero.
     let big = [1e3f32, 1e4, 3e38, 88.0, 89.0, 103.0, 150.0, 0.0, 0.24, 0.26, 8.5, 20.0, f32::INFINITY];
     let mut xs: Vec<f32> = big.iter().flat_map(|x| [*x, -*x]).collect();
     xs.push(f32::NAN);
@@ -171,7 +170,13 @@ fn map_at_the_limits() {
                 } else if want.abs() > f64::from(f32::MAX) {
                     f64::from(y) == f64::from(want as f32)
                 } else {
-                    (f64::from(y) - want).abs() <= 3e-5 * want.abs() + if sine { 2e-7 } else { 2e-36 }
+                    // A logarithm near 1 may be off by 2^-21; beside that a factor may have been flushed to 0.
+                    let floor = match func {
+                        Func::Act(Activation::Softplus, 0) => 5e-7,
+                        _ if sine => 2e-7,
+                        _ => 2e-36,
+                    };
+                    (f64::from(y) - want).abs() <= 3e-5 * want.abs() + floor
                 };
                 assert!(ok, "{func:?} of {x:e} is {y:e}, not {want:e}");
             }

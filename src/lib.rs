@@ -1,6 +1,7 @@
 //! hyperloom
 
 pub mod checkpoint;
+pub mod config;
 pub mod data;
 pub mod error;
 pub mod files;
@@ -14,4 +15,7 @@ pub mod plan;
 pub mod report;
 pub mod rng;
 pub mod run;
+pub mod run_folder;
 pub mod spec;
+
+pub use error::{Error, Result};

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `hyperloom` command: reads arguments, calls the library, prints errors as one line.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

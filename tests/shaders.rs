@@ -84,7 +84,10 @@ fn every_file_has_a_row_and_every_row_a_file() {
     assert_eq!(names("shared"), SHARED.iter().map(|(n, _)| n.to_string()).collect());
     let used: String = ALL.iter().map(|k| k.wgsl).chain(SHARED.iter().map(|(_, s)| *s)).collect();
     for (name, _) in SHARED {
-        assert!(used.contains(&format!("#import {name}\n")), "shaders/shared/{name}.wgsl is imported nowhere");
+        assert!(
+            used.contains(&format!("#import {name}\n")),
+            "shaders/shared/{name}.wgsl is imported nowhere"
+        );
     }
 }
 
@@ -150,11 +153,12 @@ fn translate(name: &str, module: &naga::Module, constants: &[(&str, f64)]) {
     let words = spv::write_vec(&module, &info, &options, Some(&pipeline));
     assert!(words.unwrap_or_else(|e| panic!("{}: {e}", what("SPIR-V"))).len() > 100);
 
-    let mut options = msl::Options { lang_version: (2, 0), fake_missing_bindings: true, ..Default::default() };
+    let mut options =
+        msl::Options { lang_version: (2, 0), fake_missing_bindings: true, ..Default::default() };
     options.zero_initialize_workgroup_memory = false;
     let pipeline = msl::PipelineOptions { entry_point: Some((entry.0, "main".into())), ..Default::default() };
-    let (text, _) =
-        msl::write_string(&module, &info, &options, &pipeline).unwrap_or_else(|e| panic!("{}: {e}", what("MSL")));
+    let (text, _) = msl::write_string(&module, &info, &options, &pipeline)
+        .unwrap_or_else(|e| panic!("{}: {e}", what("MSL")));
     assert!(text.contains("kernel void"), "{}", what("MSL"));
 
     let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };

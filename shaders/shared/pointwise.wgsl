@@ -120,7 +120,7 @@ fn activation(code: u32, order: u32, x: f32) -> f32 {
         }
         case 2u: { // leaky_relu
             let slope = select(0.01, 1.0, x > 0.0);
-            return select(select(0.0, slope, order == 1u), select(0.01 * x, x, x > 0.0), order == 0u);
+            return select(select(0.0, slope, order == 1u), larger(x, 0.01 * x), order == 0u);
         }
         case 3u: { return tanh_derivative(order, x); }
         case 4u: { return sigmoid_derivative(order, x); }

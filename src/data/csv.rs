@@ -166,8 +166,14 @@ impl Groups {
             draws: split.draws,
         };
 
-        let fitted: Vec<usize> =
-            split.train.iter().flat_map(|&g| &table_rows[groups[g].rows.clone()]).copied().collect();
+        // Every group but those judged by: validation groups choose settings, they are not judged.
+        let fitted: Vec<usize> = split
+            .train
+            .iter()
+            .chain(&split.validation)
+            .flat_map(|&g| &table_rows[groups[g].rows.clone()])
+            .copied()
+            .collect();
         let encoder = Encoder::fit_noting(table, spec, &fitted, &mut warnings)?;
         let x = encoder.encode_rows(table, &table_rows, &mut warnings)?;
         let y = encoder.encode_target_rows(table, &table_rows)?;

@@ -6,6 +6,10 @@
 mod column;
 pub mod csv;
 pub mod encoder;
+pub mod format;
+pub mod grouped;
+pub mod problem;
+pub mod shapes;
 pub mod sine;
 pub mod split;
 pub mod table;

@@ -24,6 +24,8 @@ pub struct Sine {
     pub shots: usize,
     /// Query rows of a training episode.
     pub query: usize,
+    /// Seed of the numbers of support rows.
+    pub seed: u64,
 }
 
 impl TaskFamily for Sine {
@@ -41,7 +43,7 @@ impl TaskFamily for Sine {
     fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Episode {
         g.scope("sine", |g| {
             let (t, n, q) = (tasks, self.shots, self.query);
-            let mut uniform = |g: &mut Graph, stream, shape: &[usize], low: f64, high: f64| {
+            let uniform = |g: &mut Graph, stream, shape: &[usize], low: f64, high: f64| {
                 let u = g.random(Dist::Uniform, key, stream, shape);
                 g.affine(u, high - low, low)
             };
@@ -73,7 +75,7 @@ impl TaskFamily for Sine {
     }
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
-        let mut rng = Rng::new(step, 0x51e1);
+        let mut rng = Rng::new(self.seed, 0x51e1_0000_0000 + step);
         let fewest = FEWEST.min(self.shots);
         let counts: Vec<f32> =
             (0..tasks).map(|_| (fewest + rng.below(self.shots - fewest + 1)) as f32).collect();

@@ -104,7 +104,8 @@ impl Split {
                     "listed twice: a group either trains or judges, once",
                 ));
             }
-            let small = groups[i].rows.len() <= shots;
+            // One row to learn from and one to be judged on; a smaller group teaches nothing.
+            let small = groups[i].rows.len() < 2;
             skipped += usize::from(small);
             Ok((!small).then_some(i))
         };
@@ -123,9 +124,8 @@ impl Split {
         }
         if skipped > 0 {
             notes.push(format!(
-                "{} of the split left out: with at most {} there is nothing to be judged on",
+                "{} of the split left out: with fewer than 2 rows there is nothing to be judged on",
                 count(skipped, "group"),
-                count(shots, "row"),
             ));
         }
         if short > 0 {

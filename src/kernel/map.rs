@@ -68,9 +68,7 @@ impl Map {
             Func::Act(Activation::Relu, 0) => {
                 each(&x, &y, reads, writes, |v| if v > 0.0 || v.is_nan() { v } else { 0.0 })
             }
-            Func::Act(Activation::Relu, 1) => {
-                each(&x, &y, reads, writes, |v| if v > 0.0 { 1.0 } else { v * 0.0 })
-            }
+            Func::Act(Activation::Relu, 1) => each(&x, &y, reads, writes, relu_slope),
             Func::Affine(Num(a), Num(b)) => {
                 let (a, b) = (a as f32, b as f32);
                 each(&x, &y, reads, writes, |v| a * v + b)
@@ -103,6 +101,18 @@ impl Map {
     /// Operations of the launch.
     pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
         writes[0].view.count() as f64 * func_flops(self.func)
+    }
+}
+
+/// Derivative of relu: NaN stays NaN, minus infinity gives 0.
+#[inline(always)]
+pub(super) fn relu_slope(v: f32) -> f32 {
+    if v.is_nan() {
+        v
+    } else if v > 0.0 {
+        1.0
+    } else {
+        0.0
     }
 }
 

@@ -30,16 +30,15 @@ pub fn func<T: Real>(f: Func, x: T) -> T {
 /// `f(a, b)`
 #[inline]
 pub fn binary<T: Real>(f: Binary, a: T, b: T) -> T {
-    let truth = |c: bool| T::of(if c { 1.0 } else { 0.0 });
     match f {
         Binary::Add => a + b,
         Binary::Sub => a - b,
         Binary::Mul => a * b,
         Binary::Div => a / b,
         Binary::Max => a.max(b),
-        Binary::Less => truth(a.value() < b.value()),
-        Binary::GreaterEq => truth(a.value() >= b.value()),
-        Binary::Equal => truth(a.value() == b.value()),
+        Binary::Less => a.compare(b, |a, b| a < b),
+        Binary::GreaterEq => a.compare(b, |a, b| a >= b),
+        Binary::Equal => a.compare(b, |a, b| a == b),
     }
 }
 
@@ -93,13 +92,8 @@ pub fn activation<T: Real>(a: Activation, k: u8, x: T) -> T {
         (Activation::Identity, 1) => T::one(),
         (Activation::Relu, 0) => x.max(T::zero()),
         (Activation::Relu, 1) => T::of(if x.value() > 0.0 { 1.0 } else { 0.0 }),
-        (Activation::LeakyRelu, 0) => {
-            if x.value() > 0.0 {
-                x
-            } else {
-                T::of(LEAK) * x
-            }
-        }
+        // The larger of the two, so that an argument whose sign is uncertain keeps the bound of both.
+        (Activation::LeakyRelu, 0) => x.max(T::of(LEAK) * x),
         (Activation::LeakyRelu, 1) => T::of(if x.value() > 0.0 { 1.0 } else { LEAK }),
         (Activation::Identity | Activation::Relu | Activation::LeakyRelu, _) => T::zero(),
         (Activation::Tanh, 0) => tanh(x),

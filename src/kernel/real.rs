@@ -9,6 +9,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 pub const UNIT: f64 = 1.0 / 16_777_216.0;
 /// Results below the smallest normal f32 may be flushed to zero.
 const TINY: f64 = 1.2e-38;
+/// Largest finite f32.
+const MAX: f64 = f32::MAX as f64;
 
 /// A number type of the CPU references.
 pub trait Real:
@@ -41,6 +43,10 @@ pub trait Real:
     fn sin_quarter(self, quarter: u8) -> Self;
     /// The larger; NaN if either is.
     fn max(self, other: Self) -> Self;
+    /// 1 where `test` holds of the two values, else 0.
+    fn compare(self, other: Self, test: impl Fn(f64, f64) -> bool) -> Self {
+        Self::of(if test(self.value(), other.value()) { 1.0 } else { 0.0 })
+    }
     /// Sum of products, in any order.
     fn dot(pairs: impl Iterator<Item = (Self, Self)>) -> Self;
     /// Sum, in any order.
@@ -125,7 +131,12 @@ plain_real!(f64);
 /// An f64 value `v` and a bound `e`: an evaluation in f32, by any of the runners, lies within `v ± e`.
 ///
 /// The rounding model is WGSL's: correctly rounded `+ - *` (contraction allowed), 2.5 ulp for `/`,
-/// `3 + 2|x|` ulp for `exp`, 3 ulp (absolute 2⁻²¹ near 1) for `log`, 2 ulp for the inverse root; sums in any order.
+/// `3 + 2|x|` ulp for `exp`, 3 ulp (absolute 2⁻²¹ near 1) for `log`, 2 ulp for the inverse root, the root as
+/// its reciprocal; sums in any order.
+///
+/// Overflow is followed too: a value that no f32 can hold is an exact infinity from there on, as it is in
+/// f32, and where an evaluation may or may not overflow the bound is infinite. Exact infinities and NaN stay
+/// exact, so that a result that ought to be infinite or NaN must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounded {
     /// The value, in f64.
@@ -142,22 +153,34 @@ impl Bounded {
 
     /// `v` computed with `units` units of roundoff of its own, on top of what came in.
     fn rounded(v: f64, e: f64, units: f64) -> Bounded {
-        Bounded { v, e: e * (1.0 + 2.0 * UNIT) + units * UNIT * (v.abs() + e) + TINY }
+        if !e.is_finite() {
+            return Bounded { v, e: f64::INFINITY };
+        }
+        if !v.is_finite() {
+            return Bounded::exact(v);
+        }
+        Bounded { v, e: e * (1.0 + 2.0 * UNIT) + units * UNIT * (v.abs() + e) + TINY }.overflown()
+    }
+
+    /// The value as f32 can hold it.
+    fn overflown(self) -> Bounded {
+        let Bounded { v, e } = self;
+        if v.abs() - e > MAX {
+            return Bounded::exact(v.signum() * f64::INFINITY);
+        }
+        Bounded { v, e: if v.abs() + e > MAX { f64::INFINITY } else { e } }
     }
 
     /// Whether an f32 result is admissible for this value.
     pub fn admits(self, got: f32) -> bool {
         let got = got as f64;
-        if self.v.is_nan() || self.e.is_nan() {
-            return got.is_nan();
+        if self.e.is_infinite() {
+            true // whether it overflows depends on the roundings
+        } else if self.v.is_nan() {
+            got.is_nan()
+        } else {
+            got == self.v || (got - self.v).abs() <= self.e
         }
-        if self.v.is_infinite() || self.v.abs() + self.e > f32::MAX as f64 {
-            // Overflow: infinity of the right sign, or a value that is still within the bound.
-            return (got.is_infinite() && (self.e.is_infinite() || got.signum() == self.v.signum()))
-                || (got - self.v).abs() <= self.e
-                || (self.e.is_infinite());
-        }
-        (got - self.v).abs() <= self.e
     }
 }
 
@@ -173,9 +196,18 @@ impl Sub for Bounded {
         Bounded::rounded(self.v - o.v, self.e + o.e, 1.0)
     }
 }
-/// The error that a product inherits; an exact factor of zero inherits nothing, even from infinity.
+/// The error that a product inherits; an exact factor of zero inherits nothing, not even from infinity, but
+/// zero times what may be infinite is unknown.
 fn product_error(a: Bounded, b: Bounded) -> f64 {
-    let part = |x: f64, e: f64| if e == 0.0 { 0.0 } else { x.abs() * e };
+    let part = |x: f64, e: f64| {
+        if e == 0.0 {
+            0.0
+        } else if e.is_infinite() {
+            e
+        } else {
+            x.abs() * e
+        }
+    };
     part(a.v, b.e) + part(b.v, a.e) + part(a.e, b.e)
 }
 impl Mul for Bounded {
@@ -217,14 +249,14 @@ impl Real for Bounded {
         self.v
     }
     fn exp(self) -> Bounded {
+        if self.v - self.e > 89.0 {
+            return Bounded::exact(f64::INFINITY);
+        }
         let v = self.v.exp();
         // e^(x+δ) - e^x; one ulp is at most two units.
         let e = if self.e == 0.0 { 0.0 } else { v * self.e.exp_m1() };
-        Bounded::rounded(
-            v,
-            e,
-            if v == 0.0 || v.is_infinite() { 1.0 } else { 2.0 * (3.0 + 2.0 * self.v.abs()) },
-        )
+        let units = if v == 0.0 { 1.0 } else { 2.0 * (3.0 + 2.0 * self.v.abs()) };
+        Bounded::rounded(v, e, units)
     }
     fn ln(self) -> Bounded {
         let v = self.v.ln();
@@ -243,7 +275,8 @@ impl Real for Bounded {
         let v = self.v.sqrt();
         let low = (self.v - self.e).max(0.0).sqrt();
         let e = if self.e == 0.0 { 0.0 } else { (v - low).max((self.v + self.e).sqrt() - v) };
-        Bounded::rounded(v, e, 8.0)
+        // 1/√ twice: 2 ulp of the inverse root, 2.5 of the division.
+        Bounded::rounded(v, e, 9.0)
     }
     fn rsqrt(self) -> Bounded {
         let v = 1.0 / self.v.sqrt();
@@ -255,7 +288,7 @@ impl Real for Bounded {
         } else {
             f64::INFINITY
         };
-        Bounded::rounded(v, e, 8.0)
+        Bounded::rounded(v, e, 4.0)
     }
     fn sin_quarter(self, quarter: u8) -> Bounded {
         let v = self.v.sin_quarter(quarter);
@@ -263,7 +296,16 @@ impl Real for Bounded {
         Bounded { v, e: (self.e + UNIT * (self.v.abs() + 12.0)).min(2.0) }
     }
     fn max(self, o: Bounded) -> Bounded {
-        Bounded { v: Real::max(self.v, o.v), e: self.e.max(o.e) }
+        let v = Real::max(self.v, o.v);
+        if self.v - self.e > o.v + o.e || o.v - o.e > self.v + self.e {
+            return if v == self.v { self } else { o };
+        }
+        Bounded { v, e: self.e.max(o.e) }
+    }
+    fn compare(self, o: Bounded, test: impl Fn(f64, f64) -> bool) -> Bounded {
+        // Roundings before the comparison may turn it over where the two are close.
+        let sure = (self.e == 0.0 && o.e == 0.0) || !((self.v - o.v).abs() <= self.e + o.e);
+        Bounded { v: if test(self.v, o.v) { 1.0 } else { 0.0 }, e: if sure { 0.0 } else { 1.0 } }
     }
     fn dot(pairs: impl Iterator<Item = (Bounded, Bounded)>) -> Bounded {
         let (mut v, mut magnitude, mut e, mut n) = (0.0, 0.0, 0.0, 0.0);
@@ -273,8 +315,18 @@ impl Real for Bounded {
             e += product_error(a, b);
             n += 1.0;
         }
+        if !e.is_finite() {
+            return Bounded { v, e: f64::INFINITY };
+        }
+        if !v.is_finite() {
+            return Bounded::exact(v); // infinite or NaN terms
+        }
         // |fl(Σ aᵢbᵢ) - Σ aᵢbᵢ| ≤ γₙ Σ|aᵢbᵢ|, whatever the order (Higham, section 3.1).
-        Bounded { v, e: e + (n + 1.0) * UNIT * (magnitude + e) + n * TINY }
+        let sum = Bounded { v, e: e + (n + 1.0) * UNIT * (magnitude + e) + n * TINY };
+        if magnitude > MAX && v.abs() < magnitude {
+            return Bounded { v, e: f64::INFINITY }; // some orders overflow on the way
+        }
+        sum.overflown()
     }
     fn sum(items: impl Iterator<Item = Bounded>) -> Bounded {
         Bounded::dot(items.map(|x| (x, Bounded::exact(1.0))))
@@ -306,5 +358,19 @@ mod tests {
         assert!(!Bounded::exact(1.0).admits(f32::NAN));
         let big = Bounded::exact(3e38) + Bounded::exact(3e38);
         assert!(big.admits(f32::INFINITY) && !big.admits(f32::NEG_INFINITY));
+        // What overflowed on the way stays so: 1 / (10³⁰)² is 0 in f32.
+        let square = Bounded::exact(1e30) * Bounded::exact(1e30);
+        assert!((Bounded::one() / square).admits(0.0));
+        assert!(!(Bounded::exact(f64::INFINITY) + Bounded::one()).admits(7.0));
+        assert!((square - square).admits(f32::NAN) && !(square - square).admits(0.0));
+    }
+
+    #[test]
+    fn close_comparisons_are_open() {
+        let third = Bounded::one() / Bounded::exact(3.0);
+        let less = |a: f64, b: f64| a < b;
+        assert!(third.compare(third, less).admits(0.0) && third.compare(third, less).admits(1.0));
+        assert!(!third.compare(Bounded::one(), less).admits(0.0));
+        assert!(!Bounded::one().compare(Bounded::one(), less).admits(1.0));
     }
 }

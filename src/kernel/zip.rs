@@ -1,7 +1,7 @@
 //! `y = f(a, g(b))`, pointwise over operands broadcast to one shape; `g` is an activation's derivative
 //! where the backward pass multiplies by one.
 
-use super::map::{affine, func_code, func_flops};
+use super::map::{affine, func_code, func_flops, relu_slope};
 use super::parallel::{Shared, segments};
 use super::pointwise::{binary, func};
 use super::uniform::{GpuView, WG, grid, params};
@@ -57,7 +57,7 @@ impl Zip {
             (Binary::Mul, None) => each(views, reads, writes, |a, b| a * b),
             (Binary::Div, None) => each(views, reads, writes, |a, b| a / b),
             (Binary::Mul, Some(Func::Act(Activation::Relu, 1))) => {
-                each(views, reads, writes, |a, b| a * if b > 0.0 { 1.0 } else { b * 0.0 })
+                each(views, reads, writes, |a, b| a * relu_slope(b))
             }
             (op, None) => each(views, reads, writes, |a, b| binary(op, a, b)),
             (op, Some(f)) => each(views, reads, writes, |a, b| binary(op, a, func(f, b))),

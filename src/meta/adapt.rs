@@ -26,9 +26,6 @@ const BATCH: usize = 256;
 
 /// Tasks padded to one size.
 struct Batch {
-    t: usize,
-    n: usize,
-    q: usize,
     xs: Vec<f32>,
     ys: Vec<f32>,
     rows: Vec<f32>,
@@ -37,142 +34,163 @@ struct Batch {
     descriptor: Vec<f32>,
 }
 
+/// Sizes of a batch: tasks, support rows, query rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Sizes {
+    t: usize,
+    n: usize,
+    q: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
 impl Batch {
-    /// Pads `tasks` to `t` tasks (repeating the first) of `n` support and `q` query rows.
-    fn new(tasks: &[Task], t: usize, n: usize, q: usize, inputs: usize, outputs: usize) -> Batch {
-        let mut b = Batch {
-            t,
-            n,
-            q,
-            xs: vec![],
-            ys: vec![],
-            rows: vec![],
-            count: vec![],
-            xq: vec![],
-            descriptor: vec![],
-        };
+    /// Pads at most `t` tasks to `t` (repeating the first) of `n` support and `q` query rows.
+    fn new(tasks: &[Task], s: Sizes) -> Batch {
+        let mut b =
+            Batch { xs: vec![], ys: vec![], rows: vec![], count: vec![], xq: vec![], descriptor: vec![] };
         let pad = |to: &mut Vec<f32>, from: &[f32], len: usize| {
             to.extend(from);
             to.resize(to.len() + len - from.len(), 0.0);
         };
-        for i in 0..t {
+        for i in 0..s.t {
             let task = tasks.get(i).unwrap_or(&tasks[0]);
-            let k = task.shots(outputs);
-            pad(&mut b.xs, &task.xs, n * inputs);
-            pad(&mut b.ys, &task.ys, n * outputs);
-            pad(&mut b.rows, &vec![1.0 / k.max(1) as f32; k], n);
+            let k = task.shots(s.outputs);
+            pad(&mut b.xs, &task.xs, s.n * s.inputs);
+            pad(&mut b.ys, &task.ys, s.n * s.outputs);
+            pad(&mut b.rows, &vec![1.0 / k.max(1) as f32; k], s.n);
             b.count.push(k as f32);
-            pad(&mut b.xq, &task.xq, q * inputs);
+            pad(&mut b.xq, &task.xq, s.q * s.inputs);
             b.descriptor.extend(&task.descriptor);
         }
         b
+    }
+
+    /// Writes what a plan reads of the support.
+    fn write_support(&self, session: &mut Session) -> Result<()> {
+        let values = [
+            ("xs", &self.xs),
+            ("ys", &self.ys),
+            ("rows", &self.rows),
+            ("count", &self.count),
+            ("descriptor", &self.descriptor),
+        ];
+        for (name, values) in values {
+            if session.has_input(name) {
+                session.write(name, values)?;
+            }
+        }
+        Ok(())
     }
 }
 
 /// Plans for generating, adapting and predicting, prepared for one size of batch.
 #[derive(Debug)]
 pub struct Adapter {
-    target: DenseSpec,
-    generate: Option<Session>,
+    generate: Session,
     descend: Session,
     predict: Session,
-    size: (usize, usize, usize),
+    sizes: Sizes,
 }
 
 impl Adapter {
     /// Prepares for tasks like these: the largest numbers of support and query rows are taken from them.
-    /// Without a hypernetwork, weights are given.
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`] with numbers where the plans do not fit the device.
     pub fn new(
         device: &Device,
-        hyper: Option<&HyperSpec>,
-        target: &DenseSpec,
+        hyper: &HyperSpec,
         kind: Loss,
         adaptation: Adaptation,
         tasks: &[Task],
     ) -> Result<Adapter> {
-        let outputs = target.outputs();
+        let target = &hyper.target;
+        let (inputs, outputs) = (target.widths[0], target.outputs());
         let t = tasks.len().clamp(1, BATCH);
         let n = tasks.iter().map(|x| x.shots(outputs)).max().unwrap_or(1).max(1);
         let q = tasks.iter().map(|x| x.queries(outputs)).max().unwrap_or(1).max(1);
         let prepare = |g: Graph| device.prepare(lower(&g, device.caps(1))?);
-        let generate = hyper.map(|h| prepare(generate_graph(h, t, n))).transpose()?;
+        let generate = prepare(generate_graph(hyper, t, n))?;
         let descend = prepare(descend_graph(target, kind, adaptation, t, n))?;
         let predict = prepare(predict_graph(target, t, q))?;
-        Ok(Adapter { target: target.clone(), generate, descend, predict, size: (t, n, q) })
+        Ok(Adapter { generate, descend, predict, sizes: Sizes { t, n, q, inputs, outputs } })
     }
 
-    /// Predictions on the query rows of every task, `[q, o]` each, after each number of steps in `steps`
-    /// (ascending). `params` are the hypernetwork's parameters, or without one the weights that all tasks
-    /// start with.
-    pub fn run(&mut self, params: &[f32], tasks: &[Task], steps: &[usize]) -> Result<Vec<Vec<Vec<f32>>>> {
-        let (t, n, q) = self.size;
-        let (inputs, outputs) = (self.target.widths[0], self.target.outputs());
-        let mut all = vec![Vec::new(); steps.len()];
-        for chunk in tasks.chunks(t) {
-            let batch = Batch::new(chunk, t, n, q, inputs, outputs);
-            let weights = self.start(params, &batch)?;
-            self.descend.write("weights", &weights)?;
-            self.write_support(false, &batch)?;
-            self.predict.write("xq", &batch.xq)?;
+    /// Weights written for every task, `[P]` each, from the hypernetwork's parameters.
+    pub fn generate(&mut self, params: &[f32], tasks: &[Task]) -> Result<Vec<Vec<f32>>> {
+        let mut all = Vec::with_capacity(tasks.len());
+        self.generate.write("params", params)?;
+        for chunk in tasks.chunks(self.sizes.t) {
+            Batch::new(chunk, self.sizes).write_support(&mut self.generate)?;
+            self.generate.run(1)?;
+            let w = self.generate.read("weights")?;
+            all.extend(w.chunks(w.len() / self.sizes.t).take(chunk.len()).map(<[f32]>::to_vec));
+        }
+        Ok(all)
+    }
+
+    /// Every task goes on from its row of `weights`; `visit(step index, first task, weights [t, P])` is called
+    /// after each number of steps in `steps` (ascending), a batch at a time.
+    fn descend(
+        &mut self,
+        weights: &[Vec<f32>],
+        tasks: &[Task],
+        steps: &[usize],
+        mut visit: impl FnMut(&mut Session, usize, &[Task], &Batch, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        for (chunk, w) in tasks.chunks(self.sizes.t).zip(weights.chunks(self.sizes.t)) {
+            let batch = Batch::new(chunk, self.sizes);
+            let mut flat: Vec<f32> = w.concat();
+            for _ in chunk.len()..self.sizes.t {
+                flat.extend(&w[0]);
+            }
+            self.descend.write("weights", &flat)?;
+            batch.write_support(&mut self.descend)?;
             let mut done = 0;
             for (at, &k) in steps.iter().enumerate() {
                 self.descend.run(k - done)?;
                 done = k;
                 let w = self.descend.read("weights")?;
-                self.predict.write("weights", &w)?;
-                self.predict.run(1)?;
-                let y = self.predict.read("prediction")?;
-                for (i, task) in chunk.iter().enumerate() {
-                    let len = task.queries(outputs) * outputs;
-                    all[at].push(y[i * batch.q * outputs..][..len].to_vec());
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// The weights `[P]` of one task after `steps` steps.
-    pub fn weights(&mut self, params: &[f32], task: &Task, steps: usize) -> Result<Vec<f32>> {
-        let (t, n, q) = self.size;
-        let (inputs, outputs) = (self.target.widths[0], self.target.outputs());
-        let batch = Batch::new(std::slice::from_ref(task), t, n, q, inputs, outputs);
-        let weights = self.start(params, &batch)?;
-        self.descend.write("weights", &weights)?;
-        self.write_support(false, &batch)?;
-        self.descend.run(steps)?;
-        let mut w = self.descend.read("weights")?;
-        w.truncate(w.len() / t);
-        Ok(w)
-    }
-
-    fn write_support(&mut self, generate: bool, b: &Batch) -> Result<()> {
-        let session = if generate { self.generate.as_mut() } else { Some(&mut self.descend) };
-        let Some(s) = session else { return Ok(()) };
-        for (name, values) in [
-            ("xs", &b.xs),
-            ("ys", &b.ys),
-            ("rows", &b.rows),
-            ("count", &b.count),
-            ("descriptor", &b.descriptor),
-        ] {
-            if s.has_input(name) {
-                s.write(name, values)?;
+                visit(&mut self.predict, at, chunk, &batch, &w)?;
             }
         }
         Ok(())
     }
 
-    /// Weights before the first step, `[T, P]`.
-    fn start(&mut self, params: &[f32], batch: &Batch) -> Result<Vec<f32>> {
-        self.write_support(true, batch)?;
-        match &mut self.generate {
-            Some(s) => {
-                s.write("params", params)?;
-                s.run(1)?;
-                s.read("weights")
+    /// Predictions on the query rows of every task, `[q, o]` each, after each number of steps in `steps`
+    /// (ascending): `[steps][tasks][q · o]`.
+    pub fn predict(
+        &mut self,
+        weights: &[Vec<f32>],
+        tasks: &[Task],
+        steps: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>> {
+        let mut all = vec![Vec::with_capacity(tasks.len()); steps.len()];
+        let (q, outputs) = (self.sizes.q, self.sizes.outputs);
+        self.descend(weights, tasks, steps, |predict, at, chunk, batch, w| {
+            predict.write("xq", &batch.xq)?;
+            predict.write("weights", w)?;
+            predict.run(1)?;
+            let y = predict.read("prediction")?;
+            for (i, task) in chunk.iter().enumerate() {
+                let len = task.queries(outputs) * outputs;
+                all[at].push(y[i * q * outputs..][..len].to_vec());
             }
-            None => Ok(params.repeat(batch.t)),
-        }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// The weights of every task after `steps` steps, `[P]` each.
+    pub fn adapt(&mut self, weights: &[Vec<f32>], tasks: &[Task], steps: usize) -> Result<Vec<Vec<f32>>> {
+        let mut all = Vec::with_capacity(tasks.len());
+        let t = self.sizes.t;
+        self.descend(weights, tasks, &[steps], |_, _, chunk, _, w| {
+            all.extend(w.chunks(w.len() / t).take(chunk.len()).map(<[f32]>::to_vec));
+            Ok(())
+        })?;
+        Ok(all)
     }
 }
 
@@ -229,4 +247,14 @@ fn predict_graph(target: &DenseSpec, t: usize, q: usize) -> Graph {
     let y = dense(g, target, Weights { flat: w, layout: &layout }, "", x);
     g.output("prediction", y);
     graph
+}
+
+/// Outputs of one network on rows `[n, i]`.
+pub(super) fn forward(device: &Device, spec: &DenseSpec, weights: &[f32], x: &[f32]) -> Result<Vec<f32>> {
+    let rows = x.len() / spec.widths[0];
+    let mut session = device.prepare(lower(&predict_graph(spec, 1, rows), device.caps(1))?)?;
+    session.write("weights", weights)?;
+    session.write("xq", x)?;
+    session.run(1)?;
+    session.read("prediction")
 }

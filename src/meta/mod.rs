@@ -2,4 +2,7 @@
 
 pub mod adapt;
 pub mod episode;
+pub mod evaluate;
+pub mod experiment;
+pub mod model;
 pub mod outer;

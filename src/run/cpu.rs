@@ -78,7 +78,7 @@ impl<T: Number> CpuRunner<T> {
     }
 }
 
-fn run_launch<T: Number>(l: &Launch, slots: &mut [Buffer<T>]) {
+pub(super) fn run_launch<T: Number>(l: &Launch, slots: &mut [Buffer<T>]) {
     // Written slots are taken out while they are written: no launch reads one (`plan::verify`).
     let mut taken: [Option<Buffer<T>>; 2] = [None, None];
     for (t, w) in taken.iter_mut().zip(&l.writes) {

@@ -375,7 +375,10 @@ fn uniform_is_exact(gpu: &Gpu, kernel: &Kernel, key: &Operand, y: &Operand) {
     let mut want = y.data.clone();
     let reads = [Read { buffer: &key.data, view: key.view }];
     kernel.reference(&reads, &mut [Write { buffer: &mut want, view: y.view }]);
-    assert_eq!(on_device(gpu, kernel, std::slice::from_ref(key), std::slice::from_ref(y))[0], as_words(&want));
+    assert_eq!(
+        on_device(gpu, kernel, std::slice::from_ref(key), std::slice::from_ref(y))[0],
+        as_words(&want)
+    );
 }
 
 #[test]

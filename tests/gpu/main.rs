@@ -5,6 +5,7 @@
 
 mod kernels;
 mod runner;
+mod table;
 
 use hyperloom::plan::{Arg, Launch, Plan, Slot, SlotId, SlotRole, View};
 use hyperloom::run::gpu::Gpu;
@@ -34,6 +35,7 @@ fn plan(slots: Vec<(SlotRole, DType, usize)>, launches: Vec<Launch>) -> Plan {
         launches,
         inputs: vec![],
         steps: vec![],
+        unused: vec![],
         outputs: vec![],
         records: vec![],
         window: 1,

@@ -247,7 +247,9 @@ impl Gpu {
     ) -> Gpu {
         let (info, limits) = (device.adapter_info(), device.limits());
         let (layouts, pipelines) = Default::default();
-        Gpu { inner: Arc::new(Inner { device, queue, info, limits, reason, checked, lost, layouts, pipelines }) }
+        Gpu {
+            inner: Arc::new(Inner { device, queue, info, limits, reason, checked, lost, layouts, pipelines }),
+        }
     }
 
     /// What to lower for, with a window of `window` steps. wgpu does not tell how much memory a discrete

@@ -18,7 +18,9 @@ pub(super) fn guarded<T>(device: &wgpu::Device, what: &str, calls: impl FnOnce()
     let errors = [at_once(internal.pop()), at_once(validation.pop()), at_once(memory.pop())];
     match errors.into_iter().flatten().next() {
         None => Ok(out),
-        Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::Memory(format!("{what}: the device has no room"))),
+        Some(wgpu::Error::OutOfMemory { .. }) => {
+            Err(Error::Memory(format!("{what}: the device has no room")))
+        }
         Some(e) => Err(Error::Device(format!("{what}: {}", one_line(&e.to_string())))),
     }
 }

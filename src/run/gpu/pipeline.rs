@@ -65,9 +65,7 @@ impl Layout {
                 // SAFETY: what the omitted checks would catch cannot happen: `Plan::check` has verified that
                 // every view ends inside its slot, indices read from memory are clamped by the kernels,
                 // loops run to bounds from uniforms, and every divisor is a length of at least 1.
-                unsafe {
-                    device.create_shader_module_trusted(desc, wgpu::ShaderRuntimeChecks::unchecked())
-                }
+                unsafe { device.create_shader_module_trusted(desc, wgpu::ShaderRuntimeChecks::unchecked()) }
             };
             let bindings = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
                 label: Some(kernel),

@@ -105,6 +105,19 @@ impl GpuRunner {
         Ok(runner)
     }
 
+    /// One step of a plan, from and to words: as [`crate::run::check::check_case`] wants it.
+    ///
+    /// # Errors
+    /// As for [`GpuRunner::prepare`], and [`Error::Shape`] where the contents are longer than the slots.
+    pub fn run_once(gpu: &Gpu, plan: &Plan, slots: &[Vec<u32>]) -> Result<Vec<Vec<u32>>> {
+        let mut runner = GpuRunner::prepare(gpu, plan)?;
+        for (i, words) in slots.iter().enumerate() {
+            runner.write(SlotId(i), 0, words)?;
+        }
+        runner.run(1)?;
+        slots.iter().enumerate().map(|(i, words)| runner.read(SlotId(i), 0..words.len())).collect()
+    }
+
     /// The device.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -239,8 +252,7 @@ fn slots(gpu: &Gpu, plan: &Plan, stats: &mut Stats) -> Result<Vec<SlotInfo>> {
     let most = gpu.max_binding();
     let total = plan.bytes();
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let usage =
-        wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
     let mut out = Vec::with_capacity(plan.slots.len());
     for s in &plan.slots {
         let bytes = 4 * s.len.max(1) as u64;

@@ -19,16 +19,8 @@ macro_rules! shared {
 }
 
 /// Files that kernels import: name and text.
-pub const SHARED: &[(&str, &str)] = shared![
-    "bits",
-    "exponential",
-    "grid",
-    "log_sum_exp",
-    "pointwise",
-    "sine",
-    "threefry",
-    "view"
-];
+pub const SHARED: &[(&str, &str)] =
+    shared!["bits", "exponential", "grid", "log_sum_exp", "pointwise", "sine", "threefry", "view"];
 
 /// What a kernel may do with a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +72,10 @@ impl Expansion {
             let Some((_, import)) = shared.iter().find(|(n, _)| *n == name) else {
                 let near = crate::error::nearest(name, shared.iter().map(|(n, _)| *n));
                 let hint = near.map_or(String::new(), |n| format!("; '{n}' exists"));
-                return Err(Error::Device(format!("{file}, line {}: no shader to import as '{name}'{hint}", i + 1)));
+                return Err(Error::Device(format!(
+                    "{file}, line {}: no shader to import as '{name}'{hint}",
+                    i + 1
+                )));
             };
             self.imported.push(name.to_string());
             self.add(&format!("shaders/shared/{name}.wgsl"), import, shared)?;
@@ -113,11 +108,13 @@ impl Shader {
         let mut source = Expansion::default();
         source.add(&file, text, shared)?;
         let module = naga::front::wgsl::parse_str(&source.text).map_err(|e| {
-            let place = e.location(&source.text).map_or(file.clone(), |l| source.place(l.line_number as usize));
+            let place =
+                e.location(&source.text).map_or(file.clone(), |l| source.place(l.line_number as usize));
             Error::Device(format!("{place}: {}", e.message()))
         })?;
         Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).map_err(|e| {
-            let place = e.location(&source.text).map_or(file.clone(), |l| source.place(l.line_number as usize));
+            let place =
+                e.location(&source.text).map_or(file.clone(), |l| source.place(l.line_number as usize));
             // naga's outer message says only which function is at fault; the causes say why.
             let mut message = e.as_inner().to_string();
             let mut cause = std::error::Error::source(e.as_inner());
@@ -178,7 +175,11 @@ mod tests {
             Err(e) => e.to_string(),
             Ok(_) => String::new(),
         };
-        assert!(message("// f\n#import two").contains("shaders/k.wgsl, line 2"), "{}", message("// f\n#import two"));
+        assert!(
+            message("// f\n#import two").contains("shaders/k.wgsl, line 2"),
+            "{}",
+            message("// f\n#import two")
+        );
         let bad = message("// f\n#import one\n#import bad\n");
         assert!(bad.contains("shaders/shared/bad.wgsl, line 2"), "{bad}");
         let invalid = message("#import one\n\nfn f() -> f32 {\n    return one();\n}\n");

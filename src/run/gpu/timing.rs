@@ -66,7 +66,8 @@ impl GpuRunner {
             self.stats.readbacks += 1;
             let mut words = Vec::new();
             mapping.append(&mut words)?;
-            let ticks: Vec<u64> = words.chunks_exact(2).map(|w| u64::from(w[0]) | u64::from(w[1]) << 32).collect();
+            let ticks: Vec<u64> =
+                words.chunks_exact(2).map(|w| u64::from(w[0]) | u64::from(w[1]) << 32).collect();
             seconds.extend(ticks.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period));
         }
         Ok(Some(seconds))

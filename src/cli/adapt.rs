@@ -1,0 +1,67 @@
+//! `hyperloom adapt`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use hyperloom::data::Table;
+use hyperloom::data::format::Format;
+use hyperloom::meta::episode::Task;
+use hyperloom::meta::model::Model;
+use hyperloom::run_folder::{RunFolder, save_network};
+use hyperloom::{Error, Result};
+
+use super::open_device;
+
+/// Arguments of `adapt`.
+#[derive(Args, Debug)]
+pub(super) struct AdaptArgs {
+    /// The run folder of a trained model.
+    run: PathBuf,
+    /// The new task's rows, with the columns that the model was trained on.
+    #[arg(long, value_name = "FILE.csv")]
+    support: PathBuf,
+    /// Steps of adaptation (not given: as many as were chosen on validation tasks).
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Where the network is written.
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
+    /// auto, cpu, gpu or gpu:N.
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
+    if args.out.exists() {
+        return Err(Error::config(
+            "--out",
+            format!("{} exists and is not overwritten; name another file", args.out.display()),
+        ));
+    }
+    let (model, format) = RunFolder::open(&args.run)?.model()?;
+    let table = Table::read(&args.support)?;
+    let task = support(&model, &format, &table)?;
+    let network = model.adapt(&open_device(&args.device)?, &task, args.steps)?;
+    save_network(&args.out, &network, &format)?;
+    println!(
+        "{}: a network of {} weights{} from {} rows, {} steps of adaptation",
+        args.out.display(),
+        network.spec.layout().len(),
+        if network.members.len() > 1 {
+            format!(" (x {} members)", network.members.len())
+        } else {
+            String::new()
+        },
+        table.rows(),
+        args.steps.unwrap_or(model.choice.steps)
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A file's rows as the support of one task.
+pub(super) fn support(model: &Model, format: &Format, table: &Table) -> Result<Task> {
+    let (xs, ys) = (format.inputs(table)?, format.targets(table)?);
+    let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
+    Ok(Task { name: String::new(), xs, ys, xq: vec![], yq: vec![], descriptor })
+}

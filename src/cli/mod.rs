@@ -1,0 +1,183 @@
+//! The command line, one file a command.
+
+mod adapt;
+mod eval;
+mod plan;
+mod predict;
+mod train;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use hyperloom::config::{Config, CsvConfig, TaskKind};
+use hyperloom::run::Device;
+use hyperloom::{Error, Result};
+
+/// Trains hypernetworks on any GPU, or with none.
+#[derive(Parser, Debug)]
+#[command(name = "hyperloom", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Train a hypernetwork (with no arguments: the sine family) and judge it on unseen tasks.
+    Train(train::TrainArgs),
+    /// Write the network for one new task from its support rows.
+    Adapt(adapt::AdaptArgs),
+    /// Predict the rows of a file, with a run (and a task's support rows) or with one task's network.
+    Predict(predict::PredictArgs),
+    /// Error on unseen tasks against the number of shots and of adaptation steps, beside the baselines.
+    Eval(eval::EvalArgs),
+    /// Show the launches, slots, bytes and operations of a training step, without running it.
+    Plan(plan::PlanArgs),
+}
+
+/// Settings that a file may hold and the command line may override.
+#[derive(Args, Debug)]
+struct Settings {
+    /// A TOML file of settings; a run folder's config.toml is one.
+    config: Option<PathBuf>,
+    /// Family of tasks: sine, shapes or csv.
+    #[arg(long)]
+    task: Option<String>,
+    /// auto, cpu, gpu or gpu:N (numbers as shown by `hyperloom devices`).
+    #[arg(long)]
+    device: Option<String>,
+    /// Training steps.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Seed of everything that is drawn; of csv also the split.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Support rows of unseen tasks; in training, up to this many.
+    #[arg(long)]
+    shots: Option<usize>,
+    /// A CSV file whose groups are the tasks (implies --task csv).
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Column that tells tasks apart.
+    #[arg(long, value_name = "COLUMN")]
+    group: Option<String>,
+    /// Column to predict.
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
+    /// Input columns (none given: every other column).
+    #[arg(long, value_name = "COLUMN", num_args = 1.., value_delimiter = ',')]
+    inputs: Vec<String>,
+    /// Columns to leave out.
+    #[arg(long, value_name = "COLUMN", num_args = 1.., value_delimiter = ',')]
+    drop: Vec<String>,
+    /// A file of splits; --seed names the split.
+    #[arg(long, value_name = "FILE.json")]
+    splits: Option<PathBuf>,
+    /// regression or classification (not given: by the target's type).
+    #[arg(long)]
+    kind: Option<String>,
+}
+
+impl Settings {
+    /// The configuration: defaults of the task, then the file, then the command line.
+    fn resolve(&self) -> Result<Config> {
+        let mut task = self.task.as_deref().map(|t| TaskKind::parse(t, "--task")).transpose()?;
+        if task.is_none() && self.csv.is_some() {
+            task = Some(TaskKind::Csv);
+        }
+        let mut c = match &self.config {
+            Some(path) => Config::read(path, task)?,
+            None => Config::of(task.unwrap_or_default()),
+        };
+        if let Some(d) = &self.device {
+            c.device = d.clone();
+        }
+        if let Some(s) = self.steps {
+            c.train.steps = s;
+        }
+        if let Some(s) = self.seed {
+            c.seed = s;
+        }
+        if let Some(s) = self.shots {
+            c.eval.shots = s;
+        }
+        let names_csv =
+            self.csv.is_some() || self.group.is_some() || self.target.is_some() || self.splits.is_some();
+        if names_csv || !self.inputs.is_empty() || !self.drop.is_empty() {
+            let csv = c.csv.get_or_insert_with(CsvConfig::default);
+            if let Some(f) = &self.csv {
+                csv.file = f.clone();
+            }
+            if let Some(g) = &self.group {
+                csv.group = g.clone();
+            }
+            if let Some(t) = &self.target {
+                csv.target = t.clone();
+            }
+            if !self.inputs.is_empty() {
+                csv.inputs = self.inputs.clone();
+            }
+            if !self.drop.is_empty() {
+                csv.drop = self.drop.clone();
+            }
+            if let Some(s) = &self.splits {
+                csv.splits = Some(s.clone());
+            }
+        }
+        if let Some(k) = &self.kind {
+            let kind = match k.as_str() {
+                "regression" => hyperloom::data::TargetKind::Regression,
+                "classification" => hyperloom::data::TargetKind::Classification,
+                other => {
+                    return Err(Error::config(
+                        "--kind",
+                        format!("'{other}' is neither regression nor classification"),
+                    ));
+                }
+            };
+            c.csv.get_or_insert_with(CsvConfig::default).kind = Some(kind);
+        }
+        c.validate()?;
+        Ok(c)
+    }
+}
+
+/// Opens the device that was asked for and says which one, and why.
+fn open_device(request: &str) -> Result<Device> {
+    let (device, reason) = Device::choose(request)?;
+    log::info!("{reason}");
+    Ok(device)
+}
+
+/// A number in a table: four significant digits.
+fn figure(x: f64) -> String {
+    if !x.is_finite() {
+        return format!("{x}");
+    }
+    let digits = (3 - x.abs().max(1e-12).log10().floor() as i32).clamp(0, 6) as usize;
+    format!("{x:.digits$}")
+}
+
+pub(crate) fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,hyperloom=info"))
+        .format(|out, record| {
+            use std::io::Write;
+            writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args())
+        })
+        .init();
+    let done = match Cli::parse().command {
+        Command::Train(a) => train::run(&a),
+        Command::Adapt(a) => adapt::run(&a),
+        Command::Predict(a) => predict::run(&a),
+        Command::Eval(a) => eval::run(&a),
+        Command::Plan(a) => plan::run(&a),
+    };
+    match done {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(2)
+        }
+    }
+}

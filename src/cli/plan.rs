@@ -1,0 +1,44 @@
+//! `hyperloom plan`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use hyperloom::Result;
+use hyperloom::data::problem::Problem;
+use hyperloom::meta::outer::{Learner, OuterSettings, WINDOW, training_graph};
+use hyperloom::optim::Schedule;
+use hyperloom::plan::lower;
+
+use super::{Settings, open_device};
+
+/// Arguments of `plan`.
+#[derive(Args, Debug)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    settings: Settings,
+    /// Show the graph that the plan was lowered from, too.
+    #[arg(long)]
+    graph: bool,
+}
+
+pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
+    let config = args.settings.resolve()?;
+    let device = open_device(&config.device)?;
+    let problem = Problem::load(&config)?;
+    problem.check_size()?;
+    let t = &config.train;
+    let settings = OuterSettings {
+        tasks: t.tasks,
+        schedule: Schedule { peak: t.learning_rate, warmup: t.warmup, steps: t.steps, floor: t.floor },
+        optimiser: t.optimiser,
+        clip: t.clip,
+        weight_penalty: t.weight_penalty,
+        seed: config.seed,
+    };
+    let graph = training_graph(problem.family(0).as_ref(), &Learner::Hyper(problem.hyper()), &settings);
+    if args.graph {
+        println!("{graph}");
+    }
+    print!("{}", lower(&graph, device.caps(WINDOW))?);
+    Ok(ExitCode::SUCCESS)
+}

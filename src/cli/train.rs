@@ -1,0 +1,214 @@
+//! `hyperloom train`
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use clap::Args;
+use hyperloom::meta::experiment::{Experiment, Observer, Outcome, Progress, Report};
+use hyperloom::report::pictures;
+use hyperloom::run_folder::RunFolder;
+use hyperloom::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Settings, figure, open_device};
+
+/// Arguments of `train`.
+#[derive(Args, Debug)]
+pub(super) struct TrainArgs {
+    #[command(flatten)]
+    settings: Settings,
+    /// The run folder (not given: the first of runs/TASK, runs/TASK-2, … that is free).
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Go on with the run in --out (not given: the latest of runs/TASK…), with the settings it was started with.
+    #[arg(long)]
+    resume: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
+    let mut config = args.settings.resolve_unless(args.resume)?;
+    let out = match &args.out {
+        Some(o) => o.clone(),
+        None => free_folder(config.task.name(), args.resume)?,
+    };
+    if args.resume {
+        let file = out.join("config.toml");
+        if !file.is_file() {
+            return Err(Error::checkpoint(
+                &out,
+                "there is no run to go on with (no config.toml); leave --resume out to start one",
+            ));
+        }
+        let device = config.device.clone();
+        config = hyperloom::config::Config::read(&file, None)?;
+        if args.settings.device.is_some() {
+            config.device = device;
+        }
+    }
+    let device = open_device(&config.device)?;
+    let mut experiment = Experiment::open(&config, &device, &out, args.resume)?;
+    let mut watch = Watch::new()?;
+    let outcome = experiment.run(&mut watch);
+    watch.finish();
+    match outcome? {
+        Outcome::Stopped(p) => {
+            eprintln!(
+                "stopped at step {} with a checkpoint; go on with: hyperloom train --resume --out {}",
+                p.step,
+                out.display()
+            );
+            Ok(ExitCode::from(130))
+        }
+        Outcome::Done(report) => {
+            pictures::draw(&experiment, &report.held_out)?;
+            if args.json {
+                println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+            } else {
+                print(&report, experiment.folder());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+impl Settings {
+    /// With `--resume` the folder's own settings count, and only the task's name is taken from here.
+    fn resolve_unless(&self, resume: bool) -> Result<hyperloom::config::Config> {
+        if !resume {
+            return self.resolve();
+        }
+        let task =
+            self.task.as_deref().map(|t| hyperloom::config::TaskKind::parse(t, "--task")).transpose()?;
+        let mut config = hyperloom::config::Config::of(task.unwrap_or_default());
+        if let Some(d) = &self.device {
+            config.device = d.clone();
+        }
+        Ok(config)
+    }
+}
+
+/// The first free of `runs/NAME`, `runs/NAME-2`, …; or the last that exists.
+fn free_folder(name: &str, last: bool) -> Result<PathBuf> {
+    let folder =
+        |i: usize| Path::new("runs").join(if i == 1 { name.to_string() } else { format!("{name}-{i}") });
+    let free = (1..).find(|&i| !folder(i).exists()).unwrap_or(1);
+    match (last, free) {
+        (false, i) => Ok(folder(i)),
+        (true, 1) => {
+            Err(Error::checkpoint(folder(1), "there is no such run to go on with; name one with --out"))
+        }
+        (true, i) => Ok(folder(i - 1)),
+    }
+}
+
+fn print(r: &Report, folder: &RunFolder) {
+    let h = &r.held_out;
+    let of_scale = |v: f64| {
+        if h.metric == "rmse" {
+            format!("  ({} of the target's standard deviation)", figure(v / h.target_std))
+        } else {
+            String::new()
+        }
+    };
+    println!();
+    println!(
+        "{}: a hypernetwork of {} parameters that writes {} weights a task{}",
+        r.task,
+        r.hyper_parameters,
+        r.target_weights,
+        if r.members > 1 { format!(", {} folds averaged", r.members) } else { String::new() }
+    );
+    println!("{} steps in {:.1} s on {}, {:.0} tasks/s", r.steps, r.seconds, r.device, r.tasks_per_second);
+    println!();
+    println!("{} on {} unseen tasks, {} shots", h.metric, h.tasks, h.shots);
+    for (k, v) in &h.by_steps {
+        let mark = if *k == h.chosen_steps.to_string() { "  <- chosen on validation tasks" } else { "" };
+        println!("  generated, {k:>3} steps of adaptation   {:>9}{}{mark}", figure(*v), of_scale(*v));
+    }
+    if h.chosen_correction != 1.0 {
+        println!(
+            "  (of the correction to the pooled network {} is kept, chosen on validation tasks)",
+            h.chosen_correction
+        );
+    }
+    for (name, v) in pictures::baselines(h) {
+        println!("  {name:<34}   {:>9}{}", figure(v), of_scale(v));
+    }
+    println!();
+    println!("report, pictures and checkpoint: {}", folder.path().display());
+}
+
+/// The progress bar, and the wish to stop.
+struct Watch {
+    bar: Option<ProgressBar>,
+    phase: String,
+    stop: Arc<AtomicBool>,
+    printed: Instant,
+}
+
+impl Watch {
+    fn new() -> Result<Watch> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = stop.clone();
+        ctrlc::set_handler(move || {
+            // A second Ctrl-C does not wait for the checkpoint.
+            if flag.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+        })
+        .map_err(|e| Error::Device(format!("cannot listen for Ctrl-C: {e}")))?;
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{prefix:<16} {bar:32} {pos}/{len}  {msg}  {eta} left");
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Ok(Watch { bar, phase: String::new(), stop, printed: Instant::now() })
+    }
+
+    fn finish(&self) {
+        if let Some(b) = &self.bar {
+            b.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn progress(&mut self, p: &Progress<'_>) {
+        let new = self.phase != p.phase;
+        let message = if p.steps > 0 {
+            format!("loss {}  {:.0} tasks/s", figure(p.loss), p.tasks_per_second)
+        } else {
+            String::new()
+        };
+        match &self.bar {
+            Some(b) => {
+                if new {
+                    b.reset();
+                    b.set_length(p.steps);
+                    b.set_prefix(p.phase.to_string());
+                }
+                b.set_position(p.step);
+                b.set_message(message);
+            }
+            // Without a terminal: a line now and then.
+            None if new || self.printed.elapsed().as_secs() >= 10 => {
+                eprintln!("{} {}/{}  {message}", p.phase, p.step, p.steps);
+                self.printed = Instant::now();
+            }
+            None => {}
+        }
+        if new {
+            self.phase = p.phase.to_string();
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}

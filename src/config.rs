@@ -1,0 +1,465 @@
+//! Configuration: every setting of a run in one TOML file, validated at the border so that inner code may
+//! assert. Defaults depend on the task; the resolved file is written into the run folder.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::TargetKind;
+use crate::error::{Error, Result, nearest};
+use crate::optim::Optimiser;
+use crate::spec::Activation;
+
+/// Families of tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskKind {
+    /// Sine waves of random amplitude and phase.
+    #[default]
+    Sine,
+    /// Signed-distance fields of random 2-D shapes.
+    Shapes,
+    /// The groups of a CSV file.
+    Csv,
+}
+
+impl TaskKind {
+    /// All names, for messages.
+    pub const NAMES: [&'static str; 3] = ["sine", "shapes", "csv"];
+
+    /// The name used in files and on the command line.
+    pub fn name(self) -> &'static str {
+        TaskKind::NAMES[self as usize]
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str, origin: &str) -> Result<TaskKind> {
+        match name {
+            "sine" => Ok(TaskKind::Sine),
+            "shapes" => Ok(TaskKind::Shapes),
+            "csv" => Ok(TaskKind::Csv),
+            other => {
+                let hint = nearest(other, TaskKind::NAMES)
+                    .map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));
+                let known = TaskKind::NAMES.join(", ");
+                Err(Error::config(origin, format!("no task family '{other}'{hint}: there are {known}")))
+            }
+        }
+    }
+}
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The family of tasks.
+    pub task: TaskKind,
+    /// `auto`, `cpu`, `gpu`, or `gpu:N`.
+    pub device: String,
+    /// Seed of everything that is drawn; of `csv` also the split.
+    pub seed: u64,
+    /// Outer loop.
+    pub train: TrainConfig,
+    /// Networks.
+    pub model: ModelConfig,
+    /// Adaptation of the generated weights.
+    pub adapt: AdaptConfig,
+    /// Held-out tasks.
+    pub eval: EvalConfig,
+    /// The grouped CSV file, for `task = "csv"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub csv: Option<CsvConfig>,
+}
+
+/// The outer loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Steps of the hypernetwork.
+    pub steps: u64,
+    /// Tasks a step.
+    pub tasks: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up.
+    pub warmup: u64,
+    /// What is left of the learning rate at the end of the cosine, as a fraction.
+    pub floor: f64,
+    /// Largest global norm of the gradient.
+    pub clip: f64,
+    /// λ of `λ · mean ‖w‖²` on the generated weights.
+    pub weight_penalty: f64,
+    /// Optimiser.
+    pub optimiser: Optimiser,
+    /// Steps of the pooled network: the baseline, and where asked for the start of the hypernetwork.
+    pub pooled_steps: u64,
+    /// Peak learning rate of the pooled network.
+    pub pooled_rate: f64,
+    /// Seconds between checkpoints.
+    pub checkpoint_seconds: f64,
+}
+
+/// Where the generated weights start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// At a fresh initialisation of the target.
+    Fresh,
+    /// At the pooled network's weights: the hypernetwork writes a correction.
+    Pooled,
+}
+
+/// The networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Hidden widths of the target network.
+    pub target: Vec<usize>,
+    /// Activation of the target network.
+    pub activation: Activation,
+    /// Widths of the set encoder's layers.
+    pub encoder: Vec<usize>,
+    /// Hidden widths of the hypernetwork's trunk.
+    pub trunk: Vec<usize>,
+    /// Activation of encoder and trunk.
+    pub hyper_activation: Activation,
+    /// Where the generated weights start.
+    pub start: Start,
+    /// Whether group-level constant columns are read as a descriptor (`csv`).
+    pub descriptor: bool,
+    /// Models trained on different folds of the training groups, whose predictions are averaged (`csv`).
+    pub members: usize,
+}
+
+/// Adaptation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdaptConfig {
+    /// Step size of the descent on the support loss.
+    pub rate: f64,
+    /// Largest norm of a task's gradient.
+    pub clip: f64,
+    /// Numbers of steps that are tried; the best on validation tasks is chosen.
+    pub steps: Vec<usize>,
+}
+
+/// Held-out tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Number of support rows of held-out tasks; in training, up to this many.
+    pub shots: usize,
+    /// Query rows of a training episode, at most.
+    pub query: usize,
+    /// Held-out tasks (of `csv`: the test groups, whatever this says).
+    pub tasks: usize,
+    /// Numbers of shots that `eval` compares.
+    pub sweep: Vec<usize>,
+}
+
+/// A grouped CSV file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CsvConfig {
+    /// The file.
+    pub file: PathBuf,
+    /// Column that tells tasks apart.
+    pub group: String,
+    /// Column to predict.
+    pub target: String,
+    /// Input columns; none named: every other column.
+    pub inputs: Vec<String>,
+    /// Columns to leave out.
+    pub drop: Vec<String>,
+    /// File of splits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub splits: Option<PathBuf>,
+    /// `regression` or `classification`; not given: by the target's type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TargetKind>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::of(TaskKind::Sine)
+    }
+}
+impl Default for TrainConfig {
+    fn default() -> TrainConfig {
+        Config::of(TaskKind::Sine).train
+    }
+}
+impl Default for ModelConfig {
+    fn default() -> ModelConfig {
+        Config::of(TaskKind::Sine).model
+    }
+}
+impl Default for AdaptConfig {
+    fn default() -> AdaptConfig {
+        Config::of(TaskKind::Sine).adapt
+    }
+}
+impl Default for EvalConfig {
+    fn default() -> EvalConfig {
+        Config::of(TaskKind::Sine).eval
+    }
+}
+
+impl Config {
+    /// The defaults of a family of tasks.
+    pub fn of(task: TaskKind) -> Config {
+        let sine = Config {
+            task,
+            device: "auto".into(),
+            seed: 0,
+            train: TrainConfig {
+                steps: 10_000,
+                tasks: 25,
+                learning_rate: 1e-3,
+                warmup: 100,
+                floor: 0.02,
+                clip: 10.0,
+                weight_penalty: 0.0,
+                optimiser: Optimiser::default(),
+                pooled_steps: 2_000,
+                pooled_rate: 1e-3,
+                checkpoint_seconds: 20.0,
+            },
+            model: ModelConfig {
+                target: vec![40, 40],
+                activation: Activation::Relu,
+                encoder: vec![64, 64],
+                trunk: vec![128],
+                hyper_activation: Activation::Relu,
+                start: Start::Fresh,
+                descriptor: false,
+                members: 1,
+            },
+            adapt: AdaptConfig { rate: 0.01, clip: 10.0, steps: vec![0, 1, 5, 10] },
+            eval: EvalConfig { shots: 10, query: 10, tasks: 2_000, sweep: vec![5, 10, 20] },
+            csv: None,
+        };
+        match task {
+            TaskKind::Sine => sine,
+            TaskKind::Shapes => Config {
+                train: TrainConfig { steps: 5_000, ..sine.train },
+                model: ModelConfig {
+                    target: vec![32, 32],
+                    activation: Activation::Silu,
+                    encoder: vec![64, 64],
+                    trunk: vec![128],
+                    hyper_activation: Activation::Relu,
+                    ..sine.model
+                },
+                eval: EvalConfig { shots: 32, query: 64, tasks: 500, sweep: vec![16, 32, 64] },
+                ..sine
+            },
+            TaskKind::Csv => Config {
+                train: TrainConfig {
+                    steps: 1_000,
+                    tasks: 32,
+                    warmup: 50,
+                    clip: 1.0,
+                    pooled_steps: 1_000,
+                    ..sine.train
+                },
+                model: ModelConfig {
+                    target: vec![32, 32],
+                    activation: Activation::Tanh,
+                    encoder: vec![32, 32],
+                    trunk: vec![32],
+                    hyper_activation: Activation::LeakyRelu,
+                    start: Start::Pooled,
+                    descriptor: false,
+                    members: 5,
+                },
+                adapt: AdaptConfig { rate: 0.03, clip: 1.0, steps: vec![0, 1, 2, 5, 10, 20, 50, 100, 200] },
+                eval: EvalConfig { shots: 5, query: 16, tasks: 0, sweep: vec![1, 2, 5, 10] },
+                csv: Some(CsvConfig::default()),
+                ..sine
+            },
+        }
+    }
+
+    /// Reads a file: its settings over the defaults of its task (or of `task`, which wins).
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Config`] naming the line and the nearest known key.
+    pub fn read(path: &Path, task: Option<TaskKind>) -> Result<Config> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        Config::parse(&text, &path.display().to_string(), task)
+    }
+
+    /// [`Config::read`] on a text; `origin` names it in errors.
+    pub fn parse(text: &str, origin: &str, task: Option<TaskKind>) -> Result<Config> {
+        // Once for its own sake, so that errors carry lines; then merged over the defaults of its task.
+        let own: Config = toml::from_str(text).map_err(|e| fault(&e, text, origin))?;
+        let given: toml::Table = toml::from_str(text).map_err(|e| fault(&e, text, origin))?;
+        let defaults = Config::of(task.unwrap_or(own.task));
+        let mut merged =
+            toml::Table::try_from(&defaults).map_err(|e| Error::config(origin, e.to_string()))?;
+        merge(&mut merged, given);
+        if let Some(task) = task {
+            merged.insert("task".into(), task.name().into());
+        }
+        toml::Value::Table(merged).try_into().map_err(|e: toml::de::Error| Error::config(origin, e.message()))
+    }
+
+    /// The file that gives this configuration back.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::config("configuration", e.to_string()))
+    }
+
+    /// Refuses what makes no sense; each message says what would be right.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |key: &str, message: String| Err(Error::config(key, message));
+        let t = &self.train;
+        for (key, value, low, high) in [
+            ("train.steps", t.steps as f64, 1.0, 1e9),
+            ("train.tasks", t.tasks as f64, 1.0, 1e6),
+            ("train.pooled_steps", t.pooled_steps as f64, 1.0, 1e9),
+            ("eval.shots", self.eval.shots as f64, 1.0, 1e5),
+            ("eval.query", self.eval.query as f64, 1.0, 1e5),
+            ("eval.tasks", self.eval.tasks as f64, 0.0, 1e6),
+            ("model.members", self.model.members as f64, 1.0, 100.0),
+        ] {
+            if !(low..=high).contains(&value) {
+                return fail(key, format!("{value} is out of range: it must lie from {low} to {high}"));
+            }
+        }
+        for (key, value) in [
+            ("train.learning_rate", t.learning_rate),
+            ("train.pooled_rate", t.pooled_rate),
+            ("train.clip", t.clip),
+            ("adapt.rate", self.adapt.rate),
+            ("adapt.clip", self.adapt.clip),
+        ] {
+            if !(value > 0.0 && value.is_finite()) {
+                return fail(
+                    key,
+                    format!("{value} is not a step size or bound: it must be positive and finite"),
+                );
+            }
+        }
+        if !(0.0..=1.0).contains(&t.floor) {
+            return fail("train.floor", format!("{} is no fraction: it must lie from 0 to 1", t.floor));
+        }
+        if !(t.weight_penalty >= 0.0 && t.weight_penalty.is_finite()) {
+            return fail("train.weight_penalty", format!("{} must be 0 or more", t.weight_penalty));
+        }
+        if !(t.checkpoint_seconds >= 0.0) {
+            return fail("train.checkpoint_seconds", format!("{} must be 0 or more", t.checkpoint_seconds));
+        }
+        for (key, widths) in [
+            ("model.target", &self.model.target),
+            ("model.encoder", &self.model.encoder),
+            ("model.trunk", &self.model.trunk),
+        ] {
+            if let Some(w) = widths.iter().find(|w| !(1..=65_536).contains(*w)) {
+                return fail(key, format!("a layer of width {w}: widths lie from 1 to 65536"));
+            }
+            if widths.len() > 64 {
+                return fail(key, format!("{} layers: at most 64", widths.len()));
+            }
+        }
+        if self.model.encoder.is_empty() {
+            return fail(
+                "model.encoder",
+                "the set encoder needs a layer at least, for example [64, 64]".into(),
+            );
+        }
+        if self.adapt.steps.is_empty() || self.adapt.steps.iter().any(|k| *k > 100_000) {
+            return fail(
+                "adapt.steps",
+                "a list of step numbers is needed, for example [0, 1, 5, 10], none above 100000".into(),
+            );
+        }
+        if self.eval.sweep.iter().any(|k| !(1..=100_000).contains(k)) {
+            return fail("eval.sweep", "numbers of shots lie from 1 to 100000".into());
+        }
+        match (&self.csv, self.task) {
+            (Some(c), TaskKind::Csv) => {
+                for (key, value, flag) in [
+                    ("csv.file", c.file.display().to_string(), "--csv FILE"),
+                    ("csv.group", c.group.clone(), "--group COLUMN"),
+                    ("csv.target", c.target.clone(), "--target COLUMN"),
+                ] {
+                    if value.is_empty() {
+                        return fail(key, format!("is missing: give {flag}"));
+                    }
+                }
+                Ok(())
+            }
+            (None, TaskKind::Csv) => {
+                fail("csv", "the task 'csv' needs --csv FILE --group COLUMN --target COLUMN".into())
+            }
+            (Some(_), task) => {
+                fail("csv", format!("a CSV file is given, but the task is '{}': add --task csv", task.name()))
+            }
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+/// Settings of `over` replace those of `base`, table by table.
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            // A change of optimiser replaces its constants too.
+            (Some(toml::Value::Table(b)), toml::Value::Table(o)) if key != "optimiser" => merge(b, o),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// A TOML error as one line: where, what, and the nearest known key.
+fn fault(e: &toml::de::Error, text: &str, origin: &str) -> Error {
+    let line = e.span().map(|s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+    let origin = line.map_or(origin.to_string(), |l| format!("{origin}, line {l}"));
+    let mut message = e.message().replace('\n', " ");
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if message.starts_with("unknown")
+        && let Some((word, known)) = quoted.split_first()
+        && let Some(near) = nearest(word, known.iter().copied())
+    {
+        message = format!("{message}; did you mean `{near}`?");
+    }
+    Error::Config { origin, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_and_defaults_of_the_task() -> Result<()> {
+        for task in [TaskKind::Sine, TaskKind::Shapes] {
+            let c = Config::of(task);
+            c.validate()?;
+            assert_eq!(Config::parse(&c.to_toml()?, "x", None)?, c);
+        }
+        let c = Config::parse(
+            "task = 'csv'\n[csv]\nfile='a.csv'\ngroup='g'\ntarget='t'\n[train]\nsteps=7\n",
+            "x",
+            None,
+        )?;
+        assert_eq!((c.train.steps, c.model.start), (7, Start::Pooled));
+        c.validate()?;
+        assert_eq!(Config::parse(&c.to_toml()?, "x", None)?, c);
+        Ok(())
+    }
+
+    #[test]
+    fn errors_name_line_and_key() {
+        let e = Config::parse("seed = 1\n[train]\nstepz = 3\n", "c.toml", None).map_err(|e| e.to_string());
+        let e = e.err().unwrap_or_default();
+        assert!(e.contains("line 3") && e.contains("stepz") && e.contains("did you mean `steps`"), "{e}");
+        let e = Config::parse("[train]\nsteps = 'many'\n", "c.toml", None).map_err(|e| e.to_string());
+        assert!(e.err().unwrap_or_default().contains("line 2"));
+        let mut c = Config::of(TaskKind::Sine);
+        c.model.target = vec![0];
+        assert!(c.validate().is_err());
+    }
+}

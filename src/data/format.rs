@@ -1,0 +1,156 @@
+//! How files of support and query rows are read for a trained model, and predictions written: the
+//! encoding of a CSV run, or plain named columns for the families that are generated.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::encoder::{Encoder, TargetKind};
+use super::table::Table;
+use crate::config::TaskKind;
+use crate::error::{Error, Result};
+use crate::meta::evaluate::{largest, softmax};
+
+/// How a model's files are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Format {
+    /// Numbers as they are, in these columns.
+    Plain {
+        /// Input columns.
+        inputs: Vec<String>,
+        /// Target columns.
+        outputs: Vec<String>,
+    },
+    /// Encoded as the training file was.
+    Encoded(Encoder),
+}
+
+impl Format {
+    /// The format of a family of tasks; of a CSV run its encoder.
+    pub fn of(task: TaskKind, encoder: Option<&Encoder>) -> Format {
+        let names = |list: &[&str]| list.iter().map(|s| s.to_string()).collect();
+        match (task, encoder) {
+            (_, Some(e)) => Format::Encoded(e.clone()),
+            (TaskKind::Shapes, None) => {
+                Format::Plain { inputs: names(&["x", "y"]), outputs: names(&["distance"]) }
+            }
+            _ => Format::Plain { inputs: names(&["x"]), outputs: names(&["y"]) },
+        }
+    }
+
+    /// Checks what was read from `path`.
+    pub fn validate(&self, path: &Path, inputs: usize, outputs: usize) -> Result<()> {
+        let (i, o) = match self {
+            Format::Plain { inputs, outputs } => (inputs.len(), outputs.len()),
+            Format::Encoded(e) => {
+                e.validate(path)?;
+                (e.inputs(), e.outputs())
+            }
+        };
+        if (i, o) != (inputs, outputs) {
+            let message = format!(
+                "its files give {i} inputs and {o} outputs, but its network has {inputs} and {outputs}"
+            );
+            return Err(Error::checkpoint(path, message));
+        }
+        Ok(())
+    }
+
+    /// Inputs `[rows, i]` of a file.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming line and column.
+    pub fn inputs(&self, table: &Table) -> Result<Vec<f32>> {
+        match self {
+            Format::Plain { inputs, .. } => numbers(table, inputs),
+            Format::Encoded(e) => e.encode_inputs(table),
+        }
+    }
+
+    /// Targets `[rows, o]` of a file.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming line and column.
+    pub fn targets(&self, table: &Table) -> Result<Vec<f32>> {
+        match self {
+            Format::Plain { outputs, .. } => numbers(table, outputs),
+            Format::Encoded(e) => e.encode_targets(table),
+        }
+    }
+
+    /// The column that tells tasks apart, where the training file had one.
+    pub fn group(&self) -> Option<&str> {
+        match self {
+            Format::Plain { .. } => None,
+            Format::Encoded(e) => Some(e.group()),
+        }
+    }
+
+    /// The descriptor of a task, from its encoded inputs.
+    pub fn descriptor(&self, x: &[f32], width: usize) -> Vec<f32> {
+        match self {
+            Format::Encoded(e) => {
+                e.descriptor_columns().iter().take(width).filter_map(|c| x.get(*c).copied()).collect()
+            }
+            Format::Plain { .. } => vec![],
+        }
+    }
+
+    /// The query file with predictions (network outputs `[rows, o]`) added as columns: values in the target's
+    /// units, or the class and the probability of each.
+    ///
+    /// # Errors
+    /// None but those of the csv writer, which writes to memory.
+    pub fn predictions(&self, query: &Table, y: &[f32]) -> Result<Vec<u8>> {
+        let mut out = csv::Writer::from_writer(Vec::new());
+        let fail = |e: &dyn std::fmt::Display| {
+            Error::data(query.path(), "", format!("cannot write predictions: {e}"))
+        };
+        let mut header: Vec<String> = query.columns().to_vec();
+        match self {
+            Format::Plain { outputs, .. } if outputs.len() > 1 => {
+                header.extend(outputs.iter().map(|o| format!("prediction_{o}")))
+            }
+            Format::Encoded(e) if e.kind() == TargetKind::Classification => {
+                header.push("prediction".into());
+                header.extend(e.classes().iter().map(|c| format!("probability_{c}")));
+            }
+            _ => header.push("prediction".into()),
+        }
+        out.write_record(&header).map_err(|e| fail(&e))?;
+        let width = y.len() / query.rows().max(1);
+        for (row, y) in y.chunks(width.max(1)).enumerate() {
+            let mut cells: Vec<String> =
+                (0..query.columns().len()).map(|c| query.cell(row, c).to_string()).collect();
+            match self {
+                Format::Plain { .. } => cells.extend(y.iter().map(f32::to_string)),
+                Format::Encoded(e) if e.kind() == TargetKind::Regression => {
+                    let (mean, std) = e.target_scale();
+                    cells.extend(y.iter().map(|v| (mean + std * *v as f64).to_string()));
+                }
+                Format::Encoded(e) => {
+                    cells.push(e.classes().get(largest(y)).cloned().unwrap_or_default());
+                    cells.extend(softmax(y).iter().map(|p| format!("{p:.6}")));
+                }
+            }
+            out.write_record(&cells).map_err(|e| fail(&e))?;
+        }
+        out.into_inner().map_err(|e| fail(&e))
+    }
+}
+
+/// Named columns as numbers, `[rows, names]`.
+fn numbers(table: &Table, names: &[String]) -> Result<Vec<f32>> {
+    let columns = names.iter().map(|n| table.column(n)).collect::<Result<Vec<_>>>()?;
+    let mut out = Vec::with_capacity(table.rows() * columns.len());
+    for row in 0..table.rows() {
+        for &c in &columns {
+            let cell = table.cell(row, c);
+            match cell.parse::<f32>() {
+                Ok(v) if v.is_finite() => out.push(v),
+                _ => return Err(table.cell_error(row, c, "is no finite number: write one like 1.25")),
+            }
+        }
+    }
+    Ok(out)
+}

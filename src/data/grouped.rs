@@ -1,0 +1,186 @@
+//! The groups of a table as a family of tasks: rows stay on the device, an episode is a list of row
+//! numbers.
+
+use std::sync::Arc;
+
+use super::csv::Groups;
+use super::encoder::TargetKind;
+use crate::error::Result;
+use crate::graph::{Graph, Role, Value};
+use crate::hyper::Support;
+use crate::meta::episode::{Episode, EpisodeShape, Task, TaskFamily};
+use crate::nn::Loss;
+use crate::rng::Rng;
+use crate::run::Session;
+use crate::spec::DType;
+
+/// Draws of a validation group: averages over which rows happen to be the support.
+const DRAWS: usize = 5;
+
+/// Groups of a table to train on.
+#[derive(Clone, Debug)]
+pub struct Grouped {
+    /// The encoded table.
+    pub groups: Arc<Groups>,
+    /// Groups to draw from.
+    pub train: Vec<usize>,
+    /// Support rows at most.
+    pub shots: usize,
+    /// Query rows at most.
+    pub query: usize,
+    /// Whether the constant columns are the task's descriptor.
+    pub descriptor: bool,
+    /// Seed of the episodes.
+    pub seed: u64,
+}
+
+/// The loss of a kind of target.
+pub fn loss_of(kind: TargetKind) -> Loss {
+    match kind {
+        TargetKind::Regression => Loss::Mse,
+        TargetKind::Classification => Loss::CrossEntropy,
+    }
+}
+
+impl Grouped {
+    fn descriptor_width(&self) -> usize {
+        if self.descriptor { self.groups.encoder.descriptor_columns().len() } else { 0 }
+    }
+
+    fn descriptor_of(&self, group: usize) -> Vec<f32> {
+        let d = self.groups.encoder.inputs();
+        let row = self.groups.groups[group].rows.start;
+        let columns = self.groups.encoder.descriptor_columns().iter().take(self.descriptor_width());
+        columns.map(|c| self.groups.x[row * d + c]).collect()
+    }
+
+    /// A task of `group` whose support is the rows `support` (numbers inside the group); the others are the query.
+    pub fn task(&self, group: usize, support: &[usize]) -> Task {
+        let g = &self.groups.groups[group];
+        let (d, o) = (self.groups.encoder.inputs(), self.groups.encoder.outputs());
+        let mut task = Task {
+            name: g.name.clone(),
+            xs: vec![],
+            ys: vec![],
+            xq: vec![],
+            yq: vec![],
+            descriptor: self.descriptor_of(group),
+        };
+        let row = |i: usize, x: &mut Vec<f32>, y: &mut Vec<f32>| {
+            let r = g.rows.start + i;
+            x.extend(&self.groups.x[r * d..(r + 1) * d]);
+            y.extend(&self.groups.y[r * o..(r + 1) * o]);
+        };
+        for &i in support {
+            row(i, &mut task.xs, &mut task.ys);
+        }
+        for i in (0..g.rows.len()).filter(|i| !support.contains(i)) {
+            row(i, &mut task.xq, &mut task.yq);
+        }
+        task
+    }
+
+    /// Tasks of these groups, several draws of the support each.
+    pub fn drawn_tasks(&self, groups: &[usize], shots: usize, stream: u64) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        for &g in groups {
+            let n = self.groups.groups[g].rows.len();
+            for draw in 0..DRAWS as u64 {
+                let mut rng = Rng::new(self.seed, stream ^ (g as u64) << 16 ^ draw << 48);
+                // A small group keeps half of its rows to be judged on.
+                tasks.push(self.task(g, &rng.choose(n, shots.min(n / 2).max(1))));
+            }
+        }
+        tasks
+    }
+
+    /// The test groups: the draws of the split file, or drawn here.
+    pub fn test_tasks(&self, shots: usize) -> Vec<Task> {
+        let split = &self.groups.split;
+        if split.draws.is_empty() {
+            return self.drawn_tasks(&split.test, shots, 0x7e57);
+        }
+        let draws = split.test.iter().zip(&split.draws);
+        draws
+            .flat_map(|(&g, draws)| draws.iter().map(move |d| self.task(g, &d[..shots.min(d.len())])))
+            .collect()
+    }
+}
+
+impl TaskFamily for Grouped {
+    fn shape(&self) -> EpisodeShape {
+        EpisodeShape {
+            support: self.shots,
+            query: self.query,
+            inputs: self.groups.encoder.inputs(),
+            outputs: self.groups.encoder.outputs(),
+            descriptor: self.descriptor_width(),
+            loss: loss_of(self.groups.encoder.kind()),
+        }
+    }
+
+    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Episode {
+        g.scope("rows", |g| {
+            let (t, n, q) = (tasks, self.shots, self.query);
+            let EpisodeShape { inputs, outputs, descriptor, .. } = self.shape();
+            let total = self.groups.x.len() / inputs;
+            let x = g.input("table_x", Role::Data, &[total, inputs], DType::F32);
+            let y = g.input("table_y", Role::Data, &[total, outputs], DType::F32);
+            let support_rows = g.step_u32("support_rows", &[t, n]);
+            let query_rows = g.step_u32("query_rows", &[t, q]);
+            Episode {
+                support: Support {
+                    x: g.gather(x, support_rows),
+                    y: g.gather(y, support_rows),
+                    rows: g.step("support_weights", &[t, n]),
+                    count: g.step("support_count", &[t, 1]),
+                },
+                xq: g.gather(x, query_rows),
+                yq: g.gather(y, query_rows),
+                query_rows: Some(g.step("query_weights", &[t, q])),
+                descriptor: (descriptor > 0).then(|| g.step("descriptor", &[t, descriptor])),
+            }
+        })
+    }
+
+    fn upload(&self, session: &mut Session) -> Result<()> {
+        session.write("table_x", &self.groups.x)?;
+        session.write("table_y", &self.groups.y)
+    }
+
+    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
+        let mut rng = Rng::new(self.seed, 0xC5F0_0000_0000 + step);
+        let (n, q) = (self.shots, self.query);
+        let (mut s_rows, mut s_weights, mut counts) =
+            (vec![0; tasks * n], vec![0.0; tasks * n], vec![0.0; tasks]);
+        let (mut q_rows, mut q_weights) = (vec![0; tasks * q], vec![0.0; tasks * q]);
+        let mut descriptor = Vec::new();
+        for t in 0..tasks {
+            let group = self.train[rng.below(self.train.len())];
+            let rows = &self.groups.groups[group].rows;
+            let most = n.min(rows.len() - 1);
+            let k = 1 + rng.below(most);
+            let order = rng.choose(rows.len(), k + q);
+            let (support, query) = order.split_at(k);
+            for (i, &r) in support.iter().enumerate() {
+                s_rows[t * n + i] = (rows.start + r) as u32;
+                s_weights[t * n + i] = 1.0 / k as f32;
+            }
+            for (i, &r) in query.iter().enumerate() {
+                q_rows[t * q + i] = (rows.start + r) as u32;
+                q_weights[t * q + i] = 1.0 / query.len() as f32;
+            }
+            counts[t] = k as f32;
+            descriptor.extend(self.descriptor_of(group));
+        }
+        session.set_step_u32(row, "support_rows", &s_rows)?;
+        session.set_step(row, "support_weights", &s_weights)?;
+        session.set_step(row, "support_count", &counts)?;
+        session.set_step_u32(row, "query_rows", &q_rows)?;
+        session.set_step(row, "query_weights", &q_weights)?;
+        if !descriptor.is_empty() {
+            session.set_step(row, "descriptor", &descriptor)?;
+        }
+        Ok(())
+    }
+}

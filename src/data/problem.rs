@@ -1,0 +1,195 @@
+//! A configured source of tasks: what to train on, choose by and be judged by.
+
+use std::sync::Arc;
+
+use super::csv::{CsvSpec, Groups};
+use super::encoder::{Encoder, TargetKind};
+use super::format::Format;
+use super::grouped::{Grouped, loss_of};
+use super::sine::{SCALE, Sine};
+use crate::config::{Config, TaskKind};
+use crate::error::{Error, Result};
+use crate::hyper::{ConditionSpec, HyperSpec, SetEncoder};
+use crate::meta::episode::{Task, TaskFamily};
+use crate::meta::evaluate::{Judge, Metric};
+use crate::nn::Loss;
+use crate::rng::Rng;
+use crate::spec::DenseSpec;
+
+/// Validation tasks of the families that can make any number.
+const VALIDATION: usize = 200;
+/// Streams of held-out tasks, apart from those of training.
+const VALIDATION_SEED: u64 = 0x7a11_d000;
+const TEST_SEED: u64 = 0x7e57_0000;
+
+/// A source of tasks for a configuration.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    config: Config,
+    groups: Option<Arc<Groups>>,
+    folds: Vec<(Vec<usize>, Vec<usize>)>,
+}
+
+impl Problem {
+    /// Reads what the configuration names.
+    ///
+    /// # Errors
+    /// Those of [`Groups::load`] for a CSV file.
+    pub fn load(config: &Config) -> Result<Problem> {
+        let mut problem = Problem { config: config.clone(), groups: None, folds: vec![] };
+        if let (TaskKind::Csv, Some(c)) = (config.task, &config.csv) {
+            let spec = CsvSpec {
+                path: c.file.clone(),
+                group: c.group.clone(),
+                target: c.target.clone(),
+                inputs: c.inputs.clone(),
+                drop: c.drop.clone(),
+                shots: config.eval.shots,
+                splits: c.splits.clone(),
+                seed: config.seed,
+                kind: c.kind,
+            };
+            let groups = Groups::load(&spec)?;
+            problem.folds = folds(&groups, config.model.members, config.seed);
+            problem.groups = Some(Arc::new(groups));
+        }
+        Ok(problem)
+    }
+
+    /// What should be said about the data before training.
+    pub fn warnings(&self) -> &[String] {
+        self.groups.as_ref().map_or(&[], |g| &g.warnings)
+    }
+
+    /// The table, where there is one.
+    pub fn groups(&self) -> Option<&Arc<Groups>> {
+        self.groups.as_ref()
+    }
+
+    /// What encodes files of this source, where there is one.
+    pub fn encoder(&self) -> Option<&Encoder> {
+        self.groups.as_ref().map(|g| &g.encoder)
+    }
+
+    /// How support and query files of this source are read.
+    pub fn format(&self) -> Format {
+        Format::of(self.config.task, self.encoder())
+    }
+
+    /// Models to train: more than one only where tasks are few enough to be folded.
+    pub fn members(&self) -> usize {
+        self.folds.len().max(1)
+    }
+
+    /// The family that member `member` trains on.
+    pub fn family(&self, member: usize) -> Box<dyn TaskFamily> {
+        let e = &self.config.eval;
+        match (self.config.task, &self.groups) {
+            (TaskKind::Csv, Some(groups)) => Box::new(self.grouped(groups, member)),
+            _ => Box::new(Sine { shots: e.shots, query: e.query, seed: self.config.seed }),
+        }
+    }
+
+    fn grouped(&self, groups: &Arc<Groups>, member: usize) -> Grouped {
+        Grouped {
+            groups: groups.clone(),
+            train: self.folds.get(member).map_or(vec![], |f| f.0.clone()),
+            shots: self.config.eval.shots,
+            query: self.config.eval.query,
+            descriptor: self.config.model.descriptor,
+            seed: self.config.seed.wrapping_add((member as u64) << 32),
+        }
+    }
+
+    /// Tasks that member `member` has not trained on, to choose by.
+    pub fn validation(&self, member: usize) -> Vec<Task> {
+        match &self.groups {
+            Some(groups) => {
+                let family = self.grouped(groups, member);
+                family.drawn_tasks(&self.folds[member].1, self.config.eval.shots, VALIDATION_SEED)
+            }
+            None => Sine::held_out(self.config.seed ^ VALIDATION_SEED, VALIDATION, self.config.eval.shots),
+        }
+    }
+
+    /// Tasks that nothing was trained on or chosen by.
+    pub fn test(&self, shots: usize) -> Vec<Task> {
+        match &self.groups {
+            Some(groups) => self.grouped(groups, 0).test_tasks(shots),
+            None => Sine::held_out(self.config.seed ^ TEST_SEED, self.config.eval.tasks.max(1), shots),
+        }
+    }
+
+    /// How predictions are judged.
+    pub fn judge(&self) -> Judge {
+        match self.encoder() {
+            None => Judge { metric: Metric::Mse, loss: Loss::Mse, outputs: 1, unit: 1.0 },
+            Some(e) => {
+                let metric = match e.kind() {
+                    TargetKind::Regression => Metric::Rmse,
+                    TargetKind::Classification => Metric::Accuracy,
+                };
+                Judge { metric, loss: loss_of(e.kind()), outputs: e.outputs(), unit: e.target_scale().1 }
+            }
+        }
+    }
+
+    /// The hypernetwork that the configuration describes, for tasks of this source.
+    pub fn hyper(&self) -> HyperSpec {
+        let shape = self.family(0).shape();
+        let m = &self.config.model;
+        let mut widths = vec![shape.inputs];
+        widths.extend(&m.target);
+        widths.push(shape.outputs);
+        let scale = if self.config.task == TaskKind::Sine { 1.0 / SCALE } else { 1.0 };
+        HyperSpec {
+            condition: ConditionSpec {
+                support: Some(SetEncoder {
+                    example: shape.inputs + shape.outputs,
+                    widths: m.encoder.clone(),
+                    scale,
+                }),
+                embedding: None,
+                descriptor: shape.descriptor,
+            },
+            trunk: m.trunk.clone(),
+            activation: m.hyper_activation,
+            target: DenseSpec::new(&widths, m.activation),
+        }
+    }
+
+    /// Refuses a model that no memory would hold, before anything is allocated.
+    pub fn check_size(&self) -> Result<()> {
+        let p = self.hyper().layout().params.iter().try_fold(0usize, |n, p| {
+            p.shape.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).and_then(|c| n.checked_add(c))
+        });
+        match p {
+            Some(p) if p <= 1 << 31 => Ok(()),
+            _ => Err(Error::Memory(
+                "the hypernetwork would have more than 2^31 parameters; smaller model.target or model.trunk would fit".into(),
+            )),
+        }
+    }
+}
+
+/// Training and validation groups of each member: the training groups in `members` folds, each validating once.
+/// With one member, or too few groups, the split's own validation groups.
+fn folds(groups: &Groups, members: usize, seed: u64) -> Vec<(Vec<usize>, Vec<usize>)> {
+    let split = &groups.split;
+    let all: Vec<usize> = split.train.iter().chain(&split.validation).copied().collect();
+    let members = members.min(all.len() / 2);
+    if members <= 1 {
+        return vec![(split.train.clone(), split.validation.clone())];
+    }
+    let order: Vec<usize> =
+        Rng::new(seed, 0xf01d).choose(all.len(), all.len()).into_iter().map(|i| all[i]).collect();
+    (0..members)
+        .map(|m| {
+            let (mut train, mut validation) = (vec![], vec![]);
+            for (i, &g) in order.iter().enumerate() {
+                if i % members == m { validation.push(g) } else { train.push(g) }
+            }
+            (train, validation)
+        })
+        .collect()
+}

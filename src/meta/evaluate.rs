@@ -1,0 +1,217 @@
+//! How good predictions on unseen tasks are, and the simple things they are held against.
+
+use serde::{Deserialize, Serialize};
+
+use super::episode::Task;
+use crate::nn::Loss;
+
+/// What is measured, over the query rows of all tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    /// Mean squared error.
+    Mse,
+    /// Root of the mean squared error, in the target's own units.
+    Rmse,
+    /// Fraction of rows whose class is right.
+    Accuracy,
+}
+
+impl Metric {
+    /// Lower-case name, as in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Mse => "mse",
+            Metric::Rmse => "rmse",
+            Metric::Accuracy => "accuracy",
+        }
+    }
+
+    /// Whether `a` is better than `b`; NaN is worse than anything.
+    pub fn better(self, a: f64, b: f64) -> bool {
+        match self {
+            Metric::Accuracy => a > b || (b.is_nan() && !a.is_nan()),
+            _ => a < b || (b.is_nan() && !a.is_nan()),
+        }
+    }
+}
+
+/// How predictions are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judge {
+    /// What is measured.
+    pub metric: Metric,
+    /// What the networks were trained to minimise: it says what their outputs mean.
+    pub loss: Loss,
+    /// Outputs a row.
+    pub outputs: usize,
+    /// One unit of the networks' output in the target's own units.
+    pub unit: f64,
+}
+
+impl Judge {
+    /// The metric of predictions `[tasks][q · o]` on the query rows of `tasks`.
+    pub fn score(&self, tasks: &[Task], predictions: &[Vec<f32>]) -> f64 {
+        let (mut sum, mut n) = (0.0, 0.0);
+        for (task, y) in tasks.iter().zip(predictions) {
+            for (p, t) in y.chunks(self.outputs).zip(task.yq.chunks(self.outputs)) {
+                sum += match self.metric {
+                    Metric::Accuracy => f64::from(largest(p) == largest(t)),
+                    _ => {
+                        p.iter().zip(t).map(|(a, b)| ((a - b) as f64).powi(2)).sum::<f64>()
+                            / self.outputs as f64
+                    }
+                };
+                n += 1.0;
+            }
+        }
+        match self.metric {
+            Metric::Mse => sum / n * self.unit * self.unit,
+            Metric::Rmse => (sum / n).sqrt() * self.unit,
+            Metric::Accuracy => sum / n,
+        }
+    }
+
+    /// The mean prediction of several models: of values, or of probabilities (given back as their logarithms).
+    pub fn combine(&self, members: &[Vec<Vec<f32>>]) -> Vec<Vec<f32>> {
+        let mut mean: Vec<Vec<f64>> = Vec::new();
+        for member in members {
+            for (i, y) in member.iter().enumerate() {
+                let values: Vec<f64> = match self.loss {
+                    Loss::Mse => y.iter().map(|v| *v as f64).collect(),
+                    Loss::CrossEntropy => y.chunks(self.outputs).flat_map(softmax).collect(),
+                };
+                match mean.get_mut(i) {
+                    Some(m) => m.iter_mut().zip(values).for_each(|(m, v)| *m += v),
+                    None => mean.push(values),
+                }
+            }
+        }
+        let n = members.len() as f64;
+        let back = |m: f64| match self.loss {
+            Loss::Mse => (m / n) as f32,
+            Loss::CrossEntropy => (m / n).max(1e-30).ln() as f32,
+        };
+        mean.into_iter().map(|m| m.into_iter().map(back).collect()).collect()
+    }
+
+    /// The mean target of each task's support rows (class frequencies), for every query row.
+    pub fn support_mean(&self, tasks: &[Task]) -> Vec<Vec<f32>> {
+        tasks
+            .iter()
+            .map(|t| {
+                let mean = column_means(&t.ys, self.outputs);
+                mean.repeat(t.queries(self.outputs))
+            })
+            .collect()
+    }
+
+    /// Predictions shifted by each task's mean residual on its support, shrunk by `n / (n + κ)`; for classes the
+    /// probabilities are multiplied by `(n_c + κ π_c) / ((n + κ) π_c)`, π the mean predicted probability.
+    pub fn shifted(
+        &self,
+        tasks: &[Task],
+        on_query: &[Vec<f32>],
+        on_support: &[Vec<f32>],
+        kappa: f64,
+    ) -> Vec<Vec<f32>> {
+        let o = self.outputs;
+        let one = |((task, yq), ys): ((&Task, &Vec<f32>), &Vec<f32>)| -> Vec<f32> {
+            let n = task.shots(o) as f64;
+            match self.loss {
+                Loss::Mse => {
+                    let residual: Vec<f32> = task.ys.iter().zip(ys).map(|(t, p)| t - p).collect();
+                    let shrink = if kappa.is_finite() { n / (n + kappa) } else { 0.0 };
+                    let shift: Vec<f32> =
+                        column_means(&residual, o).iter().map(|r| (*r as f64 * shrink) as f32).collect();
+                    yq.chunks(o)
+                        .flat_map(|y| y.iter().zip(&shift).map(|(a, b)| a + b).collect::<Vec<_>>())
+                        .collect()
+                }
+                Loss::CrossEntropy => {
+                    if !kappa.is_finite() {
+                        return yq.clone();
+                    }
+                    let probabilities: Vec<f32> =
+                        ys.chunks(o).flat_map(|y| softmax(y).into_iter().map(|p| p as f32)).collect();
+                    let pi = column_means(&probabilities, o);
+                    let seen = column_means(&task.ys, o);
+                    let ratio: Vec<f32> = (0..o)
+                        .map(|c| {
+                            let p = (pi[c] as f64).max(1e-6);
+                            (((seen[c] as f64 * n + kappa * p) / ((n + kappa) * p)).max(1e-6)).ln() as f32
+                        })
+                        .collect();
+                    yq.chunks(o)
+                        .flat_map(|y| y.iter().zip(&ratio).map(|(a, b)| a + b).collect::<Vec<_>>())
+                        .collect()
+                }
+            }
+        };
+        tasks.iter().zip(on_query).zip(on_support).map(one).collect()
+    }
+}
+
+/// κ that are tried for [`Judge::shifted`].
+pub const SHRINKAGE: [f64; 9] = [0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, f64::INFINITY];
+
+/// The tasks with their support rows as query: for predictions on the support.
+pub fn support_as_query(tasks: &[Task]) -> Vec<Task> {
+    tasks.iter().map(|t| Task { xq: t.xs.clone(), yq: t.ys.clone(), ..t.clone() }).collect()
+}
+
+/// Index of the largest value; the first of equals.
+pub fn largest(values: &[f32]) -> usize {
+    (0..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
+}
+
+/// `e^x / Σ e^x`
+pub fn softmax(x: &[f32]) -> Vec<f64> {
+    let max = x.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
+    let e: Vec<f64> = x.iter().map(|v| ((v - max) as f64).exp()).collect();
+    let sum: f64 = e.iter().sum();
+    e.into_iter().map(|v| v / sum).collect()
+}
+
+fn column_means(rows: &[f32], width: usize) -> Vec<f32> {
+    let n = (rows.len() / width).max(1) as f32;
+    let mut mean = vec![0.0; width];
+    for row in rows.chunks(width) {
+        mean.iter_mut().zip(row).for_each(|(m, v)| *m += v / n);
+    }
+    mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(ys: &[f32], yq: &[f32]) -> Task {
+        Task {
+            name: String::new(),
+            xs: vec![0.0; ys.len()],
+            ys: ys.to_vec(),
+            xq: vec![],
+            yq: yq.to_vec(),
+            descriptor: vec![],
+        }
+    }
+
+    #[test]
+    fn regression_scores_and_shrinkage() {
+        let judge = Judge { metric: Metric::Rmse, loss: Loss::Mse, outputs: 1, unit: 2.0 };
+        let tasks = [task(&[1.0, 3.0], &[0.0, 0.0])];
+        assert_eq!(judge.score(&tasks, &[vec![3.0, 4.0]]), 2.0 * (12.5f64).sqrt());
+        assert_eq!(judge.support_mean(&tasks), [[2.0, 2.0]]);
+        let shifted = judge.shifted(&tasks, &[vec![1.0, 2.0]], &[vec![0.0, 0.0]], 2.0);
+        assert_eq!(shifted, [[2.0, 3.0]]); // residual 2, shrunk by 2 / (2 + 2)
+    }
+
+    #[test]
+    fn probabilities_are_averaged() {
+        let judge = Judge { metric: Metric::Accuracy, loss: Loss::CrossEntropy, outputs: 2, unit: 1.0 };
+        let mean = judge.combine(&[vec![vec![0.0, 0.0]], vec![vec![100.0, 0.0]]]);
+        assert!((mean[0][0].exp() - 0.75).abs() < 1e-6);
+        assert_eq!(judge.score(&[task(&[], &[1.0, 0.0])], &mean), 1.0);
+    }
+}

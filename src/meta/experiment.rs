@@ -1,0 +1,529 @@
+//! A whole run: pooled networks, hypernetworks, the choice on validation tasks, the report.
+
+use std::time::Instant;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::adapt::Adaptation;
+use super::episode::Task;
+use super::evaluate::{SHRINKAGE, support_as_query};
+use super::model::{Choice, From, Member, Model, Predictions};
+use super::outer::{Learner, OuterSettings, StepRecord, Trainer};
+use crate::config::{Config, Start};
+use crate::data::problem::Problem;
+use crate::error::Result;
+use crate::optim::Schedule;
+use crate::report::metrics::{MetricsRow, MetricsWriter};
+use crate::rng::Rng;
+use crate::run::Device;
+use crate::run_folder::{Position, RunFolder, Saved};
+
+/// What a run found: `report.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Family of tasks.
+    pub task: String,
+    /// `cpu` or `gpu`.
+    pub device: String,
+    /// Seed.
+    pub seed: u64,
+    /// Steps of the hypernetwork's training.
+    pub steps: u64,
+    /// Seconds of training, pooled network included.
+    pub seconds: f64,
+    /// Tasks trained on a second, while the hypernetwork was trained.
+    pub tasks_per_second: f64,
+    /// Weights of the target network.
+    pub target_weights: usize,
+    /// Parameters of the hypernetwork.
+    pub hyper_parameters: usize,
+    /// Models whose predictions are averaged.
+    pub members: usize,
+    /// Error on unseen tasks.
+    pub held_out: HeldOut,
+}
+
+/// Error on tasks that nothing was trained on or chosen by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// `mse`, `rmse` in the target's own units, or `accuracy`.
+    pub metric: String,
+    /// Number of tasks.
+    pub tasks: usize,
+    /// Support rows a task (at most).
+    pub shots: usize,
+    /// Steps of adaptation chosen on validation tasks.
+    pub chosen_steps: usize,
+    /// Fraction of the correction to the pooled network chosen on validation tasks.
+    pub chosen_correction: f64,
+    /// The metric at the chosen steps.
+    pub chosen: f64,
+    /// The metric after each number of steps.
+    pub by_steps: IndexMap<String, f64>,
+    /// The same metric of simple things.
+    pub baselines: Baselines,
+    /// Standard deviation of the target on the training groups, in its own units (1 where there is no file).
+    pub target_std: f64,
+}
+
+/// Simple things that a hypernetwork is held against.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baselines {
+    /// The mean target of the support.
+    pub support_mean: f64,
+    /// One network for all tasks.
+    pub pooled: f64,
+    /// The same, shifted by the shrunk mean residual on the support (shrinkage chosen on validation tasks).
+    pub pooled_residual: f64,
+    /// The same, fine-tuned on the support (steps chosen on validation tasks).
+    pub pooled_fine_tuned: f64,
+}
+
+/// Where a run is, for a progress bar.
+#[derive(Clone, Debug)]
+pub struct Progress<'a> {
+    /// What is being done.
+    pub phase: &'a str,
+    /// Steps done of this phase.
+    pub step: u64,
+    /// Steps of this phase.
+    pub steps: u64,
+    /// Mean loss of the last steps.
+    pub loss: f64,
+    /// Tasks a second.
+    pub tasks_per_second: f64,
+}
+
+/// Who watches a run.
+pub trait Observer {
+    /// Called several times a second.
+    fn progress(&mut self, _: &Progress<'_>) {}
+    /// Whether to stop, with a good checkpoint.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Silent;
+impl Observer for Silent {}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Trained and judged.
+    Done(Box<Report>),
+    /// Stopped by the observer at this step; the checkpoint goes on from here.
+    Stopped(Position),
+}
+
+/// A run in a folder.
+pub struct Experiment<'a> {
+    config: Config,
+    problem: Problem,
+    device: &'a Device,
+    folder: RunFolder,
+    position: Position,
+    model: Model,
+    state: Vec<f32>,
+    started: Instant,
+    before: u64,
+}
+
+impl std::fmt::Debug for Experiment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Experiment")
+            .field("folder", &self.folder)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Experiment<'a> {
+    /// Starts a run in a new folder, or with `resume` goes on in an existing one (afresh where it has no
+    /// checkpoint yet).
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] for settings that make no sense or a folder that exists, those of reading
+    /// data, and [`crate::Error::Memory`].
+    pub fn open(
+        config: &Config,
+        device: &'a Device,
+        path: &std::path::Path,
+        resume: bool,
+    ) -> Result<Experiment<'a>> {
+        let mut config = config.clone();
+        let folder = if resume { RunFolder::open(path)? } else { RunFolder::fresh(path)? };
+        let saved = if resume && folder.has_checkpoint() { Some(folder.load()?) } else { None };
+        if let Some(s) = &saved {
+            config = s.config.clone();
+        }
+        config.validate()?;
+        let problem = Problem::load(&config)?;
+        for w in problem.warnings() {
+            log::warn!("{w}");
+        }
+        problem.check_size()?;
+        let model = Model {
+            spec: problem.hyper(),
+            judge: problem.judge(),
+            adaptation: Adaptation { rate: config.adapt.rate, clip: config.adapt.clip },
+            members: vec![Member::default(); problem.members()],
+            choice: Choice { steps: 0, correction: 1.0 },
+        };
+        let (position, model, state) = match saved {
+            Some(s) => {
+                let fits = s.model.spec == model.spec && s.model.members.len() == model.members.len();
+                if !fits {
+                    return Err(crate::Error::checkpoint(
+                        folder.path(),
+                        "the checkpoint's model is not the one that its configuration and data describe; has the data file changed?",
+                    ));
+                }
+                (s.position, s.model, s.state)
+            }
+            None => (Position::default(), model, vec![]),
+        };
+        folder.ensure()?;
+        folder.write("config.toml", &config.to_toml()?)?;
+        Ok(Experiment {
+            config,
+            problem,
+            device,
+            folder,
+            before: position.millis,
+            position,
+            model,
+            state,
+            started: Instant::now(),
+        })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// The problem.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// The model as far as it is trained.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn settings(&self, hyper: bool) -> OuterSettings {
+        let t = &self.config.train;
+        let (peak, steps) = if hyper { (t.learning_rate, t.steps) } else { (t.pooled_rate, t.pooled_steps) };
+        OuterSettings {
+            tasks: t.tasks,
+            schedule: Schedule { peak, warmup: t.warmup.min(steps / 2), steps, floor: t.floor },
+            optimiser: t.optimiser,
+            clip: t.clip,
+            weight_penalty: if hyper { t.weight_penalty } else { 0.0 },
+            seed: self
+                .config
+                .seed
+                .wrapping_mul(0x9E37_79B9)
+                .wrapping_add(self.position.member as u64 * 2 + u64::from(hyper)),
+        }
+    }
+
+    /// Trains what is left to train, then chooses and judges.
+    ///
+    /// # Errors
+    /// [`crate::Error::Diverged`] when training keeps giving NaN (the last good weights are in the checkpoint),
+    /// and whatever a device or the file system refuses.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let metrics_step = self.metrics_base() + if self.position.hyper { self.position.step } else { 0 };
+        let mut metrics = MetricsWriter::resume(&self.folder.file("metrics.csv"), metrics_step)?;
+        while !self.position.trained {
+            if !self.train_phase(observer, &mut metrics)? {
+                return Ok(Outcome::Stopped(self.position));
+            }
+        }
+        let report = self.judge(observer)?;
+        self.folder
+            .write("report.json", &(serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"))?;
+        Ok(Outcome::Done(Box::new(report)))
+    }
+
+    /// Steps in `metrics.csv` count on over the members.
+    fn metrics_base(&self) -> u64 {
+        self.position.member as u64 * self.config.train.steps
+    }
+
+    fn millis(&self) -> u64 {
+        self.before + self.started.elapsed().as_millis() as u64
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.position.millis = self.millis();
+        self.folder.save(&Saved {
+            config: self.config.clone(),
+            position: self.position,
+            model: self.model.clone(),
+            state: self.state.clone(),
+            format: self.problem.format(),
+        })
+    }
+
+    /// Trains the network that `position` names to its end; `false` when the observer stopped it.
+    fn train_phase(&mut self, observer: &mut dyn Observer, metrics: &mut MetricsWriter) -> Result<bool> {
+        let hyper = self.position.hyper;
+        let member = self.position.member;
+        let family = self.problem.family(member);
+        let settings = self.settings(hyper);
+        let spec = self.model.spec.clone();
+        // Initial weights are drawn again on every start: they are a function of the seed.
+        let mut rng = Rng::new(self.config.seed, 0x1217 + member as u64);
+        let base = rng.init(&spec.target.layout());
+        let start =
+            if self.config.model.start == Start::Pooled { &self.model.members[member].pooled } else { &base };
+        let (learner, init) = if hyper {
+            (Learner::Hyper(spec.clone()), spec.init(&mut rng, start))
+        } else {
+            (Learner::Pooled(spec.target.clone()), base)
+        };
+        let mut trainer = Trainer::new(self.device, family.as_ref(), learner, settings, &init)?;
+        if !self.state.is_empty() {
+            trainer.restore(&self.state, self.position.step)?;
+        }
+        let steps = settings.schedule.steps;
+        let label = match (hyper, self.problem.members()) {
+            (false, 1) => "pooled network".to_string(),
+            (true, 1) => "hypernetwork".to_string(),
+            (false, n) => format!("pooled network {} of {n}", member + 1),
+            (true, n) => format!("hypernetwork {} of {n}", member + 1),
+        };
+        let (mut saved_at, begun, begun_step) = (Instant::now(), Instant::now(), trainer.step());
+        while trainer.step() < steps {
+            let records = match trainer.advance(u64::MAX) {
+                Ok(r) => r,
+                Err(e) => {
+                    self.state = trainer.state()?;
+                    self.position.step = trainer.step();
+                    self.save()?;
+                    return Err(e);
+                }
+            };
+            let rate =
+                (trainer.step() - begun_step) as f64 * settings.tasks as f64 / begun.elapsed().as_secs_f64();
+            if hyper {
+                metrics.append(&self.rows(&records, rate))?;
+            }
+            let loss = records.iter().map(|r| r.loss).sum::<f64>() / records.len().max(1) as f64;
+            let progress =
+                Progress { phase: &label, step: trainer.step(), steps, loss, tasks_per_second: rate };
+            observer.progress(&progress);
+            self.position.step = trainer.step();
+            let stop = observer.stop() && trainer.step() < steps;
+            if stop || saved_at.elapsed().as_secs_f64() >= self.config.train.checkpoint_seconds {
+                self.state = trainer.state()?;
+                metrics.flush()?;
+                self.save()?;
+                saved_at = Instant::now();
+            }
+            if stop {
+                return Ok(false);
+            }
+        }
+        metrics.flush()?;
+        let params = trainer.params()?;
+        let m = &mut self.model.members[member];
+        if hyper {
+            m.hyper = params
+        } else {
+            m.pooled = params
+        }
+        self.state.clear();
+        self.position.step = 0;
+        self.position.hyper = !hyper;
+        if hyper {
+            self.position.member += 1;
+            self.position.trained = self.position.member == self.problem.members();
+        }
+        if self.position.trained {
+            observer.progress(&Progress {
+                phase: "choosing on validation tasks",
+                step: 0,
+                steps: 0,
+                loss: f64::NAN,
+                tasks_per_second: 0.0,
+            });
+            self.model.choice = self.choose()?;
+        }
+        self.save()?;
+        Ok(true)
+    }
+
+    fn rows(&self, records: &[StepRecord], tasks_per_second: f64) -> Vec<MetricsRow> {
+        records
+            .iter()
+            .map(|r| MetricsRow {
+                step: self.metrics_base() + r.step + 1,
+                loss: r.loss,
+                grad_norm: r.grad_norm,
+                learning_rate: r.rate,
+                tasks_per_second,
+            })
+            .collect()
+    }
+
+    /// Numbers of steps, ascending, with 0 among them.
+    fn steps(&self) -> Vec<usize> {
+        let mut steps = self.config.adapt.steps.clone();
+        steps.push(0);
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+
+    /// Fractions of the correction that are tried: where it is a correction, none and half of it too.
+    fn fractions(&self) -> Vec<f64> {
+        match self.config.model.start {
+            Start::Fresh => vec![1.0],
+            Start::Pooled => vec![1.0, 0.5, 0.0],
+        }
+    }
+
+    /// The score on each member's validation tasks, which it has not seen, over all members.
+    fn validate(&self, from: From, steps: &[usize]) -> Result<Vec<f64>> {
+        let (mut tasks, mut found): (Vec<Task>, Predictions) = (vec![], vec![vec![]; steps.len()]);
+        for (i, m) in self.model.members.iter().enumerate() {
+            let mine = self.problem.validation(i);
+            let one = Model { members: vec![m.clone()], ..self.model.clone() };
+            for (all, new) in found.iter_mut().zip(one.predict(self.device, &mine, from, steps)?) {
+                all.extend(new);
+            }
+            tasks.extend(mine);
+        }
+        Ok(found.iter().map(|y| self.model.judge.score(&tasks, y)).collect())
+    }
+
+    fn best(&self, scores: &[f64]) -> usize {
+        let metric = self.model.judge.metric;
+        (0..scores.len()).fold(0, |best, i| if metric.better(scores[i], scores[best]) { i } else { best })
+    }
+
+    fn choose(&self) -> Result<Choice> {
+        let steps = self.steps();
+        let mut choice = (f64::NAN, Choice { steps: 0, correction: 1.0 });
+        for correction in self.fractions() {
+            let scores = self.validate(From::Generated(correction), &steps)?;
+            let k = self.best(&scores);
+            if self.model.judge.metric.better(scores[k], choice.0) {
+                choice = (scores[k], Choice { steps: steps[k], correction });
+            }
+        }
+        Ok(choice.1)
+    }
+
+    /// Error on the test tasks, beside the baselines.
+    fn judge(&self, observer: &mut dyn Observer) -> Result<Report> {
+        observer.progress(&Progress {
+            phase: "judging on unseen tasks",
+            step: 0,
+            steps: 0,
+            loss: f64::NAN,
+            tasks_per_second: 0.0,
+        });
+        let shots = self.config.eval.shots;
+        let held_out = self.held_out(shots)?;
+        let seconds = self.position.millis as f64 / 1e3;
+        let layout = self.model.spec.layout().len();
+        let done = self.config.train.steps * self.problem.members() as u64;
+        Ok(Report {
+            task: self.config.task.name().into(),
+            device: self.device.kind().into(),
+            seed: self.config.seed,
+            steps: self.config.train.steps,
+            seconds,
+            tasks_per_second: crate::report::metrics::read(&self.folder.file("metrics.csv"))?
+                .last()
+                .map_or((done * self.config.train.tasks as u64) as f64 / seconds, |r| r.tasks_per_second),
+            target_weights: self.model.spec.target.layout().len(),
+            hyper_parameters: layout,
+            members: self.model.members.len(),
+            held_out,
+        })
+    }
+
+    /// Error on unseen tasks with `shots` support rows, beside the baselines.
+    pub fn held_out(&self, shots: usize) -> Result<HeldOut> {
+        let tasks = self.problem.test(shots);
+        let judge = self.model.judge;
+        let steps = self.steps();
+        let chosen = self.model.choice;
+        let found = self.model.predict(self.device, &tasks, From::Generated(chosen.correction), &steps)?;
+        let by_steps: IndexMap<String, f64> =
+            steps.iter().zip(&found).map(|(k, y)| (k.to_string(), judge.score(&tasks, y))).collect();
+        Ok(HeldOut {
+            metric: judge.metric.name().into(),
+            tasks: tasks.len(),
+            shots,
+            chosen_steps: chosen.steps,
+            chosen_correction: chosen.correction,
+            chosen: by_steps.get(&chosen.steps.to_string()).copied().unwrap_or(f64::NAN),
+            by_steps,
+            baselines: self.baselines(&tasks, &steps)?,
+            target_std: judge.unit,
+        })
+    }
+
+    fn baselines(&self, tasks: &[Task], steps: &[usize]) -> Result<Baselines> {
+        let judge = self.model.judge;
+        let validation = self.validate(From::Pooled, steps)?;
+        let tuned_steps = steps[self.best(&validation)];
+        let mut both = vec![0, tuned_steps];
+        both.dedup();
+        let pooled = self.model.predict(self.device, tasks, From::Pooled, &both)?;
+        // Shrinkage: chosen on each member's own validation tasks.
+        let mut scores = vec![0.0; SHRINKAGE.len()];
+        for (i, m) in self.model.members.iter().enumerate() {
+            let mine = self.problem.validation(i);
+            let one = Model { members: vec![m.clone()], ..self.model.clone() };
+            let (y, s) = on_both(&one, self.device, &mine)?;
+            for (score, kappa) in scores.iter_mut().zip(SHRINKAGE) {
+                *score += judge.score(&mine, &judge.shifted(&mine, &y, &s, kappa))
+                    / self.model.members.len() as f64;
+            }
+        }
+        let kappa = SHRINKAGE[self.best(&scores)];
+        let (y, s) = on_both(&self.model, self.device, tasks)?;
+        Ok(Baselines {
+            support_mean: judge.score(tasks, &judge.support_mean(tasks)),
+            pooled: judge.score(tasks, &pooled[0]),
+            pooled_residual: judge.score(tasks, &judge.shifted(tasks, &y, &s, kappa)),
+            pooled_fine_tuned: judge.score(tasks, &pooled[both.len() - 1]),
+        })
+    }
+
+    /// Weights of the first member for `tasks`, before and after the chosen steps, as predictions on their query rows.
+    pub fn before_and_after(&self, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+        // Where no step was chosen, the pictures show the most that were tried.
+        let after = match self.model.choice.steps {
+            0 => self.steps().last().copied().unwrap_or(0),
+            k => k,
+        };
+        let mut found = self.model.predict(
+            self.device,
+            tasks,
+            From::Generated(self.model.choice.correction),
+            &[0, after],
+        )?;
+        let after = found.pop().unwrap_or_default();
+        Ok((found.pop().unwrap_or_default(), after))
+    }
+}
+
+/// The pooled network's predictions on query and support rows.
+fn on_both(model: &Model, device: &Device, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+    let y = model.predict(device, tasks, From::Pooled, &[0])?;
+    let s = model.predict(device, &support_as_query(tasks), From::Pooled, &[0])?;
+    Ok((y.concat(), s.concat()))
+}

@@ -1,0 +1,99 @@
+//! The pictures of a finished run.
+
+use std::path::PathBuf;
+
+use super::metrics;
+use super::plot::{TaskPanel, confusion, error_by_steps, loss_curve, predicted_against_true, task_panels};
+use crate::error::Result;
+use crate::meta::episode::Task;
+use crate::meta::evaluate::largest;
+use crate::meta::experiment::{Experiment, HeldOut};
+use crate::nn::Loss;
+
+/// Unseen tasks that are drawn.
+const PANELS: usize = 6;
+
+/// Draws the loss curve, error by steps of adaptation, and unseen tasks; returns the files.
+///
+/// # Errors
+/// Where a file cannot be written or the device refuses.
+pub fn draw(experiment: &Experiment<'_>, held_out: &HeldOut) -> Result<Vec<PathBuf>> {
+    let folder = experiment.folder();
+    let mut files = vec![folder.file("loss.svg"), folder.file("steps.svg"), folder.file("tasks.svg")];
+    let points: Vec<(f64, f64)> =
+        metrics::read(&folder.file("metrics.csv"))?.iter().map(|r| (r.step as f64, r.loss)).collect();
+    loss_curve(&files[0], "Training loss of the hypernetwork", &points)?;
+
+    let steps: Vec<usize> = held_out.by_steps.keys().filter_map(|k| k.parse().ok()).collect();
+    let series = [(format!("{} shots", held_out.shots), held_out.by_steps.values().copied().collect())];
+    error_by_steps(
+        &files[1],
+        "Unseen tasks by steps of adaptation",
+        &held_out.metric,
+        &steps,
+        &series,
+        &baselines(held_out),
+    )?;
+
+    let tasks = experiment.problem().test(held_out.shots);
+    let model = experiment.model();
+    if model.judge.loss == Loss::CrossEntropy {
+        let (_, after) = experiment.before_and_after(&tasks)?;
+        let classes = experiment.problem().encoder().map_or(vec![], |e| e.classes().to_vec());
+        let mut counts = vec![vec![0; classes.len()]; classes.len()];
+        for (task, y) in tasks.iter().zip(&after) {
+            for (p, t) in y.chunks(classes.len()).zip(task.yq.chunks(classes.len())) {
+                counts[largest(t)][largest(p)] += 1;
+            }
+        }
+        confusion(&files[2], "Classes of unseen tasks", &classes, &counts)?;
+    } else if model.spec.target.widths[0] == 1 && experiment.problem().encoder().is_none() {
+        let shown = &tasks[..PANELS.min(tasks.len())];
+        let (before, after) = experiment.before_and_after(shown)?;
+        let panels: Vec<TaskPanel> =
+            shown.iter().zip(before.iter().zip(&after)).map(|(t, (b, a))| panel(t, b, a)).collect();
+        task_panels(&files[2], "Unseen tasks", "x", "y", &panels)?;
+    } else {
+        let (before, after) = experiment.before_and_after(&tasks)?;
+        let (mean, std) = experiment.problem().encoder().map_or((0.0, 1.0), |e| e.target_scale());
+        let unit = experiment.problem().encoder().map_or("", |e| e.target());
+        let pairs = |all: &[Vec<f32>]| -> Vec<(f64, f64)> {
+            let pair = |(t, p): (&f32, &f32)| (mean + std * *t as f64, mean + std * *p as f64);
+            tasks.iter().zip(all).flat_map(|(t, y)| t.yq.iter().zip(y).map(pair)).collect()
+        };
+        predicted_against_true(
+            &files[2],
+            "Query rows of unseen tasks",
+            unit,
+            &pairs(&before),
+            &pairs(&after),
+        )?;
+    }
+    files.retain(|f| f.exists());
+    Ok(files)
+}
+
+/// The baselines as labelled lines.
+pub fn baselines(h: &HeldOut) -> Vec<(String, f64)> {
+    let b = &h.baselines;
+    [
+        ("support mean", b.support_mean),
+        ("pooled network", b.pooled),
+        ("pooled + shrunk residual", b.pooled_residual),
+        ("pooled, fine-tuned", b.pooled_fine_tuned),
+    ]
+    .map(|(n, v)| (n.to_string(), v))
+    .to_vec()
+}
+
+fn panel(t: &Task, before: &[f32], after: &[f32]) -> TaskPanel {
+    let points = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| (*x as f64, *y as f64)).collect();
+    TaskPanel {
+        title: t.name.clone(),
+        support: points(&t.xs, &t.ys),
+        truth: points(&t.xq, &t.yq),
+        before: points(&t.xq, before),
+        after: points(&t.xq, after),
+        truth_is_points: false,
+    }
+}

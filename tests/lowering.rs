@@ -1,0 +1,63 @@
+//! The lowering against an interpreter: random graphs of every op, their plans run in f64 (equal), in f32
+//! (within bounds that the plan itself propagates); and graphs that were once lowered wrongly.
+
+mod support;
+
+use hyperloom::graph::Graph;
+use hyperloom::kernel::Bounded;
+use hyperloom::rng::Rng;
+use support::random_graph::random_graph;
+use support::{Feed, close, data, numbers, run_interpreted, run_plan};
+
+/// Runs a graph as a plan and by the interpreter.
+fn agree(what: &str, g: &Graph, feed: &Feed) {
+    let want = run_interpreted(g, feed);
+    let got = run_plan::<f64>(g, feed);
+    // A state that nothing uses is not in the plan.
+    assert!(g.outputs().iter().all(|(name, _)| got.values.contains_key(name)), "{what}");
+    for (name, values) in &got.values {
+        let want = &want.values[name];
+        assert!(close(values, want, 1e-9), "{what}: {name} is\n{values:?}, not\n{want:?}\n{g:?}");
+    }
+    for (row, (got, want)) in got.records.iter().zip(&want.records).enumerate() {
+        assert!(close(got, want, 1e-9), "{what}: records of step {row} are {got:?}, not {want:?}");
+    }
+}
+
+#[test]
+fn random_graphs_in_f64() {
+    for seed in 0..400 {
+        let r = random_graph(seed);
+        agree(&format!("seed {seed}"), &r.graph, &r.feed);
+    }
+}
+
+#[test]
+fn random_graphs_in_f32() {
+    let (mut finite, mut all) = (0, 0);
+    for seed in 0..250 {
+        let r = random_graph(seed);
+        let bounds = run_plan::<Bounded>(&r.graph, &r.feed);
+        let got = run_plan::<f32>(&r.graph, &r.feed);
+        for (name, values) in &bounds.values {
+            for (i, (b, x)) in values.iter().zip(&got.values[name]).enumerate() {
+                assert!(b.admits(*x), "seed {seed}: {name}[{i}] is {x}, not {b:?}");
+                finite += usize::from(b.e < 1e-2 * b.v.abs().max(1.0));
+                all += 1;
+            }
+        }
+    }
+    // Bounds that grew beyond use say nothing.
+    assert!(finite * 10 > all * 9, "only {finite} of {all} bounds are of use");
+}
+
+#[test]
+fn two_products_are_summed() {
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(1, 1));
+    let [a, b, c] = [("a", [3, 4]), ("b", [4, 5]), ("c", [4, 5])]
+        .map(|(name, shape)| data(&mut g, &mut feed, name, numbers(&mut rng, &shape, -1.0, 1.0)));
+    let (ab, ac) = (g.matmul(a, b), g.matmul(a, c));
+    let y = g.add(ab, ac);
+    g.output("y", y);
+    agree("two products", &g, &feed);
+}

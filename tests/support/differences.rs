@@ -1,0 +1,75 @@
+//! Derivatives by differences: the gradient that the graph computes against central differences of its
+//! loss, both in f64, and the same for the loss's derivatives along a fixed direction.
+
+use hyperloom::graph::{Graph, Value};
+use hyperloom::rng::Rng;
+use hyperloom::spec::count;
+
+use super::{Feed, numbers, run_plan};
+
+/// Checks derivatives of `loss` up to `order` (1 to 3) with respect to the data inputs `wrt`.
+///
+/// Order 2 takes the loss `⟨∇L, v⟩` with a fixed v, order 3 that loss's own.
+pub(crate) fn check_derivatives(
+    name: &str,
+    g: &Graph,
+    feed: &Feed,
+    loss: Value,
+    wrt: &[(&str, Value)],
+    order: usize,
+) {
+    let (mut g, mut feed) = (g.clone(), feed.clone());
+    let mut rng = Rng::new(99, 3);
+    let values: Vec<Value> = wrt.iter().map(|w| w.1).collect();
+    let mut loss = loss;
+    for k in 1..=order {
+        let gradients = g.grad(loss, &values);
+        compare(&format!("{name}, order {k}"), &g, &feed, loss, wrt, &gradients);
+        let mut next = g.constant(0.0);
+        for ((input, _), gradient) in wrt.iter().zip(&gradients) {
+            let shape = g.shape(*gradient).to_vec();
+            let direction = format!("direction {k} of {input}");
+            let v = g.data(&direction, &shape);
+            feed.inputs.insert(direction, numbers(&mut rng, &shape, -1.0, 1.0));
+            let d = g.mul(*gradient, v);
+            let d = g.sum_to(d, &[]);
+            next = g.add(next, d);
+        }
+        loss = next;
+    }
+}
+
+/// Each gradient against differences of the loss, element by element.
+fn compare(name: &str, g: &Graph, feed: &Feed, loss: Value, wrt: &[(&str, Value)], gradients: &[Value]) {
+    let mut values = g.clone();
+    values.output("loss", loss);
+    let at = |feed: &Feed| run_plan::<f64>(&values, feed).values["loss"][0];
+    let mut derivatives = g.clone();
+    for ((input, _), gradient) in wrt.iter().zip(gradients) {
+        derivatives.output(&format!("d {input}"), *gradient);
+    }
+    let got = run_plan::<f64>(&derivatives, feed);
+    for (input, v) in wrt {
+        let got = &got.values[&format!("d {input}")];
+        assert_eq!(got.len(), count(g.shape(*v)), "{name}: {input}");
+        let mut want = Vec::new();
+        for i in 0..got.len() {
+            let h = 5e-4;
+            let mut moved = feed.clone();
+            let mut loss_at = |step: f64| {
+                if let Some(x) = moved.inputs.get_mut(*input) {
+                    x.data[i] = feed.inputs[*input].data[i] + step;
+                }
+                at(&moved)
+            };
+            // Central differences of fourth order (the error is h⁴/30 of the fifth derivative).
+            let near = loss_at(h) - loss_at(-h);
+            let far = loss_at(2.0 * h) - loss_at(-2.0 * h);
+            want.push((8.0 * near - far) / (12.0 * h));
+        }
+        assert!(
+            super::close(got, &want, 1e-7),
+            "{name}: the gradient with respect to {input} is\n{got:?}, differences give\n{want:?}"
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! What several tests share: an interpreter of graphs, plans run in any number type, random graphs, and
+//! derivatives by differences.
+
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
+pub(crate) mod differences;
+pub(crate) mod interpret;
+pub(crate) mod random_graph;
+
+use std::collections::BTreeMap;
+
+use hyperloom::graph::{Graph, Role};
+use hyperloom::kernel::Buffer;
+use hyperloom::plan::view::for_each;
+use hyperloom::plan::{Caps, Plan, Port, lower};
+use hyperloom::rng::Rng;
+use hyperloom::run::cpu::{CpuRunner, Number};
+use hyperloom::spec::{DType, count};
+use interpret::{Array, Interpreter};
+
+/// Contents of the inputs: of step inputs one a step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Feed {
+    pub(crate) inputs: BTreeMap<String, Array>,
+    pub(crate) steps: Vec<BTreeMap<String, Array>>,
+}
+
+/// Outputs and states at the end, by name, and the records of all steps.
+#[derive(Debug)]
+pub(crate) struct Results<T> {
+    pub(crate) values: BTreeMap<String, Vec<T>>,
+    pub(crate) records: Vec<Vec<T>>,
+}
+
+/// Numbers that f32 holds exactly.
+pub(crate) fn numbers(rng: &mut Rng, shape: &[usize], low: f64, high: f64) -> Array {
+    Array {
+        shape: shape.to_vec(),
+        data: (0..count(shape)).map(|_| rng.range(low, high) as f32 as f64).collect(),
+    }
+}
+
+/// Lowers a graph and runs all steps of the feed.
+pub(crate) fn run_plan<T: Number>(g: &Graph, feed: &Feed) -> Results<T> {
+    let steps = feed.steps.len().max(1);
+    let plan =
+        lower(g, Caps { window: steps, max_binding: u64::MAX, memory: 1 << 32 }).expect("the plan fits");
+    run_lowered(&plan, feed)
+}
+
+/// Runs all steps of the feed.
+pub(crate) fn run_lowered<T: Number>(plan: &Plan, feed: &Feed) -> Results<T> {
+    let mut r = CpuRunner::<T>::prepare(plan);
+    for port in &plan.inputs {
+        write(&mut r, port, 0, &feed.inputs[&port.name]);
+    }
+    for (i, row) in feed.steps.iter().enumerate() {
+        for port in &plan.steps {
+            let width = plan.slots[port.arg.slot.0].len / plan.window;
+            write(&mut r, port, i * width, &row[&port.name]);
+        }
+    }
+    r.run(feed.steps.len().max(1)).expect("the CPU runs every plan");
+    let states =
+        plan.inputs.iter().filter(|p| plan.slots[p.arg.slot.0].role == hyperloom::plan::SlotRole::State);
+    let values = plan.outputs.iter().chain(states).map(|p| (p.name.clone(), read(&r, p))).collect();
+    let records = match plan.ring {
+        Some(ring) => match r.slot(ring) {
+            Buffer::F(x) => x.chunks(plan.records.len()).map(<[T]>::to_vec).collect(),
+            Buffer::U(_) => panic!("records are floats"),
+        },
+        None => vec![],
+    };
+    Results { values, records }
+}
+
+fn write<T: Number>(r: &mut CpuRunner<T>, port: &Port, base: usize, from: &Array) {
+    assert_eq!(from.shape, port.shape, "{}", port.name);
+    let at = base + port.arg.view.offset;
+    match r.slot_mut(port.arg.slot) {
+        Buffer::F(x) => from.data.iter().enumerate().for_each(|(i, v)| x[at + i] = T::of(*v)),
+        Buffer::U(x) => from.data.iter().enumerate().for_each(|(i, v)| x[at + i] = *v as u32),
+    }
+}
+
+fn read<T: Number>(r: &CpuRunner<T>, port: &Port) -> Vec<T> {
+    let mut out = Vec::new();
+    for_each([&port.arg.view], |[i]| {
+        out.push(match r.slot(port.arg.slot) {
+            Buffer::F(x) => x[i],
+            Buffer::U(x) => T::of(x[i] as f64),
+        })
+    });
+    out
+}
+
+/// The same by the interpreter.
+pub(crate) fn run_interpreted(g: &Graph, feed: &Feed) -> Results<f64> {
+    let mut inputs = feed.inputs.clone();
+    let mut results = Results { values: BTreeMap::new(), records: vec![] };
+    let rows = if feed.steps.is_empty() { vec![BTreeMap::new()] } else { feed.steps.clone() };
+    for row in rows {
+        let mut all = inputs.clone();
+        all.extend(row);
+        let mut i = Interpreter::default();
+        i.extend(g, &all);
+        for (name, v) in g.outputs() {
+            results.values.insert(name.clone(), i.values[v.index()].data.clone());
+        }
+        results.records.push(g.records().iter().map(|(_, v)| i.values[v.index()].data[0]).collect());
+        for (state, v) in g.updates() {
+            let name = input_name(g, state.index());
+            inputs.insert(name, i.values[v.index()].clone());
+        }
+    }
+    for (i, node) in g.nodes().iter().enumerate() {
+        if let hyperloom::graph::op::Op::Input(k) = node.op
+            && g.inputs()[k].role == Role::State
+        {
+            let name = input_name(g, i);
+            results.values.insert(name.clone(), inputs[&name].data.clone());
+        }
+    }
+    if g.records().is_empty() {
+        results.records.clear();
+    }
+    results
+}
+
+fn input_name(g: &Graph, node: usize) -> String {
+    match g.nodes()[node].op {
+        hyperloom::graph::op::Op::Input(k) => g.inputs()[k].name.clone(),
+        _ => panic!("node {node} is no input"),
+    }
+}
+
+/// Whether two lists agree to `relative` of the largest magnitude (at least 10⁻³).
+pub(crate) fn close(a: &[f64], b: &[f64], relative: f64) -> bool {
+    let scale = b.iter().fold(1e-3f64, |m, x| m.max(x.abs()));
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(x, y)| (x - y).abs() <= relative * scale || (x.is_nan() && y.is_nan()))
+}
+
+/// Declares data and its contents at once.
+pub(crate) fn data(g: &mut Graph, feed: &mut Feed, name: &str, contents: Array) -> hyperloom::graph::Value {
+    let v = g.data(name, &contents.shape);
+    feed.inputs.insert(name.into(), contents);
+    v
+}
+
+/// Declares u32 data and its contents at once.
+pub(crate) fn words(
+    g: &mut Graph,
+    feed: &mut Feed,
+    name: &str,
+    shape: &[usize],
+    contents: &[u32],
+) -> hyperloom::graph::Value {
+    let v = g.input(name, Role::Data, shape, DType::U32);
+    let data = contents.iter().map(|w| *w as f64).collect();
+    feed.inputs.insert(name.into(), Array { shape: shape.to_vec(), data });
+    v
+}

@@ -3,7 +3,7 @@
 //! `HYPERLOOM_GPU` says what to do without one: `require` (the default) fails, `auto` skips, `off` skips always.
 #![cfg(feature = "gpu")]
 
-mod kernels;
+mod limits;
 mod runner;
 mod table;
 

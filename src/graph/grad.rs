@@ -277,10 +277,10 @@ impl Graph {
     #[track_caller]
     fn map_back(&mut self, f: Func, x: Value, y: Value, g: Value) -> Value {
         match f {
-            Func::Act(Activation::Identity, _) => g,
+            Func::Act(Activation::Identity, 0) => g,
             Func::Act(a, k) => {
                 // Piecewise linear: the second derivative is zero almost everywhere.
-                if k >= 1 && matches!(a, Activation::Relu | Activation::LeakyRelu) {
+                if k >= 1 && matches!(a, Activation::Identity | Activation::Relu | Activation::LeakyRelu) {
                     return self.scale(g, 0.0);
                 }
                 let d = self.map(Func::Act(a, k + 1), x);

@@ -91,10 +91,10 @@ pub fn activation<T: Real>(a: Activation, k: u8, x: T) -> T {
         (Activation::Identity, 0) => x,
         (Activation::Identity, 1) => T::one(),
         (Activation::Relu, 0) => x.max(T::zero()),
-        (Activation::Relu, 1) => T::of(if x.value() > 0.0 { 1.0 } else { 0.0 }),
+        (Activation::Relu, 1) => x.compare(T::zero(), |x, zero| x > zero),
         // The larger of the two, so that an argument whose sign is uncertain keeps the bound of both.
         (Activation::LeakyRelu, 0) => x.max(T::of(LEAK) * x),
-        (Activation::LeakyRelu, 1) => T::of(if x.value() > 0.0 { 1.0 } else { LEAK }),
+        (Activation::LeakyRelu, 1) => x.compare(T::zero(), |x, zero| x > zero).max(T::of(LEAK)),
         (Activation::Identity | Activation::Relu | Activation::LeakyRelu, _) => T::zero(),
         (Activation::Tanh, 0) => tanh(x),
         (Activation::Tanh, k) => {

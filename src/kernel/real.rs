@@ -47,6 +47,10 @@ pub trait Real:
     fn compare(self, other: Self, test: impl Fn(f64, f64) -> bool) -> Self {
         Self::of(if test(self.value(), other.value()) { 1.0 } else { 0.0 })
     }
+    /// `a` where this is not 0, else `b`.
+    fn choose(self, a: Self, b: Self) -> Self {
+        if self.value() != 0.0 { a } else { b }
+    }
     /// Sum of products, in any order.
     fn dot(pairs: impl Iterator<Item = (Self, Self)>) -> Self;
     /// Sum, in any order.
@@ -307,6 +311,14 @@ impl Real for Bounded {
         let sure = (self.e == 0.0 && o.e == 0.0) || !((self.v - o.v).abs() <= self.e + o.e);
         Bounded { v: if test(self.v, o.v) { 1.0 } else { 0.0 }, e: if sure { 0.0 } else { 1.0 } }
     }
+    fn choose(self, a: Bounded, b: Bounded) -> Bounded {
+        let (taken, other) = if self.v != 0.0 { (a, b) } else { (b, a) };
+        if self.e == 0.0 || self.v.abs() > self.e {
+            return taken;
+        }
+        let reach = (a.v - b.v).abs() + other.e;
+        Bounded { v: taken.v, e: if reach.is_nan() { f64::INFINITY } else { taken.e.max(reach) } }
+    }
     fn dot(pairs: impl Iterator<Item = (Bounded, Bounded)>) -> Bounded {
         let (mut v, mut magnitude, mut e, mut n) = (0.0, 0.0, 0.0, 0.0);
         for (a, b) in pairs {
@@ -372,5 +384,7 @@ mod tests {
         assert!(third.compare(third, less).admits(0.0) && third.compare(third, less).admits(1.0));
         assert!(!third.compare(Bounded::one(), less).admits(0.0));
         assert!(!Bounded::one().compare(Bounded::one(), less).admits(1.0));
+        let either = third.compare(third, less).choose(Bounded::exact(5.0), Bounded::exact(7.0));
+        assert!(either.admits(5.0) && either.admits(7.0) && !either.admits(9.5));
     }
 }

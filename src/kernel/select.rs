@@ -18,7 +18,7 @@ impl Select {
         let view = writes[0].view;
         let y = writes[0].f();
         for_each([&view, &c.view, &a.view, &b.view], |[i, j, k, l]| {
-            y[i] = if c.f()[j].value() != 0.0 { a.f()[k] } else { b.f()[l] };
+            y[i] = c.f()[j].choose(a.f()[k], b.f()[l]);
         });
     }
 

@@ -18,6 +18,8 @@ const LARGEST: usize = 600;
 pub(crate) struct Random {
     pub(crate) graph: Graph,
     pub(crate) feed: Feed,
+    /// The f32 data inputs.
+    pub(crate) data: Vec<(String, Value)>,
     pool: Vec<Value>,
     known: Interpreter,
     inputs: usize,
@@ -54,6 +56,9 @@ impl Random {
             self.feed.inputs.insert(name.clone(), numbers(rng, shape, -1.5, 1.5));
         }
         let v = self.graph.input(&name, role, shape, DType::F32);
+        if role == Role::Data {
+            self.data.push((name, v));
+        }
         self.pool.push(v);
         v
     }

@@ -1,0 +1,559 @@
+//! The gradient table: each op's first, second and third derivatives against differences in f64, ops mixed
+//! with others, orders beyond the table, and wrong shapes.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use hyperloom::graph::op::{Binary, Dist, Func, Num, Op};
+use hyperloom::graph::{Graph, Role, Value};
+use hyperloom::rng::Rng;
+use hyperloom::spec::{Activation, DType, count};
+use support::differences::check_derivatives;
+use support::random_graph::{Random, random_graph};
+use support::{Feed, close, data, numbers, run_interpreted, run_plan, words};
+
+/// A graph under construction.
+struct Trial {
+    g: Graph,
+    feed: Feed,
+    rng: Rng,
+    wrt: Vec<(&'static str, Value)>,
+}
+
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+impl Trial {
+    fn new() -> Trial {
+        Trial { g: Graph::new(), feed: Feed::default(), rng: Rng::new(5, 5), wrt: vec![] }
+    }
+
+    /// An input to differentiate with respect to.
+    fn input(&mut self, shape: &[usize], low: f64, high: f64) -> Value {
+        let name = NAMES[self.wrt.len()];
+        let contents = numbers(&mut self.rng, shape, low, high);
+        let v = data(&mut self.g, &mut self.feed, name, contents);
+        self.wrt.push((name, v));
+        v
+    }
+
+    fn ordinary(&mut self, shape: &[usize]) -> Value {
+        self.input(shape, -1.2, 1.2)
+    }
+
+    /// `Σ r (y + y² + y³/3)` with fixed r, so that no derivative of y is lost.
+    fn loss(&mut self, y: Value) -> Value {
+        let contents = numbers(&mut self.rng, &self.g.shape(y).to_vec(), 0.25, 1.0);
+        let g = &mut self.g;
+        let r = data(g, &mut self.feed, "fixed", contents);
+        let y2 = g.mul(y, y);
+        let y3 = g.mul(y2, y);
+        let y3 = g.scale(y3, 1.0 / 3.0);
+        let s = g.add(y, y2);
+        let s = g.add(s, y3);
+        let s = g.mul(s, r);
+        g.sum_to(s, &[])
+    }
+
+    /// Checks derivatives of that loss of `y`.
+    fn check(mut self, name: &str, y: Value, order: usize) {
+        let loss = self.loss(y);
+        check_derivatives(name, &self.g, &self.feed, loss, &self.wrt, order);
+    }
+}
+
+fn check(name: &str, order: usize, build: impl FnOnce(&mut Trial) -> Value) {
+    let mut t = Trial::new();
+    let y = build(&mut t);
+    t.check(name, y, order);
+}
+
+#[test]
+fn activations_up_to_the_third_derivative() {
+    let smooth = |a: &Activation| !matches!(a, Activation::Relu | Activation::LeakyRelu);
+    for a in Activation::ALL {
+        check(a.name(), 3, |t| {
+            let x = t.input(&[3, 4], -2.0, 2.0);
+            t.g.act(a, x)
+        });
+    }
+    // A derivative as a function of its own: its gradient is the next one, 0 where it is constant.
+    for a in Activation::ALL {
+        check(&format!("slope of {a}"), 2, |t| {
+            let x = t.input(&[5], 0.2, 2.0);
+            let slope = t.g.map(Func::Act(a, 1), x);
+            t.g.mul(slope, x)
+        });
+    }
+    // Bare sums, whose gradient is the activation's derivative and nothing else.
+    for a in Activation::ALL.iter().filter(|a| smooth(a)) {
+        let mut t = Trial::new();
+        let x = t.input(&[7], -3.0, 3.0);
+        let y = t.g.act(*a, x);
+        let loss = t.g.sum_to(y, &[]);
+        check_derivatives(a.name(), &t.g, &t.feed, loss, &t.wrt, 3);
+    }
+}
+
+#[test]
+fn other_functions() {
+    for f in [Func::Exp, Func::Log, Func::Sqrt, Func::Rsqrt, Func::Recip, Func::Affine(Num(-1.5), Num(0.5))] {
+        check(&format!("{f:?}"), 3, |t| {
+            let x = t.input(&[2, 5], 0.6, 1.6);
+            t.g.map(f, x)
+        });
+    }
+    // Its gradient is zero.
+    check("is_finite", 2, |t| {
+        let x = t.ordinary(&[4]);
+        let f = t.g.map(Func::IsFinite, x);
+        t.g.mul(f, x)
+    });
+}
+
+/// Shapes of two operands that broadcast in every way.
+const PAIRS: [(&[usize], &[usize]); 7] = [
+    (&[3, 4], &[3, 4]),
+    (&[3, 4], &[4]),
+    (&[3, 1], &[1, 4]),
+    (&[], &[2, 3]),
+    (&[2, 1, 3], &[4, 1]),
+    (&[1], &[5]),
+    (&[2, 3, 2, 1], &[3, 1, 4]),
+];
+
+#[test]
+fn functions_of_two_values() {
+    for op in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max] {
+        for (a, b) in PAIRS {
+            check(&format!("{op:?} {a:?} {b:?}"), 2, |t| {
+                let (a, b) = (t.ordinary(a), t.input(b, 0.7, 1.7));
+                t.g.zip(op, a, b)
+            });
+        }
+    }
+    check("Div thrice", 3, |t| {
+        let (a, b) = (t.ordinary(&[5]), t.input(&[5], 0.7, 1.7));
+        t.g.div(a, b)
+    });
+    for op in [Binary::Less, Binary::GreaterEq, Binary::Equal] {
+        check(&format!("{op:?}"), 2, |t| {
+            let (a, b) = (t.ordinary(&[3, 4]), t.ordinary(&[4]));
+            let c = t.g.zip(op, a, b);
+            let y = t.g.mul(c, a);
+            t.g.add(y, b)
+        });
+    }
+    check("a value with itself", 3, |t| {
+        let a = t.ordinary(&[4]);
+        let m = t.g.mul(a, a);
+        let s = t.g.sub(m, a);
+        t.g.mul(s, m)
+    });
+}
+
+#[test]
+fn select() {
+    for (a, b) in PAIRS {
+        check(&format!("select {a:?} {b:?}"), 2, |t| {
+            let (a, b) = (t.ordinary(a), t.ordinary(b));
+            let c = t.g.zip(Binary::Less, a, b);
+            let square = t.g.mul(a, a);
+            t.g.select(c, square, b)
+        });
+    }
+}
+
+#[test]
+fn products() {
+    let batches: [(&[usize], &[usize]); 6] =
+        [(&[], &[]), (&[3], &[3]), (&[3], &[]), (&[], &[3]), (&[2, 1], &[3]), (&[2, 3], &[1, 3])];
+    for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
+        for (ba, bb) in batches {
+            check(&format!("matmul {ta} {tb} {ba:?} {bb:?}"), 2, |t| {
+                let with = |b: &[usize], r: usize, c: usize, tr: bool| {
+                    if tr { [b, &[c, r]].concat() } else { [b, &[r, c]].concat() }
+                };
+                let (a, b) = (t.ordinary(&with(ba, 2, 3, ta)), t.ordinary(&with(bb, 3, 4, tb)));
+                t.g.matmul_t(a, ta, b, tb)
+            });
+        }
+    }
+    check("third derivative", 3, |t| {
+        let (a, b) = (t.ordinary(&[2, 3]), t.ordinary(&[3, 2]));
+        t.g.matmul(a, b)
+    });
+    check("a weight used twice, bias and activation", 2, |t| {
+        let (x, w, b) = (t.ordinary(&[2, 3, 3]), t.ordinary(&[3, 3]), t.ordinary(&[3]));
+        let mut h = x;
+        for _ in 0..2 {
+            h = t.g.matmul(h, w);
+            h = t.g.add(h, b);
+            h = t.g.act(Activation::Tanh, h);
+        }
+        let transposed = t.g.matmul_t(h, false, w, true);
+        t.g.add(transposed, h)
+    });
+    check("a square", 2, |t| {
+        let a = t.ordinary(&[3, 3]);
+        let y = t.g.matmul_t(a, true, a, false);
+        t.g.matmul(y, a)
+    });
+}
+
+#[test]
+fn shapes_and_sums() {
+    let sums: [(&[usize], &[usize]); 5] = [
+        (&[3, 4], &[]),
+        (&[3, 4], &[4]),
+        (&[3, 4], &[3, 1]),
+        (&[2, 3, 4], &[1, 3, 1]),
+        (&[2, 3, 4], &[3, 4]),
+    ];
+    for (from, to) in sums {
+        check(&format!("sum_to {from:?} {to:?}"), 2, |t| {
+            let x = t.ordinary(from);
+            let s = t.g.sum_to(x, to);
+            t.g.mul(s, x)
+        });
+        check(&format!("a sum of products {from:?} {to:?}"), 2, |t| {
+            let (x, y) = (t.ordinary(from), t.ordinary(from));
+            let p = t.g.mul(x, y);
+            t.g.sum_to(p, to)
+        });
+        check(&format!("expand {to:?} {from:?}"), 2, |t| {
+            let x = t.ordinary(to);
+            let y = t.ordinary(from);
+            let e = t.g.expand(x, from);
+            let e = t.g.act(Activation::Sin, e);
+            t.g.mul(e, y)
+        });
+    }
+    check("reshape and permute", 2, |t| {
+        let (x, y) = (t.ordinary(&[2, 3, 4]), t.ordinary(&[4, 6]));
+        let p = t.g.permute(x, &[2, 0, 1]);
+        let r = t.g.reshape(p, &[4, 6]);
+        let r = t.g.mul(r, y);
+        let r = t.g.reshape(r, &[4, 2, 3]);
+        let p = t.g.permute(r, &[1, 2, 0]);
+        t.g.mul(p, x)
+    });
+}
+
+#[test]
+fn slices_pads_and_concatenations() {
+    // (start, length): disjoint, touching, equal, overlapping, with gaps, nested.
+    let pieces: [&[(usize, usize)]; 7] = [
+        &[(0, 3), (3, 5)],
+        &[(1, 2), (5, 2)],
+        &[(2, 3), (2, 3)],
+        &[(0, 5), (3, 4)],
+        &[(0, 8), (2, 3), (2, 3)],
+        &[(2, 2), (2, 4), (2, 2)],
+        &[(6, 2), (0, 2), (3, 1), (0, 2)],
+    ];
+    for list in pieces {
+        for axis in 0..2 {
+            check(&format!("slices {list:?} axis {axis}"), 2, |t| {
+                let x = t.ordinary(if axis == 0 { &[8, 2] } else { &[2, 8] });
+                let mut sum = t.g.constant(0.0);
+                for (i, (start, len)) in list.iter().enumerate() {
+                    let s = t.g.slice(x, axis, *start, *len);
+                    let s = t.g.act([Activation::Sin, Activation::Tanh, Activation::Silu][i % 3], s);
+                    let s = t.g.sum_axes(s, &[axis]);
+                    sum = t.g.add(sum, s);
+                }
+                t.g.mul(sum, x)
+            });
+        }
+    }
+    for axis in 0..3 {
+        check(&format!("pad axis {axis}"), 2, |t| {
+            let x = t.ordinary(&[2, 3, 2]);
+            let p = t.g.pad(x, axis, 1, 5);
+            t.g.act(Activation::Sigmoid, p)
+        });
+        check(&format!("concat axis {axis}"), 2, |t| {
+            let (x, y) = (t.ordinary(&[2, 3, 2]), t.ordinary(&[2, 3, 2]));
+            let m = t.g.mul(x, y);
+            let inner = t.g.concat(&[m, x], axis);
+            let twice = t.g.concat(&[inner, y, m], axis);
+            let cut = t.g.slice(twice, axis, 1, 4);
+            t.g.act(Activation::Tanh, cut)
+        });
+    }
+    check("a flat vector of layers", 2, |t| {
+        let (flat, x) = (t.ordinary(&[2, 3 * 4 + 4 + 4 * 2 + 3]), t.ordinary(&[2, 5, 3]));
+        let w = t.g.slice(flat, 1, 0, 12);
+        let w = t.g.reshape(w, &[2, 3, 4]);
+        let b = t.g.slice(flat, 1, 12, 4);
+        let b = t.g.reshape(b, &[2, 1, 4]);
+        let h = t.g.matmul(x, w);
+        let h = t.g.add(h, b);
+        let h = t.g.act(Activation::Gelu, h);
+        let v = t.g.slice(flat, 1, 16, 8);
+        let v = t.g.reshape(v, &[2, 4, 2]);
+        t.g.matmul(h, v)
+    });
+}
+
+#[test]
+fn rows_and_classes() {
+    let indices: [(&[usize], &[u32]); 3] =
+        [(&[5], &[0, 3, 3, 9, 1]), (&[2, 2], &[2, 2, 2, 0]), (&[1], &[u32::MAX])];
+    for (shape, index) in indices {
+        check(&format!("gather {index:?}"), 2, |t| {
+            let x = t.ordinary(&[4, 3]);
+            let i = words(&mut t.g, &mut t.feed, "index", shape, index);
+            let y = t.g.gather(x, i);
+            t.g.act(Activation::Sin, y)
+        });
+        check(&format!("scatter_add {index:?}"), 2, |t| {
+            let x = t.ordinary(&[shape, &[2]].concat());
+            let i = words(&mut t.g, &mut t.feed, "index", shape, index);
+            t.g.scatter_add(x, i, 4)
+        });
+    }
+    for shape in [&[4][..], &[3, 5], &[2, 3, 4], &[3, 1]] {
+        check(&format!("log_softmax {shape:?}"), 3, |t| {
+            let x = t.ordinary(shape);
+            t.g.log_softmax(x)
+        });
+        check(&format!("cross_entropy {shape:?}"), 2, |t| {
+            let (x, y) = (t.ordinary(shape), t.input(shape, 0.1, 0.9));
+            t.g.cross_entropy(x, y)
+        });
+    }
+}
+
+#[test]
+fn constants_of_the_gradient() {
+    check("random", 2, |t| {
+        let x = t.ordinary(&[2, 3]);
+        let key = words(&mut t.g, &mut t.feed, "key", &[2], &[7, 9]);
+        let r = t.g.random(Dist::Normal, key, 3, &[2, 3]);
+        let y = t.g.mul(x, r);
+        t.g.act(Activation::Tanh, y)
+    });
+    // x · stop(x²) has the gradient x², and no second derivative but through the loss.
+    let mut t = Trial::new();
+    let x = t.ordinary(&[5]);
+    let square = t.g.mul(x, x);
+    let held = t.g.stop_gradient(square);
+    let y = t.g.mul(x, held);
+    let loss = t.g.sum_to(y, &[]);
+    let first = t.g.grad(loss, &[x])[0];
+    t.g.output("first", first);
+    let sum = t.g.sum_to(first, &[]);
+    let second = t.g.grad(sum, &[x])[0];
+    t.g.output("second", second);
+    let got = run_plan::<f64>(&t.g, &t.feed);
+    let want: Vec<f64> = t.feed.inputs["a"].data.iter().map(|x| x * x).collect();
+    assert!(close(&got.values["first"], &want, 1e-12) && got.values["second"] == vec![0.0; 5]);
+}
+
+#[test]
+fn gradients_with_respect_to_inner_values_and_of_nothing() {
+    let mut t = Trial::new();
+    let (x, z) = (t.ordinary(&[3]), t.ordinary(&[2]));
+    let y = t.g.map(Func::Exp, x);
+    let loss = t.loss(y);
+    let found = t.g.grad(loss, &[y, z, x]);
+    assert_eq!(found.iter().map(|v| t.g.shape(*v).to_vec()).collect::<Vec<_>>(), [vec![3], vec![2], vec![3]]);
+    for (i, v) in found.iter().enumerate() {
+        t.g.output(&i.to_string(), *v);
+    }
+    let got = run_plan::<f64>(&t.g, &t.feed);
+    assert_eq!(got.values["1"], [0.0, 0.0]);
+    let want = run_interpreted(&t.g, &t.feed);
+    assert!(close(&got.values["0"], &want.values["0"], 1e-12));
+}
+
+/// Mixed graphs: the gradients that random graphs carry, against differences along a random direction.
+#[test]
+fn gradients_of_random_graphs() {
+    let mut checked = 0;
+    for seed in 0..300 {
+        let r = random_graph(10_000 + seed);
+        checked += usize::from(direction(seed, &r));
+    }
+    assert!(checked > 150, "only {checked} graphs were smooth");
+}
+
+/// Compares along one direction; false where the loss has a kink nearby, or differences mean another thing.
+fn direction(seed: u64, r: &Random) -> bool {
+    let (mut g, feed, inputs) = (r.graph.clone(), &r.feed, &r.data);
+    let Some((_, loss)) = g.records().iter().find(|r| r.0 == "loss").cloned() else { return false };
+    // Differences see through what gradients hold constant.
+    if inputs.is_empty() || g.nodes().iter().any(|n| n.op == Op::StopGradient) {
+        return false;
+    }
+    let mut rng = Rng::new(seed, 4);
+    let values: Vec<Value> = inputs.iter().map(|i| i.1).collect();
+    let gradients = g.grad(loss, &values);
+    let mut slope = g.constant(0.0);
+    let mut directions = Vec::new();
+    for ((name, v), gradient) in inputs.iter().zip(&gradients) {
+        let d = numbers(&mut rng, &g.shape(*v).to_vec(), -1.0, 1.0);
+        let along = g.data(&format!("{name} direction"), &d.shape);
+        directions.push((name.clone(), d));
+        let m = g.mul(*gradient, along);
+        let m = g.sum_to(m, &[]);
+        slope = g.add(slope, m);
+    }
+    g.record("slope", slope);
+    let mut feed = feed.clone();
+    feed.steps.truncate(1);
+    for (name, d) in &directions {
+        feed.inputs.insert(format!("{name} direction"), d.clone());
+    }
+    let at = |h: f64| {
+        let mut moved = feed.clone();
+        for (name, d) in &directions {
+            let x = moved.inputs.get_mut(name).expect("an input");
+            x.data.iter_mut().zip(&d.data).for_each(|(x, d)| *x += h * d);
+        }
+        run_plan::<f64>(&g, &moved).records[0].clone()
+    };
+    let column = |name: &str| g.records().iter().position(|r| r.0 == name).expect("a record");
+    let (loss_at, slope) = (|h: f64| at(h)[column("loss")], at(0.0)[column("slope")]);
+    let difference =
+        |h: f64| (8.0 * (loss_at(h) - loss_at(-h)) - (loss_at(2.0 * h) - loss_at(-2.0 * h))) / (12.0 * h);
+    let (coarse, fine) = (difference(2e-4), difference(1e-4));
+    // Where two step sizes disagree there is a kink or a jump.
+    if (coarse - fine).abs() > 1e-7 * (1.0 + fine.abs()) {
+        return false;
+    }
+    assert!(
+        (slope - fine).abs() < 1e-6 * (1.0 + fine.abs()),
+        "seed {seed}: slope {slope}, differences {fine}"
+    );
+    true
+}
+
+/// The message of a panic.
+fn refusal(build: impl FnOnce(&mut Graph)) -> String {
+    let mut g = Graph::new();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = catch_unwind(AssertUnwindSafe(|| g.scope("net/2", build)));
+    std::panic::set_hook(hook);
+    let cause = result.expect_err("this graph is wrong");
+    cause
+        .downcast_ref::<String>()
+        .cloned()
+        .or(cause.downcast_ref::<&str>().map(|s| s.to_string()))
+        .unwrap_or_default()
+}
+
+#[test]
+fn wrong_graphs_are_refused_by_name() {
+    fn wrong(words: &[&str], build: impl FnOnce(&mut Graph)) {
+        let message = refusal(build);
+        for w in words.iter().chain(&["net/2"]) {
+            assert!(message.contains(w), "'{message}' does not name '{w}'");
+        }
+    }
+    let x = |g: &mut Graph, name: &str, shape: &[usize]| g.data(name, shape);
+    let index = |g: &mut Graph, shape: &[usize]| g.input("index", Role::Data, shape, DType::U32);
+    wrong(&["Add", "[2, 3]", "[4]"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[4]));
+        g.add(a, b);
+    });
+    wrong(&["matmul", "[2, 3]", "[4, 5]"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[4, 5]));
+        g.matmul(a, b);
+    });
+    wrong(&["matmul", "[2, 3, 3]", "[4, 3, 3]"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3, 3]), x(g, "b", &[4, 3, 3]));
+        g.matmul_t(a, true, b, false);
+    });
+    wrong(&["matmul", "[3]", "[3, 2]"], |g| {
+        let (a, b) = (x(g, "a", &[3]), x(g, "b", &[3, 2]));
+        g.matmul(a, b);
+    });
+    wrong(&["select", "[2]", "[3]", "[1]"], |g| {
+        let (a, b, c) = (x(g, "a", &[2]), x(g, "b", &[3]), x(g, "c", &[1]));
+        g.select(c, a, b);
+    });
+    wrong(&["expand", "[2]", "[3]"], |g| {
+        let a = x(g, "a", &[2]);
+        g.expand(a, &[3]);
+    });
+    wrong(&["sum_to", "[2, 3]", "[4]"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.sum_to(a, &[4]);
+    });
+    wrong(&["reshape", "[2, 3]", "[5]"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.reshape(a, &[5]);
+    });
+    wrong(&["permute", "[2, 3]", "[0, 0]"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.permute(a, &[0, 0]);
+    });
+    wrong(&["slice", "[2, 3]", "2..4", "axis 1"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.slice(a, 1, 2, 2);
+    });
+    wrong(&["pad", "[2, 3]", "axis 1"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.pad(a, 1, 2, 4);
+    });
+    wrong(&["concat", "[2, 3]", "[3, 3]", "axis 1"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[3, 3]));
+        g.concat(&[a, b], 1);
+    });
+    wrong(&["gather", "u32"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.gather(a, a);
+    });
+    wrong(&["scatter_add", "[2, 3]", "[3]"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        let i = index(g, &[3]);
+        g.scatter_add(a, i, 2);
+    });
+    wrong(&["cross_entropy", "[2, 3]", "[2, 4]"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[2, 4]));
+        g.cross_entropy(a, b);
+    });
+    wrong(&["log_softmax"], |g| {
+        let a = x(g, "a", &[]);
+        g.log_softmax(a);
+    });
+    wrong(&["grad", "[3]", "one number"], |g| {
+        let a = x(g, "a", &[3]);
+        g.grad(a, &[a]);
+    });
+    wrong(&["map", "f32"], |g| {
+        let i = index(g, &[3]);
+        g.act(Activation::Tanh, i);
+    });
+}
+
+#[test]
+fn a_fourth_derivative_is_refused() {
+    for a in [Activation::Tanh, Activation::Sin, Activation::Softplus] {
+        let message = refusal(|g| {
+            let x = g.data("x", &[3]);
+            let y = g.act(a, x);
+            let mut y = g.sum_to(y, &[]);
+            for _ in 0..4 {
+                let d = g.grad(y, &[x])[0];
+                y = g.sum_to(d, &[]);
+            }
+        });
+        for w in ["order 4", a.name(), "up to order 3"] {
+            assert!(message.contains(w), "'{message}' does not name '{w}'");
+        }
+    }
+    let message = refusal(|g| {
+        let state = g.state("s", &[2, 3]);
+        let (grad, control, one) = (g.data("g", &[3]), g.data("c", &[3]), g.constant(1.0));
+        let new = g.optimise(Op::Sgd { momentum: Num(0.5), decay: Num(0.0) }, state, grad, control, one);
+        let sum = g.sum_to(new, &[]);
+        assert_eq!(count(g.shape(sum)), 1);
+        g.grad(sum, &[grad]);
+    });
+    assert!(message.contains("sgd") && message.contains("no gradient"), "{message}");
+}

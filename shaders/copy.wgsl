@@ -1,1 +1,24 @@
-// placeholder
+// y = x, as bits, between views of any strides
+
+#import view
+#import grid
+
+struct Params { dims: View, x: View, y: View }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = thread_index(group, groups, local);
+    if i >= params.dims.hi.z {
+        return;
+    }
+    let at = unravel(params.dims, i);
+    y[position(params.y, at)] = x[position(params.x, at)];
+}

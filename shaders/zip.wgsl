@@ -1,1 +1,44 @@
-// placeholder
+// y = f(a, g(b)), pointwise; g is an activation's derivative where a gradient is multiplied by one
+
+#import view
+#import grid
+#import pointwise
+
+struct Params { dims: View, a: View, b: View, y: View, scale: f32, shift: f32, pad0: u32, pad1: u32 }
+
+override OP: u32 = 0u;
+override FUNC: u32 = 0u;
+override ORDER: u32 = 0u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+fn combine(p: f32, q: f32) -> f32 {
+    switch OP {
+        case 0u: { return p + q; }
+        case 1u: { return p - q; }
+        case 2u: { return p * q; }
+        case 3u: { return p / q; }
+        case 4u: { return larger(p, q); }
+        case 5u: { return select(0.0, 1.0, ordered(p, q) && p < q); }
+        case 6u: { return select(0.0, 1.0, ordered(p, q) && p >= q); }
+        default: { return select(0.0, 1.0, ordered(p, q) && p == q); }
+    }
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = thread_index(group, groups, local);
+    if i >= params.dims.hi.z {
+        return;
+    }
+    let at = unravel(params.dims, i);
+    let right = pointwise(FUNC, ORDER, params.scale, params.shift, b[position(params.b, at)]);
+    y[position(params.y, at)] = combine(a[position(params.a, at)], right);
+}

@@ -36,8 +36,8 @@ params!(AdamW {
     beta2: f32,
     eps: f32,
     decay: f32,
-    pad0: u32,
-    pad1: u32
+    rest1: f32,
+    rest2: f32
 });
 
 /// Elements of one piece of work on the CPU.
@@ -129,8 +129,8 @@ impl AdamW {
             beta2: self.beta2 as f32,
             eps: self.eps as f32,
             decay: self.decay as f32,
-            pad0: 0,
-            pad1: 0,
+            rest1: (1.0 - self.beta1) as f32,
+            rest2: (1.0 - self.beta2) as f32,
         };
         let n = writes[0].view.dims[MAX_RANK - 1];
         Dispatch {

@@ -37,6 +37,11 @@ pub(super) fn func_code(f: Func) -> (f64, f64) {
     }
 }
 
+/// Scale and shift of an affine function; other functions ignore them.
+pub(super) fn affine(f: Func) -> (f32, f32) {
+    if let Func::Affine(Num(a), Num(b)) = f { (a as f32, b as f32) } else { (1.0, 0.0) }
+}
+
 /// About how many operations a function costs, for the roofline.
 pub(super) fn func_flops(f: Func) -> f64 {
     match f {
@@ -75,8 +80,7 @@ impl Map {
     /// The uniform, constants and workgroups.
     pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
         let [y, x] = collapse([writes[0].view, reads[0].view]);
-        let (scale, shift) =
-            if let Func::Affine(Num(a), Num(b)) = self.func { (a as f32, b as f32) } else { (1.0, 0.0) };
+        let (scale, shift) = affine(self.func);
         let params = Params {
             dims: GpuView::dims(&y),
             x: (&x).into(),

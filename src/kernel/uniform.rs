@@ -6,6 +6,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::plan::View;
+use crate::spec::MAX_RANK;
 
 /// Threads of a workgroup in the pointwise kernels.
 pub const WG: usize = 64;
@@ -24,7 +25,8 @@ pub struct GpuView {
 
 impl From<&View> for GpuView {
     fn from(v: &View) -> GpuView {
-        let s = v.strides.map(|x| x as u32);
+        // An axis of length 1 does not step: it may be broadcast over the result's axis.
+        let s: [u32; MAX_RANK] = std::array::from_fn(|i| if v.dims[i] == 1 { 0 } else { v.strides[i] as u32 });
         GpuView { lo: [s[0], s[1], s[2], s[3]], hi: [s[4], s[5], v.offset as u32, 0] }
     }
 }

@@ -1,7 +1,7 @@
 //! `y = f(a, g(b))`, pointwise over operands broadcast to one shape; `g` is an activation's derivative
 //! where the backward pass multiplies by one.
 
-use super::map::{func_code, func_flops, relu_slope};
+use super::map::{affine, func_code, func_flops, relu_slope};
 use super::parallel::{Shared, segments};
 use super::pointwise::{binary, func};
 use super::uniform::{GpuView, WG, grid, params};
@@ -20,7 +20,7 @@ pub struct Zip {
     pub pre: Option<Func>,
 }
 
-params!(Zip { dims: GpuView, a: GpuView, b: GpuView, y: GpuView });
+params!(Zip { dims: GpuView, a: GpuView, b: GpuView, y: GpuView, scale: f32, shift: f32, pad0: u32, pad1: u32 });
 
 /// Code of a function in `shaders/zip.wgsl`.
 fn code(op: Binary) -> f64 {
@@ -67,7 +67,17 @@ impl Zip {
     /// The uniform, constants and workgroups.
     pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
         let [y, a, b] = collapse([writes[0].view, reads[0].view, reads[1].view]);
-        let params = Params { dims: GpuView::dims(&y), a: (&a).into(), b: (&b).into(), y: (&y).into() };
+        let (scale, shift) = self.pre.map_or((1.0, 0.0), affine);
+        let params = Params {
+            dims: GpuView::dims(&y),
+            a: (&a).into(),
+            b: (&b).into(),
+            y: (&y).into(),
+            scale,
+            shift,
+            pad0: 0,
+            pad1: 0,
+        };
         let (func, order) = self.pre.map_or((0.0, 0.0), func_code);
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),

@@ -8,6 +8,7 @@ mod show;
 mod verify;
 pub mod view;
 
+use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::spec::{DType, Shape};
 pub use cost::Cost;
@@ -140,6 +141,15 @@ impl Plan {
     /// Bytes of all slots.
     pub fn bytes(&self) -> u64 {
         self.slots.iter().map(|s| 4 * s.len as u64).sum()
+    }
+
+    /// Checks that the plan is sound: every launch stays inside its slots and reads none that it writes.
+    /// `lower` returns sound plans only; runners check those made by hand.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] with the launch and the fault.
+    pub fn check(&self) -> Result<()> {
+        verify::verify(self).map_err(|fault| Error::Shape(format!("the plan is not sound: {fault}")))
     }
 
     /// The input called `name`, data or state.

@@ -4,6 +4,8 @@
 pub mod check;
 pub mod cpu;
 pub mod golden;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 
 use crate::error::{Error, Result};
 use crate::kernel::Buffer;

@@ -1,0 +1,171 @@
+//! Every shader against its row in `kernel::ALL`, and through naga to SPIR-V, MSL and HLSL. No device needed.
+#![cfg(feature = "gpu")]
+
+use std::collections::{BTreeSet, HashMap};
+
+use hyperloom::graph::op::{Binary, Dist, Func, Num};
+use hyperloom::kernel::{
+    ALL, AdamW, Advance, CopyKernel, CrossEntropy, Fill, Gather, Kernel, KernelInfo, LogSoftmax, Map, MatMul,
+    Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SumTo, Zip,
+};
+use hyperloom::plan::{Arg, Launch, SlotId, View};
+use hyperloom::run::gpu::shader::{Access, SHARED, Shader};
+use hyperloom::spec::Activation;
+
+fn functions() -> Vec<Func> {
+    let mut all: Vec<Func> =
+        Activation::ALL.into_iter().flat_map(|a| (0..=3).map(move |k| Func::Act(a, k))).collect();
+    all.extend([Func::Affine(Num(2.0), Num(1.0)), Func::Exp, Func::Log, Func::Sqrt, Func::Rsqrt]);
+    all.extend([Func::Recip, Func::IsFinite]);
+    all
+}
+
+/// Launches of a kernel that between them ask for every constant it knows. The views matter to the
+/// constants of `sum_to` only.
+fn launches(name: &str) -> Vec<Launch> {
+    let kernels: Vec<Kernel> = match name {
+        "matmul" => (Activation::ALL.into_iter())
+            .flat_map(|act| [true, false].map(|bias| Kernel::MatMul(MatMul { bias, act })))
+            .collect(),
+        "map" => functions().into_iter().map(|func| Kernel::Map(Map { func })).collect(),
+        "zip" => {
+            use Binary::*;
+            let ops = [Add, Sub, Mul, Div, Max, Less, GreaterEq, Equal];
+            let plain = ops.into_iter().map(|op| Kernel::Zip(Zip { op, pre: None }));
+            plain.chain(functions().into_iter().map(|f| Kernel::Zip(Zip { op: Mul, pre: Some(f) }))).collect()
+        }
+        "select" => vec![Kernel::Select(Select)],
+        "sum_to" => [true, false].map(|dot| Kernel::SumTo(SumTo { dot })).to_vec(),
+        "copy" => vec![Kernel::Copy(CopyKernel)],
+        "fill" => vec![Kernel::Fill(Fill { value: 1.0 })],
+        "gather" => vec![Kernel::Gather(Gather)],
+        "scatter_add" => vec![Kernel::ScatterAdd(ScatterAdd)],
+        "log_softmax" => vec![Kernel::LogSoftmax(LogSoftmax)],
+        "cross_entropy" => vec![Kernel::CrossEntropy(CrossEntropy)],
+        "random" => [Dist::Bits, Dist::Uniform, Dist::Normal]
+            .map(|dist| Kernel::Random(Random { dist, stream: 1, per_task: 4, first_task: 0 }))
+            .to_vec(),
+        "adamw" => vec![Kernel::AdamW(AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.0 })],
+        "sgd" => vec![Kernel::Sgd(Sgd { momentum: 0.9, decay: 0.0 })],
+        "row_read" => vec![Kernel::RowRead(RowRead)],
+        "row_write" => vec![Kernel::RowWrite(RowWrite { column: 0 })],
+        "advance" => vec![Kernel::Advance(Advance)],
+        other => panic!("no launches of kernel '{other}' are listed here"),
+    };
+    let info = KernelInfo::find(name).expect("a row");
+    let args = |n: usize, shape: &[usize]| {
+        let arg = |i| Arg { slot: SlotId(i), view: View::contiguous(shape, 0) };
+        (0..n).map(arg).collect::<Vec<_>>()
+    };
+    let mut out = Vec::new();
+    for kernel in kernels {
+        for shape in [[4usize, 4], [4, 256]] {
+            for writes in 1..=info.writes {
+                let result = if name == "sum_to" { [4, 1] } else { shape };
+                let (reads, writes) = (args(info.reads, &shape), args(writes, &result));
+                out.push(Launch { kernel: kernel.clone(), reads, writes, label: name.into() });
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn every_file_has_a_row_and_every_row_a_file() {
+    let names = |folder: &str| -> BTreeSet<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(folder);
+        let entries = std::fs::read_dir(folder).expect("shaders").map(|e| e.expect("entry").path());
+        entries
+            .filter(|p| p.extension().is_some_and(|e| e == "wgsl"))
+            .map(|p| p.file_stem().expect("stem").to_string_lossy().into_owned())
+            .collect()
+    };
+    assert_eq!(names(""), ALL.iter().map(|k| k.name.to_string()).collect());
+    assert_eq!(names("shared"), SHARED.iter().map(|(n, _)| n.to_string()).collect());
+    let used: String = ALL.iter().map(|k| k.wgsl).chain(SHARED.iter().map(|(_, s)| *s)).collect();
+    for (name, _) in SHARED {
+        assert!(
+            used.contains(&format!("#import {name}\n")),
+            "shaders/shared/{name}.wgsl is imported nowhere"
+        );
+    }
+}
+
+#[test]
+fn uniforms_and_bindings_match_the_rust_side() {
+    for k in ALL {
+        let s = Shader::of(k).unwrap_or_else(|e| panic!("{e}"));
+        let twin: Vec<(String, usize)> = k.fields.iter().map(|(n, o)| (n.to_string(), *o)).collect();
+        assert_eq!(s.params, twin, "members of Params in {}", k.name);
+        assert_eq!(s.params_size, k.uniform_size, "size of Params in {}", k.name);
+        let mut access = vec![Access::Uniform];
+        access.extend(std::iter::repeat_n(Access::Read, k.reads));
+        access.extend(std::iter::repeat_n(Access::Write, k.writes));
+        assert_eq!(s.bindings, access, "bindings of {}", k.name);
+        assert!(k.wgsl.starts_with("// "), "{} opens with its formula", k.name);
+        assert!(k.wgsl.lines().count() < 400);
+    }
+}
+
+#[test]
+fn constants_exist_and_every_one_is_set() {
+    for k in ALL {
+        let s = Shader::of(k).unwrap_or_else(|e| panic!("{e}"));
+        let known: BTreeSet<&str> = s.overrides.iter().map(String::as_str).collect();
+        for l in launches(k.name) {
+            let d = l.kernel.dispatch(&l);
+            assert_eq!(d.constants.iter().map(|(n, _)| *n).collect::<BTreeSet<_>>(), known, "{}", k.name);
+            assert_eq!(d.uniform.len(), k.uniform_size, "{}", k.name);
+            assert!(d.groups.iter().all(|g| (1..=65_535).contains(g)), "{}", k.name);
+        }
+    }
+}
+
+#[test]
+fn every_kernel_translates() {
+    for k in ALL {
+        let s = Shader::of(k).unwrap_or_else(|e| panic!("{e}"));
+        let module = naga::front::wgsl::parse_str(&s.wgsl).expect("parsed before");
+        let mut seen: Vec<Vec<(&str, u64)>> = Vec::new();
+        for l in launches(k.name) {
+            let constants = l.kernel.dispatch(&l).constants;
+            let key: Vec<(&str, u64)> = constants.iter().map(|(n, v)| (*n, v.to_bits())).collect();
+            if !seen.contains(&key) {
+                translate(k.name, &module, &constants);
+                seen.push(key);
+            }
+        }
+    }
+}
+
+fn translate(name: &str, module: &naga::Module, constants: &[(&str, f64)]) {
+    use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+    let what = |back: &str| format!("{name} {constants:?} to {back}");
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(module).expect("valid");
+    let values: HashMap<String, f64> = constants.iter().map(|(n, v)| (n.to_string(), *v)).collect();
+    let entry = (naga::ShaderStage::Compute, "main");
+    let (module, info) =
+        process_overrides(module, &info, Some(entry), &values.into_iter().collect()).expect("overrides");
+
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let pipeline = spv::PipelineOptions { shader_stage: entry.0, entry_point: "main".into() };
+    let words = spv::write_vec(&module, &info, &options, Some(&pipeline));
+    assert!(words.unwrap_or_else(|e| panic!("{}: {e}", what("SPIR-V"))).len() > 100);
+
+    let mut options =
+        msl::Options { lang_version: (2, 0), fake_missing_bindings: true, ..Default::default() };
+    options.zero_initialize_workgroup_memory = false;
+    let pipeline = msl::PipelineOptions { entry_point: Some((entry.0, "main".into())), ..Default::default() };
+    let (text, _) = msl::write_string(&module, &info, &options, &pipeline)
+        .unwrap_or_else(|e| panic!("{}: {e}", what("MSL")));
+    assert!(text.contains("kernel void"), "{}", what("MSL"));
+
+    let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+    let pipeline = hlsl::PipelineOptions { entry_point: Some((entry.0, "main".into())) };
+    let mut text = String::new();
+    hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(&module, &info, None)
+        .unwrap_or_else(|e| panic!("{}: {e}", what("HLSL")));
+    assert!(text.contains("numthreads(64") || text.contains("numthreads(8"), "{}", what("HLSL"));
+}

@@ -6,6 +6,7 @@ use super::csv::{CsvSpec, Groups};
 use super::encoder::{Encoder, TargetKind};
 use super::format::Format;
 use super::grouped::{Grouped, loss_of};
+use super::shapes::Shapes;
 use super::sine::{SCALE, Sine};
 use crate::config::{Config, TaskKind};
 use crate::error::{Error, Result};
@@ -18,6 +19,8 @@ use crate::spec::DenseSpec;
 
 /// Validation tasks of the families that can make any number.
 const VALIDATION: usize = 200;
+/// Query points of a held-out shape.
+const FIELD_POINTS: usize = 256;
 /// Streams of held-out tasks, apart from those of training.
 const VALIDATION_SEED: u64 = 0x7a11_d000;
 const TEST_SEED: u64 = 0x7e57_0000;
@@ -86,6 +89,9 @@ impl Problem {
         let e = &self.config.eval;
         match (self.config.task, &self.groups) {
             (TaskKind::Csv, Some(groups)) => Box::new(self.grouped(groups, member)),
+            (TaskKind::Shapes, _) => {
+                Box::new(Shapes { shots: e.shots, query: e.query, seed: self.config.seed })
+            }
             _ => Box::new(Sine { shots: e.shots, query: e.query, seed: self.config.seed }),
         }
     }
@@ -108,7 +114,7 @@ impl Problem {
                 let family = self.grouped(groups, member);
                 family.drawn_tasks(&self.folds[member].1, self.config.eval.shots, VALIDATION_SEED)
             }
-            None => Sine::held_out(self.config.seed ^ VALIDATION_SEED, VALIDATION, self.config.eval.shots),
+            None => self.made(VALIDATION_SEED, VALIDATION, self.config.eval.shots),
         }
     }
 
@@ -116,8 +122,23 @@ impl Problem {
     pub fn test(&self, shots: usize) -> Vec<Task> {
         match &self.groups {
             Some(groups) => self.grouped(groups, 0).test_tasks(shots),
-            None => Sine::held_out(self.config.seed ^ TEST_SEED, self.config.eval.tasks.max(1), shots),
+            None => self.made(TEST_SEED, self.config.eval.tasks.max(1), shots),
         }
+    }
+
+    /// Held-out tasks of a family that can make any number.
+    fn made(&self, stream: u64, count: usize, shots: usize) -> Vec<Task> {
+        let seed = self.config.seed ^ stream;
+        match self.config.task {
+            TaskKind::Shapes => Shapes::held_out(seed, count, shots, FIELD_POINTS),
+            _ => Sine::held_out(seed, count, shots),
+        }
+    }
+
+    /// The first unseen tasks of the shapes family with a grid of `size x size` query points, for pictures.
+    pub fn fields(&self, count: usize, size: usize) -> Vec<Task> {
+        let seed = self.config.seed ^ TEST_SEED;
+        (0..count).map(|i| Shapes::field(seed, i, self.config.eval.shots, size)).collect()
     }
 
     /// How predictions are judged.

@@ -76,6 +76,7 @@ impl Case {
             window: 1,
             counter: None,
             ring: None,
+            unused: vec![],
             constants: None,
         }
     }

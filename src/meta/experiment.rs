@@ -206,6 +206,11 @@ impl<'a> Experiment<'a> {
         &self.folder
     }
 
+    /// The resolved configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The problem.
     pub fn problem(&self) -> &Problem {
         &self.problem

@@ -162,9 +162,7 @@ impl<'f> Trainer<'f> {
             let step = self.step + row as u64;
             let rate = self.settings.schedule.rate(step);
             self.session.set_step(row, "control", &self.settings.optimiser.control(step, rate))?;
-            if self.session.plan().step("key").is_some() {
-                self.session.set_step_u32(row, "key", &[fold(self.settings.seed), step as u32])?;
-            }
+            self.session.set_step_u32(row, "key", &[fold(self.settings.seed), step as u32])?;
             self.family.stage(&mut self.session, row, step, self.settings.tasks)?;
         }
         let records = self.session.run(n)?;

@@ -697,10 +697,17 @@ impl<'g> Lowering<'g> {
         let port =
             |(v, p): &(Value, Place)| Port { name: name(*v), arg: arg(p), shape: self.shape(*v).to_vec() };
         let is_step = |p: &Place| self.buffers[p.buffer].role == SlotRole::Window;
+        let unused = self.g.nodes().iter().enumerate().filter(|(i, _)| !self.live[*i]);
+        let unused = unused.filter_map(|(_, n)| match n.op {
+            Op::Input(k) => Some(self.g.inputs()[k].name.clone()),
+            _ => None,
+        });
+        let unused = unused.collect();
         let plan = Plan {
             launches,
             inputs: self.inputs.iter().filter(|(_, p)| !is_step(p)).map(port).collect(),
             steps: self.inputs.iter().filter(|(_, p)| is_step(p)).map(port).collect(),
+            unused,
             outputs: outputs
                 .iter()
                 .map(|(name, v, p)| Port { name: name.clone(), arg: arg(p), shape: self.shape(*v).to_vec() })

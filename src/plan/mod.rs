@@ -120,6 +120,8 @@ pub struct Plan {
     pub inputs: Vec<Port>,
     /// Step inputs: one row a step in a window slot.
     pub steps: Vec<Port>,
+    /// Declared inputs that nothing reads; what the host writes to them is ignored.
+    pub unused: Vec<String>,
     /// Results that the host reads.
     pub outputs: Vec<Port>,
     /// Names of the records, in the order of a ring row.

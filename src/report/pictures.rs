@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use super::metrics;
-use super::plot::{TaskPanel, confusion, error_by_steps, loss_curve, predicted_against_true, task_panels};
+use super::plot::{
+    FieldPanel, TaskPanel, confusion, error_by_steps, fields, loss_curve, predicted_against_true, task_panels,
+};
+use crate::config::TaskKind;
 use crate::error::Result;
 use crate::meta::episode::Task;
 use crate::meta::evaluate::largest;
@@ -12,6 +15,8 @@ use crate::nn::Loss;
 
 /// Unseen tasks that are drawn.
 const PANELS: usize = 6;
+/// Cells of a field along each axis.
+const FIELD: usize = 64;
 
 /// Draws the loss curve, error by steps of adaptation, and unseen tasks; returns the files.
 ///
@@ -47,6 +52,22 @@ pub fn draw(experiment: &Experiment<'_>, held_out: &HeldOut) -> Result<Vec<PathB
             }
         }
         confusion(&files[2], "Classes of unseen tasks", &classes, &counts)?;
+    } else if experiment.config().task == TaskKind::Shapes {
+        let shown = experiment.problem().fields(PANELS, FIELD);
+        let (before, after) = experiment.before_and_after(&shown)?;
+        let panels: Vec<FieldPanel> = shown
+            .into_iter()
+            .zip(before.into_iter().zip(after))
+            .map(|(t, (before, after))| FieldPanel {
+                title: t.name,
+                size: FIELD,
+                truth: t.yq,
+                before,
+                after,
+                support: t.xs.chunks(2).map(|p| (p[0], p[1])).collect(),
+            })
+            .collect();
+        fields(&files[2], "Signed distances of unseen shapes", &panels)?;
     } else if model.spec.target.widths[0] == 1 && experiment.problem().encoder().is_none() {
         let shown = &tasks[..PANELS.min(tasks.len())];
         let (before, after) = experiment.before_and_after(shown)?;

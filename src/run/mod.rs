@@ -109,6 +109,10 @@ impl Session {
         Ok(port)
     }
 
+    fn unused(&self, name: &str) -> bool {
+        self.plan.unused.iter().any(|n| n == name)
+    }
+
     /// Whether the plan has an input (data or state) of that name.
     pub fn has_input(&self, name: &str) -> bool {
         self.plan.input(name).is_some()
@@ -116,6 +120,9 @@ impl Session {
 
     /// Writes a whole data or state input.
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        if self.unused(name) {
+            return Ok(());
+        }
         let port = Session::checked(&self.plan.inputs, name, "input", values.len())?;
         let (slot, offset) = (port.arg.slot, port.arg.view.offset);
         self.write_slot(slot, offset, bytemuck::cast_slice(values))
@@ -123,6 +130,9 @@ impl Session {
 
     /// Writes a whole u32 data input.
     pub fn write_u32(&mut self, name: &str, values: &[u32]) -> Result<()> {
+        if self.unused(name) {
+            return Ok(());
+        }
         let port = Session::checked(&self.plan.inputs, name, "input", values.len())?;
         let (slot, offset) = (port.arg.slot, port.arg.view.offset);
         self.write_slot(slot, offset, values)
@@ -171,6 +181,9 @@ impl Session {
     }
 
     fn stage(&mut self, row: usize, name: &str, bits: &[u32], dtype: DType) -> Result<()> {
+        if self.unused(name) {
+            return Ok(());
+        }
         let port = Session::checked(&self.plan.steps, name, "step input", bits.len())?;
         let staged = if dtype == DType::F32 { &mut self.floats } else { &mut self.words };
         match staged {

@@ -1,16 +1,14 @@
 //! The gradient table: each op's first, second and third derivatives against differences in f64, ops mixed
-//! with others, orders beyond the table, and wrong shapes.
+//! with others.
 
 mod support;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use hyperloom::graph::op::{Binary, Dist, Func, Num, Op};
-use hyperloom::graph::{Graph, Role, Value};
+use hyperloom::graph::op::{Binary, Dist, Func, Num};
+use hyperloom::graph::{Graph, Value};
 use hyperloom::rng::Rng;
-use hyperloom::spec::{Activation, DType, count};
-use support::differences::check_derivatives;
-use support::random_graph::{Random, random_graph};
+use hyperloom::spec::Activation;
+use support::differences::{check_derivatives, slope_agrees};
+use support::random_graph::random_graph;
 use support::{Feed, close, data, numbers, run_interpreted, run_plan, words};
 
 /// A graph under construction.
@@ -43,7 +41,7 @@ impl Trial {
 
     /// `Σ r (y + y² + y³/3)` with fixed r, so that no derivative of y is lost.
     fn loss(&mut self, y: Value) -> Value {
-        let contents = numbers(&mut self.rng, &self.g.shape(y).to_vec(), 0.25, 1.0);
+        let contents = numbers(&mut self.rng, self.g.shape(y), 0.25, 1.0);
         let g = &mut self.g;
         let r = data(g, &mut self.feed, "fixed", contents);
         let y2 = g.mul(y, y);
@@ -375,185 +373,7 @@ fn gradients_of_random_graphs() {
     let mut checked = 0;
     for seed in 0..300 {
         let r = random_graph(10_000 + seed);
-        checked += usize::from(direction(seed, &r));
+        checked += usize::from(slope_agrees(seed, &r));
     }
     assert!(checked > 150, "only {checked} graphs were smooth");
-}
-
-/// Compares along one direction; false where the loss has a kink nearby, or differences mean another thing.
-fn direction(seed: u64, r: &Random) -> bool {
-    let (mut g, feed, inputs) = (r.graph.clone(), &r.feed, &r.data);
-    let Some((_, loss)) = g.records().iter().find(|r| r.0 == "loss").cloned() else { return false };
-    // Differences see through what gradients hold constant.
-    if inputs.is_empty() || g.nodes().iter().any(|n| n.op == Op::StopGradient) {
-        return false;
-    }
-    let mut rng = Rng::new(seed, 4);
-    let values: Vec<Value> = inputs.iter().map(|i| i.1).collect();
-    let gradients = g.grad(loss, &values);
-    let mut slope = g.constant(0.0);
-    let mut directions = Vec::new();
-    for ((name, v), gradient) in inputs.iter().zip(&gradients) {
-        let d = numbers(&mut rng, &g.shape(*v).to_vec(), -1.0, 1.0);
-        let along = g.data(&format!("{name} direction"), &d.shape);
-        directions.push((name.clone(), d));
-        let m = g.mul(*gradient, along);
-        let m = g.sum_to(m, &[]);
-        slope = g.add(slope, m);
-    }
-    g.record("slope", slope);
-    let mut feed = feed.clone();
-    feed.steps.truncate(1);
-    for (name, d) in &directions {
-        feed.inputs.insert(format!("{name} direction"), d.clone());
-    }
-    let at = |h: f64| {
-        let mut moved = feed.clone();
-        for (name, d) in &directions {
-            let x = moved.inputs.get_mut(name).expect("an input");
-            x.data.iter_mut().zip(&d.data).for_each(|(x, d)| *x += h * d);
-        }
-        run_plan::<f64>(&g, &moved).records[0].clone()
-    };
-    let column = |name: &str| g.records().iter().position(|r| r.0 == name).expect("a record");
-    let (loss_at, slope) = (|h: f64| at(h)[column("loss")], at(0.0)[column("slope")]);
-    let difference =
-        |h: f64| (8.0 * (loss_at(h) - loss_at(-h)) - (loss_at(2.0 * h) - loss_at(-2.0 * h))) / (12.0 * h);
-    let (coarse, fine) = (difference(2e-4), difference(1e-4));
-    // Where two step sizes disagree there is a kink or a jump.
-    if (coarse - fine).abs() > 1e-7 * (1.0 + fine.abs()) {
-        return false;
-    }
-    assert!(
-        (slope - fine).abs() < 1e-6 * (1.0 + fine.abs()),
-        "seed {seed}: slope {slope}, differences {fine}"
-    );
-    true
-}
-
-/// The message of a panic.
-fn refusal(build: impl FnOnce(&mut Graph)) -> String {
-    let mut g = Graph::new();
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = catch_unwind(AssertUnwindSafe(|| g.scope("net/2", build)));
-    std::panic::set_hook(hook);
-    let cause = result.expect_err("this graph is wrong");
-    cause
-        .downcast_ref::<String>()
-        .cloned()
-        .or(cause.downcast_ref::<&str>().map(|s| s.to_string()))
-        .unwrap_or_default()
-}
-
-#[test]
-fn wrong_graphs_are_refused_by_name() {
-    fn wrong(words: &[&str], build: impl FnOnce(&mut Graph)) {
-        let message = refusal(build);
-        for w in words.iter().chain(&["net/2"]) {
-            assert!(message.contains(w), "'{message}' does not name '{w}'");
-        }
-    }
-    let x = |g: &mut Graph, name: &str, shape: &[usize]| g.data(name, shape);
-    let index = |g: &mut Graph, shape: &[usize]| g.input("index", Role::Data, shape, DType::U32);
-    wrong(&["Add", "[2, 3]", "[4]"], |g| {
-        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[4]));
-        g.add(a, b);
-    });
-    wrong(&["matmul", "[2, 3]", "[4, 5]"], |g| {
-        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[4, 5]));
-        g.matmul(a, b);
-    });
-    wrong(&["matmul", "[2, 3, 3]", "[4, 3, 3]"], |g| {
-        let (a, b) = (x(g, "a", &[2, 3, 3]), x(g, "b", &[4, 3, 3]));
-        g.matmul_t(a, true, b, false);
-    });
-    wrong(&["matmul", "[3]", "[3, 2]"], |g| {
-        let (a, b) = (x(g, "a", &[3]), x(g, "b", &[3, 2]));
-        g.matmul(a, b);
-    });
-    wrong(&["select", "[2]", "[3]", "[1]"], |g| {
-        let (a, b, c) = (x(g, "a", &[2]), x(g, "b", &[3]), x(g, "c", &[1]));
-        g.select(c, a, b);
-    });
-    wrong(&["expand", "[2]", "[3]"], |g| {
-        let a = x(g, "a", &[2]);
-        g.expand(a, &[3]);
-    });
-    wrong(&["sum_to", "[2, 3]", "[4]"], |g| {
-        let a = x(g, "a", &[2, 3]);
-        g.sum_to(a, &[4]);
-    });
-    wrong(&["reshape", "[2, 3]", "[5]"], |g| {
-        let a = x(g, "a", &[2, 3]);
-        g.reshape(a, &[5]);
-    });
-    wrong(&["permute", "[2, 3]", "[0, 0]"], |g| {
-        let a = x(g, "a", &[2, 3]);
-        g.permute(a, &[0, 0]);
-    });
-    wrong(&["slice", "[2, 3]", "2..4", "axis 1"], |g| {
-        let a = x(g, "a", &[2, 3]);
-        g.slice(a, 1, 2, 2);
-    });
-    wrong(&["pad", "[2, 3]", "axis 1"], |g| {
-        let a = x(g, "a", &[2, 3]);
-        g.pad(a, 1, 2, 4);
-    });
-    wrong(&["concat", "[2, 3]", "[3, 3]", "axis 1"], |g| {
-        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[3, 3]));
-        g.concat(&[a, b], 1);
-    });
-    wrong(&["gather", "u32"], |g| {
-        let a = x(g, "a", &[2, 3]);
-        g.gather(a, a);
-    });
-    wrong(&["scatter_add", "[2, 3]", "[3]"], |g| {
-        let a = x(g, "a", &[2, 3]);
-        let i = index(g, &[3]);
-        g.scatter_add(a, i, 2);
-    });
-    wrong(&["cross_entropy", "[2, 3]", "[2, 4]"], |g| {
-        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[2, 4]));
-        g.cross_entropy(a, b);
-    });
-    wrong(&["log_softmax"], |g| {
-        let a = x(g, "a", &[]);
-        g.log_softmax(a);
-    });
-    wrong(&["grad", "[3]", "one number"], |g| {
-        let a = x(g, "a", &[3]);
-        g.grad(a, &[a]);
-    });
-    wrong(&["map", "f32"], |g| {
-        let i = index(g, &[3]);
-        g.act(Activation::Tanh, i);
-    });
-}
-
-#[test]
-fn a_fourth_derivative_is_refused() {
-    for a in [Activation::Tanh, Activation::Sin, Activation::Softplus] {
-        let message = refusal(|g| {
-            let x = g.data("x", &[3]);
-            let y = g.act(a, x);
-            let mut y = g.sum_to(y, &[]);
-            for _ in 0..4 {
-                let d = g.grad(y, &[x])[0];
-                y = g.sum_to(d, &[]);
-            }
-        });
-        for w in ["order 4", a.name(), "up to order 3"] {
-            assert!(message.contains(w), "'{message}' does not name '{w}'");
-        }
-    }
-    let message = refusal(|g| {
-        let state = g.state("s", &[2, 3]);
-        let (grad, control, one) = (g.data("g", &[3]), g.data("c", &[3]), g.constant(1.0));
-        let new = g.optimise(Op::Sgd { momentum: Num(0.5), decay: Num(0.0) }, state, grad, control, one);
-        let sum = g.sum_to(new, &[]);
-        assert_eq!(count(g.shape(sum)), 1);
-        g.grad(sum, &[grad]);
-    });
-    assert!(message.contains("sgd") && message.contains("no gradient"), "{message}");
 }

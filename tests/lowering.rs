@@ -4,10 +4,13 @@
 mod support;
 
 use hyperloom::graph::Graph;
-use hyperloom::kernel::Bounded;
+use hyperloom::kernel::{Bounded, Buffer};
+use hyperloom::plan::{Caps, SlotId, lower};
 use hyperloom::rng::Rng;
+use hyperloom::run::check::compare_launch;
+use hyperloom::run::cpu::CpuRunner;
 use support::random_graph::random_graph;
-use support::{Feed, close, data, numbers, run_interpreted, run_plan};
+use support::{Feed, close, data, numbers, prepared, run_interpreted, run_plan};
 
 /// Runs a graph as a plan and by the interpreter.
 fn agree(what: &str, g: &Graph, feed: &Feed) {
@@ -60,4 +63,28 @@ fn two_products_are_summed() {
     let y = g.add(ab, ac);
     g.output("y", y);
     agree("two products", &g, &feed);
+}
+
+/// Lockstep: every launch of a plan by itself, from what the launches before it left.
+#[test]
+fn every_launch_is_within_its_own_bounds() {
+    for seed in 0..60 {
+        let r = random_graph(seed);
+        let plan = lower(&r.graph, Caps::cpu(r.feed.steps.len())).expect("the plan fits");
+        let mut runner = prepared::<f32>(&plan, &r.feed);
+        let words = |runner: &CpuRunner<f32>, i: usize| match runner.slot(SlotId(i)) {
+            Buffer::F(x) => x.iter().map(|x| x.to_bits()).collect::<Vec<u32>>(),
+            Buffer::U(x) => x.clone(),
+        };
+        for (k, launch) in plan.launches.iter().enumerate() {
+            let touched = |i: usize| launch.reads.iter().chain(&launch.writes).any(|a| a.slot.0 == i);
+            let contents = |runner: &CpuRunner<f32>| -> Vec<Vec<u32>> {
+                (0..plan.slots.len()).map(|i| if touched(i) { words(runner, i) } else { vec![] }).collect()
+            };
+            let before = contents(&runner);
+            runner.launch(k..k + 1);
+            let report = compare_launch(&plan, launch, &before, &contents(&runner));
+            assert!(report.failure.is_none(), "seed {seed}, launch {k}: {report}");
+        }
+    }
 }

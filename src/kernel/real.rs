@@ -308,7 +308,8 @@ impl Real for Bounded {
     }
     fn compare(self, o: Bounded, test: impl Fn(f64, f64) -> bool) -> Bounded {
         // Roundings before the comparison may turn it over where the two are close.
-        let sure = (self.e == 0.0 && o.e == 0.0) || !((self.v - o.v).abs() <= self.e + o.e);
+        let apart = (self.v - o.v).abs();
+        let sure = (self.e == 0.0 && o.e == 0.0) || apart > self.e + o.e || apart.is_nan();
         Bounded { v: if test(self.v, o.v) { 1.0 } else { 0.0 }, e: if sure { 0.0 } else { 1.0 } }
     }
     fn choose(self, a: Bounded, b: Bounded) -> Bounded {

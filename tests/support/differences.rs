@@ -1,10 +1,12 @@
 //! Derivatives by differences: the gradient that the graph computes against central differences of its
 //! loss, both in f64, and the same for the loss's derivatives along a fixed direction.
 
+use hyperloom::graph::op::Op;
 use hyperloom::graph::{Graph, Value};
 use hyperloom::rng::Rng;
 use hyperloom::spec::count;
 
+use super::random_graph::Random;
 use super::{Feed, numbers, run_plan};
 
 /// Checks derivatives of `loss` up to `order` (1 to 3) with respect to the data inputs `wrt`.
@@ -72,4 +74,55 @@ fn compare(name: &str, g: &Graph, feed: &Feed, loss: Value, wrt: &[(&str, Value)
             "{name}: the gradient with respect to {input} is\n{got:?}, differences give\n{want:?}"
         );
     }
+}
+
+/// Compares along one direction; false where the loss has a kink nearby, or differences mean another thing.
+pub(crate) fn slope_agrees(seed: u64, r: &Random) -> bool {
+    let (mut g, feed, inputs) = (r.graph.clone(), &r.feed, &r.data);
+    let Some((_, loss)) = g.records().iter().find(|r| r.0 == "loss").cloned() else { return false };
+    // Differences see through what gradients hold constant.
+    if inputs.is_empty() || g.nodes().iter().any(|n| n.op == Op::StopGradient) {
+        return false;
+    }
+    let mut rng = Rng::new(seed, 4);
+    let values: Vec<Value> = inputs.iter().map(|i| i.1).collect();
+    let gradients = g.grad(loss, &values);
+    let mut slope = g.constant(0.0);
+    let mut directions = Vec::new();
+    for ((name, v), gradient) in inputs.iter().zip(&gradients) {
+        let d = numbers(&mut rng, g.shape(*v), -1.0, 1.0);
+        let along = g.data(&format!("{name} direction"), &d.shape);
+        directions.push((name.clone(), d));
+        let m = g.mul(*gradient, along);
+        let m = g.sum_to(m, &[]);
+        slope = g.add(slope, m);
+    }
+    g.record("slope", slope);
+    let mut feed = feed.clone();
+    feed.steps.truncate(1);
+    for (name, d) in &directions {
+        feed.inputs.insert(format!("{name} direction"), d.clone());
+    }
+    let at = |h: f64| {
+        let mut moved = feed.clone();
+        for (name, d) in &directions {
+            let x = moved.inputs.get_mut(name).expect("an input");
+            x.data.iter_mut().zip(&d.data).for_each(|(x, d)| *x += h * d);
+        }
+        run_plan::<f64>(&g, &moved).records[0].clone()
+    };
+    let column = |name: &str| g.records().iter().position(|r| r.0 == name).expect("a record");
+    let (loss_at, slope) = (|h: f64| at(h)[column("loss")], at(0.0)[column("slope")]);
+    let difference =
+        |h: f64| (8.0 * (loss_at(h) - loss_at(-h)) - (loss_at(2.0 * h) - loss_at(-2.0 * h))) / (12.0 * h);
+    let (coarse, fine) = (difference(2e-4), difference(1e-4));
+    // Where two step sizes disagree there is a kink or a jump.
+    if (coarse - fine).abs() > 1e-7 * (1.0 + fine.abs()) {
+        return false;
+    }
+    assert!(
+        (slope - fine).abs() < 1e-6 * (1.0 + fine.abs()),
+        "seed {seed}: slope {slope}, differences {fine}"
+    );
+    true
 }

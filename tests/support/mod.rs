@@ -48,8 +48,8 @@ pub(crate) fn run_plan<T: Number>(g: &Graph, feed: &Feed) -> Results<T> {
     run_lowered(&plan, feed)
 }
 
-/// Runs all steps of the feed.
-pub(crate) fn run_lowered<T: Number>(plan: &Plan, feed: &Feed) -> Results<T> {
+/// A plan with its inputs written.
+pub(crate) fn prepared<T: Number>(plan: &Plan, feed: &Feed) -> CpuRunner<T> {
     let mut r = CpuRunner::<T>::prepare(plan);
     for port in &plan.inputs {
         write(&mut r, port, 0, &feed.inputs[&port.name]);
@@ -60,6 +60,12 @@ pub(crate) fn run_lowered<T: Number>(plan: &Plan, feed: &Feed) -> Results<T> {
             write(&mut r, port, i * width, &row[&port.name]);
         }
     }
+    r
+}
+
+/// Runs all steps of the feed.
+pub(crate) fn run_lowered<T: Number>(plan: &Plan, feed: &Feed) -> Results<T> {
+    let mut r = prepared::<T>(plan, feed);
     r.run(feed.steps.len().max(1)).expect("the CPU runs every plan");
     let states =
         plan.inputs.iter().filter(|p| plan.slots[p.arg.slot.0].role == hyperloom::plan::SlotRole::State);

@@ -70,7 +70,7 @@ impl Random {
             shape: shape.to_vec(),
             data: (0..count(shape)).map(|_| rng.below(below) as f64).collect(),
         };
-        if self.inputs % 2 == 0 {
+        if self.inputs.is_multiple_of(2) {
             self.feed.inputs.insert(name.clone(), draw());
             return self.graph.input(&name, Role::Data, shape, DType::U32);
         }
@@ -290,7 +290,7 @@ impl Random {
             return self.graph.permute(x, &order);
         }
         let n = count(&shape);
-        let divisors: Vec<usize> = (1..=n).filter(|d| n % d == 0).collect();
+        let divisors: Vec<usize> = (1..=n).filter(|d| n.is_multiple_of(*d)).collect();
         let d = divisors[rng.below(divisors.len())];
         self.graph.reshape(x, &[d, n / d])
     }
@@ -379,7 +379,7 @@ impl Random {
             .collect();
         for s in states {
             let shape = self.shape(s);
-            let v = self.pool.iter().copied().filter(|&v| v != s && self.graph.shape(v) == shape).next_back();
+            let v = self.pool.iter().copied().rfind(|&v| v != s && self.graph.shape(v) == shape);
             if let Some(v) = v {
                 self.graph.update(s, v);
             }

@@ -44,8 +44,8 @@ pub(super) const SPECIAL: [f32; 40] = [
     90.000_01,
     17.5,
     -17.5,
-    3.141_592_7,
-    -1.570_796_4,
+    std::f32::consts::PI,
+    -std::f32::consts::FRAC_PI_2,
     20.0,
     -20.0,
 ];

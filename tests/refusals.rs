@@ -1,0 +1,135 @@
+//! Graphs that are wrong are refused where they are built, by the name of the op, its label and the shapes;
+//! so are derivatives beyond the table.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use hyperloom::graph::op::{Num, Op};
+use hyperloom::graph::{Graph, Role};
+use hyperloom::spec::{Activation, DType, count};
+
+/// The message of a panic.
+fn refusal(build: impl FnOnce(&mut Graph)) -> String {
+    let mut g = Graph::new();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = catch_unwind(AssertUnwindSafe(|| g.scope("net/2", build)));
+    std::panic::set_hook(hook);
+    let cause = result.expect_err("this graph is wrong");
+    cause
+        .downcast_ref::<String>()
+        .cloned()
+        .or(cause.downcast_ref::<&str>().map(|s| s.to_string()))
+        .unwrap_or_default()
+}
+
+#[test]
+fn wrong_graphs_are_refused_by_name() {
+    fn wrong(words: &[&str], build: impl FnOnce(&mut Graph)) {
+        let message = refusal(build);
+        for w in words.iter().chain(&["net/2"]) {
+            assert!(message.contains(w), "'{message}' does not name '{w}'");
+        }
+    }
+    let x = |g: &mut Graph, name: &str, shape: &[usize]| g.data(name, shape);
+    let index = |g: &mut Graph, shape: &[usize]| g.input("index", Role::Data, shape, DType::U32);
+    wrong(&["Add", "[2, 3]", "[4]"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[4]));
+        g.add(a, b);
+    });
+    wrong(&["matmul", "[2, 3]", "[4, 5]"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[4, 5]));
+        g.matmul(a, b);
+    });
+    wrong(&["matmul", "[2, 3, 3]", "[4, 3, 3]"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3, 3]), x(g, "b", &[4, 3, 3]));
+        g.matmul_t(a, true, b, false);
+    });
+    wrong(&["matmul", "[3]", "[3, 2]"], |g| {
+        let (a, b) = (x(g, "a", &[3]), x(g, "b", &[3, 2]));
+        g.matmul(a, b);
+    });
+    wrong(&["select", "[2]", "[3]", "[1]"], |g| {
+        let (a, b, c) = (x(g, "a", &[2]), x(g, "b", &[3]), x(g, "c", &[1]));
+        g.select(c, a, b);
+    });
+    wrong(&["expand", "[2]", "[3]"], |g| {
+        let a = x(g, "a", &[2]);
+        g.expand(a, &[3]);
+    });
+    wrong(&["sum_to", "[2, 3]", "[4]"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.sum_to(a, &[4]);
+    });
+    wrong(&["reshape", "[2, 3]", "[5]"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.reshape(a, &[5]);
+    });
+    wrong(&["permute", "[2, 3]", "[0, 0]"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.permute(a, &[0, 0]);
+    });
+    wrong(&["slice", "[2, 3]", "2..4", "axis 1"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.slice(a, 1, 2, 2);
+    });
+    wrong(&["pad", "[2, 3]", "axis 1"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.pad(a, 1, 2, 4);
+    });
+    wrong(&["concat", "[2, 3]", "[3, 3]", "axis 1"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[3, 3]));
+        g.concat(&[a, b], 1);
+    });
+    wrong(&["gather", "u32"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.gather(a, a);
+    });
+    wrong(&["scatter_add", "[2, 3]", "[3]"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        let i = index(g, &[3]);
+        g.scatter_add(a, i, 2);
+    });
+    wrong(&["cross_entropy", "[2, 3]", "[2, 4]"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[2, 4]));
+        g.cross_entropy(a, b);
+    });
+    wrong(&["log_softmax"], |g| {
+        let a = x(g, "a", &[]);
+        g.log_softmax(a);
+    });
+    wrong(&["grad", "[3]", "one number"], |g| {
+        let a = x(g, "a", &[3]);
+        g.grad(a, &[a]);
+    });
+    wrong(&["map", "f32"], |g| {
+        let i = index(g, &[3]);
+        g.act(Activation::Tanh, i);
+    });
+}
+
+#[test]
+fn a_fourth_derivative_is_refused() {
+    for a in [Activation::Tanh, Activation::Sin, Activation::Softplus] {
+        let message = refusal(|g| {
+            let x = g.data("x", &[3]);
+            let y = g.act(a, x);
+            let mut y = g.sum_to(y, &[]);
+            for _ in 0..4 {
+                let d = g.grad(y, &[x])[0];
+                y = g.sum_to(d, &[]);
+            }
+        });
+        for w in ["order 4", a.name(), "up to order 3"] {
+            assert!(message.contains(w), "'{message}' does not name '{w}'");
+        }
+    }
+    let message = refusal(|g| {
+        let state = g.state("s", &[2, 3]);
+        let (grad, control, one) = (g.data("g", &[3]), g.data("c", &[3]), g.constant(1.0));
+        let new = g.optimise(Op::Sgd { momentum: Num(0.5), decay: Num(0.0) }, state, grad, control, one);
+        let sum = g.sum_to(new, &[]);
+        assert_eq!(count(g.shape(sum)), 1);
+        g.grad(sum, &[grad]);
+    });
+    assert!(message.contains("sgd") && message.contains("no gradient"), "{message}");
+}

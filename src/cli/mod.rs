@@ -1,7 +1,13 @@
 //! The command line, one file a command.
 
 mod adapt;
+#[cfg(feature = "gpu")]
+mod check;
+#[cfg(feature = "gpu")]
+mod devices;
 mod eval;
+#[cfg(feature = "gpu")]
+mod kernels;
 mod plan;
 mod predict;
 mod train;
@@ -34,6 +40,15 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
     Plan(plan::PlanArgs),
+    /// Prove kernels, golden files or a whole training step against the CPU reference.
+    #[cfg(feature = "gpu")]
+    Check(check::CheckArgs),
+    /// List the devices, and which one `auto` takes and why.
+    #[cfg(feature = "gpu")]
+    Devices(devices::DevicesArgs),
+    /// Write each kernel's final WGSL with its override constants, for another WGSL compiler.
+    #[cfg(feature = "gpu")]
+    Kernels(kernels::KernelsArgs),
 }
 
 /// Settings that a file may hold and the command line may override.
@@ -146,7 +161,7 @@ impl Settings {
 /// Opens the device that was asked for and says which one, and why.
 fn open_device(request: &str) -> Result<Device> {
     let (device, reason) = Device::choose(request)?;
-    log::info!("{reason}");
+    log::info!("device: {reason}");
     Ok(device)
 }
 
@@ -172,6 +187,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Predict(a) => predict::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Plan(a) => plan::run(&a),
+        #[cfg(feature = "gpu")]
+        Command::Check(a) => check::run(&a),
+        #[cfg(feature = "gpu")]
+        Command::Devices(a) => devices::run(&a),
+        #[cfg(feature = "gpu")]
+        Command::Kernels(a) => kernels::run(&a),
     };
     match done {
         Ok(code) => code,

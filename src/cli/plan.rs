@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use hyperloom::Result;
 use hyperloom::data::problem::Problem;
-use hyperloom::meta::outer::{Learner, OuterSettings, WINDOW, training_graph};
-use hyperloom::optim::Schedule;
+use hyperloom::meta::experiment::settings;
+use hyperloom::meta::outer::{Learner, WINDOW, training_graph};
 use hyperloom::plan::lower;
 
 use super::{Settings, open_device};
@@ -26,15 +26,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let device = open_device(&config.device)?;
     let problem = Problem::load(&config)?;
     problem.check_size()?;
-    let t = &config.train;
-    let settings = OuterSettings {
-        tasks: t.tasks,
-        schedule: Schedule { peak: t.learning_rate, warmup: t.warmup, steps: t.steps, floor: t.floor },
-        optimiser: t.optimiser,
-        clip: t.clip,
-        weight_penalty: t.weight_penalty,
-        seed: config.seed,
-    };
+    let settings = settings(&config, 0, true);
     let graph = training_graph(problem.family(0).as_ref(), &Learner::Hyper(problem.hyper()), &settings);
     if args.graph {
         println!("{graph}");

@@ -221,23 +221,6 @@ impl<'a> Experiment<'a> {
         &self.model
     }
 
-    fn settings(&self, hyper: bool) -> OuterSettings {
-        let t = &self.config.train;
-        let (peak, steps) = if hyper { (t.learning_rate, t.steps) } else { (t.pooled_rate, t.pooled_steps) };
-        OuterSettings {
-            tasks: t.tasks,
-            schedule: Schedule { peak, warmup: t.warmup.min(steps / 2), steps, floor: t.floor },
-            optimiser: t.optimiser,
-            clip: t.clip,
-            weight_penalty: if hyper { t.weight_penalty } else { 0.0 },
-            seed: self
-                .config
-                .seed
-                .wrapping_mul(0x9E37_79B9)
-                .wrapping_add(self.position.member as u64 * 2 + u64::from(hyper)),
-        }
-    }
-
     /// Trains what is left to train, then chooses and judges.
     ///
     /// # Errors
@@ -282,7 +265,7 @@ impl<'a> Experiment<'a> {
         let hyper = self.position.hyper;
         let member = self.position.member;
         let family = self.problem.family(member);
-        let settings = self.settings(hyper);
+        let settings = settings(&self.config, member, hyper);
         let spec = self.model.spec.clone();
         // Initial weights are drawn again on every start: they are a function of the seed.
         let mut rng = Rng::new(self.config.seed, 0x1217 + member as u64);
@@ -524,6 +507,41 @@ impl<'a> Experiment<'a> {
         let after = found.pop().unwrap_or_default();
         Ok((found.pop().unwrap_or_default(), after))
     }
+}
+
+/// Settings of one member's training.
+pub fn settings(config: &Config, member: usize, hyper: bool) -> OuterSettings {
+    let t = &config.train;
+    let (peak, steps) = if hyper { (t.learning_rate, t.steps) } else { (t.pooled_rate, t.pooled_steps) };
+    OuterSettings {
+        tasks: t.tasks,
+        schedule: Schedule { peak, warmup: t.warmup.min(steps / 2), steps, floor: t.floor },
+        optimiser: t.optimiser,
+        clip: t.clip,
+        weight_penalty: if hyper { t.weight_penalty } else { 0.0 },
+        seed: config.seed.wrapping_mul(0x9E37_79B9).wrapping_add(member as u64 * 2 + u64::from(hyper)),
+    }
+}
+
+/// Calls `with` with a trainer of the first member's hypernetwork before its first step.
+///
+/// # Errors
+/// Those of reading the data and of the device.
+pub fn starting_trainer<R>(
+    config: &Config,
+    device: &Device,
+    with: impl FnOnce(&mut Trainer<'_>) -> Result<R>,
+) -> Result<R> {
+    let problem = Problem::load(config)?;
+    problem.check_size()?;
+    let family = problem.family(0);
+    let spec = problem.hyper();
+    let mut rng = Rng::new(config.seed, 0x1217);
+    let base = rng.init(&spec.target.layout());
+    let init = spec.init(&mut rng, &base);
+    let mut trainer =
+        Trainer::new(device, family.as_ref(), Learner::Hyper(spec), settings(config, 0, true), &init)?;
+    with(&mut trainer)
 }
 
 /// The pooled network's predictions on query and support rows.

@@ -150,12 +150,8 @@ impl<'f> Trainer<'f> {
         Ok(())
     }
 
-    /// Runs up to `most` further steps (a window at most) and returns their records.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] when many steps in a row gave a loss or gradient that is not finite; the state
-    /// is then still the last good one.
-    pub fn advance(&mut self, most: u64) -> Result<Vec<StepRecord>> {
+    /// Stages the step inputs of up to `most` further steps (a window at most); their number.
+    fn stage(&mut self, most: u64) -> Result<usize> {
         let left = self.settings.schedule.steps.saturating_sub(self.step);
         let n = most.min(left).min(WINDOW as u64) as usize;
         for row in 0..n {
@@ -165,6 +161,35 @@ impl<'f> Trainer<'f> {
             self.session.set_step_u32(row, "key", &[fold(self.settings.seed), step as u32])?;
             self.family.stage(&mut self.session, row, step, self.settings.tasks)?;
         }
+        Ok(n)
+    }
+
+    /// Runs `steps` steps launch by launch on the CPU and on `gpu`, both from the same buffers
+    /// ([`crate::run::lockstep`]); the trainer itself must be on the CPU.
+    ///
+    /// # Errors
+    /// Those of the GPU; [`Error::Device`] where the trainer is not on the CPU.
+    #[cfg(feature = "gpu")]
+    pub fn lockstep(
+        &mut self,
+        gpu: &crate::run::gpu::Gpu,
+        steps: usize,
+    ) -> Result<crate::run::lockstep::LockstepReport> {
+        let n = self.stage(steps as u64)?;
+        let plan = self.session.plan().clone();
+        match self.session.cpu_runner(n)? {
+            Some(cpu) => crate::run::lockstep::lockstep(gpu, &plan, cpu, n),
+            None => Err(Error::Device("lockstep starts from the CPU path's buffers".into())),
+        }
+    }
+
+    /// Runs up to `most` further steps (a window at most) and returns their records.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when many steps in a row gave a loss or gradient that is not finite; the state
+    /// is then still the last good one.
+    pub fn advance(&mut self, most: u64) -> Result<Vec<StepRecord>> {
+        let n = self.stage(most)?;
         let records = self.session.run(n)?;
         let records: Vec<StepRecord> = records
             .iter()

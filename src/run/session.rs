@@ -1,0 +1,203 @@
+//! A plan prepared on a device, seen through the names of its inputs and outputs: the same for every
+//! device.
+
+use super::cpu::CpuRunner;
+#[cfg(feature = "gpu")]
+use super::gpu::GpuRunner;
+use crate::error::{Error, Result};
+use crate::kernel::Buffer;
+use crate::plan::view::for_each;
+use crate::plan::{Plan, Port, SlotId};
+use crate::spec::{DType, count};
+
+/// Who executes the plan.
+#[derive(Debug)]
+pub(super) enum Runner {
+    Cpu(CpuRunner<f32>),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<GpuRunner>),
+}
+
+/// A window slot, the width of its rows, and its staged contents (bits).
+type Staged = Option<(SlotId, usize, Vec<u32>)>;
+
+/// A plan prepared on a device.
+#[derive(Debug)]
+pub struct Session {
+    plan: Plan,
+    runner: Runner,
+    floats: Staged,
+    words: Staged,
+}
+
+impl Session {
+    pub(super) fn new(plan: Plan, runner: Runner) -> Session {
+        let staged = |dtype| {
+            let port = plan.steps.iter().find(|p| plan.slots[p.arg.slot.0].dtype == dtype)?;
+            let len = plan.slots[port.arg.slot.0].len;
+            Some((port.arg.slot, len / plan.window, vec![0u32; len]))
+        };
+        Session { floats: staged(DType::F32), words: staged(DType::U32), plan, runner }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn port<'p>(ports: &'p [Port], name: &str, what: &str) -> Result<&'p Port> {
+        ports.iter().find(|p| p.name == name).ok_or_else(|| {
+            let known: Vec<&str> = ports.iter().map(|p| p.name.as_str()).collect();
+            Error::Shape(format!("the plan has no {what} '{name}' (it has: {})", known.join(", ")))
+        })
+    }
+
+    fn checked<'p>(ports: &'p [Port], name: &str, what: &str, len: usize) -> Result<&'p Port> {
+        let port = Session::port(ports, name, what)?;
+        if count(&port.shape) != len {
+            return Err(Error::Shape(format!(
+                "{what} '{name}' is {:?}; {len} numbers were given",
+                port.shape
+            )));
+        }
+        Ok(port)
+    }
+
+    fn unused(&self, name: &str) -> bool {
+        self.plan.unused.iter().any(|n| n == name)
+    }
+
+    /// Whether the plan has an input (data or state) of that name.
+    pub fn has_input(&self, name: &str) -> bool {
+        self.plan.input(name).is_some()
+    }
+
+    /// Writes a whole data or state input.
+    pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        if self.unused(name) {
+            return Ok(());
+        }
+        let port = Session::checked(&self.plan.inputs, name, "input", values.len())?;
+        let (slot, offset) = (port.arg.slot, port.arg.view.offset);
+        self.write_slot(slot, offset, bytemuck::cast_slice(values))
+    }
+
+    /// Writes a whole u32 data input.
+    pub fn write_u32(&mut self, name: &str, values: &[u32]) -> Result<()> {
+        if self.unused(name) {
+            return Ok(());
+        }
+        let port = Session::checked(&self.plan.inputs, name, "input", values.len())?;
+        let (slot, offset) = (port.arg.slot, port.arg.view.offset);
+        self.write_slot(slot, offset, values)
+    }
+
+    fn write_slot(&mut self, slot: SlotId, offset: usize, bits: &[u32]) -> Result<()> {
+        match &mut self.runner {
+            Runner::Cpu(r) => match r.slot_mut(slot) {
+                Buffer::F(x) => x[offset..offset + bits.len()].copy_from_slice(bytemuck::cast_slice(bits)),
+                Buffer::U(x) => x[offset..offset + bits.len()].copy_from_slice(bits),
+            },
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.write(slot, offset, bits)?,
+        }
+        Ok(())
+    }
+
+    fn read_slot(&mut self, slot: SlotId) -> Result<Vec<u32>> {
+        Ok(match &mut self.runner {
+            Runner::Cpu(r) => match r.slot(slot) {
+                Buffer::F(x) => bytemuck::cast_slice(x).to_vec(),
+                Buffer::U(x) => x.clone(),
+            },
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.read(slot, 0..self.plan.slots[slot.0].len)?,
+        })
+    }
+
+    /// The CPU runner behind the session, with this window's rows and counter written: for a run in lockstep.
+    /// `None` on another device.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `steps` do not fit the window.
+    pub fn cpu_runner(&mut self, steps: usize) -> Result<Option<&mut CpuRunner<f32>>> {
+        self.write_window(steps)?;
+        match &mut self.runner {
+            Runner::Cpu(r) => Ok(Some(r)),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(_) => Ok(None),
+        }
+    }
+
+    /// Reads an output, or the present contents of an input, in row-major order.
+    pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+        let port = match self.plan.output(name).or_else(|| self.plan.input(name)) {
+            Some(p) => p.clone(),
+            None => return Err(Error::Shape(format!("the plan has no output or input '{name}'"))),
+        };
+        let bits = self.read_slot(port.arg.slot)?;
+        let floats: &[f32] = bytemuck::cast_slice(&bits);
+        let mut out = Vec::with_capacity(port.arg.view.count());
+        for_each([&port.arg.view], |[i]| out.push(floats[i]));
+        Ok(out)
+    }
+
+    /// Sets a step input for row `row` of the next window.
+    pub fn set_step(&mut self, row: usize, name: &str, values: &[f32]) -> Result<()> {
+        self.stage(row, name, bytemuck::cast_slice(values), DType::F32)
+    }
+
+    /// Sets a u32 step input for row `row` of the next window.
+    pub fn set_step_u32(&mut self, row: usize, name: &str, values: &[u32]) -> Result<()> {
+        self.stage(row, name, values, DType::U32)
+    }
+
+    fn stage(&mut self, row: usize, name: &str, bits: &[u32], dtype: DType) -> Result<()> {
+        if self.unused(name) {
+            return Ok(());
+        }
+        let port = Session::checked(&self.plan.steps, name, "step input", bits.len())?;
+        let staged = if dtype == DType::F32 { &mut self.floats } else { &mut self.words };
+        match staged {
+            Some((slot, width, data)) if *slot == port.arg.slot && row < self.plan.window => {
+                let at = row * *width + port.arg.view.offset;
+                data[at..at + bits.len()].copy_from_slice(bits);
+                Ok(())
+            }
+            _ => Err(Error::Shape(format!(
+                "step input '{name}' has another type, or row {row} is beyond the window"
+            ))),
+        }
+    }
+
+    /// Writes the staged rows and sets the counter to the first.
+    fn write_window(&mut self, steps: usize) -> Result<()> {
+        if self.plan.counter.is_some() && steps > self.plan.window {
+            return Err(Error::Shape(format!("{steps} steps do not fit a window of {}", self.plan.window)));
+        }
+        for staged in [self.floats.take(), self.words.take()] {
+            let Some((slot, width, data)) = staged else { continue };
+            self.write_slot(slot, 0, &data[..width * steps])?;
+            let float = self.plan.slots[slot.0].dtype == DType::F32;
+            *(if float { &mut self.floats } else { &mut self.words }) = Some((slot, width, data));
+        }
+        if let Some(counter) = self.plan.counter {
+            self.write_slot(counter, 0, &[0])?;
+        }
+        Ok(())
+    }
+
+    /// Runs `steps` steps on the staged window and returns their records, `[steps][records]`.
+    pub fn run(&mut self, steps: usize) -> Result<Vec<Vec<f32>>> {
+        self.write_window(steps)?;
+        match &mut self.runner {
+            Runner::Cpu(r) => r.run(steps)?,
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.run(steps)?,
+        }
+        let (Some(ring), width) = (self.plan.ring, self.plan.records.len()) else { return Ok(vec![]) };
+        let bits = self.read_slot(ring)?;
+        let floats: &[f32] = bytemuck::cast_slice(&bits);
+        Ok(floats.chunks(width).take(steps).map(<[f32]>::to_vec).collect())
+    }
+}

@@ -26,7 +26,8 @@ pub struct GpuView {
 impl From<&View> for GpuView {
     fn from(v: &View) -> GpuView {
         // An axis of length 1 does not step: it may be broadcast over the result's axis.
-        let s: [u32; MAX_RANK] = std::array::from_fn(|i| if v.dims[i] == 1 { 0 } else { v.strides[i] as u32 });
+        let s: [u32; MAX_RANK] =
+            std::array::from_fn(|i| if v.dims[i] == 1 { 0 } else { v.strides[i] as u32 });
         GpuView { lo: [s[0], s[1], s[2], s[3]], hi: [s[4], s[5], v.offset as u32, 0] }
     }
 }

@@ -20,7 +20,16 @@ pub struct Zip {
     pub pre: Option<Func>,
 }
 
-params!(Zip { dims: GpuView, a: GpuView, b: GpuView, y: GpuView, scale: f32, shift: f32, pad0: u32, pad1: u32 });
+params!(Zip {
+    dims: GpuView,
+    a: GpuView,
+    b: GpuView,
+    y: GpuView,
+    scale: f32,
+    shift: f32,
+    pad0: u32,
+    pad1: u32
+});
 
 /// Code of a function in `shaders/zip.wgsl`.
 fn code(op: Binary) -> f64 {

@@ -3,8 +3,12 @@
 //! `HYPERLOOM_GPU` says what to do without one: `require` (the default) fails, `auto` skips, `off` skips always.
 #![cfg(feature = "gpu")]
 
+mod golden;
 mod limits;
+mod lockstep;
 mod runner;
+#[path = "../support/mod.rs"]
+mod support;
 mod table;
 
 use hyperloom::plan::{Arg, Launch, Plan, Slot, SlotId, SlotRole, View};

@@ -81,9 +81,11 @@ pub(super) fn cases(table: &mut Vec<Case>) {
         product(table, Shape { batch: &[], m, k, n }, PLAIN);
         product(table, Shape { batch: &[], m, k, n }, Extras { b: Layout::Transposed, ..PLAIN });
     }
-    // Large enough for several threads; the last ones for the blocked product of the CPU.
+    // Large enough for several threads; the last three for the blocked product of the CPU.
     let all = Extras { bias: Some(Layout::Repeated(0)), act: Activation::Tanh, save: true, ..PLAIN };
-    for (m, k, n) in [(200, 80, 100), (129, 257, 130), (300, 64, 67), (7, 5500, 17), (66, 8200, 6)] {
+    for (m, k, n) in
+        [(200, 80, 100), (7, 5500, 17), (66, 820, 6), (129, 257, 130), (333, 65, 209), (32, 2100, 65)]
+    {
         let s = Shape { batch: &[], m, k, n };
         product(table, s, PLAIN);
         product(table, s, Extras { a: Layout::Transposed, ..PLAIN });

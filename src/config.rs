@@ -119,6 +119,8 @@ pub struct ModelConfig {
     pub activation: Activation,
     /// Widths of the set encoder's layers.
     pub encoder: Vec<usize>,
+    /// Width of a learned embedding of each known task (`csv`; 0: none). Unknown tasks share one.
+    pub embedding: usize,
     /// Hidden widths of the hypernetwork's trunk.
     pub trunk: Vec<usize>,
     /// Activation of encoder and trunk.
@@ -229,6 +231,7 @@ impl Config {
                 target: vec![40, 40],
                 activation: Activation::Relu,
                 encoder: vec![64, 64],
+                embedding: 0,
                 trunk: vec![128],
                 hyper_activation: Activation::Relu,
                 start: Start::Fresh,
@@ -267,6 +270,7 @@ impl Config {
                     target: vec![32, 32],
                     activation: Activation::Tanh,
                     encoder: vec![32, 32],
+                    embedding: 0,
                     trunk: vec![32],
                     hyper_activation: Activation::LeakyRelu,
                     start: Start::Pooled,
@@ -362,10 +366,20 @@ impl Config {
                 return fail(key, format!("{} layers: at most 64", widths.len()));
             }
         }
-        if self.model.encoder.is_empty() {
+        let known_tasks = self.task == TaskKind::Csv;
+        if self.model.embedding > 4096 || (self.model.embedding > 0 && !known_tasks) {
+            return fail(
+                "model.embedding",
+                "an embedding of known tasks needs the task 'csv', and at most 4096 numbers".into(),
+            );
+        }
+        if self.model.descriptor && !known_tasks {
+            return fail("model.descriptor", "only the task 'csv' has columns to describe a task by".into());
+        }
+        if self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
             return fail(
                 "model.encoder",
-                "the set encoder needs a layer at least, for example [64, 64]".into(),
+                "the hypernetwork would read nothing: give the set encoder a layer at least, for example [64, 64]".into(),
             );
         }
         if self.adapt.steps.is_empty() || self.adapt.steps.iter().any(|k| *k > 100_000) {

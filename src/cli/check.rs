@@ -162,13 +162,13 @@ fn lockstep(gpu: Option<&Gpu>, path: &Path, steps: usize) -> Result<LockstepRepo
 fn print(found: &Found) {
     let mut by_kernel: Vec<(&str, usize, usize, f64)> = Vec::new();
     for c in &found.cases {
-        match by_kernel.last_mut() {
-            Some((k, cases, elements, worst)) if *k == c.kernel => {
+        match by_kernel.iter_mut().find(|k| k.0 == c.kernel) {
+            Some((_, cases, elements, worst)) => {
                 *cases += 1;
                 *elements += c.elements;
                 *worst = worst.max(c.worst);
             }
-            _ => by_kernel.push((c.kernel, 1, c.elements, c.worst)),
+            None => by_kernel.push((c.kernel, 1, c.elements, c.worst)),
         }
         if !c.passed() {
             println!("FAILED  {c}");

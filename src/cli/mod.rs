@@ -165,6 +165,14 @@ fn open_device(request: &str) -> Result<Device> {
     Ok(device)
 }
 
+/// Mesa's window-system layer prints an error where no session gives this folder; we open no window.
+fn quiet_drivers() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the first thing the process does; there is no other thread yet.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
+}
+
 /// A number in a table: four significant digits.
 fn figure(x: f64) -> String {
     if !x.is_finite() {
@@ -175,6 +183,7 @@ fn figure(x: f64) -> String {
 }
 
 pub(crate) fn main() -> ExitCode {
+    quiet_drivers();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,hyperloom=info"))
         .format(|out, record| {
             use std::io::Write;

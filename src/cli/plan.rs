@@ -6,8 +6,7 @@ use clap::Args;
 use hyperloom::Result;
 use hyperloom::data::problem::Problem;
 use hyperloom::meta::experiment::settings;
-use hyperloom::meta::outer::{Learner, WINDOW, training_graph};
-use hyperloom::plan::lower;
+use hyperloom::meta::outer::{Learner, WINDOW, training_graph, training_plan};
 
 use super::{Settings, open_device};
 
@@ -27,10 +26,10 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let problem = Problem::load(&config)?;
     problem.check_size()?;
     let settings = settings(&config, 0, true);
-    let graph = training_graph(problem.family(0).as_ref(), &Learner::Hyper(problem.hyper()), &settings);
+    let (family, learner) = (problem.family(0), Learner::Hyper(problem.hyper()));
     if args.graph {
-        println!("{graph}");
+        println!("{}", training_graph(family.as_ref(), &learner, &settings, 1));
     }
-    print!("{}", lower(&graph, device.caps(WINDOW))?);
+    print!("{}", training_plan(family.as_ref(), &learner, &settings, device.caps(WINDOW))?);
     Ok(ExitCode::SUCCESS)
 }

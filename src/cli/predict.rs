@@ -96,7 +96,7 @@ fn with_run(
         };
         let xs = pick(&xs, i);
         let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
-        Task { name: String::new(), ys: pick(&ys, o), xs, xq: vec![], yq: vec![], descriptor }
+        Task { name: String::new(), ys: pick(&ys, o), xs, xq: vec![], yq: vec![], descriptor, known: None }
     };
     let column = format
         .group()

@@ -17,6 +17,9 @@ use crate::spec::DType;
 /// Draws of a validation group: averages over which rows happen to be the support.
 const DRAWS: usize = 5;
 
+/// Share of training episodes whose task counts as unknown.
+const UNKNOWN: f64 = 0.2;
+
 /// Groups of a table to train on.
 #[derive(Clone, Debug)]
 pub struct Grouped {
@@ -65,6 +68,7 @@ impl Grouped {
             xq: vec![],
             yq: vec![],
             descriptor: self.descriptor_of(group),
+            known: self.train.contains(&group).then_some(group),
         };
         let row = |i: usize, x: &mut Vec<f32>, y: &mut Vec<f32>| {
             let r = g.rows.start + i;
@@ -115,6 +119,7 @@ impl TaskFamily for Grouped {
             inputs: self.groups.encoder.inputs(),
             outputs: self.groups.encoder.outputs(),
             descriptor: self.descriptor_width(),
+            known: self.groups.groups.len(),
             loss: loss_of(self.groups.encoder.kind()),
         }
     }
@@ -139,6 +144,7 @@ impl TaskFamily for Grouped {
                 yq: g.gather(y, query_rows),
                 query_rows: Some(g.step("query_weights", &[t, q])),
                 descriptor: (descriptor > 0).then(|| g.step("descriptor", &[t, descriptor])),
+                task: Some(g.step_u32("task", &[t])),
             }
         })
     }
@@ -154,9 +160,12 @@ impl TaskFamily for Grouped {
         let (mut s_rows, mut s_weights, mut counts) =
             (vec![0; tasks * n], vec![0.0; tasks * n], vec![0.0; tasks]);
         let (mut q_rows, mut q_weights) = (vec![0; tasks * q], vec![0.0; tasks * q]);
-        let mut descriptor = Vec::new();
+        let (mut descriptor, mut known) = (Vec::new(), Vec::new());
         for t in 0..tasks {
             let group = self.train[rng.below(self.train.len())];
+            // Now and then the task counts as unknown, so that the embedding of unknown tasks learns too.
+            let hidden = rng.uniform() < UNKNOWN;
+            known.push(if hidden { self.groups.groups.len() } else { group } as u32);
             let rows = &self.groups.groups[group].rows;
             let most = n.min(rows.len() - 1);
             let k = 1 + rng.below(most);
@@ -173,6 +182,7 @@ impl TaskFamily for Grouped {
             counts[t] = k as f32;
             descriptor.extend(self.descriptor_of(group));
         }
+        session.set_step_u32(row, "task", &known)?;
         session.set_step_u32(row, "support_rows", &s_rows)?;
         session.set_step(row, "support_weights", &s_weights)?;
         session.set_step(row, "support_count", &counts)?;

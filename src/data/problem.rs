@@ -10,7 +10,7 @@ use super::shapes::Shapes;
 use super::sine::{SCALE, Sine};
 use crate::config::{Config, TaskKind};
 use crate::error::{Error, Result};
-use crate::hyper::{ConditionSpec, HyperSpec, SetEncoder};
+use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use crate::meta::episode::{Task, TaskFamily};
 use crate::meta::evaluate::{Judge, Metric};
 use crate::nn::Loss;
@@ -165,12 +165,13 @@ impl Problem {
         let scale = if self.config.task == TaskKind::Sine { 1.0 / SCALE } else { 1.0 };
         HyperSpec {
             condition: ConditionSpec {
-                support: Some(SetEncoder {
+                support: (!m.encoder.is_empty()).then(|| SetEncoder {
                     example: shape.inputs + shape.outputs,
                     widths: m.encoder.clone(),
                     scale,
                 }),
-                embedding: None,
+                embedding: (m.embedding > 0)
+                    .then_some(Embedding { tasks: shape.known + 1, width: m.embedding }),
                 descriptor: shape.descriptor,
             },
             trunk: m.trunk.clone(),

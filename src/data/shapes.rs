@@ -329,6 +329,7 @@ impl TaskFamily for Shapes {
             inputs: 2,
             outputs: 1,
             descriptor: 0,
+            known: 0,
             loss: Loss::Mse,
         }
     }
@@ -347,6 +348,7 @@ impl TaskFamily for Shapes {
                 yq: g.step("query_y", &[t, q, 1]),
                 query_rows: None,
                 descriptor: None,
+                task: None,
             }
         })
     }
@@ -425,6 +427,7 @@ impl Shapes {
             xq: vec![],
             yq: vec![],
             descriptor: vec![],
+            known: None,
         };
         placed.draw_rows(&mut rng, shots, &mut task.xs, &mut task.ys);
         (placed, task)

@@ -36,6 +36,7 @@ impl TaskFamily for Sine {
             inputs: 1,
             outputs: 1,
             descriptor: 0,
+            known: 0,
             loss: Loss::Mse,
         }
     }
@@ -65,6 +66,7 @@ impl TaskFamily for Sine {
                 yq: g.slice(y, 1, n, q),
                 query_rows: None,
                 descriptor: None,
+                task: None,
             }
         })
     }
@@ -100,6 +102,7 @@ impl Sine {
                     yq: xq.iter().map(|x| y(*x)).collect(),
                     xq: xq.iter().map(|x| *x as f32).collect(),
                     descriptor: vec![],
+                    known: None,
                 }
             })
             .collect()

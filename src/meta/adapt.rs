@@ -4,13 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::episode::Task;
-use crate::error::Result;
-use crate::graph::Graph;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Role};
 use crate::hyper::{Condition, HyperSpec, Support};
 use crate::nn::{Loss, Weights, clip_factor, dense, loss};
 use crate::plan::lower;
 use crate::run::{Device, Session};
-use crate::spec::DenseSpec;
+use crate::spec::{DType, DenseSpec};
 
 /// Adaptation by gradient steps on all weights of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,7 @@ struct Batch {
     count: Vec<f32>,
     xq: Vec<f32>,
     descriptor: Vec<f32>,
+    known: Vec<u32>,
 }
 
 /// Sizes of a batch: tasks, support rows, query rows.
@@ -42,13 +43,22 @@ struct Sizes {
     q: usize,
     inputs: usize,
     outputs: usize,
+    /// Known tasks; the number after them stands for any other.
+    known: usize,
 }
 
 impl Batch {
     /// Pads at most `t` tasks to `t` (repeating the first) of `n` support and `q` query rows.
     fn new(tasks: &[Task], s: Sizes) -> Batch {
-        let mut b =
-            Batch { xs: vec![], ys: vec![], rows: vec![], count: vec![], xq: vec![], descriptor: vec![] };
+        let mut b = Batch {
+            xs: vec![],
+            ys: vec![],
+            rows: vec![],
+            count: vec![],
+            xq: vec![],
+            descriptor: vec![],
+            known: vec![],
+        };
         let pad = |to: &mut Vec<f32>, from: &[f32], len: usize| {
             to.extend(from);
             to.resize(to.len() + len - from.len(), 0.0);
@@ -62,6 +72,7 @@ impl Batch {
             b.count.push(k as f32);
             pad(&mut b.xq, &task.xq, s.q * s.inputs);
             b.descriptor.extend(&task.descriptor);
+            b.known.push(task.known.unwrap_or(s.known) as u32);
         }
         b
     }
@@ -79,6 +90,9 @@ impl Batch {
             if session.has_input(name) {
                 session.write(name, values)?;
             }
+        }
+        if session.has_input("task") {
+            session.write_u32("task", &self.known)?;
         }
         Ok(())
     }
@@ -107,14 +121,29 @@ impl Adapter {
     ) -> Result<Adapter> {
         let target = &hyper.target;
         let (inputs, outputs) = (target.widths[0], target.outputs());
-        let t = tasks.len().clamp(1, BATCH);
+        let mut t = tasks.len().clamp(1, BATCH);
+        let known = hyper.condition.embedding.as_ref().map_or(0, |e| e.tasks - 1);
         let n = tasks.iter().map(|x| x.shots(outputs)).max().unwrap_or(1).max(1);
         let q = tasks.iter().map(|x| x.queries(outputs)).max().unwrap_or(1).max(1);
-        let prepare = |g: Graph| device.prepare(lower(&g, device.caps(1))?);
-        let generate = prepare(generate_graph(hyper, t, n))?;
-        let descend = prepare(descend_graph(target, kind, adaptation, t, n))?;
-        let predict = prepare(predict_graph(target, t, q))?;
-        Ok(Adapter { generate, descend, predict, sizes: Sizes { t, n, q, inputs, outputs } })
+        let plan = |g: Graph| lower(&g, device.caps(1));
+        // Fewer tasks at once where a batch of them does not fit.
+        let (generate, descend, predict) = loop {
+            let plans = plan(generate_graph(hyper, t, n)).and_then(|a| {
+                let b = plan(descend_graph(target, kind, adaptation, t, n))?;
+                Ok((a, b, plan(predict_graph(target, t, q))?))
+            });
+            match plans {
+                Err(Error::Memory(_)) if t > 1 => t = t.div_ceil(2),
+                done => break done?,
+            }
+        };
+        let sizes = Sizes { t, n, q, inputs, outputs, known };
+        Ok(Adapter {
+            generate: device.prepare(generate)?,
+            descend: device.prepare(descend)?,
+            predict: device.prepare(predict)?,
+            sizes,
+        })
     }
 
     /// Weights written for every task, `[P]` each, from the hypernetwork's parameters.
@@ -211,7 +240,8 @@ fn generate_graph(hyper: &HyperSpec, t: usize, n: usize) -> Graph {
     let support = support(g, t, n, hyper.target.widths[0], hyper.target.outputs());
     let d = hyper.condition.descriptor;
     let descriptor = (d > 0).then(|| g.data("descriptor", &[t, d]));
-    let condition = Condition { support: Some(support), task: None, descriptor };
+    let task = hyper.condition.embedding.as_ref().map(|_| g.input("task", Role::Data, &[t], DType::U32));
+    let condition = Condition { support: Some(support), task, descriptor };
     let w = hyper.generate(g, Weights { flat, layout: &layout }, &condition);
     g.output("weights", w);
     graph

@@ -19,6 +19,8 @@ pub struct EpisodeShape {
     pub outputs: usize,
     /// Width of the task's descriptor (0: none).
     pub descriptor: usize,
+    /// Known tasks that an embedding can tell apart (0: none); the number after them stands for any other.
+    pub known: usize,
     /// What is minimised.
     pub loss: Loss,
 }
@@ -36,6 +38,28 @@ pub struct Episode {
     pub query_rows: Option<Value>,
     /// Descriptors `[T, d]`.
     pub descriptor: Option<Value>,
+    /// Numbers of known tasks, u32 `[T]`.
+    pub task: Option<Value>,
+}
+
+impl Episode {
+    /// The episodes of tasks `start .. start + len` alone.
+    pub fn part(&self, g: &mut Graph, start: usize, len: usize) -> Episode {
+        let cut = |g: &mut Graph, v: Value| g.slice(v, 0, start, len);
+        Episode {
+            support: Support {
+                x: cut(g, self.support.x),
+                y: cut(g, self.support.y),
+                rows: cut(g, self.support.rows),
+                count: cut(g, self.support.count),
+            },
+            xq: cut(g, self.xq),
+            yq: cut(g, self.yq),
+            query_rows: self.query_rows.map(|v| cut(g, v)),
+            descriptor: self.descriptor.map(|v| cut(g, v)),
+            task: self.task.map(|v| cut(g, v)),
+        }
+    }
 }
 
 /// A family of tasks to train on.
@@ -73,6 +97,8 @@ pub struct Task {
     pub yq: Vec<f32>,
     /// Descriptor `[d]`.
     pub descriptor: Vec<f32>,
+    /// Its number where it is a known task; others count as the first unknown one.
+    pub known: Option<usize>,
 }
 
 impl Task {

@@ -194,6 +194,7 @@ mod tests {
             xq: vec![],
             yq: yq.to_vec(),
             descriptor: vec![],
+            known: None,
         }
     }
 

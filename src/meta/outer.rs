@@ -8,7 +8,7 @@ use crate::graph::{Graph, Value};
 use crate::hyper::{Condition, HyperSpec};
 use crate::nn::{Loss, Weights, dense, loss};
 use crate::optim::{Optimiser, Schedule};
-use crate::plan::lower;
+use crate::plan::{Caps, Plan, lower};
 use crate::run::{Device, Session};
 use crate::spec::{DenseSpec, ParamLayout, count};
 
@@ -106,8 +106,7 @@ impl<'f> Trainer<'f> {
         settings: OuterSettings,
         params: &[f32],
     ) -> Result<Trainer<'f>> {
-        let graph = training_graph(family, &learner, &settings);
-        let plan = lower(&graph, device.caps(WINDOW))?;
+        let plan = training_plan(family, &learner, &settings, device.caps(WINDOW))?;
         let mut session = device.prepare(plan)?;
         family.upload(&mut session)?;
         let mut state = vec![0.0; settings.optimiser.rows() * params.len()];
@@ -122,7 +121,7 @@ impl<'f> Trainer<'f> {
     }
 
     /// The plan of one step.
-    pub fn plan(&self) -> &crate::plan::Plan {
+    pub fn plan(&self) -> &Plan {
         self.session.plan()
     }
 
@@ -232,8 +231,41 @@ fn fold(seed: u64) -> u32 {
     (seed ^ (seed >> 32)) as u32
 }
 
-/// One training step as a graph: episodes, objective, gradient, optimiser.
-pub fn training_graph(family: &dyn TaskFamily, learner: &Learner, settings: &OuterSettings) -> Graph {
+/// One training step as a plan. Where the whole batch does not fit, it is split over tasks into 2, 4, …
+/// parts that run one after another in the same slots, their gradients added.
+///
+/// # Errors
+/// [`Error::Memory`] with the numbers of a single task where even that does not fit.
+pub fn training_plan(
+    family: &dyn TaskFamily,
+    learner: &Learner,
+    settings: &OuterSettings,
+    caps: Caps,
+) -> Result<Plan> {
+    let mut parts = 1;
+    loop {
+        match lower(&training_graph(family, learner, settings, parts), caps) {
+            Err(Error::Memory(_)) if parts < settings.tasks => parts = (2 * parts).min(settings.tasks),
+            done => {
+                if parts > 1 && done.is_ok() {
+                    log::info!(
+                        "the batch of {} tasks is split into {parts} parts to fit the device",
+                        settings.tasks
+                    );
+                }
+                return done;
+            }
+        }
+    }
+}
+
+/// One training step as a graph: episodes, objective, gradient, optimiser; the batch in `parts` parts.
+pub fn training_graph(
+    family: &dyn TaskFamily,
+    learner: &Learner,
+    settings: &OuterSettings,
+    parts: usize,
+) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
     let key = g.step_u32("key", &[2]);
@@ -246,11 +278,22 @@ pub fn training_graph(family: &dyn TaskFamily, learner: &Learner, settings: &Out
     let params = Weights { flat, layout: &layout };
     let episode = family.episodes(g, settings.tasks, key);
     let kind = family.shape().loss;
-    let objective = match learner {
-        Learner::Hyper(spec) => hyper_objective(g, spec, params, &episode, kind, settings.weight_penalty),
-        Learner::Pooled(spec) => pooled_objective(g, spec, params, &episode, kind),
-    };
-    let grad = g.grad(objective, &[flat])[0];
+    // A part's backward pass stands before the next part's forward pass: its slots are free again by then.
+    let (mut total, mut grads) = (None, None);
+    let add = |g: &mut Graph, sum: Option<Value>, v: Value| Some(sum.map_or(v, |s| g.add(s, v)));
+    for part in 0..parts {
+        let (start, end) = (part * settings.tasks / parts, (part + 1) * settings.tasks / parts);
+        let e = episode.part(g, start, end - start);
+        let objective = match learner {
+            Learner::Hyper(spec) => hyper_objective(g, spec, params, &e, kind, settings.weight_penalty),
+            Learner::Pooled(spec) => pooled_objective(g, spec, params, &e, kind),
+        };
+        let objective = g.scale(objective, (end - start) as f64 / settings.tasks as f64);
+        let grad = g.grad(objective, &[flat])[0];
+        total = add(g, total, objective);
+        grads = add(g, grads, grad);
+    }
+    let (Some(objective), Some(grad)) = (total, grads) else { panic!("a batch has a part at least") };
     let norm = settings.optimiser.step(g, state, grad, control, settings.clip);
     g.record("loss", objective);
     g.record("grad_norm", norm);
@@ -265,7 +308,7 @@ fn hyper_objective(
     kind: Loss,
     penalty: f64,
 ) -> Value {
-    let condition = Condition { support: Some(e.support), task: None, descriptor: e.descriptor };
+    let condition = Condition { support: Some(e.support), task: e.task, descriptor: e.descriptor };
     let weights = spec.generate(g, params, &condition);
     let layout = spec.target.layout();
     let prediction =

@@ -4,7 +4,8 @@ use hyperloom::error::Error;
 use hyperloom::graph::op::{Func, Num};
 use hyperloom::kernel::{Advance, Kernel, Map, RowRead, RowWrite, SumTo};
 use hyperloom::plan::{Launch, Plan, SlotId, SlotRole};
-use hyperloom::run::gpu::{DeviceRequest, Gpu, GpuRunner, adapters};
+use hyperloom::run::gpu::{Gpu, GpuRunner, adapters};
+use hyperloom::run::{Device, DeviceRequest};
 use hyperloom::spec::DType;
 
 use super::{bits, floats, gpu, plan, whole};
@@ -212,9 +213,9 @@ fn adapters_are_listed() {
     let software = all.iter().find(|a| a.kind == hyperloom::run::gpu::AdapterKind::Cpu);
     assert!(software.is_none_or(|a| !a.eligible));
     // By number any adapter opens; beyond them there is none, and the message lists those that are.
-    let first = DeviceRequest::Gpu(Some(0)).open(true).expect("opened").expect("adapter 0");
-    assert!(first.reason().contains("adapter 0"));
-    let e = DeviceRequest::Gpu(Some(99)).open(true).expect_err("no such adapter");
+    let (first, reason) = Device::open(DeviceRequest::Gpu(Some(0))).expect("adapter 0");
+    assert!(first.kind() == "gpu" && reason.contains("adapter 0"), "{reason}");
+    let e = Device::choose("gpu:99").expect_err("no such adapter");
     assert!(e.to_string().contains("gpu:0"), "{e}");
-    assert!(DeviceRequest::Cpu.open(true).expect("no device").is_none());
+    assert_eq!(Device::choose("cpu").expect("always there").0.kind(), "cpu");
 }

@@ -96,7 +96,7 @@ fn with_run(
         };
         let xs = pick(&xs, i);
         let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
-        Task { name: String::new(), ys: pick(&ys, o), xs, xq: vec![], yq: vec![], descriptor, known: None }
+        Task { descriptor, ..Task::from_support(xs, pick(&ys, o)) }
     };
     let column = format
         .group()

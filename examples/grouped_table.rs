@@ -31,7 +31,9 @@ fn mean(reports: &[Report], value: impl Fn(&HeldOut) -> f64) -> f64 {
 }
 
 fn table(folder: &Path, sets: &[String]) -> Result<(), String> {
-    println!("| set | seeds | support mean | pooled | pooled + residual | pooled, fine-tuned | hyperloom | seconds |");
+    println!(
+        "| set | seeds | support mean | pooled | pooled + residual | pooled, fine-tuned | hyperloom | seconds |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for set in sets {
         let reports = reports(folder, set)?;

@@ -1,4 +1,4 @@
-//! hyperloom
+#![doc = include_str!("../README.md")]
 
 pub mod checkpoint;
 pub mod config;

@@ -50,7 +50,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let device = open_device(&args.device)?;
     let (y, format) = if args.model.is_dir() {
         let (model, format) = RunFolder::open(&args.model)?.model()?;
-        let support = args.support.as_ref().map(|p| Table::read(p)).transpose()?;
+        let support = args.support.as_ref().map(Table::read).transpose()?;
         (with_run(&device, &model, &format, support.as_ref(), &query, args.steps)?, format)
     } else {
         if args.support.is_some() || args.steps.is_some() {

@@ -106,7 +106,11 @@ impl Grouped {
         }
         let draws = split.test.iter().zip(&split.draws);
         draws
-            .flat_map(|(&g, draws)| draws.iter().map(move |d| self.task(g, &d[..shots.min(d.len())])))
+            .flat_map(|(&g, draws)| {
+                // Whatever is drawn, a row is left to be judged on.
+                let most = shots.min(self.groups.groups[g].rows.len() - 1);
+                draws.iter().map(move |d| self.task(g, &d[..most.min(d.len())]))
+            })
             .collect()
     }
 }

@@ -17,10 +17,13 @@ fn files_that_are_no_table() {
     refuse("site,x,mood,height\n", &["lines.csv", "only a header"]);
     refuse(good.replacen("g1,", "g1,7,", 1), &["lines.csv, line 10", "5 cells", "4 columns"]);
     refuse(good.replacen("g1,", "", 1), &["lines.csv, line 10", "3 cells", "4 columns"]);
-    refuse(good.replacen("\"so, so\"", "\"so, so", 1), &["lines.csv, line 4", "quote"]);
-    refuse(good.replacen("calm", "ca\"lm\"x", 1).replacen("wild", "\"wi\"ld", 1), &["lines.csv, line 3", "quote"]);
+    refuse(
+        good.replace("\"so, so\"", "so").replacen(",so", ",\"so", 1),
+        &["lines.csv, line 4", "never closed"],
+    );
+    refuse(good.replacen("wild", "\"wi\"ld", 1), &["lines.csv, line 3", "after a closing quote"]);
     let mut bytes = good.clone().into_bytes();
-    bytes[40] = 0xe9;
+    bytes[25] = 0xe9;
     refuse(bytes, &["lines.csv, line 2", "UTF-8"]);
     let noise: Vec<u8> =
         (0..50_000u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u8).collect();
@@ -41,8 +44,7 @@ fn cells_and_groups_that_teach_nothing() {
     refuse(good.replacen(",1040", ",-1e999", 1), &["lines.csv, line", "'height'", "finite"]);
     refuse(good.replacen(",1040", ",high", 1), &["lines.csv, line", "'height'", "'high'"]);
     refuse(good.replacen("g1,", ",", 1), &["lines.csv, line 10", "'site'", "missing"]);
-    let one: String =
-        good.lines().take(9).map(|l| format!("{l}\n")).collect();
+    let one: String = good.lines().take(9).map(|l| format!("{l}\n")).collect();
     refuse(&one, &["lines.csv", "'site'", "'g0'", "tells tasks apart"]);
     let two: String = good.lines().take(17).map(|l| format!("{l}\n")).collect();
     refuse(&two, &["2 groups", "at least 3"]);
@@ -123,7 +125,10 @@ fn support_and_query_files() {
     place.write("support.csv", "x,state\n1,cold\n7,warm\n");
     let adapt = |text: &str, parts: &[&str]| {
         place.write("bad.csv", text);
-        place.refused(&["adapt", "run", "--support", "bad.csv", "--out", "n.safetensors", "--device", "cpu"], parts);
+        place.refused(
+            &["adapt", "run", "--support", "bad.csv", "--out", "n.safetensors", "--device", "cpu"],
+            parts,
+        );
         let predict = ["predict", "run", "--support", "bad.csv", "--query", "query.csv", "--out", "p.csv"];
         place.refused(&[&predict[..], &["--device", "cpu"]].concat(), parts);
     };

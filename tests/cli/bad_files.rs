@@ -77,7 +77,7 @@ fn checkpoints_that_contradict_themselves() {
         assert!(text.contains(from), "{from} is not in {text}");
         *text = text.replacen(from, to, 1);
         c.save(&path).unwrap();
-        unusable(&place, &["checkpoint.safetensors: "]);
+        unusable(&place, &["checkpoint.safetensors"]);
     };
     forged("model", r#""target":{"widths":[1,8,1]"#, r#""target":{"widths":[1,9,1]"#);
     forged("model", r#""target":{"widths":[1,8,1]"#, r#""target":{"widths":[1,0,1]"#);
@@ -139,10 +139,8 @@ fn checkpoints_that_contradict_themselves() {
     unfinished(r#"{"member":1,"hyper":false,"step":0,"trained":false,"millis":0}"#, 3);
     let mut c = good.clone();
     c.tensors.clear();
-    c.metadata.insert(
-        "position".into(),
-        r#"{"member":0,"hyper":true,"step":0,"trained":false,"millis":0}"#.into(),
-    );
+    c.metadata
+        .insert("position".into(), r#"{"member":0,"hyper":true,"step":0,"trained":false,"millis":0}"#.into());
     c.save(&path).unwrap();
     place.refused(&["train", "--resume", "--out", "run"], &["checkpoint.safetensors: ", "member.0.pooled"]);
 }
@@ -172,15 +170,27 @@ fn network_files() {
     place.write("cut.safetensors", &bytes[..bytes.len() - 3]);
     place.refused(&predict("cut.safetensors"), &["cut.safetensors", "truncated"]);
     place.refused(&predict("none.safetensors"), &["none.safetensors", "cannot read"]);
-    place.refused(&predict("query.csv"), &["query.csv", "not a safetensors file"]);
+    place.refused(&predict("sine.toml"), &["sine.toml", "not a safetensors file"]);
     place.refused(&predict(CHECKPOINT), &[CHECKPOINT, "network"]);
     let more = [&predict("n.safetensors")[..], &["--support", "support.csv"]].concat();
     place.refused(&more, &["--support", "adapted already"]);
     let more = [&predict("n.safetensors")[..], &["--steps", "3"]].concat();
     place.refused(&more, &["--steps", "adapted already"]);
-    let many = ["adapt", "run", "--support", "support.csv", "--out", "m", "--steps", "9000000000", "--device", "cpu"];
+    let many = [
+        "adapt",
+        "run",
+        "--support",
+        "support.csv",
+        "--out",
+        "m",
+        "--steps",
+        "9000000000",
+        "--device",
+        "cpu",
+    ];
     place.refused(&many, &["--steps", "9000000000", "100000"]);
-    let many = ["predict", "run", "--support", "support.csv", "--query", "query.csv", "--out", "m", "--steps"];
+    let many =
+        ["predict", "run", "--support", "support.csv", "--query", "query.csv", "--out", "m", "--steps"];
     place.refused(&[&many[..], &["9000000000", "--device", "cpu"]].concat(), &["--steps", "100000"]);
     // A run and a network confused.
     fs::create_dir(place.path("folder")).unwrap();
@@ -200,9 +210,13 @@ fn folders_and_files_in_the_way() {
     place.refused(&["train", "--resume", "--out", "empty"], &["empty", "no run to go on with"]);
     place.refused(&["train", "--resume"], &["runs/sine", "no such run"]);
     place.refused(&["eval", "none"], &["none", "no such run folder"]);
-    place.refused(&["adapt", "none", "--support", "support.csv", "--out", "n"], &["none", "no such run folder"]);
+    place.refused(
+        &["adapt", "none", "--support", "support.csv", "--out", "n"],
+        &["none", "no such run folder"],
+    );
     let adapt = ["adapt", "run", "--support", "support.csv", "--device", "cpu", "--out"];
-    let predict = ["predict", "run", "--support", "support.csv", "--query", "query.csv", "--device", "cpu", "--out"];
+    let predict =
+        ["predict", "run", "--support", "support.csv", "--query", "query.csv", "--device", "cpu", "--out"];
     for command in [&adapt[..], &predict] {
         place.refused(&[command, &["p.csv"]].concat(), &["--out", "p.csv", "exists"]);
         place.refused(&[command, &["empty"]].concat(), &["--out", "empty", "exists"]);
@@ -249,7 +263,7 @@ fn a_full_disk() {
             return;
         }
     }
-    let _mounted = Mounted(disk);
+    let _mounted = Mounted(disk.clone());
     let done = place.run(&["train", "small.toml", "--out", "disk/run"]);
     let last = done.err.lines().last().unwrap_or_default();
     assert_eq!(done.code, Some(2), "{done:?}");

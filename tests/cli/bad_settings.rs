@@ -6,8 +6,8 @@ use crate::*;
 #[track_caller]
 fn refuse(text: &str, parts: &[&str]) {
     let place = Place::with([("bad.toml", text)]);
-    place.refused(&["train", "bad.toml", "--out", "run"], parts);
     place.refused(&["plan", "bad.toml"], parts);
+    place.refused(&["train", "bad.toml", "--out", "run"], parts);
 }
 
 #[test]
@@ -110,7 +110,9 @@ fn arguments() {
     train(&["--group", "site"], &["--task csv"]);
     train(&["--kind", "classes"], &["--kind", "'classes'"]);
     // Its parser's own messages take more lines; the rest holds for them too.
-    for args in [&["train", "--steps", "many"][..], &["train", "--stepz", "3"], &["trian"], &["predict", "run"], &[]] {
+    for args in
+        [&["train", "--steps", "many"][..], &["train", "--stepz", "3"], &["trian"], &["predict", "run"], &[]]
+    {
         let done = place.run(args);
         assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
         assert!(done.err.contains("error: ") || done.err.contains("Usage: "), "{done:?}");
@@ -147,7 +149,10 @@ fn devices_that_are_not_there() {
     for command in commands {
         let with = |device| [command, &["--device", device]].concat();
         place.refused(&with("cuda"), &["device", "'cuda'", "auto, cpu, gpu"]);
-        place.refused(&with("gpu:99"), &["device: ", if cfg!(feature = "gpu") { "99" } else { "no GPU path" }]);
+        place.refused(
+            &with("gpu:99"),
+            &["device: ", if cfg!(feature = "gpu") { "99" } else { "no GPU path" }],
+        );
         place.refused(&with("gpu:x"), &["device", "'gpu:x'"]);
     }
     let text = SINE.replace("'cpu'", "'tpu'");

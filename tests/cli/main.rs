@@ -83,7 +83,12 @@ impl Place {
     /// The command, quiet but for errors.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hyperloom"));
-        command.args(args).current_dir(self.0.path()).env("RUST_LOG", "error").stdin(Stdio::null());
+        command
+            .args(args)
+            .current_dir(self.0.path())
+            .env("RUST_LOG", "error")
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null());
         command
     }
 
@@ -181,7 +186,8 @@ fn classes_csv() -> String {
     text
 }
 
-const LINES: [&str; 8] = ["settings.toml", "--csv", "lines.csv", "--group", "site", "--target", "height", "--out"];
+const LINES: [&str; 8] =
+    ["settings.toml", "--csv", "lines.csv", "--group", "site", "--target", "height", "--out"];
 const CLASSES: [&str; 8] =
     ["settings.toml", "--csv", "classes.csv", "--group", "site", "--target", "state", "--out"];
 

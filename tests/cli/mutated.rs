@@ -20,8 +20,18 @@ enum Edit {
 }
 
 /// Numbers that are hard to survive.
-const NUMBERS: [&str; 10] =
-    ["0", "-1", "18446744073709551615", "9223372036854775808", "1e999", "nan", "0.5", "4294967296", "[]", "true"];
+const NUMBERS: [&str; 10] = [
+    "0",
+    "-1",
+    "18446744073709551615",
+    "9223372036854775808",
+    "1e999",
+    "nan",
+    "0.5",
+    "4294967296",
+    "[]",
+    "true",
+];
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let at = any::<Index>;
@@ -70,8 +80,9 @@ fn changed(good: &[u8], edits: &[Edit]) -> Vec<u8> {
             Edit::Number(i, which) => {
                 let i = at(i);
                 let Some(start) = (i..bytes.len()).find(|j| bytes[*j].is_ascii_digit()) else { continue };
-                let end =
-                    (start..bytes.len()).find(|j| !b"0123456789.e+-".contains(&bytes[*j])).unwrap_or(bytes.len());
+                let end = (start..bytes.len())
+                    .find(|j| !b"0123456789.e+-".contains(&bytes[*j]))
+                    .unwrap_or(bytes.len());
                 bytes.splice(start..end, NUMBERS[*which as usize % NUMBERS.len()].bytes());
             }
         }

@@ -6,7 +6,8 @@ use crate::*;
 
 /// Enough windows of steps, each with a checkpoint, that a kill at a random moment meets every phase.
 fn long() -> String {
-    SINE.replace("steps = 60", "steps = 600\ncheckpoint_seconds = 0").replace("pooled_steps = 20", "pooled_steps = 300")
+    SINE.replace("steps = 60", "steps = 600\ncheckpoint_seconds = 0")
+        .replace("pooled_steps = 20", "pooled_steps = 300")
 }
 
 fn start(place: &Place, args: &[&str]) -> Child {
@@ -22,7 +23,9 @@ fn losses(place: &Place, run: &str) -> Vec<String> {
 /// The report without what the clock says.
 fn verdict(place: &Place, run: &str) -> serde_json::Value {
     let mut report = place.json(&format!("{run}/report.json"));
-    ["seconds", "tasks_per_second"].map(|name| report.as_object_mut().unwrap().remove(name));
+    for name in ["seconds", "tasks_per_second"] {
+        report.as_object_mut().unwrap().remove(name);
+    }
     report
 }
 
@@ -44,11 +47,8 @@ fn killed_and_resumed(place: &Place, args: &[&str], run: &str, whole: std::time:
         child.kill().unwrap();
         child.wait().unwrap();
         let resumable = place.path(run).join("config.toml").exists();
-        child = if resumable {
-            start(place, &["train", "--resume", "--out", run])
-        } else {
-            start(place, args)
-        };
+        child =
+            if resumable { start(place, &["train", "--resume", "--out", run]) } else { start(place, args) };
     }
     assert!(wait(&mut child).success());
 }
@@ -115,7 +115,10 @@ fn other_settings_are_refused_when_going_on() {
     let place = plant(&SINE_RUN);
     place.refused(&["train", "--resume", "--out", "run", "--steps", "90"], &["--steps", "--resume"]);
     place.refused(&["train", "sine.toml", "--resume", "--out", "run"], &["sine.toml", "--resume"]);
-    place.refused(&["train", "--resume", "--out", "run", "--seed", "4", "--shots", "2"], &["--seed", "--resume"]);
+    place.refused(
+        &["train", "--resume", "--out", "run", "--seed", "4", "--shots", "2"],
+        &["--seed", "--resume"],
+    );
     place.ok(&["train", "--resume", "--out", "run", "--device", "cpu"]);
 }
 

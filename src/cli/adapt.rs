@@ -64,5 +64,5 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
 pub(super) fn support(model: &Model, format: &Format, table: &Table) -> Result<Task> {
     let (xs, ys) = (format.inputs(table)?, format.targets(table)?);
     let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
-    Ok(Task { name: String::new(), xs, ys, xq: vec![], yq: vec![], descriptor, known: None })
+    Ok(Task { descriptor, ..Task::from_support(xs, ys) })
 }

@@ -10,6 +10,9 @@ use crate::error::{Error, Result, nearest};
 use crate::optim::Optimiser;
 use crate::spec::Activation;
 
+/// The most steps of adaptation.
+pub const MOST_STEPS: usize = 100_000;
+
 /// Families of tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -366,6 +369,16 @@ impl Config {
                 return fail(key, format!("{} layers: at most 64", widths.len()));
             }
         }
+        // TOML has no larger integers: the file in the run folder could not say it.
+        if i64::try_from(self.seed).is_err() {
+            return fail(
+                "seed",
+                format!("{} is out of range: it must lie from 0 to {}", self.seed, i64::MAX),
+            );
+        }
+        t.optimiser
+            .validate()
+            .map_err(|(key, message)| Error::config(format!("train.optimiser.{key}"), message))?;
         let known_tasks = self.task == TaskKind::Csv;
         if self.model.embedding > 4096 || (self.model.embedding > 0 && !known_tasks) {
             return fail(
@@ -382,14 +395,17 @@ impl Config {
                 "the hypernetwork would read nothing: give the set encoder a layer at least, for example [64, 64]".into(),
             );
         }
-        if self.adapt.steps.is_empty() || self.adapt.steps.iter().any(|k| *k > 100_000) {
+        if self.adapt.steps.is_empty() || self.adapt.steps.iter().any(|k| *k > MOST_STEPS) {
             return fail(
                 "adapt.steps",
                 "a list of step numbers is needed, for example [0, 1, 5, 10], none above 100000".into(),
             );
         }
-        if self.eval.sweep.iter().any(|k| !(1..=100_000).contains(k)) {
-            return fail("eval.sweep", "numbers of shots lie from 1 to 100000".into());
+        if self.eval.sweep.is_empty() || self.eval.sweep.iter().any(|k| !(1..=100_000).contains(k)) {
+            return fail(
+                "eval.sweep",
+                "a list of numbers of shots is needed, for example [5, 10, 20], each from 1 to 100000".into(),
+            );
         }
         match (&self.csv, self.task) {
             (Some(c), TaskKind::Csv) => {

@@ -27,6 +27,21 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(folder_of(path)).map_err(Error::io("write", path))
 }
 
+/// Whether a file is one that [`write_atomically`] was writing.
+pub(crate) fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    name.starts_with(".hyperloom-") && name.ends_with(".tmp")
+}
+
+/// Removes what killed processes were writing in `folder`. One that cannot be removed does no harm.
+pub(crate) fn remove_temporaries(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_temporary(&entry.path()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// The folder a path lies in; a bare name lies in the current one.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {

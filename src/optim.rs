@@ -53,6 +53,30 @@ impl Default for Optimiser {
 }
 
 impl Optimiser {
+    /// Refuses constants that make no sense, by name and with what would be right.
+    pub(crate) fn validate(&self) -> Result<(), (&'static str, String)> {
+        let fraction = |key, v: f64| match (0.0..1.0).contains(&v) {
+            true => Ok(()),
+            false => Err((key, format!("{v} is out of range: it must be 0 or more and less than 1"))),
+        };
+        let size = |key, v: f64, zero: bool| match v.is_finite() && (v > 0.0 || (zero && v == 0.0)) {
+            true => Ok(()),
+            false => {
+                let least = if zero { "0 or more" } else { "positive" };
+                Err((key, format!("{v} is out of range: it must be {least} and finite")))
+            }
+        };
+        match *self {
+            Optimiser::AdamW { beta1, beta2, eps, decay } => fraction("beta1", beta1)
+                .and_then(|()| fraction("beta2", beta2))
+                .and_then(|()| size("eps", eps, false))
+                .and_then(|()| size("decay", decay, true)),
+            Optimiser::Sgd { momentum, decay } => {
+                fraction("momentum", momentum).and_then(|()| size("decay", decay, true))
+            }
+        }
+    }
+
     /// Rows of the flat state: the weights, then the moments.
     pub fn rows(&self) -> usize {
         match self {

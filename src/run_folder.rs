@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, Tensor};
-use crate::config::Config;
+use crate::config::{Config, MOST_STEPS};
 use crate::data::format::Format;
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
+use crate::files::{is_temporary, remove_temporaries, write_atomically};
 use crate::hyper::HyperSpec;
 use crate::meta::adapt::Adaptation;
 use crate::meta::evaluate::Judge;
@@ -84,7 +84,8 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Config`] where it exists and holds something: nothing is overwritten.
     pub fn fresh(path: &Path) -> Result<RunFolder> {
-        let used = path.is_file() || std::fs::read_dir(path).is_ok_and(|mut d| d.next().is_some());
+        let kept = |entry: std::io::Result<std::fs::DirEntry>| !entry.is_ok_and(|e| is_temporary(&e.path()));
+        let used = path.is_file() || std::fs::read_dir(path).is_ok_and(|mut d| d.any(kept));
         if used {
             return Err(Error::config(
                 path.display().to_string(),
@@ -94,9 +95,11 @@ impl RunFolder {
         Ok(RunFolder { path: path.to_path_buf() })
     }
 
-    /// Makes the folder where it is missing.
+    /// Makes the folder where it is missing, and clears it of what a killed process was writing.
     pub fn ensure(&self) -> Result<()> {
-        std::fs::create_dir_all(&self.path).map_err(Error::io("create", &self.path))
+        std::fs::create_dir_all(&self.path).map_err(Error::io("create", &self.path))?;
+        remove_temporaries(&self.path);
+        Ok(())
     }
 
     /// Opens a folder that exists.
@@ -171,23 +174,28 @@ impl RunFolder {
         }
         let c = Checkpoint::load(&path)?;
         let config = Config::parse(field(&path, &c, "config")?, &path.display().to_string(), None)?;
-        config.validate()?;
+        config.validate().map_err(|e| Error::checkpoint(&path, e.to_string()))?;
         let position: Position = parse(&path, &c, "position")?;
         let about: About = parse(&path, &c, "model")?;
         let format: Format = parse(&path, &c, "format_of_files")?;
         check_widths(&path, &about.spec.target, about.judge.outputs)?;
+        check_about(&path, &about, &position)?;
         format.validate(&path, about.spec.target.widths[0], about.judge.outputs)?;
+        check_descriptor(&path, &about.spec, &format)?;
         let (p, h) = (about.spec.target.layout().len(), about.spec.layout().len());
         let mut members = Vec::new();
         for i in 0..about.members {
-            let get = |name: &str, len: usize| -> Result<Vec<f32>> {
-                let key = format!("member.{i}.{name}");
-                if !c.tensors.contains_key(&key) && !position.trained {
+            // What is trained must be there, and only that.
+            let get = |name: &str, len: usize, trained: bool| -> Result<Vec<f32>> {
+                if !trained {
                     return Ok(vec![]);
                 }
+                let key = format!("member.{i}.{name}");
                 Ok(c.f32(&key, &[len]).map_err(|e| Error::checkpoint(&path, e.to_string()))?.to_vec())
             };
-            members.push(Member { pooled: get("pooled", p)?, hyper: get("hyper", h)? });
+            let done = i < position.member;
+            let begun = i == position.member && position.hyper;
+            members.push(Member { pooled: get("pooled", p, done || begun)?, hyper: get("hyper", h, done)? });
         }
         let state = match c.tensors.get("state") {
             Some(t) => c
@@ -196,6 +204,22 @@ impl RunFolder {
                 .to_vec(),
             None => vec![],
         };
+        let (len, steps) = match position.hyper {
+            true => (h, config.train.steps),
+            false => (p, config.train.pooled_steps),
+        };
+        let rows = config.train.optimiser.rows();
+        let whole = if state.is_empty() { position.step == 0 } else { state.len() == rows * len };
+        if !whole || position.step > steps {
+            return Err(Error::checkpoint(
+                &path,
+                format!(
+                    "step {} of {steps} with {} numbers of state, where {rows} times {len} are needed: the file contradicts itself",
+                    position.step,
+                    state.len()
+                ),
+            ));
+        }
         let model = Model {
             spec: about.spec,
             judge: about.judge,
@@ -250,6 +274,9 @@ pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     let format: Format = parse(path, &c, "format_of_files")?;
     format.validate(path, about.spec.widths[0], about.judge.outputs)?;
     let p = about.spec.layout().len();
+    if about.members > 100 {
+        return Err(Error::checkpoint(path, format!("{} members; a network has at most 100", about.members)));
+    }
     let members = (0..about.members)
         .map(|i| {
             Ok(c.f32(&format!("member.{i}"), &[p])
@@ -263,8 +290,59 @@ pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     Ok((Network { spec: about.spec, judge: about.judge, members }, format))
 }
 
+/// Widths and numbers of layers as a configuration may have them; no size computed from them overflows.
+fn sound_widths(widths: &[usize]) -> bool {
+    widths.len() <= 66 && widths.iter().all(|w| (1..=65_536).contains(w))
+}
+
+/// Checks what a checkpoint says about its model: nothing in it may lead outside an array, or to an allocation
+/// that its own size does not account for.
+fn check_about(path: &Path, about: &About, position: &Position) -> Result<()> {
+    let HyperSpec { condition, trunk, target, .. } = &about.spec;
+    let support = condition.support.as_ref().is_none_or(|s| {
+        sound_widths(&s.widths)
+            && !s.widths.is_empty()
+            && s.scale.is_finite()
+            && s.example == target.widths[0] + target.outputs()
+    });
+    let embedding = condition
+        .embedding
+        .as_ref()
+        .is_none_or(|e| (1..=1 << 31).contains(&e.tasks) && (1..=65_536).contains(&e.width));
+    let sound = support
+        && embedding
+        && sound_widths(trunk)
+        && condition.descriptor <= 65_536
+        && condition.width() > 0
+        && (1..=100).contains(&about.members)
+        && about.choice.steps <= MOST_STEPS;
+    let trained = position.member == about.members;
+    let placed =
+        position.member <= about.members && position.trained == trained && !(trained && position.hyper);
+    if !sound || !placed {
+        let what = if sound { "position" } else { "model" };
+        return Err(Error::checkpoint(
+            path,
+            format!(
+                "what it says about its {what} is not possible; use an earlier checkpoint or train again"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the descriptor that the model reads can be made from its files.
+fn check_descriptor(path: &Path, spec: &HyperSpec, format: &Format) -> Result<()> {
+    let (needed, there) = (spec.condition.descriptor, format.descriptors());
+    if needed > there {
+        let message = format!("the model reads a descriptor of {needed} numbers, but its files give {there}");
+        return Err(Error::checkpoint(path, message));
+    }
+    Ok(())
+}
+
 fn check_widths(path: &Path, spec: &DenseSpec, outputs: usize) -> Result<()> {
-    let sound = spec.widths.len() >= 2 && spec.widths.iter().all(|w| (1..=1 << 20).contains(w));
+    let sound = spec.widths.len() >= 2 && sound_widths(&spec.widths);
     if !sound || spec.outputs() != outputs {
         return Err(Error::checkpoint(
             path,

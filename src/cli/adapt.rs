@@ -11,7 +11,7 @@ use hyperloom::meta::model::Model;
 use hyperloom::run_folder::{RunFolder, save_network};
 use hyperloom::{Error, Result};
 
-use super::open_device;
+use super::{check_steps, open_device, say};
 
 /// Arguments of `adapt`.
 #[derive(Args, Debug)]
@@ -39,13 +39,14 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
             format!("{} exists and is not overwritten; name another file", args.out.display()),
         ));
     }
+    check_steps(args.steps)?;
     let (model, format) = RunFolder::open(&args.run)?.model()?;
     let table = Table::read(&args.support)?;
     let task = support(&model, &format, &table)?;
     let network = model.adapt(&open_device(&args.device)?, &task, args.steps)?;
     save_network(&args.out, &network, &format)?;
-    println!(
-        "{}: a network of {} weights{} from {} rows, {} steps of adaptation",
+    say(format_args!(
+        "{}: a network of {} weights{} from {} rows, {} steps of adaptation\n",
         args.out.display(),
         network.spec.layout().len(),
         if network.members.len() > 1 {
@@ -55,7 +56,7 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
         },
         table.rows(),
         args.steps.unwrap_or(model.choice.steps)
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

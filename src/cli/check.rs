@@ -17,6 +17,8 @@ use hyperloom::run_folder::RunFolder;
 use hyperloom::{Error, Result};
 use serde::Serialize;
 
+use super::say;
+
 /// Arguments of `check`.
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
@@ -71,7 +73,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let device = gpu.as_ref().map_or("the CPU path's fast kernels".to_string(), Gpu::describe);
     let mut found = Found { device, cases: vec![], golden: vec![], lockstep: None, failures: 0 };
     if !args.json {
-        println!("checking {} against the error-bounded reference", found.device);
+        say(format_args!("checking {} against the error-bounded reference\n", found.device));
     }
     match &args.lockstep {
         Some(path) => found.lockstep = Some(lockstep(gpu.as_ref(), path, args.steps)?),
@@ -84,7 +86,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
         + found.golden.iter().filter(|g| !g.passed()).count()
         + usize::from(found.lockstep.as_ref().is_some_and(|l| l.divergence.is_some()));
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&found).unwrap_or_default());
+        say(format_args!("{}\n", serde_json::to_string_pretty(&found).unwrap_or_default()));
     } else {
         print(&found);
     }
@@ -171,38 +173,38 @@ fn print(found: &Found) {
             None => by_kernel.push((c.kernel, 1, c.elements, c.worst)),
         }
         if !c.passed() {
-            println!("FAILED  {c}");
+            say(format_args!("FAILED  {c}\n"));
         }
     }
     for (kernel, cases, elements, worst) in by_kernel {
-        println!(
-            "  {kernel:<14} {cases:>4} cases {elements:>9} elements, worst error {worst:.2} of its bound"
-        );
+        say(format_args!(
+            "  {kernel:<14} {cases:>4} cases {elements:>9} elements, worst error {worst:.2} of its bound\n"
+        ));
     }
     for g in &found.golden {
-        println!(
-            "  {}{}: {} (limit {:.0e})",
+        say(format_args!(
+            "  {}{}: {} (limit {:.0e})\n",
             if g.passed() { "" } else { "FAILED  " },
             g.runner,
             g.report,
             g.limit
-        );
+        ));
     }
     if let Some(l) = &found.lockstep {
-        println!(
-            "  {} launches in lockstep, {} elements, worst error {:.2} of its bound",
+        say(format_args!(
+            "  {} launches in lockstep, {} elements, worst error {:.2} of its bound\n",
             l.launches, l.elements, l.worst
-        );
+        ));
         if let Some((step, launch, report)) = &l.divergence {
-            println!("FAILED  step {step}, launch {launch}: {report}");
+            say(format_args!("FAILED  step {step}, launch {launch}: {report}\n"));
         }
     }
-    println!(
-        "{}",
+    say(format_args!(
+        "{}\n",
         if found.failures == 0 {
             "all within their bounds".to_string()
         } else {
             format!("{} FAILED", found.failures)
         }
-    );
+    ));
 }

@@ -11,7 +11,7 @@ use hyperloom::report::pictures;
 use hyperloom::report::plot::error_by_steps;
 use hyperloom::run_folder::RunFolder;
 
-use super::{figure, open_device};
+use super::{figure, open_device, say};
 
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
@@ -62,28 +62,28 @@ pub(super) fn run(args: &EvalArgs) -> Result<ExitCode> {
         )?;
     }
     if args.json {
-        print!("{text}");
+        say(format_args!("{text}"));
     } else {
         print(&found);
-        println!("\nalso in {} and eval.svg beside it", folder.file("eval.json").display());
+        say(format_args!("\nalso in {} and eval.svg beside it\n", folder.file("eval.json").display()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn print(found: &[HeldOut]) {
     let Some(first) = found.first() else { return };
-    println!("{} on unseen tasks", first.metric);
-    print!("{:<26}", "");
+    say(format_args!("{} on unseen tasks\n", first.metric));
+    say(format_args!("{:<26}", ""));
     for h in found {
-        print!("{:>10} shots", h.shots);
+        say(format_args!("{:>10} shots", h.shots));
     }
-    println!();
+    say("\n");
     let row = |name: String, value: &dyn Fn(&HeldOut) -> f64| {
-        print!("{name:<26}");
+        say(format_args!("{name:<26}"));
         for h in found {
-            print!("{:>16}", figure(value(h)));
+            say(format_args!("{:>16}", figure(value(h))));
         }
-        println!();
+        say("\n");
     };
     for k in first.by_steps.keys() {
         let mark = if *k == first.chosen_steps.to_string() { " (chosen)" } else { "" };

@@ -11,6 +11,8 @@ use hyperloom::kernel::case::cases;
 use hyperloom::run::gpu::shader::final_wgsl;
 use hyperloom::{Error, Result};
 
+use super::say;
+
 /// Arguments of `kernels`.
 #[derive(Args, Debug)]
 pub(super) struct KernelsArgs {
@@ -39,6 +41,6 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
         let json = serde_json::to_string_pretty(&sets).unwrap_or_default() + "\n";
         write_atomically(&args.out.join(format!("{}.constants.json", kernel.name)), json.as_bytes())?;
     }
-    println!("{}: {} kernels", args.out.display(), ALL.len());
+    say(format_args!("{}: {} kernels\n", args.out.display(), ALL.len()));
     Ok(ExitCode::SUCCESS)
 }

@@ -12,11 +12,12 @@ mod plan;
 mod predict;
 mod train;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use hyperloom::config::{Config, CsvConfig, TaskKind};
+use hyperloom::config::{Config, CsvConfig, MOST_STEPS, TaskKind};
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
 
@@ -165,6 +166,33 @@ fn open_device(request: &str) -> Result<Device> {
     Ok(device)
 }
 
+/// Refuses more steps of adaptation than make sense.
+fn check_steps(steps: Option<usize>) -> Result<()> {
+    match steps {
+        Some(k) if k > MOST_STEPS => {
+            Err(Error::config("--steps", format!("{k} is out of range: it must lie from 0 to {MOST_STEPS}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints. Where the reader went away (`| head`) the command ends as one that the signal ended; `print!` would panic.
+fn say(text: impl std::fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    if let Err(e) = write!(out, "{text}").and_then(|()| out.flush()) {
+        if e.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(128 + 13);
+        }
+        hint(format_args!("error: standard output: cannot write: {e}"));
+        std::process::exit(2);
+    }
+}
+
+/// A line on standard error, read or not.
+fn hint(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Mesa's window-system layer prints an error where no session gives this folder; we open no window.
 fn quiet_drivers() {
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
@@ -185,10 +213,7 @@ fn figure(x: f64) -> String {
 pub(crate) fn main() -> ExitCode {
     quiet_drivers();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,hyperloom=info"))
-        .format(|out, record| {
-            use std::io::Write;
-            writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args())
-        })
+        .format(|out, record| writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args()))
         .init();
     let done = match Cli::parse().command {
         Command::Train(a) => train::run(&a),
@@ -206,7 +231,7 @@ pub(crate) fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(e) => {
-            eprintln!("error: {e}");
+            hint(format_args!("error: {e}"));
             ExitCode::from(2)
         }
     }

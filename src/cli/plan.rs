@@ -8,7 +8,7 @@ use hyperloom::data::problem::Problem;
 use hyperloom::meta::experiment::settings;
 use hyperloom::meta::outer::{Learner, WINDOW, training_graph, training_plan};
 
-use super::{Settings, open_device};
+use super::{Settings, open_device, say};
 
 /// Arguments of `plan`.
 #[derive(Args, Debug)]
@@ -28,8 +28,8 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let settings = settings(&config, 0, true);
     let (family, learner) = (problem.family(0), Learner::Hyper(problem.hyper()));
     if args.graph {
-        println!("{}", training_graph(family.as_ref(), &learner, &settings, 1));
+        say(format_args!("{}\n", training_graph(family.as_ref(), &learner, &settings, 1)));
     }
-    print!("{}", training_plan(family.as_ref(), &learner, &settings, device.caps(WINDOW))?);
+    say(format_args!("{}", training_plan(family.as_ref(), &learner, &settings, device.caps(WINDOW))?));
     Ok(ExitCode::SUCCESS)
 }

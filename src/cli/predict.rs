@@ -15,7 +15,7 @@ use hyperloom::run::Device;
 use hyperloom::run_folder::{RunFolder, load_network};
 use hyperloom::{Error, Result};
 
-use super::open_device;
+use super::{check_steps, open_device, say};
 
 /// Arguments of `predict`.
 #[derive(Args, Debug)]
@@ -46,6 +46,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             format!("{} exists and is not overwritten; name another file", args.out.display()),
         ));
     }
+    check_steps(args.steps)?;
     let query = Table::read(&args.query)?;
     let device = open_device(&args.device)?;
     let (y, format) = if args.model.is_dir() {
@@ -55,7 +56,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     } else {
         if args.support.is_some() || args.steps.is_some() {
             return Err(Error::config(
-                "--support",
+                if args.support.is_some() { "--support" } else { "--steps" },
                 "the network is adapted already: give a run folder to adapt anew",
             ));
         }
@@ -63,7 +64,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
         (network.predict(&device, &format.inputs(&query)?)?, format)
     };
     write_atomically(&args.out, &format.predictions(&query, &y)?)?;
-    println!("{}: {} rows predicted", args.out.display(), query.rows());
+    say(format_args!("{}: {} rows predicted\n", args.out.display(), query.rows()));
     Ok(ExitCode::SUCCESS)
 }
 

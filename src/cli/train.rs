@@ -14,7 +14,7 @@ use hyperloom::run_folder::RunFolder;
 use hyperloom::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Settings, figure, open_device};
+use super::{Settings, figure, hint, open_device, say};
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
@@ -59,17 +59,17 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
     watch.finish();
     match outcome? {
         Outcome::Stopped(p) => {
-            eprintln!(
+            hint(format_args!(
                 "stopped at step {} with a checkpoint; go on with: hyperloom train --resume --out {}",
                 p.step,
                 out.display()
-            );
+            ));
             Ok(ExitCode::from(130))
         }
         Outcome::Done(report) => {
             pictures::draw(&experiment, &report.held_out)?;
             if args.json {
-                println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+                say(format_args!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default()));
             } else {
                 print(&report, experiment.folder());
             }
@@ -79,10 +79,35 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
 }
 
 impl Settings {
-    /// With `--resume` the folder's own settings count, and only the task's name is taken from here.
+    /// The first setting that `--resume` could not follow.
+    fn given(&self) -> Option<String> {
+        let flags = [
+            ("--steps", self.steps.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--shots", self.shots.is_some()),
+            ("--csv", self.csv.is_some()),
+            ("--group", self.group.is_some()),
+            ("--target", self.target.is_some()),
+            ("--inputs", !self.inputs.is_empty()),
+            ("--drop", !self.drop.is_empty()),
+            ("--splits", self.splits.is_some()),
+            ("--kind", self.kind.is_some()),
+        ];
+        let file = self.config.as_ref().map(|c| c.display().to_string());
+        file.or_else(|| flags.iter().find(|(_, given)| *given).map(|(name, _)| name.to_string()))
+    }
+
+    /// With `--resume` the folder's own settings count, and only the task's name and the device are taken from here.
     fn resolve_unless(&self, resume: bool) -> Result<hyperloom::config::Config> {
         if !resume {
             return self.resolve();
+        }
+        if let Some(name) = self.given() {
+            return Err(Error::config(
+                name,
+                "with --resume a run goes on with the settings it was started with: leave this out, or leave \
+                 --resume out to start another run",
+            ));
         }
         let task =
             self.task.as_deref().map(|t| hyperloom::config::TaskKind::parse(t, "--task")).transpose()?;
@@ -117,32 +142,39 @@ fn print(r: &Report, folder: &RunFolder) {
             String::new()
         }
     };
-    println!();
-    println!(
-        "{}: a hypernetwork of {} parameters that writes {} weights a task{}",
+    say("\n");
+    say(format_args!(
+        "{}: a hypernetwork of {} parameters that writes {} weights a task{}\n",
         r.task,
         r.hyper_parameters,
         r.target_weights,
         if r.members > 1 { format!(", {} folds averaged", r.members) } else { String::new() }
-    );
-    println!("{} steps in {:.1} s on {}, {:.0} tasks/s", r.steps, r.seconds, r.device, r.tasks_per_second);
-    println!();
-    println!("{} on {} unseen tasks, {} shots", h.metric, h.tasks, h.shots);
+    ));
+    say(format_args!(
+        "{} steps in {:.1} s on {}, {:.0} tasks/s\n",
+        r.steps, r.seconds, r.device, r.tasks_per_second
+    ));
+    say("\n");
+    say(format_args!("{} on {} unseen tasks, {} shots\n", h.metric, h.tasks, h.shots));
     for (k, v) in &h.by_steps {
         let mark = if *k == h.chosen_steps.to_string() { "  <- chosen on validation tasks" } else { "" };
-        println!("  generated, {k:>3} steps of adaptation   {:>9}{}{mark}", figure(*v), of_scale(*v));
+        say(format_args!(
+            "  generated, {k:>3} steps of adaptation   {:>9}{}{mark}\n",
+            figure(*v),
+            of_scale(*v)
+        ));
     }
     if h.chosen_correction != 1.0 {
-        println!(
-            "  (of the correction to the pooled network {} is kept, chosen on validation tasks)",
+        say(format_args!(
+            "  (of the correction to the pooled network {} is kept, chosen on validation tasks)\n",
             h.chosen_correction
-        );
+        ));
     }
     for (name, v) in pictures::baselines(h) {
-        println!("  {name:<34}   {:>9}{}", figure(v), of_scale(v));
+        say(format_args!("  {name:<34}   {:>9}{}\n", figure(v), of_scale(v)));
     }
-    println!();
-    println!("report, pictures and checkpoint: {}", folder.path().display());
+    say("\n");
+    say(format_args!("report, pictures and checkpoint: {}\n", folder.path().display()));
 }
 
 /// The progress bar, and the wish to stop.
@@ -198,7 +230,7 @@ impl Observer for Watch {
             }
             // Without a terminal: a line now and then.
             None if new || self.printed.elapsed().as_secs() >= 10 => {
-                eprintln!("{} {}/{}  {message}", p.phase, p.step, p.steps);
+                hint(format_args!("{} {}/{}  {message}", p.phase, p.step, p.steps));
                 self.printed = Instant::now();
             }
             None => {}

@@ -86,6 +86,14 @@ impl Format {
         }
     }
 
+    /// How many numbers a task can be described by.
+    pub fn descriptors(&self) -> usize {
+        match self {
+            Format::Plain { .. } => 0,
+            Format::Encoded(e) => e.descriptor_columns().len(),
+        }
+    }
+
     /// The descriptor of a task, from its encoded inputs.
     pub fn descriptor(&self, x: &[f32], width: usize) -> Vec<f32> {
         match self {
@@ -100,7 +108,7 @@ impl Format {
     /// units, or the class and the probability of each.
     ///
     /// # Errors
-    /// None but those of the csv writer, which writes to memory.
+    /// [`Error::Data`] where the query has a column of that name already.
     pub fn predictions(&self, query: &Table, y: &[f32]) -> Result<Vec<u8>> {
         let mut out = csv::Writer::from_writer(Vec::new());
         let fail = |e: &dyn std::fmt::Display| {
@@ -116,6 +124,11 @@ impl Format {
                 header.extend(e.classes().iter().map(|c| format!("probability_{c}")));
             }
             _ => header.push("prediction".into()),
+        }
+        if let Some(name) = header[query.columns().len()..].iter().find(|n| query.columns().contains(n)) {
+            let message =
+                format!("there is a column '{name}' already, as predictions are called: rename or remove it");
+            return Err(Error::data(query.path(), ", line 1", message));
         }
         out.write_record(&header).map_err(|e| fail(&e))?;
         let width = y.len() / query.rows().max(1);

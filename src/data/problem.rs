@@ -14,6 +14,7 @@ use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use crate::meta::episode::{Task, TaskFamily};
 use crate::meta::evaluate::{Judge, Metric};
 use crate::nn::Loss;
+use crate::plan::{available_memory, bytes};
 use crate::rng::Rng;
 use crate::spec::DenseSpec;
 
@@ -180,16 +181,45 @@ impl Problem {
         }
     }
 
-    /// Refuses a model that no memory would hold, before anything is allocated.
+    /// Refuses a model that would read nothing, and a model or held-out tasks that the memory would not hold,
+    /// before anything is allocated.
     pub fn check_size(&self) -> Result<()> {
-        let p = self.hyper().layout().params.iter().try_fold(0usize, |n, p| {
-            p.shape.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).and_then(|c| n.checked_add(c))
-        });
-        match p {
-            Some(p) if p <= 1 << 31 => Ok(()),
-            _ => Err(Error::Memory(
-                "the hypernetwork would have more than 2^31 parameters; smaller model.target or model.trunk would fit".into(),
-            )),
+        let hyper = self.hyper();
+        if hyper.condition.width() == 0 {
+            return Err(Error::config(
+                "model.descriptor",
+                "no column is constant inside every group, so the hypernetwork would read nothing: give the set \
+                 encoder a layer at least, for example model.encoder = [32, 32]",
+            ));
+        }
+        // A validated configuration has no widths that overflow here.
+        let (p, memory) = (hyper.layout().len() as u64, available_memory());
+        if p > 1 << 31 || 4 * p > memory {
+            return Err(Error::Memory(format!(
+                "the hypernetwork would have {p} parameters, {} of them without their gradients, and {} are there; \
+                 smaller model.target or model.trunk would fit",
+                bytes(4 * p),
+                bytes(memory)
+            )));
+        }
+        self.check_held_out(self.config.eval.shots)
+    }
+
+    /// Refuses held-out tasks with `shots` support rows that the memory would not hold.
+    pub fn check_held_out(&self, shots: usize) -> Result<()> {
+        if self.groups.is_some() {
+            return Ok(());
+        }
+        let shape = self.family(0).shape();
+        let (tasks, rows) = (self.config.eval.tasks.max(VALIDATION), shots + FIELD_POINTS);
+        let need = 4 * (tasks * rows * (shape.inputs + shape.outputs)) as u64;
+        match available_memory() {
+            memory if need > memory => Err(Error::Memory(format!(
+                "{tasks} held-out tasks of {shots} shots need {}, and {} are there; fewer eval.tasks or shots would fit",
+                bytes(need),
+                bytes(memory)
+            ))),
+            _ => Ok(()),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::adapt::Adaptation;
 use super::episode::Task;
 use super::evaluate::{SHRINKAGE, support_as_query};
 use super::model::{Choice, From, Member, Model, Predictions};
-use super::outer::{Learner, OuterSettings, StepRecord, Trainer};
+use super::outer::{Learner, OuterSettings, StepRecord, Trainer, WINDOW, training_fits};
 use crate::config::{Config, Start};
 use crate::data::problem::Problem;
 use crate::error::Result;
@@ -158,6 +158,7 @@ impl<'a> Experiment<'a> {
         let folder = if resume { RunFolder::open(path)? } else { RunFolder::fresh(path)? };
         let saved = if resume && folder.has_checkpoint() { Some(folder.load()?) } else { None };
         if let Some(s) = &saved {
+            same_settings(&folder, &config, &s.config)?;
             config = s.config.clone();
         }
         config.validate()?;
@@ -175,7 +176,10 @@ impl<'a> Experiment<'a> {
         };
         let (position, model, state) = match saved {
             Some(s) => {
-                let fits = s.model.spec == model.spec && s.model.members.len() == model.members.len();
+                let fits = s.model.spec == model.spec
+                    && s.model.members.len() == model.members.len()
+                    && s.model.judge == model.judge
+                    && s.format == problem.format();
                 if !fits {
                     return Err(crate::Error::checkpoint(
                         folder.path(),
@@ -186,6 +190,16 @@ impl<'a> Experiment<'a> {
             }
             None => (Position::default(), model, vec![]),
         };
+        // What does not fit is refused before a folder is made or weights are drawn.
+        if !position.trained {
+            let family = problem.family(position.member);
+            let (pooled, hyper) =
+                (Learner::Pooled(model.spec.target.clone()), Learner::Hyper(model.spec.clone()));
+            for (learner, hyper) in [(pooled, false), (hyper, true)] {
+                let settings = settings(&config, position.member, hyper);
+                training_fits(family.as_ref(), &learner, &settings, device.caps(WINDOW))?;
+            }
+        }
         folder.ensure()?;
         folder.write("config.toml", &config.to_toml()?)?;
         Ok(Experiment {
@@ -443,6 +457,7 @@ impl<'a> Experiment<'a> {
 
     /// Error on unseen tasks with `shots` support rows, beside the baselines.
     pub fn held_out(&self, shots: usize) -> Result<HeldOut> {
+        self.problem.check_held_out(shots)?;
         let tasks = self.problem.test(shots);
         let judge = self.model.judge;
         let steps = self.steps();
@@ -507,6 +522,23 @@ impl<'a> Experiment<'a> {
         let after = found.pop().unwrap_or_default();
         Ok((found.pop().unwrap_or_default(), after))
     }
+}
+
+/// Refuses to go on with settings that were changed since the checkpoint, which would be lost silently. Device and
+/// sweep may differ: nothing that is trained depends on them.
+fn same_settings(folder: &RunFolder, now: &Config, then: &Config) -> Result<()> {
+    let mut now = now.clone();
+    now.device.clone_from(&then.device);
+    now.eval.sweep.clone_from(&then.eval.sweep);
+    if now == *then {
+        return Ok(());
+    }
+    let (now, then) = (now.to_toml()?, then.to_toml()?);
+    let (a, b) = now.lines().zip(then.lines()).find(|(a, b)| a != b).unwrap_or(("more", "less"));
+    Err(crate::Error::config(
+        folder.file("config.toml").display().to_string(),
+        format!("says '{a}', but the checkpoint was made with '{b}': put it back, or start another run"),
+    ))
 }
 
 /// Settings of one member's training.

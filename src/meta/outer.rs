@@ -91,6 +91,10 @@ impl std::fmt::Debug for Trainer<'_> {
     }
 }
 
+/// Parts that a batch is split into at most: a plan grows with each, and what has not shrunk enough by then (the
+/// episodes themselves, which are not split) would not shrink enough later.
+const MOST_PARTS: usize = 256;
+
 /// Steps between two visits of the host.
 pub const WINDOW: usize = 50;
 
@@ -235,26 +239,46 @@ fn fold(seed: u64) -> u32 {
 /// parts that run one after another in the same slots, their gradients added.
 ///
 /// # Errors
-/// [`Error::Memory`] with the numbers of a single task where even that does not fit.
+/// [`Error::Memory`] with the numbers of the smallest part where even that does not fit.
 pub fn training_plan(
     family: &dyn TaskFamily,
     learner: &Learner,
     settings: &OuterSettings,
     caps: Caps,
 ) -> Result<Plan> {
+    let (plan, parts) = split_plan(family, learner, settings, caps)?;
+    if parts > 1 {
+        log::info!("the batch of {} tasks is split into {parts} parts to fit the device", settings.tasks);
+    }
+    Ok(plan)
+}
+
+/// Whether there is a [`training_plan`].
+///
+/// # Errors
+/// Those of [`training_plan`].
+pub(super) fn training_fits(
+    family: &dyn TaskFamily,
+    learner: &Learner,
+    settings: &OuterSettings,
+    caps: Caps,
+) -> Result<()> {
+    split_plan(family, learner, settings, caps).map(|_| ())
+}
+
+/// A training plan and the number of its parts.
+fn split_plan(
+    family: &dyn TaskFamily,
+    learner: &Learner,
+    settings: &OuterSettings,
+    caps: Caps,
+) -> Result<(Plan, usize)> {
+    let most = settings.tasks.min(MOST_PARTS);
     let mut parts = 1;
     loop {
         match lower(&training_graph(family, learner, settings, parts), caps) {
-            Err(Error::Memory(_)) if parts < settings.tasks => parts = (2 * parts).min(settings.tasks),
-            done => {
-                if parts > 1 && done.is_ok() {
-                    log::info!(
-                        "the batch of {} tasks is split into {parts} parts to fit the device",
-                        settings.tasks
-                    );
-                }
-                return done;
-            }
+            Err(Error::Memory(_)) if parts < most => parts = (2 * parts).min(most),
+            done => return done.map(|plan| (plan, parts)),
         }
     }
 }

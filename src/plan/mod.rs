@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::spec::{DType, Shape};
 pub use cost::Cost;
+pub(crate) use lower::bytes;
 pub use lower::lower;
 pub use view::View;
 

@@ -37,6 +37,12 @@ pub struct Grouped {
     pub seed: u64,
 }
 
+/// Support rows of a held-out group of `rows` rows: `shots`, but two (or one of two or three) where that
+/// would leave hardly any row to be judged on.
+fn support_size(rows: usize, shots: usize) -> usize {
+    if rows >= shots + 3 { shots } else { shots.min(2).min(rows / 2).max(1) }
+}
+
 /// The loss of a kind of target.
 pub fn loss_of(kind: TargetKind) -> Loss {
     match kind {
@@ -91,8 +97,7 @@ impl Grouped {
             let n = self.groups.groups[g].rows.len();
             for draw in 0..DRAWS as u64 {
                 let mut rng = Rng::new(self.seed, stream ^ (g as u64) << 16 ^ draw << 48);
-                // A small group keeps half of its rows to be judged on.
-                tasks.push(self.task(g, &rng.choose(n, shots.min(n / 2).max(1))));
+                tasks.push(self.task(g, &rng.choose(n, support_size(n, shots))));
             }
         }
         tasks
@@ -104,14 +109,11 @@ impl Grouped {
         if split.draws.is_empty() {
             return self.drawn_tasks(&split.test, shots, 0x7e57);
         }
-        let draws = split.test.iter().zip(&split.draws);
-        draws
-            .flat_map(|(&g, draws)| {
-                // Whatever is drawn, a row is left to be judged on.
-                let most = shots.min(self.groups.groups[g].rows.len() - 1);
-                draws.iter().map(move |d| self.task(g, &d[..most.min(d.len())]))
-            })
-            .collect()
+        let tasks = split.test.iter().zip(&split.draws).flat_map(|(&g, draws)| {
+            let k = support_size(self.groups.groups[g].rows.len(), shots);
+            draws.iter().map(move |d| self.task(g, &d[..k.min(d.len())]))
+        });
+        tasks.collect()
     }
 }
 

@@ -354,7 +354,7 @@ impl Config {
         if !(t.weight_penalty >= 0.0 && t.weight_penalty.is_finite()) {
             return fail("train.weight_penalty", format!("{} must be 0 or more", t.weight_penalty));
         }
-        if !(t.checkpoint_seconds >= 0.0) {
+        if t.checkpoint_seconds.is_nan() || t.checkpoint_seconds < 0.0 {
             return fail("train.checkpoint_seconds", format!("{} must be 0 or more", t.checkpoint_seconds));
         }
         for (key, widths) in [

@@ -243,6 +243,16 @@ impl RunFolder {
     }
 }
 
+impl Model {
+    /// The trained model in a run folder. For the way its CSV files are encoded, see [`RunFolder::model`].
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the folder holds no finished run.
+    pub fn load(folder: impl AsRef<Path>) -> Result<Model> {
+        Ok(RunFolder::open(folder.as_ref())?.model()?.0)
+    }
+}
+
 /// Writes one task's network.
 pub fn save_network(path: &Path, network: &Network, format: &Format) -> Result<()> {
     let mut c = Checkpoint::default();

@@ -66,7 +66,7 @@ pub(super) fn support(model: &Model, format: &Format, table: &Table) -> Result<T
     one_task(format, table)?;
     let (xs, ys) = (format.inputs(table)?, format.targets(table)?);
     let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
-    Ok(Task { name: String::new(), xs, ys, xq: vec![], yq: vec![], descriptor, known: None })
+    Ok(Task { descriptor, ..Task::from_support(xs, ys) })
 }
 
 /// Says so where rows of several groups are taken as one task.

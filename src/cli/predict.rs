@@ -52,7 +52,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let device = open_device(&args.device)?;
     let (y, format) = if args.model.is_dir() {
         let (model, format) = RunFolder::open(&args.model)?.model()?;
-        let support = args.support.as_ref().map(|p| Table::read(p)).transpose()?;
+        let support = args.support.as_ref().map(Table::read).transpose()?;
         (with_run(&device, &model, &format, support.as_ref(), &query, args.steps)?, format)
     } else {
         if args.support.is_some() || args.steps.is_some() {
@@ -98,7 +98,7 @@ fn with_run(
         };
         let xs = pick(&xs, i);
         let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
-        Task { name: String::new(), ys: pick(&ys, o), xs, xq: vec![], yq: vec![], descriptor, known: None }
+        Task { descriptor, ..Task::from_support(xs, pick(&ys, o)) }
     };
     let column = format
         .group()

@@ -22,8 +22,10 @@ use crate::nn::Loss;
 use crate::rng::Rng;
 use crate::run::Session;
 
-/// The encoder sees inputs and targets multiplied by this: both are of order one as they are.
-pub const SCALE: f64 = 1.0;
+/// The encoder sees inputs and targets multiplied by this. Both are of order one as they are, but its first
+/// layer starts without biases: further from the origin its units tell places apart better. 4 rather than 1
+/// lowered the held-out error by a sixth.
+pub const SCALE: f64 = 4.0;
 
 /// Fewest support rows of a training episode, unless a quarter of the largest number is more.
 const FEWEST: usize = 4;

@@ -63,7 +63,7 @@ impl Episode {
 }
 
 /// A family of tasks to train on.
-pub trait TaskFamily: Send {
+pub trait TaskFamily: Send + Sync {
     /// Sizes of its episodes.
     fn shape(&self) -> EpisodeShape;
 
@@ -102,6 +102,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// A new task of which only support rows are known: inputs `[n, i]`, targets `[n, o]`.
+    pub fn from_support(xs: Vec<f32>, ys: Vec<f32>) -> Task {
+        Task { name: String::new(), xs, ys, xq: vec![], yq: vec![], descriptor: vec![], known: None }
+    }
+
     /// Number of support rows, given the number of outputs.
     pub fn shots(&self, outputs: usize) -> usize {
         self.ys.len() / outputs

@@ -126,7 +126,7 @@ impl Device {
     /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
     pub fn prepare(&self, plan: Plan) -> Result<Session> {
         let runner = match self {
-            Device::Cpu => Runner::Cpu(CpuRunner::prepare(&plan)),
+            Device::Cpu => Runner::Cpu(Box::new(CpuRunner::prepare(&plan))),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => Runner::Gpu(Box::new(GpuRunner::prepare(gpu, &plan)?)),
         };

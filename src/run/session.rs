@@ -13,7 +13,7 @@ use crate::spec::{DType, count};
 /// Who executes the plan.
 #[derive(Debug)]
 pub(super) enum Runner {
-    Cpu(CpuRunner<f32>),
+    Cpu(Box<CpuRunner<f32>>),
     #[cfg(feature = "gpu")]
     Gpu(Box<GpuRunner>),
 }

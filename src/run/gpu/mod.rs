@@ -14,3 +14,5 @@ mod transfer;
 
 pub use device::{AdapterKind, AdapterReport, Gpu, adapters};
 pub use replay::{GpuRunner, Stats};
+/// The wgpu that [`Gpu::from_device`] takes devices of.
+pub use wgpu;

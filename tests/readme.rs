@@ -1,0 +1,115 @@
+//! What the README says can be done, is done: every command in its `sh` blocks runs, in order, in a folder of its
+//! own, shortened by a configuration file.
+#![cfg(all(feature = "cli", feature = "gpu"))]
+
+#[allow(dead_code, reason = "its main reads arguments, which here are the test harness's")]
+#[path = "../examples/adapt_in_app.rs"]
+mod adapt_in_app;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use hyperloom::Device;
+
+const README: &str = include_str!("../README.md");
+
+/// Settings that make a run short.
+const TRAIN: &str = "steps = 60\npooled_steps = 40\n";
+const REST: &str = "[model]\nmembers = 2\n[adapt]\nsteps = [0, 2]\n[eval]\ntasks = 12\n";
+
+/// The contents of all blocks of one language.
+fn blocks(language: &str) -> Vec<String> {
+    let open = format!("```{language}\n");
+    README.split(&open).skip(1).filter_map(|rest| rest.split("```").next()).map(String::from).collect()
+}
+
+fn hyperloom(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hyperloom"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("the command starts")
+}
+
+/// The arguments of a short version of a command.
+fn short(arguments: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = arguments.split_whitespace().collect();
+    match words[0] {
+        // Neither a file of its own nor that of a run that goes on.
+        "train" if !words.contains(&"--resume") && !words.iter().any(|w| w.ends_with(".toml")) => {
+            words.insert(1, "short.toml");
+        }
+        "check" if !words.contains(&"--lockstep") => words.extend(["--kernel", "map"]),
+        _ => {}
+    }
+    words
+}
+
+#[test]
+fn every_command_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    std::fs::create_dir(path.join("examples")).expect("a folder");
+    for name in ["growth.csv", "growth_new.csv", "growth_ahead.csv"] {
+        std::fs::copy(examples.join(name), path.join("examples").join(name))
+            .expect("a file of the repository");
+    }
+    std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");
+    let [toml] = &blocks("toml")[..] else { panic!("the README has one configuration file") };
+    let shorter = toml.replace("steps = 2000\n", TRAIN).replace("[eval]\n", "[eval]\ntasks = 12\n");
+    assert_ne!(&shorter, toml, "the README's file was not shortened");
+    std::fs::write(path.join("shapes.toml"), shorter).expect("a file");
+
+    let mut ran = 0;
+    for line in blocks("sh").concat().lines().filter(|l| !l.is_empty()) {
+        let command = line.strip_prefix("cargo run --release -- ").or(line.strip_prefix("hyperloom "));
+        let Some(arguments) = command else {
+            // The other two commands; the example runs below.
+            assert!(
+                ["sh scripts/test.sh", "cargo run --release --example adapt_in_app"].contains(&line),
+                "this test does not know how to run: {line}"
+            );
+            continue;
+        };
+        let words = short(arguments);
+        let output = hyperloom(path, &words);
+        let error = String::from_utf8_lossy(&output.stderr);
+        let no_gpu = words.contains(&"--lockstep")
+            && error.contains("and there is none")
+            && std::env::var("HYPERLOOM_GPU").is_ok_and(|v| v != "require");
+        assert!(output.status.success() || no_gpu, "{line}\n{error}");
+        assert!(!output.stdout.is_empty() || no_gpu, "{line} says nothing");
+        ran += 1;
+    }
+    assert!(ran >= 10, "only {ran} commands were found");
+    for file in ["runs/sine/loss.svg", "runs/shapes/tasks.svg", "runs/growth/eval.svg", "plant.safetensors"] {
+        assert!(path.join(file).is_file(), "{file} is missing");
+    }
+    let ahead = std::fs::read_to_string(path.join("ahead.csv")).expect("predictions");
+    assert!(ahead.starts_with("soil,week,prediction\n") && ahead.trim().lines().count() == 6, "{ahead}");
+
+    // The tables of the run folder and of report.json are complete.
+    for entry in std::fs::read_dir(path.join("runs/growth")).expect("a run folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        assert!(README.contains(&format!("`{name}`")), "the README does not tell what {name} is");
+    }
+    let report = std::fs::read_to_string(path.join("runs/growth/report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    let keys = |v: &serde_json::Value| -> Vec<String> {
+        v.as_object().map_or(vec![], |o| o.keys().cloned().collect())
+    };
+    let held_out = &report["held_out"];
+    let nested = keys(&held_out["baselines"]).into_iter().chain(keys(held_out));
+    for key in keys(&report).into_iter().chain(nested).filter(|k| k != "held_out") {
+        assert!(
+            README.contains(&format!("`{key}`")) || README.contains(&format!("`held_out.{key}`")),
+            "the README does not tell what '{key}' of report.json is"
+        );
+    }
+}
+
+#[test]
+fn the_example_runs() {
+    adapt_in_app::run(&Device::Cpu, None).expect("adapts and predicts");
+}

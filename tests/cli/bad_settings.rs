@@ -186,8 +186,15 @@ fn devices_that_are_not_there() {
     place.refused(&["train", "tpu.toml", "--out", "new"], &["device", "'tpu'"]);
     #[cfg(feature = "gpu")]
     {
-        place.refused(&["check", "--device", "cpu", "--lockstep", "sine.toml"], &["lockstep", "GPU"]);
-        let done = place.run(&["check", "--device", "cpu", "--kernel", "matmull"]);
-        assert!(done.code == Some(2) && done.err.contains("did you mean 'matmul'"), "{done:?}");
+        // It says what it checks before it finds out that it cannot.
+        for (args, part) in [
+            (&["--device", "cpu", "--lockstep", "sine.toml"][..], "lockstep compares the CPU with a GPU"),
+            (&["--device", "cpu", "--kernel", "matmull"], "did you mean 'matmul'"),
+            (&["--device", "gpu:99"], "no such GPU as 'gpu:99'"),
+        ] {
+            let done = place.run(&[&["check"], args].concat());
+            assert!(done.code == Some(2) && done.err.lines().count() == 1, "{done:?}");
+            assert!(done.err.starts_with("error: ") && done.err.contains(part), "{done:?}");
+        }
     }
 }

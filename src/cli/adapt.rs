@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::data::Table;
+use hyperloom::data::csv::group_rows;
 use hyperloom::data::format::Format;
 use hyperloom::meta::episode::Task;
 use hyperloom::meta::model::Model;
@@ -62,7 +63,22 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
 
 /// A file's rows as the support of one task.
 pub(super) fn support(model: &Model, format: &Format, table: &Table) -> Result<Task> {
+    one_task(format, table)?;
     let (xs, ys) = (format.inputs(table)?, format.targets(table)?);
     let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
     Ok(Task { descriptor, ..Task::from_support(xs, ys) })
+}
+
+/// Says so where rows of several groups are taken as one task.
+pub(super) fn one_task(format: &Format, table: &Table) -> Result<()> {
+    if let Some(column) = format.group().filter(|c| table.columns().iter().any(|n| n == c)) {
+        let groups = group_rows(table, column)?.len();
+        if groups > 1 {
+            log::warn!(
+                "{}: the {groups} groups of column '{column}' are taken as one task",
+                table.path().display()
+            );
+        }
+    }
+    Ok(())
 }

@@ -15,6 +15,7 @@ use hyperloom::run::Device;
 use hyperloom::run_folder::{RunFolder, load_network};
 use hyperloom::{Error, Result};
 
+use super::adapt::one_task;
 use super::{check_steps, open_device, say};
 
 /// Arguments of `predict`.
@@ -103,6 +104,7 @@ fn with_run(
         .group()
         .filter(|c| query.columns().iter().any(|n| n == c) && support.columns().iter().any(|n| n == c));
     let Some(column) = column else {
+        one_task(format, support)?;
         let all: Vec<usize> = (0..support.rows()).collect();
         return model.adapt(device, &task(&all), steps)?.predict(device, &x);
     };

@@ -135,6 +135,32 @@ fn more_than_the_memory() {
     place.refused(&["eval", "run", "--device", "cpu", "--shots", "100001"], &["--shots", "100001", "100000"]);
 }
 
+/// Steps that give NaN are refused one by one, and when they recur the run ends with weights that are sound.
+#[test]
+fn training_that_diverges() {
+    for rate in ["learning_rate", "pooled_rate"] {
+        let text =
+            SINE.replace("steps = 60", &format!("steps = 200\n{rate} = 1e30")).replace("= 20", "= 200");
+        let place = Place::with([("wild.toml", text.as_str())]);
+        let done = place.run(&["train", "wild.toml", "--out", "run"]);
+        let errors: Vec<&str> = done.err.lines().filter(|l| l.starts_with("error: ")).collect();
+        assert_eq!((done.code, errors.len()), (Some(2), 1), "{done:?}");
+        assert!(errors[0].contains("training diverged") && errors[0].contains("learning rate"), "{done:?}");
+        for (name, tensor) in weights(&place.path("run")) {
+            let hyperloom::checkpoint::TensorData::F32(w) = tensor.data else { panic!("{name}") };
+            assert!(w.iter().all(|w| w.is_finite()), "{name}");
+        }
+    }
+    // Adaptation that diverges is judged as such, and not chosen.
+    let text = SINE.replace("[adapt]", "[adapt]\nrate = 1e30");
+    let place = Place::with([("wild.toml", text.as_str())]);
+    place.ok(&["train", "wild.toml", "--out", "run"]);
+    let report = place.json("run/report.json");
+    assert_eq!(report["held_out"]["chosen_steps"], 0);
+    assert!(report["held_out"]["chosen"].as_f64().unwrap().is_finite(), "{report}");
+    place.ok(&["eval", "run", "--device", "cpu"]);
+}
+
 #[test]
 fn devices_that_are_not_there() {
     let place = plant(&SINE_RUN);
@@ -160,8 +186,15 @@ fn devices_that_are_not_there() {
     place.refused(&["train", "tpu.toml", "--out", "new"], &["device", "'tpu'"]);
     #[cfg(feature = "gpu")]
     {
-        place.refused(&["check", "--device", "cpu", "--lockstep", "sine.toml"], &["lockstep", "GPU"]);
-        let done = place.run(&["check", "--device", "cpu", "--kernel", "matmull"]);
-        assert!(done.code == Some(2) && done.err.contains("did you mean 'matmul'"), "{done:?}");
+        // It says what it checks before it finds out that it cannot.
+        for (args, part) in [
+            (&["--device", "cpu", "--lockstep", "sine.toml"][..], "lockstep compares the CPU with a GPU"),
+            (&["--device", "cpu", "--kernel", "matmull"], "did you mean 'matmul'"),
+            (&["--device", "gpu:99"], "no such GPU as 'gpu:99'"),
+        ] {
+            let done = place.run(&[&["check"], args].concat());
+            assert!(done.code == Some(2) && done.err.lines().count() == 1, "{done:?}");
+            assert!(done.err.starts_with("error: ") && done.err.contains(part), "{done:?}");
+        }
     }
 }

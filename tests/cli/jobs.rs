@@ -212,6 +212,23 @@ fn several_groups_at_once() {
     assert!(north != south && south != pooled && north != pooled, "{north:?} {south:?} {pooled:?}");
 }
 
+/// Rows of several groups as one task are used, but not without a word.
+#[test]
+fn several_groups_as_one_task() {
+    let place = plant(&LINES_RUN);
+    place.write("support.csv", "site,x,mood,height\na,1,calm,1000\nb,2,wild,1010\n");
+    place.write("query.csv", "x,mood\n1,calm\n");
+    for args in [
+        &["adapt", "run", "--support", "support.csv", "--out", "n"][..],
+        &["predict", "run", "--support", "support.csv", "--query", "query.csv", "--out", "p.csv"],
+    ] {
+        let done = place.command(args).args(["--device", "cpu"]).env("RUST_LOG", "warn").output().unwrap();
+        let err = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success() && err.starts_with("warn: support.csv: the 2 groups"), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+}
+
 /// A file's groups, with a class to predict: predictions are its names, with a probability each.
 #[test]
 fn classification() {
@@ -318,6 +335,11 @@ fn check_devices_and_kernels() {
     .unwrap();
     assert_eq!(found["failures"], 0);
     assert!(!found["golden"].as_array().unwrap().is_empty());
+
+    let done = place.run(&["check", "--device", "cpu", "--kernel", "fill", "--golden", "none"]);
+    assert!(done.code == Some(2) && done.err.starts_with("error: none"), "{done:?}");
+    place.write("file", "mine");
+    place.refused(&["kernels", "--out", "file"], &["file", "cannot create"]);
 
     assert!(place.ok(&["devices"]).contains("cpu    the CPU path"));
     let found: Value = serde_json::from_str(&place.ok(&["devices", "--json"])).unwrap();

@@ -42,15 +42,18 @@ fn same(place: &Place, a: &str, b: &str) {
 fn killed_and_resumed(place: &Place, args: &[&str], run: &str, whole: std::time::Duration, seed: u64) {
     let mut rng = hyperloom::rng::Rng::new(seed, 0);
     let mut child = start(place, args);
+    let mut midway = 0;
     for _ in 0..6 {
         std::thread::sleep(whole.mul_f64(rng.range(0.05, 0.4)));
         child.kill().unwrap();
         child.wait().unwrap();
+        midway += usize::from(!place.path(run).join("report.json").exists());
         let resumable = place.path(run).join("config.toml").exists();
         child =
             if resumable { start(place, &["train", "--resume", "--out", run]) } else { start(place, args) };
     }
     assert!(wait(&mut child).success());
+    assert!(midway >= 2, "it was done before it could be killed");
 }
 
 #[test]

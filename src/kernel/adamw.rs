@@ -6,11 +6,10 @@
 
 use multiversion::multiversion;
 
-use super::parallel::{Shared, pieces};
+use super::optimiser::{self, Control};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::plan::Arg;
-use crate::plan::view::View;
 use crate::spec::MAX_RANK;
 
 /// Parameters of AdamW.
@@ -40,29 +39,7 @@ params!(AdamW {
     rest2: f32
 });
 
-/// Elements of one piece of work on the CPU.
-const PIECE: usize = 16_384;
-
-/// Whether a step is refused: its factor is negative (set so by the clipping) or not finite.
-pub(super) fn refused(factor: f64) -> bool {
-    !(factor >= 0.0 && factor.is_finite())
-}
-
-/// The scalars that a step reads.
-struct Control<T> {
-    rate: T,
-    correct1: T,
-    correct2: T,
-    factor: T,
-}
-
 impl AdamW {
-    fn control<T: Real>(&self, reads: &[Read<'_, T>]) -> Control<T> {
-        let c = &reads[1];
-        let at = |i: usize| c.f()[c.view.offset + i * c.view.strides[MAX_RANK - 1]];
-        Control { rate: at(0), correct1: at(1), correct2: at(2), factor: reads[2].f()[reads[2].view.offset] }
-    }
-
     #[inline(always)]
     fn step<T: Real>(&self, c: &Control<T>, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
         let g = grad * c.factor;
@@ -74,47 +51,14 @@ impl AdamW {
 
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
-        let c = self.control(reads);
-        if refused(c.factor.value()) {
-            return;
-        }
-        let (g, s) = (&reads[0], writes[0].view);
-        let (row, col) = (s.strides[MAX_RANK - 2], s.strides[MAX_RANK - 1]);
-        let state = writes[0].f();
-        for i in 0..s.dims[MAX_RANK - 1] {
-            let at = s.offset + i * col;
-            let grad = g.f()[g.view.offset + i * g.view.strides[MAX_RANK - 1]];
-            let new = self.step(&c, [state[at], state[at + row], state[at + 2 * row]], grad);
-            for (r, v) in new.into_iter().enumerate() {
-                state[at + r * row] = v;
-            }
-        }
+        optimiser::reference(reads, writes, |c, old, g| self.step(c, old, g));
     }
 
     /// Computes the launch in f32, in parallel pieces of neighbours.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        let (g, s) = (&reads[0], writes[0].view);
-        let n = s.dims[MAX_RANK - 1];
-        let dense = |v: &View| v.dims[MAX_RANK - 1] == 1 || v.strides[MAX_RANK - 1] == 1;
-        if !dense(&g.view) || !dense(&s) || n == 1 {
-            return self.reference(reads, writes);
+        if !optimiser::fast(reads, writes, 16.0, |c, rows, grad| step_all(self, c, rows, grad)) {
+            self.reference(reads, writes);
         }
-        let c = self.control(reads);
-        if refused(c.factor as f64) {
-            return;
-        }
-        let row = s.strides[MAX_RANK - 2];
-        let grad = &g.f()[g.view.offset..g.view.offset + n];
-        assert!(s.end() <= writes[0].f().len() && row >= n);
-        let state = Shared(writes[0].f().as_mut_ptr());
-        pieces(n.div_ceil(PIECE), 16.0 * n as f64, |p| {
-            let range = p * PIECE..((p + 1) * PIECE).min(n);
-            // SAFETY: the rows lie inside the slot (asserted) and pieces are disjoint ranges of each row.
-            let rows: [&mut [f32]; 3] = std::array::from_fn(|r| unsafe {
-                std::slice::from_raw_parts_mut(state.get().add(s.offset + r * row + range.start), range.len())
-            });
-            step_all(self, &c, rows, &grad[range]);
-        });
     }
 
     /// The uniform, constants and workgroups.

@@ -18,6 +18,7 @@ mod gather;
 mod log_softmax;
 mod map;
 mod matmul;
+mod optimiser;
 mod parallel;
 mod random;
 mod row_read;

@@ -5,12 +5,10 @@
 
 use multiversion::multiversion;
 
-use super::adamw::refused;
-use super::parallel::{Shared, pieces};
+use super::optimiser::{self, Control};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::plan::Arg;
-use crate::plan::view::View;
 use crate::spec::MAX_RANK;
 
 /// Parameters of SGD.
@@ -32,22 +30,7 @@ params!(Sgd {
     decay: f32
 });
 
-/// Elements of one piece of work on the CPU.
-const PIECE: usize = 16_384;
-
-/// The scalars that a step reads.
-struct Control<T> {
-    rate: T,
-    factor: T,
-}
-
 impl Sgd {
-    fn control<T: Real>(&self, reads: &[Read<'_, T>]) -> Control<T> {
-        let c = &reads[1];
-        let at = |i: usize| c.f()[c.view.offset + i * c.view.strides[MAX_RANK - 1]];
-        Control { rate: at(0), factor: reads[2].f()[reads[2].view.offset] }
-    }
-
     #[inline(always)]
     fn step<T: Real>(&self, c: &Control<T>, [w, v]: [T; 2], grad: T) -> [T; 2] {
         let v = T::of(self.momentum) * v + c.factor * grad;
@@ -56,47 +39,14 @@ impl Sgd {
 
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
-        let c = self.control(reads);
-        if refused(c.factor.value()) {
-            return;
-        }
-        let (g, s) = (&reads[0], writes[0].view);
-        let (row, col) = (s.strides[MAX_RANK - 2], s.strides[MAX_RANK - 1]);
-        let state = writes[0].f();
-        for i in 0..s.dims[MAX_RANK - 1] {
-            let at = s.offset + i * col;
-            let grad = g.f()[g.view.offset + i * g.view.strides[MAX_RANK - 1]];
-            let new = self.step(&c, [state[at], state[at + row]], grad);
-            for (r, v) in new.into_iter().enumerate() {
-                state[at + r * row] = v;
-            }
-        }
+        optimiser::reference(reads, writes, |c, old, g| self.step(c, old, g));
     }
 
     /// Computes the launch in f32, in parallel pieces of neighbours.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        let (g, s) = (&reads[0], writes[0].view);
-        let n = s.dims[MAX_RANK - 1];
-        let dense = |v: &View| v.dims[MAX_RANK - 1] == 1 || v.strides[MAX_RANK - 1] == 1;
-        if !dense(&g.view) || !dense(&s) || n == 1 {
-            return self.reference(reads, writes);
+        if !optimiser::fast(reads, writes, 6.0, |c, rows, grad| step_all(self, c, rows, grad)) {
+            self.reference(reads, writes);
         }
-        let c = self.control(reads);
-        if refused(c.factor as f64) {
-            return;
-        }
-        let row = s.strides[MAX_RANK - 2];
-        let grad = &g.f()[g.view.offset..g.view.offset + n];
-        assert!(s.end() <= writes[0].f().len() && row >= n);
-        let state = Shared(writes[0].f().as_mut_ptr());
-        pieces(n.div_ceil(PIECE), 6.0 * n as f64, |p| {
-            let range = p * PIECE..((p + 1) * PIECE).min(n);
-            // SAFETY: the rows lie inside the slot (asserted) and pieces are disjoint ranges of each row.
-            let rows: [&mut [f32]; 2] = std::array::from_fn(|r| unsafe {
-                std::slice::from_raw_parts_mut(state.get().add(s.offset + r * row + range.start), range.len())
-            });
-            step_all(self, &c, rows, &grad[range]);
-        });
     }
 
     /// The uniform, constants and workgroups.

@@ -25,7 +25,11 @@ fn losses_follow_the_cpu_path() {
     for task in [TaskKind::Sine, TaskKind::Shapes] {
         let config = small(task);
         let losses = |device: &Device| {
-            starting_trainer(&config, device, |t| t.advance(20)).expect("20 steps").iter().map(|r| r.loss).collect::<Vec<f64>>()
+            starting_trainer(&config, device, |t| t.advance(20))
+                .expect("20 steps")
+                .iter()
+                .map(|r| r.loss)
+                .collect::<Vec<f64>>()
         };
         let (cpu, gpu) = (losses(&Device::Cpu), losses(&Device::Gpu(gpu.clone())));
         assert_eq!(cpu.len(), 20);
@@ -54,7 +58,8 @@ fn a_window_of_training_allocates_and_reads_nothing() {
     let problem = Problem::load(&config).expect("sine");
     let learner = Learner::Hyper(problem.hyper());
     let caps = Device::Gpu(gpu.clone()).caps(WINDOW);
-    let plan = training_plan(problem.family(0).as_ref(), &learner, &settings(&config, 0, true), caps).expect("plan");
+    let plan =
+        training_plan(problem.family(0).as_ref(), &learner, &settings(&config, 0, true), caps).expect("plan");
     let mut runner = GpuRunner::prepare(&gpu, &plan).expect("prepared");
     let before = runner.stats();
     runner.run(WINDOW).expect("a window of steps");
@@ -64,5 +69,9 @@ fn a_window_of_training_allocates_and_reads_nothing() {
     assert_eq!(after.buffers_created, before.buffers_created);
     assert_eq!(after.bind_groups_created, before.bind_groups_created);
     assert_eq!(after.readbacks, before.readbacks);
-    assert!(after.submits - before.submits < WINDOW, "{} submits for {WINDOW} steps", after.submits - before.submits);
+    assert!(
+        after.submits - before.submits < WINDOW,
+        "{} submits for {WINDOW} steps",
+        after.submits - before.submits
+    );
 }

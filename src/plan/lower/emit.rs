@@ -1,0 +1,208 @@
+//! One launch an op, over the places of its operands; views cost nothing.
+
+use super::{Lowering, Place, Product};
+use crate::graph::Value;
+use crate::graph::op::Op;
+use crate::kernel::{self, Kernel};
+use crate::plan::SlotRole;
+use crate::plan::view::View;
+use crate::spec::{Activation, DType, Shape, count};
+
+impl Lowering<'_> {
+    pub(super) fn place(&self, v: Value) -> Place {
+        match self.places.get(&v) {
+            Some(p) => *p,
+            None => panic!("{} is read before it is computed: a fault of the lowering", self.op(v).name()),
+        }
+    }
+
+    pub(super) fn expanded(&self, v: Value, shape: &[usize]) -> Place {
+        let p = self.place(v);
+        Place { view: p.view.expand(shape), ..p }
+    }
+
+    /// The operand with another shape; copied where its view does not allow that.
+    pub(super) fn shaped(&mut self, v: Value, shape: &[usize]) -> Place {
+        let p = self.place(v);
+        match p.view.reshape(shape) {
+            Some(view) => Place { view, ..p },
+            None => {
+                let node = self.g.node(v);
+                let copy = self.whole(SlotRole::Scratch, node.dtype, &node.shape, &node.label);
+                self.launch(Kernel::Copy(kernel::CopyKernel), vec![p], vec![copy], &node.label);
+                Place { buffer: copy.buffer, view: View::contiguous(shape, 0) }
+            }
+        }
+    }
+
+    pub(super) fn simple(&mut self, v: Value, kernel: Kernel, reads: Vec<Place>) {
+        let y = self.result(v, &reads);
+        let label = self.g.node(v).label.clone();
+        self.launch(kernel, reads, vec![y], &label);
+    }
+
+    pub(super) fn emit(&mut self, v: Value) {
+        if let Some(p) = self.products.get(&v).copied() {
+            return self.emit_product(p);
+        }
+        let node = self.g.node(v);
+        let x = node.inputs.clone();
+        let shape = &node.shape[..];
+        match &node.op {
+            Op::Input(_) => {}
+            Op::Const(c) => {
+                let buffer = match self.constant_buffer {
+                    Some(b) => b,
+                    None => self.buffer(SlotRole::Data, DType::F32, 0, "constants"),
+                };
+                self.constant_buffer = Some(buffer);
+                let at = self.constants.len();
+                self.constants.push(c.0);
+                self.buffers[buffer].len = self.constants.len();
+                self.places.insert(v, Place { buffer, view: View::contiguous(&[], at) });
+            }
+            Op::Reshape => {
+                let place = self.shaped(x[0], shape);
+                self.places.insert(v, place);
+            }
+            Op::Expand => {
+                let place = self.expanded(x[0], shape);
+                self.places.insert(v, place);
+            }
+            Op::StopGradient => {
+                let place = self.place(x[0]);
+                self.places.insert(v, place);
+            }
+            Op::Permute(order) => {
+                let p = self.place(x[0]);
+                self.places.insert(v, Place { view: p.view.permute(order), ..p });
+            }
+            Op::Slice { axis, start } => {
+                let p = self.place(x[0]);
+                self.places
+                    .insert(v, Place { view: p.view.slice(shape.len(), *axis, *start, shape[*axis]), ..p });
+            }
+            Op::Concat { .. } | Op::Pad { .. } => self.emit_pieces(v),
+            Op::MatMul { .. } => {} // every product is in `products`
+            Op::Map(func) => {
+                let reads = vec![self.place(x[0])];
+                self.simple(v, Kernel::Map(kernel::Map { func: *func }), reads)
+            }
+            Op::Zip(op) => {
+                let (a, b, pre) = match self.chains.get(&v) {
+                    Some(&(factor, argument, f)) => (factor, argument, Some(f)),
+                    None => (x[0], x[1], None),
+                };
+                let reads = vec![self.expanded(a, shape), self.expanded(b, shape)];
+                self.simple(v, Kernel::Zip(kernel::Zip { op: *op, pre }), reads)
+            }
+            Op::Select => {
+                let reads = x.iter().map(|&x| self.place(x)).collect();
+                self.simple(v, Kernel::Select(kernel::Select), reads)
+            }
+            Op::SumTo => {
+                let full: Shape = self.shape(x[0]).to_vec();
+                let reads = match self.dots.get(&v) {
+                    Some(&(a, b)) => vec![self.expanded(a, &full), self.expanded(b, &full)],
+                    None => vec![self.place(x[0]); 2],
+                };
+                let dot = self.dots.contains_key(&v);
+                self.simple(v, Kernel::SumTo(kernel::SumTo { dot }), reads)
+            }
+            Op::Gather => {
+                let rows = self.shape(x[0])[0];
+                let width = count(&self.shape(x[0])[1..]);
+                let (indices, table_shape) = (count(self.shape(x[1])), [rows, width]);
+                let reads = vec![self.shaped(x[0], &table_shape), self.shaped(x[1], &[indices])];
+                self.in_rows(v, Kernel::Gather(kernel::Gather), reads, &[indices, width])
+            }
+            Op::ScatterAdd => {
+                let indices = count(self.shape(x[1]));
+                let width = count(&shape[1..]);
+                let reads = vec![self.shaped(x[0], &[indices, width]), self.shaped(x[1], &[indices])];
+                self.in_rows(v, Kernel::ScatterAdd(kernel::ScatterAdd), reads, &[shape[0], width])
+            }
+            Op::LogSoftmax => {
+                let c = shape[shape.len() - 1];
+                let rows = [count(shape) / c, c];
+                let reads = vec![self.shaped(x[0], &rows)];
+                self.in_rows(v, Kernel::LogSoftmax(kernel::LogSoftmax), reads, &rows)
+            }
+            Op::CrossEntropy => {
+                let full = self.shape(x[0]);
+                let c = full[full.len() - 1];
+                let rows = [count(full) / c, c];
+                let reads = vec![self.shaped(x[0], &rows), self.shaped(x[1], &rows)];
+                self.in_rows(v, Kernel::CrossEntropy(kernel::CrossEntropy), reads, &[rows[0]])
+            }
+            Op::Random { dist, stream } => {
+                let per_task = count(shape) / shape.first().copied().unwrap_or(1);
+                let kernel = kernel::Random { dist: *dist, stream: *stream, per_task, first_task: 0 };
+                let reads = vec![self.place(x[0])];
+                self.simple(v, Kernel::Random(kernel), reads)
+            }
+            // In place, with the updates.
+            Op::AdamW { .. } | Op::Sgd { .. } => {}
+        }
+    }
+
+    /// A launch whose result is seen with rows; where its place does not allow that, it is copied there.
+    pub(super) fn in_rows(&mut self, v: Value, kernel: Kernel, reads: Vec<Place>, rows: &[usize]) {
+        let place = self.result(v, &reads);
+        let label = self.g.node(v).label.clone();
+        match place.view.reshape(rows) {
+            Some(view) => self.launch(kernel, reads, vec![Place { view, ..place }], &label),
+            None => {
+                let y = self.whole(SlotRole::Scratch, self.g.node(v).dtype, self.shape(v), &label);
+                let view = View::contiguous(rows, 0);
+                self.launch(kernel, reads, vec![Place { buffer: y.buffer, view }], &label);
+                self.launch(Kernel::Copy(kernel::CopyKernel), vec![y], vec![place], &label);
+            }
+        }
+    }
+
+    pub(super) fn emit_product(&mut self, p: Product) {
+        let Op::MatMul { ta, tb } = *self.op(p.matmul) else { return };
+        let shape = self.shape(p.matmul);
+        let operand = |l: &Lowering<'_>, v: Value, transposed: bool| {
+            let place = l.place(v);
+            let rank = l.shape(v).len();
+            let mut view = place.view;
+            if transposed {
+                let mut order: Vec<usize> = (0..rank).collect();
+                order.swap(rank - 2, rank - 1);
+                view = view.permute(&order);
+            }
+            // Broadcast the batch axes, keep the matrix's own.
+            let mut full = shape.to_vec();
+            let r = full.len();
+            full[r - 2] = view.dims[view.dims.len() - 2];
+            full[r - 1] = view.dims[view.dims.len() - 1];
+            Place { view: view.expand(&full), ..place }
+        };
+        let x = self.g.node(p.matmul).inputs.clone();
+        let a = operand(self, x[0], ta);
+        let b = operand(self, x[1], tb);
+        let bias = p.bias.map_or(a, |v| self.expanded(v, shape));
+        let reads = vec![a, b, bias];
+        let act = p.act.map_or(Activation::Identity, |(a, _)| a);
+        let mut writes = Vec::new();
+        if let Some((_, y)) = p.act {
+            writes.push(self.result(y, &reads));
+        }
+        if let Some(z) = p.sum {
+            let mut z_place = self.result(z, &reads);
+            // The two results must not share a buffer either.
+            if writes.iter().any(|w| w.buffer == z_place.buffer) {
+                self.inside.remove(&z);
+                let node = self.g.node(z);
+                z_place = self.whole(SlotRole::Scratch, node.dtype, &node.shape, &node.label);
+                self.places.insert(z, z_place);
+            }
+            writes.push(z_place);
+        }
+        let kernel = Kernel::MatMul(kernel::MatMul { bias: p.bias.is_some(), act });
+        let label = self.g.node(p.sum.or(p.act.map(|(_, y)| y)).unwrap_or(p.matmul)).label.clone();
+        self.launch(kernel, reads, writes, &label);
+    }
+}

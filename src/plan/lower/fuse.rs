@@ -1,0 +1,79 @@
+//! Which launches take others along: a product its bias and activation, a sum its product, a product with
+//! an activation's derivative that derivative.
+
+use super::{Lowering, Product};
+use crate::graph::Value;
+use crate::graph::op::{Binary, Func, Op};
+
+impl Lowering<'_> {
+    pub(super) fn fuse(&mut self) {
+        let live: Vec<usize> = (0..self.g.nodes().len()).filter(|&i| self.live[i]).collect();
+        for &i in &live {
+            let v = Value(i as u32);
+            match self.op(v) {
+                Op::MatMul { .. } => self.fuse_product(v),
+                Op::SumTo => {
+                    let x = self.g.node(v).inputs[0];
+                    if matches!(self.op(x), Op::Zip(Binary::Mul))
+                        && self.only_user(x) == Some(v)
+                        && !self.absorbed[x.index()]
+                    {
+                        let m = &self.g.node(x).inputs;
+                        self.dots.insert(v, (m[0], m[1]));
+                        self.absorbed[x.index()] = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        for i in live {
+            let v = Value(i as u32);
+            if !matches!(self.op(v), Op::Zip(Binary::Mul)) || self.absorbed[i] {
+                continue;
+            }
+            let (a, b) = (self.g.node(v).inputs[0], self.g.node(v).inputs[1]);
+            for (factor, chain) in [(a, b), (b, a)] {
+                if let Op::Map(f @ Func::Act(_, k)) = self.op(chain)
+                    && *k >= 1
+                    && self.only_user(chain) == Some(v)
+                    && !self.absorbed[chain.index()]
+                {
+                    self.chains.insert(v, (factor, self.g.node(chain).inputs[0], *f));
+                    self.absorbed[chain.index()] = true;
+                    break;
+                }
+            }
+        }
+    }
+
+    pub(super) fn fuse_product(&mut self, matmul: Value) {
+        let shape = self.shape(matmul);
+        let mut p = Product { matmul, bias: None, sum: Some(matmul), act: None };
+        let mut at = matmul;
+        if let Some(u) = self.only_user(matmul)
+            && matches!(self.op(u), Op::Zip(Binary::Add))
+            && self.shape(u) == shape
+        {
+            let [a, b] = self.g.node(u).inputs[..] else { return };
+            // Of two products that are summed, the first takes the other as its bias.
+            if a != b && !self.products.contains_key(&u) {
+                p.bias = Some(if a == matmul { b } else { a });
+                p.sum = Some(u);
+                self.absorbed[matmul.index()] = true;
+                at = u;
+            }
+        }
+        let act = self.users[at.index()].iter().find_map(|&u| match self.op(u) {
+            Op::Map(Func::Act(a, 0)) if u != at => Some((*a, u)),
+            _ => None,
+        });
+        if let Some((a, y)) = act {
+            p.act = Some((a, y));
+            self.absorbed[y.index()] = true;
+            if self.only_user(at).is_some() {
+                p.sum = None;
+            }
+        }
+        self.products.insert(at, p);
+    }
+}

@@ -120,6 +120,9 @@ pub struct ModelConfig {
     pub target: Vec<usize>,
     /// Activation of the target network.
     pub activation: Activation,
+    /// Factor on the initial weights of the target's first layer: ω₀ of Sitzmann et al. 2020 (SIREN), which
+    /// gives a `sin` network fine detail.
+    pub omega: f64,
     /// Widths of the set encoder's layers.
     pub encoder: Vec<usize>,
     /// Width of a learned embedding of each known task (`csv`; 0: none). Unknown tasks share one.
@@ -233,6 +236,7 @@ impl Config {
             model: ModelConfig {
                 target: vec![40, 40],
                 activation: Activation::Relu,
+                omega: 1.0,
                 encoder: vec![64, 64],
                 embedding: 0,
                 trunk: vec![128],
@@ -248,16 +252,24 @@ impl Config {
         match task {
             TaskKind::Sine => sine,
             TaskKind::Shapes => Config {
-                train: TrainConfig { steps: 5_000, ..sine.train },
+                train: TrainConfig {
+                    steps: 5_000,
+                    learning_rate: 2e-3,
+                    floor: 0.01,
+                    clip: 1.0,
+                    ..sine.train
+                },
                 model: ModelConfig {
                     target: vec![32, 32],
-                    activation: Activation::Silu,
-                    encoder: vec![64, 64],
+                    activation: Activation::Sin,
+                    omega: 10.0,
+                    encoder: vec![128, 128],
                     trunk: vec![128],
-                    hyper_activation: Activation::Relu,
+                    hyper_activation: Activation::Silu,
                     ..sine.model
                 },
-                eval: EvalConfig { shots: 32, query: 64, tasks: 500, sweep: vec![16, 32, 64] },
+                adapt: AdaptConfig { rate: 0.2, clip: 1.0, steps: vec![0, 1, 10, 100, 500] },
+                eval: EvalConfig { shots: 64, query: 64, tasks: 200, sweep: vec![16, 32, 64] },
                 ..sine
             },
             TaskKind::Csv => Config {
@@ -272,6 +284,7 @@ impl Config {
                 model: ModelConfig {
                     target: vec![32, 32],
                     activation: Activation::Tanh,
+                    omega: 1.0,
                     encoder: vec![32, 32],
                     embedding: 0,
                     trunk: vec![32],
@@ -338,6 +351,7 @@ impl Config {
             ("train.learning_rate", t.learning_rate),
             ("train.pooled_rate", t.pooled_rate),
             ("train.clip", t.clip),
+            ("model.omega", self.model.omega),
             ("adapt.rate", self.adapt.rate),
             ("adapt.clip", self.adapt.clip),
         ] {

@@ -6,8 +6,8 @@ use super::csv::{CsvSpec, Groups};
 use super::encoder::{Encoder, TargetKind};
 use super::format::Format;
 use super::grouped::{Grouped, loss_of};
-use super::shapes::Shapes;
-use super::sine::{SCALE, Sine};
+use super::shapes::{self, Shapes};
+use super::sine::{self, Sine};
 use crate::config::{Config, TaskKind};
 use crate::error::{Error, Result};
 use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
@@ -156,6 +156,18 @@ impl Problem {
         }
     }
 
+    /// Initial weights of the target network.
+    pub fn initial_target(&self, rng: &mut Rng) -> Vec<f32> {
+        let layout = self.hyper().target.layout();
+        let mut w = rng.init(&layout);
+        for p in layout.params.iter().take(2) {
+            for v in &mut w[p.range()] {
+                *v *= self.config.model.omega as f32;
+            }
+        }
+        w
+    }
+
     /// The hypernetwork that the configuration describes, for tasks of this source.
     pub fn hyper(&self) -> HyperSpec {
         let shape = self.family(0).shape();
@@ -163,7 +175,11 @@ impl Problem {
         let mut widths = vec![shape.inputs];
         widths.extend(&m.target);
         widths.push(shape.outputs);
-        let scale = if self.config.task == TaskKind::Sine { 1.0 / SCALE } else { 1.0 };
+        let scale = match self.config.task {
+            TaskKind::Sine => 1.0 / sine::SCALE,
+            TaskKind::Shapes => shapes::SCALE,
+            TaskKind::Csv => 1.0,
+        };
         HyperSpec {
             condition: ConditionSpec {
                 support: (!m.encoder.is_empty()).then(|| SetEncoder {

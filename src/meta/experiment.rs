@@ -283,7 +283,7 @@ impl<'a> Experiment<'a> {
         let spec = self.model.spec.clone();
         // Initial weights are drawn again on every start: they are a function of the seed.
         let mut rng = Rng::new(self.config.seed, 0x1217 + member as u64);
-        let base = rng.init(&spec.target.layout());
+        let base = self.problem.initial_target(&mut rng);
         let start =
             if self.config.model.start == Start::Pooled { &self.model.members[member].pooled } else { &base };
         let (learner, init) = if hyper {
@@ -569,7 +569,7 @@ pub fn starting_trainer<R>(
     let family = problem.family(0);
     let spec = problem.hyper();
     let mut rng = Rng::new(config.seed, 0x1217);
-    let base = rng.init(&spec.target.layout());
+    let base = problem.initial_target(&mut rng);
     let init = spec.init(&mut rng, &base);
     let mut trainer =
         Trainer::new(device, family.as_ref(), Learner::Hyper(spec), settings(config, 0, true), &init)?;

@@ -10,6 +10,7 @@ mod runner;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+mod training;
 
 use hyperloom::plan::{Arg, Launch, Plan, Slot, SlotId, SlotRole, View};
 use hyperloom::run::gpu::Gpu;

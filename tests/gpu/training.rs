@@ -1,0 +1,68 @@
+//! Training on the GPU path: the same steps as on the CPU, nothing allocated and nothing read back a step,
+//! and every launch of a step in lockstep.
+
+use hyperloom::config::{Config, TaskKind};
+use hyperloom::data::problem::Problem;
+use hyperloom::meta::experiment::{settings, starting_trainer};
+use hyperloom::meta::outer::{Learner, WINDOW, training_plan};
+use hyperloom::run::Device;
+use hyperloom::run::gpu::GpuRunner;
+
+use super::gpu;
+
+fn small(task: TaskKind) -> Config {
+    let mut c = Config::of(task);
+    c.model.target = vec![12, 12];
+    c.model.encoder = vec![16, 16];
+    c.model.trunk = vec![16];
+    c.train.tasks = 6;
+    c
+}
+
+#[test]
+fn losses_follow_the_cpu_path() {
+    let Some(gpu) = gpu(false) else { return };
+    for task in [TaskKind::Sine, TaskKind::Shapes] {
+        let config = small(task);
+        let losses = |device: &Device| {
+            starting_trainer(&config, device, |t| t.advance(20)).expect("20 steps").iter().map(|r| r.loss).collect::<Vec<f64>>()
+        };
+        let (cpu, gpu) = (losses(&Device::Cpu), losses(&Device::Gpu(gpu.clone())));
+        assert_eq!(cpu.len(), 20);
+        // The first step differs by rounding alone; later ones as far as training amplifies that.
+        assert!((cpu[0] - gpu[0]).abs() <= 1e-5 * cpu[0].abs(), "{} and {}", cpu[0], gpu[0]);
+        for (a, b) in cpu.iter().zip(&gpu) {
+            assert!((a - b).abs() <= 1e-2 * a.abs(), "{a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn every_launch_of_a_training_step_is_within_its_bound() {
+    let Some(gpu) = gpu(true) else { return };
+    for task in [TaskKind::Sine, TaskKind::Shapes] {
+        let report = starting_trainer(&small(task), &Device::Cpu, |t| t.lockstep(&gpu, 2)).expect("lockstep");
+        assert!(report.divergence.is_none(), "{:?}", report.divergence);
+        assert!(report.launches > 50 && report.elements > 1000, "{} launches", report.launches);
+    }
+}
+
+#[test]
+fn a_window_of_training_allocates_and_reads_nothing() {
+    let Some(gpu) = gpu(false) else { return };
+    let config = small(TaskKind::Sine);
+    let problem = Problem::load(&config).expect("sine");
+    let learner = Learner::Hyper(problem.hyper());
+    let caps = Device::Gpu(gpu.clone()).caps(WINDOW);
+    let plan = training_plan(problem.family(0).as_ref(), &learner, &settings(&config, 0, true), caps).expect("plan");
+    let mut runner = GpuRunner::prepare(&gpu, &plan).expect("prepared");
+    let before = runner.stats();
+    runner.run(WINDOW).expect("a window of steps");
+    runner.wait().expect("done");
+    let after = runner.stats();
+    assert_eq!(after.steps - before.steps, WINDOW);
+    assert_eq!(after.buffers_created, before.buffers_created);
+    assert_eq!(after.bind_groups_created, before.bind_groups_created);
+    assert_eq!(after.readbacks, before.readbacks);
+    assert!(after.submits - before.submits < WINDOW, "{} submits for {WINDOW} steps", after.submits - before.submits);
+}

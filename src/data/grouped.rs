@@ -14,8 +14,11 @@ use crate::rng::Rng;
 use crate::run::Session;
 use crate::spec::DType;
 
-/// Draws of a validation group: averages over which rows happen to be the support.
+/// Draws of a held-out group at most: they average over which rows happen to be the support. Where groups
+/// are many, they do that themselves.
 const DRAWS: usize = 5;
+/// Held-out tasks that are enough.
+const ENOUGH: usize = 200;
 
 /// Share of training episodes whose task counts as unknown.
 const UNKNOWN: f64 = 0.2;
@@ -95,7 +98,7 @@ impl Grouped {
         let mut tasks = Vec::new();
         for &g in groups {
             let n = self.groups.groups[g].rows.len();
-            for draw in 0..DRAWS as u64 {
+            for draw in 0..(ENOUGH / groups.len()).clamp(1, DRAWS) as u64 {
                 let mut rng = Rng::new(self.seed, stream ^ (g as u64) << 16 ^ draw << 48);
                 tasks.push(self.task(g, &rng.choose(n, support_size(n, shots))));
             }

@@ -1,5 +1,7 @@
 //! How good predictions on unseen tasks are, and the simple things they are held against.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::episode::Task;
@@ -70,6 +72,24 @@ impl Judge {
             Metric::Rmse => (sum / n).sqrt() * self.unit,
             Metric::Accuracy => sum / n,
         }
+    }
+
+    /// Mean error of a query row (squared error, or 1 for a wrong class) of the tasks of each name, in order of
+    /// the names.
+    pub fn errors_by_name(&self, tasks: &[Task], predictions: &[Vec<f32>]) -> Vec<f64> {
+        let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        let plain = Judge {
+            metric: if self.metric == Metric::Accuracy { Metric::Accuracy } else { Metric::Mse },
+            ..*self
+        };
+        for (task, y) in tasks.iter().zip(predictions) {
+            let rows = task.queries(self.outputs) as f64;
+            let score = plain.score(std::slice::from_ref(task), std::slice::from_ref(y));
+            let error = if self.metric == Metric::Accuracy { 1.0 - score } else { score };
+            let sum = sums.entry(&task.name).or_default();
+            *sum = (sum.0 + error * rows, sum.1 + rows);
+        }
+        sums.into_values().map(|(sum, rows)| sum / rows).collect()
     }
 
     /// The mean prediction of several models: of values, or of probabilities (given back as their logarithms).

@@ -395,6 +395,12 @@ impl<'a> Experiment<'a> {
 
     /// The score on each member's validation tasks, which it has not seen, over all members.
     fn validate(&self, from: From, steps: &[usize]) -> Result<Vec<f64>> {
+        let (tasks, found) = self.validation_predictions(from, steps)?;
+        Ok(found.iter().map(|y| self.model.judge.score(&tasks, y)).collect())
+    }
+
+    /// Each member's predictions on its own validation tasks; a task's name tells groups apart.
+    fn validation_predictions(&self, from: From, steps: &[usize]) -> Result<(Vec<Task>, Predictions)> {
         let (mut tasks, mut found): (Vec<Task>, Predictions) = (vec![], vec![vec![]; steps.len()]);
         for (i, m) in self.model.members.iter().enumerate() {
             let mine = self.problem.validation(i);
@@ -404,7 +410,7 @@ impl<'a> Experiment<'a> {
             }
             tasks.extend(mine);
         }
-        Ok(found.iter().map(|y| self.model.judge.score(&tasks, y)).collect())
+        Ok((tasks, found))
     }
 
     fn best(&self, scores: &[f64]) -> usize {
@@ -412,17 +418,28 @@ impl<'a> Experiment<'a> {
         (0..scores.len()).fold(0, |best, i| if metric.better(scores[i], scores[best]) { i } else { best })
     }
 
+    /// The best steps and fraction of the correction on validation tasks. Where no correction is among the
+    /// fractions, the simpler model (the pooled network, fine-tuned) is kept unless a correction is better by
+    /// more than one standard error over the groups (the rule of Breiman et al. 1984, section 3.4.3): with few
+    /// groups the best of many candidates is often the luckiest.
     fn choose(&self) -> Result<Choice> {
-        let steps = self.steps();
-        let mut choice = (f64::NAN, Choice { steps: 0, correction: 1.0 });
+        let (steps, judge) = (self.steps(), self.model.judge);
+        let mut found: Vec<(f64, Choice, Vec<f64>)> = Vec::new();
         for correction in self.fractions() {
-            let scores = self.validate(From::Generated(correction), &steps)?;
+            let (tasks, predictions) = self.validation_predictions(From::Generated(correction), &steps)?;
+            let scores: Vec<f64> = predictions.iter().map(|y| judge.score(&tasks, y)).collect();
             let k = self.best(&scores);
-            if self.model.judge.metric.better(scores[k], choice.0) {
-                choice = (scores[k], Choice { steps: steps[k], correction });
-            }
+            let errors = judge.errors_by_name(&tasks, &predictions[k]);
+            found.push((scores[k], Choice { steps: steps[k], correction }, errors));
         }
-        Ok(choice.1)
+        let simple = found.iter().find(|f| f.1.correction == 0.0);
+        let rest = found.iter().filter(|f| f.1.correction != 0.0);
+        let best = rest.reduce(|a, b| if judge.metric.better(b.0, a.0) { b } else { a });
+        Ok(match (best, simple) {
+            (Some(best), Some(simple)) if !clearly_less(&best.2, &simple.2) => simple.1,
+            (Some(best), _) => best.1,
+            (None, simple) => simple.map_or(Choice { steps: 0, correction: 1.0 }, |s| s.1),
+        })
     }
 
     /// Error on the test tasks, beside the baselines.
@@ -574,6 +591,15 @@ pub fn starting_trainer<R>(
     let mut trainer =
         Trainer::new(device, family.as_ref(), Learner::Hyper(spec), settings(config, 0, true), &init)?;
     with(&mut trainer)
+}
+
+/// Whether paired errors `a` are below `b` by more than one standard error of their mean difference.
+fn clearly_less(a: &[f64], b: &[f64]) -> bool {
+    let n = a.len() as f64;
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let mean = differences.iter().sum::<f64>() / n;
+    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    mean < -(variance / n).sqrt()
 }
 
 /// The pooled network's predictions on query and support rows.

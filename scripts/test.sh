@@ -7,9 +7,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# What the tests themselves would see: a driver's files may be there without a device that they fit.
+# What the tests themselves would see: a driver's files may be there without a device that they fit. The command is
+# the one built beside the tests; `cargo run` would build it, and wgpu, again without the tests' dependencies.
 has_adapter() {
-    found=$(cargo run --quiet -- devices --json) || exit 1
+    found=$("$target/debug/hyperloom" devices --json) || exit 1
     case $(printf %s "$found" | tr -d ' \n') in
         *'"adapters":[]'*) return 1 ;;
         *) return 0 ;;
@@ -46,7 +47,9 @@ END
         apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers >/dev/null
 }
 
+cargo test --no-run
 if [ "$(uname -s)" = Linux ] && [ "${HYPERLOOM_GPU:-require}" = require ]; then
+    target=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
     if ! has_adapter; then
         install_driver
         if ! has_adapter; then

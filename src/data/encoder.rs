@@ -1,6 +1,6 @@
 //! From text cells to the numbers a network reads and predicts.
 //!
-//! Fitted on the rows of training groups only, so that nothing of a test group leaks into its own judging, and
+//! Fitted on the rows of training and validation groups only, so that nothing of a test group leaks into its own judging, and
 //! stored with the model, so that a later file with the same columns is encoded the same way.
 
 use std::collections::{BTreeSet, HashMap};
@@ -27,7 +27,7 @@ pub enum TargetKind {
     Classification,
 }
 
-/// The encoding of a file's columns, fitted on training groups.
+/// The encoding of a file's columns, fitted on training and validation groups.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Encoder {
     group: String,

@@ -1,7 +1,7 @@
 //! Where tasks come from: one file a source, and what the sources share.
 //!
 //! [`csv`] reads a table of many small groups, every group a task. It stands on [`table`] (text cells, checked),
-//! [`encoder`] (text to numbers, fitted on training groups only and stored with the model) and [`split`] (which groups train, choose and judge).
+//! [`encoder`] (text to numbers, fitted on every group but those judged by, and stored with the model) and [`split`] (which groups train, choose and judge).
 
 mod column;
 pub mod csv;

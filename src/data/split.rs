@@ -13,7 +13,7 @@ use crate::error::{Error, Result, nearest};
 /// Train, validation and test, as ascending indices into the groups it was made for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Groups to learn from; the encoder is fitted on these.
+    /// Groups to learn from; the encoder is fitted on these and on the validation groups.
     pub train: Vec<usize>,
     /// Groups to choose settings by.
     pub validation: Vec<usize>,

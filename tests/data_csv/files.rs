@@ -138,11 +138,12 @@ fn real_files_with_their_splits() {
             assert!(descriptor.iter().all(|n| found.contains(n)), "{name}: {found:?}");
             assert_eq!(e.kind(), TargetKind::Regression);
             assert_eq!(groups.split.draws.len(), groups.split.test.len());
-            // Targets of the training rows are standardised.
-            let y: Vec<f64> = groups
-                .split
+            // Targets of the rows that are trained on or chosen by are standardised: every one but the test groups'.
+            let split = &groups.split;
+            let y: Vec<f64> = split
                 .train
                 .iter()
+                .chain(&split.validation)
                 .flat_map(|&g| &groups.y[groups.groups[g].rows.clone()])
                 .map(|&y| y.into())
                 .collect();

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use hyperloom::graph::op::Func;
 use hyperloom::kernel::case::{Case, cases};
+use hyperloom::kernel::pointwise::activation;
 use hyperloom::kernel::real::UNIT;
-use hyperloom::kernel::{ALL, Buffer};
+use hyperloom::kernel::{ALL, Buffer, Kernel, Map};
 use hyperloom::plan::SlotId;
 use hyperloom::plan::view::for_each;
 use hyperloom::run::check::{CaseReport, Fault, check_case, reference, run_cpu};
@@ -124,4 +126,31 @@ fn any_number_of_threads_gives_the_same_bits() {
         let one = run(&pools[0]);
         assert!(pools[1..].iter().all(|p| run(p) == one), "{} ({})", case.kernel.name(), case.name);
     }
+}
+
+/// Central differences in f64 over the table's own operands: each derivative kernel against the kernel it
+/// is the derivative of. (Ops are differentiated the same way, as graphs, in `tests/gradients.rs`.)
+#[test]
+fn derivatives_match_differences_over_the_table() {
+    let mut compared = 0;
+    for case in cases() {
+        let Kernel::Map(Map { func: Func::Act(act, k @ 0..=2) }) = case.kernel else { continue };
+        for word in &case.slots[case.reads[0].slot.0].words {
+            let x = f32::from_bits(*word) as f64;
+            let h = 1e-4;
+            // Beyond 50 every activation is flat or straight; a rectifier has no derivative at 0.
+            if !x.is_finite() || x.abs() > 50.0 || x.abs() < 2.0 * h {
+                continue;
+            }
+            let want = (activation(act, k, x + h) - activation(act, k, x - h)) / (2.0 * h);
+            let got = activation(act, k + 1, x);
+            assert!(
+                (got - want).abs() <= 1e-5 * (1.0 + got.abs()),
+                "{}: at {x} {got}, not {want}",
+                case.name
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 1000, "{compared} points");
 }

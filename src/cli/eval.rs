@@ -42,7 +42,7 @@ pub(super) fn run(args: &EvalArgs) -> Result<ExitCode> {
             format!("{s} is out of range: it must lie from 1 to 100000"),
         ));
     }
-    let found = shots.iter().map(|&s| experiment.held_out(s)).collect::<Result<Vec<HeldOut>>>()?;
+    let found = experiment.sweep(&shots)?;
     let text = serde_json::to_string_pretty(&found).unwrap_or_default() + "\n";
     folder.write("eval.json", &text)?;
     if let Some(last) = found.last() {

@@ -452,7 +452,7 @@ impl<'a> Experiment<'a> {
             tasks_per_second: 0.0,
         });
         let shots = self.config.eval.shots;
-        let held_out = self.held_out(shots)?;
+        let held_out = self.held_out(shots, self.baseline_choices()?)?;
         let seconds = self.position.millis as f64 / 1e3;
         let layout = self.model.spec.layout().len();
         let done = self.config.train.steps * self.problem.members() as u64;
@@ -472,9 +472,18 @@ impl<'a> Experiment<'a> {
         })
     }
 
-    /// Error on unseen tasks with `shots` support rows, beside the baselines.
-    pub fn held_out(&self, shots: usize) -> Result<HeldOut> {
-        self.problem.check_held_out(shots)?;
+    /// Error on unseen tasks with each of these numbers of support rows, beside the baselines.
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`] where the held-out tasks would not fit, before any is made.
+    pub fn sweep(&self, shots: &[usize]) -> Result<Vec<HeldOut>> {
+        shots.iter().try_for_each(|&s| self.problem.check_held_out(s))?;
+        // The baselines choose once, on validation tasks, whatever the shots of the test tasks.
+        let choices = self.baseline_choices()?;
+        shots.iter().map(|&s| self.held_out(s, choices)).collect()
+    }
+
+    fn held_out(&self, shots: usize, choices: (usize, f64)) -> Result<HeldOut> {
         let tasks = self.problem.test(shots);
         let judge = self.model.judge;
         let steps = self.steps();
@@ -490,40 +499,45 @@ impl<'a> Experiment<'a> {
             chosen_correction: chosen.correction,
             chosen: by_steps.get(&chosen.steps.to_string()).copied().unwrap_or(f64::NAN),
             by_steps,
-            baselines: self.baselines(&tasks, &steps)?,
+            baselines: self.baselines(&tasks, choices)?,
             target_std: judge.unit,
         })
     }
 
-    fn baselines(&self, tasks: &[Task], steps: &[usize]) -> Result<Baselines> {
-        let judge = self.model.judge;
-        let validation = self.validate(From::Pooled, steps)?;
-        let tuned_steps = steps[self.best(&validation)];
-        let mut both = vec![0, tuned_steps];
-        both.dedup();
-        let pooled = self.model.predict(self.device, tasks, From::Pooled, &both)?;
-        // Shrinkage: chosen on each member's own validation tasks.
+    /// What the baselines choose on validation tasks: steps of fine-tuning, and the shrinkage κ.
+    fn baseline_choices(&self) -> Result<(usize, f64)> {
+        let (judge, steps) = (self.model.judge, self.steps());
+        let validation = self.validate(From::Pooled, &steps)?;
+        // Shrinkage: on each member's own validation tasks.
         let mut scores = vec![0.0; SHRINKAGE.len()];
         for (i, m) in self.model.members.iter().enumerate() {
             let mine = self.problem.validation(i);
             let one = Model { members: vec![m.clone()], ..self.model.clone() };
-            let (y, s) = on_both(&one, self.device, &mine)?;
+            let y = one.predict(self.device, &mine, From::Pooled, &[0])?.concat();
+            let s = pooled_on_support(&one, self.device, &mine)?;
             for (score, kappa) in scores.iter_mut().zip(SHRINKAGE) {
                 *score += judge.score(&mine, &judge.shifted(&mine, &y, &s, kappa))
                     / self.model.members.len() as f64;
             }
         }
-        let kappa = SHRINKAGE[self.best(&scores)];
-        let (y, s) = on_both(&self.model, self.device, tasks)?;
+        Ok((steps[self.best(&validation)], SHRINKAGE[self.best(&scores)]))
+    }
+
+    fn baselines(&self, tasks: &[Task], (tuned_steps, kappa): (usize, f64)) -> Result<Baselines> {
+        let judge = self.model.judge;
+        let mut both = vec![0, tuned_steps];
+        both.dedup();
+        let pooled = self.model.predict(self.device, tasks, From::Pooled, &both)?;
+        let on_support = pooled_on_support(&self.model, self.device, tasks)?;
         Ok(Baselines {
             support_mean: judge.score(tasks, &judge.support_mean(tasks)),
             pooled: judge.score(tasks, &pooled[0]),
-            pooled_residual: judge.score(tasks, &judge.shifted(tasks, &y, &s, kappa)),
+            pooled_residual: judge.score(tasks, &judge.shifted(tasks, &pooled[0], &on_support, kappa)),
             pooled_fine_tuned: judge.score(tasks, &pooled[both.len() - 1]),
         })
     }
 
-    /// Weights of the first member for `tasks`, before and after the chosen steps, as predictions on their query rows.
+    /// Predictions on the query rows of `tasks`, before adaptation and after the chosen steps.
     pub fn before_and_after(&self, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
         // Where no step was chosen, the pictures show the most that were tried.
         let after = match self.model.choice.steps {
@@ -602,9 +616,7 @@ fn clearly_less(a: &[f64], b: &[f64]) -> bool {
     mean < -(variance / n).sqrt()
 }
 
-/// The pooled network's predictions on query and support rows.
-fn on_both(model: &Model, device: &Device, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
-    let y = model.predict(device, tasks, From::Pooled, &[0])?;
-    let s = model.predict(device, &support_as_query(tasks), From::Pooled, &[0])?;
-    Ok((y.concat(), s.concat()))
+/// The pooled network's predictions on support rows.
+fn pooled_on_support(model: &Model, device: &Device, tasks: &[Task]) -> Result<Vec<Vec<f32>>> {
+    Ok(model.predict(device, &support_as_query(tasks), From::Pooled, &[0])?.concat())
 }

@@ -96,6 +96,16 @@ impl Optimiser {
         }
     }
 
+    /// The operation of a step.
+    pub fn op(&self) -> Op {
+        match *self {
+            Optimiser::AdamW { beta1, beta2, eps, decay } => {
+                Op::AdamW { beta1: Num(beta1), beta2: Num(beta2), eps: Num(eps), decay: Num(decay) }
+            }
+            Optimiser::Sgd { momentum, decay } => Op::Sgd { momentum: Num(momentum), decay: Num(decay) },
+        }
+    }
+
     /// Adds one step to the graph: `state [rows, p]` is updated by the gradient `[p]`, whose global norm is
     /// clipped to `clip`. A gradient that is not finite refuses the step. Returns the norm before clipping.
     pub fn step(&self, g: &mut Graph, state: Value, grad: Value, control: Value, clip: f64) -> Value {
@@ -106,13 +116,7 @@ impl Optimiser {
             let factor = clip_factor(g, norm2, clip);
             let refuse = g.constant(-1.0);
             let factor = g.select(finite, factor, refuse);
-            let op = match *self {
-                Optimiser::AdamW { beta1, beta2, eps, decay } => {
-                    Op::AdamW { beta1: Num(beta1), beta2: Num(beta2), eps: Num(eps), decay: Num(decay) }
-                }
-                Optimiser::Sgd { momentum, decay } => Op::Sgd { momentum: Num(momentum), decay: Num(decay) },
-            };
-            let new = g.optimise(op, state, grad, control, factor);
+            let new = g.optimise(self.op(), state, grad, control, factor);
             g.update(state, new);
             g.map(Func::Sqrt, norm2)
         })

@@ -145,6 +145,9 @@ fn pointwise(code: u32, order: u32, scale: f32, shift: f32, x: f32) -> f32 {
         case 12u: { return square_root(x); }
         case 13u: { return inverse_square_root(x); }
         case 14u: { return 1.0 / x; }
+        case 16u: { // slope of tanh or sigmoid, from its value
+            return select(x * (1.0 - x), (1.0 - x) * (1.0 + x), order == 0u);
+        }
         case 15u: { return select(0.0, 1.0, is_finite(x)); }
         default: { return activation(code, order, x); }
     }

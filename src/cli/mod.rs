@@ -1,6 +1,7 @@
 //! The command line, one file a command.
 
 mod adapt;
+mod bench;
 #[cfg(feature = "gpu")]
 mod check;
 #[cfg(feature = "gpu")]
@@ -41,6 +42,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
     Plan(plan::PlanArgs),
+    /// Time the workloads that the field is measured by.
+    Bench(bench::BenchArgs),
     /// Prove kernels, golden files or a whole training step against the CPU reference.
     #[cfg(feature = "gpu")]
     Check(check::CheckArgs),
@@ -221,6 +224,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Predict(a) => predict::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Plan(a) => plan::run(&a),
+        Command::Bench(a) => bench::run(&a),
         #[cfg(feature = "gpu")]
         Command::Check(a) => check::run(&a),
         #[cfg(feature = "gpu")]

@@ -32,8 +32,17 @@ impl Graph {
         if crate::spec::count(self.shape(loss)) != 1 {
             self.fail("grad", &[self.shape(loss)], "the loss must be one number");
         }
-        // Only values between `wrt` and the loss matter.
-        let n = loss.index() + 1;
+        let one = self.constant(1.0);
+        let shape = self.shape(loss).to_vec();
+        let one = self.expand(one, &shape);
+        self.vjp(&[(loss, one)], wrt)
+    }
+
+    /// Sums over the seeds `(value, cotangent)` of the cotangent times the derivative of the value, with respect to each of `wrt`.
+    #[track_caller]
+    pub(super) fn vjp(&mut self, seeds: &[(Value, Value)], wrt: &[Value]) -> Vec<Value> {
+        // Only values between `wrt` and the seeds matter.
+        let n = seeds.iter().map(|(v, _)| v.index() + 1).max().unwrap_or(0);
         let mut active = vec![false; n];
         for i in 0..n {
             let node = &self.nodes[i];
@@ -42,14 +51,29 @@ impl Graph {
                     && node.inputs.iter().any(|v| active[v.index()]));
         }
         let mut back: BTreeMap<Value, Cotangent> = BTreeMap::new();
-        let one = self.constant(1.0);
-        let shape = self.shape(loss).to_vec();
-        let one = self.expand(one, &shape);
-        back.entry(loss).or_default().whole = Some(one);
-
+        for &(v, seed) in seeds {
+            let slot = &mut back.entry(v).or_default().whole;
+            *slot = Some(match *slot {
+                Some(sum) => self.add(sum, seed),
+                None => seed,
+            });
+        }
+        // Cotangents of the results of scans, until the scan itself is reached.
+        let mut results: BTreeMap<Value, BTreeMap<usize, Value>> = BTreeMap::new();
         let mut found: BTreeMap<Value, Value> = BTreeMap::new();
         for i in (0..n).rev() {
             let v = Value(i as u32);
+            if let Some(cotangents) = results.remove(&v) {
+                let inputs = self.nodes[i].inputs.clone();
+                let wants: Vec<bool> = inputs.iter().map(|x| active[x.index()]).collect();
+                let label = self.nodes[i].label.clone();
+                let scope = std::mem::replace(&mut self.scope, vec![label, "grad".into()]);
+                for (operand, value) in self.scan_back(v, &cotangents, &wants) {
+                    self.send(inputs[operand], value, &mut back);
+                }
+                self.scope = scope;
+                continue;
+            }
             let Some(cotangent) = back.remove(&v) else { continue };
             if !active[i] {
                 continue;
@@ -57,6 +81,10 @@ impl Graph {
             let g = self.gather_cotangent(v, cotangent);
             if wrt.contains(&v) {
                 found.insert(v, g);
+            }
+            if let Op::Result(k) = self.nodes[i].op {
+                results.entry(self.nodes[i].inputs[0]).or_default().insert(k, g);
+                continue;
             }
             let label = self.nodes[i].label.clone();
             let scope = std::mem::replace(&mut self.scope, vec![label, "grad".into()]);
@@ -72,6 +100,15 @@ impl Graph {
                 })
             })
             .collect()
+    }
+
+    /// Adds a whole contribution to the cotangent of `v`.
+    fn send(&mut self, v: Value, value: Value, back: &mut BTreeMap<Value, Cotangent>) {
+        let slot = back.entry(v).or_default();
+        slot.whole = Some(match slot.whole {
+            Some(sum) => self.add(sum, value),
+            None => value,
+        });
     }
 
     /// Joins what has come back for `v` into one value of its shape.
@@ -150,16 +187,14 @@ impl Graph {
                 if wants($i) {
                     let value = $value;
                     let value = self.sum_to(value, &shapes[$i]);
-                    let slot = back.entry(inputs[$i]).or_default();
-                    slot.whole = Some(match slot.whole {
-                        Some(sum) => self.add(sum, value),
-                        None => value,
-                    });
+                    self.send(inputs[$i], value, back);
                 }
             };
         }
         match op {
             Op::Input(_) | Op::Const(_) | Op::StopGradient | Op::Random { .. } => {}
+            // Where cotangents of the results have been gathered.
+            Op::Scan(_) | Op::Result(_) => {}
             Op::Map(f) => {
                 let x = inputs[0];
                 send!(0, self.map_back(f, x, v, g))
@@ -283,7 +318,23 @@ impl Graph {
                 if k >= 1 && matches!(a, Activation::Identity | Activation::Relu | Activation::LeakyRelu) {
                     return self.scale(g, 0.0);
                 }
-                let d = self.map(Func::Act(a, k + 1), x);
+                // From the value, where that spares an exponential.
+                let d = match (a, k) {
+                    (
+                        Activation::Tanh
+                        | Activation::Sigmoid
+                        | Activation::Relu
+                        | Activation::LeakyRelu,
+                        0,
+                    ) => self.map(Func::Slope(a), y),
+                    _ => self.map(Func::Act(a, k + 1), x),
+                };
+                self.mul(g, d)
+            }
+            // (1 - y²)' = -2 y and (y - y²)' = 1 - 2 y
+            Func::Slope(Activation::Relu | Activation::LeakyRelu) => self.scale(g, 0.0),
+            Func::Slope(a) => {
+                let d = self.affine(x, -2.0, if a == Activation::Tanh { 0.0 } else { 1.0 });
                 self.mul(g, d)
             }
             Func::Affine(Num(a), _) => self.scale(g, a),

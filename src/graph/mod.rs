@@ -6,6 +6,7 @@
 
 mod grad;
 pub mod op;
+pub mod scan;
 mod show;
 
 use std::collections::HashMap;
@@ -69,6 +70,8 @@ pub struct Graph {
     records: Vec<(String, Value)>,
     scope: Vec<String>,
     known: HashMap<(Op, Vec<Value>, Shape), Value>,
+    /// Numbers of nodes at which further phases begin.
+    phases: Vec<usize>,
 }
 
 impl Graph {
@@ -118,6 +121,17 @@ impl Graph {
         let r = build(self);
         self.scope.pop();
         r
+    }
+
+    /// What is built from now on is carried out after what stands already, and not mixed with it: parts of a batch that
+    /// take turns in the same memory.
+    pub fn next_phase(&mut self) {
+        self.phases.push(self.nodes.len());
+    }
+
+    /// The phase of a value, from 0.
+    pub(crate) fn phase_of(&self, v: Value) -> usize {
+        self.phases.partition_point(|&start| start <= v.index())
     }
 
     fn label(&self) -> String {

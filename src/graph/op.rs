@@ -1,7 +1,9 @@
 //! The closed set of operations a graph is made of.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
+use super::scan::Scan;
 use crate::spec::Activation;
 
 /// An f64 constant inside an op; compared and hashed by its bits so that equal ops can be shared.
@@ -25,6 +27,9 @@ impl Hash for Num {
 pub enum Func {
     /// The k-th derivative of an activation, k from 0 to 3.
     Act(Activation, u8),
+    /// The first derivative of tanh, sigmoid, relu or leaky_relu, from the function's value `y`: `1 - y²`, `y (1 - y)`, or by
+    /// the sign of y. What backward passes take: it needs no exponential, and the argument is not kept.
+    Slope(Activation),
     /// `a·x + b`
     Affine(Num, Num),
     /// `e^x`
@@ -71,6 +76,22 @@ pub enum Dist {
     Uniform,
     /// Standard normal (Box and Muller).
     Normal,
+}
+
+/// A shared [`Scan`], compared by identity.
+#[derive(Clone, Debug)]
+pub struct ScanRef(pub Arc<Scan>);
+
+impl PartialEq for ScanRef {
+    fn eq(&self, other: &ScanRef) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+impl Eq for ScanRef {}
+impl Hash for ScanRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
 }
 
 /// An operation; operands and result shape stand in the node.
@@ -130,6 +151,11 @@ pub enum Op {
     CrossEntropy,
     /// The operand, held constant by gradients.
     StopGradient,
+    /// A body repeated over carried values; its results are taken out by [`Op::Result`].
+    Scan(ScanRef),
+    /// A result of a scan: the final carried values, then the rows it gave, then for each carried value the
+    /// history of what it was at the start of each repetition.
+    Result(usize),
     /// Counter-based random numbers; operand: key, u32 `[2]` (seed, step). The first axis is the task.
     Random {
         /// What to draw.
@@ -180,6 +206,8 @@ impl Op {
             Op::LogSoftmax => "log_softmax",
             Op::CrossEntropy => "cross_entropy",
             Op::StopGradient => "stop_gradient",
+            Op::Scan(_) => "scan",
+            Op::Result(_) => "result",
             Op::Random { .. } => "random",
             Op::AdamW { .. } => "adamw",
             Op::Sgd { .. } => "sgd",

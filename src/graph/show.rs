@@ -16,6 +16,8 @@ impl fmt::Display for Graph {
                 Op::MatMul { ta, tb } => {
                     format!("matmul{}{}", if *ta { " aᵀ" } else { "" }, if *tb { " bᵀ" } else { "" })
                 }
+                Op::Scan(s) => format!("scan x {}{}", s.0.n, if s.0.reverse { " reversed" } else { "" }),
+                Op::Result(i) => format!("result {i} of"),
                 op => op.name().to_string(),
             };
             writeln!(f, "%{i} {:?} = {what}({})  {}", n.shape, args.join(", "), n.label)?;

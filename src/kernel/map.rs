@@ -34,6 +34,9 @@ pub(super) fn func_code(f: Func) -> (f64, f64) {
         Func::Rsqrt => (13.0, 0.0),
         Func::Recip => (14.0, 0.0),
         Func::IsFinite => (15.0, 0.0),
+        Func::Slope(Activation::Tanh) => (16.0, 0.0),
+        Func::Slope(Activation::Sigmoid) => (16.0, 1.0),
+        Func::Slope(a) => func_code(Func::Act(a, 1)),
     }
 }
 
@@ -46,7 +49,7 @@ pub(super) fn affine(f: Func) -> (f32, f32) {
 pub(super) fn func_flops(f: Func) -> f64 {
     match f {
         Func::Act(Activation::Identity | Activation::Relu | Activation::LeakyRelu, _) | Func::IsFinite => 1.0,
-        Func::Affine(..) => 2.0,
+        Func::Affine(..) | Func::Slope(_) => 2.0,
         Func::Act(..) => 20.0,
         _ => 8.0,
     }

@@ -21,6 +21,7 @@ mod matmul;
 mod optimiser;
 mod parallel;
 mod random;
+pub mod region;
 mod row_read;
 mod row_write;
 mod scatter_add;
@@ -40,6 +41,7 @@ pub use map::Map;
 pub use matmul::MatMul;
 pub use random::{Random, threefry2x32};
 pub use real::{Bounded, Real};
+pub use region::lanes::LaneProgram;
 pub use row_read::RowRead;
 pub use row_write::RowWrite;
 pub use scatter_add::ScatterAdd;
@@ -48,7 +50,10 @@ pub use sgd::Sgd;
 pub use sum_to::SumTo;
 pub use zip::Zip;
 
-use crate::plan::{Launch, View};
+use std::sync::Arc;
+
+use crate::plan::region::Region;
+use crate::plan::{Arg, Launch, View};
 use crate::spec::DType;
 
 /// Contents of a slot on the CPU.
@@ -167,6 +172,8 @@ macro_rules! kernels {
         #[derive(Clone, Debug, PartialEq)]
         pub enum Kernel {
             $(#[doc = concat!("`", $name, "`")] $variant($ty),)*
+            /// A task region: blocks of other kernels as one launch.
+            Region(Arc<Region>),
         }
 
         /// Every kernel: its name and its WGSL, with imports not yet expanded.
@@ -184,29 +191,48 @@ macro_rules! kernels {
         impl Kernel {
             /// The kernel's name: that of its shader file.
             pub fn name(&self) -> &'static str {
-                match self { $(Kernel::$variant(_) => $name,)* }
+                match self { $(Kernel::$variant(_) => $name,)* Kernel::Region(_) => "region" }
             }
 
             /// Computes a launch in any number type, by plain loops.
             pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
-                match self { $(Kernel::$variant(k) => k.reference(reads, writes),)* }
+                match self {
+                    $(Kernel::$variant(k) => k.reference(reads, writes),)*
+                    Kernel::Region(r) => region::reference(r, reads, writes),
+                }
             }
 
             /// Computes a launch in f32 the way the CPU path does it.
             pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-                match self { $(Kernel::$variant(k) => k.fast(reads, writes),)* }
+                match self {
+                    $(Kernel::$variant(k) => k.fast(reads, writes),)*
+                    Kernel::Region(r) => region::fast(r, reads, writes),
+                }
             }
 
             /// The uniform, constants and workgroups of a launch.
             pub fn dispatch(&self, launch: &Launch) -> Dispatch {
-                match self { $(Kernel::$variant(k) => k.dispatch(&launch.reads, &launch.writes),)* }
+                match self {
+                    $(Kernel::$variant(k) => k.dispatch(&launch.reads, &launch.writes),)*
+                    Kernel::Region(r) => region::dispatch(r),
+                }
             }
 
             /// Operations and traffic of a launch.
             pub fn work(&self, launch: &Launch) -> Work {
+                if let Kernel::Region(r) = self {
+                    return region::work(r, &launch.reads);
+                }
                 let each: f64 = launch.reads.iter().chain(&launch.writes).map(|a| touched(&a.view)).sum();
-                let flops = match self { $(Kernel::$variant(k) => k.flops(&launch.reads, &launch.writes),)* };
-                Work { flops, bytes: 4.0 * each }
+                Work { flops: self.flops(&launch.reads, &launch.writes), bytes: 4.0 * each }
+            }
+
+            /// Operations of a launch over these operands.
+            pub(crate) fn flops(&self, reads: &[Arg], writes: &[Arg]) -> f64 {
+                match self {
+                    $(Kernel::$variant(k) => k.flops(reads, writes),)*
+                    Kernel::Region(r) => region::work(r, reads).flops,
+                }
             }
         }
     };

@@ -23,6 +23,10 @@ pub fn func<T: Real>(f: Func, x: T) -> T {
         Func::Sqrt => x.sqrt(),
         Func::Rsqrt => x.rsqrt(),
         Func::Recip => T::one() / x,
+        Func::Slope(Activation::Tanh) => (T::one() - x) * (T::one() + x),
+        Func::Slope(Activation::Sigmoid) => x * (T::one() - x),
+        // The value has the sign of the argument.
+        Func::Slope(a) => activation(a, 1, x),
         Func::IsFinite => T::of(if x.value().is_finite() { 1.0 } else { 0.0 }),
     }
 }

@@ -65,7 +65,7 @@ impl Zip {
             (Binary::Sub, None) => each(views, reads, writes, |a, b| a - b),
             (Binary::Mul, None) => each(views, reads, writes, |a, b| a * b),
             (Binary::Div, None) => each(views, reads, writes, |a, b| a / b),
-            (Binary::Mul, Some(Func::Act(Activation::Relu, 1))) => {
+            (Binary::Mul, Some(Func::Slope(Activation::Relu) | Func::Act(Activation::Relu, 1))) => {
                 each(views, reads, writes, |a, b| a * relu_slope(b))
             }
             (op, None) => each(views, reads, writes, |a, b| binary(op, a, b)),

@@ -306,6 +306,9 @@ pub fn training_graph(
     let (mut total, mut grads) = (None, None);
     let add = |g: &mut Graph, sum: Option<Value>, v: Value| Some(sum.map_or(v, |s| g.add(s, v)));
     for part in 0..parts {
+        if part > 0 {
+            g.next_phase();
+        }
         let (start, end) = (part * settings.tasks / parts, (part + 1) * settings.tasks / parts);
         let e = episode.part(g, start, end - start);
         let objective = match learner {

@@ -4,6 +4,7 @@
 mod cost;
 mod lower;
 mod memory;
+pub mod region;
 mod show;
 mod verify;
 pub mod view;
@@ -92,12 +93,29 @@ pub struct Caps {
     pub max_binding: u64,
     /// Memory for all slots, in bytes.
     pub memory: u64,
+    /// Whether stretches of work that belong to tasks become one launch; `None`: every launch by itself.
+    pub regions: Option<RegionCaps>,
+}
+
+/// What a device can do with task regions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RegionCaps {
+    /// Fewer tasks are not worth one.
+    pub least_tasks: usize,
+    /// Bytes of the values of one task that are needed at the same time, at most.
+    pub bytes: usize,
 }
 
 impl Caps {
+    /// The same, every launch by itself.
+    pub fn without_regions(self) -> Caps {
+        Caps { regions: None, ..self }
+    }
+
     /// For the CPU path: half of what is likely there is left to the rest of the system.
     pub fn cpu(window: usize) -> Caps {
-        Caps { window, max_binding: u64::MAX, memory: available_memory() }
+        let regions = Some(RegionCaps { least_tasks: 8, bytes: 128 << 10 });
+        Caps { window, max_binding: u64::MAX, memory: available_memory(), regions }
     }
 }
 

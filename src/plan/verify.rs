@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{Plan, SlotRole};
+use super::region::Region;
+use super::{Launch, Plan, SlotRole};
 use crate::kernel::{Kernel, KernelInfo};
 use crate::spec::DType;
 
@@ -13,6 +14,10 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
     let mut written: HashSet<usize> = HashSet::new();
     for (i, l) in plan.launches.iter().enumerate() {
         let fault = |what: String| Err(format!("launch {i} ({}): {what}", l.label));
+        if let Kernel::Region(region) = &l.kernel {
+            region_launch(plan, l, region, &mut written).or_else(fault)?;
+            continue;
+        }
         let Some(info) = KernelInfo::find(l.kernel.name()) else {
             return fault(format!("no kernel '{}'", l.kernel.name()));
         };
@@ -54,6 +59,34 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Checks a region against the slots of its launch.
+fn region_launch(plan: &Plan, l: &Launch, region: &Region, written: &mut HashSet<usize>) -> Result<(), String> {
+    let mut lens = Vec::new();
+    for arg in l.reads.iter().chain(&l.writes) {
+        let slot = plan.slots.get(arg.slot.0).ok_or(format!("no slot {}", arg.slot.0))?;
+        if slot.dtype != DType::F32 {
+            return Err(format!("slot '{}' is {:?}, not F32", slot.label, slot.dtype));
+        }
+        lens.push(slot.len);
+    }
+    for r in &l.reads {
+        let slot = &plan.slots[r.slot.0];
+        if slot.role == SlotRole::Scratch && !written.contains(&r.slot.0) {
+            return Err("a region reads scratch that nothing wrote".into());
+        }
+    }
+    for (k, w) in l.writes.iter().enumerate() {
+        if l.reads.iter().chain(&l.writes[..k]).any(|o| o.slot == w.slot) {
+            return Err(format!("slot {} is bound twice, once for writing", w.slot.0));
+        }
+        if matches!(plan.slots[w.slot.0].role, SlotRole::Data | SlotRole::Window) {
+            return Err(format!("slot '{}' belongs to the host", plan.slots[w.slot.0].label));
+        }
+        written.insert(w.slot.0);
+    }
+    region.verify(l.reads.len(), &lens)
 }
 
 /// The element type an operand must have; `None` where bits are moved.

@@ -120,6 +120,15 @@ impl Device {
         }
     }
 
+    /// `cpu`, or the adapter's name.
+    pub fn name(&self) -> String {
+        match self {
+            Device::Cpu => "cpu".into(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.describe(),
+        }
+    }
+
     /// Allocates a plan's slots.
     ///
     /// # Errors

@@ -187,6 +187,18 @@ impl Session {
         Ok(())
     }
 
+    /// Waits until the device has done all that was asked of it.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device is lost.
+    pub fn wait(&mut self) -> Result<()> {
+        match &mut self.runner {
+            Runner::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.wait(),
+        }
+    }
+
     /// Runs `steps` steps on the staged window and returns their records, `[steps][records]`.
     pub fn run(&mut self, steps: usize) -> Result<Vec<Vec<f32>>> {
         self.write_window(steps)?;

@@ -102,6 +102,8 @@ pub(super) fn functions() -> Vec<(Func, &'static [f32], (f32, f32))> {
     all.push((Func::Rsqrt, &POSITIVE[..13], (0.01, 9.0)));
     all.push((Func::Rsqrt, &[0.0, -1.0], (0.5, 1.0)));
     all.push((Func::Recip, &POSITIVE[..13], (0.01, 9.0)));
+    all.push((Func::Slope(Activation::Tanh), &SPECIAL, (-1.0, 1.0)));
+    all.push((Func::Slope(Activation::Sigmoid), &SPECIAL, (0.0, 1.0)));
     all.push((Func::IsFinite, &SPECIAL, (-2.0, 2.0)));
     all
 }

@@ -30,7 +30,7 @@ impl Lowering<'_> {
                 let node = self.g.node(v);
                 let copy = self.whole(SlotRole::Scratch, node.dtype, &node.shape, &node.label);
                 self.launch(Kernel::Copy(kernel::CopyKernel), vec![p], vec![copy], &node.label);
-                Place { buffer: copy.buffer, view: View::contiguous(shape, 0) }
+                Place::new(copy.buffer, View::contiguous(shape, 0))
             }
         }
     }
@@ -59,7 +59,7 @@ impl Lowering<'_> {
                 let at = self.constants.len();
                 self.constants.push(c.0);
                 self.buffers[buffer].len = self.constants.len();
-                self.places.insert(v, Place { buffer, view: View::contiguous(&[], at) });
+                self.places.insert(v, Place::new(buffer, View::contiguous(&[], at)));
             }
             Op::Reshape => {
                 let place = self.shaped(x[0], shape);
@@ -141,6 +141,9 @@ impl Lowering<'_> {
                 let reads = vec![self.place(x[0])];
                 self.simple(v, Kernel::Random(kernel), reads)
             }
+            Op::Scan(scan) => self.emit_scan(v, &scan.0),
+            // Placed with its scan.
+            Op::Result(_) => {}
             // In place, with the updates.
             Op::AdamW { .. } | Op::Sgd { .. } => {}
         }
@@ -155,7 +158,7 @@ impl Lowering<'_> {
             None => {
                 let y = self.whole(SlotRole::Scratch, self.g.node(v).dtype, self.shape(v), &label);
                 let view = View::contiguous(rows, 0);
-                self.launch(kernel, reads, vec![Place { buffer: y.buffer, view }], &label);
+                self.launch(kernel, reads, vec![Place::new(y.buffer, view)], &label);
                 self.launch(Kernel::Copy(kernel::CopyKernel), vec![y], vec![place], &label);
             }
         }

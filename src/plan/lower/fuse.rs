@@ -33,8 +33,7 @@ impl Lowering<'_> {
             }
             let (a, b) = (self.g.node(v).inputs[0], self.g.node(v).inputs[1]);
             for (factor, chain) in [(a, b), (b, a)] {
-                if let Op::Map(f @ Func::Act(_, k)) = self.op(chain)
-                    && *k >= 1
+                if let Op::Map(f @ (Func::Act(_, 1..) | Func::Slope(_))) = self.op(chain)
                     && self.only_user(chain) == Some(v)
                     && !self.absorbed[chain.index()]
                 {

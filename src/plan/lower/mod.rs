@@ -6,12 +6,17 @@
 
 mod emit;
 mod fuse;
+mod group;
 mod pieces;
+mod scan;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::memory::{Buffer, assign_slots};
 use super::verify::verify;
+use super::region::Region;
 use super::view::View;
 use super::{Arg, Caps, Launch, Plan, Port, SlotId, SlotRole};
 use crate::error::{Error, Result};
@@ -26,24 +31,61 @@ use crate::spec::{Activation, DType, count};
 /// [`Error::Memory`] with the numbers when the slots need more than `caps.memory` or one slot more than
 /// `caps.max_binding`; nothing has been allocated then.
 pub fn lower(graph: &Graph, caps: Caps) -> Result<Plan> {
-    let mut l = Lowering::new(graph, caps);
-    l.inputs();
-    l.fuse();
-    l.place_pieces();
-    for i in 0..graph.nodes().len() {
-        let v = Value(i as u32);
-        if l.live[i] && !l.absorbed[i] {
-            l.emit(v);
+    // Scans stay loops where a region takes them; the others are written out.
+    let mut g = Cow::Borrowed(graph);
+    if graph.nodes().iter().any(|n| matches!(n.op, Op::Scan(_))) {
+        g = Cow::Owned(graph.unrolled(|_| caps.regions.is_none()));
+    }
+    loop {
+        let mut l = Lowering::new(&g, caps);
+        l.inputs();
+        l.nodes();
+        match l.finish()? {
+            Lowered::Plan(plan) => return Ok(plan),
+            Lowered::Loops(left) => g = Cow::Owned(g.unrolled(|v| left.contains(&v))),
         }
     }
-    l.finish()
+}
+
+/// What came of a lowering.
+enum Lowered {
+    Plan(Plan),
+    /// These scans are in no region.
+    Loops(Vec<Value>),
 }
 
 /// Where a value lies: a buffer (not yet a slot) and a view of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Place {
     buffer: usize,
     view: View,
+    /// By how many elements it moves from one repetition of the loop around it to the next.
+    step: isize,
+}
+
+impl Place {
+    fn new(buffer: usize, view: View) -> Place {
+        Place { buffer, view, step: 0 }
+    }
+}
+
+/// A launch over buffers that are not slots yet.
+#[derive(Clone, Debug)]
+struct Draft {
+    kernel: Kernel,
+    reads: Vec<Place>,
+    writes: Vec<Place>,
+    label: String,
+}
+
+/// What the lowering puts one after another.
+#[derive(Clone, Debug)]
+enum Item {
+    Launch(Draft),
+    /// Repeated launches of the scan of that number: only inside of a region.
+    Loop { scan: Value, n: usize, body: Vec<Draft> },
+    /// A region and the buffers it reads and writes as a whole.
+    Region { region: Region, reads: Vec<usize>, writes: Vec<usize>, label: String },
 }
 
 /// A product with what it takes along.
@@ -73,7 +115,10 @@ struct Lowering<'g> {
     inside: HashMap<Value, (Value, View)>,
     places: HashMap<Value, Place>,
     buffers: Vec<Buffer>,
-    launches: Vec<(Kernel, Vec<Place>, Vec<Place>, String)>,
+    items: Vec<Item>,
+    /// The phase of the graph that each item belongs to.
+    phases: Vec<usize>,
+    phase: usize,
     constants: Vec<f64>,
     constant_buffer: Option<usize>,
     inputs: Vec<(Value, Place)>,
@@ -116,11 +161,26 @@ impl<'g> Lowering<'g> {
             inside: HashMap::new(),
             places: HashMap::new(),
             buffers: Vec::new(),
-            launches: Vec::new(),
+            items: Vec::new(),
+            phases: Vec::new(),
+            phase: 0,
             constants: Vec::new(),
             constant_buffer: None,
             inputs: Vec::new(),
             counter: None,
+        }
+    }
+
+    /// Launches for all nodes that are needed.
+    fn nodes(&mut self) {
+        self.fuse();
+        self.place_pieces();
+        for i in 0..self.g.nodes().len() {
+            let v = Value(i as u32);
+            self.phase = self.g.phase_of(v);
+            if self.live[i] && !self.absorbed[i] {
+                self.emit(v);
+            }
         }
     }
 
@@ -146,7 +206,7 @@ impl<'g> Lowering<'g> {
 
     fn whole(&mut self, role: SlotRole, dtype: DType, shape: &[usize], label: &str) -> Place {
         let buffer = self.buffer(role, dtype, count(shape), label);
-        Place { buffer, view: View::contiguous(shape, 0) }
+        Place::new(buffer, View::contiguous(shape, 0))
     }
 
     /// Buffers for inputs; the rows of this step are fetched first.
@@ -182,23 +242,28 @@ impl<'g> Lowering<'g> {
             for &v in values {
                 let view = View::contiguous(self.shape(v), at);
                 at += count(self.shape(v));
-                self.places.insert(v, Place { buffer: row.buffer, view });
-                self.inputs.push((v, Place { buffer: window.buffer, view }));
+                self.places.insert(v, Place::new(row.buffer, view));
+                self.inputs.push((v, Place::new(window.buffer, view)));
             }
         }
     }
 
     fn counter_place(&self) -> Place {
-        Place { buffer: self.counter.unwrap_or(0), view: View::contiguous(&[1], 0) }
+        Place::new(self.counter.unwrap_or(0), View::contiguous(&[1], 0))
     }
 
     fn launch(&mut self, kernel: Kernel, reads: Vec<Place>, writes: Vec<Place>, label: &str) {
         let label =
             if label.is_empty() { kernel.name().to_string() } else { format!("{label}/{}", kernel.name()) };
-        self.launches.push((kernel, reads, writes, label));
+        self.push(Item::Launch(Draft { kernel, reads, writes, label }));
     }
 
-    fn finish(mut self) -> Result<Plan> {
+    fn push(&mut self, item: Item) {
+        self.items.push(item);
+        self.phases.push(self.phase);
+    }
+
+    fn finish(mut self) -> Result<Lowered> {
         let g = self.g;
         let mut outputs = Vec::new();
         for (name, v) in g.outputs() {
@@ -264,25 +329,47 @@ impl<'g> Lowering<'g> {
             let counter = self.counter_place();
             self.launch(Kernel::Advance(kernel::Advance), vec![], vec![counter], "step");
         }
-        self.assemble(outputs, ring)
+        let left = self.group();
+        if !left.is_empty() {
+            return Ok(Lowered::Loops(left));
+        }
+        self.assemble(outputs, ring).map(Lowered::Plan)
     }
 
     fn assemble(self, outputs: Vec<(String, Value, Place)>, ring: Option<Place>) -> Result<Plan> {
+        let buffers = |places: &[Place]| places.iter().map(|p| p.buffer).collect::<Vec<_>>();
         let touched: Vec<(Vec<usize>, Vec<usize>)> = self
-            .launches
+            .items
             .iter()
-            .map(|(_, r, w, _)| (r.iter().map(|p| p.buffer).collect(), w.iter().map(|p| p.buffer).collect()))
+            .map(|item| match item {
+                Item::Launch(d) => (buffers(&d.reads), buffers(&d.writes)),
+                Item::Region { reads, writes, .. } => (reads.clone(), writes.clone()),
+                Item::Loop { .. } => unreachable!("loops that are in no region have been written out"),
+            })
             .collect();
         let (slots, slot_of) = assign_slots(&self.buffers, &touched);
         let arg = |p: &Place| Arg { slot: SlotId(slot_of[p.buffer]), view: p.view };
+        let whole = |b: &usize| Arg {
+            slot: SlotId(slot_of[*b]),
+            view: View::contiguous(&[self.buffers[*b].len], 0),
+        };
         let launches = self
-            .launches
+            .items
             .iter()
-            .map(|(kernel, reads, writes, label)| Launch {
-                kernel: kernel.clone(),
-                reads: reads.iter().map(arg).collect(),
-                writes: writes.iter().map(arg).collect(),
-                label: label.clone(),
+            .filter_map(|item| match item {
+                Item::Launch(d) => Some(Launch {
+                    kernel: d.kernel.clone(),
+                    reads: d.reads.iter().map(arg).collect(),
+                    writes: d.writes.iter().map(arg).collect(),
+                    label: d.label.clone(),
+                }),
+                Item::Region { region, reads, writes, label } => Some(Launch {
+                    kernel: Kernel::Region(Arc::new(region.clone())),
+                    reads: reads.iter().map(whole).collect(),
+                    writes: writes.iter().map(whole).collect(),
+                    label: label.clone(),
+                }),
+                Item::Loop { .. } => None,
             })
             .collect();
         let name = |v: Value| match self.op(v) {

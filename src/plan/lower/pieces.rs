@@ -92,7 +92,7 @@ impl Lowering<'_> {
             let buffer = self.root_buffer(root);
             // A launch must not read and write one buffer; then the piece is copied later.
             if reads.iter().all(|r| r.buffer != buffer) {
-                let place = Place { buffer, view };
+                let place = Place::new(buffer, view);
                 self.places.insert(v, place);
                 return place;
             }
@@ -108,7 +108,7 @@ impl Lowering<'_> {
     pub(super) fn emit_pieces(&mut self, v: Value) {
         let Some((axis, pieces)) = self.pieces(v) else { return };
         let place = match self.inside.get(&v).copied() {
-            Some((root, view)) => Place { buffer: self.root_buffer(root), view },
+            Some((root, view)) => Place::new(self.root_buffer(root), view),
             None => {
                 self.root_buffer(v);
                 self.place(v)

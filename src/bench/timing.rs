@@ -1,0 +1,69 @@
+//! Timing: medians of single calls, each of them done when the clock stops.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::Workload;
+use crate::error::Result;
+use crate::run::Device;
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Name of the workload.
+    pub workload: String,
+    /// Tasks, or the size that stands for them.
+    pub tasks: usize,
+    /// Device, as `cpu` or the adapter's name.
+    pub device: String,
+    /// `region`, or `launches`: every launch by itself.
+    pub path: String,
+    /// Median milliseconds of a call.
+    pub ms: f64,
+    /// Nominal operations a second, in 10⁹.
+    pub gflops: f64,
+    /// Bytes of all slots.
+    pub bytes: u64,
+    /// Launches of a call.
+    pub launches: usize,
+    /// Numbers that every implementation must agree on.
+    pub check: Vec<f64>,
+}
+
+/// Calls before the clock starts.
+const WARM: usize = 3;
+
+/// Measures a workload: at least 10 calls and a second, at most 60 calls or 20 seconds.
+///
+/// # Errors
+/// Those of [`Workload::prepare`].
+pub fn measure(workload: Workload, tasks: usize, device: &Device, regions: bool) -> Result<Row> {
+    let mut prepared = workload.prepare(tasks, device, regions)?;
+    let check = prepared.check()?;
+    for _ in 0..WARM {
+        prepared.call()?;
+    }
+    let (mut times, start) = (Vec::new(), Instant::now());
+    let enough = |n: usize, t: Duration| n >= 60 || (n >= 10 && t.as_secs() >= 1) || (n >= 3 && t.as_secs() >= 20);
+    while !enough(times.len(), start.elapsed()) {
+        let call = Instant::now();
+        prepared.call()?;
+        times.push(call.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    let median = times[times.len() / 2];
+    let plan = prepared.plan();
+    let region = plan.launches.iter().any(|l| l.kernel.name() == "region");
+    Ok(Row {
+        workload: workload.name().into(),
+        tasks,
+        device: device.name(),
+        path: if region { "region" } else { "launches" }.into(),
+        ms: 1e3 * median,
+        gflops: workload.flops(tasks) / median / 1e9,
+        bytes: plan.bytes(),
+        launches: plan.launches.len(),
+        check,
+    })
+}

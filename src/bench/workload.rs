@@ -1,0 +1,377 @@
+//! What is measured: the computations that `benches/peers` does with other tools.
+
+use std::str::FromStr;
+
+use super::{numbers, word};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::nn::{Loss, Weights, dense, loss};
+use crate::optim::Optimiser;
+use crate::plan::{Caps, Plan, lower};
+use crate::run::{Device, Session};
+use crate::spec::{Activation, DenseSpec, Init, ParamLayout};
+
+/// A workload by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// A training step of a generator of 1-40-40-1 networks from learned embeddings.
+    Amortised,
+    /// The same, the loss taken after 5 steps of inner learning, differentiated through.
+    Maml2,
+    /// 5 steps of learning of given 1-40-40-1 networks on 10 rows each.
+    Adapt,
+    /// 10 steps of learning of given 2-64-64-1 networks on 16 rows each.
+    Adapt64,
+    /// A training step of a generator of 784-128-10 classifiers.
+    Generator,
+    /// A square product; tasks: its size.
+    Gemm,
+    /// Products of 64 x 64 matrices; tasks: their number.
+    GemmBatch64,
+    /// Products of 16 x 32 and 32 x 32 matrices; tasks: their number.
+    GemmBatch16,
+}
+
+/// Steps of training that a plan's window holds.
+const WINDOW: usize = 8;
+
+/// Widths of the networks of a workload, and rows that they learn from.
+struct Sizes {
+    target: DenseSpec,
+    support: usize,
+    query: usize,
+    steps: usize,
+}
+
+impl Workload {
+    /// All of them, with their names.
+    pub const ALL: [(&str, Workload); 8] = [
+        ("amortised", Workload::Amortised),
+        ("maml2", Workload::Maml2),
+        ("adapt", Workload::Adapt),
+        ("adapt-64", Workload::Adapt64),
+        ("generator", Workload::Generator),
+        ("gemm", Workload::Gemm),
+        ("gemm-batch-64", Workload::GemmBatch64),
+        ("gemm-batch-16", Workload::GemmBatch16),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Workload::ALL.iter().find(|(_, w)| *w == self).map_or("", |(n, _)| n)
+    }
+
+    /// Tasks where nothing is said.
+    pub fn default_tasks(self) -> usize {
+        match self {
+            Workload::Amortised | Workload::Maml2 | Workload::Adapt => 256,
+            Workload::Adapt64 | Workload::GemmBatch64 | Workload::GemmBatch16 => 4096,
+            Workload::Generator => 32,
+            Workload::Gemm => 1024,
+        }
+    }
+
+    fn sizes(self) -> Sizes {
+        match self {
+            Workload::Adapt64 => Sizes {
+                target: DenseSpec::new(&[2, 64, 64, 1], Activation::Tanh),
+                support: 16,
+                query: 0,
+                steps: 10,
+            },
+            Workload::Generator => Sizes {
+                target: DenseSpec::new(&[784, 128, 10], Activation::Relu),
+                support: 0,
+                query: 64,
+                steps: 0,
+            },
+            _ => Sizes {
+                target: DenseSpec::new(&[1, 40, 40, 1], Activation::Tanh),
+                support: 10,
+                query: 50,
+                steps: 5,
+            },
+        }
+    }
+
+    /// Nominal operations of a call: products only; a backward pass counts as two forward ones, and one through
+    /// inner steps as two of theirs.
+    pub fn flops(self, tasks: usize) -> f64 {
+        let t = tasks as f64;
+        let s = self.sizes();
+        let network = |rows: usize| -> f64 {
+            s.target.widths.windows(2).map(|w| 2.0 * (rows * w[0] * w[1]) as f64).sum()
+        };
+        let p = s.target.layout().len() as f64;
+        let generator = 2.0 * t * (32.0 * 128.0 + 128.0 * 128.0 + 128.0 * p);
+        match self {
+            Workload::Adapt | Workload::Adapt64 => t * s.steps as f64 * 3.0 * network(s.support),
+            Workload::Amortised => 3.0 * (generator + t * network(s.query)),
+            Workload::Maml2 => {
+                3.0 * (generator + t * network(s.query)) + 3.0 * t * s.steps as f64 * 3.0 * network(s.support)
+            }
+            Workload::Generator => 3.0 * (2.0 * t * (128.0 * 1024.0 + 1024.0 * p) + t * network(s.query)),
+            Workload::Gemm => 2.0 * t * t * t,
+            Workload::GemmBatch64 => 2.0 * t * 64.0 * 64.0 * 64.0,
+            Workload::GemmBatch16 => 2.0 * t * 16.0 * 32.0 * 32.0,
+        }
+    }
+
+    /// The computation and the contents of its inputs.
+    pub fn graph(self, tasks: usize) -> (Graph, Vec<(String, Vec<f32>)>) {
+        let mut b = Builder { g: Graph::new(), inputs: Vec::new() };
+        match self {
+            Workload::Adapt | Workload::Adapt64 => b.adapt(self, tasks),
+            Workload::Amortised | Workload::Maml2 | Workload::Generator => b.training(self, tasks),
+            Workload::Gemm => b.product([1, tasks, tasks, tasks]),
+            Workload::GemmBatch64 => b.product([tasks, 64, 64, 64]),
+            Workload::GemmBatch16 => b.product([tasks, 16, 32, 32]),
+        }
+        (b.g, b.inputs)
+    }
+
+    /// The plan of a call.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where it does not fit.
+    pub fn plan(self, tasks: usize, caps: Caps) -> Result<Plan> {
+        lower(&self.graph(tasks).0, caps)
+    }
+
+    /// Caps of a device, for [`Workload::plan`].
+    pub fn caps(device: &Device) -> Caps {
+        device.caps(WINDOW)
+    }
+
+    /// A plan on a device, its inputs written.
+    ///
+    /// # Errors
+    /// Those of the device; [`Error::Memory`] where the plan does not fit.
+    pub fn prepare(self, tasks: usize, device: &Device, regions: bool) -> Result<Prepared> {
+        let (graph, inputs) = self.graph(tasks);
+        let caps = Workload::caps(device);
+        let plan = lower(&graph, if regions { caps } else { caps.without_regions() })?;
+        let mut session = device.prepare(plan)?;
+        for (name, values) in &inputs {
+            session.write(name, values)?;
+        }
+        Ok(Prepared { workload: self, session, step: 0 })
+    }
+}
+
+impl FromStr for Workload {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Workload> {
+        Workload::ALL.iter().find(|(n, _)| *n == s).map(|(_, w)| *w).ok_or_else(|| {
+            let names: Vec<&str> = Workload::ALL.iter().map(|(n, _)| *n).collect();
+            Error::config("--workload", format!("'{s}' is none of {}, scaling, sine", names.join(", ")))
+        })
+    }
+}
+
+/// A workload on a device.
+#[derive(Debug)]
+pub struct Prepared {
+    workload: Workload,
+    session: Session,
+    step: u64,
+}
+
+impl Prepared {
+    /// Its plan.
+    pub fn plan(&self) -> &Plan {
+        self.session.plan()
+    }
+
+    /// One call, done when it returns; of a training step, its loss.
+    pub fn call(&mut self) -> Result<Option<f64>> {
+        if self.session.plan().step("control").is_some() {
+            let control = Optimiser::default().control(self.step, 1e-3);
+            self.session.set_step(0, "control", &control)?;
+        }
+        let records = self.session.run(1)?;
+        self.step += 1;
+        self.session.wait()?;
+        Ok(records.first().and_then(|r| r.first()).map(|x| f64::from(*x)))
+    }
+
+    /// Numbers that every implementation must agree on: of training, the losses of the first three steps (which are
+    /// taken); else mean squares of the result.
+    pub fn check(&mut self) -> Result<Vec<f64>> {
+        if self.session.plan().step("control").is_some() {
+            let steps = if self.workload == Workload::Generator { 2 } else { 3 };
+            return (0..steps).map(|_| Ok(self.call()?.unwrap_or(f64::NAN))).collect();
+        }
+        self.call()?;
+        let y = self.session.read("result")?;
+        let mean = |x: &mut dyn Iterator<Item = f64>| x.sum::<f64>() / y.len() as f64;
+        let square = mean(&mut y.iter().map(|v| f64::from(*v).powi(2)));
+        if !self.session.has_input("w0") {
+            return Ok(vec![square]);
+        }
+        let start = self.session.read("w0")?;
+        let moved = mean(&mut y.iter().zip(&start).map(|(a, b)| f64::from(a - b).powi(2)));
+        Ok(vec![square, moved])
+    }
+}
+
+struct Builder {
+    g: Graph,
+    inputs: Vec<(String, Vec<f32>)>,
+}
+
+impl Builder {
+    fn data(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Value {
+        self.inputs.push((name.into(), values));
+        self.g.data(name, shape)
+    }
+
+    fn random(&mut self, name: &str, shape: &[usize], stream: u32, scale: f32) -> Value {
+        let values = numbers(stream, scale, crate::spec::count(shape));
+        self.data(name, shape, values)
+    }
+
+    /// Rows x `[T, n, i]` and sin of their sum, `[T, n, 1]`.
+    fn waves(&mut self, name: &str, stream: u32, t: usize, n: usize, inputs: usize) -> (Value, Value) {
+        let x = numbers(stream, 2.0, t * n * inputs);
+        let y = x.chunks(inputs).map(|r| r.iter().sum::<f32>().sin()).collect();
+        (self.data(&format!("x{name}"), &[t, n, inputs], x), self.data(&format!("y{name}"), &[t, n, 1], y))
+    }
+
+    fn product(&mut self, [batch, m, k, n]: [usize; 4]) {
+        let a = self.random("a", &[batch, m, k], 1, 1.0);
+        let b = self.random("b", &[batch, k, n], 2, 1.0);
+        let c = self.g.matmul(a, b);
+        self.g.output("result", c);
+    }
+
+    fn adapt(&mut self, workload: Workload, t: usize) {
+        let s = workload.sizes();
+        let p = s.target.layout().len();
+        let w0 = if workload == Workload::Adapt64 {
+            self.random("w0", &[t, p], 8, 0.15)
+        } else {
+            self.data("w0", &[t, p], generated(t))
+        };
+        let (x, y) = self.waves("s", if workload == Workload::Adapt64 { 9 } else { 6 }, t, s.support, s.target.widths[0]);
+        let w = learn(&mut self.g, &s, w0, x, y);
+        self.g.output("result", w);
+    }
+
+    fn training(&mut self, workload: Workload, t: usize) {
+        let s = workload.sizes();
+        let p = s.target.layout().len();
+        let mut layout = ParamLayout::default();
+        let mut state = Vec::new();
+        let parts: &[(&str, [usize; 2], u32, f32)] = if workload == Workload::Generator {
+            &[
+                ("z", [t, 128], 1, 1.0),
+                ("w1", [128, 1024], 2, 0.1),
+                ("b1", [1, 1024], 0, 0.0),
+                ("w3", [1024, p], 4, 0.005),
+                ("b3", [1, p], 5, 0.05),
+            ]
+        } else {
+            &[
+                ("z", [t, 32], 1, 1.0),
+                ("w1", [32, 128], 2, 0.3),
+                ("b1", [1, 128], 0, 0.0),
+                ("w2", [128, 128], 3, 0.15),
+                ("b2", [1, 128], 0, 0.0),
+                ("w3", [128, p], 4, 0.03),
+                ("b3", [1, p], 5, 0.3),
+            ]
+        };
+        for (name, shape, stream, scale) in parts {
+            layout.push(*name, shape, Init::Constant(0.0));
+            state.extend(numbers(*stream, *scale, shape[0] * shape[1]));
+        }
+        let n = layout.len();
+        state.resize(3 * n, 0.0);
+        let support = (s.support > 0).then(|| self.waves("s", 6, t, s.support, 1));
+        let (xq, yq) = if workload == Workload::Generator {
+            let x = self.random("xq", &[t, s.query, 784], 6, 1.0);
+            let mut labels = vec![0.0; t * s.query * 10];
+            for row in 0..t * s.query {
+                labels[10 * row + (word(7, row as u32) % 10) as usize] = 1.0;
+            }
+            (x, self.data("yq", &[t, s.query, 10], labels))
+        } else {
+            self.waves("q", 7, t, s.query, 1)
+        };
+        let control = self.g.step("control", &[3]);
+        self.inputs.push(("learner".into(), state));
+        let state = self.g.state("learner", &[3, n]);
+        let g = &mut self.g;
+        let flat = g.slice(state, 0, 0, 1);
+        let flat = g.reshape(flat, &[n]);
+        let params = Weights { flat, layout: &layout };
+        let mut h = params.get(g, "z");
+        for (w, b) in [("w1", "b1"), ("w2", "b2"), ("w3", "b3")] {
+            if layout.get(w).is_none() {
+                continue;
+            }
+            let (w, b) = (params.get(g, w), params.get(g, b));
+            let y = g.matmul(h, w);
+            let y = g.add(y, b);
+            h = if g.shape(y)[1] == p { y } else { g.act(Activation::Relu, y) };
+        }
+        if workload == Workload::Maml2
+            && let Some((xs, ys)) = support
+        {
+            h = learn(g, &s, h, xs, ys);
+        }
+        let kind = if workload == Workload::Generator { Loss::CrossEntropy } else { Loss::Mse };
+        let each = task_loss(g, &s.target, kind, h, xq, yq);
+        let objective = g.mean(each);
+        let grad = g.grad(objective, &[flat])[0];
+        // As the peers do it: no clipping.
+        let factor = g.constant(1.0);
+        let factor = g.expand(factor, &[1]);
+        let new = g.optimise(Optimiser::default().op(), state, grad, control, factor);
+        g.update(state, new);
+        g.record("loss", objective);
+    }
+}
+
+fn task_loss(g: &mut Graph, target: &DenseSpec, kind: Loss, w: Value, x: Value, y: Value) -> Value {
+    let layout = target.layout();
+    let prediction = dense(g, target, Weights { flat: w, layout: &layout }, "", x);
+    loss(g, kind, prediction, y, None)
+}
+
+/// Steps of descent on each task's own loss.
+fn learn(g: &mut Graph, s: &Sizes, w0: Value, x: Value, y: Value) -> Value {
+    let (finals, _) = g.scan(s.steps, &[w0], &[x, y], &[], |g, args| {
+        let w = args.carried[0];
+        let each = task_loss(g, &s.target, Loss::Mse, w, args.constants[0], args.constants[1]);
+        // Tasks do not meet: the gradient of the sum is that of every task's own loss.
+        let sum = g.sum_to(each, &[]);
+        let grad = g.grad(sum, &[w])[0];
+        let step = g.scale(grad, 0.01);
+        (vec![g.sub(w, step)], vec![])
+    });
+    finals[0]
+}
+
+/// What the generator of `amortised` writes before any training.
+fn generated(t: usize) -> Vec<f32> {
+    let layer = |x: &[f32], w: &[f32], b: Option<&[f32]>, inputs: usize, outputs: usize| -> Vec<f64> {
+        let mut y = vec![0.0f64; x.len() / inputs * outputs];
+        for (x, y) in x.chunks(inputs).zip(y.chunks_mut(outputs)) {
+            for (x, w) in x.iter().zip(w.chunks(outputs)) {
+                y.iter_mut().zip(w).for_each(|(y, w)| *y += f64::from(*x) * f64::from(*w));
+            }
+            if let Some(b) = b {
+                y.iter_mut().zip(b).for_each(|(y, b)| *y += f64::from(*b));
+            }
+        }
+        y
+    };
+    let relu = |x: Vec<f64>| -> Vec<f32> { x.into_iter().map(|x| x.max(0.0) as f32).collect() };
+    let h = relu(layer(&numbers(1, 1.0, t * 32), &numbers(2, 0.3, 32 * 128), None, 32, 128));
+    let h = relu(layer(&h, &numbers(3, 0.15, 128 * 128), None, 128, 128));
+    let w = layer(&h, &numbers(4, 0.03, 128 * 1761), Some(&numbers(5, 0.3, 1761)), 128, 1761);
+    w.into_iter().map(|x| x as f32).collect()
+}

@@ -1,0 +1,84 @@
+//! `hyperloom bench`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use hyperloom::bench::{Row, Workload, measure};
+use hyperloom::plan::Plan;
+use hyperloom::{Error, Result};
+
+use super::{figure, open_device, say};
+
+/// Arguments of `bench`.
+#[derive(Args, Debug)]
+pub(super) struct BenchArgs {
+    /// amortised, maml2, adapt, adapt-64, generator, gemm, gemm-batch-64, gemm-batch-16 or scaling (none given: all
+    /// but scaling).
+    #[arg(long)]
+    workload: Option<String>,
+    /// Tasks (of gemm: the size of the matrices; none given: what the workload is usually measured at).
+    #[arg(long)]
+    tasks: Option<usize>,
+    /// auto, cpu, gpu or gpu:N.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Every launch by itself.
+    #[arg(long)]
+    no_regions: bool,
+    /// Show the plan instead of measuring.
+    #[arg(long)]
+    plan: bool,
+    /// Rows as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
+    let work: Vec<(Workload, usize)> = match args.workload.as_deref() {
+        Some("scaling") => [64, 256, 1024, 4096, 16_384, 65_536].map(|t| (Workload::Adapt, t)).to_vec(),
+        Some(name) => {
+            let w: Workload = name.parse()?;
+            vec![(w, args.tasks.unwrap_or(w.default_tasks()))]
+        }
+        None => {
+            Workload::ALL.iter().map(|(_, w)| (*w, args.tasks.unwrap_or(w.default_tasks()))).collect()
+        }
+    };
+    if let Some((_, t)) = work.iter().find(|(_, t)| !(1..=1 << 20).contains(t)) {
+        return Err(Error::config("--tasks", format!("{t} is out of range: it must lie from 1 to {}", 1 << 20)));
+    }
+    let device = open_device(&args.device)?;
+    if args.plan {
+        for (w, tasks) in work {
+            let caps = Workload::caps(&device);
+            let plan: Plan = w.plan(tasks, if args.no_regions { caps.without_regions() } else { caps })?;
+            say(format_args!("{plan}\n"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows: Vec<Row> = Vec::new();
+    if !args.json {
+        say(format_args!("{:<14} {:>7} {:>10} {:>12} {:>9} {:>10} {:>9}\n", "workload", "tasks", "path", "ms", "GFLOP/s", "MB", "us a task"));
+    }
+    for (w, tasks) in work {
+        let row = measure(w, tasks, &device, !args.no_regions)?;
+        if !args.json {
+            say(format_args!(
+                "{:<14} {:>7} {:>10} {:>12} {:>9} {:>10} {:>9}\n",
+                row.workload,
+                row.tasks,
+                row.path,
+                figure(row.ms),
+                figure(row.gflops),
+                figure(row.bytes as f64 / 1e6),
+                figure(1e3 * row.ms / row.tasks as f64),
+            ));
+        }
+        rows.push(row);
+    }
+    if args.json {
+        let text = serde_json::to_string_pretty(&rows).map_err(|e| Error::config("bench", e.to_string()))?;
+        say(format_args!("{text}\n"));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,113 @@
+//! A task region as one launch: every task runs the region's program over values of its own.
+//!
+//! Here it runs task after task through the kernels' references, in any number type; in f32 the CPU
+//! runs [`lanes`], a GPU one shader made for the region.
+
+pub(crate) mod lanes;
+mod math;
+mod product;
+
+use super::{Buffer, Dispatch, Read, Real, Work, Write};
+use crate::plan::region::{At, Block, Operand, Region, Stage};
+use crate::plan::{Arg, SlotId, View};
+use crate::spec::DType;
+
+/// Computes a region by the formulas of its blocks.
+pub(super) fn reference<T: Real>(region: &Region, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+    for task in 0..region.tasks {
+        let mut locals: Vec<Buffer<T>> =
+            region.locals.iter().map(|l| Buffer::zeros(DType::F32, l.len)).collect();
+        for (l, local) in region.locals.iter().zip(&mut locals) {
+            let (Some(o), Buffer::F(to)) = (l.outside, local) else { continue };
+            let from = o.offset + task * o.stride;
+            let slot = match o.operand.checked_sub(reads.len()) {
+                Some(w) => &*writes[w].f(),
+                None => reads[o.operand].f(),
+            };
+            if o.load {
+                to.copy_from_slice(&slot[from..from + l.len]);
+            }
+        }
+        for stage in &region.stages {
+            match stage {
+                Stage::Block(b) => block(b, 0, reads, &mut locals),
+                Stage::Loop { n, body } => {
+                    for round in 0..*n {
+                        body.iter().for_each(|b| block(b, round, reads, &mut locals));
+                    }
+                }
+            }
+        }
+        for (l, local) in region.locals.iter().zip(&locals) {
+            let (Some(o), Buffer::F(from)) = (l.outside, local) else { continue };
+            let to = o.offset + task * o.stride;
+            if o.store {
+                writes[o.operand - reads.len()].f()[to..to + l.len].copy_from_slice(from);
+            }
+        }
+    }
+}
+
+fn block<T: Real>(b: &Block, round: usize, shared: &[Read<'_, T>], locals: &mut [Buffer<T>]) {
+    let view = |o: &Operand| View { offset: moved(o, round), ..o.view };
+    // Written locals are taken out; one that is read, too (in place, element by element), is read from a copy.
+    let index = |o: &Operand| if let At::Local(l) = o.at { l } else { panic!("results are locals") };
+    let old: Vec<Buffer<T>> = b.writes.iter().map(|w| locals[index(w)].clone()).collect();
+    let mut taken: Vec<Buffer<T>> = old.clone();
+    let operands: Vec<Read<'_, T>> = b
+        .reads
+        .iter()
+        .map(|o| {
+            let buffer = match o.at {
+                At::Shared(r) => shared[r].buffer,
+                At::Local(l) => &locals[l],
+            };
+            Read { buffer, view: view(o) }
+        })
+        .collect();
+    // Two results in one local (a product and its argument) are written one after the other.
+    let results = b.writes.iter().zip(&mut taken).map(|(o, buffer)| Write { buffer, view: view(o) });
+    b.kernel.reference(&operands, &mut results.collect::<Vec<_>>());
+    for (o, buffer) in b.writes.iter().zip(taken) {
+        locals[index(o)] = buffer;
+    }
+}
+
+/// Computes a region in f32, sixteen tasks at once.
+pub(super) fn fast(region: &Region, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+    // Estimated once for all launches of a plan would be better still; it is a sum over a few dozen blocks.
+    let flops: f64 = region.tasks as f64 * 1e4;
+    lanes::run(region, reads, writes, flops);
+}
+
+/// First element of an operand in a repetition.
+pub(crate) fn moved(o: &Operand, round: usize) -> usize {
+    (o.view.offset as isize + o.step * round as isize) as usize
+}
+
+/// Operations, and bytes that come from slots and go to them.
+pub(super) fn work(region: &Region, reads: &[Arg]) -> Work {
+    let mut work = Work::default();
+    let arg = |o: &Operand| Arg { slot: SlotId(0), view: o.view };
+    for (_, n, b) in region.blocks() {
+        let (r, w): (Vec<Arg>, Vec<Arg>) = (b.reads.iter().map(arg).collect(), b.writes.iter().map(arg).collect());
+        work.flops += (region.tasks * n) as f64 * b.kernel.flops(&r, &w);
+    }
+    let mut shared: Vec<usize> = Vec::new();
+    for (_, _, b) in region.blocks() {
+        shared.extend(b.reads.iter().filter_map(|o| if let At::Shared(r) = o.at { Some(r) } else { None }));
+    }
+    shared.sort_unstable();
+    shared.dedup();
+    work.bytes += shared.iter().map(|r| 4.0 * reads[*r].view.count() as f64).sum::<f64>();
+    for l in &region.locals {
+        let Some(o) = l.outside else { continue };
+        work.bytes += 4.0 * (region.tasks * l.len) as f64 * f64::from(o.load as u8 + o.store as u8);
+    }
+    work
+}
+
+/// A region has no uniform and no shader of its own: the GPU runner makes one from its blocks.
+pub(super) fn dispatch(_: &Region) -> Dispatch {
+    Dispatch { uniform: Vec::new(), constants: Vec::new(), groups: [0; 3] }
+}

@@ -1,0 +1,349 @@
+//! Task regions: which launches become one.
+//!
+//! A launch belongs to tasks when its results lead with the axis of tasks and it can be done for one task after
+//! another. Such launches are put together as far as their dependencies on others allow; a group with a product or
+//! a loop in it becomes a region.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{Draft, Item, Lowering, Place};
+use crate::graph::Value;
+use crate::kernel::Kernel;
+use crate::plan::region::{At, Block, Local, Operand, Outside, Region, Stage, leading};
+use crate::plan::view::{View, for_each};
+use crate::plan::{RegionCaps, SlotRole};
+use crate::spec::{DType, MAX_RANK};
+
+/// Repetitions whose elements are followed one by one at most, to find out what a region writes before it reads.
+const FOLLOWED: usize = 1 << 22;
+
+/// An operand as one task sees it, and the distance of two tasks (0: the same for all).
+type Part = (View, usize);
+
+impl Lowering<'_> {
+    /// Replaces items by regions; the loops that are in none.
+    pub(super) fn group(&mut self) -> Vec<Value> {
+        let Some(caps) = self.caps.regions else { return vec![] };
+        let items = std::mem::take(&mut self.items);
+        let phases = std::mem::take(&mut self.phases);
+        let kinds = self.kinds(&items, caps);
+        let levels = levels(&items, &kinds, |b| self.buffers[b].role == SlotRole::Scratch);
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_by_key(|&i| (phases[i], levels[i], kinds[i], i));
+        let mut touched: HashMap<usize, BTreeSet<usize>> = HashMap::new();
+        for (i, item) in items.iter().enumerate() {
+            for p in item.places() {
+                touched.entry(p.buffer).or_default().insert(i);
+            }
+        }
+        let mut left = Vec::new();
+        let mut at = 0;
+        while at < order.len() {
+            let key = |i: usize| (phases[i], levels[i], kinds[i]);
+            let first = key(order[at]);
+            let end = (at..order.len()).find(|&j| key(order[j]) != first).unwrap_or(order.len());
+            let group = &order[at..end];
+            at = end;
+            let region = first.2.and_then(|tasks| {
+                let worth = group.iter().any(|&i| match &items[i] {
+                    Item::Launch(d) => matches!(d.kernel, Kernel::MatMul(_)),
+                    _ => true,
+                });
+                let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));
+                let items: Vec<&Item> = group.iter().map(|&i| &items[i]).collect();
+                if worth { self.region(tasks, &items, inside, caps) } else { None }
+            });
+            match region {
+                Some(region) => self.push(region),
+                None => {
+                    for &i in group {
+                        if let Item::Loop { scan, .. } = items[i] {
+                            left.push(scan);
+                        }
+                        self.push(items[i].clone());
+                    }
+                }
+            }
+        }
+        left
+    }
+
+    /// The number of tasks of each item that can be done task by task.
+    fn kinds(&self, items: &[Item], caps: RegionCaps) -> Vec<Option<usize>> {
+        // What products are batched over, most work first.
+        let mut work: BTreeMap<usize, f64> = BTreeMap::new();
+        for d in items.iter().flat_map(Item::drafts) {
+            let Some(y) = d.writes.first().filter(|_| matches!(d.kernel, Kernel::MatMul(_))) else { continue };
+            let k = leading(&y.view);
+            if k < MAX_RANK - 2 && y.view.dims[k] >= caps.least_tasks {
+                *work.entry(y.view.dims[k]).or_default() += y.view.count() as f64;
+            }
+        }
+        let mut tasks: Vec<(usize, f64)> = work.into_iter().collect();
+        tasks.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let fits = |item: &Item, t: usize| item.drafts().all(|d| self.parts(d, t).is_some());
+        items
+            .iter()
+            .map(|item| match item {
+                Item::Region { .. } => None,
+                _ => tasks.iter().map(|(t, _)| *t).find(|&t| fits(item, t)),
+            })
+            .collect()
+    }
+
+    /// The operands of a launch as one of `t` tasks sees them, reads first; `None` where tasks are mixed.
+    fn parts(&self, d: &Draft, t: usize) -> Option<Vec<Part>> {
+        let y = &d.writes.first()?.view;
+        let axis = leading(y);
+        let axes: Vec<usize> = match d.kernel {
+            Kernel::MatMul(_) if axis < MAX_RANK - 2 => vec![axis; 5],
+            Kernel::Map(_)
+            | Kernel::Zip(_)
+            | Kernel::Select(_)
+            | Kernel::Copy(_)
+            | Kernel::Fill(_)
+            | Kernel::SumTo(_) => vec![axis; 4],
+            // Rows of all tasks follow one another along one axis.
+            Kernel::LogSoftmax(_) => vec![MAX_RANK - 2; 2],
+            Kernel::CrossEntropy(_) => vec![MAX_RANK - 2, MAX_RANK - 2, MAX_RANK - 1],
+            _ => return None,
+        };
+        let rows = matches!(d.kernel, Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_));
+        let mut parts = Vec::new();
+        for (k, p) in d.reads.iter().chain(&d.writes).enumerate() {
+            if self.buffers[p.buffer].dtype != DType::F32 {
+                return None;
+            }
+            let (mut view, axis) = (p.view, axes[k]);
+            let (n, stride) = (view.dims[axis], view.strides[axis]);
+            if rows && n % t == 0 {
+                view.dims[axis] = n / t;
+                if n == t {
+                    view.strides[axis] = 0;
+                }
+                parts.push((view, stride * (n / t)));
+            } else if n == t {
+                view.dims[axis] = 1;
+                view.strides[axis] = 0;
+                parts.push((view, stride));
+            } else {
+                return None;
+            }
+            // Results of different tasks lie apart.
+            let (view, stride) = parts[k];
+            if k >= d.reads.len() && stride < view.end() - view.offset {
+                return None;
+            }
+        }
+        Some(parts)
+    }
+
+    /// A region of these items; `None` where it would be too large or operands lie so that tasks cannot be told apart.
+    fn region(
+        &self,
+        tasks: usize,
+        items: &[&Item],
+        inside: impl Fn(usize) -> bool,
+        caps: RegionCaps,
+    ) -> Option<Item> {
+        struct Use {
+            stride: usize,
+            low: isize,
+            high: isize,
+        }
+        // How each buffer is used: per task (with its range in the first task), or as a whole by all.
+        let mut uses: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
+        let mut shared: BTreeSet<usize> = BTreeSet::new();
+        let mut written: BTreeSet<usize> = BTreeSet::new();
+        let mut drafts: Vec<(usize, &Draft, Vec<Part>)> = Vec::new();
+        for item in items {
+            let n = if let Item::Loop { n, .. } = item { *n } else { 1 };
+            for d in item.drafts() {
+                let parts = self.parts(d, tasks)?;
+                for (k, (p, (view, stride))) in d.reads.iter().chain(&d.writes).zip(&parts).enumerate() {
+                    if *stride == 0 {
+                        shared.insert(p.buffer);
+                        continue;
+                    }
+                    let moved = p.step * (n as isize - 1);
+                    uses.entry(p.buffer).or_default().push(Use {
+                        stride: *stride,
+                        low: view.offset as isize + moved.min(0),
+                        high: view.end() as isize + moved.max(0),
+                    });
+                    if k >= d.reads.len() {
+                        written.insert(p.buffer);
+                    }
+                }
+                drafts.push((n, d, parts));
+            }
+        }
+        if shared.iter().any(|b| written.contains(b)) {
+            return None;
+        }
+        let reads: Vec<usize> = shared
+            .iter()
+            .copied()
+            .chain(uses.keys().copied().filter(|b| !written.contains(b) && !shared.contains(b)))
+            .collect();
+        let mut writes: Vec<usize> = Vec::new();
+        let mut locals: Vec<Local> = Vec::new();
+        let mut home: HashMap<usize, (usize, usize)> = HashMap::new();
+        for (&b, list) in &uses {
+            let buffer = &self.buffers[b];
+            let each = buffer.len / tasks;
+            let stride = list[0].stride;
+            if list.iter().any(|u| u.stride != stride) {
+                return None;
+            }
+            let (low, high) = list.iter().fold((isize::MAX, 0), |(l, h), u| (l.min(u.low), h.max(u.high)));
+            let own = buffer.role == SlotRole::Scratch
+                && written.contains(&b)
+                && inside(b)
+                && stride == each
+                && high <= each as isize;
+            if own {
+                home.insert(b, (locals.len(), 0));
+                locals.push(Local { len: each, outside: None, label: buffer.label.clone() });
+                continue;
+            }
+            let (low, len) = (usize::try_from(low).ok()?, usize::try_from(high - low).ok()?);
+            if len > stride {
+                return None;
+            }
+            let store = written.contains(&b);
+            let operand = if store {
+                writes.push(b);
+                reads.len() + writes.len() - 1
+            } else {
+                reads.iter().position(|r| *r == b)?
+            };
+            let load = !store || self.reads_before_writing(&drafts, b, low, len);
+            home.insert(b, (locals.len(), low));
+            let outside = Some(Outside { operand, offset: low, stride, load, store });
+            locals.push(Local { len, outside, label: buffer.label.clone() });
+        }
+        let block = |d: &Draft| -> Option<Block> {
+            let parts = self.parts(d, tasks)?;
+            let operand = |p: &Place, (view, stride): Part| {
+                if stride == 0 {
+                    let at = At::Shared(reads.iter().position(|r| *r == p.buffer)?);
+                    return Some(Operand { at, view, step: p.step });
+                }
+                let (local, low) = home[&p.buffer];
+                let view = View { offset: view.offset.checked_sub(low)?, ..view };
+                Some(Operand { at: At::Local(local), view, step: p.step })
+            };
+            let (r, w) = parts.split_at(d.reads.len());
+            Some(Block {
+                kernel: d.kernel.clone(),
+                reads: d.reads.iter().zip(r).map(|(p, part)| operand(p, *part)).collect::<Option<_>>()?,
+                writes: d.writes.iter().zip(w).map(|(p, part)| operand(p, *part)).collect::<Option<_>>()?,
+                label: d.label.clone(),
+            })
+        };
+        let mut stages = Vec::new();
+        for item in items {
+            stages.push(match item {
+                Item::Launch(d) => Stage::Block(block(d)?),
+                Item::Loop { n, body, .. } => {
+                    Stage::Loop { n: *n, body: body.iter().map(block).collect::<Option<_>>()? }
+                }
+                Item::Region { .. } => return None,
+            });
+        }
+        let region = Region { tasks, locals, stages, lanes: Default::default() };
+        if 4 * region.peak() > caps.bytes {
+            return None;
+        }
+        Some(Item::Region { region, reads, writes, label: "tasks".into() })
+    }
+
+    /// Whether some of the elements `low .. low + len` of a task are read before they are written, or never written.
+    fn reads_before_writing(&self, drafts: &[(usize, &Draft, Vec<Part>)], b: usize, low: usize, len: usize) -> bool {
+        let elements = |p: &Place, part: &Part, round: usize, visit: &mut dyn FnMut(usize)| {
+            let moved = p.step * round as isize;
+            for_each([&part.0], |[i]| visit((i as isize + moved) as usize - low));
+        };
+        let mut known = vec![false; len];
+        for (n, d, parts) in drafts {
+            let (r, w) = parts.split_at(d.reads.len());
+            let touches = d.reads.iter().chain(&d.writes).any(|p| p.buffer == b);
+            if !touches {
+                continue;
+            }
+            let rounds = if d.reads.iter().chain(&d.writes).any(|p| p.step != 0) { *n } else { 1 };
+            if rounds * len > FOLLOWED {
+                return true;
+            }
+            for round in 0..rounds {
+                let mut early = false;
+                for (p, part) in d.reads.iter().zip(r).filter(|(p, _)| p.buffer == b) {
+                    elements(p, part, round, &mut |i| early |= !known[i]);
+                }
+                if early {
+                    return true;
+                }
+                for (p, part) in d.writes.iter().zip(w).filter(|(p, _)| p.buffer == b) {
+                    elements(p, part, round, &mut |i| known[i] = true);
+                }
+            }
+        }
+        known.contains(&false)
+    }
+}
+
+impl Item {
+    /// Launches in it.
+    fn drafts(&self) -> impl Iterator<Item = &Draft> {
+        match self {
+            Item::Launch(d) => std::slice::from_ref(d).iter(),
+            Item::Loop { body, .. } => body.iter(),
+            Item::Region { .. } => [].iter(),
+        }
+    }
+
+    /// Everything that is read or written.
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        self.drafts().flat_map(|d| d.reads.iter().chain(&d.writes))
+    }
+}
+
+/// How often the way to an item changes between what is done task by task and what is not: items of one kind
+/// and one level can be done together, since nothing between them is of another kind.
+fn levels(items: &[Item], kinds: &[Option<usize>], scratch: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut levels = vec![0; items.len()];
+    let mut writers: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (i, item) in items.iter().enumerate() {
+        let mut level = 0;
+        for d in item.drafts() {
+            let carried = matches!(item, Item::Loop { .. });
+            let mut after = |list: Option<&Vec<usize>>| {
+                for &j in list.into_iter().flatten() {
+                    level = level.max(levels[j] + (kinds[j] != kinds[i]) as usize);
+                }
+            };
+            for r in &d.reads {
+                after(writers.get(&r.buffer));
+            }
+            for w in &d.writes {
+                // Pieces of a scratch buffer are written in any order; others, and in place, after all that was before.
+                if carried || !scratch(w.buffer) {
+                    after(writers.get(&w.buffer));
+                    after(readers.get(&w.buffer));
+                }
+            }
+        }
+        levels[i] = level;
+        for d in item.drafts() {
+            for r in &d.reads {
+                readers.entry(r.buffer).or_default().push(i);
+            }
+            for w in &d.writes {
+                writers.entry(w.buffer).or_default().push(i);
+            }
+        }
+    }
+    levels
+}

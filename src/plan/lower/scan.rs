@@ -1,0 +1,158 @@
+//! Scans that stay loops: the body is lowered like a graph of its own, over buffers of its repetition.
+
+use std::collections::BTreeMap;
+
+use super::{Draft, Item, Lowering, Place};
+use crate::graph::Value;
+use crate::graph::op::Op;
+use crate::graph::scan::{Scan, row_axis};
+use crate::kernel::{self, Kernel};
+use crate::plan::SlotRole;
+use crate::plan::view::View;
+use crate::spec::MAX_RANK;
+
+impl Lowering<'_> {
+    pub(super) fn emit_scan(&mut self, v: Value, scan: &Scan) {
+        let outputs: Vec<Value> = scan.outputs().collect();
+        let operands = self.g.node(v).inputs.clone();
+        let wanted: BTreeMap<usize, Value> = self.users[v.index()]
+            .iter()
+            .filter_map(|&u| if let Op::Result(i) = *self.op(u) { Some((i, u)) } else { None })
+            .collect();
+
+        let mut places: Vec<Place> = Vec::new();
+        for &x in &operands[..scan.carried] {
+            let node = self.g.node(x);
+            let carry = self.whole(SlotRole::Scratch, node.dtype, &node.shape, "carried");
+            let from = self.place(x);
+            self.copy(from, carry);
+            places.push(carry);
+        }
+        for &x in &operands[scan.carried..scan.carried + scan.constants] {
+            places.push(self.place(x));
+        }
+        for &x in &operands[scan.carried + scan.constants..] {
+            let place = self.place(x);
+            places.push(row(place, self.shape(x), scan));
+        }
+
+        // Results that are stacked: rows the body gives, and histories of carried values.
+        let stacks: BTreeMap<usize, Place> = wanted
+            .range(scan.carried..)
+            .map(|(&i, &u)| {
+                let node = self.g.node(u);
+                (i, self.whole(SlotRole::Scratch, node.dtype, &node.shape, &node.label))
+            })
+            .collect();
+
+        let mut inner = Lowering::new(&scan.body, self.caps);
+        std::mem::swap(&mut inner.buffers, &mut self.buffers);
+        std::mem::swap(&mut inner.constants, &mut self.constants);
+        inner.constant_buffer = self.constant_buffer;
+        inner.places.extend(scan.inputs.iter().copied().zip(places.iter().copied()));
+        for i in 0..scan.carried {
+            if let Some(&stack) = stacks.get(&(outputs.len() + i)) {
+                inner.copy(places[i], row(stack, self.shape(wanted[&(outputs.len() + i)]), scan));
+            }
+        }
+        inner.nodes();
+        for (i, &o) in outputs.iter().enumerate().skip(scan.carried) {
+            if let Some(&stack) = stacks.get(&i) {
+                let from = inner.place(o);
+                inner.copy(from, row(stack, self.shape(wanted[&i]), scan));
+            }
+        }
+        let next: Vec<Place> = outputs[..scan.carried].iter().map(|o| inner.place(*o)).collect();
+        inner.carry(&places[..scan.carried], next);
+        std::mem::swap(&mut inner.buffers, &mut self.buffers);
+        std::mem::swap(&mut inner.constants, &mut self.constants);
+        self.constant_buffer = inner.constant_buffer;
+        let body = inner.items.into_iter().filter_map(|i| if let Item::Launch(d) = i { Some(d) } else { None });
+        let body = body.collect();
+        self.push(Item::Loop { scan: v, n: scan.n, body });
+        for (i, u) in wanted {
+            self.places.insert(u, if i < scan.carried { places[i] } else { stacks[&i] });
+        }
+    }
+
+    fn copy(&mut self, from: Place, to: Place) {
+        if Some(from.buffer) == self.constant_buffer && from.view.strides.iter().all(|s| *s == 0) {
+            let value = self.constants[from.view.offset];
+            self.launch(Kernel::Fill(kernel::Fill { value }), vec![], vec![to], "carried");
+        } else {
+            self.launch(Kernel::Copy(kernel::CopyKernel), vec![from], vec![to], "carried");
+        }
+    }
+
+    /// At the end of a repetition: what was computed becomes the carried values.
+    fn carry(&mut self, carried: &[Place], next: Vec<Place>) {
+        let mut late = Vec::new();
+        for (to, from) in carried.iter().zip(&next) {
+            if from == to || self.in_place(*to, *from, &next) {
+                continue;
+            }
+            // Through a copy, where it is a view of what changes at the same time.
+            let shared = from.step != 0 || carried.iter().any(|c| c.buffer == from.buffer);
+            let from = if shared {
+                let buffer = self.buffers[to.buffer].clone();
+                let shape = &to.view.dims;
+                let copy = self.whole(SlotRole::Scratch, buffer.dtype, shape, "carried");
+                self.copy(*from, copy);
+                copy
+            } else {
+                *from
+            };
+            late.push((from, *to));
+        }
+        for (from, to) in late {
+            self.copy(from, to);
+        }
+    }
+
+    /// Has the launch that computes `from` write to `to` instead, where it is pointwise and the last to read `to`.
+    fn in_place(&mut self, to: Place, from: Place, next: &[Place]) -> bool {
+        let sole = next.iter().filter(|p| p.buffer == from.buffer).count() == 1
+            && next.iter().all(|p| p.buffer != to.buffer);
+        let whole = View::contiguous(&to.view.dims, 0);
+        if !sole || from.view != whole || to.view != whole || from.step != 0 {
+            return false;
+        }
+        let drafts: Vec<&Draft> =
+            self.items.iter().filter_map(|i| if let Item::Launch(d) = i { Some(d) } else { None }).collect();
+        let writers: Vec<usize> = (0..drafts.len())
+            .filter(|&i| drafts[i].writes.iter().any(|w| w.buffer == from.buffer))
+            .collect();
+        let [at] = writers[..] else { return false };
+        let d = drafts[at];
+        let pointwise = matches!(d.kernel, Kernel::Zip(_) | Kernel::Map(_) | Kernel::Select(_) | Kernel::Copy(_));
+        let same = |p: &Place| p.buffer != to.buffer || (p.view == d.writes[0].view && p.step == 0);
+        let ok = pointwise
+            && d.reads.iter().all(same)
+            && drafts[at + 1..].iter().all(|d| d.reads.iter().all(|r| r.buffer != to.buffer));
+        if !ok {
+            return false;
+        }
+        for item in &mut self.items {
+            let Item::Launch(d) = item else { continue };
+            for p in d.reads.iter_mut().chain(&mut d.writes) {
+                if p.buffer == from.buffer {
+                    p.buffer = to.buffer;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// The row of the first repetition, and its way to the next one.
+fn row(stack: Place, shape: &[usize], scan: &Scan) -> Place {
+    let mut one = shape.to_vec();
+    let axis = one.len().min(2) - 1;
+    one.remove(axis);
+    debug_assert_eq!(axis, row_axis(&one));
+    let stride = stack.view.strides[MAX_RANK - shape.len() + axis] as isize;
+    let first = if scan.reverse { scan.n - 1 } else { 0 };
+    let view = stack.view.slice(shape.len(), axis, first, 1);
+    let Some(view) = view.reshape(&one) else { panic!("an axis of length 1 can always be dropped") };
+    Place { buffer: stack.buffer, view, step: if scan.reverse { -stride } else { stride } }
+}

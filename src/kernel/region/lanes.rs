@@ -9,26 +9,17 @@ use std::sync::Arc;
 
 use multiversion::multiversion;
 
-use super::math;
-use super::product::{Product, Source, product};
+use pulp::Arch;
+
+use super::blocks::work;
+use super::math::{LANES, Lane};
 use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::parallel::{Shared, pieces};
-use crate::kernel::pointwise::{binary, func};
 use crate::kernel::{Kernel, Read, Write};
 use crate::plan::View;
 use crate::plan::region::{At, Block, Life, Operand, Region, Stage};
-use crate::plan::view::{collapse, for_each};
+use crate::plan::view::collapse;
 use crate::spec::{Activation, MAX_RANK};
-
-/// Tasks that are computed at once.
-pub(crate) const LANES: usize = 16;
-
-/// One element of sixteen tasks.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Lane(pub(super) [f32; LANES]);
-
-const ZERO: Lane = Lane([0.0; LANES]);
 
 /// A region with every local placed in the arena.
 #[derive(Debug)]
@@ -58,22 +49,22 @@ struct Transfer {
 
 /// Where an operand lies: an element of the arena, or of what a shared operand holds.
 #[derive(Clone, Copy, Debug)]
-struct Spot {
-    shared: Option<usize>,
-    base: usize,
-    step: isize,
+pub(super) struct Spot {
+    pub(super) shared: Option<usize>,
+    pub(super) base: usize,
+    pub(super) step: isize,
 }
 
 #[derive(Debug)]
-struct Work {
-    kind: Kind,
+pub(super) struct Work {
+    pub(super) kind: Kind,
     /// Operands read, then those written.
-    spots: Vec<Spot>,
+    pub(super) spots: Vec<Spot>,
 }
 
 /// What a block does; views are relative to the spots.
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     Fill { value: f32, y: View },
     Map { func: Func, y: View, x: View },
     Zip { op: Binary, pre: Option<Func>, y: View, a: View, b: View },
@@ -133,11 +124,6 @@ impl LaneProgram {
             at += len;
         }
         LaneProgram { arena, steps }
-    }
-
-    /// Bytes of the arena of a thread.
-    pub(crate) fn bytes(&self) -> usize {
-        self.arena * size_of::<Lane>()
     }
 }
 
@@ -243,22 +229,24 @@ thread_local! {
 pub(in crate::kernel) fn run(region: &Region, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>], flops: f64) {
     let program = region.lanes.0.get_or_init(|| Arc::new(LaneProgram::new(region)));
     let shared: Vec<&[f32]> = reads.iter().map(Read::f).collect();
+    let arch = Arch::new();
     let stored: Vec<Shared<f32>> = writes.iter_mut().map(|w| Shared(w.f().as_mut_ptr())).collect();
     pieces(region.tasks.div_ceil(LANES), flops, |group| {
         ARENA.with_borrow_mut(|arena| {
             if arena.len() < program.arena {
-                arena.resize(program.arena, ZERO);
+                arena.resize(program.arena, Lane::ZERO);
             }
             let first = group * LANES;
             let count = LANES.min(region.tasks - first);
             // SAFETY: `plan::verify` has checked that operands lie inside locals and slots; locals whose
             // lives meet lie apart in the arena; stored parts of different tasks are disjoint.
-            unsafe { run_group(program, arena.as_mut_ptr(), &shared, &stored, first, count) }
+            unsafe { run_group(arch, program, arena.as_mut_ptr(), &shared, &stored, first, count) }
         });
     });
 }
 
 unsafe fn run_group(
+    arch: Arch,
     program: &LaneProgram,
     arena: *mut Lane,
     shared: &[&[f32]],
@@ -289,11 +277,11 @@ unsafe fn run_group(
                     }
                     store(arena.add(t.at).cast_const(), t.len, &rows[..count]);
                 }
-                Step::Run(w) => work(w, 0, arena, shared),
+                Step::Run(w) => work(arch, w, 0, arena, shared),
                 Step::Loop { n, body } => {
                     for round in 0..*n {
                         for w in body {
-                            work(w, round, arena, shared);
+                            work(arch, w, round, arena, shared);
                         }
                     }
                 }
@@ -344,324 +332,5 @@ unsafe fn store(from: *const Lane, len: usize, rows: &[*mut f32]) {
             }
             i += 1;
         }
-    }
-}
-
-/// An operand of a block that runs: vectors, or numbers for all lanes.
-#[derive(Clone, Copy)]
-struct Ops {
-    lanes: *mut Lane,
-    shared: *const f32,
-    is_shared: bool,
-}
-
-impl Ops {
-    #[inline(always)]
-    unsafe fn get(self, at: usize) -> Lane {
-        // SAFETY: promised by the caller.
-        unsafe { if self.is_shared { Lane([*self.shared.add(at); LANES]) } else { self.lanes.add(at).read() } }
-    }
-
-    #[inline(always)]
-    unsafe fn put(self, at: usize, x: Lane) {
-        // SAFETY: promised by the caller; results are never shared.
-        unsafe { self.lanes.add(at).write(x) }
-    }
-
-    fn source(self, at: usize, (row, col): (usize, usize)) -> Source {
-        let (lanes, shared) = (self.lanes.wrapping_add(at).cast_const(), self.shared.wrapping_add(at));
-        Source { lanes, shared, is_shared: self.is_shared, row, col }
-    }
-}
-
-unsafe fn work(w: &Work, round: usize, arena: *mut Lane, shared: &[&[f32]]) {
-    let mut ops = [Ops { lanes: arena, shared: std::ptr::null(), is_shared: false }; 5];
-    for (op, s) in ops.iter_mut().zip(&w.spots) {
-        let at = (s.base as isize + s.step * round as isize) as usize;
-        match s.shared {
-            Some(r) => *op = Ops { lanes: arena, shared: shared[r].as_ptr().wrapping_add(at), is_shared: true },
-            None => op.lanes = arena.wrapping_add(at),
-        }
-    }
-    // SAFETY: promised by the caller of `run_group`.
-    unsafe {
-        match &w.kind {
-            Kind::Product { batch: [y, a, b, c], sizes, strides, bias, act } => {
-                let target = ops[w.spots.len() - 1];
-                for_each([y, a, b, c], |[yi, ai, bi, ci]| {
-                    product(&Product {
-                        m: sizes[0],
-                        n: sizes[1],
-                        k: sizes[2],
-                        a: ops[0].source(ai, strides[1]),
-                        b: ops[1].source(bi, strides[2]),
-                        bias: bias.then(|| ops[2].source(ci, strides[3])),
-                        y: target.lanes.add(yi),
-                        row: strides[0].0,
-                        col: strides[0].1,
-                    });
-                });
-                if let Some((f, y, z)) = act {
-                    map(*f, y, z, ops[3], target);
-                }
-            }
-            Kind::Map { func, y, x } => map(*func, y, x, ops[1], ops[0]),
-            kind => other(kind, &ops),
-        }
-    }
-}
-
-/// Calls `run` with positions and lengths of the runs along the last axis.
-#[inline(always)]
-fn runs<const N: usize>(views: [&View; N], mut run: impl FnMut([usize; N], usize, [usize; N])) {
-    const LAST: usize = MAX_RANK - 1;
-    let len = views[0].dims[LAST];
-    let steps = std::array::from_fn(|v| views[v].strides[LAST]);
-    let heads: [View; N] = std::array::from_fn(|v| {
-        let mut h = *views[v];
-        (h.dims[LAST], h.strides[LAST]) = (1, 0);
-        h
-    });
-    for_each(std::array::from_fn::<_, N, _>(|v| &heads[v]), |at| run(at, len, steps));
-}
-
-#[inline(always)]
-fn each(x: Lane, f: impl Fn(f32) -> f32) -> Lane {
-    let mut y = ZERO;
-    for l in 0..LANES {
-        y.0[l] = f(x.0[l]);
-    }
-    y
-}
-
-#[inline(always)]
-fn pair(a: Lane, b: Lane, f: impl Fn(f32, f32) -> f32) -> Lane {
-    let mut y = ZERO;
-    for l in 0..LANES {
-        y.0[l] = f(a.0[l], b.0[l]);
-    }
-    y
-}
-
-#[inline(always)]
-unsafe fn map_by(y: &View, x: &View, to: Ops, from: Ops, f: impl Fn(f32) -> f32) {
-    runs([y, x], |[yi, xi], len, [ys, xs]| {
-        for i in 0..len {
-            // SAFETY: promised by the caller.
-            unsafe { to.put(yi + i * ys, each(from.get(xi + i * xs), &f)) };
-        }
-    });
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-unsafe fn map(f: Func, y: &View, x: &View, to: Ops, from: Ops) {
-    use Activation::*;
-    // SAFETY: promised by the caller.
-    unsafe {
-        match f {
-            Func::Act(Identity, 0) => map_by(y, x, to, from, |v| v),
-            Func::Act(Relu, 0) => map_by(y, x, to, from, math::relu),
-            Func::Act(LeakyRelu, 0) => map_by(y, x, to, from, math::leaky),
-            Func::Act(Tanh, 0) => map_by(y, x, to, from, math::tanh),
-            Func::Act(Sigmoid, 0) => map_by(y, x, to, from, math::sigmoid),
-            Func::Act(Silu, 0) => map_by(y, x, to, from, math::silu),
-            Func::Act(Silu, 1) => map_by(y, x, to, from, math::silu_slope),
-            Func::Act(Gelu, 0) => map_by(y, x, to, from, math::gelu),
-            Func::Slope(a) => map_by(y, x, to, from, slope(a)),
-            Func::Affine(Num(a), Num(b)) if b == 0.0 => {
-                let a = a as f32;
-                map_by(y, x, to, from, |v| a * v)
-            }
-            Func::Affine(Num(a), Num(b)) => {
-                let (a, b) = (a as f32, b as f32);
-                map_by(y, x, to, from, |v| a * v + b)
-            }
-            Func::Exp => map_by(y, x, to, from, math::exp),
-            Func::Sqrt => map_by(y, x, to, from, f32::sqrt),
-            Func::Rsqrt => map_by(y, x, to, from, |v| 1.0 / v.sqrt()),
-            Func::Recip => map_by(y, x, to, from, |v| 1.0 / v),
-            f => map_by(y, x, to, from, |v| func(f, v)),
-        }
-    }
-}
-
-/// First derivatives from the function's value, all in one formula: `(p + q y) (1 - y)` where smooth.
-#[inline(always)]
-fn slope(a: Activation) -> impl Fn(f32) -> f32 {
-    let smooth = matches!(a, Activation::Tanh | Activation::Sigmoid);
-    let one = (a == Activation::Tanh) as u8 as f32;
-    let leak = if a == Activation::LeakyRelu { crate::kernel::pointwise::LEAK as f32 } else { 0.0 };
-    move |y| {
-        let straight = if y > 0.0 {
-            1.0
-        } else if y.is_nan() {
-            y
-        } else {
-            leak
-        };
-        if smooth { (one + y) * (1.0 - y) } else { straight }
-    }
-}
-
-#[inline(always)]
-unsafe fn zip_by(
-    [y, a, b]: [&View; 3],
-    ops: &[Ops; 5],
-    f: impl Fn(f32, f32) -> f32,
-) {
-    runs([y, a, b], |[yi, ai, bi], len, [ys, sa, sb]| {
-        for i in 0..len {
-            // SAFETY: promised by the caller.
-            unsafe { ops[2].put(yi + i * ys, pair(ops[0].get(ai + i * sa), ops[1].get(bi + i * sb), &f)) };
-        }
-    });
-}
-
-/// Sums: along the last axis in a register, or into the results in place.
-#[inline(always)]
-unsafe fn sum_by(views: [&View; 3], ops: &[Ops; 5], f: impl Fn(f32, f32, f32) -> f32) {
-    let triple = |s: Lane, a: Lane, b: Lane| {
-        let mut y = ZERO;
-        for l in 0..LANES {
-            y.0[l] = f(s.0[l], a.0[l], b.0[l]);
-        }
-        y
-    };
-    runs(views, |[yi, ai, bi], len, [ys, sa, sb]| {
-        // SAFETY: promised by the caller.
-        unsafe {
-            if ys == 0 {
-                let mut sum = ops[2].get(yi);
-                for i in 0..len {
-                    sum = triple(sum, ops[0].get(ai + i * sa), ops[1].get(bi + i * sb));
-                }
-                ops[2].put(yi, sum);
-            } else {
-                for i in 0..len {
-                    let at = yi + i * ys;
-                    ops[2].put(at, triple(ops[2].get(at), ops[0].get(ai + i * sa), ops[1].get(bi + i * sb)));
-                }
-            }
-        }
-    });
-}
-
-/// All but products and functions of one value.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-unsafe fn other(kind: &Kind, ops: &[Ops; 5]) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        match kind {
-            Kind::Fill { value, y } => {
-                runs([y], |[at], len, [step]| (0..len).for_each(|i| ops[0].put(at + i * step, Lane([*value; LANES]))))
-            }
-            Kind::Zip { op, pre, y, a, b } => {
-                let views = [y, a, b];
-                match (op, pre) {
-                    (Binary::Add, None) => zip_by(views, ops, |a, b| a + b),
-                    (Binary::Sub, None) => zip_by(views, ops, |a, b| a - b),
-                    (Binary::Mul, None) => zip_by(views, ops, |a, b| a * b),
-                    (Binary::Div, None) => zip_by(views, ops, |a, b| a / b),
-                    (Binary::Mul, Some(Func::Slope(s))) => {
-                        let s = slope(*s);
-                        zip_by(views, ops, |a, b| a * s(b))
-                    }
-                    (Binary::Mul, Some(Func::Act(Activation::Relu, 1))) => {
-                        zip_by(views, ops, |a, b| a * math::relu_slope(b))
-                    }
-                    (Binary::Mul, Some(Func::Act(Activation::LeakyRelu, 1))) => {
-                        zip_by(views, ops, |a, b| a * math::leaky_slope(b))
-                    }
-                    (Binary::Mul, Some(Func::Act(Activation::Silu, 1))) => {
-                        zip_by(views, ops, |a, b| a * math::silu_slope(b))
-                    }
-                    (Binary::Add, Some(Func::Affine(Num(s), Num(c)))) => {
-                        let (s, c) = (*s as f32, *c as f32);
-                        zip_by(views, ops, |a, b| a + (s * b + c))
-                    }
-                    (Binary::Sub, Some(Func::Affine(Num(s), Num(c)))) => {
-                        let (s, c) = (*s as f32, *c as f32);
-                        zip_by(views, ops, |a, b| a - (s * b + c))
-                    }
-                    (op, None) => zip_by(views, ops, |a, b| binary(*op, a, b)),
-                    (op, Some(f)) => zip_by(views, ops, |a, b| binary(*op, a, func(*f, b))),
-                }
-            }
-            Kind::Select { y, c, a, b } => runs([y, c, a, b], |[yi, ci, ai, bi], len, [ys, cs, sa, sb]| {
-                for i in 0..len {
-                    let c = ops[0].get(ci + i * cs);
-                    let (a, b) = (ops[1].get(ai + i * sa), ops[2].get(bi + i * sb));
-                    let mut r = ZERO;
-                    for l in 0..LANES {
-                        r.0[l] = if c.0[l] != 0.0 { a.0[l] } else { b.0[l] };
-                    }
-                    ops[3].put(yi + i * ys, r);
-                }
-            }),
-            Kind::Sum { dot, y, a, b } => {
-                let mut kept = *y;
-                for i in 0..MAX_RANK {
-                    if kept.strides[i] == 0 {
-                        kept.dims[i] = 1;
-                    }
-                }
-                runs([&kept], |[at], len, [step]| (0..len).for_each(|i| ops[2].put(at + i * step, ZERO)));
-                if *dot {
-                    sum_by([y, a, b], ops, |s, a, b| math::fused(a, b, s));
-                } else {
-                    sum_by([y, a, b], ops, |s, a, _| s + a);
-                }
-            }
-            Kind::LogSoftmax { y, x } => {
-                let (rows, classes) = (y.dims[MAX_RANK - 2], y.dims[MAX_RANK - 1]);
-                for i in 0..rows {
-                    let (from, to) = (i * x.strides[MAX_RANK - 2], i * y.strides[MAX_RANK - 2]);
-                    let (max, log) = log_sum_exp(ops[0], from, x.strides[MAX_RANK - 1], classes);
-                    for j in 0..classes {
-                        let v = ops[0].get(from + j * x.strides[MAX_RANK - 1]);
-                        let v = pair(pair(v, max, |v, m| v - m), log, |v, l| v - l);
-                        ops[1].put(to + j * y.strides[MAX_RANK - 1], v);
-                    }
-                }
-            }
-            Kind::CrossEntropy { y, x, p } => {
-                let (rows, classes) = (x.dims[MAX_RANK - 2], x.dims[MAX_RANK - 1]);
-                for i in 0..rows {
-                    let (from, step) = (i * x.strides[MAX_RANK - 2], x.strides[MAX_RANK - 1]);
-                    let (max, log) = log_sum_exp(ops[0], from, step, classes);
-                    let mut sum = ZERO;
-                    for j in 0..classes {
-                        let v = ops[0].get(from + j * step);
-                        let v = pair(pair(v, max, |v, m| v - m), log, |v, l| v - l);
-                        let p = ops[1].get(i * p.strides[MAX_RANK - 2] + j * p.strides[MAX_RANK - 1]);
-                        for l in 0..LANES {
-                            sum.0[l] = math::fused(-p.0[l], v.0[l], sum.0[l]);
-                        }
-                    }
-                    ops[2].put(i * y.strides[MAX_RANK - 1], sum);
-                }
-            }
-            Kind::Map { .. } | Kind::Product { .. } => {}
-        }
-    }
-}
-
-/// Largest number of a row, and the logarithm of the sum of exponentials below it.
-#[inline(always)]
-unsafe fn log_sum_exp(x: Ops, from: usize, step: usize, classes: usize) -> (Lane, Lane) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let mut max = x.get(from);
-        for j in 1..classes {
-            max = pair(max, x.get(from + j * step), |a, b| if a >= b || a.is_nan() { a } else { b });
-        }
-        let mut sum = ZERO;
-        for j in 0..classes {
-            let v = x.get(from + j * step);
-            for l in 0..LANES {
-                sum.0[l] += math::exp(v.0[l] - max.0[l]);
-            }
-        }
-        (max, each(sum, f32::ln))
     }
 }

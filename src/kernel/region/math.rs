@@ -1,110 +1,265 @@
-//! Pointwise functions without branches, so that the compiler can compute sixteen tasks at once. The formulas are
+//! Some tasks' numbers in one register, and the pointwise functions on them, without branches. The formulas are
 //! those of `pointwise`; functions that are not here run lane by lane through `pointwise` itself.
+
+use pulp::Simd;
 
 use crate::kernel::pointwise::{GELU_A, GELU_C, LEAK};
 
-/// `a b + c`, fused where the processor has that in hardware.
-#[inline(always)]
-pub(super) fn fused(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(target_arch = "x86_64") || cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
+/// Tasks that are computed at once: a register of the widest processors, several of others.
+pub(crate) const LANES: usize = 16;
+
+/// One element of sixteen tasks.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Lane(pub(super) [f32; LANES]);
+
+impl Lane {
+    pub(super) const ZERO: Lane = Lane([0.0; LANES]);
 }
 
-/// `e^x`: x = n ln 2 + r with |r| <= ln 2 / 2, the polynomial of Cephes' `expf` for e^r, and 2^n in two
-/// factors, so that the ends of the range come out right.
-#[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer
-    let c = x.clamp(-105.0, 90.0);
-    let shifted = fused(c, std::f32::consts::LOG2_E, MAGIC);
-    let n = shifted - MAGIC;
-    let r = fused(n, -0.693_359_4, c);
-    let r = fused(n, 2.121_944_4e-4, r);
-    let mut p = 1.987_569_1e-4;
-    p = fused(p, r, 1.398_199_9e-3);
-    p = fused(p, r, 8.333_452e-3);
-    p = fused(p, r, 4.166_579_5e-2);
-    p = fused(p, r, 1.666_666_5e-1);
-    p = fused(p, r, 0.5);
-    p = fused(p, r * r, r + 1.0);
-    let whole = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
-    let half = whole >> 1;
-    let power = |e: i32| f32::from_bits(((e + 127) << 23) as u32);
-    let y = p * power(half) * power(whole - half);
-    if x.is_nan() { x } else { y }
+/// A register of numbers.
+#[derive(Clone, Copy)]
+pub(super) struct V<S: Simd> {
+    pub(super) simd: S,
+    pub(super) x: S::f32s,
 }
 
-#[inline(always)]
-pub(super) fn tanh(x: f32) -> f32 {
-    let a = x.abs();
-    let s = x * x;
-    let p = fused(-1382.0 / 155_925.0, s, 62.0 / 2835.0);
-    let p = fused(p, s, -17.0 / 315.0);
-    let p = fused(p, s, 2.0 / 15.0);
-    let p = fused(p, s, -1.0 / 3.0);
-    let small = fused(x, p * s, x);
-    let t = exp(-2.0 * a);
-    let y = ((1.0 - t) / (1.0 + t)).copysign(x);
-    if a < 0.25 { small } else { y }
-}
-
-#[inline(always)]
-pub(super) fn sigmoid(x: f32) -> f32 {
-    let t = exp(-x.abs());
-    let numerator = if x < 0.0 { t } else { 1.0 };
-    numerator / (1.0 + t)
-}
-
-#[inline(always)]
-pub(super) fn relu(x: f32) -> f32 {
-    if x > 0.0 || x.is_nan() { x } else { 0.0 }
-}
-
-#[inline(always)]
-pub(super) fn relu_slope(x: f32) -> f32 {
-    if x > 0.0 {
-        1.0
-    } else if x.is_nan() {
-        x
-    } else {
-        0.0
+impl<S: Simd> V<S> {
+    #[inline(always)]
+    pub(super) fn splat(simd: S, x: f32) -> V<S> {
+        V { simd, x: simd.splat_f32s(x) }
     }
-}
 
-#[inline(always)]
-pub(super) fn leaky(x: f32) -> f32 {
-    if x < 0.0 { LEAK as f32 * x } else { x }
-}
-
-#[inline(always)]
-pub(super) fn leaky_slope(x: f32) -> f32 {
-    if x > 0.0 {
-        1.0
-    } else if x.is_nan() {
-        x
-    } else {
-        LEAK as f32
+    #[inline(always)]
+    pub(super) fn of(self, x: f32) -> V<S> {
+        V::splat(self.simd, x)
     }
-}
 
-/// `x sigmoid(x)`; the product is 0 below -90, where it would be a denormal.
-#[inline(always)]
-pub(super) fn silu(x: f32) -> f32 {
-    let y = x * sigmoid(x);
-    if x < -90.0 { 0.0 } else { y }
-}
+    #[inline(always)]
+    fn with(self, x: S::f32s) -> V<S> {
+        V { x, ..self }
+    }
 
-#[inline(always)]
-pub(super) fn silu_slope(x: f32) -> f32 {
-    let c = x.clamp(-90.0, 90.0);
-    let s = sigmoid(c);
-    s + c * (s * sigmoid(-c))
-}
+    #[inline(always)]
+    pub(super) fn add(self, o: V<S>) -> V<S> {
+        self.with(self.simd.add_f32s(self.x, o.x))
+    }
 
-#[inline(always)]
-pub(super) fn gelu(x: f32) -> f32 {
-    let (c, ca) = (GELU_C as f32, (GELU_C * GELU_A) as f32);
-    let b = x.clamp(-8.0, 8.0);
-    let u = b * (c + ca * (b * b));
-    let y = b * sigmoid(2.0 * u);
-    if x > 8.0 { x } else { y }
+    #[inline(always)]
+    pub(super) fn sub(self, o: V<S>) -> V<S> {
+        self.with(self.simd.sub_f32s(self.x, o.x))
+    }
+
+    #[inline(always)]
+    pub(super) fn mul(self, o: V<S>) -> V<S> {
+        self.with(self.simd.mul_f32s(self.x, o.x))
+    }
+
+    #[inline(always)]
+    pub(super) fn div(self, o: V<S>) -> V<S> {
+        self.with(self.simd.div_f32s(self.x, o.x))
+    }
+
+    /// `self · a + b`, fused where the processor has that in hardware.
+    #[inline(always)]
+    pub(super) fn fma(self, a: V<S>, b: V<S>) -> V<S> {
+        self.with(self.simd.mul_add_e_f32s(self.x, a.x, b.x))
+    }
+
+    #[inline(always)]
+    fn abs(self) -> V<S> {
+        self.with(self.simd.abs_f32s(self.x))
+    }
+
+    #[inline(always)]
+    pub(super) fn sqrt(self) -> V<S> {
+        self.with(self.simd.sqrt_f32s(self.x))
+    }
+
+    #[inline(always)]
+    fn bits(self) -> S::u32s {
+        self.simd.transmute_u32s_f32s(self.x)
+    }
+
+    #[inline(always)]
+    fn from_bits(self, bits: S::u32s) -> V<S> {
+        self.with(self.simd.transmute_f32s_u32s(bits))
+    }
+
+    /// `a` where `self < b`, else `c`.
+    #[inline(always)]
+    fn if_below(self, b: V<S>, a: V<S>, c: V<S>) -> V<S> {
+        let mask = self.simd.less_than_f32s(self.x, b.x);
+        self.with(self.simd.select_f32s(mask, a.x, c.x))
+    }
+
+    /// `a` where `self > b`, else `c`.
+    #[inline(always)]
+    fn if_above(self, b: V<S>, a: V<S>, c: V<S>) -> V<S> {
+        b.if_below(self, a, c)
+    }
+
+    /// `x` where that is not a number, else `self`.
+    #[inline(always)]
+    fn nan_of(self, x: V<S>) -> V<S> {
+        let number = self.simd.equal_f32s(x.x, x.x);
+        self.with(self.simd.select_f32s(number, self.x, x.x))
+    }
+
+    /// `a` where `self` is not 0, else `b`.
+    #[inline(always)]
+    pub(super) fn choose(self, a: V<S>, b: V<S>) -> V<S> {
+        let zero = self.simd.equal_f32s(self.x, self.of(0.0).x);
+        self.with(self.simd.select_f32s(zero, b.x, a.x))
+    }
+
+    /// The larger; NaN where either is none.
+    #[inline(always)]
+    pub(super) fn larger(self, o: V<S>) -> V<S> {
+        self.if_below(o, o, self).nan_of(o)
+    }
+
+    #[inline(always)]
+    fn within(self, low: f32, high: f32) -> V<S> {
+        let (low, high) = (self.of(low), self.of(high));
+        let x = self.if_below(low, low, self);
+        x.if_above(high, high, x)
+    }
+
+    #[inline(always)]
+    fn with_sign(self, of: V<S>) -> V<S> {
+        let s = self.simd;
+        let sign = s.and_u32s(of.bits(), s.splat_u32s(0x8000_0000));
+        self.from_bits(s.or_u32s(self.bits(), sign))
+    }
+
+    /// `ln x`, lane by lane.
+    #[inline(always)]
+    pub(super) fn ln(self) -> V<S> {
+        self.each(f32::ln)
+    }
+
+    /// Any function, lane by lane.
+    #[inline(always)]
+    pub(super) fn each(self, f: impl Fn(f32) -> f32) -> V<S> {
+        let mut y = self;
+        for x in bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut y.x)) {
+            *x = f(*x);
+        }
+        y
+    }
+
+    /// Any function of two, lane by lane.
+    #[inline(always)]
+    pub(super) fn both(self, o: V<S>, f: impl Fn(f32, f32) -> f32) -> V<S> {
+        let mut y = self;
+        let others = bytemuck::cast_slice::<S::f32s, f32>(std::slice::from_ref(&o.x));
+        let ys = bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut y.x));
+        for (x, o) in ys.iter_mut().zip(others) {
+            *x = f(*x, *o);
+        }
+        y
+    }
+
+    /// `e^x`: x = n ln 2 + r with |r| <= ln 2 / 2, the polynomial of Cephes' `expf` for e^r, and 2^n in two
+    /// factors, so that the ends of the range come out right.
+    #[inline(always)]
+    pub(super) fn exp(self) -> V<S> {
+        let magic = self.of(12_582_912.0); // 1.5 * 2^23: adding it rounds to an integer
+        let c = self.within(-105.0, 90.0);
+        let shifted = c.fma(self.of(std::f32::consts::LOG2_E), magic);
+        let n = shifted.sub(magic);
+        let r = n.fma(self.of(-0.693_359_4), c);
+        let r = n.fma(self.of(2.121_944_4e-4), r);
+        let p = self.of(1.987_569_1e-4);
+        let p = p.fma(r, self.of(1.398_199_9e-3));
+        let p = p.fma(r, self.of(8.333_452e-3));
+        let p = p.fma(r, self.of(4.166_579_5e-2));
+        let p = p.fma(r, self.of(1.666_666_5e-1));
+        let p = p.fma(r, self.of(0.5));
+        let p = p.fma(r.mul(r), r.add(self.of(1.0)));
+        let s = self.simd;
+        let (bias, shift) = (s.splat_u32s(127), s.splat_u32s(23));
+        // n from -152 to 130 in two parts, each of which is the exponent of a normal number; wrapping arithmetic,
+        // offset by 256 where it is halved.
+        let whole = s.sub_u32s(shifted.bits(), magic.bits());
+        let half = s.wrapping_dyn_shr_u32s(s.add_u32s(whole, s.splat_u32s(256)), s.splat_u32s(1));
+        let half = s.sub_u32s(half, s.splat_u32s(128));
+        let rest = s.sub_u32s(whole, half);
+        let power = |e| self.from_bits(s.wrapping_dyn_shl_u32s(s.add_u32s(e, bias), shift));
+        let y = p.mul(power(half)).mul(power(rest));
+        y.nan_of(self)
+    }
+
+    #[inline(always)]
+    pub(super) fn tanh(self) -> V<S> {
+        let (a, s, one) = (self.abs(), self.mul(self), self.of(1.0));
+        let p = self.of(-1382.0 / 155_925.0).fma(s, self.of(62.0 / 2835.0));
+        let p = p.fma(s, self.of(-17.0 / 315.0));
+        let p = p.fma(s, self.of(2.0 / 15.0));
+        let p = p.fma(s, self.of(-1.0 / 3.0));
+        let small = self.fma(p.mul(s), self);
+        let t = self.of(-2.0).mul(a).exp();
+        let y = one.sub(t).div(one.add(t)).with_sign(self);
+        a.if_below(self.of(0.25), small, y)
+    }
+
+    #[inline(always)]
+    pub(super) fn sigmoid(self) -> V<S> {
+        let one = self.of(1.0);
+        let t = self.of(-1.0).mul(self.abs()).exp();
+        self.if_below(self.of(0.0), t, one).div(one.add(t))
+    }
+
+    #[inline(always)]
+    pub(super) fn relu(self) -> V<S> {
+        self.if_above(self.of(0.0), self, self.of(0.0)).nan_of(self)
+    }
+
+    #[inline(always)]
+    pub(super) fn relu_slope(self) -> V<S> {
+        self.if_above(self.of(0.0), self.of(1.0), self.of(0.0)).nan_of(self)
+    }
+
+    #[inline(always)]
+    pub(super) fn leaky(self) -> V<S> {
+        self.if_below(self.of(0.0), self.mul(self.of(LEAK as f32)), self)
+    }
+
+    #[inline(always)]
+    pub(super) fn leaky_slope(self) -> V<S> {
+        self.if_above(self.of(0.0), self.of(1.0), self.of(LEAK as f32)).nan_of(self)
+    }
+
+    #[inline(always)]
+    pub(super) fn tanh_slope(self) -> V<S> {
+        self.of(1.0).sub(self).mul(self.of(1.0).add(self))
+    }
+
+    #[inline(always)]
+    pub(super) fn sigmoid_slope(self) -> V<S> {
+        self.mul(self.of(1.0).sub(self))
+    }
+
+    /// `x sigmoid(x)`; 0 below -90, where it would be a denormal.
+    #[inline(always)]
+    pub(super) fn silu(self) -> V<S> {
+        self.if_below(self.of(-90.0), self.of(0.0), self.mul(self.sigmoid()))
+    }
+
+    #[inline(always)]
+    pub(super) fn silu_slope(self) -> V<S> {
+        let c = self.within(-90.0, 90.0);
+        let s = c.sigmoid();
+        let rest = self.of(0.0).sub(c).sigmoid();
+        c.fma(s.mul(rest), s)
+    }
+
+    #[inline(always)]
+    pub(super) fn gelu(self) -> V<S> {
+        let b = self.within(-8.0, 8.0);
+        let u = b.mul(b.mul(b).fma(self.of((GELU_C * GELU_A) as f32), self.of(GELU_C as f32)));
+        let y = b.mul(u.add(u).sigmoid());
+        self.if_above(self.of(8.0), self, y)
+    }
 }

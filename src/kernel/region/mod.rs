@@ -3,6 +3,7 @@
 //! Here it runs task after task through the kernels' references, in any number type; in f32 the CPU
 //! runs [`lanes`], a GPU one shader made for the region.
 
+mod blocks;
 pub(crate) mod lanes;
 mod math;
 mod product;

@@ -1,11 +1,9 @@
 //! Products of small matrices, sixteen tasks at a time: every element is a vector with a lane a task, so any
 //! shape and any stride runs at the same speed.
 
-use multiversion::multiversion;
-use multiversion::target::target_cfg_f;
+use pulp::Simd;
 
-use super::lanes::{LANES, Lane};
-use super::math::fused;
+use super::math::{LANES, Lane};
 
 /// A matrix of lanes, or of numbers that all tasks share.
 #[derive(Clone, Copy)]
@@ -31,51 +29,41 @@ pub(super) struct Product {
     pub(super) col: usize,
 }
 
-/// Computes a product.
-///
-/// # Safety
-/// All elements of the operands and of the result exist, and the result overlaps no operand.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-pub(super) unsafe fn product(p: &Product) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if target_cfg_f!(target_feature = "avx512f") {
-            rows::<16, 4>(p);
-        } else {
-            rows::<8, 2>(p);
-        }
-    }
-}
-
-/// `W` lanes at once, tiles of `NR` columns at most.
-#[inline(always)]
-unsafe fn rows<const W: usize, const NR: usize>(p: &Product) {
-    // SAFETY: as for `product`; lanes are `LANES` floats.
-    unsafe {
-        for lane in (0..LANES).step_by(W) {
-            let mut i = 0;
-            while i < p.m {
-                i += match p.m - i {
-                    6.. => columns::<W, 6, NR>(p, lane, i),
-                    4.. => columns::<W, 4, NR>(p, lane, i),
-                    2.. => columns::<W, 2, NR>(p, lane, i),
-                    _ => columns::<W, 1, NR>(p, lane, i),
-                };
+impl Product {
+    /// Computes the product.
+    ///
+    /// # Safety
+    /// All elements of the operands and of the result exist, and the result overlaps no operand.
+    #[inline(always)]
+    pub(super) unsafe fn run<S: Simd>(&self, simd: S) {
+        // SAFETY: promised by the caller; a lane is a whole number of registers.
+        unsafe {
+            for lane in (0..LANES).step_by(S::F32_LANES) {
+                let mut i = 0;
+                while i < self.m {
+                    i += match self.m - i {
+                        6.. => columns::<S, 6>(simd, self, lane, i),
+                        4.. => columns::<S, 4>(simd, self, lane, i),
+                        2.. => columns::<S, 2>(simd, self, lane, i),
+                        _ => columns::<S, 1>(simd, self, lane, i),
+                    };
+                }
             }
         }
     }
 }
 
+/// Tiles of four columns where there are 32 registers, else of two.
 #[inline(always)]
-unsafe fn columns<const W: usize, const MR: usize, const NR: usize>(p: &Product, lane: usize, i: usize) -> usize {
-    // SAFETY: as for `product`.
+unsafe fn columns<S: Simd, const MR: usize>(simd: S, p: &Product, lane: usize, i: usize) -> usize {
+    // SAFETY: as for `run`.
     unsafe {
         let mut j = 0;
         while j < p.n {
             j += match p.n - j {
-                4.. if NR >= 4 => kinds::<W, MR, 4>(p, lane, i, j),
-                2.. => kinds::<W, MR, 2>(p, lane, i, j),
-                _ => kinds::<W, MR, 1>(p, lane, i, j),
+                4.. if S::REGISTER_COUNT >= 32 => kinds::<S, MR, 4>(simd, p, lane, i, j),
+                2.. => kinds::<S, MR, 2>(simd, p, lane, i, j),
+                _ => kinds::<S, MR, 1>(simd, p, lane, i, j),
             };
         }
     }
@@ -83,75 +71,89 @@ unsafe fn columns<const W: usize, const MR: usize, const NR: usize>(p: &Product,
 }
 
 #[inline(always)]
-unsafe fn kinds<const W: usize, const MR: usize, const NR: usize>(
+unsafe fn kinds<S: Simd, const MR: usize, const NR: usize>(
+    simd: S,
     p: &Product,
     lane: usize,
     i: usize,
     j: usize,
 ) -> usize {
-    // SAFETY: as for `product`.
+    // SAFETY: as for `run`.
     unsafe {
         match (p.a.is_shared, p.b.is_shared) {
-            (false, false) => tile::<W, MR, NR, false, false>(p, lane, i, j),
-            (false, true) => tile::<W, MR, NR, false, true>(p, lane, i, j),
-            (true, false) => tile::<W, MR, NR, true, false>(p, lane, i, j),
-            (true, true) => tile::<W, MR, NR, true, true>(p, lane, i, j),
+            (false, false) => tile::<S, MR, NR, false, false>(simd, p, lane, i, j),
+            (false, true) => tile::<S, MR, NR, false, true>(simd, p, lane, i, j),
+            (true, false) => tile::<S, MR, NR, true, false>(simd, p, lane, i, j),
+            (true, true) => tile::<S, MR, NR, true, true>(simd, p, lane, i, j),
         }
     }
     NR
 }
 
+/// Bytes of an element of an operand.
 #[inline(always)]
-unsafe fn fetch<const W: usize, const SHARED: bool>(s: &Source, at: usize, lane: usize) -> [f32; W] {
-    // SAFETY: as for `product`.
-    unsafe {
-        if SHARED {
-            [*s.shared.add(at); W]
-        } else {
-            s.lanes.add(at).cast::<f32>().add(lane).cast::<[f32; W]>().read()
-        }
+const fn size(shared: bool) -> usize {
+    if shared { size_of::<f32>() } else { size_of::<Lane>() }
+}
+
+#[inline(always)]
+unsafe fn fetch<S: Simd, const SHARED: bool>(simd: S, at: *const u8) -> S::f32s {
+    // SAFETY: as for `run`.
+    unsafe { if SHARED { simd.splat_f32s(*at.cast::<f32>()) } else { at.cast::<S::f32s>().read_unaligned() } }
+}
+
+/// First byte of an operand, as seen from lane `lane` on.
+#[inline(always)]
+fn start(s: &Source, at: usize, lane: usize) -> *const u8 {
+    if s.is_shared {
+        s.shared.wrapping_add(at).cast()
+    } else {
+        s.lanes.wrapping_add(at).cast::<f32>().wrapping_add(lane).cast()
     }
 }
 
 #[inline(always)]
-unsafe fn tile<const W: usize, const MR: usize, const NR: usize, const A: bool, const B: bool>(
+unsafe fn tile<S: Simd, const MR: usize, const NR: usize, const A: bool, const B: bool>(
+    simd: S,
     p: &Product,
     lane: usize,
     i: usize,
     j: usize,
 ) {
-    // SAFETY: as for `product`: rows i .. i + MR and columns j .. j + NR exist.
+    // SAFETY: as for `run`: rows i .. i + MR and columns j .. j + NR exist.
     unsafe {
-        let mut acc = [[[0.0f32; W]; NR]; MR];
+        let mut acc = [[simd.splat_f32s(0.0); NR]; MR];
         if let Some(bias) = &p.bias {
             for r in 0..MR {
                 for c in 0..NR {
-                    let at = (i + r) * bias.row + (j + c) * bias.col;
-                    acc[r][c] = if bias.is_shared {
-                        fetch::<W, true>(bias, at, lane)
-                    } else {
-                        fetch::<W, false>(bias, at, lane)
-                    };
+                    let at = start(bias, (i + r) * bias.row + (j + c) * bias.col, lane);
+                    acc[r][c] =
+                        if bias.is_shared { fetch::<S, true>(simd, at) } else { fetch::<S, false>(simd, at) };
                 }
             }
         }
-        let (a0, b0) = (i * p.a.row, j * p.b.col);
-        for l in 0..p.k {
-            let (a1, b1) = (a0 + l * p.a.col, b0 + l * p.b.row);
-            let b: [[f32; W]; NR] = std::array::from_fn(|c| fetch::<W, B>(&p.b, b1 + c * p.b.col, lane));
+        // Bytes throughout, so that the addresses of a tile are sums.
+        let (mut a, mut b) = (start(&p.a, i * p.a.row, lane), start(&p.b, j * p.b.col, lane));
+        let (a_row, a_col) = (p.a.row * size(A), p.a.col * size(A));
+        let (b_row, b_col) = (p.b.row * size(B), p.b.col * size(B));
+        for _ in 0..p.k {
+            let mut column = [simd.splat_f32s(0.0); NR];
+            for c in 0..NR {
+                column[c] = fetch::<S, B>(simd, b.wrapping_add(c.wrapping_mul(b_col)));
+            }
             for r in 0..MR {
-                let a = fetch::<W, A>(&p.a, a1 + r * p.a.row, lane);
+                let x = fetch::<S, A>(simd, a.wrapping_add(r.wrapping_mul(a_row)));
                 for c in 0..NR {
-                    for w in 0..W {
-                        acc[r][c][w] = fused(a[w], b[c][w], acc[r][c][w]);
-                    }
+                    acc[r][c] = simd.mul_add_e_f32s(x, column[c], acc[r][c]);
                 }
             }
+            a = a.wrapping_add(a_col);
+            b = b.wrapping_add(b_row);
         }
         for r in 0..MR {
             for c in 0..NR {
                 let to = p.y.add((i + r) * p.row + (j + c) * p.col).cast::<f32>().add(lane);
-                to.cast::<[f32; W]>().write(acc[r][c]);
+                to.cast::<S::f32s>().write_unaligned(acc[r][c]);
             }
         }
     }

@@ -70,7 +70,15 @@ pub struct Outcome {
 /// # Errors
 /// Those of lowering, and [`Error::Shape`] for a name that the plan lacks.
 pub fn run_f64(job: &Job) -> Result<Outcome> {
-    let plan = lower(&job.graph, Caps::cpu(job.steps.len()))?;
+    run_f64_for(Caps::cpu(job.steps.len()), job)
+}
+
+/// The same, lowered for `caps` (of that many steps).
+///
+/// # Errors
+/// As for [`run_f64`].
+pub fn run_f64_for(caps: Caps, job: &Job) -> Result<Outcome> {
+    let plan = lower(&job.graph, caps)?;
     let mut r = CpuRunner::<f64>::prepare(&plan);
     let missing = |name: &str| Error::Shape(format!("the plan has no '{name}'"));
     for (name, values) in &job.inputs {
@@ -116,9 +124,17 @@ fn read_floats(r: &CpuRunner<f64>, arg: &Arg) -> Vec<f64> {
 /// # Errors
 /// Those of the device, and [`Error::Shape`] for a name that the plan lacks.
 pub fn run_on(device: &Device, job: &Job) -> Result<Outcome> {
+    run_on_for(device, device.caps(job.steps.len()), job)
+}
+
+/// The same, lowered for `caps` (of that many steps).
+///
+/// # Errors
+/// As for [`run_on`].
+pub fn run_on_for(device: &Device, caps: Caps, job: &Job) -> Result<Outcome> {
     let narrow = |x: &[f64]| x.iter().map(|v| *v as f32).collect::<Vec<f32>>();
     let wide = |x: Vec<f32>| x.into_iter().map(f64::from).collect::<Vec<f64>>();
-    let mut s = device.prepare(lower(&job.graph, device.caps(job.steps.len()))?)?;
+    let mut s = device.prepare(lower(&job.graph, caps)?)?;
     for (name, values) in &job.inputs {
         s.write(name, &narrow(values))?;
     }
@@ -289,14 +305,16 @@ impl File<'_> {
         };
         let mut results = Vec::new();
         for exact in [true, false] {
-            let mut w = g.expand(start, &[tasks, layout.len()]);
-            for _ in 0..steps {
-                let support = of(g, w, xs, ys);
+            let w = g.expand(start, &[tasks, layout.len()]);
+            let (finals, _) = g.scan(steps, &[w], &[xs, ys], &[], |g, args| {
+                let w = args.carried[0];
+                let support = of(g, w, args.constants[0], args.constants[1]);
                 let gradient = g.grad(support, &[w])[0];
                 let gradient = if exact { gradient } else { g.stop_gradient(gradient) };
                 let step = g.scale(gradient, rate);
-                w = g.sub(w, step);
-            }
+                (vec![g.sub(w, step)], vec![])
+            });
+            let w = finals[0];
             let query = of(g, w, xq, yq);
             let query = g.scale(query, 1.0 / tasks as f64);
             let gradient = g.grad(query, &[start])[0];

@@ -95,6 +95,7 @@ impl Interpreter {
             Op::Expand => Array::build(shape, |i| x(0).at(i)),
             Op::Reshape => Array { shape: shape.to_vec(), data: x(0).data.clone() },
             Op::StopGradient => x(0).clone(),
+            Op::Scan(_) | Op::Result(_) => unreachable!("scans are written out before"),
             Op::Permute(order) => Array::build(shape, |i| {
                 let mut from = vec![0; rank];
                 order.iter().zip(i).for_each(|(o, k)| from[*o] = *k);

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use hyperloom::graph::{Graph, Role};
 use hyperloom::kernel::Buffer;
 use hyperloom::plan::view::for_each;
-use hyperloom::plan::{Caps, Plan, Port, lower};
+use hyperloom::plan::{Caps, Plan, Port, RegionCaps, lower};
 use hyperloom::rng::Rng;
 use hyperloom::run::cpu::{CpuRunner, Number};
 use hyperloom::spec::{DType, count};
@@ -42,10 +42,18 @@ pub(crate) fn numbers(rng: &mut Rng, shape: &[usize], low: f64, high: f64) -> Ar
 
 /// Lowers a graph and runs all steps of the feed.
 pub(crate) fn run_plan<T: Number>(g: &Graph, feed: &Feed) -> Results<T> {
-    let steps = feed.steps.len().max(1);
-    let plan =
-        lower(g, Caps { window: steps, max_binding: u64::MAX, memory: 1 << 32 }).expect("the plan fits");
-    run_lowered(&plan, feed)
+    run_lowered(&lower(g, caps(feed).without_regions()).expect("the plan fits"), feed)
+}
+
+/// For a plan of all steps of the feed, with task regions wherever there are two tasks.
+pub(crate) fn caps(feed: &Feed) -> Caps {
+    let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20 });
+    Caps { memory: 1 << 32, regions, ..Caps::cpu(feed.steps.len().max(1)) }
+}
+
+/// The plan with task regions.
+pub(crate) fn with_regions(g: &Graph, feed: &Feed) -> Plan {
+    lower(g, caps(feed)).expect("the plan fits")
 }
 
 /// A plan with its inputs written.
@@ -109,6 +117,7 @@ pub(crate) fn run_interpreted(g: &Graph, feed: &Feed) -> Results<f64> {
         let mut all = inputs.clone();
         all.extend(row);
         let mut i = Interpreter::default();
+        let g = &g.unrolled(|_| true);
         i.extend(g, &all);
         for (name, v) in g.outputs() {
             results.values.insert(name.clone(), i.values[v.index()].data.clone());

@@ -101,8 +101,9 @@ impl Lowering<'_> {
             | Kernel::Zip(_)
             | Kernel::Select(_)
             | Kernel::Copy(_)
-            | Kernel::Fill(_)
-            | Kernel::SumTo(_) => vec![axis; 4],
+            | Kernel::Fill(_) => vec![axis; 4],
+            // What is summed leads with the tasks, too: a sum over tasks may have as many results as there are tasks.
+            Kernel::SumTo(_) if leading(&d.reads[0].view) == axis => vec![axis; 4],
             // Rows of all tasks follow one another along one axis.
             Kernel::LogSoftmax(_) => vec![MAX_RANK - 2; 2],
             Kernel::CrossEntropy(_) => vec![MAX_RANK - 2, MAX_RANK - 2, MAX_RANK - 1],

@@ -3,6 +3,7 @@
 #import view
 #import grid
 #import pointwise
+#import binary
 
 struct Params { dims: View, a: View, b: View, y: View, scale: f32, shift: f32, pad0: u32, pad1: u32 }
 
@@ -14,19 +15,6 @@ override ORDER: u32 = 0u;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
-
-fn combine(p: f32, q: f32) -> f32 {
-    switch OP {
-        case 0u: { return p + q; }
-        case 1u: { return p - q; }
-        case 2u: { return p * q; }
-        case 3u: { return p / q; }
-        case 4u: { return larger(p, q); }
-        case 5u: { return select(0.0, 1.0, ordered(p, q) && p < q); }
-        case 6u: { return select(0.0, 1.0, ordered(p, q) && p >= q); }
-        default: { return select(0.0, 1.0, ordered(p, q) && p == q); }
-    }
-}
 
 @compute @workgroup_size(64)
 fn main(
@@ -40,5 +28,5 @@ fn main(
     }
     let at = unravel(params.dims, i);
     let right = pointwise(FUNC, ORDER, params.scale, params.shift, b[position(params.b, at)]);
-    y[position(params.y, at)] = combine(a[position(params.a, at)], right);
+    y[position(params.y, at)] = combine(OP, a[position(params.a, at)], right);
 }

@@ -7,13 +7,12 @@ use std::path::Path;
 
 use hyperloom::graph::{Graph, Value};
 use hyperloom::kernel::{Bounded, Kernel};
-use hyperloom::nn::{Loss, Weights, clip_factor, dense, loss};
 use hyperloom::plan::{Caps, Plan, RegionCaps, lower};
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
 use hyperloom::run::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, run_on_for};
-use hyperloom::spec::{Activation, DenseSpec};
-use support::interpret::Array;
+use hyperloom::spec::Activation;
+use support::learning::{Shape, learning};
 use support::random_graph::random_graph;
 use support::{Feed, Results, caps, close, data, numbers, run_interpreted, run_lowered, run_plan, with_regions};
 
@@ -62,120 +61,6 @@ fn random_graphs() {
     assert!(found > 100, "only {found} regions in 400 graphs");
 }
 
-/// Inner learning of random networks: how many repetitions, which loss, what is carried and given.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    tasks: usize,
-    rows: usize,
-    steps: usize,
-    momentum: bool,
-    clipped: bool,
-    first_order: bool,
-    kind: Loss,
-    activation: Activation,
-    widths: [usize; 3],
-}
-
-impl Shape {
-    fn random(seed: u64) -> Shape {
-        let mut rng = Rng::new(seed, 3);
-        let classes = rng.below(2) == 0;
-        Shape {
-            tasks: [2, 3, 8, 16, 17, 33][rng.below(6)],
-            rows: 1 + rng.below(7),
-            steps: 1 + rng.below(4),
-            momentum: rng.below(2) == 0,
-            clipped: rng.below(2) == 0,
-            first_order: rng.below(4) == 0,
-            kind: if classes { Loss::CrossEntropy } else { Loss::Mse },
-            activation: Activation::ALL[rng.below(Activation::ALL.len())],
-            widths: [1 + rng.below(4), 1 + rng.below(9), 1 + rng.below(3) + usize::from(classes)],
-        }
-    }
-}
-
-/// Learning of every task from shared initial weights, as a scan or written out; the query loss, its
-/// gradient with respect to weights and step size, the losses on the way.
-fn learning(s: Shape, seed: u64, scan: bool) -> (Graph, Feed) {
-    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(seed, 9));
-    let target = DenseSpec::new(&s.widths, s.activation);
-    let layout = target.layout();
-    let [inputs, _, outputs] = s.widths;
-    let (t, n, p) = (s.tasks, s.rows, layout.len());
-    let mut input = |g: &mut Graph, name: &str, shape: &[usize]| {
-        let contents = numbers(&mut rng, shape, -1.0, 1.0);
-        data(g, &mut feed, name, contents)
-    };
-    let start = input(&mut g, "start", &[p]);
-    let [xs, xq] = ["xs", "xq"].map(|name| input(&mut g, name, &[t, n, inputs]));
-    let [ys, yq] = ["ys", "yq"].map(|name| input(&mut g, name, &[t, n, outputs]));
-    let weights = input(&mut g, "rows", &[t, s.steps, n]);
-    let rate = data(&mut g, &mut feed, "rate", Array { shape: vec![t, 1], data: vec![0.125; t] });
-    let each = |g: &mut Graph, w: Value, x: Value, y: Value, rows: Option<Value>| {
-        let prediction = dense(g, &target, Weights { flat: w, layout: &layout }, "", x);
-        loss(g, s.kind, prediction, y, rows)
-    };
-    // One step: weights, velocity and rate to new weights, velocity and the loss before it.
-    let step = |g: &mut Graph, w: Value, v: Value, [x, y, rate]: [Value; 3], rows: Value| {
-        let losses = each(g, w, x, y, Some(rows));
-        let sum = g.sum_to(losses, &[]);
-        let mut d = g.grad(sum, &[w])[0];
-        if s.first_order {
-            d = g.stop_gradient(d);
-        }
-        if s.clipped {
-            let square = g.mul(d, d);
-            let norm2 = g.sum_to(square, &[t, 1]);
-            let factor = clip_factor(g, norm2, 0.7);
-            d = g.mul(d, factor);
-        }
-        if s.momentum {
-            let kept = g.scale(v, 0.5);
-            d = g.add(kept, d);
-        }
-        let change = g.mul(d, rate);
-        (g.sub(w, change), d, losses)
-    };
-    let w0 = g.expand(start, &[t, p]);
-    let zero = g.constant(0.0);
-    let v0 = g.expand(zero, &[t, p]);
-    let (w, history) = if scan {
-        let (finals, given) = g.scan(s.steps, &[w0, v0], &[xs, ys, rate], &[weights], |g, a| {
-            let [w, v] = a.carried[..] else { panic!("two values are carried") };
-            let constants = [a.constants[0], a.constants[1], a.constants[2]];
-            let (w, v, l) = step(g, w, v, constants, a.rows[0]);
-            (vec![w, v], vec![l])
-        });
-        (finals[0], given[0])
-    } else {
-        let (mut w, mut v, mut losses) = (w0, v0, vec![]);
-        for k in 0..s.steps {
-            let row = g.slice(weights, 1, k, 1);
-            let row = g.reshape(row, &[t, n]);
-            let l;
-            (w, v, l) = step(&mut g, w, v, [xs, ys, rate], row);
-            losses.push(g.reshape(l, &[t, 1]));
-        }
-        let history = g.concat(&losses, 1);
-        (w, history)
-    };
-    let query = each(&mut g, w, xq, yq, None);
-    let query = g.mean(query);
-    // Losses on the way count, too: gradients come into the scan through its rows.
-    let way = g.mul(history, history);
-    let way = g.sum_to(way, &[]);
-    let way = g.scale(way, 0.01);
-    let objective = g.add(query, way);
-    let grads = g.grad(objective, &[start, rate, weights, xs]);
-    for (name, v) in ["d start", "d rate", "d rows", "d xs"].iter().zip(grads) {
-        g.output(name, v);
-    }
-    g.output("objective", objective);
-    g.output("adapted", w);
-    g.output("history", history);
-    (g, feed)
-}
-
 #[test]
 fn learning_and_its_gradient() {
     let (mut one, mut of_use) = (0, 0.0);
@@ -199,7 +84,7 @@ fn learning_and_its_gradient() {
 #[test]
 fn what_a_region_is_too_large_for_is_written_out() {
     let (g, feed) = learning(Shape { tasks: 8, steps: 3, ..Shape::random(1) }, 1, true);
-    let plan = lower(&g, Caps { regions: Some(RegionCaps { least_tasks: 2, bytes: 64 }), ..caps(&feed) });
+    let plan = lower(&g, Caps { regions: Some(RegionCaps { least_tasks: 2, bytes: 64, group: None }), ..caps(&feed) });
     let plan = plan.expect("the plan fits");
     assert_eq!(regions(&plan), 0);
     same("written out", &run_lowered(&plan, &feed), &run_plan(&g, &feed));
@@ -243,7 +128,7 @@ fn the_gradient_of_a_scan_has_a_gradient() {
 #[test]
 fn golden_files() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20 });
+    let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, group: None });
     let caps = |steps: usize| Caps { regions, ..Caps::cpu(steps) };
     let f64s = check_golden(&directory, &mut |job| run_f64_for(caps(job.steps.len()), job)).expect("files");
     let f32s = check_golden(&directory, &mut |job| run_on_for(&Device::Cpu, caps(job.steps.len()), job)).expect("files");

@@ -264,6 +264,14 @@ kernels! {
 }
 
 impl Kernel {
+    /// The written operand that a launch uses for itself alone, where it has one.
+    pub fn scratch(&self) -> Option<usize> {
+        let Kernel::Region(r) = self else { return None };
+        let writes = r.locals.iter().filter_map(|l| l.outside).filter(|o| o.store).map(|o| o.operand);
+        let stored: std::collections::BTreeSet<usize> = writes.collect();
+        r.layout.as_ref().filter(|l| l.spilled > 0).map(|_| stored.len())
+    }
+
     /// Whether the written operand is also read: its slot may hold the old contents on entry and the
     /// kernel touches only the elements it owns.
     pub fn in_place(&self) -> bool {

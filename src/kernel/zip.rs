@@ -31,8 +31,8 @@ params!(Zip {
     pad1: u32
 });
 
-/// Code of a function in `shaders/zip.wgsl`.
-fn code(op: Binary) -> f64 {
+/// Code of a function in `shaders/shared/binary.wgsl`.
+pub(super) fn code(op: Binary) -> f64 {
     match op {
         Binary::Add => 0.0,
         Binary::Sub => 1.0,

@@ -104,6 +104,19 @@ pub struct RegionCaps {
     pub least_tasks: usize,
     /// Bytes of the values of one task that are needed at the same time, at most.
     pub bytes: usize,
+    /// The workgroups that run it; `None` on the CPU.
+    pub group: Option<GroupCaps>,
+}
+
+/// Workgroups of a GPU.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GroupCaps {
+    /// Memory of a workgroup, in bytes.
+    pub bytes: usize,
+    /// Threads of a workgroup.
+    pub threads: usize,
+    /// Storage buffers that a launch can bind.
+    pub operands: usize,
 }
 
 impl Caps {
@@ -114,7 +127,7 @@ impl Caps {
 
     /// For the CPU path: half of what is likely there is left to the rest of the system.
     pub fn cpu(window: usize) -> Caps {
-        let regions = Some(RegionCaps { least_tasks: 8, bytes: 128 << 10 });
+        let regions = Some(RegionCaps { least_tasks: 8, bytes: 128 << 10, group: None });
         Caps { window, max_binding: u64::MAX, memory: available_memory(), regions }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::View;
+use super::{GroupCaps, View};
 use crate::kernel::Kernel;
 use crate::spec::MAX_RANK;
 
@@ -92,9 +92,45 @@ pub struct Region {
     pub locals: Vec<Local>,
     /// What is done, in order.
     pub stages: Vec<Stage>,
+    /// How a workgroup of a GPU runs it, where it was lowered for one.
+    pub layout: Option<GroupLayout>,
     /// The form in which the CPU runs it, made when it is first run.
     pub(crate) lanes: Prepared<crate::kernel::LaneProgram>,
 }
+
+/// Where a workgroup keeps a local.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// In workgroup memory, from this word of the task's part on.
+    Memory(usize),
+    /// In a slot: its own, or the one that takes what does not fit.
+    Slot {
+        /// Number of the operand, as in [`Outside`].
+        operand: usize,
+        /// First element of task 0.
+        offset: usize,
+        /// Distance of two tasks.
+        stride: usize,
+    },
+}
+
+/// How a workgroup runs a region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupLayout {
+    /// Where each local lies.
+    pub homes: Vec<Home>,
+    /// Words of workgroup memory of a task.
+    pub words: usize,
+    /// Elements of a task in the slot that takes what does not fit, the last operand; 0 where all fits.
+    pub spilled: usize,
+    /// Threads that work on a task.
+    pub threads: usize,
+    /// Tasks in a workgroup.
+    pub together: usize,
+}
+
+/// Tiers of workgroup memory, in bytes: the smallest that holds what is used often is taken.
+const TIERS: [usize; 3] = [16 << 10, 32 << 10, 48 << 10];
 
 /// Something derived, which has no part in comparisons.
 #[derive(Debug)]
@@ -185,6 +221,109 @@ impl Region {
             now += c;
             now as usize
         }).max().unwrap_or(0)
+    }
+
+    /// Reads and writes of each local, all repetitions counted.
+    fn uses(&self) -> Vec<(usize, usize)> {
+        let mut uses = vec![(0, 0); self.locals.len()];
+        for (_, n, b) in self.blocks() {
+            for (k, o) in b.reads.iter().chain(&b.writes).enumerate() {
+                let At::Local(l) = o.at else { continue };
+                let y = &b.writes[0].view;
+                let (m, cols) = (y.dims[MAX_RANK - 2], y.dims[MAX_RANK - 1]);
+                let again = match (&b.kernel, k) {
+                    // Tiles of four rows and columns.
+                    (Kernel::MatMul(_), 0) => cols.div_ceil(4),
+                    (Kernel::MatMul(_), 1) => m.div_ceil(4),
+                    _ => 1,
+                };
+                let count = n * o.view.count() * again;
+                if k < b.reads.len() { uses[l].0 += count } else { uses[l].1 += count }
+            }
+        }
+        uses
+    }
+
+    /// Places the locals for a workgroup: first in its memory what is used most for its size. `operands` counts the
+    /// operands of the launch so far.
+    pub(crate) fn place(&self, caps: &GroupCaps, operands: usize) -> GroupLayout {
+        let lives = self.lives();
+        let uses = self.uses();
+        // What is read once from where it lies, or only left there, needs no room.
+        let direct = |i: usize| {
+            self.locals[i].outside.filter(|o| {
+                let (read, written) = uses[i];
+                if o.store { read == 0 && !o.load } else { written == 0 && read <= self.locals[i].len }
+            })
+        };
+        let mut order: Vec<usize> =
+            (0..lives.len()).filter(|&i| lives[i].is_some() && direct(i).is_none()).collect();
+        let density = |i: usize| (uses[i].0 + uses[i].1) as f64 / self.locals[i].len as f64;
+        order.sort_by(|&a, &b| density(b).total_cmp(&density(a)).then(a.cmp(&b)));
+        let fit = |candidates: &[usize], words: usize| {
+            let mut done: Vec<(usize, usize)> = Vec::new();
+            let mut left = Vec::new();
+            for &i in candidates {
+                let (Some(life), len) = (lives[i], self.locals[i].len) else { continue };
+                let mut taken: Vec<(usize, usize)> = done
+                    .iter()
+                    .filter(|(j, _)| {
+                        lives[*j].is_some_and(|l| l.first <= life.last && life.first <= l.last)
+                    })
+                    .map(|&(j, at)| (at, at + self.locals[j].len))
+                    .collect();
+                taken.sort_unstable();
+                let mut at = 0;
+                for (from, to) in taken {
+                    if at + len <= from {
+                        break;
+                    }
+                    at = at.max(to);
+                }
+                if at + len <= words { done.push((i, at)) } else { left.push(i) }
+            }
+            (done, left)
+        };
+        let tiers = TIERS.iter().map(|t| (*t).min(caps.bytes) / 4);
+        let mut best = (vec![], order.clone());
+        for words in tiers {
+            best = fit(&order, words);
+            if best.1.iter().all(|&i| density(i) <= 2.0) {
+                break;
+            }
+        }
+        let (kept, left) = best;
+        let own: Vec<usize> = left.iter().copied().filter(|&i| self.locals[i].outside.is_none()).collect();
+        let (spilled, _) = fit(&own, usize::MAX);
+        let end = |list: &[(usize, usize)]| list.iter().map(|&(i, at)| at + self.locals[i].len).max().unwrap_or(0);
+        let (words, stride) = (end(&kept), end(&spilled));
+        let mut homes = vec![Home::Memory(0); self.locals.len()];
+        for &(i, at) in &kept {
+            homes[i] = Home::Memory(at);
+        }
+        for &(i, at) in &spilled {
+            homes[i] = Home::Slot { operand: operands, offset: at, stride };
+        }
+        for i in 0..homes.len() {
+            let there = kept.iter().chain(&spilled).any(|(j, _)| *j == i);
+            if let (false, Some(o)) = (there, self.locals[i].outside) {
+                homes[i] = Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride };
+            }
+        }
+        // A thread for about eight results of a typical block, weighted by work.
+        let (mut work, mut results) = (0.0, 0.0);
+        for (_, n, b) in self.blocks() {
+            let y = &b.writes[0].view;
+            let terms = if matches!(b.kernel, Kernel::MatMul(_)) { b.reads[0].view.dims[MAX_RANK - 1] } else { 1 };
+            let flops = (n * y.count() * terms) as f64;
+            work += flops;
+            results += flops * y.count() as f64;
+        }
+        let wanted = (results / work.max(1.0) / 8.0).ceil() as usize;
+        let threads = wanted.next_power_of_two().clamp(8, caps.threads.min(256));
+        let room = (TIERS[0].min(caps.bytes) / 4).checked_div(words).unwrap_or(usize::MAX);
+        let together = (64 / threads).clamp(1, room.max(1));
+        GroupLayout { homes, words, spilled: stride, threads, together }
     }
 
     /// Checks bounds and that writes hit each element once; `len(operand)` gives the length of the slot of an operand,

@@ -6,6 +6,7 @@
 mod golden;
 mod limits;
 mod lockstep;
+mod regions;
 mod runner;
 #[path = "../support/mod.rs"]
 mod support;

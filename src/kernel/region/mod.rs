@@ -7,7 +7,10 @@ mod blocks;
 pub(crate) mod lanes;
 mod math;
 mod product;
+#[cfg(feature = "gpu")]
+pub mod wgsl;
 
+use super::uniform::grid;
 use super::{Buffer, Dispatch, Read, Real, Work, Write};
 use crate::plan::region::{At, Block, Operand, Region, Stage};
 use crate::plan::{Arg, SlotId, View};
@@ -108,7 +111,8 @@ pub(super) fn work(region: &Region, reads: &[Arg]) -> Work {
     work
 }
 
-/// A region has no uniform and no shader of its own: the GPU runner makes one from its blocks.
-pub(super) fn dispatch(_: &Region) -> Dispatch {
-    Dispatch { uniform: Vec::new(), constants: Vec::new(), groups: [0; 3] }
+/// A region has no uniform: its numbers stand in its shader.
+pub(super) fn dispatch(region: &Region) -> Dispatch {
+    let together = region.layout.as_ref().map_or(1, |l| l.together);
+    Dispatch { uniform: Vec::new(), constants: Vec::new(), groups: grid(region.tasks.div_ceil(together)) }
 }

@@ -141,7 +141,7 @@ impl Lowering<'_> {
 
     /// A region of these items; `None` where it would be too large or operands lie so that tasks cannot be told apart.
     fn region(
-        &self,
+        &mut self,
         tasks: usize,
         items: &[&Item],
         inside: impl Fn(usize) -> bool,
@@ -253,9 +253,19 @@ impl Lowering<'_> {
                 Item::Region { .. } => return None,
             });
         }
-        let region = Region { tasks, locals, stages, lanes: Default::default() };
+        let mut region = Region { tasks, locals, stages, layout: None, lanes: Default::default() };
         if 4 * region.peak() > caps.bytes {
             return None;
+        }
+        if let Some(group) = caps.group {
+            let layout = region.place(&group, reads.len() + writes.len());
+            if layout.spilled > 0 {
+                writes.push(self.buffer(SlotRole::Scratch, DType::F32, tasks * layout.spilled, "spilled"));
+            }
+            if reads.len() + writes.len() > group.operands {
+                return None;
+            }
+            region.layout = Some(layout);
         }
         Some(Item::Region { region, reads, writes, label: "tasks".into() })
     }

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::guard::guarded;
 use super::pipeline::{Compiled, Key, Layout};
+use super::shader::{SHARED, Shader};
 use crate::error::{Error, Result};
 use crate::kernel::Dispatch;
-use crate::plan::{Caps, available_memory};
+use crate::plan::{Caps, GroupCaps, RegionCaps, available_memory};
 
 /// What kind of device an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -164,6 +165,8 @@ struct Inner {
     lost: Arc<OnceLock<String>>,
     layouts: Mutex<HashMap<&'static str, Arc<Layout>>>,
     pipelines: Mutex<HashMap<Key, Arc<Compiled>>>,
+    /// Pipelines of task regions, by their text.
+    regions: Mutex<HashMap<String, Arc<Compiled>>>,
 }
 
 impl fmt::Debug for Gpu {
@@ -246,9 +249,9 @@ impl Gpu {
         lost: Arc<OnceLock<String>>,
     ) -> Gpu {
         let (info, limits) = (device.adapter_info(), device.limits());
-        let (layouts, pipelines) = Default::default();
+        let (layouts, pipelines, regions) = Default::default();
         Gpu {
-            inner: Arc::new(Inner { device, queue, info, limits, reason, checked, lost, layouts, pipelines }),
+            inner: Arc::new(Inner { device, queue, info, limits, reason, checked, lost, layouts, pipelines, regions }),
         }
     }
 
@@ -257,7 +260,17 @@ impl Gpu {
     pub fn caps(&self, window: usize) -> Caps {
         let own_memory = self.kind() == AdapterKind::Discrete;
         let memory = if own_memory { u64::MAX } else { available_memory() };
-        Caps { window, max_binding: self.max_binding(), memory, regions: None }
+        Caps { window, max_binding: self.max_binding(), memory, regions: Some(self.region_caps()) }
+    }
+
+    fn region_caps(&self) -> RegionCaps {
+        let l = &self.inner.limits;
+        let group = GroupCaps {
+            bytes: l.max_compute_workgroup_storage_size as usize,
+            threads: l.max_compute_invocations_per_workgroup as usize,
+            operands: l.max_storage_buffers_per_shader_stage as usize,
+        };
+        RegionCaps { least_tasks: 2, bytes: 256 << 10, group: Some(group) }
     }
 
     /// Name, kind, interface and driver in one line.
@@ -294,7 +307,8 @@ impl Gpu {
 
     /// Number of pipelines compiled so far.
     pub fn pipelines(&self) -> usize {
-        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+        let regions = self.inner.regions.lock().unwrap_or_else(PoisonError::into_inner).len();
+        regions + self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Largest buffer that a launch can bind, in bytes.
@@ -332,6 +346,18 @@ impl Gpu {
         let compiled = Arc::new(Compiled::new(self, layout, &dispatch.constants)?);
         let mut all = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(all.entry(key).or_insert(compiled)))
+    }
+
+    /// The pipeline of a task region, compiled at its first use.
+    pub(super) fn region(&self, text: String) -> Result<Arc<Compiled>> {
+        if let Some(p) = self.inner.regions.lock().unwrap_or_else(PoisonError::into_inner).get(&text) {
+            return Ok(Arc::clone(p));
+        }
+        let shader = Shader::from_parts("region/region", &text, SHARED)?;
+        let layout = Arc::new(Layout::of(self, "region", shader)?);
+        let compiled = Arc::new(Compiled::new(self, layout, &[])?);
+        let mut all = self.inner.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(all.entry(text).or_insert(compiled)))
     }
 
     fn layout(&self, kernel: &'static str) -> Result<Arc<Layout>> {

@@ -33,7 +33,11 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn new(gpu: &Gpu, kernel: &'static str) -> Result<Layout> {
         let info = KernelInfo::find(kernel).ok_or_else(|| Error::Device(format!("no kernel '{kernel}'")))?;
-        let shader = Shader::of(info)?;
+        Layout::of(gpu, kernel, Shader::of(info)?)
+    }
+
+    /// Of a shader that is no kernel's own.
+    pub(super) fn of(gpu: &Gpu, kernel: &'static str, shader: Shader) -> Result<Layout> {
         let entries: Vec<wgpu::BindGroupLayoutEntry> = shader
             .bindings
             .iter()

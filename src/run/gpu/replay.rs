@@ -10,7 +10,8 @@ use super::guard::poll;
 use super::pipeline::Compiled;
 use super::shader::Access;
 use crate::error::{Error, Result};
-use crate::kernel::Work;
+use crate::kernel::region::wgsl;
+use crate::kernel::{Kernel, Work};
 use crate::plan::{Launch, Plan, SlotId};
 
 /// Estimated work of one submit, in seconds: long enough that submits cost nothing beside it, short enough
@@ -295,7 +296,10 @@ fn launches(
     let mut parts = Vec::with_capacity(plan.launches.len());
     for l in &plan.launches {
         let dispatch = l.kernel.dispatch(l);
-        let compiled = gpu.pipeline(l.kernel.name(), &dispatch)?;
+        let compiled = match &l.kernel {
+            Kernel::Region(r) => gpu.region(wgsl::text(r, l.reads.len(), l.writes.len()))?,
+            _ => gpu.pipeline(l.kernel.name(), &dispatch)?,
+        };
         uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
         let at = uniforms.len() as u64;
         uniforms.extend_from_slice(&dispatch.uniform);

@@ -38,8 +38,8 @@ const WARM: usize = 3;
 ///
 /// # Errors
 /// Those of [`Workload::prepare`].
-pub fn measure(workload: Workload, tasks: usize, device: &Device, regions: bool) -> Result<Row> {
-    let mut prepared = workload.prepare(tasks, device, regions)?;
+pub fn measure(workload: Workload, tasks: usize, device: &Device) -> Result<Row> {
+    let mut prepared = workload.prepare(tasks, device)?;
     let check = prepared.check()?;
     for _ in 0..WARM {
         prepared.call()?;

@@ -147,11 +147,9 @@ impl Workload {
     ///
     /// # Errors
     /// Those of the device; [`Error::Memory`] where the plan does not fit.
-    pub fn prepare(self, tasks: usize, device: &Device, regions: bool) -> Result<Prepared> {
+    pub fn prepare(self, tasks: usize, device: &Device) -> Result<Prepared> {
         let (graph, inputs) = self.graph(tasks);
-        let caps = Workload::caps(device);
-        let plan = lower(&graph, if regions { caps } else { caps.without_regions() })?;
-        let mut session = device.prepare(plan)?;
+        let mut session = device.prepare(lower(&graph, Workload::caps(device))?)?;
         for (name, values) in &inputs {
             session.write(name, values)?;
         }

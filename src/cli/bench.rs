@@ -22,9 +22,6 @@ pub(super) struct BenchArgs {
     /// auto, cpu, gpu or gpu:N.
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Every launch by itself.
-    #[arg(long)]
-    no_regions: bool,
     /// Show the plan instead of measuring.
     #[arg(long)]
     plan: bool,
@@ -50,8 +47,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let device = open_device(&args.device)?;
     if args.plan {
         for (w, tasks) in work {
-            let caps = Workload::caps(&device);
-            let plan: Plan = w.plan(tasks, if args.no_regions { caps.without_regions() } else { caps })?;
+            let plan: Plan = w.plan(tasks, Workload::caps(&device))?;
             say(format_args!("{plan}\n"));
         }
         return Ok(ExitCode::SUCCESS);
@@ -61,7 +57,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         say(format_args!("{:<14} {:>7} {:>10} {:>12} {:>9} {:>10} {:>9}\n", "workload", "tasks", "path", "ms", "GFLOP/s", "MB", "us a task"));
     }
     for (w, tasks) in work {
-        let row = measure(w, tasks, &device, !args.no_regions)?;
+        let row = measure(w, tasks, &device)?;
         if !args.json {
             say(format_args!(
                 "{:<14} {:>7} {:>10} {:>12} {:>9} {:>10} {:>9}\n",

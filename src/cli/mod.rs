@@ -26,6 +26,9 @@ use hyperloom::{Error, Result};
 #[derive(Parser, Debug)]
 #[command(name = "hyperloom", version, about, propagate_version = true)]
 struct Cli {
+    /// Every launch by itself: stretches of work that belong to tasks are not put together.
+    #[arg(long, global = true)]
+    no_regions: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -218,7 +221,9 @@ pub(crate) fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,hyperloom=info"))
         .format(|out, record| writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args()))
         .init();
-    let done = match Cli::parse().command {
+    let cli = Cli::parse();
+    hyperloom::plan::use_regions(!cli.no_regions);
+    let done = match cli.command {
         Command::Train(a) => train::run(&a),
         Command::Adapt(a) => adapt::run(&a),
         Command::Predict(a) => predict::run(&a),

@@ -255,7 +255,12 @@ impl<'a> Job<'a> {
 
     /// Whether a product is worth `matrixmultiply`'s packing of both operands.
     fn is_large(&self) -> bool {
-        self.m * self.n * self.k >= 1 << 22 && self.k >= 64 && self.m.min(self.n) >= 32
+        self.m * self.n * self.k >= 1 << 27 && self.k >= 64 && self.m.min(self.n) >= 32
+    }
+
+    /// Whether columns fill wide tiles.
+    fn is_wide(&self) -> bool {
+        self.n >= WIDE && self.m >= MR
     }
 
     /// Rows and columns of a piece of work: about half a million multiply-adds, whatever the number of
@@ -263,6 +268,12 @@ impl<'a> Job<'a> {
     fn blocks(&self) -> (usize, usize) {
         if self.is_large() {
             return (self.m.min(256), self.n.min(256));
+        }
+        if self.is_wide() {
+            // A million multiply-adds or so; the panel of b, packed or not, is used by all rows of a block.
+            let columns = block(self.n, WIDE, (1 << 20) / (self.m.min(256) * self.k).max(1));
+            let rows = if self.b.col == 1 { block(self.m, MR, 256) } else { self.m };
+            return (rows, columns);
         }
         let columns = block(self.n, NR, (1 << 19) / (self.m * self.k).max(1));
         let rows =
@@ -287,6 +298,10 @@ impl<'a> Job<'a> {
         PANEL.with_borrow_mut(|(panel, tile)| {
             if self.is_large() {
                 self.large(a0, b0, bias0, y0, z0, rows, cols, tile);
+                return;
+            }
+            if self.is_wide() {
+                self.wide(a0, b0, [bias0, y0, z0], rows, cols, panel);
                 return;
             }
             for j in cols.clone().step_by(NR) {
@@ -318,6 +333,60 @@ impl<'a> Job<'a> {
                 }
             }
         });
+    }
+
+    /// Tiles of `MR` rows and up to `WIDE` columns; columns of b that do not lie side by side are packed.
+    fn wide(
+        &self,
+        a0: usize,
+        b0: usize,
+        at: [usize; 3],
+        rows: std::ops::Range<usize>,
+        cols: std::ops::Range<usize>,
+        panel: &mut Vec<f32>,
+    ) {
+        let arch = pulp::Arch::new();
+        for j in cols.clone().step_by(WIDE) {
+            let width = WIDE.min(cols.end - j);
+            let b_at = b0 + j * self.b.col;
+            let (b, b_step) = if self.b.col == 1 && width == WIDE {
+                (&self.b.data[b_at..], self.b.row)
+            } else {
+                panel.clear();
+                panel.resize(self.k * WIDE, 0.0);
+                if self.b.col == 1 {
+                    for (l, to) in panel.chunks_exact_mut(WIDE).enumerate() {
+                        let from = b_at + l * self.b.row;
+                        to[..width].copy_from_slice(&self.b.data[from..from + width]);
+                    }
+                } else {
+                    // Eight terms of a column at a time, so that lines of both sides are used whole.
+                    for l in (0..self.k).step_by(8) {
+                        let end = (l + 8).min(self.k);
+                        for c in 0..width {
+                            let from = b_at + c * self.b.col;
+                            for t in l..end {
+                                panel[t * WIDE + c] = self.b.data[from + t * self.b.row];
+                            }
+                        }
+                    }
+                }
+                (&panel[..], WIDE)
+            };
+            for i in rows.clone().step_by(MR) {
+                let height = MR.min(rows.end - i);
+                let mut acc = [[0.0f32; WIDE]; MR];
+                let a = &self.a.data[a0 + i * self.a.row..];
+                // A short tile repeats its last row: the result is not stored.
+                let row: [usize; MR] = std::array::from_fn(|r| r.min(height - 1) * self.a.row);
+                let last = row[MR - 1] + (self.k - 1) * self.a.col;
+                assert!(last < a.len() && (self.k - 1) * b_step + WIDE <= b.len());
+                arch.dispatch(Wide { k: self.k, a, row, a_step: self.a.col, b, b_step, acc: &mut acc });
+                for (r, sums) in acc.iter_mut().enumerate().take(height) {
+                    self.store(&mut sums[..width], i + r, j, at);
+                }
+            }
+        }
     }
 
     #[allow(
@@ -393,6 +462,64 @@ impl<'a> Job<'a> {
                 act => sums.iter_mut().for_each(|s| *s = activation(act, 0, *s)),
             }
             self.y.put(sums, y0 + row * self.y.row + col * self.y.col);
+        }
+    }
+}
+
+/// Columns of a wide tile: four registers of sixteen.
+const WIDE: usize = 64;
+
+/// `acc = a b` for MR rows of a (at `row[r]`, stepping by `a_step`) and WIDE columns of b (rows `b_step` apart), whose
+/// last elements exist.
+struct Wide<'a> {
+    k: usize,
+    a: &'a [f32],
+    row: [usize; MR],
+    a_step: usize,
+    b: &'a [f32],
+    b_step: usize,
+    acc: &'a mut [[f32; WIDE]; MR],
+}
+
+impl pulp::WithSimd for Wide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        // As many columns at once as there are registers for.
+        if S::REGISTER_COUNT >= 32 { self.columns::<S, 4>(simd) } else { self.columns::<S, 2>(simd) }
+    }
+}
+
+impl Wide<'_> {
+    #[inline(always)]
+    fn columns<S: pulp::Simd, const N: usize>(self, simd: S) {
+        for j in (0..WIDE).step_by(N * S::F32_LANES) {
+            let mut sum = [[simd.splat_f32s(0.0); N]; MR];
+            let (mut a, mut b) = (self.a.as_ptr(), self.b.as_ptr().wrapping_add(j));
+            for _ in 0..self.k {
+                let mut column = [simd.splat_f32s(0.0); N];
+                for c in 0..N {
+                    // SAFETY: whoever made this has checked the last element of each operand.
+                    column[c] = unsafe { b.wrapping_add(c * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+                }
+                for r in 0..MR {
+                    // SAFETY: as above.
+                    let x = simd.splat_f32s(unsafe { *a.wrapping_add(self.row[r]) });
+                    for c in 0..N {
+                        sum[r][c] = simd.mul_add_e_f32s(x, column[c], sum[r][c]);
+                    }
+                }
+                a = a.wrapping_add(self.a_step);
+                b = b.wrapping_add(self.b_step);
+            }
+            for r in 0..MR {
+                for c in 0..N {
+                    let at = j + c * S::F32_LANES;
+                    let to = &mut self.acc[r][at..at + S::F32_LANES];
+                    to.copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(&sum[r][c])));
+                }
+            }
         }
     }
 }

@@ -9,6 +9,8 @@ mod show;
 mod verify;
 pub mod view;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::spec::{DType, Shape};
@@ -119,6 +121,21 @@ pub struct GroupCaps {
     pub operands: usize,
 }
 
+static REGIONS: AtomicBool = AtomicBool::new(true);
+
+/// Turns task regions off (or on again) for all plans that are lowered for a device from now on: to find out whether
+/// one is at fault, or what it gains.
+pub fn use_regions(on: bool) {
+    REGIONS.store(on, Ordering::Relaxed);
+}
+
+impl RegionCaps {
+    /// Itself, unless regions are turned off.
+    pub(crate) fn if_used(self) -> Option<RegionCaps> {
+        REGIONS.load(Ordering::Relaxed).then_some(self)
+    }
+}
+
 impl Caps {
     /// The same, every launch by itself.
     pub fn without_regions(self) -> Caps {
@@ -127,7 +144,7 @@ impl Caps {
 
     /// For the CPU path: half of what is likely there is left to the rest of the system.
     pub fn cpu(window: usize) -> Caps {
-        let regions = Some(RegionCaps { least_tasks: 8, bytes: 128 << 10, group: None });
+        let regions = RegionCaps { least_tasks: 8, bytes: 128 << 10, group: None }.if_used();
         Caps { window, max_binding: u64::MAX, memory: available_memory(), regions }
     }
 }

@@ -1,8 +1,8 @@
 //! Task regions: which launches become one.
 //!
 //! A launch belongs to tasks when its results lead with the axis of tasks and it can be done for one task after
-//! another. Such launches are put together as far as their dependencies on others allow; a group with a product or
-//! a loop in it becomes a region.
+//! another. Such launches are put together as far as their dependencies on others allow; a group of several with a
+//! product in it, or with a loop, becomes a region.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -45,8 +45,9 @@ impl Lowering<'_> {
             let group = &order[at..end];
             at = end;
             let region = first.2.and_then(|tasks| {
+                // A loop, or a product and what comes before or after it: a product alone has nothing to keep.
                 let worth = group.iter().any(|&i| match &items[i] {
-                    Item::Launch(d) => matches!(d.kernel, Kernel::MatMul(_)),
+                    Item::Launch(d) => matches!(d.kernel, Kernel::MatMul(_)) && group.len() > 1,
                     _ => true,
                 });
                 let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));

@@ -260,7 +260,7 @@ impl Gpu {
     pub fn caps(&self, window: usize) -> Caps {
         let own_memory = self.kind() == AdapterKind::Discrete;
         let memory = if own_memory { u64::MAX } else { available_memory() };
-        Caps { window, max_binding: self.max_binding(), memory, regions: Some(self.region_caps()) }
+        Caps { window, max_binding: self.max_binding(), memory, regions: self.region_caps().if_used() }
     }
 
     fn region_caps(&self) -> RegionCaps {

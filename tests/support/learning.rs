@@ -12,14 +12,14 @@ use super::{Feed, data, numbers};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) tasks: usize,
-    rows: usize,
+    pub(crate) rows: usize,
     pub(crate) steps: usize,
-    momentum: bool,
-    clipped: bool,
-    first_order: bool,
-    kind: Loss,
-    activation: Activation,
-    widths: [usize; 3],
+    pub(crate) momentum: bool,
+    pub(crate) clipped: bool,
+    pub(crate) first_order: bool,
+    pub(crate) kind: Loss,
+    pub(crate) activation: Activation,
+    pub(crate) widths: [usize; 3],
 }
 
 impl Shape {

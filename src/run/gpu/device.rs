@@ -130,12 +130,12 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
-/// What limits lack of what the kernels need: that is less than WebGPU's default limits.
+/// What limits lack of what the kernels need: no more than WebGPU's default limits.
 fn lacking(l: &wgpu::Limits) -> Option<String> {
     let needs = [
         ("storage buffers in a kernel", l.max_storage_buffers_per_shader_stage as u64, 5),
-        ("threads in a workgroup", l.max_compute_invocations_per_workgroup as u64, 64),
-        ("bytes of workgroup memory", l.max_compute_workgroup_storage_size as u64, 8192),
+        ("threads in a workgroup", l.max_compute_invocations_per_workgroup as u64, 256),
+        ("bytes of workgroup memory", l.max_compute_workgroup_storage_size as u64, 16_384),
         ("workgroups along an axis", l.max_compute_workgroups_per_dimension as u64, 65_535),
     ];
     let lack = needs.iter().find(|(_, has, need)| has < need);

@@ -295,7 +295,7 @@ fn launches(
     let mut parts = Vec::with_capacity(plan.launches.len());
     for l in &plan.launches {
         let dispatch = l.kernel.dispatch(l);
-        let compiled = gpu.pipeline(l.kernel.name(), &dispatch)?;
+        let compiled = gpu.pipeline(l.kernel.shader(l), &dispatch)?;
         uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
         let at = uniforms.len() as u64;
         uniforms.extend_from_slice(&dispatch.uniform);

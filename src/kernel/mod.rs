@@ -46,7 +46,7 @@ pub use row_write::RowWrite;
 pub use scatter_add::ScatterAdd;
 pub use select::Select;
 pub use sgd::Sgd;
-pub use sum_to::SumTo;
+pub use sum_to::{SumTo, sum_parts};
 pub use zip::Zip;
 
 use crate::plan::{Launch, View};

@@ -92,12 +92,14 @@ pub struct Caps {
     pub max_binding: u64,
     /// Memory for all slots, in bytes.
     pub memory: u64,
+    /// Whether long sums with few results are cut in parts, for a device that computes many results at once.
+    pub split_sums: bool,
 }
 
 impl Caps {
     /// For the CPU path: half of what is likely there is left to the rest of the system.
     pub fn cpu(window: usize) -> Caps {
-        Caps { window, max_binding: u64::MAX, memory: available_memory() }
+        Caps { window, max_binding: u64::MAX, memory: available_memory(), split_sums: false }
     }
 }
 

@@ -7,6 +7,7 @@
 mod emit;
 mod fuse;
 mod pieces;
+mod split;
 
 use std::collections::HashMap;
 

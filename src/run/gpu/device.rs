@@ -257,7 +257,7 @@ impl Gpu {
     pub fn caps(&self, window: usize) -> Caps {
         let own_memory = self.kind() == AdapterKind::Discrete;
         let memory = if own_memory { u64::MAX } else { available_memory() };
-        Caps { window, max_binding: self.max_binding(), memory }
+        Caps { window, max_binding: self.max_binding(), memory, split_sums: true }
     }
 
     /// Name, kind, interface and driver in one line.

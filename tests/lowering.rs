@@ -10,7 +10,7 @@ use hyperloom::rng::Rng;
 use hyperloom::run::check::compare_launch;
 use hyperloom::run::cpu::CpuRunner;
 use support::random_graph::random_graph;
-use support::{Feed, close, data, numbers, prepared, run_interpreted, run_plan};
+use support::{Feed, close, data, long_sums, numbers, prepared, run_interpreted, run_lowered, run_plan};
 
 /// Runs a graph as a plan and by the interpreter.
 fn agree(what: &str, g: &Graph, feed: &Feed) {
@@ -63,6 +63,22 @@ fn two_products_are_summed() {
     let y = g.add(ab, ac);
     g.output("y", y);
     agree("two products", &g, &feed);
+}
+
+#[test]
+fn long_sums_in_parts() {
+    let (g, feed) = long_sums();
+    let want = run_interpreted(&g, &feed);
+    let lengths = [false, true].map(|split_sums| {
+        let plan = lower(&g, Caps { split_sums, ..Caps::cpu(1) }).expect("the plan fits");
+        let got = run_lowered::<f64>(&plan, &feed);
+        for (name, values) in &got.values {
+            assert!(close(values, &want.values[name], 1e-9), "{name} in parts: {split_sums}\n{plan}");
+        }
+        plan.launches.len()
+    });
+    // Six products and eight sums are cut; the ninth and tenth are short.
+    assert!(lengths[1] > 2 * lengths[0], "{lengths:?}");
 }
 
 /// Lockstep: every launch of a plan by itself, from what the launches before it left.

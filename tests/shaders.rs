@@ -20,13 +20,14 @@ fn functions() -> Vec<Func> {
     all
 }
 
-/// Launches of a kernel that between them ask for every constant it knows. The views matter to the
-/// constants of `sum_to` only.
+/// Launches of a shader that between them ask for every constant it knows. The views matter to the constants
+/// of `sum_to`, and to which shader a product takes.
 fn launches(name: &str) -> Vec<Launch> {
+    let info = KernelInfo::find(name).expect("a row");
+    if info.kernel == "matmul" {
+        return products(name);
+    }
     let kernels: Vec<Kernel> = match name {
-        "matmul" => (Activation::ALL.into_iter())
-            .flat_map(|act| [true, false].map(|bias| Kernel::MatMul(MatMul { bias, act })))
-            .collect(),
         "map" => functions().into_iter().map(|func| Kernel::Map(Map { func })).collect(),
         "zip" => {
             use Binary::*;
@@ -52,7 +53,6 @@ fn launches(name: &str) -> Vec<Launch> {
         "advance" => vec![Kernel::Advance(Advance)],
         other => panic!("no launches of kernel '{other}' are listed here"),
     };
-    let info = KernelInfo::find(name).expect("a row");
     let args = |n: usize, shape: &[usize]| {
         let arg = |i| Arg { slot: SlotId(i), view: View::contiguous(shape, 0) };
         (0..n).map(arg).collect::<Vec<_>>()
@@ -67,6 +67,40 @@ fn launches(name: &str) -> Vec<Launch> {
             }
         }
     }
+    out
+}
+
+/// Products of shapes between which every tier occurs: those that take the shader `name`.
+fn products(name: &str) -> Vec<Launch> {
+    let mut out = Vec::new();
+    let shapes = [
+        [1, 1, 100, 300],
+        [1, 100, 2, 300],
+        [1, 2, 2, 30],
+        [1, 9, 9, 2],
+        [512, 3, 5, 9],
+        [600, 40, 12, 64],
+        [1, 15, 200, 9],
+        [1, 40, 300, 30],
+        [2, 600, 600, 30],
+        [40, 200, 300, 30],
+    ];
+    for [batch, m, n, k] in shapes {
+        for act in Activation::ALL {
+            for (bias, save) in [(false, false), (true, true)] {
+                let arg =
+                    |slot, shape: [usize; 3]| Arg { slot: SlotId(slot), view: View::contiguous(&shape, 0) };
+                let result = [batch, m, n];
+                let mut writes = vec![arg(3, result)];
+                writes.extend(save.then(|| arg(4, result)));
+                let reads = vec![arg(0, [batch, m, k]), arg(1, [batch, k, n]), arg(2, result)];
+                let kernel = Kernel::MatMul(MatMul { bias, act });
+                out.push(Launch { kernel, reads, writes, label: name.into() });
+            }
+        }
+    }
+    out.retain(|l| l.kernel.shader(l) == name);
+    assert!(!out.is_empty(), "no product takes {name}");
     out
 }
 
@@ -167,5 +201,6 @@ fn translate(name: &str, module: &naga::Module, constants: &[(&str, f64)]) {
     hlsl::Writer::new(&mut text, &options, &pipeline)
         .write(&module, &info, None)
         .unwrap_or_else(|e| panic!("{}: {e}", what("HLSL")));
-    assert!(text.contains("numthreads(64") || text.contains("numthreads(8"), "{}", what("HLSL"));
+    let threads: usize = module.entry_points[0].workgroup_size.iter().map(|x| *x as usize).product();
+    assert!(text.contains("numthreads(") && (1..=256).contains(&threads), "{}", what("HLSL"));
 }

@@ -124,7 +124,7 @@ fn kernels(gpu: Option<&Gpu>, only: Option<&str>) -> Result<Vec<CaseReport>> {
     }
     cases()
         .iter()
-        .filter(|c| only.is_none_or(|k| c.kernel.name() == k))
+        .filter(|c| only.is_none_or(|k| c.kernel.name() == k || c.shader() == k))
         .map(|case| match gpu {
             Some(gpu) => check_case(case, |plan, slots| GpuRunner::run_once(gpu, plan, slots)),
             None => check_case(case, run_cpu),

@@ -26,7 +26,7 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
     let cases = cases();
     for kernel in ALL {
         let mut sets: Vec<BTreeMap<&str, f64>> = Vec::new();
-        for case in cases.iter().filter(|c| c.kernel.name() == kernel.name) {
+        for case in cases.iter().filter(|c| c.shader() == kernel.name) {
             let plan = case.plan();
             let set: BTreeMap<&str, f64> =
                 case.kernel.dispatch(&plan.launches[0]).constants.into_iter().collect();

@@ -51,6 +51,11 @@ pub struct Case {
 }
 
 impl Case {
+    /// The shader that a GPU computes it with.
+    pub fn shader(&self) -> &'static str {
+        self.kernel.shader(&self.plan().launches[0])
+    }
+
     /// The plan of this one launch.
     pub fn plan(&self) -> Plan {
         let written = |i: usize| self.writes.iter().any(|w| w.slot.0 == i);

@@ -2,6 +2,10 @@
 //!
 //! Operands: a `[.., m, k]`, b `[.., k, n]` (transposes and broadcasts are strides), bias `[.., m, n]`
 //! (usually a broadcast row). Results: y, and z where the backward pass needs it.
+//!
+//! On a GPU the shape chooses one of four shaders: see [`tier`].
+
+mod tier;
 
 use std::cell::RefCell;
 
@@ -14,6 +18,8 @@ use super::{Dispatch, Read, Real, Write};
 use crate::plan::Arg;
 use crate::plan::view::{View, for_each};
 use crate::spec::{Activation, MAX_RANK};
+use tier::Product;
+pub use tier::{Tier, parts, tier};
 
 /// Parameters of a product.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,9 +42,6 @@ params!(MatMul {
     tiles_n: u32,
     pad: u32
 });
-
-/// Rows and columns of the tile of a workgroup of 8 x 8 threads, each with 4 x 4 elements.
-const TILE: usize = 32;
 
 impl MatMul {
     /// Computes the launch by the formula.
@@ -104,32 +107,46 @@ impl MatMul {
         });
     }
 
+    /// How a GPU computes the product, the product as it sees it, and whether that is the transposed one.
+    fn tiered(&self, reads: &[Arg], writes: &[Arg]) -> (Tier, Product, bool) {
+        let y = writes[0].view;
+        let bias = if self.bias { reads[2].view } else { y };
+        let z = writes.get(1).map_or(y, |z| z.view);
+        Product::of([reads[0].view, reads[1].view, bias, y, z]).tiered()
+    }
+
+    /// The shader that a GPU computes the launch with.
+    pub fn shader(&self, reads: &[Arg], writes: &[Arg]) -> &'static str {
+        self.tiered(reads, writes).0.shader()
+    }
+
     /// The uniform, constants and workgroups.
     pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let y = &writes[0].view;
-        let (m, n) = (y.dims[MAX_RANK - 2], y.dims[MAX_RANK - 1]);
-        let (tiles_m, tiles_n) = (m.div_ceil(TILE), n.div_ceil(TILE));
+        let (tier, p, swap) = self.tiered(reads, writes);
+        let (tiles_m, tiles_n) = tier.tiles(p.m, p.n);
+        let [a, b, bias, y, z] = &p.views;
         let params = Params {
             dims: GpuView::dims(y),
-            a: (&reads[0].view).into(),
-            b: (&reads[1].view).into(),
-            bias: (&reads[2].view).into(),
+            a: a.into(),
+            b: b.into(),
+            bias: bias.into(),
             y: y.into(),
-            z: (&writes.get(1).unwrap_or(&writes[0]).view).into(),
-            k: reads[0].view.dims[MAX_RANK - 1] as u32,
+            z: z.into(),
+            k: p.k as u32,
             tiles_m: tiles_m as u32,
             tiles_n: tiles_n as u32,
             pad: 0,
         };
-        let batch: usize = y.dims[..MAX_RANK - 2].iter().product();
+        let mut constants = vec![
+            ("BIAS", self.bias as u32 as f64),
+            ("ACT", super::map::act_code(self.act)),
+            ("SAVE_Z", (writes.len() > 1) as u32 as f64),
+        ];
+        constants.extend(tier.constants(&p, swap));
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![
-                ("BIAS", self.bias as u32 as f64),
-                ("ACT", super::map::act_code(self.act)),
-                ("SAVE_Z", (writes.len() > 1) as u32 as f64),
-            ],
-            groups: grid(batch * tiles_m * tiles_n),
+            constants,
+            groups: grid(tier.groups(p.batch, p.m, p.n)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Kernels: one name, four places. `shaders/NAME.wgsl`, `src/kernel/NAME.rs` (parameters, group count,
-//! CPU function), a row in [`ALL`], a row in the case table of the tests.
+//! CPU function), a row in [`ALL`], a row in the case table of the tests. A kernel may have several shaders
+//! for different shapes (`shaders/NAME_TIER.wgsl`), with one CPU function.
 //!
 //! Every kernel has a plain `reference`, generic over [`Real`]; the few heavy ones also have a fast f32
 //! version that the CPU runner prefers.
@@ -38,7 +39,7 @@ pub use fill::Fill;
 pub use gather::Gather;
 pub use log_softmax::LogSoftmax;
 pub use map::Map;
-pub use matmul::MatMul;
+pub use matmul::{MatMul, Tier, parts, tier};
 pub use random::{Random, threefry2x32};
 pub use real::{Bounded, Real};
 pub use region::lanes::LaneProgram;
@@ -47,7 +48,7 @@ pub use row_write::RowWrite;
 pub use scatter_add::ScatterAdd;
 pub use select::Select;
 pub use sgd::Sgd;
-pub use sum_to::SumTo;
+pub use sum_to::{SumTo, sum_parts};
 pub use zip::Zip;
 
 use std::sync::Arc;
@@ -167,7 +168,18 @@ pub struct Dispatch {
 }
 
 macro_rules! kernels {
-    ($($variant:ident($ty:ty) = $name:literal, $reads:literal, $writes:literal;)*) => {
+    (@row $shader:literal, $kernel:literal, $ty:ty, $reads:literal, $writes:literal) => {
+        KernelInfo {
+            name: $shader,
+            kernel: $kernel,
+            wgsl: include_str!(concat!("../../shaders/", $shader, ".wgsl")),
+            reads: $reads,
+            writes: $writes,
+            fields: <$ty>::FIELDS,
+            uniform_size: <$ty>::SIZE,
+        }
+    };
+    ($($variant:ident($ty:ty) = $name:literal $(+ $other:literal)*, $reads:literal, $writes:literal;)*) => {
         /// A kernel with its scalar parameters.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Kernel {
@@ -176,20 +188,16 @@ macro_rules! kernels {
             Region(Arc<Region>),
         }
 
-        /// Every kernel: its name and its WGSL, with imports not yet expanded.
+        /// Every shader: its name and its WGSL, with imports not yet expanded.
         pub const ALL: &[KernelInfo] = &[
-            $(KernelInfo {
-                name: $name,
-                wgsl: include_str!(concat!("../../shaders/", $name, ".wgsl")),
-                reads: $reads,
-                writes: $writes,
-                fields: <$ty>::FIELDS,
-                uniform_size: <$ty>::SIZE,
-            },)*
+            $(
+                kernels!(@row $name, $name, $ty, $reads, $writes),
+                $(kernels!(@row $other, $name, $ty, $reads, $writes),)*
+            )*
         ];
 
         impl Kernel {
-            /// The kernel's name: that of its shader file.
+            /// The kernel's name: that of its shader file, or of the first where it has several.
             pub fn name(&self) -> &'static str {
                 match self { $(Kernel::$variant(_) => $name,)* Kernel::Region(_) => "region" }
             }
@@ -244,7 +252,7 @@ fn touched(v: &View) -> f64 {
 }
 
 kernels! {
-    MatMul(MatMul) = "matmul", 3, 2;
+    MatMul(MatMul) = "matmul" + "matmul_thin" + "matmul_small" + "matmul_large", 3, 2;
     Map(Map) = "map", 1, 1;
     Zip(Zip) = "zip", 2, 1;
     Select(Select) = "select", 3, 1;
@@ -272,6 +280,14 @@ impl Kernel {
         r.layout.as_ref().filter(|l| l.spilled > 0).map(|_| stored.len())
     }
 
+    /// The shader that a GPU computes a launch with: its kernel's, or that of the tier which the shapes choose.
+    pub fn shader(&self, launch: &Launch) -> &'static str {
+        match self {
+            Kernel::MatMul(k) => k.shader(&launch.reads, &launch.writes),
+            k => k.name(),
+        }
+    }
+
     /// Whether the written operand is also read: its slot may hold the old contents on entry and the
     /// kernel touches only the elements it owns.
     pub fn in_place(&self) -> bool {
@@ -279,11 +295,13 @@ impl Kernel {
     }
 }
 
-/// A row of the table of kernels.
+/// A row of the table of shaders.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelInfo {
-    /// Name: that of the shader file and of the Rust module.
+    /// Name: that of the shader file.
     pub name: &'static str,
+    /// The kernel that it computes: the same name, but for a kernel with several shaders.
+    pub kernel: &'static str,
     /// The shader's text, imports not expanded.
     pub wgsl: &'static str,
     /// Operands read; they are bound from 1 on, after the uniform.
@@ -297,7 +315,7 @@ pub struct KernelInfo {
 }
 
 impl KernelInfo {
-    /// The kernel called `name`.
+    /// The shader called `name`.
     pub fn find(name: &str) -> Option<&'static KernelInfo> {
         ALL.iter().find(|k| k.name == name)
     }

@@ -1,7 +1,7 @@
 //! `y = Σ a` or `y = Σ a·b` over the axes that y lacks.
 //!
-//! A GPU gives each result to one thread, or to the 64 of a workgroup where the sum is long; the order
-//! of the additions depends on the shape alone.
+//! A GPU gives a result to as many threads as the sum is long and results are few; the order of the
+//! additions depends on the views alone.
 
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -30,8 +30,45 @@ params!(SumTo {
     b_step: GpuView,
 });
 
-/// Sums of at least this many terms get a workgroup.
-const LONG: usize = 128;
+/// As many threads keep any GPU busy.
+const FILL: usize = 65_536;
+/// Threads of a workgroup where several of them share a result.
+const SHARING: usize = 256;
+
+/// How a GPU shares out the terms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Sharing {
+    /// Threads a result, a power of two: thread l takes terms l, l + lanes, ...
+    lanes: usize,
+    /// Whether neighbouring threads take neighbouring terms, else neighbouring results.
+    along: bool,
+}
+
+impl Sharing {
+    /// Of `results` sums of `terms` each.
+    fn of(p: &Parts) -> Sharing {
+        let (results, terms) = (p.y.count(), p.a_step.count());
+        // Neighbours should meet in memory: whatever steps less.
+        let step = |a: &View, b: &View| a.strides[MAX_RANK - 1] + b.strides[MAX_RANK - 1];
+        let along = results == 1 || step(&p.a_step, &p.b_step) <= step(&p.a, &p.b);
+        // Rows one beside the other keep 32 neighbours together; long rows one after the other, 8.
+        let least = if along && terms >= 128 { 8 } else { 1 };
+        let most = if along { SHARING } else { SHARING / results.next_power_of_two().min(32) };
+        // Short sums are not worth sharing; in others a thread has four terms at least.
+        let lanes = if terms < 32 { 1 } else { (FILL / results).max(least).min(most).min(terms / 4) };
+        Sharing { lanes: 1 << lanes.ilog2(), along }
+    }
+}
+
+/// Parts that the terms of a sum are cut into, each a sum of its own, added up afterwards: where a thread of
+/// a GPU would add up many terms, and there are more threads than those.
+pub fn sum_parts(a: &View, b: &View, y: &View) -> usize {
+    let p = split(y, a, b);
+    let lanes = Sharing::of(&p).lanes;
+    let terms = p.a_step.count() / lanes;
+    let parts = (FILL / (p.y.count() * lanes)).min(terms / 16);
+    if terms >= 128 { parts.max(1) } else { 1 }
+}
 
 /// The operands split into axes that stay and axes that are summed.
 struct Parts {
@@ -137,11 +174,14 @@ impl SumTo {
             a_step: (&p.a_step).into(),
             b_step: (&p.b_step).into(),
         };
-        let lanes = if p.a_step.count() >= LONG { WG } else { 1 };
+        let Sharing { lanes, along } = Sharing::of(&p);
+        let threads = if lanes == 1 { WG } else { SHARING };
+        let constants =
+            [("DOT", self.dot as usize), ("LANES", lanes), ("ALONG", along as usize), ("THREADS", threads)];
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![("DOT", self.dot as u32 as f64), ("LANES", lanes as f64)],
-            groups: grid((p.y.count() * lanes).div_ceil(WG)),
+            constants: constants.map(|(name, x)| (name, x as f64)).to_vec(),
+            groups: grid((p.y.count() * lanes).div_ceil(threads)),
         }
     }
 

@@ -26,7 +26,7 @@ impl fmt::Display for Plan {
             writeln!(
                 f,
                 "  {i:>3} {:<13} {} <- {}  {:.3} MFLOP {:.3} MB  {}",
-                l.kernel.name(),
+                l.kernel.shader(l),
                 show(&l.writes),
                 show(&l.reads),
                 w.flops / 1e6,

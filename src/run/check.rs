@@ -18,7 +18,7 @@ pub const NMSE_LIMIT: f64 = 1e-10;
 /// What a comparison found.
 #[derive(Clone, Debug, Serialize)]
 pub struct CaseReport {
-    /// The kernel's name.
+    /// The kernel's name: that of the shader, where it has several.
     pub kernel: &'static str,
     /// The case's name, or the label of the launch.
     pub case: String,
@@ -132,7 +132,7 @@ pub fn reference(plan: &Plan, launch: &Launch, before: &[Vec<u32>]) -> Vec<(Slot
 /// that the launch does not touch may be empty, those only read may be empty in `after`.
 pub fn compare_launch(plan: &Plan, launch: &Launch, before: &[Vec<u32>], after: &[Vec<u32>]) -> CaseReport {
     let mut report = CaseReport {
-        kernel: launch.kernel.name(),
+        kernel: launch.kernel.shader(launch),
         case: launch.label.clone(),
         elements: 0,
         worst: 0.0,

@@ -150,6 +150,57 @@ fn input_name(g: &Graph, node: usize) -> String {
     }
 }
 
+/// Sums that a device with many threads gets in parts: products with all that they take along, alone and as
+/// pieces of a concatenation, and plain sums, of lengths that divide evenly and of prime ones.
+pub(crate) fn long_sums() -> (Graph, Feed) {
+    use hyperloom::spec::Activation::{Relu, Tanh};
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(7, 7));
+    let mut new = |g: &mut Graph, name: &str, shape: &[usize]| {
+        data(g, &mut feed, name, numbers(&mut rng, shape, -0.1, 0.2))
+    };
+    let (x, w) = (new(&mut g, "x", &[2003, 6]), new(&mut g, "w", &[2003, 9]));
+    let (bias, full) = (new(&mut g, "bias", &[1, 9]), new(&mut g, "full", &[6, 9]));
+    let product = g.matmul_t(x, true, w, false);
+    g.output("product", product);
+    // With a bias alone, with an activation alone, with both, and with a sum that something else reads.
+    let x2 = g.scale(x, 0.5);
+    let p = g.matmul_t(x2, true, w, false);
+    let bias = g.expand(bias, &[6, 9]);
+    let biased = g.add(p, bias);
+    let w2 = g.scale(w, 0.25);
+    let p = g.matmul_t(x, true, w2, false);
+    let active = g.act(Tanh, p);
+    let p = g.matmul_t(x2, true, w2, false);
+    let z = g.add(p, full);
+    let both = g.act(Relu, z);
+    let x3 = g.scale(x, -0.125);
+    let p = g.matmul_t(x3, true, w, false);
+    let saved = g.add(p, full);
+    let from_saved = g.act(Tanh, saved);
+    g.output("saved", saved);
+    let pieces = [biased, active, both, from_saved].map(|v| g.reshape(v, &[54]));
+    let pieces = g.concat(&pieces, 0);
+    g.output("pieces", pieces);
+    let (a, b) = (new(&mut g, "a", &[2, 5, 1024]), new(&mut g, "b", &[2, 7, 1024]));
+    let batched = g.matmul_t(a, false, b, true);
+    g.output("batched", batched);
+    for (name, shape, to) in [
+        ("one", &[50_021][..], &[1][..]),
+        ("columns", &[2003, 40], &[1, 40]),
+        ("rows", &[3, 40_000], &[3, 1]),
+        ("middle", &[20, 900, 9], &[1, 1, 9]),
+        ("short", &[40, 9], &[1, 9]),
+    ] {
+        let v = new(&mut g, name, shape);
+        let sum = g.sum_to(v, to);
+        let square = g.mul(v, v);
+        let norm = g.sum_to(square, to);
+        g.output(&format!("{name} sum"), sum);
+        g.output(&format!("{name} norm"), norm);
+    }
+    (g, feed)
+}
+
 /// Whether two lists agree to `relative` of the largest magnitude (at least 10⁻³).
 pub(crate) fn close(a: &[f64], b: &[f64], relative: f64) -> bool {
     let scale = b.iter().filter(|x| x.is_finite()).fold(1e-3f64, |m, x| m.max(x.abs()));

@@ -1,5 +1,5 @@
 //! Cases of matmul: transposes, bias, activation, saved sums, broadcast batches, and every edge of the
-//! tiles of the CPU (6 x 16) and of the GPU (32 x 32).
+//! tiles of the CPU (6 x 16) and of each tier of the GPU.
 
 use super::{Build, Case, Layout, ORDINARY, POSITIVE};
 use crate::kernel::{Kernel, MatMul};
@@ -75,6 +75,7 @@ pub(super) fn cases(table: &mut Vec<Case>) {
     }
     extras(table);
     batches(table);
+    tiers(table);
     // Tall, thin, one row, one column.
     let strips = [(1757, 5, 3), (3, 5, 1757), (1, 1757, 1), (1, 64, 1757), (1757, 64, 1), (1757, 1, 65)];
     for (m, k, n) in strips {
@@ -90,6 +91,85 @@ pub(super) fn cases(table: &mut Vec<Case>) {
         product(table, s, PLAIN);
         product(table, s, Extras { a: Layout::Transposed, ..PLAIN });
         product(table, s, Extras { b: Layout::Transposed, ..all });
+    }
+}
+
+/// Shapes one below, at and above the tiles of each tier of the GPU, and the blocks of terms that it stages.
+fn tiers(table: &mut Vec<Case>) {
+    let transposed = Extras { a: Layout::Transposed, b: Layout::Transposed, ..PLAIN };
+    let strided = Extras { a: Layout::Strided, b: Layout::Columns, y: Layout::Strided, ..PLAIN };
+    let all = Extras {
+        a: Layout::Transposed,
+        bias: Some(Layout::Dense),
+        act: Activation::Tanh,
+        save: true,
+        y: Layout::Transposed,
+        ..PLAIN
+    };
+    let mut every = |batch, m, k, n| {
+        for x in [PLAIN, transposed, strided, all] {
+            product(table, Shape { batch, m, k, n }, x);
+        }
+    };
+    // Thin: 8 x 32, eighths of 256 terms; the short side on either side.
+    for (short, k, long) in
+        [(1, 32, 65), (4, 33, 95), (5, 63, 96), (8, 255, 97), (3, 256, 128), (7, 257, 129), (2, 513, 66)]
+    {
+        every(&[], short, k, long);
+        every(&[3], long, k, short);
+    }
+    // Small: whole matrices; then strips.
+    for (m, k, n) in [(24, 7, 25), (32, 16, 48), (31, 15, 49), (64, 8, 32), (63, 31, 17)] {
+        every(&[], m, k, n);
+    }
+    for (short, k, long) in [(1, 8, 257), (3, 31, 129), (4, 9, 255), (8, 5, 128), (9, 40, 65), (16, 17, 127)]
+    {
+        every(&[], short, k, long);
+        every(&[2], long, k, short);
+    }
+    // Middle: 64 x 64 and 32 x 32, sixteen terms at a time.
+    for (m, k, n) in [(33, 15, 33), (63, 16, 64), (64, 17, 63)] {
+        every(&[3], m, k, n);
+    }
+    every(&[33], 65, 33, 65);
+    for (m, k, n) in [(17, 15, 65), (31, 16, 95), (32, 17, 96), (33, 31, 97), (97, 32, 33), (127, 33, 127)] {
+        every(&[], m, k, n);
+    }
+    // Small again, up to 64 matrices a workgroup; large: 128 x 128, eight terms at a time. Both need many.
+    let many: [(&[usize], usize, usize, usize); 9] = [
+        (&[8197], 1, 3, 1),
+        (&[8197], 4, 5, 3),
+        (&[2051], 7, 9, 8),
+        (&[1030], 9, 4, 12),
+        (&[515], 13, 33, 16),
+        (&[259], 16, 17, 33),
+        (&[257], 10, 1, 40),
+        (&[32], 129, 7, 129),
+        (&[22], 257, 9, 130),
+    ];
+    for (i, (batch, m, k, n)) in many.into_iter().enumerate() {
+        let s = Shape { batch, m, k, n };
+        product(table, s, if i % 2 == 0 { PLAIN } else { transposed });
+        product(table, s, if i % 2 == 0 { all } else { strided });
+    }
+    product(table, Shape { batch: &[64], m: 128, k: 8, n: 129 }, PLAIN);
+    product(table, Shape { batch: &[], m: 1409, k: 9, n: 1409 }, Extras { b: Layout::Transposed, ..PLAIN });
+    // Operands shared by all of a batch make one product of it, where rows and results go on evenly.
+    let bias = Some(Layout::Repeated(1));
+    for (batch, m, k, n) in
+        [(&[65][..], 10, 33, 40), (&[40], 7, 20, 130), (&[6, 40], 3, 9, 65), (&[3], 70, 300, 1)]
+    {
+        let s = Shape { batch, m, k, n };
+        for x in [
+            Extras { a: Layout::Repeated(0), ..PLAIN },
+            Extras { b: Layout::Repeated(0), ..PLAIN },
+            Extras { b: Layout::Repeated(0), a: Layout::Transposed, ..PLAIN },
+            Extras { b: Layout::Repeated(0), a: Layout::Columns, bias, save: true, ..PLAIN },
+            Extras { b: Layout::Repeated(0), bias, act: Activation::Gelu, ..PLAIN },
+            Extras { a: Layout::Scalar, bias: Some(Layout::Scalar), y: Layout::Transposed, ..PLAIN },
+        ] {
+            product(table, s, x);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::kernel::{Kernel, SumTo};
 use crate::spec::DType;
 
 /// Shape of the operand, and that of the result, with as many axes.
-const SHAPES: [(&[usize], &[usize]); 22] = [
+const SHAPES: [(&[usize], &[usize]); 33] = [
     (&[1], &[1]),
     (&[63], &[1]),
     (&[127], &[1]),
@@ -20,6 +20,18 @@ const SHAPES: [(&[usize], &[usize]); 22] = [
     (&[1757, 40], &[1, 40]),
     (&[40, 1757], &[40, 1]),
     (&[1757, 1], &[1, 1]),
+    // What a GPU shares out among 1, 8, ... 256 threads a result: one below, at and above each number.
+    (&[31], &[1]),
+    (&[32], &[1]),
+    (&[33], &[1]),
+    (&[1023], &[1]),
+    (&[1024], &[1]),
+    (&[4097], &[1]),
+    (&[3001, 31], &[3001, 1]),
+    (&[3001, 33], &[3001, 1]),
+    (&[31, 3001], &[1, 3001]),
+    (&[33, 3001], &[1, 3001]),
+    (&[4099, 3], &[1, 3]),
     // A middle axis, two axes apart, all but one.
     (&[5, 33, 7], &[5, 1, 7]),
     (&[5, 133, 7], &[5, 1, 7]),

@@ -107,7 +107,8 @@ impl Lowering<'_> {
                     None => vec![self.place(x[0]); 2],
                 };
                 let dot = self.dots.contains_key(&v);
-                self.simple(v, Kernel::SumTo(kernel::SumTo { dot }), reads)
+                let y = self.result(v, &reads);
+                self.launch_sum(dot, reads, y, &node.label)
             }
             Op::Gather => {
                 let rows = self.shape(x[0])[0];
@@ -204,8 +205,8 @@ impl Lowering<'_> {
             }
             writes.push(z_place);
         }
-        let kernel = Kernel::MatMul(kernel::MatMul { bias: p.bias.is_some(), act });
+        let kernel = kernel::MatMul { bias: p.bias.is_some(), act };
         let label = self.g.node(p.sum.or(p.act.map(|(_, y)| y)).unwrap_or(p.matmul)).label.clone();
-        self.launch(kernel, reads, writes, &label);
+        self.launch_product(kernel, reads, writes, &label);
     }
 }

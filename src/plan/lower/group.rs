@@ -82,7 +82,7 @@ impl Lowering<'_> {
         }
         let mut tasks: Vec<(usize, f64)> = work.into_iter().collect();
         tasks.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let fits = |item: &Item, t: usize| item.drafts().all(|d| self.parts(d, t).is_some());
+        let fits = |item: &Item, t: usize| item.drafts().all(|d| self.seen_by_task(d, t).is_some());
         items
             .iter()
             .map(|item| match item {
@@ -93,7 +93,7 @@ impl Lowering<'_> {
     }
 
     /// The operands of a launch as one of `t` tasks sees them, reads first; `None` where tasks are mixed.
-    fn parts(&self, d: &Draft, t: usize) -> Option<Vec<Part>> {
+    fn seen_by_task(&self, d: &Draft, t: usize) -> Option<Vec<Part>> {
         let y = &d.writes.first()?.view;
         let axis = leading(y);
         let axes: Vec<usize> = match d.kernel {
@@ -161,7 +161,7 @@ impl Lowering<'_> {
         for item in items {
             let n = if let Item::Loop { n, .. } = item { *n } else { 1 };
             for d in item.drafts() {
-                let parts = self.parts(d, tasks)?;
+                let parts = self.seen_by_task(d, tasks)?;
                 for (k, (p, (view, stride))) in d.reads.iter().chain(&d.writes).zip(&parts).enumerate() {
                     if *stride == 0 {
                         shared.insert(p.buffer);
@@ -226,7 +226,7 @@ impl Lowering<'_> {
             locals.push(Local { len, outside, label: buffer.label.clone() });
         }
         let block = |d: &Draft| -> Option<Block> {
-            let parts = self.parts(d, tasks)?;
+            let parts = self.seen_by_task(d, tasks)?;
             let operand = |p: &Place, (view, stride): Part| {
                 if stride == 0 {
                     let at = At::Shared(reads.iter().position(|r| *r == p.buffer)?);

@@ -9,6 +9,7 @@ mod fuse;
 mod group;
 mod pieces;
 mod scan;
+mod split;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -131,12 +131,12 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
-/// What limits lack of what the kernels need: that is less than WebGPU's default limits.
+/// What limits lack of what the kernels need: no more than WebGPU's default limits.
 fn lacking(l: &wgpu::Limits) -> Option<String> {
     let needs = [
         ("storage buffers in a kernel", l.max_storage_buffers_per_shader_stage as u64, 5),
-        ("threads in a workgroup", l.max_compute_invocations_per_workgroup as u64, 64),
-        ("bytes of workgroup memory", l.max_compute_workgroup_storage_size as u64, 8192),
+        ("threads in a workgroup", l.max_compute_invocations_per_workgroup as u64, 256),
+        ("bytes of workgroup memory", l.max_compute_workgroup_storage_size as u64, 16_384),
         ("workgroups along an axis", l.max_compute_workgroups_per_dimension as u64, 65_535),
     ];
     let lack = needs.iter().find(|(_, has, need)| has < need);
@@ -260,7 +260,7 @@ impl Gpu {
     pub fn caps(&self, window: usize) -> Caps {
         let own_memory = self.kind() == AdapterKind::Discrete;
         let memory = if own_memory { u64::MAX } else { available_memory() };
-        Caps { window, max_binding: self.max_binding(), memory, regions: self.region_caps().if_used() }
+        Caps { window, max_binding: self.max_binding(), memory, split_sums: true, regions: self.region_caps().if_used() }
     }
 
     fn region_caps(&self) -> RegionCaps {

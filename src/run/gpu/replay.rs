@@ -298,7 +298,7 @@ fn launches(
         let dispatch = l.kernel.dispatch(l);
         let compiled = match &l.kernel {
             Kernel::Region(r) => gpu.region(wgsl::text(r, l.reads.len(), l.writes.len()))?,
-            _ => gpu.pipeline(l.kernel.name(), &dispatch)?,
+            _ => gpu.pipeline(l.kernel.shader(l), &dispatch)?,
         };
         uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
         let at = uniforms.len() as u64;

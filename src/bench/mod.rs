@@ -3,9 +3,11 @@
 //! Inputs come from an integer hash of (stream, element), so that results can be compared before
 //! anything is timed.
 
+mod profile;
 mod timing;
 mod workload;
 
+pub use profile::{Ceilings, LaunchProfile, Profile};
 pub use timing::{Row, measure};
 pub use workload::{Prepared, Workload};
 

@@ -182,12 +182,37 @@ impl Prepared {
         self.session.plan()
     }
 
-    /// One call, done when it returns; of a training step, its loss.
-    pub fn call(&mut self) -> Result<Option<f64>> {
+    /// Seconds of each launch of a call: the median over `calls`, which are made. `None` where the device cannot tell.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn time_launches(&mut self, calls: usize) -> Result<Option<Vec<f64>>> {
+        let mut times: Vec<Vec<f64>> = Vec::new();
+        for _ in 0..calls {
+            self.stage()?;
+            self.step += 1;
+            let Some(t) = self.session.time_launches(1)? else { return Ok(None) };
+            times.push(t);
+        }
+        let median = |i: usize| {
+            let mut of: Vec<f64> = times.iter().map(|t| t[i]).collect();
+            of.sort_by(f64::total_cmp);
+            of[of.len() / 2]
+        };
+        Ok(Some((0..self.plan().launches.len()).map(median).collect()))
+    }
+
+    fn stage(&mut self) -> Result<()> {
         if self.session.plan().step("control").is_some() {
             let control = Optimiser::default().control(self.step, 1e-3);
             self.session.set_step(0, "control", &control)?;
         }
+        Ok(())
+    }
+
+    /// One call, done when it returns; of a training step, its loss.
+    pub fn call(&mut self) -> Result<Option<f64>> {
+        self.stage()?;
         let records = self.session.run(1)?;
         self.step += 1;
         self.session.wait()?;

@@ -11,6 +11,7 @@ mod eval;
 mod kernels;
 mod plan;
 mod predict;
+mod profile;
 mod train;
 
 use std::io::Write;
@@ -47,6 +48,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Time the workloads that the field is measured by.
     Bench(bench::BenchArgs),
+    /// Time each launch of a training step, or of a workload, beside what the device can do.
+    Profile(profile::ProfileArgs),
     /// Prove kernels, golden files or a whole training step against the CPU reference.
     #[cfg(feature = "gpu")]
     Check(check::CheckArgs),
@@ -230,6 +233,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Eval(a) => eval::run(&a),
         Command::Plan(a) => plan::run(&a),
         Command::Bench(a) => bench::run(&a),
+        Command::Profile(a) => profile::run(&a),
         #[cfg(feature = "gpu")]
         Command::Check(a) => check::run(&a),
         #[cfg(feature = "gpu")]

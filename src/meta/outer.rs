@@ -110,7 +110,19 @@ impl<'f> Trainer<'f> {
         settings: OuterSettings,
         params: &[f32],
     ) -> Result<Trainer<'f>> {
-        let plan = training_plan(family, &learner, &settings, device.caps(WINDOW))?;
+        Trainer::lowered_for(device.caps(WINDOW), device, family, learner, settings, params)
+    }
+
+    /// The same by a plan that is lowered for `caps`, of another device perhaps.
+    fn lowered_for(
+        caps: Caps,
+        device: &Device,
+        family: &'f dyn TaskFamily,
+        learner: Learner,
+        settings: OuterSettings,
+        params: &[f32],
+    ) -> Result<Trainer<'f>> {
+        let plan = training_plan(family, &learner, &settings, caps)?;
         let mut session = device.prepare(plan)?;
         family.upload(&mut session)?;
         let mut state = vec![0.0; settings.optimiser.rows() * params.len()];
@@ -167,23 +179,38 @@ impl<'f> Trainer<'f> {
         Ok(n)
     }
 
-    /// Runs `steps` steps launch by launch on the CPU and on `gpu`, both from the same buffers
-    /// ([`crate::run::lockstep`]); the trainer itself must be on the CPU.
+    /// Runs `steps` steps from the present state launch by launch on the CPU and on `gpu`, both by the GPU's plan and
+    /// from the same buffers ([`crate::run::lockstep`]). The trainer's own state stays as it is.
     ///
     /// # Errors
-    /// Those of the GPU; [`Error::Device`] where the trainer is not on the CPU.
+    /// Those of the GPU, and [`Error::Memory`] where its plan does not fit.
     #[cfg(feature = "gpu")]
     pub fn lockstep(
         &mut self,
         gpu: &crate::run::gpu::Gpu,
         steps: usize,
     ) -> Result<crate::run::lockstep::LockstepReport> {
-        let n = self.stage(steps as u64)?;
-        let plan = self.session.plan().clone();
-        match self.session.cpu_runner(n)? {
+        let (state, params) = (self.state()?, self.params()?);
+        let caps = gpu.caps(WINDOW);
+        let (learner, settings) = (self.learner.clone(), self.settings);
+        let mut twin = Trainer::lowered_for(caps, &Device::Cpu, self.family, learner, settings, &params)?;
+        twin.restore(&state, self.step)?;
+        let n = twin.stage(steps as u64)?;
+        let plan = twin.session.plan().clone();
+        match twin.session.cpu_runner(n)? {
             Some(cpu) => crate::run::lockstep::lockstep(gpu, &plan, cpu, n),
             None => Err(Error::Device("lockstep starts from the CPU path's buffers".into())),
         }
+    }
+
+    /// Seconds of each launch of a step: the median over `steps` further steps (a window at most), which are taken.
+    ///
+    /// # Errors
+    /// Those of [`Session::time_launches`].
+    pub fn time_launches(&mut self, steps: u64) -> Result<Option<Vec<f64>>> {
+        let n = self.stage(steps)?;
+        self.step += n as u64;
+        self.session.time_launches(n)
     }
 
     /// Runs up to `most` further steps (a window at most) and returns their records.

@@ -1,6 +1,8 @@
 //! A plan prepared on a device, seen through the names of its inputs and outputs: the same for every
 //! device.
 
+use std::time::Instant;
+
 use super::cpu::CpuRunner;
 #[cfg(feature = "gpu")]
 use super::gpu::GpuRunner;
@@ -197,6 +199,38 @@ impl Session {
             #[cfg(feature = "gpu")]
             Runner::Gpu(r) => r.wait(),
         }
+    }
+
+    /// Runs `steps` steps on the staged window and returns the median seconds of each launch. `None` where the device
+    /// cannot tell.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `steps` do not fit the window, [`Error::Device`] where the device fails.
+    pub fn time_launches(&mut self, steps: usize) -> Result<Option<Vec<f64>>> {
+        self.write_window(steps)?;
+        let launches = self.plan.launches.len();
+        let mut times: Vec<Vec<f64>> = vec![Vec::new(); launches];
+        for _ in 0..steps {
+            match &mut self.runner {
+                Runner::Cpu(r) => {
+                    for (i, t) in times.iter_mut().enumerate() {
+                        let start = Instant::now();
+                        r.launch(i..i + 1);
+                        t.push(start.elapsed().as_secs_f64());
+                    }
+                }
+                #[cfg(feature = "gpu")]
+                Runner::Gpu(r) => {
+                    let Some(seconds) = r.time_launches()? else { return Ok(None) };
+                    times.iter_mut().zip(seconds).for_each(|(t, s)| t.push(s));
+                }
+            }
+        }
+        let median = |mut t: Vec<f64>| {
+            t.sort_by(f64::total_cmp);
+            t.get(t.len() / 2).copied().unwrap_or(0.0)
+        };
+        Ok(Some(times.into_iter().map(median).collect()))
     }
 
     /// Runs `steps` steps on the staged window and returns their records, `[steps][records]`.

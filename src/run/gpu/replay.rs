@@ -297,6 +297,10 @@ fn launches(
     for l in &plan.launches {
         let dispatch = l.kernel.dispatch(l);
         let compiled = match &l.kernel {
+            Kernel::Region(r) if r.layout.is_none() => {
+                let what = "the plan was lowered for the CPU: lower it for the caps of the GPU";
+                return Err(Error::Shape(what.into()));
+            }
             Kernel::Region(r) => gpu.region(wgsl::text(r, l.reads.len(), l.writes.len()))?,
             _ => gpu.pipeline(l.kernel.shader(l), &dispatch)?,
         };

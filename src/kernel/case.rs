@@ -83,6 +83,7 @@ impl Case {
             ring: None,
             unused: vec![],
             constants: None,
+            notes: vec![],
         }
     }
 }

@@ -186,6 +186,8 @@ pub struct Plan {
     pub ring: Option<SlotId>,
     /// A data slot with these constants, which a runner fills when the plan is prepared.
     pub constants: Option<(SlotId, Vec<f64>)>,
+    /// What is in no task region, and why.
+    pub notes: Vec<String>,
 }
 
 impl Plan {

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::lower::bytes;
-use super::{Arg, Plan};
+use super::region::{At, Home, Operand, Region};
+use super::{Arg, Launch, Plan};
+use crate::kernel::Kernel;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,6 +36,14 @@ impl fmt::Display for Plan {
                 l.label
             )?;
         }
+        for (i, l) in self.launches.iter().enumerate() {
+            if let Kernel::Region(r) = &l.kernel {
+                region(f, i, r, l)?;
+            }
+        }
+        for note in &self.notes {
+            writeln!(f, "in no region: {note}")?;
+        }
         writeln!(
             f,
             "{} launches a step, {} in {} slots, {:.2} MFLOP, {:.2} MB moved",
@@ -50,4 +60,60 @@ impl fmt::Display for Plan {
 fn shape(a: &Arg) -> String {
     let dims: Vec<String> = a.view.dims.iter().skip_while(|d| **d == 1).map(|d| d.to_string()).collect();
     format!("[{}]", dims.join(","))
+}
+
+/// What is in a region: its values and where they lie, its blocks.
+fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> fmt::Result {
+    writeln!(f, "region {number}: {} tasks, {} of values at once a task", r.tasks, bytes(4 * r.peak() as u64))?;
+    if let Some(g) = &r.layout {
+        writeln!(
+            f,
+            "  {} of workgroup memory a task, {} put aside, {} threads a task, {} tasks a workgroup",
+            bytes(4 * g.words as u64),
+            bytes(4 * g.spilled as u64),
+            g.threads,
+            g.together
+        )?;
+    }
+    let slot = |operand: usize| l.reads.iter().chain(&l.writes).nth(operand).map_or(0, |a| a.slot.0);
+    for (i, (local, life)) in r.locals.iter().zip(r.lives()).enumerate() {
+        let Some(life) = life else { continue };
+        let mut place = match r.layout.as_ref().map(|g| g.homes[i]) {
+            None => "in cache".to_string(),
+            Some(Home::Memory(at)) => format!("word {at}"),
+            Some(Home::Slot { operand, offset, .. }) => format!("in slot {} from {offset}", slot(operand)),
+        };
+        if let Some(o) = local.outside {
+            let way = match (o.load, o.store) {
+                (true, true) => "from and to",
+                (true, false) => "from",
+                _ => "to",
+            };
+            place += &format!(", {way} slot {}", slot(o.operand));
+        }
+        writeln!(f, "  %{i:<4} {:>7} elements, blocks {:>3} to {:>3}, {place}  {}", local.len, life.first, life.last, local.label)?;
+    }
+    let show = |list: &[Operand]| -> Vec<String> {
+        let one = |o: &Operand| {
+            let dims: Vec<String> = o.view.dims.iter().skip_while(|d| **d == 1).map(|d| d.to_string()).collect();
+            let step = if o.step == 0 { String::new() } else { format!("{:+}", o.step) };
+            match o.at {
+                At::Local(i) => format!("%{i}{step}[{}]", dims.join(",")),
+                At::Shared(k) => format!("{}{step}[{}]", slot(k), dims.join(",")),
+            }
+        };
+        list.iter().map(one).collect()
+    };
+    for (at, n, b) in r.blocks() {
+        let times = if n > 1 { format!("{n} x ") } else { String::new() };
+        writeln!(
+            f,
+            "  {at:>3} {times}{:<13} {} <- {}  {}",
+            b.kernel.name(),
+            show(&b.writes).join(" "),
+            show(&b.reads).join(" "),
+            b.label
+        )?;
+    }
+    Ok(())
 }

@@ -48,6 +48,7 @@ fn plan(slots: Vec<(SlotRole, DType, usize)>, launches: Vec<Launch>) -> Plan {
         counter: None,
         ring: None,
         constants: None,
+        notes: vec![],
     }
 }
 

@@ -52,7 +52,17 @@ impl Lowering<'_> {
                 });
                 let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));
                 let items: Vec<&Item> = group.iter().map(|&i| &items[i]).collect();
-                if worth { self.region(tasks, &items, inside, caps) } else { None }
+                if !worth {
+                    return None;
+                }
+                let built = self.region(tasks, &items, inside, caps);
+                built
+                    .map_err(|why| {
+                        let n = items.iter().map(|i| i.drafts().count()).sum::<usize>();
+                        let from = items.iter().flat_map(|i| i.drafts()).next().map_or("", |d| &d.label);
+                        self.notes.push(format!("{n} launches of {tasks} tasks from {from} on: {why}"));
+                    })
+                    .ok()
             });
             match region {
                 Some(region) => self.push(region),
@@ -70,15 +80,20 @@ impl Lowering<'_> {
     }
 
     /// The number of tasks of each item that can be done task by task.
-    fn kinds(&self, items: &[Item], caps: RegionCaps) -> Vec<Option<usize>> {
+    fn kinds(&mut self, items: &[Item], caps: RegionCaps) -> Vec<Option<usize>> {
         // What products are batched over, most work first.
         let mut work: BTreeMap<usize, f64> = BTreeMap::new();
         for d in items.iter().flat_map(Item::drafts) {
             let Some(y) = d.writes.first().filter(|_| matches!(d.kernel, Kernel::MatMul(_))) else { continue };
             let k = leading(&y.view);
-            if k < MAX_RANK - 2 && y.view.dims[k] >= caps.least_tasks {
+            if k < MAX_RANK - 2 {
                 *work.entry(y.view.dims[k]).or_default() += y.view.count() as f64;
             }
+        }
+        let few = work.iter().find(|(t, _)| **t < caps.least_tasks).map(|(t, w)| (*t, *w));
+        work.retain(|t, _| *t >= caps.least_tasks);
+        if let Some((t, _)) = few {
+            self.notes.push(format!("products of {t} tasks: fewer than {} are not worth a region", caps.least_tasks));
         }
         let mut tasks: Vec<(usize, f64)> = work.into_iter().collect();
         tasks.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -140,14 +155,16 @@ impl Lowering<'_> {
         Some(parts)
     }
 
-    /// A region of these items; `None` where it would be too large or operands lie so that tasks cannot be told apart.
+    /// A region of these items, or why there is none: it would be too large, or operands lie so that tasks cannot be told
+    /// apart.
     fn region(
         &mut self,
         tasks: usize,
         items: &[&Item],
         inside: impl Fn(usize) -> bool,
         caps: RegionCaps,
-    ) -> Option<Item> {
+    ) -> std::result::Result<Item, String> {
+        const MIXED: &str = "operands lie so that tasks cannot be told apart";
         struct Use {
             stride: usize,
             low: isize,
@@ -161,7 +178,7 @@ impl Lowering<'_> {
         for item in items {
             let n = if let Item::Loop { n, .. } = item { *n } else { 1 };
             for d in item.drafts() {
-                let parts = self.seen_by_task(d, tasks)?;
+                let parts = self.seen_by_task(d, tasks).ok_or(MIXED)?;
                 for (k, (p, (view, stride))) in d.reads.iter().chain(&d.writes).zip(&parts).enumerate() {
                     if *stride == 0 {
                         shared.insert(p.buffer);
@@ -181,7 +198,7 @@ impl Lowering<'_> {
             }
         }
         if shared.iter().any(|b| written.contains(b)) {
-            return None;
+            return Err(MIXED.into());
         }
         let reads: Vec<usize> = shared
             .iter()
@@ -196,7 +213,7 @@ impl Lowering<'_> {
             let each = buffer.len / tasks;
             let stride = list[0].stride;
             if list.iter().any(|u| u.stride != stride) {
-                return None;
+                return Err(MIXED.into());
             }
             let (low, high) = list.iter().fold((isize::MAX, 0), |(l, h), u| (l.min(u.low), h.max(u.high)));
             let own = buffer.role == SlotRole::Scratch
@@ -209,16 +226,16 @@ impl Lowering<'_> {
                 locals.push(Local { len: each, outside: None, label: buffer.label.clone() });
                 continue;
             }
-            let (low, len) = (usize::try_from(low).ok()?, usize::try_from(high - low).ok()?);
+            let (low, len) = (low.max(0) as usize, (high - low).max(0) as usize);
             if len > stride {
-                return None;
+                return Err(MIXED.into());
             }
             let store = written.contains(&b);
             let operand = if store {
                 writes.push(b);
                 reads.len() + writes.len() - 1
             } else {
-                reads.iter().position(|r| *r == b)?
+                reads.iter().position(|r| *r == b).ok_or(MIXED)?
             };
             let load = !store || self.reads_before_writing(&drafts, b, low, len);
             home.insert(b, (locals.len(), low));
@@ -247,28 +264,31 @@ impl Lowering<'_> {
         let mut stages = Vec::new();
         for item in items {
             stages.push(match item {
-                Item::Launch(d) => Stage::Block(block(d)?),
+                Item::Launch(d) => Stage::Block(block(d).ok_or(MIXED)?),
                 Item::Loop { n, body, .. } => {
-                    Stage::Loop { n: *n, body: body.iter().map(block).collect::<Option<_>>()? }
+                    Stage::Loop { n: *n, body: body.iter().map(block).collect::<Option<_>>().ok_or(MIXED)? }
                 }
-                Item::Region { .. } => return None,
+                Item::Region { .. } => return Err(MIXED.into()),
             });
         }
         let mut region = Region { tasks, locals, stages, layout: None, lanes: Default::default() };
-        if 4 * region.peak() > caps.bytes {
-            return None;
+        let need = 4 * region.peak();
+        if need > caps.bytes {
+            let (need, most) = (super::bytes(need as u64), super::bytes(caps.bytes as u64));
+            return Err(format!("a task's values need {need} at once, {most} at most"));
         }
         if let Some(group) = caps.group {
             let layout = region.place(&group, reads.len() + writes.len());
             if layout.spilled > 0 {
                 writes.push(self.buffer(SlotRole::Scratch, DType::F32, tasks * layout.spilled, "spilled"));
             }
-            if reads.len() + writes.len() > group.operands {
-                return None;
+            let operands = reads.len() + writes.len();
+            if operands > group.operands {
+                return Err(format!("{operands} buffers, the device binds {} at most", group.operands));
             }
             region.layout = Some(layout);
         }
-        Some(Item::Region { region, reads, writes, label: "tasks".into() })
+        Ok(Item::Region { region, reads, writes, label: "tasks".into() })
     }
 
     /// Whether some of the elements `low .. low + len` of a task are read before they are written, or never written.

@@ -120,6 +120,8 @@ struct Lowering<'g> {
     /// The phase of the graph that each item belongs to.
     phases: Vec<usize>,
     phase: usize,
+    /// What is in no region, and why.
+    notes: Vec<String>,
     constants: Vec<f64>,
     constant_buffer: Option<usize>,
     inputs: Vec<(Value, Place)>,
@@ -165,6 +167,7 @@ impl<'g> Lowering<'g> {
             items: Vec::new(),
             phases: Vec::new(),
             phase: 0,
+            notes: Vec::new(),
             constants: Vec::new(),
             constant_buffer: None,
             inputs: Vec::new(),
@@ -399,6 +402,7 @@ impl<'g> Lowering<'g> {
             window: self.caps.window,
             counter: self.counter.map(|b| SlotId(slot_of[b])),
             ring: ring.map(|p| SlotId(slot_of[p.buffer])),
+            notes: self.notes,
             constants: self.constant_buffer.map(|b| (SlotId(slot_of[b]), self.constants.clone())),
             slots,
         };

@@ -1,0 +1,51 @@
+//! What a launch costs the host, without a driver: `cargo bench --bench record` replays a training step on wgpu's noop
+//! backend, which takes every call and does nothing. Medians of 15 runs.
+
+use std::time::Instant;
+
+use hyperloom::config::{Config, TaskKind};
+use hyperloom::data::problem::Problem;
+use hyperloom::meta::experiment::settings;
+use hyperloom::meta::outer::{Learner, WINDOW, training_plan};
+use hyperloom::plan::Plan;
+use hyperloom::run::gpu::{Gpu, GpuRunner, wgpu};
+
+fn noop() -> Gpu {
+    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();
+    desc.backends = wgpu::Backends::NOOP;
+    desc.flags = wgpu::InstanceFlags::empty();
+    desc.backend_options.noop.enable = true;
+    let instance = wgpu::Instance::new(desc);
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).expect("a noop adapter");
+    let limits = adapter.limits();
+    let desc = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&desc)).expect("a noop device");
+    Gpu::from_device(device, queue, false)
+}
+
+fn time(gpu: &Gpu, name: &str, plan: &Plan) {
+    let mut runner = GpuRunner::prepare(gpu, plan).expect("the plan is sound");
+    let mut seconds = Vec::new();
+    for _ in 0..15 {
+        let start = Instant::now();
+        runner.run(WINDOW).expect("it runs");
+        runner.wait().expect("it ends");
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    let launches = plan.launches.len();
+    let each = 1e6 * seconds[seconds.len() / 2] / (WINDOW * launches) as f64;
+    println!("{name:<24} {launches:>4} launches a step, {each:.3} us a launch");
+}
+
+fn main() {
+    let gpu = noop();
+    let config = Config::of(TaskKind::Sine);
+    let problem = Problem::load(&config).expect("sine needs no data");
+    let (family, learner) = (problem.family(0), Learner::Hyper(problem.hyper()));
+    let caps = gpu.caps(WINDOW);
+    for (name, caps) in [("sine", caps), ("sine, without regions", caps.without_regions())] {
+        let plan = training_plan(family.as_ref(), &learner, &settings(&config, 0, true), caps);
+        time(&gpu, name, &plan.expect("the plan fits"));
+    }
+}

@@ -357,18 +357,16 @@ def arguments():
 
 def sizes(args, kind):
     """(workload, tasks) in the order of the table."""
-    known = work.SOFTWARE if kind == "software" else work.QUICK if args.sizes == "quick" else work.FULL
-    names = list(known)
-    if args.workloads:
-        asked = args.workloads.split(",")
-        names = [n for n in known if n in asked or ("gemm-batch" in asked and n in work.BATCHED)]
-        unknown = [a for a in asked if a not in known and a != "gemm-batch"]
-        if unknown:
-            sys.exit(f"there is no workload {unknown[0]}; there are {', '.join(known)}")
+    quick = args.sizes == "quick"
+    known = {n: t[:1] if quick else t for n, t in work.SOFTWARE.items()} if kind == "software" else {}
+    named = (args.workloads or ",".join(known or work.FULL)).split(",")
+    unknown = [n for n in named if n not in work.FULL and n != "gemm-batch"]
+    if unknown:
+        sys.exit(f"there is no workload {unknown[0]}; there are {', '.join(work.FULL)}")
+    known = {**(work.QUICK if quick else work.FULL), **known}
     tasks = [int(n) for n in args.tasks.split(",")] if args.tasks else None
-    if kind == "software" and args.sizes == "quick" and not tasks:
-        known = {n: t[:1] for n, t in known.items()}
-    return [(n, t) for n in names for t in tasks or known[n]]
+    chosen = [n for n in work.FULL if n in named or ("gemm-batch" in named and n in work.BATCHED)]
+    return [(n, t) for n in chosen for t in tasks or known[n]]
 
 
 def implementations(args, kind, own_device, burn_device):
@@ -457,6 +455,9 @@ def main():
     controlled = next((c for c in controlled if c.workload == "adapt" and c.tasks >= 256), (controlled or [None])[0])
 
     report = {"device": device, "kind": kind, "about": about(args, driver, versions)}
+    if kind == "software" and not args.workloads:
+        left = ", ".join(n for n in work.FULL if n not in work.SOFTWARE)
+        report["about"]["left out"] = f"{left}: nothing to compare with on this device"
     report |= {"cores": os.cpu_count(), "rounds": args.rounds, "versions": versions}
     report |= {"summary": [], "controls": [], "rows": []}
     for cell in cells:

@@ -315,7 +315,7 @@ def set_up(folder):
 
 
 def build_burn():
-    """Builds the burn peer (about ten minutes on two cores); its binary."""
+    """Builds the burn peer (half an hour of a processor's time); its binary."""
     command = ["cargo", "build", "--release", "--locked", "--message-format=json-render-diagnostics"]
     built = subprocess.run(command, cwd=HERE / "burn", stdout=subprocess.PIPE, text=True, check=True).stdout
     return [m["executable"] for line in built.splitlines() if (m := json.loads(line)).get("executable")][-1]
@@ -425,7 +425,7 @@ def about(args, driver, versions):
         facts["driver"] = driver
     commit = git("rev-parse", "--short=12", "HEAD")
     if commit:
-        facts["commit"] = commit + (" with changes" if git("status", "--porcelain") else "")
+        facts["commit"] = commit + (" with changes" if git("status", "--porcelain", "--untracked-files=no") else "")
     for name, found in versions.items():
         if isinstance(found, dict):
             found = ", ".join(f"{k} {v}" if k != "device" else f"on {v}" for k, v in found.items())

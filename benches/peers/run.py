@@ -21,7 +21,7 @@ import work
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOFTWARE_DRIVERS = ("llvmpipe", "lavapipe", "swiftshader", "basic render")
-PEERS = ("jax", "torch", "torch-compile", "torch-cudagraph", "burn")
+PEERS = ("jax", "torch", "torch-compile", "torch-cudagraph", "burn", "burn-by-hand")
 OWN = ("hyperloom", "hyperloom-launches")
 
 
@@ -112,9 +112,14 @@ class Implementation:
             launches = self.name == "hyperloom-launches"
             rows = [r for r in rows if self.name not in OWN or (r["path"] == "launches") == launches] or rows
             row = rows[0]
-            return {k: row[k] for k in ("device", "path", "ms", "gflops", "bytes", "check")} | {"note": row.get("note")}
+            return {k: row[k] for k in ("device", "path", "ms", "gflops", "bytes", "check")}
         except (ValueError, LookupError, TypeError):
             return {"error": "what it printed is not the agreed list of rows"}
+
+
+def tool(name):
+    """Whose voice it is: torch and torch-compile are one, and so are hyperloom's two paths."""
+    return re.split("[ -]", name)[0]
 
 
 def agree(workload, a, b):
@@ -131,11 +136,11 @@ def odd_ones(workload, checks):
     if not sane:
         return list(checks), None
 
-    def tools(name):  # torch and torch-compile are one voice, and so are hyperloom's two paths
-        return len({re.split("[ -]", n)[0] for n, c in sane.items() if agree(workload, sane[name], c)})
+    def voices(name):
+        return len({tool(n) for n, c in sane.items() if agree(workload, sane[name], c)})
 
     ranked = sorted(sane, key=lambda n: n in OWN)  # of two that differ, the peer is taken for right
-    reference = max(ranked, key=tools)
+    reference = max(ranked, key=voices)
     return [n for n in checks if n not in sane or not agree(workload, checks[n], checks[reference])], reference
 
 
@@ -190,8 +195,9 @@ class Cell:
         values = {"ms": own}
         if own and best:
             values["best"] = times[best] / own
-        if own and "burn" in times:
-            values["burn"] = times["burn"] / own
+        burn = [t for p, t in times.items() if tool(p) == "burn"]
+        if own and burn:
+            values["burn"] = min(burn) / own
         wanted = []
         for what, bound in targets(kind, device, self.workload, self.tasks):
             value = values.get(what)
@@ -208,7 +214,7 @@ class Cell:
             "ratio": values.get("best"),
             "burn_ratio": values.get("burn"),
             "targets": wanted,
-            "checked": len([n for n in self.rows if n not in self.failed and self.rows[n][0]["check"]]) > 1,
+            "checked": len({tool(n) for n, r in self.rows.items() if n not in self.failed and r[0]["check"]}) > 1,
             "failed": self.failed,
             "missing": self.missing,
         }
@@ -267,7 +273,7 @@ def table(report):
         line += [cell(row, p, row["peers_ms"].get(p)) for p in PEERS]
         line += [row["best_peer"] or "–", number(row["ratio"]), number(row["burn_ratio"]), target(row)]
         if not row["checked"] and row["workload"] != "sine":
-            line[0] += " " + note("nothing to check against: only one implementation ran")
+            line[0] += " " + note("nothing to check against: only one tool ran")
         lines.append(line)
     for c in report["controls"]:
         line = ["control: " + c["workload"], str(c["tasks"])] + [""] * (len(head) - 2)
@@ -386,12 +392,12 @@ def implementations(args, kind, own_device, burn_device):
         if not missing and not args.python:
             missing = "no interpreter (--python or --setup)"
         if not missing:
-            tool = name.split("-")[0]
-            if tool not in versions:
-                versions[tool] = printed_json(command + ["--versions"])
-            has = versions[tool]
+            package = tool(name)
+            if package not in versions:
+                versions[package] = printed_json(command + ["--versions"])
+            has = versions[package]
             if not has:
-                missing = f"{tool} is not installed or does not start"
+                missing = f"{package} is not installed or does not start"
             elif kind == "gpu" and has["device"] == "cpu":
                 missing = "finds no GPU"
             elif name == "torch-cudagraph" and "cuda" not in has:
@@ -410,7 +416,8 @@ def implementations(args, kind, own_device, burn_device):
         versions["burn"] = printed_json(command + ["--versions"])
         if not versions["burn"]:
             missing = "finds no such device or does not start"
-    found.append(Implementation("burn", command, missing))
+    for path in ("burn", "burn-by-hand"):
+        found.append(Implementation(path, command + ["--path", path], missing))
     return found, {k: v for k, v in versions.items() if v}
 
 

@@ -53,6 +53,7 @@ LEFT_OUT = {
         "sine": "written for JAX only",
     },
 }
+LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if not n.startswith("adapt")}
 LEFT_OUT["torch-compile"] = LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"]
 
 

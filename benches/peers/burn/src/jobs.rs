@@ -21,16 +21,20 @@ pub struct Job {
     pub call: Box<dyn FnMut()>,
 }
 
-/// The workload of that name, or why there is none.
-pub fn job(workload: &str, tasks: usize, device: &Device) -> Result<Job, String> {
+/// The workload of that name, or why there is none; `by_hand`: with gradients written out.
+pub fn job(workload: &str, tasks: usize, by_hand: bool, device: &Device) -> Result<Job, String> {
+    if by_hand && !workload.starts_with("adapt") {
+        return Err(format!("{workload}: written out for adapt and adapt-64 only"));
+    }
+    let adapt = if by_hand { adapt_by_hand } else { adapt_by_autodiff };
     match workload {
         "adapt" => {
             let (x, y) = waves(6, [tasks, 10, 1], device);
-            Ok(adapting(Hyper::new(tasks, device).generate(), x, y, &SMALL, 5))
+            Ok(adapting(Hyper::new(tasks, device).generate(), x, y, &SMALL, 5, adapt))
         }
         "adapt-64" => {
             let (x, y) = waves(9, [tasks, 16, 2], device);
-            Ok(adapting(tensor(8, 0.15, [tasks, weights(&WIDE)], device), x, y, &WIDE, 10))
+            Ok(adapting(tensor(8, 0.15, [tasks, weights(&WIDE)], device), x, y, &WIDE, 10, adapt))
         }
         "amortised" => Ok(amortised(tasks, device)),
         "gemm" => {
@@ -108,7 +112,7 @@ fn predict(net: &[Tensor<3>], mut x: Tensor<3>) -> Tensor<3> {
 }
 
 /// Steps of descent of every task on its own rows: the sum of the tasks' losses has each one's gradient.
-fn adapt(mut net: Vec<Tensor<3>>, x: &Tensor<3>, y: &Tensor<3>, steps: usize) -> Vec<Tensor<3>> {
+fn adapt_by_autodiff(mut net: Vec<Tensor<3>>, x: &Tensor<3>, y: &Tensor<3>, steps: usize) -> Vec<Tensor<3>> {
     let rows = y.dims()[1] as f64;
     for _ in 0..steps {
         let tracked: Vec<_> = net.iter().map(|w| w.clone().autodiff().require_grad()).collect();
@@ -123,7 +127,40 @@ fn adapt(mut net: Vec<Tensor<3>>, x: &Tensor<3>, y: &Tensor<3>, steps: usize) ->
     net
 }
 
-fn adapting(w0: Tensor<2>, x: Tensor<3>, y: Tensor<3>, widths: &'static [usize], steps: usize) -> Job {
+/// The same with the backward pass written out.
+fn adapt_by_hand(mut net: Vec<Tensor<3>>, x: &Tensor<3>, y: &Tensor<3>, steps: usize) -> Vec<Tensor<3>> {
+    let rows = y.dims()[1] as f64;
+    let last = net.len() / 2 - 1;
+    for _ in 0..steps {
+        let mut inputs = vec![x.clone()];
+        for i in 0..last {
+            inputs.push((inputs[i].clone().matmul(net[2 * i].clone()) + net[2 * i + 1].clone()).tanh());
+        }
+        let out = inputs[last].clone().matmul(net[2 * last].clone()) + net[2 * last + 1].clone();
+        let mut delta = (out - y.clone()) * (2.0 / rows);
+        for i in (0..=last).rev() {
+            let input = inputs[i].clone();
+            let next = (i > 0).then(|| {
+                delta.clone().matmul(net[2 * i].clone().swap_dims(1, 2)) * (1.0 - input.clone().square())
+            });
+            net[2 * i] = net[2 * i].clone() - input.swap_dims(1, 2).matmul(delta.clone()) * INNER_RATE;
+            net[2 * i + 1] = net[2 * i + 1].clone() - delta.clone().sum_dim(1) * INNER_RATE;
+            delta = next.unwrap_or(delta);
+        }
+    }
+    net
+}
+
+type Adapt = fn(Vec<Tensor<3>>, &Tensor<3>, &Tensor<3>, usize) -> Vec<Tensor<3>>;
+
+fn adapting(
+    w0: Tensor<2>,
+    x: Tensor<3>,
+    y: Tensor<3>,
+    widths: &'static [usize],
+    steps: usize,
+    adapt: Adapt,
+) -> Job {
     let [tasks, rows, _] = x.dims();
     let device = w0.device();
     let net = adapt(layers(&w0, widths), &x, &y, steps);

@@ -9,7 +9,8 @@ use std::time::Instant;
 use burn::tensor::wgpu::{WgpuSetup, wgpu};
 use burn::tensor::{Device, DeviceKind};
 
-const USAGE: &str = "peer-burn --workload NAME --tasks N [--reps N] [--device gpu|software] | --versions [--device gpu|software]";
+const USAGE: &str = "peer-burn (--workload NAME --tasks N [--path burn|burn-by-hand] [--reps N] | --versions) \
+                     [--device gpu|software]";
 
 /// The device that was asked for. A software driver is taken only when asked for, and then no other.
 fn open(request: &str) -> Result<(Device, WgpuSetup), String> {
@@ -53,8 +54,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn run() -> Result<String, String> {
-    let (mut workload, mut tasks, mut reps, mut device, mut versions) =
-        (None, 256, None, "gpu".to_string(), false);
+    let (mut workload, mut tasks, mut reps, mut versions) = (None, 256, None, false);
+    let (mut device, mut path) = ("gpu".to_string(), "burn".to_string());
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         let mut value = || args.next().ok_or(format!("{name} lacks its value"));
@@ -64,10 +65,16 @@ fn run() -> Result<String, String> {
             "--tasks" => tasks = number(value()?)?,
             "--reps" => reps = Some(number(value()?)?),
             "--device" => device = value()?,
+            "--path" => path = value()?,
             "--versions" => versions = true,
             _ => return Err(USAGE.into()),
         }
     }
+    let by_hand = match path.as_str() {
+        "burn" => false,
+        "burn-by-hand" => true,
+        _ => return Err(USAGE.into()),
+    };
     let (device, setup) = open(&device)?;
     let info = setup.adapter.get_info();
     if versions {
@@ -75,13 +82,13 @@ fn run() -> Result<String, String> {
         return Ok(format!("{{\"burn\": \"0.22.1\", \"driver\": {driver:?}, \"device\": {:?}}}", info.name));
     }
     let workload = workload.ok_or(USAGE)?;
-    let mut job = jobs::job(&workload, tasks, &device)?;
+    let mut job = jobs::job(&workload, tasks, by_hand, &device)?;
     let ms = median(time_calls(&mut *job.call, reps));
     // What JSON cannot say is null, and no check then agrees with it.
     let check: Vec<_> =
         job.check.iter().map(|c| if c.is_finite() { format!("{c:?}") } else { "null".into() }).collect();
     Ok(format!(
-        "[{{\"workload\": {workload:?}, \"tasks\": {tasks}, \"device\": {:?}, \"path\": \"burn\", \"ms\": {ms:?}, \
+        "[{{\"workload\": {workload:?}, \"tasks\": {tasks}, \"device\": {:?}, \"path\": {path:?}, \"ms\": {ms:?}, \
          \"gflops\": {:?}, \"bytes\": null, \"check\": [{}]}}]",
         info.name,
         job.flops / ms / 1e6,

@@ -1,0 +1,91 @@
+"""The inputs of the workloads: numbers from an integer hash, the same in every language."""
+
+import numpy as np
+
+import work
+
+
+def hashed(stream, count):
+    """`count` hashed 32-bit words of a stream."""
+    x = np.arange(count, dtype=np.uint32)
+    x += np.uint32(stream * 0x9E3779B9 & 0xFFFFFFFF)
+    x ^= x >> 16
+    x *= np.uint32(0x7FEB352D)
+    x ^= x >> 15
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> 16
+    return x
+
+
+def tensor(stream, scale, *shape):
+    """A tensor with numbers in [-scale, scale)."""
+    u = (hashed(stream, int(np.prod(shape))) >> 8).astype(np.float32)
+    u *= np.float32(2**-24)
+    u *= np.float32(2)
+    u -= np.float32(1)
+    u *= np.float32(scale)
+    return u.reshape(shape)
+
+
+def zeros(*shape):
+    return np.zeros(shape, np.float32)
+
+
+def hyper(tasks):
+    """The trained values of `amortised` and `maml2`: embeddings, then weight and bias of each layer."""
+    e, h, _, p = work.HYPER
+    return [
+        tensor(1, 1, tasks, e),
+        tensor(2, 0.3, e, h),
+        zeros(h),
+        tensor(3, 0.15, h, h),
+        zeros(h),
+        tensor(4, 0.03, h, p),
+        tensor(5, 0.3, p),
+    ]
+
+
+def image_hyper(tasks):
+    """The trained values of `generator`."""
+    e, h, p = work.IMAGE_HYPER
+    return [tensor(1, 1, tasks, e), tensor(2, 0.1, e, h), zeros(h), tensor(4, 0.005, h, p), tensor(5, 0.05, p)]
+
+
+def rows(tasks):
+    """Support and query rows of the sine tasks: x and y of each."""
+    xs, xq = tensor(6, 2, tasks, work.SUPPORT, 1), tensor(7, 2, tasks, work.QUERY, 1)
+    return xs, np.sin(xs), xq, np.sin(xq)
+
+
+def wide(tasks):
+    """Weights and rows of `adapt-64`."""
+    x = tensor(9, 2, tasks, work.WIDE_ROWS, 2)
+    return tensor(8, 0.15, tasks, work.weights(work.WIDE)), x, np.sin(x[..., :1] + x[..., 1:])
+
+
+def images(tasks):
+    """Rows and labels of `generator`."""
+    n = work.IMAGE_ROWS
+    labels = (hashed(7, tasks * n) % 10).astype(np.int32).reshape(tasks, n)
+    return tensor(6, 1, tasks, n, work.IMAGE[0]), labels
+
+
+def matrices(workload, tasks):
+    """The two operands of the products."""
+    if workload == "gemm":
+        return tensor(1, 1, tasks, tasks), tensor(2, 1, tasks, tasks)
+    m, k, n = work.BATCHED[workload]
+    return tensor(1, 1, tasks, m, k), tensor(2, 1, tasks, k, n)
+
+
+def mean_square(*arrays):
+    """The mean over all elements of all arrays of their squares, in f64."""
+    total = sum(np.sum(np.square(a, dtype=np.float64)) for a in arrays)
+    return total / sum(a.size for a in arrays)
+
+
+def drift(before, after):
+    """The check of the adapt workloads, from weights `[T, P]` and the tensors that they became, in layout order."""
+    before = np.asarray(before)
+    after = np.concatenate([np.asarray(a).reshape(len(before), -1) for a in after], 1)
+    return [mean_square(after), mean_square(after - before)]

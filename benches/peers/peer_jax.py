@@ -1,0 +1,240 @@
+"""The workloads in JAX: vmap over tasks, one jit a call, donated training state, TF32 off.
+
+The weights of a task are split into layers before they are differentiated: gradients of slices of a flat vector
+would be sums of zero-padded vectors (a third slower on a CPU).
+"""
+
+import sys
+from functools import partial
+
+import inputs
+import work
+
+
+def setup(device):
+    """Imports JAX for the device; the rest of the file uses what it sets."""
+    global jax, jnp, optax
+    import jax
+    import jax.numpy as jnp
+
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_default_matmul_precision", "highest")
+    try:
+        import optax
+    except ImportError:
+        optax = None
+    d = jax.devices()[0]
+    return "cpu" if d.platform == "cpu" else d.device_kind
+
+
+def layers(w, widths):
+    """A task's flat weights as a list of (weight, bias)."""
+    out, at = [], 0
+    for i, o in zip(widths, widths[1:]):
+        out.append((w[at : at + i * o].reshape(i, o), w[at + i * o : at + i * o + o]))
+        at += i * o + o
+    return out
+
+
+def network(net, x, activation):
+    for i, (w, b) in enumerate(net):
+        x = x @ w + b
+        if i + 1 < len(net):
+            x = activation(x)
+    return x
+
+
+def generate(params):
+    """The weights of all tasks from their embeddings."""
+    z, *rest = params
+    return network(list(zip(rest[::2], rest[1::2])), z, jax.nn.relu)
+
+
+def mse(net, x, y):
+    return jnp.mean((network(net, x, jnp.tanh) - y) ** 2)
+
+
+def adapted(net, x, y, steps):
+    """A task's network after some steps of descent on its own rows."""
+
+    def step(net, _):
+        grads = jax.grad(mse)(net, x, y)
+        return jax.tree.map(lambda w, g: w - work.INNER_RATE * g, net, grads), None
+
+    return jax.lax.scan(step, net, None, length=steps, unroll=True)[0]
+
+
+def task_loss(w, xs, ys, xq, yq, steps):
+    net = layers(w, work.SMALL)
+    return mse(adapted(net, xs, ys, steps) if steps else net, xq, yq)
+
+
+def hyper_loss(params, xs, ys, xq, yq, steps):
+    return jnp.mean(jax.vmap(partial(task_loss, steps=steps))(generate(params), xs, ys, xq, yq))
+
+
+def image_loss(params, x, labels):
+    def loss(w, x, labels):
+        logits = jax.nn.log_softmax(network(layers(w, work.IMAGE), x, jax.nn.relu))
+        return -jnp.mean(jnp.take_along_axis(logits, labels[:, None], 1))
+
+    return jnp.mean(jax.vmap(loss)(generate(params), x, labels))
+
+
+class Adam:
+    """Where optax is not installed: the same update, with the same interface."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def init(self, params):
+        return jnp.zeros(()), jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)
+
+    def update(self, grads, state, _):
+        t, m, v = state[0] + 1, state[1], state[2]
+        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, grads)
+        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
+        unbiased = lambda m, v: (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        return jax.tree.map(lambda m, v: -self.rate * unbiased(m, v), m, v), (t, m, v)
+
+
+def adam(rate):
+    return optax.adam(rate) if optax else Adam(rate)
+
+
+def train_step(loss):
+    """One step of Adam as (params, state, data) -> (params, state, loss), not yet compiled; and the optimiser."""
+    optimiser = adam(work.OUTER_RATE)
+
+    def step(params, state, *data):
+        value, grads = jax.value_and_grad(loss)(params, *data)
+        updates, state = optimiser.update(grads, state, params)
+        return jax.tree.map(lambda p, u: p + u, params, updates), state, value
+
+    return step, optimiser
+
+
+def training(loss, params, data, losses):
+    step, optimiser = train_step(loss)
+    step = jax.jit(step, donate_argnums=(0, 1))
+    params = jax.tree.map(jnp.array, params)  # copies: a donated buffer must be the device's own
+    data = jax.tree.map(jnp.asarray, data)
+    carry = [params, optimiser.init(params), None]
+
+    def call():
+        carry[:] = jax.block_until_ready(step(carry[0], carry[1], *data))
+
+    check = []
+    for _ in range(losses):
+        call()
+        check.append(float(carry[2]))
+    return work.Job(check, call)
+
+
+def adapting(w0, x, y, widths, steps):
+    run = jax.jit(jax.vmap(lambda w, x, y: adapted(layers(w, widths), x, y, steps)))
+    w0, x, y = jnp.asarray(w0), jnp.asarray(x), jnp.asarray(y)
+    net = run(w0, x, y)
+    return work.Job(inputs.drift(w0, jax.tree.leaves(net)), lambda: jax.block_until_ready(run(w0, x, y)))
+
+
+def product(a, b):
+    run = jax.jit(jnp.matmul)
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    return work.Job([inputs.mean_square(run(a, b))], lambda: run(a, b).block_until_ready())
+
+
+def sine(tasks):
+    """The set encoder that writes 1-40-40-1 networks for sine waves, drawn on the device: steps in compiled chunks."""
+    random, relu = jax.random, jax.nn.relu
+    e, h, p = 64, 128, work.weights(work.SMALL)
+    keys = random.split(random.PRNGKey(0), 8)
+    he = lambda key, i, o: random.normal(key, (i, o)) * jnp.sqrt(2 / i)
+
+    def uniform(key, i, o):
+        w = random.uniform(key, (i, o), minval=-1, maxval=1) / jnp.sqrt(i)
+        return w, random.uniform(random.fold_in(key, 1), (o,), minval=-1, maxval=1) / jnp.sqrt(i)
+
+    first = [uniform(k, i, o) for k, i, o in zip(random.split(keys[7], 3), work.SMALL, work.SMALL[1:])]
+    params = {
+        "encode_1": (he(keys[0], 2, e), jnp.zeros(e)),
+        "encode_2": (he(keys[1], e, e), jnp.zeros(e)),
+        "trunk": (he(keys[2], e, h), jnp.zeros(h)),
+        "head": (jnp.zeros((h, p)), jnp.concatenate([t.ravel() for layer in first for t in layer])),
+    }
+
+    def wave(key):
+        draw, place = random.split(key)
+        a, b = random.split(draw)
+        amplitude = random.uniform(a, minval=0.1, maxval=5.0)
+        phase = random.uniform(b, minval=0.0, maxval=jnp.pi)
+        x = random.uniform(place, (20, 1), minval=-5.0, maxval=5.0)
+        return x, amplitude * jnp.sin(x - phase)
+
+    def loss(params, key):
+        def one(key):
+            x, y = wave(key)
+            shots = random.randint(random.fold_in(key, 3), (), 3, 11)
+            rows = jnp.concatenate([x[:10], y[:10]], 1) / 5
+            encoded = network([params["encode_1"], params["encode_2"]], rows, relu)
+            mean = (relu(encoded) * (jnp.arange(10) < shots)[:, None]).sum(0) / shots
+            w = network([params["trunk"], params["head"]], mean, relu)
+            return jnp.mean((network(layers(w, work.SMALL), x[10:], relu) - y[10:]) ** 2)
+
+        return jnp.mean(jax.vmap(one)(random.split(key, tasks)))
+
+    step, optimiser = train_step(loss)
+
+    @partial(jax.jit, donate_argnums=0)
+    def chunk(carry, key):
+        def body(carry, key):
+            params, state, value = step(*carry, key)
+            return (params, state), value
+
+        return jax.lax.scan(body, carry, random.split(key, work.SINE_CHUNK))
+
+    state = [(params, optimiser.init(params)), random.PRNGKey(1), None]
+
+    def call():
+        key, state[1] = random.split(state[1])
+        state[0], state[2] = jax.block_until_ready(chunk(state[0], key))
+
+    return work.Job([], call, steps=work.SINE_CHUNK, calls=work.SINE_STEPS // work.SINE_CHUNK)
+
+
+def build(workload, tasks, path, device):
+    name = setup(device)
+    if workload in ("amortised", "maml2"):
+        steps = work.INNER_STEPS if workload == "maml2" else 0
+        return training(partial(hyper_loss, steps=steps), inputs.hyper(tasks), inputs.rows(tasks), 3), name
+    if workload == "generator":
+        return training(image_loss, inputs.image_hyper(tasks), inputs.images(tasks), 2), name
+    if workload == "adapt":
+        xs, ys, _, _ = inputs.rows(tasks)
+        w0 = jax.jit(generate)([jnp.asarray(p) for p in inputs.hyper(tasks)])
+        return adapting(w0, xs, ys, work.SMALL, work.INNER_STEPS), name
+    if workload == "adapt-64":
+        return adapting(*inputs.wide(tasks), work.WIDE, work.WIDE_STEPS), name
+    if workload == "sine":
+        return sine(tasks), name
+    return product(*inputs.matrices(workload, tasks)), name
+
+
+def versions(device):
+    name = setup(device)
+    import jaxlib
+    import numpy
+
+    return {
+        "python": sys.version.split()[0],
+        "numpy": numpy.__version__,
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "optax": optax.__version__ if optax else "not installed (Adam written out)",
+        "device": name,
+    }
+
+
+if __name__ == "__main__":
+    work.main("jax", ("jax",), build, versions)

@@ -1,0 +1,231 @@
+"""The workloads in PyTorch: batched products over tasks, eager, compiled, or replayed as a CUDA graph; TF32 off.
+
+A network's weights are split into layers before they are differentiated: the backward pass of one `split` is one
+concatenation, that of slices a sum of zero-padded vectors. Compiled code differentiates by `torch.func.grad`, which
+the compiler traces; eager code by `torch.autograd.grad`, which has less overhead. Adam is the fused one.
+"""
+
+import os
+import sys
+
+import torch
+import torch.nn.functional as F
+
+import inputs
+import work
+
+PATHS = ("torch", "torch-compile", "torch-cudagraph")
+
+
+def setup(device):
+    """The device, and its name for the row."""
+    torch.set_num_threads(os.cpu_count())
+    torch.set_float32_matmul_precision("highest")
+    if device == "gpu" and torch.cuda.is_available():
+        return torch.device("cuda"), torch.cuda.get_device_name()
+    return torch.device("cpu"), "cpu"
+
+
+def layers(w, widths):
+    """Flat weights `[T, P]` as tensors: weight `[T, i, o]` and bias `[T, 1, o]` of each layer in turn."""
+    shapes = [s for i, o in zip(widths, widths[1:]) for s in ((i, o), (1, o))]
+    return [t.view(-1, *s) for t, s in zip(w.split([i * o for i, o in shapes], 1), shapes)]
+
+
+def network(net, x, activation):
+    for i in range(0, len(net), 2):
+        x = x @ net[i] + net[i + 1]
+        if i + 2 < len(net):
+            x = activation(x)
+    return x
+
+
+def generate(params):
+    z, *rest = params
+    return network(rest, z, torch.relu)
+
+
+def task_sum(net, x, y):
+    """The sum of the tasks' losses, whose gradient is each task's own."""
+    return ((network(net, x, torch.tanh) - y) ** 2).mean((1, 2)).sum()
+
+
+def adapt_eager(net, x, y, steps, differentiable):
+    if not differentiable:
+        net = [w.clone().requires_grad_() for w in net]
+    for _ in range(steps):
+        grads = torch.autograd.grad(task_sum(net, x, y), net, create_graph=differentiable)
+        if differentiable:
+            net = [w - work.INNER_RATE * g for w, g in zip(net, grads)]
+        else:
+            with torch.no_grad():
+                torch._foreach_add_(net, grads, alpha=-work.INNER_RATE)
+    return net
+
+
+def adapt_traced(net, x, y, steps, _):
+    for _ in range(steps):
+        grads = torch.func.grad(task_sum)(net, x, y)
+        net = [w - work.INNER_RATE * g for w, g in zip(net, grads)]
+    return net
+
+
+def hyper_loss(data, steps, adapt):
+    xs, ys, xq, yq = data
+
+    def loss(*params):
+        net = layers(generate(params), work.SMALL)
+        if steps:
+            net = adapt(net, xs, ys, steps, True)
+        return ((network(net, xq, torch.tanh) - yq) ** 2).mean()
+
+    return loss
+
+
+def image_loss(x, labels):
+    def loss(*params):
+        logits = network(layers(generate(params), work.IMAGE), x, torch.relu)
+        return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+    return loss
+
+
+def graphed(run):
+    """The work of `run` as a CUDA graph, after a few runs on a side stream."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = run()
+    return graph.replay, result
+
+
+class Peer:
+    def __init__(self, path, device):
+        self.path = path
+        self.device, self.name = setup(device)
+        if path == "torch-cudagraph" and self.device.type != "cuda":
+            sys.exit("torch-cudagraph: no CUDA device")
+
+    def put(self, array):
+        return torch.from_numpy(array).to(self.device)
+
+    def sync(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def compiled(self, f):
+        return f if self.path == "torch" else torch.compile(f)
+
+    @property
+    def adapt(self):
+        return adapt_eager if self.path == "torch" else adapt_traced
+
+    def training(self, loss, params, losses):
+        graph = self.path == "torch-cudagraph"
+        loss = self.compiled(loss)
+        params = [self.put(p).requires_grad_() for p in params]
+        start = [p.detach().clone() for p in params] if graph else None
+        optimiser = torch.optim.Adam(params, lr=work.OUTER_RATE, fused=True, capturable=graph)
+
+        def step():
+            optimiser.zero_grad()
+            value = loss(*params)
+            value.backward()
+            optimiser.step()
+            return value.detach()
+
+        if graph:
+            replay, value = graphed(step)
+            with torch.no_grad():  # back to the first step
+                for p, s in zip(params, start):
+                    p.copy_(s)
+                for state in optimiser.state.values():
+                    for t in state.values():
+                        t.zero_()
+
+            def step():
+                replay()
+                return value
+
+        def call():
+            step()
+            self.sync()
+
+        return work.Job([float(step()) for _ in range(losses)], call)
+
+    def repeated(self, run, check):
+        """A job without state: `run` as it is, or as a graph."""
+        if self.path == "torch-cudagraph":
+            run, result = graphed(run)
+            run()
+            self.sync()
+        else:
+            result = run()
+
+        def call():
+            run()
+            self.sync()
+
+        return work.Job(check(result), call)
+
+    def adapting(self, w0, x, y, widths, steps):
+        f = self.compiled(lambda w, x, y: self.adapt(layers(w, widths), x, y, steps, False))
+
+        def run():
+            if self.path == "torch":
+                return f(w0, x, y)
+            with torch.no_grad():
+                return f(w0, x, y)
+
+        return self.repeated(run, lambda net: inputs.drift(w0.cpu(), [t.detach().cpu() for t in net]))
+
+    def product(self, a, b):
+        a, b = self.put(a), self.put(b)
+        out = torch.empty(*a.shape[:-1], b.shape[-1], device=self.device)
+        f = self.compiled(lambda a, b, out: torch.matmul(a, b, out=out))
+
+        def run():
+            f(a, b, out)
+            return out
+
+        return self.repeated(run, lambda c: [inputs.mean_square(c.cpu().numpy())])
+
+
+def build(workload, tasks, path, device):
+    peer = Peer(path, device)
+    if workload in ("amortised", "maml2"):
+        steps = work.INNER_STEPS if workload == "maml2" else 0
+        data = [peer.put(a) for a in inputs.rows(tasks)]
+        job = peer.training(hyper_loss(data, steps, peer.adapt), inputs.hyper(tasks), 3)
+    elif workload == "generator":
+        x, labels = inputs.images(tasks)
+        job = peer.training(image_loss(peer.put(x), peer.put(labels).long()), inputs.image_hyper(tasks), 2)
+    elif workload == "adapt":
+        xs, ys, _, _ = (peer.put(a) for a in inputs.rows(tasks))
+        with torch.no_grad():
+            w0 = generate([peer.put(p) for p in inputs.hyper(tasks)])
+        job = peer.adapting(w0, xs, ys, work.SMALL, work.INNER_STEPS)
+    elif workload == "adapt-64":
+        job = peer.adapting(*(peer.put(a) for a in inputs.wide(tasks)), work.WIDE, work.WIDE_STEPS)
+    else:
+        job = peer.product(*inputs.matrices(workload, tasks))
+    return job, peer.name
+
+
+def versions(device):
+    kind, name = setup(device)
+    import numpy
+
+    found = {"python": sys.version.split()[0], "numpy": numpy.__version__, "torch": torch.__version__, "device": name}
+    if kind.type == "cuda":
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+if __name__ == "__main__":
+    work.main("torch", PATHS, build, versions)

@@ -1,0 +1,157 @@
+"""What is measured: the workloads, their nominal work, and how a call is timed. Standard library only."""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+# Widths of the networks, first to last.
+HYPER = (32, 128, 128, 1761)  # writes the weights of SMALL
+SMALL = (1, 40, 40, 1)
+WIDE = (2, 64, 64, 1)
+IMAGE_HYPER = (128, 1024, 101770)  # writes the weights of IMAGE
+IMAGE = (784, 128, 10)
+SUPPORT, QUERY, INNER_STEPS, INNER_RATE = 10, 50, 5, 0.01
+WIDE_ROWS, WIDE_STEPS = 16, 10
+IMAGE_ROWS = 64
+OUTER_RATE = 1e-3
+BATCHED = {"gemm-batch-64": (64, 64, 64), "gemm-batch-16": (16, 32, 32)}  # m, k, n
+SINE_STEPS, SINE_CHUNK = 2000, 500
+
+# The sizes to run: what --tasks is in turn.
+FULL = {
+    "adapt": (64, 256, 1024, 4096),
+    "maml2": (64, 256, 1024, 4096),
+    "amortised": (64, 256, 1024, 4096),
+    "adapt-64": (4096,),
+    "generator": (32,),
+    "gemm": (512, 1024, 2048, 4096),
+    "gemm-batch-64": (4096,),
+    "gemm-batch-16": (4096,),
+    "sine": (25,),
+}
+QUICK = {**FULL, "adapt": (256,), "maml2": (256,), "amortised": (256,), "adapt-64": (256,), "gemm": (512,)}
+# A software driver is slow, and burn, the only other tool there, does not do the rest.
+SOFTWARE = {
+    "adapt": (64, 256),
+    "amortised": (64, 256),
+    "adapt-64": (64,),
+    "gemm": (256, 512),
+    "gemm-batch-64": (256,),
+    "gemm-batch-16": (1024,),
+}
+
+# What a peer leaves out, and why. Everything else it does.
+LEFT_OUT = {
+    "torch": {"sine": "written for JAX only"},
+    "burn": {
+        "maml2": "burn has no second derivatives",
+        "generator": "not written for burn",
+        "sine": "written for JAX only",
+    },
+}
+LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if not n.startswith("adapt")}
+LEFT_OUT["torch-compile"] = LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"]
+
+
+def weights(widths):
+    """The number of weights of a dense network with these widths."""
+    return sum(i * o + o for i, o in zip(widths, widths[1:]))
+
+
+def forward(rows, widths):
+    """The operations of a forward pass: 2mnk a product; biases and activations are not counted."""
+    return sum(2 * rows * i * o for i, o in zip(widths, widths[1:]))
+
+
+def flops(workload, tasks):
+    """The nominal operations of one call. A backward pass counts twice its forward pass, Adam nothing."""
+    step = 3 * forward(SUPPORT, SMALL)  # one inner step of a task
+    train = 3 * (forward(tasks, HYPER) + tasks * forward(QUERY, SMALL))
+    if workload == "amortised":
+        return train
+    if workload == "maml2":
+        return train + 3 * tasks * INNER_STEPS * step  # the way back through the steps is twice the way out
+    if workload == "adapt":
+        return tasks * INNER_STEPS * step
+    if workload == "adapt-64":
+        return tasks * WIDE_STEPS * 3 * forward(WIDE_ROWS, WIDE)
+    if workload == "generator":
+        return 3 * (forward(tasks, IMAGE_HYPER) + tasks * forward(IMAGE_ROWS, IMAGE))
+    if workload == "gemm":
+        return 2 * tasks**3
+    if workload in BATCHED:
+        m, k, n = BATCHED[workload]
+        return 2 * tasks * m * k * n
+    if workload == "sine":
+        encoder = forward(10, (2, 64, 64)) + forward(1, (64, 128, 1761))
+        return 3 * tasks * (encoder + forward(10, SMALL))
+    raise ValueError(f"there is no workload {workload}")
+
+
+@dataclass
+class Job:
+    """A workload that is ready to run."""
+
+    check: list  # numbers that every implementation must agree on
+    call: Callable[[], None]  # does the work once and waits for it
+    steps: int = 1  # what a call holds of what is measured
+    calls: int | None = None  # a fixed number of timed calls
+
+
+def time_calls(job, reps=None):
+    """Milliseconds a step of single calls, after three to warm up (one where a call holds many steps).
+
+    At least ten calls and one second; slow calls end after five and ten seconds; never more than sixty.
+    """
+    for _ in range(1 if job.steps > 1 else 3):
+        job.call()
+    fixed = reps or job.calls
+    times = []
+    while True:
+        start = time.perf_counter()
+        job.call()
+        times.append((time.perf_counter() - start) * 1e3)
+        n, total = len(times), sum(times)
+        if n >= fixed if fixed else n >= 60 or (n >= 10 and total >= 1e3) or (n >= 5 and total >= 1e4):
+            return [t / job.steps for t in times]
+
+
+def main(default_path, paths, build, versions):
+    """The command of a peer: prints a JSON list with one row, as `hyperloom bench --json` does.
+
+    `build(workload, tasks, path, device)` gives a Job and the name of the device.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workload", choices=FULL)
+    parser.add_argument("--tasks", type=int)
+    parser.add_argument("--reps", type=int, help="timed calls (by default as many as a second takes, 10 to 60)")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="gpu", help="gpu takes the CPU where there is none")
+    parser.add_argument("--path", choices=paths, default=default_path)
+    parser.add_argument("--versions", action="store_true", help="print versions and the device, and end")
+    args = parser.parse_args()
+    if args.versions:
+        print(json.dumps(versions(args.device)))
+        return
+    if not args.workload:
+        parser.error("--workload is missing")
+    reason = LEFT_OUT.get(args.path, {}).get(args.workload)
+    if reason:
+        sys.exit(f"{args.workload}: {reason}")
+    tasks = args.tasks or FULL[args.workload][0]
+    job, device = build(args.workload, tasks, args.path, args.device)
+    ms = statistics.median(time_calls(job, args.reps))
+    row = {
+        "workload": args.workload,
+        "tasks": tasks,
+        "device": device,
+        "path": args.path,
+        "ms": ms,
+        "gflops": flops(args.workload, tasks) / ms / 1e6,
+        "bytes": None,
+        "check": [float(c) for c in job.check],
+    }
+    print(json.dumps([row]))

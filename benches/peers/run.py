@@ -383,7 +383,7 @@ def implementations(args, kind, own_device, burn_device):
         own = [args.hyperloom, "bench", "--device", own_device, "--json"]
         found.append(Implementation("hyperloom", own))
         if args.launches:
-            found.append(Implementation("hyperloom-launches", own + ["--path", "launches"]))
+            found.append(Implementation("hyperloom-launches", own + ["--no-regions"]))
 
     def python_peer(name, script, extra):
         device = "cpu" if kind == "cpu" else "gpu"

@@ -16,7 +16,7 @@ for (var tile = local; tile < BATCH * TILES_M * TILES_N; tile += THREADS) {
     var s1 = vec4<f32>(0.0);
     var s2 = vec4<f32>(0.0);
     var s3 = vec4<f32>(0.0);
-    for (var l = 0u; l < K; l++) {
+    for (var l = 0u; l < K + zero; l++) {
         let p = l * A_COLUMN;
         let q = l * B_ROW;
         let v = vec4<f32>(b_get(b0 + q), b_get(b1 + q), b_get(b2 + q), b_get(b3 + q));
@@ -27,7 +27,7 @@ for (var tile = local; tile < BATCH * TILES_M * TILES_N; tile += THREADS) {
     }
     // One place that stores, so that the code behind it stands here once.
     var sums = array<vec4<f32>, 4>(s0, s1, s2, s3);
-    for (var i = 0u; i < 16u; i++) {
+    for (var i = 0u; i < 16u + zero; i++) {
         let r = i / 4u;
         let c = i % 4u;
         if row + r < M && column + c < N {

@@ -8,7 +8,7 @@ mod timing;
 mod workload;
 
 pub use profile::{Ceilings, LaunchProfile, Profile};
-pub use timing::{Row, measure};
+pub use timing::{Row, measure, measure_sine};
 pub use workload::{Prepared, Workload};
 
 /// Element `i` of a stream, uniform in [-1, 1): the finaliser "lowbias32" of C. Wellons over `i + stream · 0x9E3779B9`, 24 bits.

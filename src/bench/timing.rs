@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::Workload;
+use crate::config::{Config, TaskKind};
 use crate::error::Result;
+use crate::meta::experiment::starting_trainer;
+use crate::meta::outer::WINDOW;
+use crate::plan::Plan;
 use crate::run::Device;
 
 /// One measurement.
@@ -31,6 +35,43 @@ pub struct Row {
     pub check: Vec<f64>,
 }
 
+/// Measures the default training run of the sine family: a step of it, over windows of steps as training runs them.
+///
+/// # Errors
+/// Those of the device.
+pub fn measure_sine(device: &Device) -> Result<Row> {
+    let mut config = Config::of(TaskKind::Sine);
+    config.train.steps = 100_000;
+    starting_trainer(&config, device, |trainer| {
+        trainer.advance(WINDOW as u64)?;
+        let (mut times, start) = (Vec::new(), Instant::now());
+        while times.len() < 10 || (start.elapsed().as_secs_f64() < 3.0 && times.len() < 400) {
+            let window = Instant::now();
+            let done = trainer.advance(WINDOW as u64)?;
+            times.push(window.elapsed().as_secs_f64() / done.len() as f64);
+        }
+        times.sort_by(f64::total_cmp);
+        let median = times[times.len() / 2];
+        let plan = trainer.plan();
+        Ok(Row {
+            workload: "sine".into(),
+            tasks: config.train.tasks,
+            device: device.name(),
+            path: path(plan),
+            ms: 1e3 * median,
+            gflops: plan.cost().total.flops / median / 1e9,
+            bytes: plan.bytes(),
+            launches: plan.launches.len(),
+            check: vec![],
+        })
+    })
+}
+
+fn path(plan: &Plan) -> String {
+    let region = plan.launches.iter().any(|l| l.kernel.name() == "region");
+    if region { "region" } else { "launches" }.into()
+}
+
 /// Calls before the clock starts.
 const WARM: usize = 3;
 
@@ -54,12 +95,11 @@ pub fn measure(workload: Workload, tasks: usize, device: &Device) -> Result<Row>
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
     let plan = prepared.plan();
-    let region = plan.launches.iter().any(|l| l.kernel.name() == "region");
     Ok(Row {
         workload: workload.name().into(),
         tasks,
         device: device.name(),
-        path: if region { "region" } else { "launches" }.into(),
+        path: path(plan),
         ms: 1e3 * median,
         gflops: workload.flops(tasks) / median / 1e9,
         bytes: plan.bytes(),

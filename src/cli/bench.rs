@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use hyperloom::bench::{Row, Workload, measure};
+use hyperloom::bench::{Row, Workload, measure, measure_sine};
 use hyperloom::plan::Plan;
 use hyperloom::{Error, Result};
 
@@ -12,7 +12,7 @@ use super::{figure, open_device, say};
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
 pub(super) struct BenchArgs {
-    /// amortised, maml2, adapt, adapt-64, generator, gemm, gemm-batch-64, gemm-batch-16 or scaling (none given: all
+    /// amortised, maml2, adapt, adapt-64, generator, gemm, gemm-batch-64, gemm-batch-16, sine or scaling (none given: all
     /// but scaling).
     #[arg(long)]
     workload: Option<String>,
@@ -30,23 +30,33 @@ pub(super) struct BenchArgs {
     json: bool,
 }
 
+/// Tasks a step of the default training run.
+const SINE_TASKS: usize = 25;
+
 pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
-    let work: Vec<(Workload, usize)> = match args.workload.as_deref() {
-        Some("scaling") => [64, 256, 1024, 4096, 16_384, 65_536].map(|t| (Workload::Adapt, t)).to_vec(),
+    // `None`: a step of the sine family's training.
+    let work: Vec<(Option<Workload>, usize)> = match args.workload.as_deref() {
+        Some("scaling") => [64, 256, 1024, 4096, 16_384, 65_536].map(|t| (Some(Workload::Adapt), t)).to_vec(),
+        Some("sine") => vec![(None, SINE_TASKS)],
         Some(name) => {
             let w: Workload = name.parse()?;
-            vec![(w, args.tasks.unwrap_or(w.default_tasks()))]
+            vec![(Some(w), args.tasks.unwrap_or(w.default_tasks()))]
         }
         None => {
-            Workload::ALL.iter().map(|(_, w)| (*w, args.tasks.unwrap_or(w.default_tasks()))).collect()
+            let of = |w: Workload| (Some(w), args.tasks.unwrap_or(w.default_tasks()));
+            Workload::ALL.iter().map(|(_, w)| of(*w)).chain([(None, SINE_TASKS)]).collect()
         }
     };
+    if args.workload.as_deref() == Some("sine") && args.tasks.is_some_and(|t| t != SINE_TASKS) {
+        return Err(Error::config("--tasks", format!("the default training run has {SINE_TASKS} tasks a step")));
+    }
     if let Some((_, t)) = work.iter().find(|(_, t)| !(1..=1 << 20).contains(t)) {
         return Err(Error::config("--tasks", format!("{t} is out of range: it must lie from 1 to {}", 1 << 20)));
     }
     let device = open_device(&args.device)?;
     if args.plan {
         for (w, tasks) in work {
+            let Some(w) = w else { continue };
             let plan: Plan = w.plan(tasks, Workload::caps(&device))?;
             say(format_args!("{plan}\n"));
         }
@@ -57,7 +67,10 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         say(format_args!("{:<14} {:>7} {:>10} {:>12} {:>9} {:>10} {:>9}\n", "workload", "tasks", "path", "ms", "GFLOP/s", "MB", "us a task"));
     }
     for (w, tasks) in work {
-        let row = measure(w, tasks, &device)?;
+        let row = match w {
+            Some(w) => measure(w, tasks, &device)?,
+            None => measure_sine(&device)?,
+        };
         if !args.json {
             say(format_args!(
                 "{:<14} {:>7} {:>10} {:>12} {:>9} {:>10} {:>9}\n",

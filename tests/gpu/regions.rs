@@ -26,7 +26,8 @@ fn inner_learning() {
     for checked in [true, false] {
         let Some(gpu) = gpu(checked) else { return };
         let mut spills = 0;
-        for seed in 0..12 {
+        // A driver takes some seconds to compile each: a few learners, with checks and without.
+        for seed in if checked { 0..2 } else { 2..6 } {
             let s = Shape::random(seed);
             let (g, feed) = learning(s, seed, true);
             // Little memory: most values are put aside.
@@ -39,7 +40,7 @@ fn inner_learning() {
                 assert!(report.divergence.is_none(), "seed {seed}, {s:?}: {report:?}");
             }
         }
-        assert!(spills > 4, "only {spills} plans put something aside");
+        assert!(spills > 1, "only {spills} plans put something aside");
     }
 }
 
@@ -53,6 +54,7 @@ fn many_tiny_tasks() {
     let w = g.data("w", &[tasks, 2, 1]);
     let y = g.matmul(x, w);
     let y = g.act(hyperloom::spec::Activation::Tanh, y);
+    let y = g.mul(y, y);
     g.output("y", y);
     let caps = gpu.caps(1);
     let plan = lower(&g, caps).expect("the plan fits");
@@ -68,7 +70,7 @@ fn many_tiny_tasks() {
     runner.run(1).expect("it runs");
     let out = runner.read(plan.output("y").expect("output").arg.slot, 0..tasks).expect("read");
     for (t, y) in out.iter().enumerate() {
-        let want = (value(2 * t).powi(2) + value(2 * t + 1).powi(2)).tanh();
+        let want = (value(2 * t).powi(2) + value(2 * t + 1).powi(2)).tanh().powi(2);
         assert!((f32::from_bits(*y) - want).abs() < 1e-6, "task {t}");
     }
 }

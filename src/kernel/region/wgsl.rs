@@ -59,6 +59,7 @@ fn main(
     if first >= {tasks}u {{
         return; // the whole workgroup
     }}
+    zero = groups.z - 1u;
     local = index % {threads}u;
     task = first + index / {threads}u;
     live = task < {tasks}u;
@@ -167,7 +168,7 @@ impl Stitch<'_> {
                 Stage::Block(b) => self.block(at, b, "    ", 0),
                 Stage::Loop { n, body } => {
                     self.barrier("    ", true);
-                    let _ = writeln!(self.main, "    for (var i = 0u; i < {n}u; i++) {{\n        turn = i;");
+                    let _ = writeln!(self.main, "    for (var i = 0u; i < {n}u + zero; i++) {{\n        turn = i;");
                     for (k, b) in body.iter().enumerate() {
                         self.block(at + k, b, "        ", *n);
                     }

@@ -2,7 +2,7 @@
 //
 // The middle tier. A workgroup of SIDE x SIDE threads makes a tile of 4·SIDE x 4·SIDE elements, a thread
 // 4 x 4 of them in four named vectors. Sixteen terms of the inner sums at a time are staged in workgroup
-// memory.
+// memory; the next sixteen are on their way from memory meanwhile.
 
 #import product
 
@@ -44,18 +44,33 @@ fn main(
     let b0_at = columns_at(b_start, first_column + b0.y, SIDE);
     let b1_at = columns_at(b_start, first_column + b1.y, SIDE);
 
+    var next_a0 = four_of_a(a0_at, a0.x);
+    var next_b0 = four_of_b(b0_at, b0.x);
+    var next_a1 = vec4<f32>(0.0);
+    var next_b1 = vec4<f32>(0.0);
+    if SIDE < TERMS {
+        next_a1 = four_of_a(a1_at, a1.x);
+        next_b1 = four_of_b(b1_at, b1.x);
+    }
+
     var sums0 = vec4<f32>(0.0);
     var sums1 = vec4<f32>(0.0);
     var sums2 = vec4<f32>(0.0);
     var sums3 = vec4<f32>(0.0);
-    for (var term = 0u; term < params.k; term += TERMS) {
-        rows_of_a[a0.x * pitch + a0.y] = four_of_a(a0_at, term + a0.x);
-        columns_of_b[b0.x * pitch + b0.y] = four_of_b(b0_at, term + b0.x);
+    for (var term = TERMS; term < params.k + TERMS; term += TERMS) {
+        rows_of_a[a0.x * pitch + a0.y] = next_a0;
+        columns_of_b[b0.x * pitch + b0.y] = next_b0;
         if SIDE < TERMS {
-            rows_of_a[a1.x * pitch + a1.y] = four_of_a(a1_at, term + a1.x);
-            columns_of_b[b1.x * pitch + b1.y] = four_of_b(b1_at, term + b1.x);
+            rows_of_a[a1.x * pitch + a1.y] = next_a1;
+            columns_of_b[b1.x * pitch + b1.y] = next_b1;
         }
         workgroupBarrier();
+        next_a0 = four_of_a(a0_at, term + a0.x);
+        next_b0 = four_of_b(b0_at, term + b0.x);
+        if SIDE < TERMS {
+            next_a1 = four_of_a(a1_at, term + a1.x);
+            next_b1 = four_of_b(b1_at, term + b1.x);
+        }
         for (var l = 0u; l < TERMS * pitch; l += 4u * pitch) {
             var p = rows_of_a[l + local.y];
             var q = columns_of_b[l + local.x];

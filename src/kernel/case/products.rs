@@ -135,7 +135,7 @@ fn tiers(table: &mut Vec<Case>) {
     for (m, k, n) in [(17, 15, 65), (31, 16, 95), (32, 17, 96), (33, 31, 97), (97, 32, 33), (127, 33, 127)] {
         every(&[], m, k, n);
     }
-    // Small again, up to 64 matrices a workgroup; large: 128 x 128, eight terms at a time. Both need many.
+    // Small again, up to 32 matrices a workgroup; large: 128 x 128, eight terms at a time. Both need many.
     let many: [(&[usize], usize, usize, usize); 9] = [
         (&[8197], 1, 3, 1),
         (&[8197], 4, 5, 3),

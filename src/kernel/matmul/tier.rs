@@ -48,7 +48,7 @@ pub fn tier(batch: usize, m: usize, n: usize, k: usize) -> Tier {
     }
     if long <= 64 && short <= 32 {
         let (rows, columns) = (lanes(m), lanes(n));
-        return Tier::Small { rows, columns, items: items(batch, rows * columns) };
+        return Tier::Small { rows, columns, items: items(batch, rows, columns) };
     }
     if short <= 16 {
         let narrow = lanes(short);
@@ -79,10 +79,12 @@ fn lanes(n: usize) -> usize {
     [1, 2, 3, 4, 6, 8, 12].into_iter().find(|l| 4 * l >= n).unwrap_or(16)
 }
 
-/// Matrices a workgroup where one takes `threads`: 64 to 128 threads with little idle in the last 32 of
-/// them, but not at the price of fewer workgroups than a GPU can use.
-fn items(batch: usize, threads: usize) -> usize {
-    let most = (128 / threads).min(batch / FILL).clamp(1, 64);
+/// Matrices a workgroup where one takes `rows x columns` threads: up to 128 threads with little idle in the
+/// last 32 of them, but not at the price of fewer workgroups than a GPU can use, or of fewer than 8 terms
+/// staged at a time.
+fn items(batch: usize, rows: usize, columns: usize) -> usize {
+    let threads = rows * columns;
+    let most = (128 / threads).min(70 / (rows + columns)).min(batch / FILL).max(1);
     let worth = |i: &usize| (i * threads).min(64) * 100 * i * threads / (i * threads).next_multiple_of(32);
     (1..=most).rev().max_by_key(worth).unwrap_or(1)
 }
@@ -134,7 +136,7 @@ impl Tier {
             Tier::Small { rows, columns, items } => {
                 // Terms staged at a time: no more than there are, and than 9 KiB hold.
                 let quads = items * (rows + columns) + 2;
-                let fits = |t: &usize| t * quads <= 576 && (*t == 4 || t / 2 < p.k);
+                let fits = |t: &usize| t * quads <= 576 && t / 2 < p.k;
                 let terms = [16, 8].into_iter().find(fits).unwrap_or(4);
                 let all = [("ROWS", rows), ("COLUMNS", columns), ("ITEMS", items), ("TERMS", terms)];
                 all.map(|(name, x)| (name, x as f64)).to_vec()
@@ -252,7 +254,7 @@ mod tests {
         assert_eq!(name(4096, 16, 32, 32), "small 4x8, 2");
         assert_eq!(name(4096, 10, 40, 40), "small 3x12, 3");
         assert_eq!(name(64, 10, 40, 40), "small 3x12, 1");
-        assert_eq!(name(100_000, 1, 5, 1), "small 1x1, 64");
+        assert_eq!(name(100_000, 1, 5, 1), "small 1x1, 32");
         assert_eq!(name(4096, 64, 64, 64), "middle 16");
         assert_eq!(name(1, 64, 20_000, 64), "middle 16");
         assert_eq!(name(1, 1, 256, 4417), "thin");

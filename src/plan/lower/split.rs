@@ -20,10 +20,11 @@ struct Cut {
 }
 
 impl Cut {
-    /// An axis of `terms` in about `parts` parts: equal ones, and what is left over where that is unavoidable.
+    /// An axis of `terms` in `parts` parts or somewhat fewer: equal ones where a length up to twice the least
+    /// divides it, else what is left over is a launch more.
     fn of(axis: usize, terms: usize, parts: usize) -> Vec<Cut> {
         let least = terms.div_ceil(parts);
-        let even = (least..=least + least / 2).find(|len| terms.is_multiple_of(*len));
+        let even = (least..=(2 * least).min(terms / 2)).find(|len| terms.is_multiple_of(*len));
         let len = even.unwrap_or(if least < 64 { least } else { least.next_multiple_of(16) });
         let (parts, rest) = (terms / len, terms % len);
         let mut cuts = vec![Cut { axis, first: 0, parts, len }];

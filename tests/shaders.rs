@@ -1,6 +1,8 @@
 //! Every shader against its row in `kernel::ALL`, and through naga to SPIR-V, MSL and HLSL. No device needed.
 #![cfg(feature = "gpu")]
 
+mod support;
+
 use std::collections::{BTreeSet, HashMap};
 
 use hyperloom::graph::op::{Binary, Dist, Func, Num};
@@ -8,9 +10,11 @@ use hyperloom::kernel::{
     ALL, AdamW, Advance, CopyKernel, CrossEntropy, Fill, Gather, Kernel, KernelInfo, LogSoftmax, Map, MatMul,
     Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SumTo, Zip,
 };
-use hyperloom::plan::{Arg, Launch, SlotId, View};
+use hyperloom::kernel::region::wgsl;
+use hyperloom::plan::{Arg, Caps, GroupCaps, Launch, RegionCaps, SlotId, View, lower};
 use hyperloom::run::gpu::shader::{Access, SHARED, Shader};
 use hyperloom::spec::Activation;
+use support::learning::{Shape, learning};
 
 fn functions() -> Vec<Func> {
     let mut all: Vec<Func> =
@@ -115,6 +119,7 @@ fn every_file_has_a_row_and_every_row_a_file() {
             .collect()
     };
     assert_eq!(names(""), ALL.iter().map(|k| k.name.to_string()).collect());
+    assert_eq!(names("region"), wgsl::BLOCKS.iter().map(|b| b.to_string()).collect());
     assert_eq!(names("shared"), SHARED.iter().map(|(n, _)| n.to_string()).collect());
     let used: String = ALL.iter().map(|k| k.wgsl).chain(SHARED.iter().map(|(_, s)| *s)).collect();
     for (name, _) in SHARED {
@@ -170,6 +175,34 @@ fn every_kernel_translates() {
             }
         }
     }
+}
+
+/// Regions of inner learning of every activation and loss, with much memory and with little.
+#[test]
+fn regions_translate() {
+    let mut seen = 0;
+    for seed in 0..20 {
+        let (g, _) = learning(Shape::random(seed), seed, true);
+        for bytes in [48 << 10, 512] {
+            let group = Some(GroupCaps { bytes, threads: 256, operands: 16 });
+            let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, group });
+            let plan = lower(&g, Caps { regions, ..Caps::cpu(1) }).expect("the plan fits");
+            for l in &plan.launches {
+                let Kernel::Region(r) = &l.kernel else { continue };
+                let text = wgsl::text(r, l.reads.len(), l.writes.len());
+                let shader = Shader::from_parts("region/region", &text, SHARED);
+                let shader = shader.unwrap_or_else(|e| panic!("{e}\n{text}"));
+                let access: Vec<Access> = std::iter::repeat_n(Access::Read, l.reads.len())
+                    .chain(std::iter::repeat_n(Access::Write, l.writes.len()))
+                    .collect();
+                assert_eq!(shader.bindings, access);
+                let module = naga::front::wgsl::parse_str(&shader.wgsl).expect("parsed before");
+                translate("region", &module, &[]);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 40, "only {seen} regions");
 }
 
 fn translate(name: &str, module: &naga::Module, constants: &[(&str, f64)]) {

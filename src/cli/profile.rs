@@ -31,34 +31,54 @@ pub(super) struct ProfileArgs {
     json: bool,
 }
 
+/// What is timed.
+enum What {
+    /// A step of this configuration's training.
+    Training(Box<Config>),
+    Workload(Workload),
+}
+
+impl What {
+    fn of(name: &str) -> Result<What> {
+        let path = Path::new(name);
+        let file = match path.is_dir() {
+            true => RunFolder::open(path)?.file("config.toml"),
+            false => path.to_path_buf(),
+        };
+        if path.exists() {
+            let config = Config::read(&file, None)?;
+            config.validate()?;
+            return Ok(What::Training(Box::new(config)));
+        }
+        let workload: Result<Workload> = name.parse();
+        workload.map(What::Workload).map_err(|_| {
+            let names: Vec<&str> = Workload::ALL.iter().map(|(n, _)| *n).collect();
+            let what = format!("'{name}' is no run folder, no file and none of {}", names.join(", "));
+            Error::config("profile", what)
+        })
+    }
+}
+
 pub(super) fn run(args: &ProfileArgs) -> Result<ExitCode> {
     if !(1..=50).contains(&args.steps) {
         return Err(Error::config("--steps", format!("{} is out of range: it must lie from 1 to 50", args.steps)));
     }
+    let what = What::of(&args.what)?;
     let device = open_device(&args.device)?;
     let blind = || Error::Device(format!("{} cannot time launches", device.name()));
     let ceilings = Ceilings::measure(&device)?.ok_or_else(blind)?;
-    let path = Path::new(&args.what);
-    let profile = if path.exists() {
-        let config = if path.is_dir() {
-            Config::read(&RunFolder::open(path)?.file("config.toml"), None)?
-        } else {
-            Config::read(path, None)?
-        };
-        config.validate()?;
-        starting_trainer(&config, &device, |t| {
+    let profile = match &what {
+        What::Training(config) => starting_trainer(config, &device, |t| {
             t.advance(5)?;
             let seconds = t.time_launches(args.steps)?.ok_or_else(blind)?;
             Ok(Profile::new(t.plan(), &seconds, ceilings))
-        })?
-    } else {
-        let workload: Workload = args.what.parse().map_err(|e: Error| {
-            Error::config("profile", format!("'{}' is no run folder, no file and no workload ({e})", args.what))
-        })?;
-        let mut p = workload.prepare(args.tasks.unwrap_or(workload.default_tasks()), &device)?;
-        p.call()?;
-        let seconds = p.time_launches(args.steps as usize)?.ok_or_else(blind)?;
-        Profile::new(p.plan(), &seconds, ceilings)
+        })?,
+        What::Workload(workload) => {
+            let mut p = workload.prepare(args.tasks.unwrap_or(workload.default_tasks()), &device)?;
+            p.call()?;
+            let seconds = p.time_launches(args.steps as usize)?.ok_or_else(blind)?;
+            Profile::new(p.plan(), &seconds, ceilings)
+        }
     };
     if args.json {
         let text = serde_json::to_string_pretty(&profile).map_err(|e| Error::config("profile", e.to_string()))?;

@@ -4,6 +4,7 @@
 mod bad_data;
 mod bad_files;
 mod bad_settings;
+mod bench;
 mod jobs;
 mod mutated;
 mod resume;

@@ -14,7 +14,9 @@ use hyperloom::run::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, ru
 use hyperloom::spec::Activation;
 use support::learning::{Shape, learning};
 use support::random_graph::random_graph;
-use support::{Feed, Results, caps, close, data, numbers, run_interpreted, run_lowered, run_plan, with_regions};
+use support::{
+    Feed, Results, caps, close, data, numbers, run_interpreted, run_lowered, run_plan, with_regions,
+};
 
 fn regions(plan: &Plan) -> usize {
     plan.launches.iter().filter(|l| matches!(l.kernel, Kernel::Region(_))).count()
@@ -22,7 +24,11 @@ fn regions(plan: &Plan) -> usize {
 
 fn same(what: &str, got: &Results<f64>, want: &Results<f64>) {
     for (name, values) in &got.values {
-        assert!(close(values, &want.values[name], 1e-9), "{what}: {name} is\n{values:?}, not\n{:?}", want.values[name]);
+        assert!(
+            close(values, &want.values[name], 1e-9),
+            "{what}: {name} is\n{values:?}, not\n{:?}",
+            want.values[name]
+        );
     }
     for (got, want) in got.records.iter().zip(&want.records) {
         assert!(close(got, want, 1e-9), "{what}: records are {got:?}, not {want:?}");
@@ -84,7 +90,10 @@ fn learning_and_its_gradient() {
 #[test]
 fn what_a_region_is_too_large_for_is_written_out() {
     let (g, feed) = learning(Shape { tasks: 8, steps: 3, ..Shape::random(1) }, 1, true);
-    let plan = lower(&g, Caps { regions: Some(RegionCaps { least_tasks: 2, bytes: 64, group: None }), ..caps(&feed) });
+    let plan = lower(
+        &g,
+        Caps { regions: Some(RegionCaps { least_tasks: 2, bytes: 64, group: None }), ..caps(&feed) },
+    );
     let plan = plan.expect("the plan fits");
     assert_eq!(regions(&plan), 0);
     same("written out", &run_lowered(&plan, &feed), &run_plan(&g, &feed));
@@ -104,7 +113,8 @@ fn the_gradient_of_a_scan_has_a_gradient() {
             g.sub(y, xx)
         };
         let y = if scan {
-            let (y, _) = g.scan(3, &[x], &[a], &[], |g, s| (vec![step(g, s.carried[0], s.constants[0])], vec![]));
+            let (y, _) =
+                g.scan(3, &[x], &[a], &[], |g, s| (vec![step(g, s.carried[0], s.constants[0])], vec![]));
             y[0]
         } else {
             (0..3).fold(x, |x, _| step(&mut g, x, a))
@@ -131,7 +141,8 @@ fn golden_files() {
     let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, group: None });
     let caps = |steps: usize| Caps { regions, ..Caps::cpu(steps) };
     let f64s = check_golden(&directory, &mut |job| run_f64_for(caps(job.steps.len()), job)).expect("files");
-    let f32s = check_golden(&directory, &mut |job| run_on_for(&Device::Cpu, caps(job.steps.len()), job)).expect("files");
+    let f32s = check_golden(&directory, &mut |job| run_on_for(&Device::Cpu, caps(job.steps.len()), job))
+        .expect("files");
     for (reports, limit) in [(f64s, LIMIT_F64), (f32s, LIMIT_F32)] {
         for r in reports {
             assert!(r.error <= limit, "{r}");

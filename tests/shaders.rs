@@ -6,11 +6,11 @@ mod support;
 use std::collections::{BTreeSet, HashMap};
 
 use hyperloom::graph::op::{Binary, Dist, Func, Num};
+use hyperloom::kernel::region::wgsl;
 use hyperloom::kernel::{
     ALL, AdamW, Advance, CopyKernel, CrossEntropy, Fill, Gather, Kernel, KernelInfo, LogSoftmax, Map, MatMul,
     Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SumTo, Zip,
 };
-use hyperloom::kernel::region::wgsl;
 use hyperloom::plan::{Arg, Caps, GroupCaps, Launch, RegionCaps, SlotId, View, lower};
 use hyperloom::run::gpu::shader::{Access, SHARED, Shader};
 use hyperloom::spec::Activation;

@@ -71,19 +71,20 @@ impl Ceilings {
     /// # Errors
     /// Those of the device; `None` where it cannot time launches.
     pub fn measure(device: &Device) -> Result<Option<Ceilings>> {
-        let best = |shape: &[usize], build: &dyn Fn(&mut Graph) -> crate::graph::Value| -> Result<Option<f64>> {
-            let mut g = Graph::new();
-            let y = build(&mut g);
-            g.output("y", y);
-            let mut session = device.prepare(lower(&g, device.caps(1).without_regions())?)?;
-            session.write("x", &numbers(1, 1.0, crate::spec::count(shape)))?;
-            let mut least = f64::INFINITY;
-            for _ in 0..5 {
-                let Some(t) = session.time_launches(1)? else { return Ok(None) };
-                least = least.min(t.iter().sum());
-            }
-            Ok(Some(least))
-        };
+        let best =
+            |shape: &[usize], build: &dyn Fn(&mut Graph) -> crate::graph::Value| -> Result<Option<f64>> {
+                let mut g = Graph::new();
+                let y = build(&mut g);
+                g.output("y", y);
+                let mut session = device.prepare(lower(&g, device.caps(1).without_regions())?)?;
+                session.write("x", &numbers(1, 1.0, crate::spec::count(shape)))?;
+                let mut least = f64::INFINITY;
+                for _ in 0..5 {
+                    let Some(t) = session.time_launches(1)? else { return Ok(None) };
+                    least = least.min(t.iter().sum());
+                }
+                Ok(Some(least))
+            };
         const N: usize = 1024;
         const LONG: usize = 16 << 20;
         let product = best(&[N, N], &|g| {

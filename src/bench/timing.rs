@@ -86,7 +86,8 @@ pub fn measure(workload: Workload, tasks: usize, device: &Device) -> Result<Row>
         prepared.call()?;
     }
     let (mut times, start) = (Vec::new(), Instant::now());
-    let enough = |n: usize, t: Duration| n >= 60 || (n >= 10 && t.as_secs() >= 1) || (n >= 3 && t.as_secs() >= 20);
+    let enough =
+        |n: usize, t: Duration| n >= 60 || (n >= 10 && t.as_secs() >= 1) || (n >= 3 && t.as_secs() >= 20);
     while !enough(times.len(), start.elapsed()) {
         let call = Instant::now();
         prepared.call()?;

@@ -277,7 +277,13 @@ impl Builder {
         } else {
             self.data("w0", &[t, p], generated(t))
         };
-        let (x, y) = self.waves("s", if workload == Workload::Adapt64 { 9 } else { 6 }, t, s.support, s.target.widths[0]);
+        let (x, y) = self.waves(
+            "s",
+            if workload == Workload::Adapt64 { 9 } else { 6 },
+            t,
+            s.support,
+            s.target.widths[0],
+        );
         let w = learn(&mut self.g, &s, w0, x, y);
         self.g.output("result", w);
     }

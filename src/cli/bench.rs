@@ -48,10 +48,16 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         }
     };
     if args.workload.as_deref() == Some("sine") && args.tasks.is_some_and(|t| t != SINE_TASKS) {
-        return Err(Error::config("--tasks", format!("the default training run has {SINE_TASKS} tasks a step")));
+        return Err(Error::config(
+            "--tasks",
+            format!("the default training run has {SINE_TASKS} tasks a step"),
+        ));
     }
     if let Some((_, t)) = work.iter().find(|(_, t)| !(1..=1 << 20).contains(t)) {
-        return Err(Error::config("--tasks", format!("{t} is out of range: it must lie from 1 to {}", 1 << 20)));
+        return Err(Error::config(
+            "--tasks",
+            format!("{t} is out of range: it must lie from 1 to {}", 1 << 20),
+        ));
     }
     let device = open_device(&args.device)?;
     if args.plan {
@@ -64,7 +70,10 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     }
     let mut rows: Vec<Row> = Vec::new();
     if !args.json {
-        say(format_args!("{:<14} {:>7} {:>10} {:>12} {:>9} {:>10} {:>9}\n", "workload", "tasks", "path", "ms", "GFLOP/s", "MB", "us a task"));
+        say(format_args!(
+            "{:<14} {:>7} {:>10} {:>12} {:>9} {:>10} {:>9}\n",
+            "workload", "tasks", "path", "ms", "GFLOP/s", "MB", "us a task"
+        ));
     }
     for (w, tasks) in work {
         let row = match w {

@@ -61,7 +61,10 @@ impl What {
 
 pub(super) fn run(args: &ProfileArgs) -> Result<ExitCode> {
     if !(1..=50).contains(&args.steps) {
-        return Err(Error::config("--steps", format!("{} is out of range: it must lie from 1 to 50", args.steps)));
+        return Err(Error::config(
+            "--steps",
+            format!("{} is out of range: it must lie from 1 to 50", args.steps),
+        ));
     }
     let what = What::of(&args.what)?;
     let device = open_device(&args.device)?;
@@ -81,7 +84,8 @@ pub(super) fn run(args: &ProfileArgs) -> Result<ExitCode> {
         }
     };
     if args.json {
-        let text = serde_json::to_string_pretty(&profile).map_err(|e| Error::config("profile", e.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&profile).map_err(|e| Error::config("profile", e.to_string()))?;
         say(format_args!("{text}\n"));
         return Ok(ExitCode::SUCCESS);
     }

@@ -321,10 +321,7 @@ impl Graph {
                 // From the value, where that spares an exponential.
                 let d = match (a, k) {
                     (
-                        Activation::Tanh
-                        | Activation::Sigmoid
-                        | Activation::Relu
-                        | Activation::LeakyRelu,
+                        Activation::Tanh | Activation::Sigmoid | Activation::Relu | Activation::LeakyRelu,
                         0,
                     ) => self.map(Func::Slope(a), y),
                     _ => self.map(Func::Act(a, k + 1), x),

@@ -111,16 +111,12 @@ impl Graph {
         }
         let (first, rest) = inputs.split_at(carried.len());
         let (second, third) = rest.split_at(constants.len());
-        let (next, given) =
-            body(&mut inner, ScanArgs { carried: first, constants: second, rows: third });
+        let (next, given) = body(&mut inner, ScanArgs { carried: first, constants: second, rows: third });
         let fits = next.len() == carried.len()
             && next.iter().zip(carried).all(|(a, b)| inner.shape(*a) == self.shape(*b));
         if !fits {
-            let shapes: Vec<&[usize]> = carried
-                .iter()
-                .map(|v| self.shape(*v))
-                .chain(next.iter().map(|v| inner.shape(*v)))
-                .collect();
+            let shapes: Vec<&[usize]> =
+                carried.iter().map(|v| self.shape(*v)).chain(next.iter().map(|v| inner.shape(*v))).collect();
             self.fail("scan", &shapes, "the body must return each carried value in the shape it came in");
         }
         for (i, v) in next.iter().enumerate() {
@@ -318,8 +314,7 @@ impl Graph {
                     } else {
                         let mut body = Graph { inputs: scan.body.inputs.clone(), ..Graph::new() };
                         let inner = body.append(&scan.body, &HashMap::new(), &|_| true);
-                        body.outputs =
-                            scan.body.outputs.iter().map(|(n, v)| (n.clone(), inner[v])).collect();
+                        body.outputs = scan.body.outputs.iter().map(|(n, v)| (n.clone(), inner[v])).collect();
                         let inputs = scan.inputs.iter().map(|v| inner[v]).collect();
                         Op::Scan(ScanRef(Arc::new(Scan { body, inputs, ..Scan::clone(scan) })))
                     };
@@ -353,7 +348,12 @@ impl Graph {
         for step in 0..scan.n {
             let row = if scan.reverse { scan.n - 1 - step } else { step };
             let mut given: HashMap<Value, Value> = scan.inputs.iter().copied().zip(carried.clone()).collect();
-            given.extend(scan.inputs[scan.carried..fixed].iter().copied().zip(operands[scan.carried..fixed].iter().copied()));
+            given.extend(
+                scan.inputs[scan.carried..fixed]
+                    .iter()
+                    .copied()
+                    .zip(operands[scan.carried..fixed].iter().copied()),
+            );
             for (&x, &stack) in scan.inputs[fixed..].iter().zip(&operands[fixed..]) {
                 let shape = scan.body.shape(x).to_vec();
                 let one = self.slice(stack, row_axis(&shape), row, 1);

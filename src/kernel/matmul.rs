@@ -518,7 +518,8 @@ impl Wide<'_> {
                 let mut column = [simd.splat_f32s(0.0); N];
                 for c in 0..N {
                     // SAFETY: whoever made this has checked the last element of each operand.
-                    column[c] = unsafe { b.wrapping_add(c * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+                    column[c] =
+                        unsafe { b.wrapping_add(c * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
                 }
                 for r in 0..MR {
                     // SAFETY: as above.

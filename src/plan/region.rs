@@ -217,10 +217,14 @@ impl Region {
             }
         }
         let mut now = 0;
-        change.iter().map(|c| {
-            now += c;
-            now as usize
-        }).max().unwrap_or(0)
+        change
+            .iter()
+            .map(|c| {
+                now += c;
+                now as usize
+            })
+            .max()
+            .unwrap_or(0)
     }
 
     /// Reads and writes of each local, all repetitions counted.
@@ -267,9 +271,7 @@ impl Region {
                 let (Some(life), len) = (lives[i], self.locals[i].len) else { continue };
                 let mut taken: Vec<(usize, usize)> = done
                     .iter()
-                    .filter(|(j, _)| {
-                        lives[*j].is_some_and(|l| l.first <= life.last && life.first <= l.last)
-                    })
+                    .filter(|(j, _)| lives[*j].is_some_and(|l| l.first <= life.last && life.first <= l.last))
                     .map(|&(j, at)| (at, at + self.locals[j].len))
                     .collect();
                 taken.sort_unstable();
@@ -295,7 +297,8 @@ impl Region {
         let (kept, left) = best;
         let own: Vec<usize> = left.iter().copied().filter(|&i| self.locals[i].outside.is_none()).collect();
         let (spilled, _) = fit(&own, usize::MAX);
-        let end = |list: &[(usize, usize)]| list.iter().map(|&(i, at)| at + self.locals[i].len).max().unwrap_or(0);
+        let end =
+            |list: &[(usize, usize)]| list.iter().map(|&(i, at)| at + self.locals[i].len).max().unwrap_or(0);
         let (words, stride) = (end(&kept), end(&spilled));
         let mut homes = vec![Home::Memory(0); self.locals.len()];
         for &(i, at) in &kept {
@@ -314,7 +317,8 @@ impl Region {
         let (mut work, mut results) = (0.0, 0.0);
         for (_, n, b) in self.blocks() {
             let y = &b.writes[0].view;
-            let terms = if matches!(b.kernel, Kernel::MatMul(_)) { b.reads[0].view.dims[MAX_RANK - 1] } else { 1 };
+            let terms =
+                if matches!(b.kernel, Kernel::MatMul(_)) { b.reads[0].view.dims[MAX_RANK - 1] } else { 1 };
             let flops = (n * y.count() * terms) as f64;
             work += flops;
             results += flops * y.count() as f64;
@@ -347,7 +351,8 @@ impl Region {
                     _ => return Err(format!("block '{}' has no operand {k}", b.label)),
                 };
                 let moved = o.step * (n as isize - 1);
-                let (low, high) = (o.view.offset as isize + moved.min(0), o.view.end() as isize + moved.max(0));
+                let (low, high) =
+                    (o.view.offset as isize + moved.min(0), o.view.end() as isize + moved.max(0));
                 if low < 0 || high > len as isize {
                     return Err(format!("operand {k} of block '{}' spans {low}..{high} of {len}", b.label));
                 }

@@ -64,7 +64,12 @@ fn shape(a: &Arg) -> String {
 
 /// What is in a region: its values and where they lie, its blocks.
 fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> fmt::Result {
-    writeln!(f, "region {number}: {} tasks, {} of values at once a task", r.tasks, bytes(4 * r.peak() as u64))?;
+    writeln!(
+        f,
+        "region {number}: {} tasks, {} of values at once a task",
+        r.tasks,
+        bytes(4 * r.peak() as u64)
+    )?;
     if let Some(g) = &r.layout {
         writeln!(
             f,
@@ -91,11 +96,16 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
             };
             place += &format!(", {way} slot {}", slot(o.operand));
         }
-        writeln!(f, "  %{i:<4} {:>7} elements, blocks {:>3} to {:>3}, {place}  {}", local.len, life.first, life.last, local.label)?;
+        writeln!(
+            f,
+            "  %{i:<4} {:>7} elements, blocks {:>3} to {:>3}, {place}  {}",
+            local.len, life.first, life.last, local.label
+        )?;
     }
     let show = |list: &[Operand]| -> Vec<String> {
         let one = |o: &Operand| {
-            let dims: Vec<String> = o.view.dims.iter().skip_while(|d| **d == 1).map(|d| d.to_string()).collect();
+            let dims: Vec<String> =
+                o.view.dims.iter().skip_while(|d| **d == 1).map(|d| d.to_string()).collect();
             let step = if o.step == 0 { String::new() } else { format!("{:+}", o.step) };
             match o.at {
                 At::Local(i) => format!("%{i}{step}[{}]", dims.join(",")),

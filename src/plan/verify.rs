@@ -62,7 +62,12 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
 }
 
 /// Checks a region against the slots of its launch.
-fn region_launch(plan: &Plan, l: &Launch, region: &Region, written: &mut HashSet<usize>) -> Result<(), String> {
+fn region_launch(
+    plan: &Plan,
+    l: &Launch,
+    region: &Region,
+    written: &mut HashSet<usize>,
+) -> Result<(), String> {
     let mut lens = Vec::new();
     for arg in l.reads.iter().chain(&l.writes) {
         let slot = plan.slots.get(arg.slot.0).ok_or(format!("no slot {}", arg.slot.0))?;

@@ -80,19 +80,13 @@ impl<T: Number> CpuRunner<T> {
 
 pub(super) fn run_launch<T: Number>(l: &Launch, slots: &mut [Buffer<T>]) {
     // Written slots are taken out while they are written: no launch reads one (`plan::verify`).
-    let mut taken: Vec<Buffer<T>> = l
-        .writes
-        .iter()
-        .map(|w| std::mem::replace(&mut slots[w.slot.0], Buffer::U(Vec::new())))
-        .collect();
+    let mut taken: Vec<Buffer<T>> =
+        l.writes.iter().map(|w| std::mem::replace(&mut slots[w.slot.0], Buffer::U(Vec::new()))).collect();
     {
         let reads: Vec<Read<'_, T>> =
             l.reads.iter().map(|arg| Read { buffer: &slots[arg.slot.0], view: arg.view }).collect();
-        let mut writes: Vec<Write<'_, T>> = taken
-            .iter_mut()
-            .zip(&l.writes)
-            .map(|(buffer, arg)| Write { buffer, view: arg.view })
-            .collect();
+        let mut writes: Vec<Write<'_, T>> =
+            taken.iter_mut().zip(&l.writes).map(|(buffer, arg)| Write { buffer, view: arg.view }).collect();
         T::launch(&l.kernel, &reads, &mut writes);
     }
     for (buffer, w) in taken.into_iter().zip(&l.writes) {

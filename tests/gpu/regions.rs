@@ -58,7 +58,8 @@ fn many_tiny_tasks() {
     g.output("y", y);
     let caps = gpu.caps(1);
     let plan = lower(&g, caps).expect("the plan fits");
-    let region = plan.launches.iter().find_map(|l| if let Kernel::Region(r) = &l.kernel { Some(r) } else { None });
+    let region =
+        plan.launches.iter().find_map(|l| if let Kernel::Region(r) = &l.kernel { Some(r) } else { None });
     let layout = region.and_then(|r| r.layout.clone()).expect("a region");
     assert!(layout.together > 1, "{layout:?}");
     let mut runner = hyperloom::run::gpu::GpuRunner::prepare(&gpu, &plan).expect("sound");

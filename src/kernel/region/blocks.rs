@@ -382,7 +382,14 @@ impl Other<'_> {
 
     /// Largest number of a row, and the logarithm of the sum of exponentials below it.
     #[inline(always)]
-    fn log_sum_exp<S: Simd>(&self, simd: S, from: usize, step: usize, classes: usize, lane: usize) -> [V<S>; 2] {
+    fn log_sum_exp<S: Simd>(
+        &self,
+        simd: S,
+        from: usize,
+        step: usize,
+        classes: usize,
+        lane: usize,
+    ) -> [V<S>; 2] {
         let x = self.ops[0];
         // SAFETY: promised by the caller of `work`.
         unsafe {
@@ -454,15 +461,21 @@ impl WithSimd for Other<'_> {
                     (Binary::Sub, None) => self.zip(s, views, Sub {}),
                     (Binary::Mul, None) => self.zip(s, views, Mul {}),
                     (Binary::Div, None) => self.zip(s, views, Div {}),
-                    (Binary::Mul, Some(Func::Slope(A::Tanh))) => self.zip(s, views, After(Mul {}, TanhSlope {})),
+                    (Binary::Mul, Some(Func::Slope(A::Tanh))) => {
+                        self.zip(s, views, After(Mul {}, TanhSlope {}))
+                    }
                     (Binary::Mul, Some(Func::Slope(A::Sigmoid))) => {
                         self.zip(s, views, After(Mul {}, SigmoidSlope {}))
                     }
-                    (Binary::Mul, Some(Func::Slope(A::Relu))) => self.zip(s, views, After(Mul {}, ReluSlope {})),
+                    (Binary::Mul, Some(Func::Slope(A::Relu))) => {
+                        self.zip(s, views, After(Mul {}, ReluSlope {}))
+                    }
                     (Binary::Mul, Some(Func::Slope(A::LeakyRelu))) => {
                         self.zip(s, views, After(Mul {}, LeakySlope {}))
                     }
-                    (Binary::Mul, Some(Func::Act(A::Silu, 1))) => self.zip(s, views, After(Mul {}, SiluSlope {})),
+                    (Binary::Mul, Some(Func::Act(A::Silu, 1))) => {
+                        self.zip(s, views, After(Mul {}, SiluSlope {}))
+                    }
                     (Binary::Add, Some(Func::Affine(Num(scale), Num(shift)))) => {
                         let f = Affine { scale: *scale as f32, shift: *shift as f32 };
                         self.zip(s, views, After(Add {}, f))

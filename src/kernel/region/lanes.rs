@@ -35,7 +35,10 @@ enum Step {
     Load(Transfer),
     Store(Transfer),
     Run(Work),
-    Loop { n: usize, body: Vec<Work> },
+    Loop {
+        n: usize,
+        body: Vec<Work>,
+    },
 }
 
 #[derive(Debug)]
@@ -65,11 +68,34 @@ pub(super) struct Work {
 /// What a block does; views are relative to the spots.
 #[derive(Debug)]
 pub(super) enum Kind {
-    Fill { value: f32, y: View },
-    Map { func: Func, y: View, x: View },
-    Zip { op: Binary, pre: Option<Func>, y: View, a: View, b: View },
-    Select { y: View, c: View, a: View, b: View },
-    Sum { dot: bool, y: View, a: View, b: View },
+    Fill {
+        value: f32,
+        y: View,
+    },
+    Map {
+        func: Func,
+        y: View,
+        x: View,
+    },
+    Zip {
+        op: Binary,
+        pre: Option<Func>,
+        y: View,
+        a: View,
+        b: View,
+    },
+    Select {
+        y: View,
+        c: View,
+        a: View,
+        b: View,
+    },
+    Sum {
+        dot: bool,
+        y: View,
+        a: View,
+        b: View,
+    },
     /// Computed at the last operand (its argument, where that is wanted), then activated into the fourth.
     Product {
         /// Batch axes beyond that of the tasks: of the result and the operands.
@@ -82,8 +108,15 @@ pub(super) enum Kind {
         /// Function, result and argument.
         act: Option<(Func, View, View)>,
     },
-    LogSoftmax { y: View, x: View },
-    CrossEntropy { y: View, x: View, p: View },
+    LogSoftmax {
+        y: View,
+        x: View,
+    },
+    CrossEntropy {
+        y: View,
+        x: View,
+        p: View,
+    },
 }
 
 impl LaneProgram {
@@ -107,7 +140,11 @@ impl LaneProgram {
                     let (here, lives, places) = (here.clone(), &lives, &places);
                     move |(i, l)| {
                         let (o, life) = (l.outside?, lives[i]?);
-                        let due = if load { o.load && here.contains(&life.first) } else { o.store && here.contains(&life.last) };
+                        let due = if load {
+                            o.load && here.contains(&life.first)
+                        } else {
+                            o.store && here.contains(&life.last)
+                        };
                         due.then(|| Transfer {
                             operand: o.operand,
                             offset: o.offset,
@@ -184,10 +221,14 @@ impl Work {
                 Kind::Select { y, c, a, b }
             }
             Kernel::SumTo(s) => {
-                // The sum's axes stay apart from the others: the result steps by 0 along them.
+                // The axes that are summed come last, so that sums are kept in a register; the result steps by 0
+                // along them.
                 let mut full = y;
                 full.dims = reads[0].dims;
-                let [y, a, b] = collapse([full, reads[0], reads[1]]);
+                let summed = |i: &usize| y.dims[*i] == 1 && full.dims[*i] > 1;
+                let (late, mut order): (Vec<usize>, Vec<usize>) = (0..MAX_RANK).partition(summed);
+                order.extend(late);
+                let [y, a, b] = collapse([full, reads[0], reads[1]].map(|v| v.permute(&order)));
                 Kind::Sum { dot: s.dot, y, a, b }
             }
             Kernel::MatMul(p) => {
@@ -226,7 +267,12 @@ thread_local! {
 }
 
 /// Runs a region in f32.
-pub(in crate::kernel) fn run(region: &Region, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>], flops: f64) {
+pub(in crate::kernel) fn run(
+    region: &Region,
+    reads: &[Read<'_, f32>],
+    writes: &mut [Write<'_, f32>],
+    flops: f64,
+) {
     let program = region.lanes.0.get_or_init(|| Arc::new(LaneProgram::new(region)));
     let shared: Vec<&[f32]> = reads.iter().map(Read::f).collect();
     let arch = Arch::new();
@@ -264,9 +310,8 @@ unsafe fn run_group(
                         None => shared[t.operand].as_ptr(),
                     };
                     // Lanes without a task repeat the last one.
-                    let rows: [*const f32; LANES] = std::array::from_fn(|l| {
-                        slot.add(t.offset + (first + l.min(count - 1)) * t.stride)
-                    });
+                    let rows: [*const f32; LANES] =
+                        std::array::from_fn(|l| slot.add(t.offset + (first + l.min(count - 1)) * t.stride));
                     load(rows, t.len, arena.add(t.at));
                 }
                 Step::Store(t) => {

@@ -94,7 +94,8 @@ pub(super) fn work(region: &Region, reads: &[Arg]) -> Work {
     let mut work = Work::default();
     let arg = |o: &Operand| Arg { slot: SlotId(0), view: o.view };
     for (_, n, b) in region.blocks() {
-        let (r, w): (Vec<Arg>, Vec<Arg>) = (b.reads.iter().map(arg).collect(), b.writes.iter().map(arg).collect());
+        let (r, w): (Vec<Arg>, Vec<Arg>) =
+            (b.reads.iter().map(arg).collect(), b.writes.iter().map(arg).collect());
         work.flops += (region.tasks * n) as f64 * b.kernel.flops(&r, &w);
     }
     let mut shared: Vec<usize> = Vec::new();

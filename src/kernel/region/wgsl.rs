@@ -26,8 +26,8 @@ blocks! {
 
 /// The names of a block that stand for functions of its own.
 const NAMES: [&str; 14] = [
-    "a_start", "b_start", "a_get", "b_get", "finish", "y_put", "y_at", "value", "term", "x_get", "x_at", "p_get",
-    "p_at", "z_put",
+    "a_start", "b_start", "a_get", "b_get", "finish", "y_put", "y_at", "value", "term", "x_get", "x_at",
+    "p_get", "p_at", "z_put",
 ];
 
 /// The text of a region's shader, imports not expanded; its bindings are the operands, `reads` of which are only read.
@@ -168,7 +168,10 @@ impl Stitch<'_> {
                 Stage::Block(b) => self.block(at, b, "    ", 0),
                 Stage::Loop { n, body } => {
                     self.barrier("    ", true);
-                    let _ = writeln!(self.main, "    for (var i = 0u; i < {n}u + zero; i++) {{\n        turn = i;");
+                    let _ = writeln!(
+                        self.main,
+                        "    for (var i = 0u; i < {n}u + zero; i++) {{\n        turn = i;"
+                    );
                     for (k, b) in body.iter().enumerate() {
                         self.block(at + k, b, "        ", *n);
                     }
@@ -206,7 +209,8 @@ impl Stitch<'_> {
 
     /// Copies a local that lies in memory from its slot, or back.
     fn transfer(&mut self, local: usize, load: bool) {
-        let (Home::Memory(at), Some(o)) = (self.layout.homes[local], self.region.locals[local].outside) else {
+        let (Home::Memory(at), Some(o)) = (self.layout.homes[local], self.region.locals[local].outside)
+        else {
             return;
         };
         let len = self.region.locals[local].len;
@@ -217,7 +221,8 @@ impl Stitch<'_> {
         self.transfers += 1;
         let slot = format!("slot{}[{}u + task * {}u + i]", o.operand, o.offset, o.stride);
         let memory = format!("memory[base + {at}u + i]");
-        let copy = if load { format!("{memory} = {slot};") } else { format!("if live {{ {slot} = {memory}; }}") };
+        let copy =
+            if load { format!("{memory} = {slot};") } else { format!("if live {{ {slot} = {memory}; }}") };
         let threads = self.layout.threads;
         let _ = write!(
             self.out,
@@ -279,7 +284,11 @@ impl Stitch<'_> {
             let _ = writeln!(f, "fn {name}(i: u32) -> f32 {{ return {element}; }}");
         };
         let put = |f: &mut String, name: &str, (element, touch): &(String, Touch)| {
-            let store = if touch.space > 0 { format!("if live {{ {element} = v; }}") } else { format!("{element} = v;") };
+            let store = if touch.space > 0 {
+                format!("if live {{ {element} = v; }}")
+            } else {
+                format!("{element} = v;")
+            };
             let _ = writeln!(f, "fn {name}(i: u32, v: f32) {{ {store} }}");
         };
         let at = |f: &mut String, name: &str, arguments: &str, position: String| {
@@ -311,7 +320,8 @@ impl Stitch<'_> {
                         v.strides[c]
                     )
                 };
-                let _ = writeln!(f, "fn finish(item: u32, row: u32, column: u32, sum: f32) {{\n    var s = sum;");
+                let _ =
+                    writeln!(f, "fn finish(item: u32, row: u32, column: u32, sum: f32) {{\n    var s = sum;");
                 if p.bias {
                     let bias = reads[2].0.replace("+ i", &format!("+ {}", element(&views[2])));
                     let _ = writeln!(f, "    s += {bias};");
@@ -348,7 +358,11 @@ impl Stitch<'_> {
                         .collect()
                 };
                 let element = |v: &View, get: &str| {
-                    format!("{get}({} + {})", position("i", v.offset, &kept(v, true)), position("l", 0, &kept(v, false)))
+                    format!(
+                        "{get}({} + {})",
+                        position("i", v.offset, &kept(v, true)),
+                        position("l", 0, &kept(v, false))
+                    )
                 };
                 get(&mut f, "a_get", &reads[0].0);
                 let mut term = element(&views[0], "a_get");

@@ -1,5 +1,5 @@
 //! Which launches take others along: a product its bias and activation, a sum its product, a product with
-//! an activation's derivative that derivative.
+//! an activation's derivative that derivative, a sum or difference with a scaled value its scale.
 
 use super::{Lowering, Product};
 use crate::graph::Value;
@@ -28,15 +28,22 @@ impl Lowering<'_> {
         }
         for i in live {
             let v = Value(i as u32);
-            if !matches!(self.op(v), Op::Zip(Binary::Mul)) || self.absorbed[i] {
+            let Op::Zip(op @ (Binary::Mul | Binary::Add | Binary::Sub)) = *self.op(v) else { continue };
+            // A sum that is a product with its bias reads the bias as it is.
+            if self.absorbed[i] || self.products.contains_key(&v) {
                 continue;
             }
             let (a, b) = (self.g.node(v).inputs[0], self.g.node(v).inputs[1]);
-            for (factor, chain) in [(a, b), (b, a)] {
-                if let Op::Map(f @ (Func::Act(_, 1..) | Func::Slope(_))) = self.op(chain)
-                    && self.only_user(chain) == Some(v)
-                    && !self.absorbed[chain.index()]
-                {
+            // The second operand of a difference stays the second.
+            let sides = if op == Binary::Sub { vec![(a, b)] } else { vec![(a, b), (b, a)] };
+            for (factor, chain) in sides {
+                let Op::Map(f) = self.op(chain) else { continue };
+                let fits = match f {
+                    Func::Act(_, 1..) | Func::Slope(_) => op == Binary::Mul,
+                    Func::Affine(..) => op != Binary::Mul,
+                    _ => false,
+                };
+                if fits && self.only_user(chain) == Some(v) && !self.absorbed[chain.index()] {
                     self.chains.insert(v, (factor, self.g.node(chain).inputs[0], *f));
                     self.absorbed[chain.index()] = true;
                     break;

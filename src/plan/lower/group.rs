@@ -84,7 +84,9 @@ impl Lowering<'_> {
         // What products are batched over, most work first.
         let mut work: BTreeMap<usize, f64> = BTreeMap::new();
         for d in items.iter().flat_map(Item::drafts) {
-            let Some(y) = d.writes.first().filter(|_| matches!(d.kernel, Kernel::MatMul(_))) else { continue };
+            let Some(y) = d.writes.first().filter(|_| matches!(d.kernel, Kernel::MatMul(_))) else {
+                continue;
+            };
             let k = leading(&y.view);
             if k < MAX_RANK - 2 {
                 *work.entry(y.view.dims[k]).or_default() += y.view.count() as f64;
@@ -93,7 +95,10 @@ impl Lowering<'_> {
         let few = work.iter().find(|(t, _)| **t < caps.least_tasks).map(|(t, w)| (*t, *w));
         work.retain(|t, _| *t >= caps.least_tasks);
         if let Some((t, _)) = few {
-            self.notes.push(format!("products of {t} tasks: fewer than {} are not worth a region", caps.least_tasks));
+            self.notes.push(format!(
+                "products of {t} tasks: fewer than {} are not worth a region",
+                caps.least_tasks
+            ));
         }
         let mut tasks: Vec<(usize, f64)> = work.into_iter().collect();
         tasks.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -113,11 +118,9 @@ impl Lowering<'_> {
         let axis = leading(y);
         let axes: Vec<usize> = match d.kernel {
             Kernel::MatMul(_) if axis < MAX_RANK - 2 => vec![axis; 5],
-            Kernel::Map(_)
-            | Kernel::Zip(_)
-            | Kernel::Select(_)
-            | Kernel::Copy(_)
-            | Kernel::Fill(_) => vec![axis; 4],
+            Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_) | Kernel::Fill(_) => {
+                vec![axis; 4]
+            }
             // What is summed leads with the tasks, too: a sum over tasks may have as many results as there are tasks.
             Kernel::SumTo(_) if leading(&d.reads[0].view) == axis => vec![axis; 4],
             // Rows of all tasks follow one another along one axis.
@@ -292,7 +295,13 @@ impl Lowering<'_> {
     }
 
     /// Whether some of the elements `low .. low + len` of a task are read before they are written, or never written.
-    fn reads_before_writing(&self, drafts: &[(usize, &Draft, Vec<Part>)], b: usize, low: usize, len: usize) -> bool {
+    fn reads_before_writing(
+        &self,
+        drafts: &[(usize, &Draft, Vec<Part>)],
+        b: usize,
+        low: usize,
+        len: usize,
+    ) -> bool {
         let elements = |p: &Place, part: &Part, round: usize, visit: &mut dyn FnMut(usize)| {
             let moved = p.step * round as isize;
             for_each([&part.0], |[i]| visit((i as isize + moved) as usize - low));

@@ -16,8 +16,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::memory::{Buffer, assign_slots};
-use super::verify::verify;
 use super::region::Region;
+use super::verify::verify;
 use super::view::View;
 use super::{Arg, Caps, Launch, Plan, Port, SlotId, SlotRole};
 use crate::error::{Error, Result};
@@ -84,9 +84,18 @@ struct Draft {
 enum Item {
     Launch(Draft),
     /// Repeated launches of the scan of that number: only inside of a region.
-    Loop { scan: Value, n: usize, body: Vec<Draft> },
+    Loop {
+        scan: Value,
+        n: usize,
+        body: Vec<Draft>,
+    },
     /// A region and the buffers it reads and writes as a whole.
-    Region { region: Region, reads: Vec<usize>, writes: Vec<usize>, label: String },
+    Region {
+        region: Region,
+        reads: Vec<usize>,
+        writes: Vec<usize>,
+        label: String,
+    },
 }
 
 /// A product with what it takes along.
@@ -110,7 +119,7 @@ struct Lowering<'g> {
     products: HashMap<Value, Product>,
     /// Sums of products.
     dots: HashMap<Value, (Value, Value)>,
-    /// Multiplications by an activation's derivative: (factor, argument, function).
+    /// Multiplications by an activation's derivative, sums with a scaled value: (other operand, argument, function).
     chains: HashMap<Value, (Value, Value, Func)>,
     /// Values written straight into a concatenation: which, and the view of its buffer.
     inside: HashMap<Value, (Value, View)>,
@@ -353,10 +362,8 @@ impl<'g> Lowering<'g> {
             .collect();
         let (slots, slot_of) = assign_slots(&self.buffers, &touched);
         let arg = |p: &Place| Arg { slot: SlotId(slot_of[p.buffer]), view: p.view };
-        let whole = |b: &usize| Arg {
-            slot: SlotId(slot_of[*b]),
-            view: View::contiguous(&[self.buffers[*b].len], 0),
-        };
+        let whole =
+            |b: &usize| Arg { slot: SlotId(slot_of[*b]), view: View::contiguous(&[self.buffers[*b].len], 0) };
         let launches = self
             .items
             .iter()

@@ -67,7 +67,8 @@ impl Lowering<'_> {
         std::mem::swap(&mut inner.buffers, &mut self.buffers);
         std::mem::swap(&mut inner.constants, &mut self.constants);
         self.constant_buffer = inner.constant_buffer;
-        let body = inner.items.into_iter().filter_map(|i| if let Item::Launch(d) = i { Some(d) } else { None });
+        let body =
+            inner.items.into_iter().filter_map(|i| if let Item::Launch(d) = i { Some(d) } else { None });
         let body = body.collect();
         self.push(Item::Loop { scan: v, n: scan.n, body });
         for (i, u) in wanted {
@@ -119,12 +120,12 @@ impl Lowering<'_> {
         }
         let drafts: Vec<&Draft> =
             self.items.iter().filter_map(|i| if let Item::Launch(d) = i { Some(d) } else { None }).collect();
-        let writers: Vec<usize> = (0..drafts.len())
-            .filter(|&i| drafts[i].writes.iter().any(|w| w.buffer == from.buffer))
-            .collect();
+        let writers: Vec<usize> =
+            (0..drafts.len()).filter(|&i| drafts[i].writes.iter().any(|w| w.buffer == from.buffer)).collect();
         let [at] = writers[..] else { return false };
         let d = drafts[at];
-        let pointwise = matches!(d.kernel, Kernel::Zip(_) | Kernel::Map(_) | Kernel::Select(_) | Kernel::Copy(_));
+        let pointwise =
+            matches!(d.kernel, Kernel::Zip(_) | Kernel::Map(_) | Kernel::Select(_) | Kernel::Copy(_));
         let same = |p: &Place| p.buffer != to.buffer || (p.view == d.writes[0].view && p.step == 0);
         let ok = pointwise
             && d.reads.iter().all(same)

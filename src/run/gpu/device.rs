@@ -251,7 +251,18 @@ impl Gpu {
         let (info, limits) = (device.adapter_info(), device.limits());
         let (layouts, pipelines, regions) = Default::default();
         Gpu {
-            inner: Arc::new(Inner { device, queue, info, limits, reason, checked, lost, layouts, pipelines, regions }),
+            inner: Arc::new(Inner {
+                device,
+                queue,
+                info,
+                limits,
+                reason,
+                checked,
+                lost,
+                layouts,
+                pipelines,
+                regions,
+            }),
         }
     }
 
@@ -260,7 +271,13 @@ impl Gpu {
     pub fn caps(&self, window: usize) -> Caps {
         let own_memory = self.kind() == AdapterKind::Discrete;
         let memory = if own_memory { u64::MAX } else { available_memory() };
-        Caps { window, max_binding: self.max_binding(), memory, split_sums: true, regions: self.region_caps().if_used() }
+        Caps {
+            window,
+            max_binding: self.max_binding(),
+            memory,
+            split_sums: true,
+            regions: self.region_caps().if_used(),
+        }
     }
 
     fn region_caps(&self) -> RegionCaps {

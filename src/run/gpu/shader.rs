@@ -19,8 +19,18 @@ macro_rules! shared {
 }
 
 /// Files that kernels import: name and text.
-pub const SHARED: &[(&str, &str)] =
-    shared!["binary", "bits", "exponential", "grid", "log_sum_exp", "pointwise", "product", "sine", "threefry", "view"];
+pub const SHARED: &[(&str, &str)] = shared![
+    "binary",
+    "bits",
+    "exponential",
+    "grid",
+    "log_sum_exp",
+    "pointwise",
+    "product",
+    "sine",
+    "threefry",
+    "view"
+];
 
 /// What a kernel may do with a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

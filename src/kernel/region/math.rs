@@ -161,15 +161,13 @@ impl<S: Simd> V<S> {
         y
     }
 
-    /// `e^x`: x = n ln 2 + r with |r| <= ln 2 / 2, the polynomial of Cephes' `expf` for e^r, and 2^n in two
-    /// factors, so that the ends of the range come out right.
+    /// `e^x = p 2^n`: x = n ln 2 + r with |r| <= ln 2 / 2, and p the polynomial of Cephes' `expf` for e^r.
     #[inline(always)]
-    pub(super) fn exp(self) -> V<S> {
+    fn exp_parts(self) -> (V<S>, S::u32s) {
         let magic = self.of(12_582_912.0); // 1.5 * 2^23: adding it rounds to an integer
-        let c = self.within(-105.0, 90.0);
-        let shifted = c.fma(self.of(std::f32::consts::LOG2_E), magic);
+        let shifted = self.fma(self.of(std::f32::consts::LOG2_E), magic);
         let n = shifted.sub(magic);
-        let r = n.fma(self.of(-0.693_359_4), c);
+        let r = n.fma(self.of(-0.693_359_4), self);
         let r = n.fma(self.of(2.121_944_4e-4), r);
         let p = self.of(1.987_569_1e-4);
         let p = p.fma(r, self.of(1.398_199_9e-3));
@@ -178,17 +176,26 @@ impl<S: Simd> V<S> {
         let p = p.fma(r, self.of(1.666_666_5e-1));
         let p = p.fma(r, self.of(0.5));
         let p = p.fma(r.mul(r), r.add(self.of(1.0)));
+        (p, self.simd.sub_u32s(shifted.bits(), magic.bits()))
+    }
+
+    /// `2^n` for n from -126 to 127.
+    #[inline(always)]
+    fn power(self, n: S::u32s) -> V<S> {
         let s = self.simd;
-        let (bias, shift) = (s.splat_u32s(127), s.splat_u32s(23));
-        // n from -152 to 130 in two parts, each of which is the exponent of a normal number; wrapping arithmetic,
-        // offset by 256 where it is halved.
-        let whole = s.sub_u32s(shifted.bits(), magic.bits());
+        self.from_bits(s.wrapping_dyn_shl_u32s(s.add_u32s(n, s.splat_u32s(127)), s.splat_u32s(23)))
+    }
+
+    /// `e^x`, its power of two in two factors, so that the ends of the range come out right.
+    #[inline(always)]
+    pub(super) fn exp(self) -> V<S> {
+        let (p, whole) = self.within(-105.0, 90.0).exp_parts();
+        let s = self.simd;
+        // n from -152 to 130 in two halves; offset by 256 where it is halved, since words have no sign.
         let half = s.wrapping_dyn_shr_u32s(s.add_u32s(whole, s.splat_u32s(256)), s.splat_u32s(1));
         let half = s.sub_u32s(half, s.splat_u32s(128));
         let rest = s.sub_u32s(whole, half);
-        let power = |e| self.from_bits(s.wrapping_dyn_shl_u32s(s.add_u32s(e, bias), shift));
-        let y = p.mul(power(half)).mul(power(rest));
-        y.nan_of(self)
+        p.mul(self.power(half)).mul(self.power(rest)).nan_of(self)
     }
 
     #[inline(always)]
@@ -199,7 +206,11 @@ impl<S: Simd> V<S> {
         let p = p.fma(s, self.of(2.0 / 15.0));
         let p = p.fma(s, self.of(-1.0 / 3.0));
         let small = self.fma(p.mul(s), self);
-        let t = self.of(-2.0).mul(a).exp();
+        // e^-2a, of which nothing below 2^-126 matters: one factor 2^n will do.
+        let low = self.of(-87.0);
+        let c = self.of(-2.0).mul(a);
+        let (p, n) = c.if_below(low, low, c).exp_parts();
+        let t = p.mul(self.power(n));
         let y = one.sub(t).div(one.add(t)).with_sign(self);
         a.if_below(self.of(0.25), small, y)
     }
@@ -261,5 +272,71 @@ impl<S: Simd> V<S> {
         let u = b.mul(b.mul(b).fma(self.of((GELU_C * GELU_A) as f32), self.of(GELU_C as f32)));
         let y = b.mul(u.add(u).sigmoid());
         self.if_above(self.of(8.0), self, y)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::real::Real;
+    use crate::kernel::{Bounded, pointwise};
+    use crate::spec::Activation;
+
+    /// A function on one number, on whatever processor this is.
+    struct One<F>(f32, F);
+
+    trait Function {
+        fn at<S: Simd>(self, x: V<S>) -> V<S>;
+    }
+
+    impl<F: Function> pulp::WithSimd for One<F> {
+        type Output = f32;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> f32 {
+            let y = self.1.at(V::splat(simd, self.0));
+            bytemuck::cast_slice::<S::f32s, f32>(std::slice::from_ref(&y.x))[0]
+        }
+    }
+
+    macro_rules! functions {
+        ($($name:ident = $method:ident;)*) => {
+            $(
+                struct $name;
+                impl Function for $name {
+                    fn at<S: Simd>(self, x: V<S>) -> V<S> {
+                        x.$method()
+                    }
+                }
+            )*
+        };
+    }
+    functions! { Tanh = tanh; Sigmoid = sigmoid; Silu = silu; Gelu = gelu; Exp = exp; Relu = relu; Leaky = leaky; SiluSlope = silu_slope; }
+
+    fn arguments() -> impl Iterator<Item = f32> {
+        let grid = (-4000..4000).map(|i| i as f32 * 0.005_003);
+        grid.chain([0.0, -0.0, 1e-6, -1e-20, 2e-38, 88.0, 89.0, -87.5, -104.0, 1e4, -1e4, 1e30, -1e30])
+    }
+
+    fn agrees<F: Function>(name: &str, f: impl Fn() -> F, exact: impl Fn(Bounded) -> Bounded) {
+        for x in arguments() {
+            let got = pulp::Arch::new().dispatch(One(x, f()));
+            let want = exact(Bounded::exact(f64::from(x)));
+            assert!(want.admits(got), "{name}({x}) is {got}, not {want:?}");
+        }
+        assert!(pulp::Arch::new().dispatch(One(f32::NAN, f())).is_nan(), "{name} of NaN");
+    }
+
+    #[test]
+    fn functions_are_within_the_bounds_of_the_reference() {
+        let act = |a, k| move |x| pointwise::activation(a, k, x);
+        agrees("tanh", || Tanh, act(Activation::Tanh, 0));
+        agrees("sigmoid", || Sigmoid, act(Activation::Sigmoid, 0));
+        agrees("silu", || Silu, act(Activation::Silu, 0));
+        agrees("silu'", || SiluSlope, act(Activation::Silu, 1));
+        agrees("gelu", || Gelu, act(Activation::Gelu, 0));
+        agrees("relu", || Relu, act(Activation::Relu, 0));
+        agrees("leaky", || Leaky, act(Activation::LeakyRelu, 0));
+        agrees("exp", || Exp, |x| x.exp());
     }
 }

@@ -34,7 +34,7 @@ enum Step {
     /// Fetches `len` elements of each task.
     Load(Transfer),
     Store(Transfer),
-    Run(Work),
+    Run(Box<Work>),
     Loop {
         n: usize,
         body: Vec<Work>,
@@ -67,6 +67,7 @@ pub(super) struct Work {
 
 /// What a block does; views are relative to the spots.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a few dozen a program, read in order")]
 pub(super) enum Kind {
     Fill {
         value: f32,
@@ -128,7 +129,7 @@ impl LaneProgram {
         let mut at = 0;
         for stage in &region.stages {
             let (len, step) = match stage {
-                Stage::Block(b) => (1, Step::Run(Work::new(b, &places))),
+                Stage::Block(b) => (1, Step::Run(Box::new(Work::new(b, &places)))),
                 Stage::Loop { n, body } => {
                     let body: Vec<Work> = body.iter().map(|b| Work::new(b, &places)).collect();
                     (body.len(), Step::Loop { n: *n, body })

@@ -82,7 +82,7 @@ impl<S: Simd> V<S> {
     }
 
     #[inline(always)]
-    fn from_bits(self, bits: S::u32s) -> V<S> {
+    fn of_bits(self, bits: S::u32s) -> V<S> {
         self.with(self.simd.transmute_f32s_u32s(bits))
     }
 
@@ -130,7 +130,7 @@ impl<S: Simd> V<S> {
     fn with_sign(self, of: V<S>) -> V<S> {
         let s = self.simd;
         let sign = s.and_u32s(of.bits(), s.splat_u32s(0x8000_0000));
-        self.from_bits(s.or_u32s(self.bits(), sign))
+        self.of_bits(s.or_u32s(self.bits(), sign))
     }
 
     /// `ln x`, lane by lane.
@@ -183,7 +183,7 @@ impl<S: Simd> V<S> {
     #[inline(always)]
     fn power(self, n: S::u32s) -> V<S> {
         let s = self.simd;
-        self.from_bits(s.wrapping_dyn_shl_u32s(s.add_u32s(n, s.splat_u32s(127)), s.splat_u32s(23)))
+        self.of_bits(s.wrapping_dyn_shl_u32s(s.add_u32s(n, s.splat_u32s(127)), s.splat_u32s(23)))
     }
 
     /// `e^x`, its power of two in two factors, so that the ends of the range come out right.

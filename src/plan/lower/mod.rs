@@ -42,7 +42,7 @@ pub fn lower(graph: &Graph, caps: Caps) -> Result<Plan> {
         l.inputs();
         l.nodes();
         match l.finish()? {
-            Lowered::Plan(plan) => return Ok(plan),
+            Lowered::Plan(plan) => return Ok(*plan),
             Lowered::Loops(left) => g = Cow::Owned(g.unrolled(|v| left.contains(&v))),
         }
     }
@@ -50,7 +50,7 @@ pub fn lower(graph: &Graph, caps: Caps) -> Result<Plan> {
 
 /// What came of a lowering.
 enum Lowered {
-    Plan(Plan),
+    Plan(Box<Plan>),
     /// These scans are in no region.
     Loops(Vec<Value>),
 }
@@ -346,7 +346,7 @@ impl<'g> Lowering<'g> {
         if !left.is_empty() {
             return Ok(Lowered::Loops(left));
         }
-        self.assemble(outputs, ring).map(Lowered::Plan)
+        self.assemble(outputs, ring).map(|plan| Lowered::Plan(Box::new(plan)))
     }
 
     fn assemble(self, outputs: Vec<(String, Value, Place)>, ring: Option<Place>) -> Result<Plan> {

@@ -1,7 +1,7 @@
 //! A task region as one launch: every task runs the region's program over values of its own.
 //!
 //! Here it runs task after task through the kernels' references, in any number type; in f32 the CPU
-//! runs [`lanes`], a GPU one shader made for the region.
+//! runs sixteen tasks at once (`lanes`), a GPU one shader made for the region.
 
 mod blocks;
 pub(crate) mod lanes;

@@ -52,11 +52,7 @@ impl Graph {
         }
         let mut back: BTreeMap<Value, Cotangent> = BTreeMap::new();
         for &(v, seed) in seeds {
-            let slot = &mut back.entry(v).or_default().whole;
-            *slot = Some(match *slot {
-                Some(sum) => self.add(sum, seed),
-                None => seed,
-            });
+            self.send(v, seed, &mut back);
         }
         // Cotangents of the results of scans, until the scan itself is reached.
         let mut results: BTreeMap<Value, BTreeMap<usize, Value>> = BTreeMap::new();

@@ -51,11 +51,6 @@ impl Scan {
     pub(crate) fn outputs(&self) -> impl Iterator<Item = Value> + '_ {
         self.body.outputs().iter().map(|(_, v)| *v)
     }
-
-    /// Number of rows the body gives.
-    pub fn given(&self) -> usize {
-        self.body.outputs().len() - self.carried
-    }
 }
 
 /// What the body of [`Graph::scan`] is given: values of the body's graph.
@@ -170,7 +165,7 @@ impl Graph {
     ) -> Vec<(usize, Value)> {
         let Op::Scan(ScanRef(scan)) = self.node(v).op.clone() else { return vec![] };
         let operands = self.node(v).inputs.clone();
-        let (carried, constants, given) = (scan.carried, scan.constants, scan.given());
+        let (carried, constants) = (scan.carried, scan.constants);
         let active = scan.active(wants);
         let with: Vec<usize> = (0..carried).filter(|&i| active.contains(&scan.inputs[i])).collect();
         let sums: Vec<usize> = (carried..carried + constants).filter(|&i| wants[i]).collect();
@@ -245,7 +240,6 @@ impl Graph {
             inputs.push(c);
             values.push(back[&i]);
         }
-        debug_assert_eq!(given, outputs.len() - carried);
         let reverse = Scan {
             body,
             inputs,

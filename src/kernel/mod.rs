@@ -214,7 +214,7 @@ macro_rules! kernels {
             pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
                 match self {
                     $(Kernel::$variant(k) => k.fast(reads, writes),)*
-                    Kernel::Region(r) => region::fast(r, reads, writes),
+                    Kernel::Region(r) => region::lanes::run(r, reads, writes),
                 }
             }
 
@@ -239,7 +239,7 @@ macro_rules! kernels {
             pub(crate) fn flops(&self, reads: &[Arg], writes: &[Arg]) -> f64 {
                 match self {
                     $(Kernel::$variant(k) => k.flops(reads, writes),)*
-                    Kernel::Region(r) => region::work(r, reads).flops,
+                    Kernel::Region(r) => region::flops(r),
                 }
             }
         }
@@ -272,12 +272,11 @@ kernels! {
 }
 
 impl Kernel {
-    /// The written operand that a launch uses for itself alone, where it has one.
-    pub fn scratch(&self) -> Option<usize> {
+    /// The written operand that a launch uses for itself alone, where it has one: the last.
+    pub fn scratch(&self, launch: &Launch) -> Option<usize> {
         let Kernel::Region(r) = self else { return None };
-        let writes = r.locals.iter().filter_map(|l| l.outside).filter(|o| o.store).map(|o| o.operand);
-        let stored: std::collections::BTreeSet<usize> = writes.collect();
-        r.layout.as_ref().filter(|l| l.spilled > 0).map(|_| stored.len())
+        let spilled = r.layout.as_ref().is_some_and(|l| l.spilled > 0);
+        spilled.then(|| launch.writes.len() - 1)
     }
 
     /// The shader that a GPU computes a launch with: its kernel's, or that of the tier which the shapes choose.

@@ -129,6 +129,17 @@ pub struct GroupLayout {
     pub together: usize,
 }
 
+/// What found room, and what did not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Packed {
+    /// Locals with their first elements.
+    pub(crate) kept: Vec<(usize, usize)>,
+    /// Locals that did not fit.
+    left: Vec<usize>,
+    /// Elements that are taken in all.
+    pub(crate) len: usize,
+}
+
 /// Tiers of workgroup memory, in bytes: the smallest that holds what is used often is taken.
 const TIERS: [usize; 3] = [16 << 10, 32 << 10, 48 << 10];
 
@@ -248,6 +259,37 @@ impl Region {
         uses
     }
 
+    /// Places locals one after another where none that is needed at the same time lies, as far as there is `room`. Those
+    /// that are never needed are left out.
+    pub(crate) fn pack(&self, lives: &[Option<Life>], order: &[usize], room: usize) -> Packed {
+        let mut packed = Packed::default();
+        for &i in order {
+            let (Some(life), len) = (lives[i], self.locals[i].len) else { continue };
+            let meets = |j: usize| lives[j].is_some_and(|l| l.first <= life.last && life.first <= l.last);
+            let mut taken: Vec<(usize, usize)> = packed
+                .kept
+                .iter()
+                .filter(|(j, _)| meets(*j))
+                .map(|&(j, at)| (at, at + self.locals[j].len))
+                .collect();
+            taken.sort_unstable();
+            let mut at = 0;
+            for (from, to) in taken {
+                if at + len <= from {
+                    break;
+                }
+                at = at.max(to);
+            }
+            if at + len <= room {
+                packed.kept.push((i, at));
+                packed.len = packed.len.max(at + len);
+            } else {
+                packed.left.push(i);
+            }
+        }
+        packed
+    }
+
     /// Places the locals for a workgroup: first in its memory what is used most for its size. `operands` counts the
     /// operands of the launch so far.
     pub(crate) fn place(&self, caps: &GroupCaps, operands: usize) -> GroupLayout {
@@ -264,42 +306,17 @@ impl Region {
             (0..lives.len()).filter(|&i| lives[i].is_some() && direct(i).is_none()).collect();
         let density = |i: usize| (uses[i].0 + uses[i].1) as f64 / self.locals[i].len as f64;
         order.sort_by(|&a, &b| density(b).total_cmp(&density(a)).then(a.cmp(&b)));
-        let fit = |candidates: &[usize], words: usize| {
-            let mut done: Vec<(usize, usize)> = Vec::new();
-            let mut left = Vec::new();
-            for &i in candidates {
-                let (Some(life), len) = (lives[i], self.locals[i].len) else { continue };
-                let mut taken: Vec<(usize, usize)> = done
-                    .iter()
-                    .filter(|(j, _)| lives[*j].is_some_and(|l| l.first <= life.last && life.first <= l.last))
-                    .map(|&(j, at)| (at, at + self.locals[j].len))
-                    .collect();
-                taken.sort_unstable();
-                let mut at = 0;
-                for (from, to) in taken {
-                    if at + len <= from {
-                        break;
-                    }
-                    at = at.max(to);
-                }
-                if at + len <= words { done.push((i, at)) } else { left.push(i) }
-            }
-            (done, left)
-        };
         let tiers = TIERS.iter().map(|t| (*t).min(caps.bytes) / 4);
-        let mut best = (vec![], order.clone());
+        let mut best = Packed { left: order.clone(), ..Packed::default() };
         for words in tiers {
-            best = fit(&order, words);
-            if best.1.iter().all(|&i| density(i) <= 2.0) {
+            best = self.pack(&lives, &order, words);
+            if best.left.iter().all(|&i| density(i) <= 2.0) {
                 break;
             }
         }
-        let (kept, left) = best;
+        let Packed { kept, left, len: words } = best;
         let own: Vec<usize> = left.iter().copied().filter(|&i| self.locals[i].outside.is_none()).collect();
-        let (spilled, _) = fit(&own, usize::MAX);
-        let end =
-            |list: &[(usize, usize)]| list.iter().map(|&(i, at)| at + self.locals[i].len).max().unwrap_or(0);
-        let (words, stride) = (end(&kept), end(&spilled));
+        let Packed { kept: spilled, len: stride, .. } = self.pack(&lives, &own, usize::MAX);
         let mut homes = vec![Home::Memory(0); self.locals.len()];
         for &(i, at) in &kept {
             homes[i] = Home::Memory(at);

@@ -147,7 +147,7 @@ pub fn compare_launch(plan: &Plan, launch: &Launch, before: &[Vec<u32>], after: 
         reference(plan, launch, before).iter().zip(&launch.writes).enumerate()
     {
         // What a region puts aside is nobody's result.
-        if launch.kernel.scratch() == Some(k) {
+        if launch.kernel.scratch(launch) == Some(k) {
             continue;
         }
         let (i, dtype) = (slot.0, plan.slots[slot.0].dtype);

@@ -18,7 +18,7 @@ fn caps(gpu: &Gpu, bytes: usize) -> Caps {
 }
 
 fn spilled(plan: &Plan) -> bool {
-    plan.launches.iter().any(|l| l.kernel.scratch().is_some())
+    plan.launches.iter().any(|l| l.kernel.scratch(l).is_some())
 }
 
 #[test]

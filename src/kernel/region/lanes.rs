@@ -26,6 +26,8 @@ use crate::spec::{Activation, MAX_RANK};
 pub struct LaneProgram {
     /// Elements of the arena.
     arena: usize,
+    /// Operations of all tasks.
+    flops: f64,
     steps: Vec<Step>,
 }
 
@@ -161,37 +163,20 @@ impl LaneProgram {
             steps.extend(transfers(false).map(Step::Store));
             at += len;
         }
-        LaneProgram { arena, steps }
+        LaneProgram { arena, flops: super::flops(region), steps }
     }
 }
 
-/// Offsets of the locals in the arena, first fit by size, and the arena's length.
+/// Offsets of the locals in the arena, the longest first, and the arena's length.
 fn place(region: &Region, lives: &[Option<Life>]) -> (Vec<usize>, usize) {
-    let mut order: Vec<usize> = (0..lives.len()).filter(|&i| lives[i].is_some()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(region.locals[i].len), i));
+    let mut order: Vec<usize> = (0..lives.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(region.locals[i].len));
+    let packed = region.pack(lives, &order, usize::MAX);
     let mut places = vec![0; lives.len()];
-    let mut done: Vec<(usize, Life)> = Vec::new();
-    let mut arena = 0;
-    for i in order {
-        let (Some(life), len) = (lives[i], region.locals[i].len) else { continue };
-        let mut taken: Vec<(usize, usize)> = done
-            .iter()
-            .filter(|(_, l)| l.first <= life.last && life.first <= l.last)
-            .map(|(j, _)| (places[*j], places[*j] + region.locals[*j].len))
-            .collect();
-        taken.sort_unstable();
-        let mut at = 0;
-        for (from, to) in taken {
-            if at + len <= from {
-                break;
-            }
-            at = at.max(to);
-        }
+    for &(i, at) in &packed.kept {
         places[i] = at;
-        arena = arena.max(at + len);
-        done.push((i, life));
     }
-    (places, arena)
+    (places, packed.len)
 }
 
 impl Work {
@@ -268,17 +253,12 @@ thread_local! {
 }
 
 /// Runs a region in f32.
-pub(in crate::kernel) fn run(
-    region: &Region,
-    reads: &[Read<'_, f32>],
-    writes: &mut [Write<'_, f32>],
-    flops: f64,
-) {
+pub(in crate::kernel) fn run(region: &Region, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
     let program = region.lanes.0.get_or_init(|| Arc::new(LaneProgram::new(region)));
     let shared: Vec<&[f32]> = reads.iter().map(Read::f).collect();
     let arch = Arch::new();
     let stored: Vec<Shared<f32>> = writes.iter_mut().map(|w| Shared(w.f().as_mut_ptr())).collect();
-    pieces(region.tasks.div_ceil(LANES), flops, |group| {
+    pieces(region.tasks.div_ceil(LANES), program.flops, |group| {
         ARENA.with_borrow_mut(|arena| {
             if arena.len() < program.arena {
                 arena.resize(program.arena, Lane::ZERO);

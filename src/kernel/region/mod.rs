@@ -10,6 +10,8 @@ mod product;
 #[cfg(feature = "gpu")]
 pub mod wgsl;
 
+use std::collections::BTreeSet;
+
 use super::uniform::grid;
 use super::{Buffer, Dispatch, Read, Real, Work, Write};
 use crate::plan::region::{At, Block, Operand, Region, Stage};
@@ -54,10 +56,9 @@ pub(super) fn reference<T: Real>(region: &Region, reads: &[Read<'_, T>], writes:
 
 fn block<T: Real>(b: &Block, round: usize, shared: &[Read<'_, T>], locals: &mut [Buffer<T>]) {
     let view = |o: &Operand| View { offset: moved(o, round), ..o.view };
-    // Written locals are taken out; one that is read, too (in place, element by element), is read from a copy.
+    // Results go to copies, so that a local may be read, too (in place, element by element).
     let index = |o: &Operand| if let At::Local(l) = o.at { l } else { panic!("results are locals") };
-    let old: Vec<Buffer<T>> = b.writes.iter().map(|w| locals[index(w)].clone()).collect();
-    let mut taken: Vec<Buffer<T>> = old.clone();
+    let mut taken: Vec<Buffer<T>> = b.writes.iter().map(|w| locals[index(w)].clone()).collect();
     let operands: Vec<Read<'_, T>> = b
         .reads
         .iter()
@@ -69,7 +70,6 @@ fn block<T: Real>(b: &Block, round: usize, shared: &[Read<'_, T>], locals: &mut 
             Read { buffer, view: view(o) }
         })
         .collect();
-    // Two results in one local (a product and its argument) are written one after the other.
     let results = b.writes.iter().zip(&mut taken).map(|(o, buffer)| Write { buffer, view: view(o) });
     b.kernel.reference(&operands, &mut results.collect::<Vec<_>>());
     for (o, buffer) in b.writes.iter().zip(taken) {
@@ -77,33 +77,28 @@ fn block<T: Real>(b: &Block, round: usize, shared: &[Read<'_, T>], locals: &mut 
     }
 }
 
-/// Computes a region in f32, sixteen tasks at once.
-pub(super) fn fast(region: &Region, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-    // Estimated once for all launches of a plan would be better still; it is a sum over a few dozen blocks.
-    let flops: f64 = region.tasks as f64 * 1e4;
-    lanes::run(region, reads, writes, flops);
-}
-
 /// First element of an operand in a repetition.
 pub(crate) fn moved(o: &Operand, round: usize) -> usize {
     (o.view.offset as isize + o.step * round as isize) as usize
 }
 
+/// Operations of all tasks.
+pub(super) fn flops(region: &Region) -> f64 {
+    let arg = |o: &Operand| Arg { slot: SlotId(0), view: o.view };
+    let block = |n: usize, b: &Block| {
+        let (reads, writes): (Vec<Arg>, Vec<Arg>) =
+            (b.reads.iter().map(arg).collect(), b.writes.iter().map(arg).collect());
+        n as f64 * b.kernel.flops(&reads, &writes)
+    };
+    region.tasks as f64 * region.blocks().map(|(_, n, b)| block(n, b)).sum::<f64>()
+}
+
 /// Operations, and bytes that come from slots and go to them.
 pub(super) fn work(region: &Region, reads: &[Arg]) -> Work {
-    let mut work = Work::default();
-    let arg = |o: &Operand| Arg { slot: SlotId(0), view: o.view };
-    for (_, n, b) in region.blocks() {
-        let (r, w): (Vec<Arg>, Vec<Arg>) =
-            (b.reads.iter().map(arg).collect(), b.writes.iter().map(arg).collect());
-        work.flops += (region.tasks * n) as f64 * b.kernel.flops(&r, &w);
-    }
-    let mut shared: Vec<usize> = Vec::new();
-    for (_, _, b) in region.blocks() {
-        shared.extend(b.reads.iter().filter_map(|o| if let At::Shared(r) = o.at { Some(r) } else { None }));
-    }
-    shared.sort_unstable();
-    shared.dedup();
+    let mut work = Work { flops: flops(region), bytes: 0.0 };
+    let operands = region.blocks().flat_map(|(_, _, b)| &b.reads);
+    let shared: BTreeSet<usize> =
+        operands.filter_map(|o| if let At::Shared(r) = o.at { Some(r) } else { None }).collect();
     work.bytes += shared.iter().map(|r| 4.0 * reads[*r].view.count() as f64).sum::<f64>();
     for l in &region.locals {
         let Some(o) = l.outside else { continue };

@@ -25,9 +25,9 @@ blocks! {
 }
 
 /// The names of a block that stand for functions of its own.
-const NAMES: [&str; 14] = [
-    "a_start", "b_start", "a_get", "b_get", "finish", "y_put", "y_at", "value", "term", "x_get", "x_at",
-    "p_get", "p_at", "z_put",
+const NAMES: [&str; 15] = [
+    "block", "a_start", "b_start", "a_get", "b_get", "finish", "y_put", "y_at", "value", "term", "x_get",
+    "x_at", "p_get", "p_at", "z_put",
 ];
 
 /// The text of a region's shader, imports not expanded; its bindings are the operands, `reads` of which are only read.
@@ -274,7 +274,6 @@ impl Stitch<'_> {
         let text = self.function(b, &reads, &writes);
         let _ = write!(self.out, "\n// {}\n{}", b.label.replace('\n', " "), rename(&text, k));
         let _ = writeln!(self.main, "{indent}block_{k}();");
-        self.out = self.out.replace("fn block()", &format!("fn block_{k}()"));
     }
 
     /// A block and the functions it asks for.

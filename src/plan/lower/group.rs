@@ -245,34 +245,34 @@ impl Lowering<'_> {
             let outside = Some(Outside { operand, offset: low, stride, load, store });
             locals.push(Local { len, outside, label: buffer.label.clone() });
         }
-        let block = |d: &Draft| -> Option<Block> {
-            let parts = self.seen_by_task(d, tasks)?;
-            let operand = |p: &Place, (view, stride): Part| {
-                if stride == 0 {
+        let block = |d: &Draft, parts: &[Part]| -> Option<Block> {
+            let operand = |(p, (view, stride)): (&Place, &Part)| {
+                if *stride == 0 {
                     let at = At::Shared(reads.iter().position(|r| *r == p.buffer)?);
-                    return Some(Operand { at, view, step: p.step });
+                    return Some(Operand { at, view: *view, step: p.step });
                 }
                 let (local, low) = home[&p.buffer];
-                let view = View { offset: view.offset.checked_sub(low)?, ..view };
+                let view = View { offset: view.offset.checked_sub(low)?, ..*view };
                 Some(Operand { at: At::Local(local), view, step: p.step })
             };
             let (r, w) = parts.split_at(d.reads.len());
             Some(Block {
                 kernel: d.kernel.clone(),
-                reads: d.reads.iter().zip(r).map(|(p, part)| operand(p, *part)).collect::<Option<_>>()?,
-                writes: d.writes.iter().zip(w).map(|(p, part)| operand(p, *part)).collect::<Option<_>>()?,
+                reads: d.reads.iter().zip(r).map(operand).collect::<Option<_>>()?,
+                writes: d.writes.iter().zip(w).map(operand).collect::<Option<_>>()?,
                 label: d.label.clone(),
             })
         };
+        // In the order of the items.
+        let blocks: Option<Vec<Block>> = drafts.iter().map(|(_, d, parts)| block(d, parts)).collect();
+        let mut blocks = blocks.ok_or(MIXED)?.into_iter();
         let mut stages = Vec::new();
         for item in items {
-            stages.push(match item {
-                Item::Launch(d) => Stage::Block(block(d).ok_or(MIXED)?),
-                Item::Loop { n, body, .. } => {
-                    Stage::Loop { n: *n, body: body.iter().map(block).collect::<Option<_>>().ok_or(MIXED)? }
-                }
-                Item::Region { .. } => return Err(MIXED.into()),
-            });
+            let body: Vec<Block> = blocks.by_ref().take(item.drafts().count()).collect();
+            match item {
+                Item::Loop { n, .. } => stages.push(Stage::Loop { n: *n, body }),
+                _ => stages.extend(body.into_iter().map(Stage::Block)),
+            }
         }
         let mut region = Region { tasks, locals, stages, layout: None, lanes: Default::default() };
         let need = 4 * region.peak();

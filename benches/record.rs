@@ -42,7 +42,7 @@ fn main() {
     let gpu = noop();
     let config = Config::of(TaskKind::Sine);
     let problem = Problem::load(&config).expect("sine needs no data");
-    let (family, learner) = (problem.family(0), Learner::Hyper(problem.hyper()));
+    let (family, learner) = (problem.family(0), Learner::Hyper(problem.meta().into()));
     let caps = gpu.caps(WINDOW);
     for (name, caps) in [("sine", caps), ("sine, without regions", caps.without_regions())] {
         let plan = training_plan(family.as_ref(), &learner, &settings(&config, 0, true), caps);

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::TargetKind;
 use crate::error::{Error, Result, nearest};
+use crate::meta::inner::{Part, Rates, Rule};
+use crate::meta::objective::Through;
 use crate::optim::Optimiser;
 use crate::spec::Activation;
 
@@ -92,6 +94,13 @@ pub struct TrainConfig {
     pub clip: f64,
     /// λ of `λ · mean ‖w‖²` on the generated weights.
     pub weight_penalty: f64,
+    /// λ of `-λ · ln(10⁻⁶ + the variance of generated weights between tasks)`.
+    pub diversity: f64,
+    /// λ: share of the main network's own loss, `λ L_main(θ) + (1 - λ) L_meta(θ, φ)`; θ is what every task's weights are a
+    /// correction to.
+    pub main: f64,
+    /// Fewest support rows of a training episode (`sine`, `shapes`; 0: always `eval.shots`).
+    pub fewest: usize,
     /// Optimiser.
     pub optimiser: Optimiser,
     /// Steps of the pooled network: the baseline, and where asked for the start of the hypernetwork.
@@ -112,10 +121,57 @@ pub enum Start {
     Pooled,
 }
 
+/// Where a task's weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A hypernetwork writes them.
+    Generated,
+    /// All tasks start with the same, learned weights (MAML and its kin).
+    Shared,
+}
+
+/// Names for ways of adaptation: each stands for settings of `[adapt]` and `[model]`, any of which may be given beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Generated weights, fine-tuned at test only.
+    FineTune,
+    /// Model-agnostic meta-learning, second order (Finn et al. 2017).
+    Maml,
+    /// The same, first order.
+    Fomaml,
+    /// Reptile (Nichol et al. 2018).
+    Reptile,
+    /// The last layer only (Raghu et al. 2020).
+    Anil,
+    /// Context parameters only (Zintgraf et al. 2019).
+    Cavia,
+    /// A learned step size for each weight (Li et al. 2017).
+    MetaSgd,
+    /// Generated weights, the last layer in closed form (Bertinetto et al. 2019; Harrison et al. 2018).
+    Ridge,
+}
+
+impl Method {
+    /// All names, for messages.
+    pub const NAMES: [&'static str; 8] =
+        ["fine-tune", "maml", "fomaml", "reptile", "anil", "cavia", "meta-sgd", "ridge"];
+
+    /// The name used in files and on the command line.
+    pub fn name(self) -> &'static str {
+        Method::NAMES[self as usize]
+    }
+}
+
 /// The networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
+    /// Where a task's weights come from.
+    pub weights: Source,
+    /// Context parameters: further inputs of the target that are the task's own.
+    pub context: usize,
     /// Hidden widths of the target network.
     pub target: Vec<usize>,
     /// Activation of the target network.
@@ -143,10 +199,24 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdaptConfig {
-    /// Step size of the descent on the support loss.
+    /// A name for the settings below.
+    pub method: Method,
+    /// What a step does.
+    pub rule: Rule,
+    /// What it changes.
+    pub of: Part,
+    /// Whether step sizes are learned.
+    pub rates: Rates,
+    /// Step size on the support loss (where it is learned: its start).
     pub rate: f64,
     /// Largest norm of a task's gradient.
     pub clip: f64,
+    /// How training sees adaptation.
+    pub through: Through,
+    /// Steps of adaptation in training.
+    pub train_steps: usize,
+    /// Share of training in which the losses after all of these steps count (MAML++).
+    pub per_step: f64,
     /// Numbers of steps that are tried; the best on validation tasks is chosen.
     pub steps: Vec<usize>,
 }
@@ -228,12 +298,17 @@ impl Config {
                 floor: 0.02,
                 clip: 10.0,
                 weight_penalty: 0.0,
+                diversity: 0.0,
+                main: 0.0,
+                fewest: 3,
                 optimiser: Optimiser::default(),
                 pooled_steps: 2_000,
                 pooled_rate: 1e-3,
                 checkpoint_seconds: 20.0,
             },
             model: ModelConfig {
+                weights: Source::Generated,
+                context: 0,
                 target: vec![40, 40],
                 activation: Activation::Relu,
                 omega: 1.0,
@@ -245,7 +320,18 @@ impl Config {
                 descriptor: false,
                 members: 1,
             },
-            adapt: AdaptConfig { rate: 0.01, clip: 10.0, steps: vec![0, 1, 5, 10] },
+            adapt: AdaptConfig {
+                method: Method::FineTune,
+                rule: Rule::Sgd,
+                of: Part::All,
+                rates: Rates::Fixed,
+                rate: 0.01,
+                clip: 10.0,
+                through: Through::None,
+                train_steps: 1,
+                per_step: 0.0,
+                steps: vec![0, 1, 5, 10],
+            },
             eval: EvalConfig { shots: 10, query: 10, tasks: 2_000, sweep: vec![5, 10, 20] },
             csv: None,
         };
@@ -257,6 +343,7 @@ impl Config {
                     learning_rate: 2e-3,
                     floor: 0.01,
                     clip: 1.0,
+                    fewest: 16,
                     ..sine.train
                 },
                 model: ModelConfig {
@@ -268,7 +355,7 @@ impl Config {
                     hyper_activation: Activation::Silu,
                     ..sine.model
                 },
-                adapt: AdaptConfig { rate: 0.2, clip: 1.0, steps: vec![0, 1, 10, 100, 500] },
+                adapt: AdaptConfig { rate: 0.2, clip: 1.0, steps: vec![0, 1, 10, 100, 500], ..sine.adapt },
                 eval: EvalConfig { shots: 64, query: 64, tasks: 200, sweep: vec![16, 32, 64] },
                 ..sine
             },
@@ -284,21 +371,54 @@ impl Config {
                 model: ModelConfig {
                     target: vec![32, 32],
                     activation: Activation::Tanh,
-                    omega: 1.0,
                     encoder: vec![32, 32],
-                    embedding: 0,
                     trunk: vec![32],
                     hyper_activation: Activation::LeakyRelu,
                     start: Start::Pooled,
-                    descriptor: false,
                     members: 5,
+                    ..sine.model
                 },
-                adapt: AdaptConfig { rate: 0.03, clip: 1.0, steps: vec![0, 1, 2, 5, 10, 20, 50, 100, 200] },
+                adapt: AdaptConfig {
+                    rate: 0.03,
+                    clip: 1.0,
+                    steps: vec![0, 1, 2, 5, 10, 20, 50, 100, 200],
+                    ..sine.adapt
+                },
                 eval: EvalConfig { shots: 5, query: 16, tasks: 0, sweep: vec![1, 2, 5, 10] },
                 csv: Some(CsvConfig::default()),
                 ..sine
             },
         }
+    }
+
+    /// The defaults of a family of tasks with a way of adaptation.
+    pub fn with_method(task: TaskKind, method: Method) -> Config {
+        let mut c = Config::of(task);
+        let (a, m) = (&mut c.adapt, &mut c.model);
+        a.method = method;
+        if !matches!(method, Method::FineTune | Method::Ridge) {
+            m.weights = Source::Shared;
+            m.start = Start::Fresh;
+            a.through = Through::Second;
+            a.train_steps = 5;
+            c.train.fewest = 0;
+        }
+        match method {
+            Method::FineTune | Method::Maml => {}
+            Method::Fomaml => a.through = Through::First,
+            Method::Reptile => a.through = Through::Reptile,
+            Method::Anil => a.of = Part::Head,
+            Method::Cavia => {
+                m.context = 5;
+                (a.of, a.rate, a.train_steps) = (Part::Context, 1.0, 1);
+            }
+            Method::MetaSgd => (a.rates, a.train_steps) = (Rates::Weight, 1),
+            Method::Ridge => {
+                (a.rule, a.of, a.through, a.train_steps) = (Rule::Ridge, Part::Head, Through::Second, 1);
+                a.steps = vec![0, 1];
+            }
+        }
+        c
     }
 
     /// Reads a file: its settings over the defaults of its task (or of `task`, which wins).
@@ -312,10 +432,32 @@ impl Config {
 
     /// [`Config::read`] on a text; `origin` names it in errors.
     pub fn parse(text: &str, origin: &str, task: Option<TaskKind>) -> Result<Config> {
-        // Once for its own sake, so that errors carry lines; then merged over the defaults of its task.
-        let own: Config = toml::from_str(text).map_err(|e| fault(&e, text, origin))?;
-        let given: toml::Table = toml::from_str(text).map_err(|e| fault(&e, text, origin))?;
-        let defaults = Config::of(task.unwrap_or(own.task));
+        Config::parse_over(text, origin, task, &[])
+    }
+
+    /// [`Config::parse`], with single settings `KEY=VALUE` (`adapt.rate=0.1`) that win over the text.
+    pub fn parse_over(text: &str, origin: &str, task: Option<TaskKind>, over: &[String]) -> Result<Config> {
+        let mut given = table(text, origin)?;
+        for setting in over {
+            let Some((key, value)) = setting.split_once('=') else {
+                return Err(Error::config(
+                    setting,
+                    "is no setting: KEY=VALUE is needed, for example adapt.rate=0.1",
+                ));
+            };
+            // A word without quotes is text.
+            let line = format!("{key} = {value}");
+            let line = match toml::from_str::<toml::Table>(&line) {
+                Ok(_) => line,
+                Err(_) => format!("{key} = {}", toml::Value::String(value.to_string())),
+            };
+            merge(&mut given, table(&line, &format!("'{setting}'"))?);
+        }
+        let own: Config = given
+            .clone()
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::config(origin, e.message().to_string()))?;
+        let defaults = Config::with_method(task.unwrap_or(own.task), own.adapt.method);
         let mut merged =
             toml::Table::try_from(&defaults).map_err(|e| Error::config(origin, e.to_string()))?;
         merge(&mut merged, given);
@@ -338,6 +480,9 @@ impl Config {
             ("train.steps", t.steps as f64, 1.0, 1e9),
             ("train.tasks", t.tasks as f64, 1.0, 1e6),
             ("train.pooled_steps", t.pooled_steps as f64, 1.0, 1e9),
+            ("train.fewest", t.fewest as f64, 0.0, 1e5),
+            ("adapt.train_steps", self.adapt.train_steps as f64, 1.0, 1e4),
+            ("model.context", self.model.context as f64, 0.0, 4096.0),
             ("eval.shots", self.eval.shots as f64, 1.0, 1e5),
             ("eval.query", self.eval.query as f64, 1.0, 1e5),
             ("eval.tasks", self.eval.tasks as f64, 0.0, 1e6),
@@ -365,8 +510,15 @@ impl Config {
         if !(0.0..=1.0).contains(&t.floor) {
             return fail("train.floor", format!("{} is no fraction: it must lie from 0 to 1", t.floor));
         }
-        if !(t.weight_penalty >= 0.0 && t.weight_penalty.is_finite()) {
-            return fail("train.weight_penalty", format!("{} must be 0 or more", t.weight_penalty));
+        for (key, value) in [("train.weight_penalty", t.weight_penalty), ("train.diversity", t.diversity)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return fail(key, format!("{value} is out of range: it must be 0 or more"));
+            }
+        }
+        for (key, value) in [("train.main", t.main), ("adapt.per_step", self.adapt.per_step)] {
+            if !(0.0..=1.0).contains(&value) {
+                return fail(key, format!("{value} is out of range: it must lie from 0 to 1"));
+            }
         }
         if t.checkpoint_seconds.is_nan() || t.checkpoint_seconds < 0.0 {
             return fail("train.checkpoint_seconds", format!("{} must be 0 or more", t.checkpoint_seconds));
@@ -403,7 +555,9 @@ impl Config {
         if self.model.descriptor && !known_tasks {
             return fail("model.descriptor", "only the task 'csv' has columns to describe a task by".into());
         }
-        if self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
+        self.validate_adaptation()?;
+        let generated = self.model.weights == Source::Generated;
+        if generated && self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
             return fail(
                 "model.encoder",
                 "the hypernetwork would read nothing: give the set encoder a layer at least, for example [64, 64]".into(),
@@ -445,6 +599,74 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Refuses a way of adaptation that lacks what it works on.
+    fn validate_adaptation(&self) -> Result<()> {
+        let (a, m, t) = (&self.adapt, &self.model, &self.train);
+        let fail = |key: &str, message: &str| Err(Error::config(key, message));
+        let generated = m.weights == Source::Generated;
+        let ridge = a.rule == Rule::Ridge;
+        if ridge && a.of != Part::Head {
+            return fail("adapt.of", "the closed form is for the last layer: adapt.of = \"head\"");
+        }
+        if ridge && !matches!(a.through, Through::Second) {
+            return fail(
+                "adapt.through",
+                "the closed form learns its prior by being trained through: adapt.through = \"second\"",
+            );
+        }
+        if ridge && (a.train_steps != 1 || a.steps.iter().any(|k| *k > 1)) {
+            return fail(
+                "adapt.steps",
+                "the closed form is one step: adapt.train_steps = 1 and adapt.steps = [0, 1]",
+            );
+        }
+        if ridge && a.rates != Rates::Fixed {
+            return fail("adapt.rates", "the closed form has no step size: adapt.rates = \"fixed\"");
+        }
+        if a.of == Part::Context && m.context == 0 {
+            return fail("model.context", "adaptation of context parameters needs some: model.context = 5");
+        }
+        if a.of == Part::Embedding && (m.embedding == 0 || !generated) {
+            return fail(
+                "model.embedding",
+                "adaptation of the embedding needs one that a hypernetwork reads: model.embedding = 8 and \
+                 model.weights = \"generated\"",
+            );
+        }
+        if a.through == Through::Reptile && a.of != Part::All {
+            return fail("adapt.of", "Reptile moves all weights: adapt.of = \"all\"");
+        }
+        if a.rates != Rates::Fixed && matches!(a.through, Through::None | Through::Reptile) {
+            return fail(
+                "adapt.rates",
+                "step sizes are learned by training through adaptation: adapt.through = \"second\" (or \"first\")",
+            );
+        }
+        if a.per_step > 0.0 && (matches!(a.through, Through::None | Through::Reptile) || ridge) {
+            return fail(
+                "adapt.per_step",
+                "losses after each step need training through gradient steps: adapt.through = \"second\" (or \"first\")",
+            );
+        }
+        if !generated && a.through == Through::None {
+            return fail(
+                "adapt.through",
+                "shared weights that are not trained through adaptation are the pooled network: adapt.through = \
+                 \"second\", \"first\" or \"reptile\", or model.weights = \"generated\"",
+            );
+        }
+        if !generated && (t.diversity > 0.0 || t.main > 0.0) {
+            let key = if t.main > 0.0 { "train.main" } else { "train.diversity" };
+            return fail(
+                key,
+                "weights that all tasks share do not differ: 0, or model.weights = \"generated\"",
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Settings of `over` replace those of `base`, table by table.
 fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
@@ -456,6 +678,12 @@ fn merge(base: &mut toml::Table, over: toml::Table) {
             }
         }
     }
+}
+
+/// The settings of a text; read as a configuration first, so that errors carry lines.
+fn table(text: &str, origin: &str) -> Result<toml::Table> {
+    let _: Config = toml::from_str(text).map_err(|e| fault(&e, text, origin))?;
+    toml::from_str(text).map_err(|e| fault(&e, text, origin))
 }
 
 /// A TOML error as one line: where, what, and the nearest known key.

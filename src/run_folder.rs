@@ -18,8 +18,9 @@ use crate::data::format::Format;
 use crate::error::{Error, Result};
 use crate::files::{is_temporary, remove_temporaries, write_atomically};
 use crate::hyper::HyperSpec;
-use crate::meta::adapt::Adaptation;
+
 use crate::meta::evaluate::Judge;
+use crate::meta::inner::Adaptation;
 use crate::meta::model::{Choice, Member, Model, Network};
 use crate::spec::DenseSpec;
 
@@ -65,6 +66,7 @@ struct About {
     spec: HyperSpec,
     judge: Judge,
     adaptation: Adaptation,
+    fine_tuning: Adaptation,
     choice: Choice,
     members: usize,
 }
@@ -150,6 +152,7 @@ impl RunFolder {
             spec: s.model.spec.clone(),
             judge: s.model.judge,
             adaptation: s.model.adaptation,
+            fine_tuning: s.model.fine_tuning,
             choice: s.model.choice,
             members: s.model.members.len(),
         };
@@ -180,9 +183,9 @@ impl RunFolder {
         let format: Format = parse(&path, &c, "format_of_files")?;
         check_widths(&path, &about.spec.target, about.judge.outputs)?;
         check_about(&path, &about, &position)?;
-        format.validate(&path, about.spec.target.widths[0], about.judge.outputs)?;
+        format.validate(&path, about.spec.target.inputs(), about.judge.outputs)?;
         check_descriptor(&path, &about.spec, &format)?;
-        let (p, h) = (about.spec.target.layout().len(), about.spec.layout().len());
+        let (p, h) = (about.spec.target.layout().len(), about.adaptation.layout(&about.spec).len());
         let mut members = Vec::new();
         for i in 0..about.members {
             // What is trained must be there, and only that.
@@ -224,6 +227,7 @@ impl RunFolder {
             spec: about.spec,
             judge: about.judge,
             adaptation: about.adaptation,
+            fine_tuning: about.fine_tuning,
             members,
             choice: about.choice,
         };
@@ -272,7 +276,7 @@ pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     let about: AboutNetwork = parse(path, &c, "network")?;
     check_widths(path, &about.spec, about.judge.outputs)?;
     let format: Format = parse(path, &c, "format_of_files")?;
-    format.validate(path, about.spec.widths[0], about.judge.outputs)?;
+    format.validate(path, about.spec.inputs(), about.judge.outputs)?;
     let p = about.spec.layout().len();
     if about.members > 100 {
         return Err(Error::checkpoint(path, format!("{} members; a network has at most 100", about.members)));
@@ -303,7 +307,7 @@ fn check_about(path: &Path, about: &About, position: &Position) -> Result<()> {
         sound_widths(&s.widths)
             && !s.widths.is_empty()
             && s.scale.is_finite()
-            && s.example == target.widths[0] + target.outputs()
+            && s.example == target.inputs() + target.outputs()
     });
     let embedding = condition
         .embedding
@@ -313,7 +317,6 @@ fn check_about(path: &Path, about: &About, position: &Position) -> Result<()> {
         && embedding
         && sound_widths(trunk)
         && condition.descriptor <= 65_536
-        && condition.width() > 0
         && (1..=100).contains(&about.members)
         && about.choice.steps <= MOST_STEPS;
     let trained = position.member == about.members;
@@ -342,7 +345,7 @@ fn check_descriptor(path: &Path, spec: &HyperSpec, format: &Format) -> Result<()
 }
 
 fn check_widths(path: &Path, spec: &DenseSpec, outputs: usize) -> Result<()> {
-    let sound = spec.widths.len() >= 2 && sound_widths(&spec.widths);
+    let sound = spec.widths.len() >= 2 && sound_widths(&spec.widths) && spec.context < spec.widths[0];
     if !sound || spec.outputs() != outputs {
         return Err(Error::checkpoint(
             path,

@@ -191,12 +191,26 @@ pub struct DenseSpec {
     pub widths: Vec<usize>,
     /// After every layer but the last.
     pub activation: Activation,
+    /// Context parameters: the last so many inputs are the same for all rows of a task and belong to the task, not to the
+    /// rows (Zintgraf et al. 2019, "Fast context adaptation via meta-learning").
+    #[serde(default)]
+    pub context: usize,
 }
 
 impl DenseSpec {
-    /// A dense network with these widths and activation.
+    /// A dense network with these widths and activation, without context parameters.
     pub fn new(widths: &[usize], activation: Activation) -> DenseSpec {
-        DenseSpec { widths: widths.to_vec(), activation }
+        DenseSpec { widths: widths.to_vec(), activation, context: 0 }
+    }
+
+    /// Inputs that a row has: those of the network but its context parameters.
+    pub fn inputs(&self) -> usize {
+        self.widths[0] - self.context
+    }
+
+    /// Width of what the last layer reads.
+    pub fn features(&self) -> usize {
+        self.widths[self.widths.len() - 2]
     }
 
     /// Number of layers.

@@ -312,6 +312,26 @@ fn rows_and_classes() {
             t.g.scatter_add(x, i, 4)
         });
     }
+    for (stack, n, m) in [(&[][..], 1, 1), (&[2], 3, 2), (&[2, 2], 4, 1)] {
+        // Symmetric and positive definite by construction, so that every change of it is, too.
+        let definite = |t: &mut Trial| {
+            let x = t.ordinary(&[stack, &[n, n]].concat());
+            let square = t.g.matmul_t(x, false, x, true);
+            let one = t.g.constant(1.0);
+            let one = t.g.expand(one, &[stack, &[1, 1]].concat());
+            let eye = t.g.diagonal(one, n);
+            t.g.add(square, eye)
+        };
+        check(&format!("spd_solve {stack:?} {n} {m}"), 3, |t| {
+            let a = definite(t);
+            let b = t.ordinary(&[stack, &[n, m]].concat());
+            t.g.spd_solve(a, b)
+        });
+        check(&format!("spd_logdet {stack:?} {n}"), 3, |t| {
+            let a = definite(t);
+            t.g.spd_logdet(a)
+        });
+    }
     for shape in [&[4][..], &[3, 5], &[2, 3, 4], &[3, 1]] {
         check(&format!("log_softmax {shape:?}"), 3, |t| {
             let x = t.ordinary(shape);

@@ -93,6 +93,22 @@ fn wrong_graphs_are_refused_by_name() {
         let (a, b) = (x(g, "a", &[2, 3]), x(g, "b", &[2, 4]));
         g.cross_entropy(a, b);
     });
+    wrong(&["spd_solve", "[2, 3, 3]", "[2, 4, 1]", "[.., n, m]"], |g| {
+        let (a, b) = (x(g, "a", &[2, 3, 3]), x(g, "b", &[2, 4, 1]));
+        g.spd_solve(a, b);
+    });
+    wrong(&["spd_solve", "[3, 3]", "[2, 3, 1]"], |g| {
+        let (a, b) = (x(g, "a", &[3, 3]), x(g, "b", &[2, 3, 1]));
+        g.spd_solve(a, b);
+    });
+    wrong(&["spd_logdet", "[3, 4]"], |g| {
+        let a = x(g, "a", &[3, 4]);
+        g.spd_logdet(a);
+    });
+    wrong(&["diagonal", "[2, 3]"], |g| {
+        let a = x(g, "a", &[2, 3]);
+        g.diagonal(a, 3);
+    });
     wrong(&["log_softmax"], |g| {
         let a = x(g, "a", &[]);
         g.log_softmax(a);

@@ -9,7 +9,7 @@ use hyperloom::graph::op::{Binary, Dist, Func, Num};
 use hyperloom::kernel::region::wgsl;
 use hyperloom::kernel::{
     ALL, AdamW, Advance, CopyKernel, CrossEntropy, Fill, Gather, Kernel, KernelInfo, LogSoftmax, Map, MatMul,
-    Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SumTo, Zip,
+    Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
 };
 use hyperloom::plan::{Arg, Caps, GroupCaps, Launch, RegionCaps, SlotId, View, lower};
 use hyperloom::run::gpu::shader::{Access, SHARED, Shader};
@@ -46,6 +46,8 @@ fn launches(name: &str) -> Vec<Launch> {
         "gather" => vec![Kernel::Gather(Gather)],
         "scatter_add" => vec![Kernel::ScatterAdd(ScatterAdd)],
         "log_softmax" => vec![Kernel::LogSoftmax(LogSoftmax)],
+        "spd_solve" => vec![Kernel::SpdSolve(SpdSolve)],
+        "spd_logdet" => vec![Kernel::SpdLogdet(SpdLogdet)],
         "cross_entropy" => vec![Kernel::CrossEntropy(CrossEntropy)],
         "random" => [Dist::Bits, Dist::Uniform, Dist::Normal]
             .map(|dist| Kernel::Random(Random { dist, stream: 1, per_task: 4, first_task: 0 }))
@@ -64,7 +66,8 @@ fn launches(name: &str) -> Vec<Launch> {
     let mut out = Vec::new();
     for kernel in kernels {
         for shape in [[4usize, 4], [4, 256]] {
-            for writes in 1..=info.writes {
+            let least = if name.starts_with("spd") { 2 } else { 1 };
+            for writes in least..=info.writes {
                 let result = if name == "sum_to" { [4, 1] } else { shape };
                 let (reads, writes) = (args(info.reads, &shape), args(writes, &result));
                 out.push(Launch { kernel: kernel.clone(), reads, writes, label: name.into() });

@@ -218,7 +218,7 @@ fn staged(family: &Shapes, step: u64, tasks: usize) -> [Vec<f32>; 6] {
 
 #[test]
 fn episodes_are_whole() {
-    let family = Shapes { shots: 20, query: 40, seed: 3 };
+    let family = Shapes { shots: 20, fewest: 5, query: 40, seed: 3 };
     let (t, n) = (50, family.shots);
     let mut counts = HashSet::new();
     for step in 0..20 {
@@ -244,7 +244,7 @@ fn episodes_are_whole() {
         }
     }
     assert_eq!(counts.len(), 16, "support sets of every size from a quarter of 20 to 20: {counts:?}");
-    let few = staged(&Shapes { shots: 2, query: 1, seed: 3 }, 0, 5);
+    let few = staged(&Shapes { shots: 2, fewest: 2, query: 1, seed: 3 }, 0, 5);
     assert!(few[3].iter().all(|k| *k == 2.0));
 }
 
@@ -334,11 +334,10 @@ fn a_short_training_run_learns() {
         schedule: Schedule { peak: 2e-3, warmup: 20, steps: 300, floor: 0.1 },
         optimiser: Optimiser::default(),
         clip: 1.0,
-        weight_penalty: 0.0,
         seed: 1,
     };
     let family = Shapes::default();
-    let learner = Learner::Hyper(hyper);
+    let learner = Learner::Hyper(Box::new(hyper.into()));
     let mut trainer = Trainer::new(&Device::Cpu, &family, learner, settings, &params).unwrap();
     let mut losses = Vec::new();
     while trainer.step() < 300 {

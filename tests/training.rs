@@ -24,7 +24,7 @@ fn a_split_batch_is_the_same_step() -> Result<()> {
     let config = small();
     let problem = Problem::load(&config)?;
     let (family, learner, s) =
-        (problem.family(0), Learner::Hyper(problem.hyper()), settings(&config, 0, true));
+        (problem.family(0), Learner::Hyper(problem.meta().into()), settings(&config, 0, true));
     let mut rng = Rng::new(1, 2);
     let base = rng.init(&problem.hyper().target.layout());
     let params = problem.hyper().init(&mut rng, &base);
@@ -74,8 +74,13 @@ fn nan_is_refused_and_the_state_kept() -> Result<()> {
     let mut rng = Rng::new(1, 2);
     let base = rng.init(&spec.target.layout());
     let init = spec.init(&mut rng, &base);
-    let mut trainer =
-        Trainer::new(&Device::Cpu, family.as_ref(), Learner::Hyper(spec), settings(&config, 0, true), &init)?;
+    let mut trainer = Trainer::new(
+        &Device::Cpu,
+        family.as_ref(),
+        Learner::Hyper(problem.meta().into()),
+        settings(&config, 0, true),
+        &init,
+    )?;
     let error = loop {
         match trainer.advance(10) {
             Ok(_) => assert!(trainer.step() < 1000, "a learning rate of 1e30 cannot go well"),

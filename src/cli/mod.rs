@@ -69,6 +69,12 @@ struct Settings {
     /// Family of tasks: sine, shapes or csv.
     #[arg(long)]
     task: Option<String>,
+    /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd or ridge.
+    #[arg(long)]
+    method: Option<String>,
+    /// Any setting of the configuration file, for example adapt.rate=0.1.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// auto, cpu, gpu or gpu:N (numbers as shown by `hyperloom devices`).
     #[arg(long)]
     device: Option<String>,
@@ -111,10 +117,16 @@ impl Settings {
         if task.is_none() && self.csv.is_some() {
             task = Some(TaskKind::Csv);
         }
-        let mut c = match &self.config {
-            Some(path) => Config::read(path, task)?,
-            None => Config::of(task.unwrap_or_default()),
+        let (text, origin) = match &self.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+                (text, path.display().to_string())
+            }
+            None => (String::new(), "command line".to_string()),
         };
+        let mut over: Vec<String> = self.method.iter().map(|m| format!("adapt.method={m}")).collect();
+        over.extend(self.set.iter().cloned());
+        let mut c = Config::parse_over(&text, &origin, task, &over)?;
         if let Some(d) = &self.device {
             c.device = d.clone();
         }

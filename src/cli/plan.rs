@@ -26,7 +26,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let problem = Problem::load(&config)?;
     problem.check_size()?;
     let settings = settings(&config, 0, true);
-    let (family, learner) = (problem.family(0), Learner::Hyper(problem.hyper()));
+    let (family, learner) = (problem.family(0), Learner::Hyper(problem.meta().into()));
     if args.graph {
         say(format_args!("{}\n", training_graph(family.as_ref(), &learner, &settings, 1)));
     }

@@ -10,7 +10,7 @@ use hyperloom::data::csv::group_rows;
 use hyperloom::data::format::Format;
 use hyperloom::files::write_atomically;
 use hyperloom::meta::episode::Task;
-use hyperloom::meta::model::{Model, Network};
+use hyperloom::meta::model::Model;
 use hyperloom::run::Device;
 use hyperloom::run_folder::{RunFolder, load_network};
 use hyperloom::{Error, Result};
@@ -79,12 +79,8 @@ fn with_run(
     steps: Option<usize>,
 ) -> Result<Vec<f32>> {
     let x = format.inputs(query)?;
-    let (i, o) = (model.spec.target.widths[0], model.judge.outputs);
-    let pooled = Network {
-        spec: model.spec.target.clone(),
-        judge: model.judge,
-        members: model.members.iter().map(|m| m.pooled.clone()).collect(),
-    };
+    let (i, o) = (model.spec.target.inputs(), model.judge.outputs);
+    let pooled = model.pooled();
     let Some(support) = support else {
         log::warn!(
             "no support rows are given: these are the pooled network's predictions, the same for every task"

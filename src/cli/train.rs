@@ -82,6 +82,8 @@ impl Settings {
     /// The first setting that `--resume` could not follow.
     fn given(&self) -> Option<String> {
         let flags = [
+            ("--method", self.method.is_some()),
+            ("--set", !self.set.is_empty()),
             ("--steps", self.steps.is_some()),
             ("--seed", self.seed.is_some()),
             ("--shots", self.shots.is_some()),

@@ -8,11 +8,13 @@ use super::format::Format;
 use super::grouped::{Grouped, loss_of};
 use super::shapes::{self, Shapes};
 use super::sine::{self, Sine};
-use crate::config::{Config, TaskKind};
+use crate::config::{Config, Source, TaskKind};
 use crate::error::{Error, Result};
 use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use crate::meta::episode::{Task, TaskFamily};
 use crate::meta::evaluate::{Judge, Metric};
+use crate::meta::inner::Adaptation;
+use crate::meta::objective::MetaSpec;
 use crate::nn::Loss;
 use crate::plan::{available_memory, bytes};
 use crate::rng::Rng;
@@ -91,9 +93,22 @@ impl Problem {
         match (self.config.task, &self.groups) {
             (TaskKind::Csv, Some(groups)) => Box::new(self.grouped(groups, member)),
             (TaskKind::Shapes, _) => {
-                Box::new(Shapes { shots: e.shots, query: e.query, seed: self.config.seed })
+                let fewest = self.fewest();
+                Box::new(Shapes { shots: e.shots, fewest, query: e.query, seed: self.config.seed })
             }
-            _ => Box::new(Sine { shots: e.shots, query: e.query, seed: self.config.seed }),
+            _ => {
+                let fewest = self.fewest();
+                Box::new(Sine { shots: e.shots, fewest, query: e.query, seed: self.config.seed })
+            }
+        }
+    }
+
+    /// Fewest support rows of a training episode.
+    fn fewest(&self) -> usize {
+        let shots = self.config.eval.shots;
+        match self.config.train.fewest {
+            0 => shots,
+            n => n.min(shots),
         }
     }
 
@@ -172,7 +187,7 @@ impl Problem {
     pub fn hyper(&self) -> HyperSpec {
         let shape = self.family(0).shape();
         let m = &self.config.model;
-        let mut widths = vec![shape.inputs];
+        let mut widths = vec![shape.inputs + m.context];
         widths.extend(&m.target);
         widths.push(shape.outputs);
         let scale = match self.config.task {
@@ -180,6 +195,11 @@ impl Problem {
             TaskKind::Shapes => shapes::SCALE,
             TaskKind::Csv => 1.0,
         };
+        let target = DenseSpec { context: m.context, ..DenseSpec::new(&widths, m.activation) };
+        if m.weights == Source::Shared {
+            let condition = ConditionSpec::default();
+            return HyperSpec { condition, trunk: vec![], activation: m.hyper_activation, target };
+        }
         HyperSpec {
             condition: ConditionSpec {
                 support: (!m.encoder.is_empty()).then(|| SetEncoder {
@@ -193,15 +213,37 @@ impl Problem {
             },
             trunk: m.trunk.clone(),
             activation: m.hyper_activation,
-            target: DenseSpec::new(&widths, m.activation),
+            target,
         }
+    }
+
+    /// The hypernetwork with its inner learning and its objective.
+    pub fn meta(&self) -> MetaSpec {
+        let (a, t) = (&self.config.adapt, &self.config.train);
+        MetaSpec {
+            hyper: self.hyper(),
+            adaptation: Adaptation { rule: a.rule, of: a.of, rates: a.rates, rate: a.rate, clip: a.clip },
+            through: a.through,
+            steps: a.train_steps,
+            per_step: a.per_step,
+            main: t.main,
+            weight_penalty: t.weight_penalty,
+            diversity: t.diversity,
+        }
+    }
+
+    /// How the pooled network is fine-tuned, to be held against.
+    pub fn fine_tuning(&self) -> Adaptation {
+        let (a, d) = (&self.config.adapt, Config::of(self.config.task).adapt);
+        let own = Adaptation::fine_tuning(a.rate, a.clip);
+        if own == self.meta().adaptation { own } else { Adaptation::fine_tuning(d.rate, d.clip) }
     }
 
     /// Refuses a model that would read nothing, and a model or held-out tasks that the memory would not hold,
     /// before anything is allocated.
     pub fn check_size(&self) -> Result<()> {
         let hyper = self.hyper();
-        if hyper.condition.width() == 0 {
+        if hyper.is_shared() && self.config.model.weights == Source::Generated {
             return Err(Error::config(
                 "model.descriptor",
                 "no column is constant inside every group, so the hypernetwork would read nothing: give the set \

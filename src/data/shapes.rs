@@ -27,8 +27,6 @@ use crate::run::Session;
 /// lowered the held-out error by a sixth.
 pub const SCALE: f64 = 4.0;
 
-/// Fewest support rows of a training episode, unless a quarter of the largest number is more.
-const FEWEST: usize = 4;
 /// One point in this many is drawn near the outline, the others anywhere in the square.
 const NEAR_EVERY: usize = 4;
 /// How far points near the outline lie from it at most, along each axis.
@@ -309,8 +307,10 @@ fn stream(seed: u64, purpose: Purpose, step: u64, task: usize) -> Rng {
 /// The family of signed-distance fields of random shapes: 2 inputs, 1 output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shapes {
-    /// Largest number of support rows; training draws a quarter of it (4 at least) to this many.
+    /// Largest number of support rows.
     pub shots: usize,
+    /// Fewest support rows of a training episode.
+    pub fewest: usize,
     /// Query rows of a training episode.
     pub query: usize,
     /// Seed of the training episodes.
@@ -319,7 +319,7 @@ pub struct Shapes {
 
 impl Default for Shapes {
     fn default() -> Shapes {
-        Shapes { shots: 32, query: 64, seed: 0 }
+        Shapes { shots: 32, fewest: 8, query: 64, seed: 0 }
     }
 }
 
@@ -360,7 +360,7 @@ impl TaskFamily for Shapes {
         let (mut xs, mut ys) = (Vec::with_capacity(2 * t * n), Vec::with_capacity(t * n));
         let (mut xq, mut yq) = (Vec::with_capacity(2 * t * q), Vec::with_capacity(t * q));
         let (mut rows, mut counts) = (Vec::with_capacity(t * n), Vec::with_capacity(t));
-        let fewest = FEWEST.max(n / 4).min(n);
+        let fewest = self.fewest;
         for task in 0..t {
             let mut rng = stream(self.seed, Purpose::Training, step, task);
             let placed = Placed::random(&mut rng);

@@ -12,16 +12,16 @@ use crate::rng::Rng;
 use crate::run::Session;
 use crate::spec::Activation;
 
-/// Fewest support rows of a training episode.
-const FEWEST: usize = 3;
 /// The encoder sees inputs and targets divided by this: both lie within ±5.
 pub const SCALE: f64 = 5.0;
 
 /// The sine family.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sine {
-    /// Largest number of support rows; training draws 3 to this many.
+    /// Largest number of support rows.
     pub shots: usize,
+    /// Fewest support rows of a training episode.
+    pub fewest: usize,
     /// Query rows of a training episode.
     pub query: usize,
     /// Seed of the numbers of support rows.
@@ -78,7 +78,7 @@ impl TaskFamily for Sine {
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
         let mut rng = Rng::new(self.seed, 0x51e1_0000_0000 + step);
-        let fewest = FEWEST.min(self.shots);
+        let fewest = self.fewest;
         let counts: Vec<f32> =
             (0..tasks).map(|_| (fewest + rng.below(self.shots - fewest + 1)) as f32).collect();
         session.set_step(row, "support_count", &counts)

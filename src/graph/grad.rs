@@ -280,6 +280,24 @@ impl Graph {
                     self.sub(g, r)
                 })
             }
+            // A is symmetric, and so is every change of it: the gradient need not be.
+            Op::SpdSolve => {
+                let back_b = self.spd_solve(inputs[0], g);
+                send!(0, {
+                    let outer = self.matmul_t(back_b, false, v, true);
+                    self.scale(outer, -1.0)
+                });
+                send!(1, back_b);
+            }
+            Op::SpdLogdet => send!(0, {
+                let rank = shapes[0].len();
+                let n = shapes[0][rank - 1];
+                let mut one = shapes[0].clone();
+                one[rank - 2..].fill(1);
+                let g = self.reshape(g, &one);
+                let eye = self.diagonal(g, n);
+                self.spd_solve(inputs[0], eye)
+            }),
             Op::CrossEntropy => {
                 let (x, y) = (inputs[0], inputs[1]);
                 let logp = self.log_softmax(x);

@@ -568,6 +568,56 @@ impl Graph {
         self.push(Op::LogSoftmax, &[x], shape, DType::F32)
     }
 
+    /// `A⁻¹ B` for symmetric positive definite matrices A `[.., n, n]`, of which the lower triangle is read, and B
+    /// `[.., n, m]`. NaN where A is not positive definite.
+    #[track_caller]
+    pub fn spd_solve(&mut self, a: Value, b: Value) -> Value {
+        self.f32("spd_solve", &[a, b]);
+        let (sa, sb) = (self.shape(a).to_vec(), self.shape(b).to_vec());
+        let rank = sa.len();
+        let fits = rank >= 2
+            && sb.len() == rank
+            && sa[rank - 1] == sa[rank - 2]
+            && sa[..rank - 1] == sb[..rank - 1]
+            && sa[rank - 1] > 0;
+        if !fits {
+            self.fail("spd_solve", &[&sa, &sb], "the operands must be [.., n, n] and [.., n, m]");
+        }
+        self.push(Op::SpdSolve, &[a, b], sb, DType::F32)
+    }
+
+    /// `ln |A|` for symmetric positive definite matrices A `[.., n, n]`, of which the lower triangle is read: `[..]`. NaN
+    /// where A is not positive definite.
+    #[track_caller]
+    pub fn spd_logdet(&mut self, a: Value) -> Value {
+        self.f32("spd_logdet", &[a]);
+        let shape = self.shape(a).to_vec();
+        let rank = shape.len();
+        if rank < 2 || shape[rank - 1] != shape[rank - 2] || shape[rank - 1] == 0 {
+            self.fail("spd_logdet", &[&shape], "the operand must be [.., n, n]");
+        }
+        self.push(Op::SpdLogdet, &[a], shape[..rank - 2].to_vec(), DType::F32)
+    }
+
+    /// `value · I`: identity matrices `[.., n, n]` times values `[.., 1, 1]`.
+    #[track_caller]
+    pub fn diagonal(&mut self, value: Value, n: usize) -> Value {
+        // Each of n times: the value with n zeros behind it; cut to n rows of n.
+        let mut shape = self.shape(value).to_vec();
+        let rank = shape.len();
+        if rank < 2 || shape[rank - 2..] != [1, 1] {
+            self.fail("diagonal", &[&shape], "the operand must be [.., 1, 1]");
+        }
+        shape[rank - 2] = n;
+        let column = self.expand(value, &shape);
+        let spread = self.pad(column, rank - 1, 0, n + 1);
+        shape[rank - 2] = n * (n + 1);
+        let flat = self.reshape(spread, &shape[..rank - 1]);
+        let square = self.slice(flat, rank - 2, 0, n * n);
+        shape[rank - 2..].fill(n);
+        self.reshape(square, &shape)
+    }
+
     /// `-Σ y · log_softmax(x)` over the last axis: cross entropy of logits `x [.., c]` with
     /// probabilities (or one-hot classes) `y [.., c]`.
     #[track_caller]

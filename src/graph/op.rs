@@ -149,6 +149,10 @@ pub enum Op {
     LogSoftmax,
     /// `-Σ y · log_softmax(x)` over the last axis, which goes; operands x, y.
     CrossEntropy,
+    /// `A⁻¹ B` of symmetric positive definite A `[.., n, n]` and B `[.., n, m]`.
+    SpdSolve,
+    /// `ln |A|` of symmetric positive definite A `[.., n, n]`: `[..]`.
+    SpdLogdet,
     /// The operand, held constant by gradients.
     StopGradient,
     /// A body repeated over carried values; its results are taken out by [`Op::Result`].
@@ -205,6 +209,8 @@ impl Op {
             Op::ScatterAdd => "scatter_add",
             Op::LogSoftmax => "log_softmax",
             Op::CrossEntropy => "cross_entropy",
+            Op::SpdSolve => "spd_solve",
+            Op::SpdLogdet => "spd_logdet",
             Op::StopGradient => "stop_gradient",
             Op::Scan(_) => "scan",
             Op::Result(_) => "result",

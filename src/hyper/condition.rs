@@ -78,6 +78,12 @@ impl ConditionSpec {
         support + self.embedding.as_ref().map_or(0, |e| e.width) + self.descriptor
     }
 
+    /// Where the embedding lies in the condition (empty where there is none).
+    pub fn embedding_range(&self) -> std::ops::Range<usize> {
+        let end = self.width() - self.descriptor;
+        end - self.embedding.as_ref().map_or(0, |e| e.width)..end
+    }
+
     pub(super) fn add_to(&self, layout: &mut ParamLayout, activation: Activation) {
         if let Some(s) = &self.support {
             layout.extend("encoder", &s.spec(activation).layout_he());

@@ -4,6 +4,9 @@
 //! `[T, P]`. The head starts with weight 0 and the initial target weights as its bias (Bias-HyperInit:
 //! Beck et al. 2022, "Hypernetworks in meta-reinforcement learning"), so that every task starts with the
 //! same sound network and the hypernetwork learns a correction to it.
+//!
+//! A hypernetwork that reads nothing writes its bias for every task: one learned initialisation, which is
+//! what MAML and its kin train. So one code path, one checkpoint and one set of adaptation methods serve both.
 
 mod condition;
 
@@ -40,15 +43,23 @@ impl HyperSpec {
         self.trunk.last().copied().unwrap_or(self.condition.width())
     }
 
-    /// Parameters of the hypernetwork: `condition.*`, `trunk.*`, `head.weight [h, P]`, `head.bias [P]`.
+    /// Whether nothing is read: all tasks start with the same weights, the head's bias.
+    pub fn is_shared(&self) -> bool {
+        self.condition.width() == 0
+    }
+
+    /// Parameters of the hypernetwork: `encoder.*`, `embedding`, `trunk.*`, `head.weight [h, P]`, `head.bias [P]`; the last
+    /// alone where nothing is read.
     pub fn layout(&self) -> ParamLayout {
         let mut layout = ParamLayout::default();
-        self.condition.add_to(&mut layout, self.activation);
-        if !self.trunk.is_empty() {
-            layout.extend("trunk", &self.trunk_spec().layout_he());
-        }
         let p = self.target.layout().len();
-        layout.push("head.weight", &[self.features(), p], Init::Constant(0.0));
+        if !self.is_shared() {
+            self.condition.add_to(&mut layout, self.activation);
+            if !self.trunk.is_empty() {
+                layout.extend("trunk", &self.trunk_spec().layout_he());
+            }
+            layout.push("head.weight", &[self.features(), p], Init::Constant(0.0));
+        }
         layout.push("head.bias", &[p], Init::Constant(0.0));
         layout
     }
@@ -63,10 +74,21 @@ impl HyperSpec {
         w
     }
 
-    /// Writes the weights of every task: `[T, P]`, from parameters `[H]` laid out by [`HyperSpec::layout`].
-    pub fn generate(&self, g: &mut Graph, params: Weights<'_>, condition: &Condition) -> Value {
+    /// What is read of every task, `[T, E]`; `None` where nothing is.
+    pub fn condition(&self, g: &mut Graph, params: Weights<'_>, at_hand: &Condition) -> Option<Value> {
+        (!self.is_shared())
+            .then(|| g.scope("hyper", |g| self.condition.encode(g, params, at_hand, self.activation)))
+    }
+
+    /// Writes the weights of `tasks` tasks, `[T, P]`, from what was read of them and parameters `[H]` laid out by
+    /// [`HyperSpec::layout`].
+    pub fn generate(&self, g: &mut Graph, params: Weights<'_>, z: Option<Value>, tasks: usize) -> Value {
         g.scope("hyper", |g| {
-            let z = self.condition.encode(g, params, condition, self.activation);
+            let Some(z) = z else {
+                let base = params.get(g, "head.bias");
+                let p = g.shape(base)[0];
+                return g.expand(base, &[tasks, p]);
+            };
             let mut h = z;
             if !self.trunk.is_empty() {
                 // The trunk ends with its activation: the head is the linear layer after it.

@@ -12,6 +12,7 @@ pub mod uniform;
 
 mod adamw;
 mod advance;
+mod cholesky;
 mod copy;
 mod cross_entropy;
 mod fill;
@@ -28,6 +29,8 @@ mod row_write;
 mod scatter_add;
 mod select;
 mod sgd;
+mod spd_logdet;
+mod spd_solve;
 mod sum_to;
 mod zip;
 
@@ -48,6 +51,8 @@ pub use row_write::RowWrite;
 pub use scatter_add::ScatterAdd;
 pub use select::Select;
 pub use sgd::Sgd;
+pub use spd_logdet::SpdLogdet;
+pub use spd_solve::SpdSolve;
 pub use sum_to::{SumTo, sum_parts};
 pub use zip::Zip;
 
@@ -263,6 +268,8 @@ kernels! {
     ScatterAdd(ScatterAdd) = "scatter_add", 2, 1;
     LogSoftmax(LogSoftmax) = "log_softmax", 1, 1;
     CrossEntropy(CrossEntropy) = "cross_entropy", 2, 1;
+    SpdSolve(SpdSolve) = "spd_solve", 2, 2;
+    SpdLogdet(SpdLogdet) = "spd_logdet", 1, 2;
     Random(Random) = "random", 1, 1;
     AdamW(AdamW) = "adamw", 3, 1;
     Sgd(Sgd) = "sgd", 3, 1;
@@ -274,9 +281,12 @@ kernels! {
 impl Kernel {
     /// The written operand that a launch uses for itself alone, where it has one: the last.
     pub fn scratch(&self, launch: &Launch) -> Option<usize> {
-        let Kernel::Region(r) = self else { return None };
-        let spilled = r.layout.as_ref().is_some_and(|l| l.spilled > 0);
-        spilled.then(|| launch.writes.len() - 1)
+        let has = match self {
+            Kernel::Region(r) => r.layout.as_ref().is_some_and(|l| l.spilled > 0),
+            Kernel::SpdSolve(_) | Kernel::SpdLogdet(_) => true,
+            _ => false,
+        };
+        has.then(|| launch.writes.len() - 1)
     }
 
     /// The shader that a GPU computes a launch with: its kernel's, or that of the tier which the shapes choose.

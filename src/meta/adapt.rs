@@ -1,28 +1,21 @@
 //! Tasks that were not trained on: their weights are generated, then go on learning from their support
-//! rows by clipped gradient descent. Any number of tasks, in batches of one size, of any sizes within.
-
-use serde::{Deserialize, Serialize};
+//! rows. Any number of tasks, in batches of one size, of any sizes within.
 
 use super::episode::Task;
+use super::inner::{Adaptation, Inner, Part, Rule};
+use super::model::{From, Member};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Role};
 use crate::hyper::{Condition, HyperSpec, Support};
-use crate::nn::{Loss, Weights, clip_factor, dense, loss};
+use crate::nn::{Loss, Weights, dense};
 use crate::plan::lower;
 use crate::run::{Device, Session};
 use crate::spec::{DType, DenseSpec};
 
-/// Adaptation by gradient steps on all weights of a target.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Adaptation {
-    /// Step size.
-    pub rate: f64,
-    /// Largest norm of a task's gradient.
-    pub clip: f64,
-}
-
 /// Tasks in a batch, as many as run at once.
 const BATCH: usize = 256;
+/// Weights of a batch at most: 256 MiB.
+const MOST_WEIGHTS: usize = 1 << 26;
 
 /// Tasks padded to one size.
 struct Batch {
@@ -98,9 +91,22 @@ impl Batch {
     }
 }
 
+/// What was found on a batch of tasks after some steps, a row a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Predictions on the query rows, `[q · o]`.
+    pub predictions: Vec<Vec<f32>>,
+    /// Predictive variances of the query rows, `[q]`, where the rule of adaptation knows them.
+    pub variance: Vec<Vec<f32>>,
+    /// Log density of the support as generated, and of what adaptation may reach, where the rule knows them.
+    pub evidence: Vec<[f32; 2]>,
+}
+
 /// Plans for generating, adapting and predicting, prepared for one size of batch.
 #[derive(Debug)]
 pub struct Adapter {
+    hyper: HyperSpec,
+    adaptation: Adaptation,
     generate: Session,
     descend: Session,
     predict: Session,
@@ -119,18 +125,19 @@ impl Adapter {
         adaptation: Adaptation,
         tasks: &[Task],
     ) -> Result<Adapter> {
-        let target = &hyper.target;
-        let (inputs, outputs) = (target.widths[0], target.outputs());
-        let mut t = tasks.len().clamp(1, BATCH);
+        let (inputs, outputs) = (hyper.target.inputs(), hyper.target.outputs());
+        let most = (MOST_WEIGHTS / hyper.target.layout().len()).clamp(1, BATCH);
+        let mut t = tasks.len().clamp(1, most);
         let known = hyper.condition.embedding.as_ref().map_or(0, |e| e.tasks - 1);
         let n = tasks.iter().map(|x| x.shots(outputs)).max().unwrap_or(1).max(1);
         let q = tasks.iter().map(|x| x.queries(outputs)).max().unwrap_or(1).max(1);
         let plan = |g: Graph| lower(&g, device.caps(1));
+        let inner = Inner { hyper, adaptation: &adaptation, kind };
         // Fewer tasks at once where a batch of them does not fit.
         let (generate, descend, predict) = loop {
             let plans = plan(generate_graph(hyper, t, n)).and_then(|a| {
-                let b = plan(descend_graph(target, kind, adaptation, t, n))?;
-                Ok((a, b, plan(predict_graph(target, t, q))?))
+                let b = plan(descend_graph(inner, t, n))?;
+                Ok((a, b, plan(predict_graph(inner, t, n, q))?))
             });
             match plans {
                 Err(Error::Memory(_)) if t > 1 => t = t.div_ceil(2),
@@ -139,6 +146,8 @@ impl Adapter {
         };
         let sizes = Sizes { t, n, q, inputs, outputs, known };
         Ok(Adapter {
+            hyper: hyper.clone(),
+            adaptation,
             generate: device.prepare(generate)?,
             descend: device.prepare(descend)?,
             predict: device.prepare(predict)?,
@@ -146,81 +155,173 @@ impl Adapter {
         })
     }
 
-    /// Weights written for every task, `[P]` each, from the hypernetwork's parameters.
-    pub fn generate(&mut self, params: &[f32], tasks: &[Task]) -> Result<Vec<Vec<f32>>> {
+    /// Weights that at most a batch of tasks starts with, `[t, P]`, from a member's parameters.
+    fn start(&mut self, member: &Member, from: From, tasks: &[Task], batch: &Batch) -> Result<Vec<f32>> {
+        let fraction = match from {
+            From::Pooled => return Ok(member.pooled.repeat(self.sizes.t)),
+            From::Generated(fraction) => fraction,
+        };
+        debug_assert!(tasks.len() <= self.sizes.t);
+        self.generate.write("params", &member.hyper[..self.hyper.layout().len()])?;
+        batch.write_support(&mut self.generate)?;
+        self.generate.run(1)?;
+        let mut w = self.generate.read("weights")?;
+        if fraction != 1.0 {
+            let p = member.pooled.len();
+            for (i, g) in w.iter_mut().enumerate() {
+                let base = member.pooled[i % p];
+                *g = base + fraction as f32 * (*g - base);
+            }
+        }
+        Ok(w)
+    }
+
+    /// Weights written for every task, `[P]` each.
+    pub fn generate(&mut self, member: &Member, tasks: &[Task]) -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(tasks.len());
-        self.generate.write("params", params)?;
         for chunk in tasks.chunks(self.sizes.t) {
-            Batch::new(chunk, self.sizes).write_support(&mut self.generate)?;
-            self.generate.run(1)?;
-            let w = self.generate.read("weights")?;
+            let batch = Batch::new(chunk, self.sizes);
+            let w = self.start(member, From::Generated(1.0), chunk, &batch)?;
             all.extend(w.chunks(w.len() / self.sizes.t).take(chunk.len()).map(<[f32]>::to_vec));
         }
         Ok(all)
     }
 
-    /// Every task goes on from its row of `weights`; `visit(step index, first task, weights [t, P])` is called
-    /// after each number of steps in `steps` (ascending), a batch at a time.
+    /// Every task adapts; `visit(the plan of prediction, after its run; the step's index; tasks; start weights; fast states)` is
+    /// called after each number of steps in `steps` (ascending), a batch at a time.
     fn descend(
         &mut self,
-        weights: &[Vec<f32>],
+        member: &Member,
+        from: From,
         tasks: &[Task],
         steps: &[usize],
-        mut visit: impl FnMut(&mut Session, usize, &[Task], &Batch, &[f32]) -> Result<()>,
+        mut visit: impl FnMut(&mut Session, usize, &[Task], &[f32], &[f32]) -> Result<()>,
     ) -> Result<()> {
-        for (chunk, w) in tasks.chunks(self.sizes.t).zip(weights.chunks(self.sizes.t)) {
-            let batch = Batch::new(chunk, self.sizes);
-            let mut flat: Vec<f32> = w.concat();
-            for _ in chunk.len()..self.sizes.t {
-                flat.extend(&w[0]);
+        for session in [&mut self.descend, &mut self.predict] {
+            if session.has_input("params") {
+                session.write("params", &member.hyper)?;
             }
-            self.descend.write("weights", &flat)?;
-            batch.write_support(&mut self.descend)?;
+        }
+        for chunk in tasks.chunks(self.sizes.t) {
+            let batch = Batch::new(chunk, self.sizes);
+            let weights = self.start(member, from, chunk, &batch)?;
+            let fast: Vec<f32> = weights
+                .chunks(weights.len() / self.sizes.t)
+                .zip(&batch.known)
+                .flat_map(|(w, known)| {
+                    let embedding = self.embedding(&member.hyper, *known as usize);
+                    self.adaptation.start(&self.hyper, w, embedding)
+                })
+                .collect();
+            self.descend.write("fast", &fast)?;
+            for (name, width, value) in self.adaptation.moments(&self.hyper) {
+                self.descend.write(name, &vec![value; width * self.sizes.t])?;
+            }
+            for session in [&mut self.descend, &mut self.predict] {
+                batch.write_support(session)?;
+                if session.has_input("weights") {
+                    session.write("weights", &weights)?;
+                }
+            }
+            self.predict.write("xq", &batch.xq)?;
             let mut done = 0;
             for (at, &k) in steps.iter().enumerate() {
                 self.descend.run(k - done)?;
                 done = k;
-                let w = self.descend.read("weights")?;
-                visit(&mut self.predict, at, chunk, &batch, &w)?;
+                let fast = self.descend.read("fast")?;
+                self.predict.write("fast", &fast)?;
+                self.predict.run(1)?;
+                visit(&mut self.predict, at, chunk, &weights, &fast)?;
             }
         }
         Ok(())
     }
 
-    /// Predictions on the query rows of every task, `[q, o]` each, after each number of steps in `steps`
-    /// (ascending): `[steps][tasks][q · o]`.
+    /// The embedding of a known task (of the first unknown one), where there are embeddings.
+    fn embedding<'p>(&self, params: &'p [f32], known: usize) -> &'p [f32] {
+        let Some(e) = &self.hyper.condition.embedding else { return &[] };
+        let start = self.hyper.layout().get("embedding").map_or(0, |p| p.offset) + known * e.width;
+        params.get(start..start + e.width).unwrap_or(&[])
+    }
+
+    /// What is found on every task after each number of steps in `steps` (ascending).
     pub fn predict(
         &mut self,
-        weights: &[Vec<f32>],
+        member: &Member,
+        from: From,
         tasks: &[Task],
         steps: &[usize],
-    ) -> Result<Vec<Vec<Vec<f32>>>> {
-        let mut all = vec![Vec::with_capacity(tasks.len()); steps.len()];
+    ) -> Result<Vec<Found>> {
+        let mut all = vec![Found::default(); steps.len()];
         let (q, outputs) = (self.sizes.q, self.sizes.outputs);
-        self.descend(weights, tasks, steps, |predict, at, chunk, batch, w| {
-            predict.write("xq", &batch.xq)?;
-            predict.write("weights", w)?;
-            predict.run(1)?;
+        self.descend(member, from, tasks, steps, |predict, at, chunk, _, _| {
+            let found = &mut all[at];
             let y = predict.read("prediction")?;
             for (i, task) in chunk.iter().enumerate() {
-                let len = task.queries(outputs) * outputs;
-                all[at].push(y[i * q * outputs..][..len].to_vec());
+                let rows = task.queries(outputs);
+                found.predictions.push(y[i * q * outputs..][..rows * outputs].to_vec());
+            }
+            if predict.has_output("variance") {
+                let v = predict.read("variance")?;
+                let rows = chunk.iter().enumerate();
+                found.variance.extend(rows.map(|(i, t)| v[i * q..][..t.queries(outputs)].to_vec()));
+            }
+            if predict.has_output("evidence") {
+                let e = predict.read("evidence")?;
+                found.evidence.extend(e.chunks(2).take(chunk.len()).map(|e| [e[0], e[1]]));
             }
             Ok(())
         })?;
         Ok(all)
     }
 
-    /// The weights of every task after `steps` steps, `[P]` each.
-    pub fn adapt(&mut self, weights: &[Vec<f32>], tasks: &[Task], steps: usize) -> Result<Vec<Vec<f32>>> {
+    /// The network of every task after `steps` steps: its weights `[P]`, context parameters folded into the first layer's
+    /// bias, so that rows are all it reads.
+    pub fn adapt(
+        &mut self,
+        member: &Member,
+        from: From,
+        tasks: &[Task],
+        steps: usize,
+    ) -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(tasks.len());
-        let t = self.sizes.t;
-        self.descend(weights, tasks, &[steps], |_, _, chunk, _, w| {
-            all.extend(w.chunks(w.len() / t).take(chunk.len()).map(<[f32]>::to_vec));
+        let (t, adaptation, hyper) = (self.sizes.t, self.adaptation, self.hyper.clone());
+        self.descend(member, from, tasks, &[steps], |predict, _, chunk, weights, fast| {
+            let written = match adaptation.of {
+                Part::Embedding => Some(predict.read("generated")?),
+                _ => None,
+            };
+            let weights = written.as_deref().unwrap_or(weights);
+            let (p, s) = (weights.len() / t, fast.len() / t);
+            for (w, f) in weights.chunks(p).zip(fast.chunks(s)).take(chunk.len()) {
+                all.push(match adaptation.of {
+                    Part::All => f.to_vec(),
+                    Part::Head => [&w[..p - s], f].concat(),
+                    Part::Context => folded(&hyper.target, w, f),
+                    Part::Embedding => w.to_vec(),
+                });
+            }
             Ok(())
         })?;
+        if adaptation.of != Part::Context && hyper.target.context > 0 {
+            let none = vec![0.0; hyper.target.context];
+            all.iter_mut().for_each(|w| *w = folded(&hyper.target, w, &none));
+        }
         Ok(all)
     }
+}
+
+/// Weights without the rows of the context parameters, which have gone into the first bias.
+pub(super) fn folded(target: &DenseSpec, weights: &[f32], context: &[f32]) -> Vec<f32> {
+    let (inputs, width) = (target.inputs(), target.widths[1]);
+    let (first, rest) = weights.split_at(target.widths[0] * width);
+    let (kept, rows) = first.split_at(inputs * width);
+    let (bias, rest) = rest.split_at(width);
+    let bias = bias.iter().enumerate().map(|(j, b)| {
+        let of_context = context.iter().zip(rows.chunks(width)).map(|(c, row)| c * row[j]);
+        b + of_context.sum::<f32>()
+    });
+    kept.iter().copied().chain(bias).chain(rest.iter().copied()).collect()
 }
 
 fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> Support {
@@ -232,57 +333,94 @@ fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> 
     }
 }
 
+/// What is at hand of the tasks of a batch.
+fn condition(g: &mut Graph, hyper: &HyperSpec, support: Support, t: usize) -> Condition {
+    let d = hyper.condition.descriptor;
+    let descriptor = (d > 0).then(|| g.data("descriptor", &[t, d]));
+    let task = hyper.condition.embedding.as_ref().map(|_| g.input("task", Role::Data, &[t], DType::U32));
+    Condition { support: Some(support), task, descriptor }
+}
+
 fn generate_graph(hyper: &HyperSpec, t: usize, n: usize) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
     let layout = hyper.layout();
     let flat = g.data("params", &[layout.len()]);
-    let support = support(g, t, n, hyper.target.widths[0], hyper.target.outputs());
-    let d = hyper.condition.descriptor;
-    let descriptor = (d > 0).then(|| g.data("descriptor", &[t, d]));
-    let task = hyper.condition.embedding.as_ref().map(|_| g.input("task", Role::Data, &[t], DType::U32));
-    let condition = Condition { support: Some(support), task, descriptor };
-    let w = hyper.generate(g, Weights { flat, layout: &layout }, &condition);
+    let support = support(g, t, n, hyper.target.inputs(), hyper.target.outputs());
+    let params = Weights { flat, layout: &layout };
+    let condition = condition(g, hyper, support, t);
+    let z = hyper.condition(g, params, &condition);
+    let w = hyper.generate(g, params, z, t);
     g.output("weights", w);
     graph
 }
 
-/// One step of descent for every task: `w ← w - rate · clip(∇ loss(w; support))`.
-fn descend_graph(target: &DenseSpec, kind: Loss, a: Adaptation, t: usize, n: usize) -> Graph {
+/// What a step and a prediction know of a batch, as inputs of their plans.
+fn given(g: &mut Graph, inner: Inner<'_>, t: usize, n: usize) -> (super::inner::Given, Support) {
+    let (hyper, a) = (inner.hyper, inner.adaptation);
+    let all = a.layout(hyper);
+    let s = support(g, t, n, hyper.target.inputs(), hyper.target.outputs());
+    let params = a.reads_params().then(|| Weights { flat: g.data("params", &[all.len()]), layout: &all });
+    let z = match (a.of, params) {
+        (Part::Embedding, Some(p)) => {
+            let condition = condition(g, hyper, s, t);
+            hyper.condition(g, p, &condition)
+        }
+        _ => None,
+    };
+    let weights = g.data("weights", &[t, hyper.target.layout().len()]);
+    (inner.given(g, params, weights, z, &s), s)
+}
+
+/// One step of every task.
+fn descend_graph(inner: Inner<'_>, t: usize, n: usize) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
-    let layout = target.layout();
-    let w = g.state("weights", &[t, layout.len()]);
-    let s = support(g, t, n, target.widths[0], target.outputs());
-    let prediction = dense(g, target, Weights { flat: w, layout: &layout }, "", s.x);
-    let each = loss(g, kind, prediction, s.y, Some(s.rows));
-    let total = g.sum_to(each, &[]);
-    let grad = g.grad(total, &[w])[0];
-    let square = g.mul(grad, grad);
-    let norm2 = g.sum_to(square, &[t, 1]);
-    let factor = clip_factor(g, norm2, a.clip);
-    let rate = g.scale(factor, a.rate);
-    let step = g.mul(grad, rate);
-    let new = g.sub(w, step);
-    g.update(w, new);
+    let (given, _) = given(g, inner, t, n);
+    let (hyper, a) = (inner.hyper, inner.adaptation);
+    let mut state = vec![g.state("fast", &[t, a.width(hyper)])];
+    state.extend(a.moments(hyper).into_iter().map(|(name, width, _)| g.state(name, &[t, width])));
+    let new = inner.step(g, &given, &state, false);
+    for (old, new) in state.into_iter().zip(new) {
+        g.update(old, new);
+    }
     graph
 }
 
-fn predict_graph(target: &DenseSpec, t: usize, q: usize) -> Graph {
+fn predict_graph(inner: Inner<'_>, t: usize, n: usize, q: usize) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
-    let layout = target.layout();
-    let w = g.data("weights", &[t, layout.len()]);
-    let x = g.data("xq", &[t, q, target.widths[0]]);
-    let y = dense(g, target, Weights { flat: w, layout: &layout }, "", x);
+    let (given, support) = given(g, inner, t, n);
+    let fast = g.data("fast", &[t, inner.adaptation.width(inner.hyper)]);
+    let xq = g.data("xq", &[t, q, inner.hyper.target.inputs()]);
+    let xq = inner.inputs(g, given.weights(), xq);
+    let y = inner.predict(g, &given, fast, xq);
     g.output("prediction", y);
+    if inner.adaptation.of == Part::Embedding {
+        let w = inner.generated(g, &given, fast);
+        g.output("generated", w);
+    }
+    if inner.adaptation.rule == Rule::Ridge {
+        if let Some(v) = inner.variance(g, &given, &support, xq) {
+            g.output("variance", v);
+        }
+        if let Some(e) = inner.evidence(g, &given) {
+            g.output("evidence", e);
+        }
+    }
     graph
 }
 
 /// Outputs of one network on rows `[n, i]`.
 pub(super) fn forward(device: &Device, spec: &DenseSpec, weights: &[f32], x: &[f32]) -> Result<Vec<f32>> {
-    let rows = x.len() / spec.widths[0];
-    let mut session = device.prepare(lower(&predict_graph(spec, 1, rows), device.caps(1))?)?;
+    let (rows, layout) = (x.len() / spec.inputs(), spec.layout());
+    let mut graph = Graph::new();
+    let g = &mut graph;
+    let flat = g.data("weights", &[1, layout.len()]);
+    let input = g.data("xq", &[1, rows, spec.inputs()]);
+    let y = dense(g, spec, Weights { flat, layout: &layout }, "", input);
+    g.output("prediction", y);
+    let mut session = device.prepare(lower(&graph, device.caps(1))?)?;
     session.write("weights", weights)?;
     session.write("xq", x)?;
     session.run(1)?;

@@ -5,7 +5,6 @@ use std::time::Instant;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::adapt::Adaptation;
 use super::episode::Task;
 use super::evaluate::{SHRINKAGE, support_as_query};
 use super::model::{Choice, From, Member, Model, Predictions};
@@ -170,7 +169,8 @@ impl<'a> Experiment<'a> {
         let model = Model {
             spec: problem.hyper(),
             judge: problem.judge(),
-            adaptation: Adaptation { rate: config.adapt.rate, clip: config.adapt.clip },
+            adaptation: problem.meta().adaptation,
+            fine_tuning: problem.fine_tuning(),
             members: vec![Member::default(); problem.members()],
             choice: Choice { steps: 0, correction: 1.0 },
         };
@@ -194,7 +194,7 @@ impl<'a> Experiment<'a> {
         if !position.trained {
             let family = problem.family(position.member);
             let (pooled, hyper) =
-                (Learner::Pooled(model.spec.target.clone()), Learner::Hyper(model.spec.clone()));
+                (Learner::Pooled(model.spec.target.clone()), Learner::Hyper(problem.meta().into()));
             for (learner, hyper) in [(pooled, false), (hyper, true)] {
                 let settings = settings(&config, position.member, hyper);
                 training_fits(family.as_ref(), &learner, &settings, device.caps(WINDOW))?;
@@ -287,7 +287,9 @@ impl<'a> Experiment<'a> {
         let start =
             if self.config.model.start == Start::Pooled { &self.model.members[member].pooled } else { &base };
         let (learner, init) = if hyper {
-            (Learner::Hyper(spec.clone()), spec.init(&mut rng, start))
+            let meta = self.problem.meta();
+            let init = meta.init(&mut rng, start);
+            (Learner::Hyper(meta.into()), init)
         } else {
             (Learner::Pooled(spec.target.clone()), base)
         };
@@ -385,6 +387,15 @@ impl<'a> Experiment<'a> {
         steps
     }
 
+    /// Numbers of steps that the pooled network's fine-tuning is tried with.
+    fn fine_tuning_steps(&self) -> Vec<usize> {
+        if self.model.fine_tuning == self.model.adaptation {
+            self.steps()
+        } else {
+            Config::of(self.config.task).adapt.steps
+        }
+    }
+
     /// Fractions of the correction that are tried: where it is a correction, none and half of it too.
     fn fractions(&self) -> Vec<f64> {
         match self.config.model.start {
@@ -454,7 +465,7 @@ impl<'a> Experiment<'a> {
         let shots = self.config.eval.shots;
         let held_out = self.held_out(shots, self.baseline_choices()?)?;
         let seconds = self.position.millis as f64 / 1e3;
-        let layout = self.model.spec.layout().len();
+        let layout = self.model.adaptation.layout(&self.model.spec).len();
         let done = self.config.train.steps * self.problem.members() as u64;
         Ok(Report {
             task: self.config.task.name().into(),
@@ -506,7 +517,7 @@ impl<'a> Experiment<'a> {
 
     /// What the baselines choose on validation tasks: steps of fine-tuning, and the shrinkage κ.
     fn baseline_choices(&self) -> Result<(usize, f64)> {
-        let (judge, steps) = (self.model.judge, self.steps());
+        let (judge, steps) = (self.model.judge, self.fine_tuning_steps());
         let validation = self.validate(From::Pooled, &steps)?;
         // Shrinkage: on each member's own validation tasks.
         let mut scores = vec![0.0; SHRINKAGE.len()];
@@ -581,7 +592,6 @@ pub fn settings(config: &Config, member: usize, hyper: bool) -> OuterSettings {
         schedule: Schedule { peak, warmup: t.warmup.min(steps / 2), steps, floor: t.floor },
         optimiser: t.optimiser,
         clip: t.clip,
-        weight_penalty: if hyper { t.weight_penalty } else { 0.0 },
         seed: config.seed.wrapping_mul(0x9E37_79B9).wrapping_add(member as u64 * 2 + u64::from(hyper)),
     }
 }
@@ -598,12 +608,12 @@ pub fn starting_trainer<R>(
     let problem = Problem::load(config)?;
     problem.check_size()?;
     let family = problem.family(0);
-    let spec = problem.hyper();
+    let meta = problem.meta();
     let mut rng = Rng::new(config.seed, 0x1217);
     let base = problem.initial_target(&mut rng);
-    let init = spec.init(&mut rng, &base);
-    let mut trainer =
-        Trainer::new(device, family.as_ref(), Learner::Hyper(spec), settings(config, 0, true), &init)?;
+    let init = meta.init(&mut rng, &base);
+    let learner = Learner::Hyper(meta.into());
+    let mut trainer = Trainer::new(device, family.as_ref(), learner, settings(config, 0, true), &init)?;
     with(&mut trainer)
 }
 

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::adapt::{Adaptation, Adapter};
+use super::adapt::{Adapter, Found};
 use super::episode::Task;
 use super::evaluate::Judge;
+use super::inner::Adaptation;
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
 use crate::run::Device;
@@ -37,6 +38,8 @@ pub struct Model {
     pub judge: Judge,
     /// How generated weights go on learning.
     pub adaptation: Adaptation,
+    /// How the pooled network does, to be held against.
+    pub fine_tuning: Adaptation,
     /// Whose predictions are averaged.
     pub members: Vec<Member>,
     /// What was chosen on validation tasks.
@@ -55,26 +58,6 @@ pub enum From {
     Generated(f64),
 }
 
-impl Member {
-    /// Weights that each task starts with.
-    pub fn start(&self, adapter: &mut Adapter, tasks: &[Task], from: From) -> Result<Vec<Vec<f32>>> {
-        match from {
-            From::Pooled => Ok(vec![self.pooled.clone(); tasks.len()]),
-            From::Generated(fraction) => {
-                let mut all = adapter.generate(&self.hyper, tasks)?;
-                if fraction != 1.0 {
-                    for w in &mut all {
-                        for (g, p) in w.iter_mut().zip(&self.pooled) {
-                            *g = p + fraction as f32 * (*g - p);
-                        }
-                    }
-                }
-                Ok(all)
-            }
-        }
-    }
-}
-
 impl Model {
     /// Predictions of all members together, on the query rows of `tasks`, after each number of steps.
     ///
@@ -87,15 +70,30 @@ impl Model {
         from: From,
         steps: &[usize],
     ) -> Result<Predictions> {
-        let mut adapter = Adapter::new(device, &self.spec, self.judge.loss, self.adaptation, tasks)?;
-        let mut members = Vec::new();
-        for m in &self.members {
-            let start = m.start(&mut adapter, tasks, from)?;
-            members.push(adapter.predict(&start, tasks, steps)?);
-        }
+        let found = self.found(device, tasks, from, steps)?;
         Ok((0..steps.len())
-            .map(|k| self.judge.combine(&members.iter().map(|m| m[k].clone()).collect::<Vec<_>>()))
+            .map(|k| self.judge.combine(&found.iter().map(|m| m[k].predictions.clone()).collect::<Vec<_>>()))
             .collect())
+    }
+
+    /// What each member finds on the query rows of `tasks` after each number of steps: `[members][steps]`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
+    pub fn found(
+        &self,
+        device: &Device,
+        tasks: &[Task],
+        from: From,
+        steps: &[usize],
+    ) -> Result<Vec<Vec<Found>>> {
+        let mut adapter = self.adapter(device, tasks, from)?;
+        self.members.iter().map(|m| adapter.predict(m, from, tasks, steps)).collect()
+    }
+
+    fn adapter(&self, device: &Device, tasks: &[Task], from: From) -> Result<Adapter> {
+        let adaptation = if from == From::Pooled { self.fine_tuning } else { self.adaptation };
+        Adapter::new(device, &self.spec, self.judge.loss, adaptation, tasks)
     }
 
     /// The network of one new task: generated from its support rows `xs [n, i]`, `ys [n, o]`, then adapted for
@@ -104,7 +102,7 @@ impl Model {
     /// # Errors
     /// [`Error::Shape`] where the arrays do not fit the model.
     pub fn adapt(&self, device: &Device, support: &Task, steps: Option<usize>) -> Result<Network> {
-        let (i, o) = (self.spec.target.widths[0], self.judge.outputs);
+        let (i, o) = (self.spec.target.inputs(), self.judge.outputs);
         let rows = support.ys.len() / o;
         if rows == 0 || support.ys.len() != rows * o || support.xs.len() != rows * i {
             return Err(Error::Shape(format!(
@@ -121,13 +119,28 @@ impl Model {
             )));
         }
         let tasks = [support.clone()];
-        let mut adapter = Adapter::new(device, &self.spec, self.judge.loss, self.adaptation, &tasks)?;
+        let from = From::Generated(self.choice.correction);
+        let mut adapter = self.adapter(device, &tasks, from)?;
         let mut members = Vec::new();
         for m in &self.members {
-            let start = m.start(&mut adapter, &tasks, From::Generated(self.choice.correction))?;
-            members.extend(adapter.adapt(&start, &tasks, steps.unwrap_or(self.choice.steps))?);
+            members.extend(adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?);
         }
-        Ok(Network { spec: self.spec.target.clone(), judge: self.judge, members })
+        Ok(Network { spec: self.network_spec(), judge: self.judge, members })
+    }
+
+    /// Shape of a task's network: the target's, without context parameters.
+    fn network_spec(&self) -> DenseSpec {
+        let mut spec = self.spec.target.clone();
+        spec.widths[0] -= std::mem::take(&mut spec.context);
+        spec
+    }
+
+    /// The pooled network, for tasks of which nothing is known.
+    pub fn pooled(&self) -> Network {
+        let none = vec![0.0; self.spec.target.context];
+        let members =
+            self.members.iter().map(|m| super::adapt::folded(&self.spec.target, &m.pooled, &none)).collect();
+        Network { spec: self.network_spec(), judge: self.judge, members }
     }
 }
 
@@ -148,7 +161,7 @@ impl Network {
     /// # Errors
     /// [`Error::Shape`] where the inputs do not fit the network.
     pub fn predict(&self, device: &Device, x: &[f32]) -> Result<Vec<f32>> {
-        let i = self.spec.widths[0];
+        let i = self.spec.inputs();
         if x.is_empty() || !x.len().is_multiple_of(i) {
             return Err(Error::Shape(format!(
                 "the network reads rows of {i} inputs; {} numbers were given",

@@ -1,22 +1,20 @@
 //! The outer loop: one training step is one plan, replayed over windows of steps.
 
-use serde::{Deserialize, Serialize};
-
-use super::episode::{Episode, TaskFamily};
+use super::episode::TaskFamily;
+use super::objective::{MetaSpec, Objective, pooled};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::hyper::{Condition, HyperSpec};
-use crate::nn::{Loss, Weights, dense, loss};
+use crate::nn::Weights;
 use crate::optim::{Optimiser, Schedule};
 use crate::plan::{Caps, Plan, lower};
 use crate::run::{Device, Session};
-use crate::spec::{DenseSpec, ParamLayout, count};
+use crate::spec::{DenseSpec, ParamLayout};
 
 /// What is trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Learner {
     /// A hypernetwork: the weights of every task are written from its condition.
-    Hyper(HyperSpec),
+    Hyper(Box<MetaSpec>),
     /// One plain network for all tasks, on support and query rows alike: what there would be without
     /// hypernetworks.
     Pooled(DenseSpec),
@@ -43,8 +41,6 @@ pub struct OuterSettings {
     pub optimiser: Optimiser,
     /// Largest global norm of the gradient.
     pub clip: f64,
-    /// λ of `λ · mean_t ‖w_t‖²` on the generated weights.
-    pub weight_penalty: f64,
     /// Seed of everything drawn while training.
     pub seed: u64,
 }
@@ -174,6 +170,12 @@ impl<'f> Trainer<'f> {
             let rate = self.settings.schedule.rate(step);
             self.session.set_step(row, "control", &self.settings.optimiser.control(step, rate))?;
             self.session.set_step_u32(row, "key", &[fold(self.settings.seed), step as u32])?;
+            if let Learner::Hyper(spec) = &self.learner
+                && spec.reads_step_weights()
+            {
+                let done = step as f64 / self.settings.schedule.steps as f64;
+                self.session.set_step(row, "step_weights", &spec.step_weights(done))?;
+            }
             self.family.stage(&mut self.session, row, step, self.settings.tasks)?;
         }
         Ok(n)
@@ -329,6 +331,10 @@ pub fn training_graph(
     let params = Weights { flat, layout: &layout };
     let episode = family.episodes(g, settings.tasks, key);
     let kind = family.shape().loss;
+    let step_weights = match learner {
+        Learner::Hyper(spec) if spec.reads_step_weights() => Some(g.step("step_weights", &[spec.steps])),
+        _ => None,
+    };
     // A part's backward pass stands before the next part's forward pass: its slots are free again by then.
     let (mut total, mut grads) = (None, None);
     let add = |g: &mut Graph, sum: Option<Value>, v: Value| Some(sum.map_or(v, |s| g.add(s, v)));
@@ -338,13 +344,17 @@ pub fn training_graph(
         }
         let (start, end) = (part * settings.tasks / parts, (part + 1) * settings.tasks / parts);
         let e = episode.part(g, start, end - start);
-        let objective = match learner {
-            Learner::Hyper(spec) => hyper_objective(g, spec, params, &e, kind, settings.weight_penalty),
-            Learner::Pooled(spec) => pooled_objective(g, spec, params, &e, kind),
+        let Objective { minimise, shown } = match learner {
+            Learner::Hyper(spec) => spec.objective(g, params, &e, kind, step_weights),
+            Learner::Pooled(spec) => {
+                let value = pooled(g, spec, params, &e, kind);
+                Objective { minimise: value, shown: value }
+            }
         };
-        let objective = g.scale(objective, (end - start) as f64 / settings.tasks as f64);
-        let grad = g.grad(objective, &[flat])[0];
-        total = add(g, total, objective);
+        let share = (end - start) as f64 / settings.tasks as f64;
+        let (minimise, shown) = (g.scale(minimise, share), g.scale(shown, share));
+        let grad = g.grad(minimise, &[flat])[0];
+        total = add(g, total, shown);
         grads = add(g, grads, grad);
     }
     let (Some(objective), Some(grad)) = (total, grads) else { panic!("a batch has a part at least") };
@@ -352,53 +362,4 @@ pub fn training_graph(
     g.record("loss", objective);
     g.record("grad_norm", norm);
     graph
-}
-
-fn hyper_objective(
-    g: &mut Graph,
-    spec: &HyperSpec,
-    params: Weights<'_>,
-    e: &Episode,
-    kind: Loss,
-    penalty: f64,
-) -> Value {
-    let condition = Condition { support: Some(e.support), task: e.task, descriptor: e.descriptor };
-    let weights = spec.generate(g, params, &condition);
-    let layout = spec.target.layout();
-    let prediction =
-        g.scope("target", |g| dense(g, &spec.target, Weights { flat: weights, layout: &layout }, "", e.xq));
-    let objective = g.scope("loss", |g| {
-        let each = loss(g, kind, prediction, e.yq, e.query_rows);
-        g.mean(each)
-    });
-    if penalty == 0.0 {
-        return objective;
-    }
-    g.scope("penalty", |g| {
-        let square = g.mul(weights, weights);
-        let sum = g.sum_to(square, &[]);
-        let mean = g.scale(sum, penalty / g.shape(weights)[0] as f64);
-        g.add(objective, mean)
-    })
-}
-
-fn pooled_objective(g: &mut Graph, spec: &DenseSpec, params: Weights<'_>, e: &Episode, kind: Loss) -> Value {
-    g.scope("pooled", |g| {
-        let x = g.concat(&[e.support.x, e.xq], 1);
-        let y = g.concat(&[e.support.y, e.yq], 1);
-        let [t, n, _] = g.shape(x)[..] else { panic!("inputs are [T, n, i]") };
-        // Support and query rows count by their weights, each set as a whole by its share of the rows.
-        let q = g.shape(e.xq)[1];
-        let query = e.query_rows.unwrap_or_else(|| {
-            let each = g.constant(1.0 / q as f64);
-            g.expand(each, &[t, q])
-        });
-        let share = q as f64 / n as f64;
-        let (support, query) = (g.scale(e.support.rows, 1.0 - share), g.scale(query, share));
-        let rows = g.concat(&[support, query], 1);
-        let prediction = dense(g, spec, params, "", x);
-        let each = loss(g, kind, prediction, y, Some(rows));
-        debug_assert_eq!(count(g.shape(each)), t);
-        g.mean(each)
-    })
 }

@@ -53,24 +53,71 @@ impl Weights<'_> {
 }
 
 /// A dense network: x `[.., in]` to `[.., out]`. With a row of weights a task, x leads with `[T, n]`.
-/// `prefix` is the name of the network in the layout (`""` where it is the whole layout).
+/// `prefix` is the name of the network in the layout (`""` where it is the whole layout). Context parameters are 0.
 #[track_caller]
 pub fn dense(g: &mut Graph, spec: &DenseSpec, weights: Weights<'_>, prefix: &str, x: Value) -> Value {
+    let x = with_context(g, spec, x, None);
+    layers(g, spec, weights, prefix, x, spec.layers())
+}
+
+/// A dense network on rows `[T, n, i]` whose tasks have context parameters `[T, c]`.
+#[track_caller]
+pub fn dense_in_context(
+    g: &mut Graph,
+    spec: &DenseSpec,
+    weights: Weights<'_>,
+    x: Value,
+    context: Value,
+) -> Value {
+    let x = with_context(g, spec, x, Some(context));
+    layers(g, spec, weights, "", x, spec.layers())
+}
+
+/// What the last layer of a dense network reads: x `[.., widths[0]]` to `[.., features]`.
+#[track_caller]
+pub fn features(g: &mut Graph, spec: &DenseSpec, weights: Weights<'_>, x: Value) -> Value {
+    layers(g, spec, weights, "", x, spec.layers() - 1)
+}
+
+/// Rows `[T, n, i]` with the context parameters of their task `[T, c]` (0 where there are none) as further inputs.
+#[track_caller]
+pub fn with_context(g: &mut Graph, spec: &DenseSpec, x: Value, context: Option<Value>) -> Value {
+    let c = spec.context;
+    if c == 0 {
+        return x;
+    }
+    let mut shape = g.shape(x).to_vec();
+    let axis = shape.len() - 1;
+    let Some(context) = context else { return g.pad(x, axis, 0, spec.widths[0]) };
+    shape[axis] = c;
+    let rows = g.reshape(context, &[shape[0], 1, c]);
+    let rows = g.expand(rows, &shape);
+    g.concat(&[x, rows], axis)
+}
+
+/// The first `most` layers; each but the network's last with its activation.
+fn layers(
+    g: &mut Graph,
+    spec: &DenseSpec,
+    weights: Weights<'_>,
+    prefix: &str,
+    x: Value,
+    most: usize,
+) -> Value {
     let shape = g.shape(x).to_vec();
     let rows = count(&shape[..shape.len() - 1]);
     // Shared weights see all rows of all tasks as one matrix.
     let mut h = if weights.per_task(g) { x } else { g.reshape(x, &[rows, spec.widths[0]]) };
-    let act = |g: &mut Graph, h| g.act(spec.activation, h);
-    for layer in 0..spec.layers() {
+    for layer in 0..most {
         let name = if prefix.is_empty() { layer.to_string() } else { format!("{prefix}.{layer}") };
         h = g.scope(name.clone(), |g| {
             let z = weights.linear(g, &name, h);
-            if layer + 1 < spec.layers() { act(g, z) } else { z }
+            if layer + 1 < spec.layers() { g.act(spec.activation, z) } else { z }
         });
     }
     let mut out = shape;
     if let Some(last) = out.last_mut() {
-        *last = spec.outputs();
+        *last = spec.widths[most];
     }
     g.reshape(h, &out)
 }

@@ -68,7 +68,7 @@ pub fn draw(experiment: &Experiment<'_>, held_out: &HeldOut) -> Result<Vec<PathB
             })
             .collect();
         fields(&files[2], "Signed distances of unseen shapes", &panels)?;
-    } else if model.spec.target.widths[0] == 1 && experiment.problem().encoder().is_none() {
+    } else if model.spec.target.inputs() == 1 && experiment.problem().encoder().is_none() {
         let shown = &tasks[..PANELS.min(tasks.len())];
         let (before, after) = experiment.before_and_after(shown)?;
         let panels: Vec<TaskPanel> =

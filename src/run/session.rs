@@ -74,6 +74,11 @@ impl Session {
         self.plan.input(name).is_some()
     }
 
+    /// Whether the plan has a result of that name.
+    pub fn has_output(&self, name: &str) -> bool {
+        self.plan.outputs.iter().any(|o| o.name == name)
+    }
+
     /// Writes a whole data or state input.
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
         if self.unused(name) {

@@ -56,7 +56,7 @@ fn a_window_of_training_allocates_and_reads_nothing() {
     let Some(gpu) = gpu(false) else { return };
     let config = small(TaskKind::Sine);
     let problem = Problem::load(&config).expect("sine");
-    let learner = Learner::Hyper(problem.hyper());
+    let learner = Learner::Hyper(problem.meta().into());
     let caps = Device::Gpu(gpu.clone()).caps(WINDOW);
     let plan =
         training_plan(problem.family(0).as_ref(), &learner, &settings(&config, 0, true), caps).expect("plan");

@@ -146,6 +146,19 @@ impl Interpreter {
                 y.data.chunks_mut(shape[rank - 1]).for_each(log_softmax);
                 y
             }
+            // Gauss and Jordan: by another way than the kernel's.
+            Op::SpdSolve => {
+                let n = x(0).shape[rank - 1];
+                let m = shape[rank - 1];
+                let stack = x(0).data.chunks(n * n).zip(x(1).data.chunks(n * m));
+                let data = stack.flat_map(|(a, b)| eliminate(n, a, b).0).collect();
+                Array { shape: shape.to_vec(), data }
+            }
+            Op::SpdLogdet => {
+                let n = x(0).shape[rank];
+                let data = x(0).data.chunks(n * n).map(|a| eliminate(n, a, &vec![0.0; n]).1).collect();
+                Array { shape: shape.to_vec(), data }
+            }
             Op::CrossEntropy => {
                 let c = x(0).shape[rank];
                 let rows = x(0).data.chunks(c).zip(x(1).data.chunks(c)).map(|(logits, p)| {
@@ -184,6 +197,27 @@ impl Interpreter {
             }),
         }
     }
+}
+
+/// Solves `A X = B` by elimination, and `ln |A|`. Only the lower triangle of A is read.
+fn eliminate(n: usize, a: &[f64], b: &[f64]) -> (Vec<f64>, f64) {
+    let m = b.len() / n;
+    let at = |i: usize, j: usize| a[i.max(j) * n + i.min(j)];
+    let mut rows: Vec<Vec<f64>> = (0..n)
+        .map(|i| (0..n).map(|j| at(i, j)).chain(b[i * m..(i + 1) * m].iter().copied()).collect())
+        .collect();
+    let mut log = 0.0;
+    for i in 0..n {
+        let pivot = rows[i][i];
+        log += pivot.ln();
+        rows[i].iter_mut().for_each(|v| *v /= pivot);
+        let row = rows[i].clone();
+        for (_, other) in rows.iter_mut().enumerate().filter(|(j, _)| *j != i) {
+            let factor = other[i];
+            other.iter_mut().zip(&row).for_each(|(v, r)| *v -= factor * r);
+        }
+    }
+    (rows.iter().flat_map(|r| r[n..].to_vec()).collect(), log)
 }
 
 fn log_softmax(row: &mut [f64]) {

@@ -321,10 +321,26 @@ impl Random {
         if rng.below(2) == 0 {
             return self.graph.log_softmax(x);
         }
+        if rng.below(3) == 0 && shape.len() > 1 {
+            return self.definite(rng, x);
+        }
         let y = self.input(rng, &shape);
         let y = self.graph.log_softmax(y);
         let y = self.graph.map(Func::Exp, y);
         self.graph.cross_entropy(x, y)
+    }
+
+    /// A solve or a determinant with a matrix that is positive definite by construction.
+    fn definite(&mut self, rng: &mut Rng, x: Value) -> Value {
+        let shape = self.shape(x);
+        let rank = shape.len();
+        let square = self.graph.act(Activation::Tanh, x);
+        let square = self.graph.matmul_t(square, false, square, true);
+        let one = self.graph.constant(1.0);
+        let one = self.graph.expand(one, &[&shape[..rank - 2], &[1, 1]].concat());
+        let eye = self.graph.diagonal(one, shape[rank - 2]);
+        let a = self.graph.add(square, eye);
+        if rng.below(2) == 0 { self.graph.spd_logdet(a) } else { self.graph.spd_solve(a, x) }
     }
 
     fn other(&mut self, rng: &mut Rng, x: Value) -> Value {

@@ -1,16 +1,56 @@
 //! Cases of the kernels that work on rows: gather, scatter_add, log_softmax, cross_entropy, row_read,
-//! row_write, and of random numbers.
+//! row_write, stacks of matrices, and of random numbers.
 
 use std::collections::BTreeSet;
 
 use super::{Build, Case, Fill, LENGTHS, Layout, ORDINARY, POSITIVE};
 use crate::graph::op::Dist;
 use crate::kernel::{
-    Advance, CrossEntropy, Gather, Kernel, LogSoftmax, Random, RowRead, RowWrite, ScatterAdd,
+    Advance, CrossEntropy, Gather, Kernel, LogSoftmax, Random, RowRead, RowWrite, ScatterAdd, SpdLogdet,
+    SpdSolve, threefry2x32,
 };
 use crate::spec::DType;
 
+/// A stack of symmetric positive definite matrices: Gramian of random rows, and n on the diagonal.
+fn definite(key: u32, stack: usize, n: usize) -> Vec<f32> {
+    let random = |i: usize| threefry2x32([key, 77], [i as u32, 0])[0] as f32 / 4_294_967_296.0 - 0.5;
+    (0..stack * n * n)
+        .map(|at| {
+            let (m, i, j) = (at / (n * n), at / n % n, at % n);
+            let row = |r: usize| (0..n).map(move |k| random((m * n + r) * n + k));
+            let dot: f32 = row(i).zip(row(j)).map(|(a, b)| a * b).sum();
+            if i == j { dot + 1.0 } else { dot }
+        })
+        .collect()
+}
+
+fn factored(table: &mut Vec<Case>) {
+    for (stack, n, m) in [(1, 1, 1), (65, 3, 1), (3, 10, 65), (7, 33, 2), (2, 65, 3), (300, 5, 4)] {
+        let a = definite(6100, stack, n);
+        for (i, (at, b, x)) in [
+            (Layout::Dense, Layout::Dense, Layout::Dense),
+            (Layout::Columns, Layout::Transposed, Layout::Columns),
+            (Layout::Transposed, Layout::Columns, Layout::Transposed),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let name = format!("{stack} of {n} x {n}, {m} columns, {at:?} {b:?} {x:?}");
+            let build = Build::new(6100).read(&[stack, n, n], at, Fill::Floats(&a));
+            let build = build.read(&[stack, n, m], b, ORDINARY).write(&[stack, n, m], x, DType::F32);
+            let build = build.write(&[stack, n, n], Layout::Dense, DType::F32);
+            table.push(build.case(name.clone(), Kernel::SpdSolve(SpdSolve), true));
+            let y = if i == 1 { Layout::Strided } else { Layout::Dense };
+            let build = Build::new(6100).read(&[stack, n, n], at, Fill::Floats(&a));
+            let build = build.write(&[stack], y, DType::F32);
+            let build = build.write(&[stack, n, n], Layout::Dense, DType::F32);
+            table.push(build.case(name, Kernel::SpdLogdet(SpdLogdet), n > 1));
+        }
+    }
+}
+
 pub(super) fn cases(table: &mut Vec<Case>) {
+    factored(table);
     indexed(table);
     classes(table);
     random(table);

@@ -6,7 +6,7 @@ use crate::graph::op::Op;
 use crate::kernel::{self, Kernel};
 use crate::plan::SlotRole;
 use crate::plan::view::View;
-use crate::spec::{Activation, DType, Shape, count};
+use crate::spec::{Activation, DType, MAX_RANK, Shape, count};
 
 impl Lowering<'_> {
     pub(super) fn place(&self, v: Value) -> Place {
@@ -136,6 +136,18 @@ impl Lowering<'_> {
                 let reads = vec![self.shaped(x[0], &rows), self.shaped(x[1], &rows)];
                 self.in_rows(v, Kernel::CrossEntropy(kernel::CrossEntropy), reads, &[rows[0]])
             }
+            Op::SpdSolve => {
+                let [.., n, m] = shape[..] else { return };
+                let stack = count(shape) / (n * m);
+                let reads = vec![self.shaped(x[0], &[stack, n, n]), self.shaped(x[1], &[stack, n, m])];
+                self.factored(v, Kernel::SpdSolve(kernel::SpdSolve), reads, &[stack, n, m])
+            }
+            Op::SpdLogdet => {
+                let stack = count(shape);
+                let n = self.shape(x[0])[shape.len()];
+                let reads = vec![self.shaped(x[0], &[stack, n, n])];
+                self.factored(v, Kernel::SpdLogdet(kernel::SpdLogdet), reads, &[stack])
+            }
             Op::Random { dist, stream } => {
                 let per_task = count(shape) / shape.first().copied().unwrap_or(1);
                 let kernel = kernel::Random { dist: *dist, stream: *stream, per_task, first_task: 0 };
@@ -163,6 +175,18 @@ impl Lowering<'_> {
                 self.launch(Kernel::Copy(kernel::CopyKernel), vec![y], vec![place], &label);
             }
         }
+    }
+
+    /// A launch whose result is a stack of matrices or numbers, with room for the Cholesky factors of its first operand.
+    fn factored(&mut self, v: Value, kernel: Kernel, reads: Vec<Place>, rows: &[usize]) {
+        let label = self.g.node(v).label.clone();
+        let stack = reads[0].view;
+        let room = self.whole(SlotRole::Scratch, DType::F32, &[stack.count()], &label);
+        let room = Place { view: View::contiguous(&stack.dims[MAX_RANK - 3..], 0), ..room };
+        let y = self.whole(SlotRole::Scratch, DType::F32, self.shape(v), &label);
+        let place = Place { view: View::contiguous(rows, 0), ..y };
+        self.launch(kernel, reads, vec![place, room], &label);
+        self.places.insert(v, y);
     }
 
     pub(super) fn emit_product(&mut self, p: Product) {

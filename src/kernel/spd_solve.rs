@@ -1,0 +1,91 @@
+//! `X = A⁻¹ B` for stacks of symmetric positive definite matrices, by their Cholesky factors.
+//!
+//! Operands: A `[b, n, n]`, B `[b, n, m]`; result X `[b, n, m]`, and room for the factors `[b, n, n]`.
+
+use super::cholesky::{factor, flops, matrix, sizes};
+use super::parallel::{Shared, pieces};
+use super::uniform::{GpuView, grid, params};
+use super::{Dispatch, Read, Real, Write};
+use crate::plan::Arg;
+
+/// A solve has no parameters beyond its shapes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SpdSolve;
+
+params!(SpdSolve {
+    a: GpuView,
+    b: GpuView,
+    x: GpuView,
+    l: GpuView,
+    n: u32,
+    columns: u32,
+    matrices: u32,
+    pad0: u32
+});
+
+/// Solves `L Lᵀ x = b` for one column, in place.
+fn substitute<T: Real>(n: usize, l: &[T], x: &mut [T]) {
+    for i in 0..n {
+        let sum = T::dot((0..i).map(|k| (l[i * n + k], x[k])));
+        x[i] = (x[i] - sum) / l[i * n + i];
+    }
+    for i in (0..n).rev() {
+        let sum = T::dot((i + 1..n).map(|k| (l[k * n + i], x[k])));
+        x[i] = (x[i] - sum) / l[i * n + i];
+    }
+}
+
+impl SpdSolve {
+    /// Computes the launch by the formula.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        let view = writes[0].view;
+        let (count, n, m) = sizes(&view);
+        let (a, b) = (reads[0].f(), reads[1].f());
+        let cost = count as f64 * (flops(n) + 2.0 * (n * n * m) as f64);
+        let out = Shared(writes[0].f().as_mut_ptr());
+        pieces(count, cost, |i| {
+            let ((a0, ar, ac), (b0, br, bc)) = (matrix(&reads[0].view, i), matrix(&reads[1].view, i));
+            let (x0, xr, xc) = matrix(&view, i);
+            let mut l = Vec::new();
+            factor(n, |r, c| a[a0 + r * ar + c * ac], &mut l);
+            let mut x = vec![T::zero(); n];
+            for j in 0..m {
+                for (r, x) in x.iter_mut().enumerate() {
+                    *x = b[b0 + r * br + j * bc];
+                }
+                substitute(n, &l, &mut x);
+                for (r, x) in x.iter().enumerate() {
+                    // SAFETY: a written view is injective and inside its slot (`plan::verify`): matrices share no element.
+                    unsafe { *out.get().add(x0 + r * xr + j * xc) = *x };
+                }
+            }
+        });
+    }
+
+    /// Computes the launch in f32.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        self.reference(reads, writes);
+    }
+
+    /// The uniform, constants and workgroups: one a matrix.
+    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+        let (count, n, m) = sizes(&writes[0].view);
+        let params = Params {
+            a: (&reads[0].view).into(),
+            b: (&reads[1].view).into(),
+            x: (&writes[0].view).into(),
+            l: (&writes[1].view).into(),
+            n: n as u32,
+            columns: m as u32,
+            matrices: count as u32,
+            pad0: 0,
+        };
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: grid(count) }
+    }
+
+    /// A factor a matrix, and two substitutions a column.
+    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
+        let (count, n, m) = sizes(&writes[0].view);
+        count as f64 * (flops(n) + 2.0 * (n * n * m) as f64)
+    }
+}

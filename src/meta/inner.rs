@@ -1,0 +1,464 @@
+//! Inner learning as graph: how a task's network goes on learning from its support rows. One function a step, the same
+//! inside a training step (a scan, differentiated through) and where a trained model adapts (a plan, replayed).
+//!
+//! What changes is the task's *fast* state: all weights, the last layer (ANIL: Raghu et al. 2020), context parameters (CAVIA:
+//! Zintgraf et al. 2019), or the task's embedding. What it learns by is a gradient step with a fixed or a learned rate (MAML:
+//! Finn et al. 2017; Meta-SGD: Li et al. 2017), or for the last layer the exact solution ([`super::ridge`]).
+
+use serde::{Deserialize, Serialize};
+
+use super::ridge;
+use crate::graph::op::Func;
+use crate::graph::{Graph, Value};
+use crate::hyper::{HyperSpec, Support};
+use crate::nn::{Loss, Weights, clip_factor, dense, dense_in_context, features, loss, with_context};
+use crate::spec::{DenseSpec, Init, ParamLayout, count};
+
+/// What a step of adaptation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// Gradient descent: `s ← s - α g`.
+    Sgd,
+    /// Descent with momentum .9: `v ← .9 v + g; s ← s - α v`.
+    Momentum,
+    /// Adam (Kingma and Ba 2015), ε inside the root so that the step can be differentiated where a gradient is 0.
+    Adam,
+    /// The last layer in closed form: Bayesian linear regression around the generated one.
+    Ridge,
+}
+
+/// What adaptation changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// All weights of the target.
+    All,
+    /// Its last layer.
+    Head,
+    /// Its context parameters.
+    Context,
+    /// The task's embedding, which the hypernetwork reads.
+    Embedding,
+}
+
+/// Step sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rates {
+    /// As configured.
+    Fixed,
+    /// One a parameter tensor, learned.
+    Layer,
+    /// One a weight, learned.
+    Weight,
+}
+
+/// How a task's network goes on learning.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adaptation {
+    /// What a step does.
+    pub rule: Rule,
+    /// What it changes.
+    pub of: Part,
+    /// Whether step sizes are learned.
+    pub rates: Rates,
+    /// Step size (where it is learned: its start).
+    pub rate: f64,
+    /// Largest norm of a task's gradient.
+    pub clip: f64,
+}
+
+/// Decay of the momentum, and Adam's β₁.
+const MOMENTUM: f64 = 0.9;
+const BETA2: f64 = 0.999;
+/// Adam's ε.
+const EPS: f64 = 1e-6;
+
+impl Adaptation {
+    /// Clipped gradient descent on all weights.
+    pub fn fine_tuning(rate: f64, clip: f64) -> Adaptation {
+        Adaptation { rule: Rule::Sgd, of: Part::All, rates: Rates::Fixed, rate, clip }
+    }
+
+    /// Parameters that are learned for adaptation, beside those of the hypernetwork.
+    pub(super) fn learned(&self, hyper: &HyperSpec) -> ParamLayout {
+        let mut layout = ParamLayout::default();
+        if self.rule == Rule::Ridge {
+            layout.extend("adapt", &ridge::layout(&hyper.target));
+            return layout;
+        }
+        let tensors = self.tensors(hyper);
+        match self.rates {
+            Rates::Fixed => {}
+            Rates::Layer => {
+                layout.push("adapt.rate", &[tensors.len()], Init::Constant(self.rate));
+            }
+            Rates::Weight => {
+                layout.push("adapt.rate", &[self.width(hyper)], Init::Constant(self.rate));
+            }
+        }
+        layout
+    }
+
+    /// All that is meta-learned: the hypernetwork's parameters, then `adapt.*`.
+    pub fn layout(&self, hyper: &HyperSpec) -> ParamLayout {
+        let mut layout = hyper.layout();
+        for p in self.learned(hyper).params {
+            layout.push(p.name, &p.shape, p.init);
+        }
+        layout
+    }
+
+    /// Sizes of the tensors that are adapted.
+    fn tensors(&self, hyper: &HyperSpec) -> Vec<usize> {
+        let sizes: Vec<usize> = hyper.target.layout().params.iter().map(|p| count(&p.shape)).collect();
+        match self.of {
+            Part::All => sizes,
+            Part::Head => sizes[sizes.len() - 2..].to_vec(),
+            Part::Context => vec![hyper.target.context],
+            Part::Embedding => vec![hyper.condition.embedding.as_ref().map_or(0, |e| e.width)],
+        }
+    }
+
+    /// `S`: the width of a task's fast state.
+    pub fn width(&self, hyper: &HyperSpec) -> usize {
+        self.tensors(hyper).iter().sum()
+    }
+
+    /// What a task carries from step to step beside its fast state: name, width, and the value it starts with.
+    pub fn moments(&self, hyper: &HyperSpec) -> Vec<(&'static str, usize, f32)> {
+        let s = self.width(hyper);
+        match self.rule {
+            Rule::Sgd | Rule::Ridge => vec![],
+            Rule::Momentum => vec![("velocity", s, 0.0)],
+            Rule::Adam => vec![("first moment", s, 0.0), ("second moment", s, 0.0), ("powers", 2, 1.0)],
+        }
+    }
+
+    /// Fast state that a task starts with, from its weights `[P]` and its embedding.
+    pub fn start(&self, hyper: &HyperSpec, weights: &[f32], embedding: &[f32]) -> Vec<f32> {
+        match self.of {
+            Part::All => weights.to_vec(),
+            Part::Head => weights[weights.len() - self.width(hyper)..].to_vec(),
+            Part::Context => vec![0.0; hyper.target.context],
+            Part::Embedding => embedding.to_vec(),
+        }
+    }
+
+    /// Whether a step or a prediction reads the learned parameters.
+    pub fn reads_params(&self) -> bool {
+        self.rates != Rates::Fixed || self.of == Part::Embedding || self.rule == Rule::Ridge
+    }
+}
+
+/// The inner learning of a batch of tasks.
+#[derive(Clone, Copy, Debug)]
+pub struct Inner<'a> {
+    /// The hypernetwork, and the target.
+    pub hyper: &'a HyperSpec,
+    /// How is learned.
+    pub adaptation: &'a Adaptation,
+    /// What is minimised.
+    pub kind: Loss,
+}
+
+/// What stays the same from step to step.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Number of tasks.
+    t: usize,
+    /// Weights that tasks start with, `[T, P]`, or one row `[P]` for all where only the last layer is adapted.
+    weights: Value,
+    /// What the fast state reads of the support: inputs, or features where only the last layer is adapted.
+    x: Value,
+    y: Value,
+    rows: Value,
+    /// Learned step sizes `[T, S]`.
+    rates: Option<Value>,
+    /// What the hypernetwork read, and its parameters, where the embedding is adapted.
+    reads: Option<(Value, Value)>,
+    /// What the closed form knows beforehand.
+    prior: Option<ridge::Prior>,
+}
+
+impl Inner<'_> {
+    /// What the steps on `support` need: `params` are all learned parameters, `weights` `[T, P]` (or `[P]`) those that the
+    /// tasks start with, `z` what the hypernetwork read of them.
+    pub fn given(
+        &self,
+        g: &mut Graph,
+        params: Option<Weights<'_>>,
+        weights: Value,
+        z: Option<Value>,
+        support: &Support,
+    ) -> Given {
+        let t = g.shape(support.x)[0];
+        let learned = |what: &str| params.unwrap_or_else(|| panic!("{what} needs the learned parameters"));
+        let weights = match self.adaptation.of {
+            Part::Head => weights,
+            _ => {
+                let p = g.shape(weights).last().copied().unwrap_or(0);
+                g.expand(weights, &[t, p])
+            }
+        };
+        let reads = (self.adaptation.of == Part::Embedding)
+            .then(|| (z.unwrap_or_else(|| panic!("an embedding is read")), learned("an embedding").flat));
+        let prior = (self.adaptation.rule == Rule::Ridge)
+            .then(|| ridge::Prior::read(g, learned("the closed form"), t, &self.hyper.target));
+        let rates = (self.adaptation.rates != Rates::Fixed && prior.is_none())
+            .then(|| self.rates(g, learned("a learned rate"), t));
+        let x = self.inputs(g, weights, support.x);
+        Given { t, weights, x, y: support.y, rows: support.rows, rates, reads, prior }
+    }
+
+    /// What the fast state reads of rows `[T, n, i]`.
+    pub fn inputs(&self, g: &mut Graph, weights: Value, x: Value) -> Value {
+        if self.adaptation.of != Part::Head {
+            return x;
+        }
+        let (target, layout) = (&self.hyper.target, self.hyper.target.layout());
+        let x = with_context(g, target, x, None);
+        g.scope("features", |g| features(g, target, Weights { flat: weights, layout: &layout }, x))
+    }
+
+    /// Learned step sizes, one a fast value of every task.
+    fn rates(&self, g: &mut Graph, params: Weights<'_>, t: usize) -> Value {
+        let rate = params.get(g, "adapt.rate");
+        let tensors = self.adaptation.tensors(self.hyper);
+        let each = match self.adaptation.rates {
+            Rates::Layer => {
+                let parts: Vec<Value> = tensors
+                    .iter()
+                    .enumerate()
+                    .map(|(i, &len)| {
+                        let one = g.slice(rate, 0, i, 1);
+                        g.expand(one, &[len])
+                    })
+                    .collect();
+                g.concat(&parts, 0)
+            }
+            _ => rate,
+        };
+        let s = g.shape(each)[0];
+        g.expand(each, &[t, s])
+    }
+
+    /// The fast state of every task `[T, S]` as it starts.
+    pub fn fast(&self, g: &mut Graph, given: &Given) -> Value {
+        let s = self.adaptation.width(self.hyper);
+        match (self.adaptation.of, given.reads) {
+            (Part::All, _) => given.weights,
+            (Part::Head, _) => {
+                let shape = g.shape(given.weights).to_vec();
+                let axis = shape.len() - 1;
+                let head = g.slice(given.weights, axis, shape[axis] - s, s);
+                g.expand(head, &[given.t, s])
+            }
+            (Part::Embedding, Some((z, _))) => g.slice(z, 1, self.hyper.condition.embedding_range().start, s),
+            _ => {
+                let zero = g.constant(0.0);
+                g.expand(zero, &[given.t, s])
+            }
+        }
+    }
+
+    /// Predictions `[T, n, o]` by a fast state on rows as [`Inner::inputs`] gives them.
+    pub fn predict(&self, g: &mut Graph, given: &Given, fast: Value, x: Value) -> Value {
+        let (target, layout) = (&self.hyper.target, self.hyper.target.layout());
+        match (self.adaptation.of, given.reads) {
+            (Part::All, _) => dense(g, target, Weights { flat: fast, layout: &layout }, "", x),
+            (Part::Head, _) => {
+                let y = last_layer(g, target, fast, x);
+                match given.prior {
+                    Some(prior) => prior.output(g, self.kind, y),
+                    None => y,
+                }
+            }
+            (Part::Embedding, Some(_)) => {
+                let w = self.generated(g, given, fast);
+                dense(g, target, Weights { flat: w, layout: &layout }, "", x)
+            }
+            _ => dense_in_context(g, target, Weights { flat: given.weights, layout: &layout }, x, fast),
+        }
+    }
+
+    /// Weights `[T, P]` that the hypernetwork writes for a fast state that is an embedding.
+    pub fn generated(&self, g: &mut Graph, given: &Given, fast: Value) -> Value {
+        let Some((z, params)) = given.reads else { return given.weights };
+        let (all, range) = (self.adaptation.layout(self.hyper), self.hyper.condition.embedding_range());
+        let e = g.shape(z)[1];
+        let mut parts = Vec::new();
+        if range.start > 0 {
+            parts.push(g.slice(z, 1, 0, range.start));
+        }
+        parts.push(fast);
+        if range.end < e {
+            parts.push(g.slice(z, 1, range.end, e - range.end));
+        }
+        let z = g.concat(&parts, 1);
+        self.hyper.generate(g, Weights { flat: params, layout: &all }, Some(z), given.t)
+    }
+
+    /// Predictive variance `[T, q]` of rows as [`Inner::inputs`] gives them, where the rule knows one of values.
+    pub fn variance(&self, g: &mut Graph, given: &Given, support: &Support, xq: Value) -> Option<Value> {
+        let prior = given.prior.filter(|_| self.kind == Loss::Mse)?;
+        let before = self.fast(g, given);
+        let rows = (given.x, support.y, support.rows);
+        Some(g.scope("variance", |g| prior.variance(g, &self.hyper.target, before, rows, xq)))
+    }
+
+    /// Log density of the support `[T, 2]`: of the generated network, and of what adaptation may reach, where the rule knows it.
+    pub fn evidence(&self, g: &mut Graph, given: &Given) -> Option<Value> {
+        let prior = given.prior?;
+        let before = self.fast(g, given);
+        let (plain, marginal) = prior.evidence(g, &self.hyper.target, before, (given.x, given.y, given.rows));
+        let both = [plain, marginal].map(|v| g.reshape(v, &[given.t, 1]));
+        Some(g.concat(&both, 1))
+    }
+
+    /// One step of every task: the fast state, then what is carried beside it ([`Adaptation::moments`]). With `first_order`
+    /// the gradient is held constant (FOMAML: Finn et al. 2017, section 5.2).
+    pub fn step(&self, g: &mut Graph, given: &Given, state: &[Value], first_order: bool) -> Vec<Value> {
+        let (a, fast) = (self.adaptation, state[0]);
+        if let Some(prior) = &given.prior {
+            let before = self.fast(g, given);
+            return vec![prior.solve(g, &self.hyper.target, before, given.x, given.y, given.rows)];
+        }
+        let prediction = self.predict(g, given, fast, given.x);
+        let each = loss(g, self.kind, prediction, given.y, Some(given.rows));
+        let total = g.sum_to(each, &[]);
+        let mut grad = g.grad(total, &[fast])[0];
+        if first_order {
+            grad = g.stop_gradient(grad);
+        }
+        let square = g.mul(grad, grad);
+        let norm2 = g.sum_to(square, &[given.t, 1]);
+        let factor = clip_factor(g, norm2, a.clip);
+        match a.rule {
+            Rule::Sgd | Rule::Ridge => {
+                // A fixed rate goes into the factor: one number a task instead of S.
+                let step = match given.rates {
+                    Some(rates) => {
+                        let clipped = g.mul(grad, factor);
+                        g.mul(clipped, rates)
+                    }
+                    None => {
+                        let rate = g.scale(factor, a.rate);
+                        g.mul(grad, rate)
+                    }
+                };
+                vec![g.sub(fast, step)]
+            }
+            Rule::Momentum => {
+                let grad = g.mul(grad, factor);
+                let kept = g.scale(state[1], MOMENTUM);
+                let velocity = g.add(kept, grad);
+                vec![self.apply(g, given, fast, velocity), velocity]
+            }
+            Rule::Adam => {
+                let grad = g.mul(grad, factor);
+                let mix = |g: &mut Graph, old: Value, new: Value, beta: f64| {
+                    let (old, new) = (g.scale(old, beta), g.scale(new, 1.0 - beta));
+                    g.add(old, new)
+                };
+                let first = mix(g, state[1], grad, MOMENTUM);
+                let square = g.mul(grad, grad);
+                let second = mix(g, state[2], square, BETA2);
+                let column = |g: &mut Graph, i: usize, beta: f64| {
+                    let power = g.slice(state[3], 1, i, 1);
+                    g.scale(power, beta)
+                };
+                let (power1, power2) = (column(g, 0, MOMENTUM), column(g, 1, BETA2));
+                let corrected = |g: &mut Graph, v: Value, power: Value| {
+                    let rest = g.affine(power, -1.0, 1.0);
+                    g.div(v, rest)
+                };
+                let m = corrected(g, first, power1);
+                let v = corrected(g, second, power2);
+                let v = g.affine(v, 1.0, EPS * EPS);
+                let r = g.map(Func::Rsqrt, v);
+                let direction = g.mul(m, r);
+                let powers = g.concat(&[power1, power2], 1);
+                vec![self.apply(g, given, fast, direction), first, second, powers]
+            }
+        }
+    }
+
+    /// `fast - α · direction`
+    fn apply(&self, g: &mut Graph, given: &Given, fast: Value, direction: Value) -> Value {
+        let step = match given.rates {
+            Some(rates) => g.mul(direction, rates),
+            None => g.scale(direction, self.adaptation.rate),
+        };
+        g.sub(fast, step)
+    }
+
+    /// `steps` steps as a scan, and what `each` makes of the fast state after every one of them, stacked `[T, steps, ..]`.
+    pub fn learn(
+        &self,
+        g: &mut Graph,
+        given: &Given,
+        steps: usize,
+        first_order: bool,
+        each: Option<&dyn Fn(&mut Graph, &Given, Value, &[Value]) -> Value>,
+        more: &[Value],
+    ) -> (Value, Option<Value>) {
+        let fast = self.fast(g, given);
+        if self.adaptation.rule == Rule::Ridge {
+            return (self.step(g, given, &[fast], first_order)[0], None);
+        }
+        let mut carried = vec![fast];
+        for (_, width, value) in self.adaptation.moments(self.hyper) {
+            let start = g.constant(value as f64);
+            carried.push(g.expand(start, &[given.t, width]));
+        }
+        let mut constants = given.values();
+        constants.extend(more);
+        let (last, rows) = g.scan(steps, &carried, &constants, &[], |g, args| {
+            let (mine, more) = args.constants.split_at(args.constants.len() - more.len());
+            let inside = given.with(mine);
+            let next = self.step(g, &inside, args.carried, first_order);
+            let given = each.map(|f| f(g, &inside, next[0], more));
+            (next, given.into_iter().collect())
+        });
+        (last[0], rows.first().copied())
+    }
+}
+
+impl Given {
+    /// Weights that tasks start with.
+    pub fn weights(&self) -> Value {
+        self.weights
+    }
+
+    /// The values, to be handed into a scan.
+    fn values(&self) -> Vec<Value> {
+        let mut all = vec![self.weights, self.x, self.y, self.rows];
+        all.extend(self.rates);
+        if let Some((z, params)) = self.reads {
+            all.extend([z, params]);
+        }
+        all
+    }
+
+    /// The same with these values in their order.
+    fn with(&self, values: &[Value]) -> Given {
+        let mut rest = values[4..].iter().copied();
+        let rates = self.rates.and_then(|_| rest.next());
+        let reads = self.reads.and_then(|_| rest.next().zip(rest.next()));
+        let [weights, x, y, rows] = values[..4] else { panic!("there are four at least") };
+        Given { t: self.t, weights, x, y, rows, rates, reads, prior: None }
+    }
+}
+
+/// The last layer of `target` from a flat row of its weights and biases `[T, S]`, on features `[T, n, f]`.
+fn last_layer(g: &mut Graph, target: &DenseSpec, fast: Value, x: Value) -> Value {
+    let (f, o, t) = (target.features(), target.outputs(), g.shape(fast)[0]);
+    let w = g.slice(fast, 1, 0, f * o);
+    let w = g.reshape(w, &[t, f, o]);
+    let b = g.slice(fast, 1, f * o, o);
+    let b = g.reshape(b, &[t, 1, o]);
+    let y = g.matmul(x, w);
+    g.add(y, b)
+}

@@ -1,0 +1,294 @@
+//! What is minimised: the pooled network's loss, the hypernetwork's, both together, and what is asked of the generated weights.
+
+use serde::{Deserialize, Serialize};
+
+use super::episode::Episode;
+use super::inner::{Adaptation, Inner};
+use crate::graph::op::Func;
+use crate::graph::{Graph, Value};
+use crate::hyper::{Condition, HyperSpec, Support};
+use crate::nn::{Loss, Weights, dense, loss};
+use crate::rng::Rng;
+use crate::spec::{DenseSpec, ParamLayout, count};
+
+/// How the outer loop sees the inner one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Through {
+    /// Not at all: the weights are trained as they are generated, and adapt afterwards.
+    None,
+    /// The inner gradients count as constant (FOMAML: Finn et al. 2017; Nichol et al. 2018).
+    First,
+    /// Exactly (MAML: Finn et al. 2017).
+    Second,
+    /// Generated weights are drawn to where the steps lead (Reptile: Nichol et al. 2018).
+    Reptile,
+}
+
+/// A hypernetwork with its inner learning and its objective.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetaSpec {
+    /// The hypernetwork.
+    pub hyper: HyperSpec,
+    /// How the networks that it writes go on learning.
+    pub adaptation: Adaptation,
+    /// How training sees that.
+    pub through: Through,
+    /// Steps of adaptation in training.
+    pub steps: usize,
+    /// Share of training in which the losses after all steps count (MAML++: Antoniou et al. 2019): their weights go linearly
+    /// from equal shares to the last step alone.
+    pub per_step: f64,
+    /// λ: share of the main network's own loss, `J = λ L_main(θ) + (1 - λ) L_meta(θ, φ)`. θ is the head's bias, which every
+    /// task's weights are a correction to.
+    pub main: f64,
+    /// λ of `λ · mean_t ‖w_t‖²` on the generated weights.
+    pub weight_penalty: f64,
+    /// λ of `-λ · ln(10⁻⁶ + mean_t ‖w_t - w̄‖² / P)`: generated weights of different tasks are held apart.
+    pub diversity: f64,
+}
+
+impl From<HyperSpec> for MetaSpec {
+    /// Weights that are generated and used as they are.
+    fn from(hyper: HyperSpec) -> MetaSpec {
+        MetaSpec {
+            hyper,
+            adaptation: Adaptation::fine_tuning(0.01, 10.0),
+            through: Through::None,
+            steps: 1,
+            per_step: 0.0,
+            main: 0.0,
+            weight_penalty: 0.0,
+            diversity: 0.0,
+        }
+    }
+}
+
+/// An objective in a graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Objective {
+    /// What the gradient is taken of.
+    pub minimise: Value,
+    /// What is recorded: the query loss.
+    pub shown: Value,
+}
+
+impl MetaSpec {
+    /// All that is meta-learned.
+    pub fn layout(&self) -> ParamLayout {
+        self.adaptation.layout(&self.hyper)
+    }
+
+    /// Initial parameters; `base` are the target weights that every task starts with.
+    pub fn init(&self, rng: &mut Rng, base: &[f32]) -> Vec<f32> {
+        let mut w = self.hyper.init(rng, base);
+        w.extend(rng.init(&self.adaptation.learned(&self.hyper)));
+        w
+    }
+
+    /// Whether training reads the weights of the losses after each step.
+    pub fn reads_step_weights(&self) -> bool {
+        self.per_step > 0.0 && self.steps > 1
+    }
+
+    /// Weights of the losses after each inner step, when `done` of training is done (0 to 1).
+    pub fn step_weights(&self, done: f64) -> Vec<f32> {
+        let k = self.steps as f64;
+        let last = (done / self.per_step).min(1.0);
+        let each = (1.0 - last) / k;
+        let mut weights = vec![each as f32; self.steps];
+        weights[self.steps - 1] = (each + last) as f32;
+        weights
+    }
+
+    /// The objective on a batch of episodes; `step_weights` `[steps]` where the losses after all steps count.
+    pub fn objective(
+        &self,
+        g: &mut Graph,
+        params: Weights<'_>,
+        e: &Episode,
+        kind: Loss,
+        step_weights: Option<Value>,
+    ) -> Objective {
+        let condition = Condition { support: Some(e.support), task: e.task, descriptor: e.descriptor };
+        let t = g.shape(e.xq)[0];
+        let z = self.hyper.condition(g, params, &condition);
+        // One row for all tasks where that is all there is, and the tasks' own part is their last layer.
+        let weights = match z {
+            None if self.adaptation.of == super::inner::Part::Head => params.get(g, "head.bias"),
+            _ => self.hyper.generate(g, params, z, t),
+        };
+        let Objective { mut minimise, shown } = match self.through {
+            Through::None => {
+                let layout = self.hyper.target.layout();
+                let y = g.scope("target", |g| {
+                    dense(g, &self.hyper.target, Weights { flat: weights, layout: &layout }, "", e.xq)
+                });
+                let value = query_loss(g, kind, y, e);
+                Objective { minimise: value, shown: value }
+            }
+            Through::Reptile => self.reptile(g, params, e, kind, weights, z),
+            _ => self.adapted(g, params, e, kind, weights, z, step_weights),
+        };
+        let per_task = g.shape(weights).len() == 2;
+        if self.weight_penalty > 0.0 {
+            let penalty = g.scope("penalty", |g| {
+                let square = g.mul(weights, weights);
+                let sum = g.sum_to(square, &[]);
+                let tasks = if per_task { t } else { 1 };
+                g.scale(sum, self.weight_penalty / tasks as f64)
+            });
+            minimise = g.add(minimise, penalty);
+        }
+        if self.diversity > 0.0 {
+            let reward = g.scope("diversity", |g| {
+                let p = g.shape(weights)[1];
+                let sum = g.sum_to(weights, &[1, p]);
+                let mean = g.scale(sum, 1.0 / t as f64);
+                let d = g.sub(weights, mean);
+                let square = g.mul(d, d);
+                let sum = g.sum_to(square, &[]);
+                let spread = g.affine(sum, 1.0 / (t * p) as f64, 1e-6);
+                let log = g.map(Func::Log, spread);
+                g.scale(log, -self.diversity)
+            });
+            minimise = g.add(minimise, reward);
+        }
+        if self.main > 0.0 {
+            let layout = self.hyper.target.layout();
+            let theta = params.get(g, "head.bias");
+            let main = g.scope("main", |g| {
+                pooled(g, &self.hyper.target, Weights { flat: theta, layout: &layout }, e, kind)
+            });
+            let (main, meta) = (g.scale(main, self.main), g.scale(minimise, 1.0 - self.main));
+            minimise = g.add(main, meta);
+        }
+        Objective { minimise, shown }
+    }
+
+    fn inner(&self, kind: Loss) -> Inner<'_> {
+        Inner { hyper: &self.hyper, adaptation: &self.adaptation, kind }
+    }
+
+    /// The query loss after adaptation, differentiated through it.
+    #[allow(clippy::too_many_arguments)]
+    fn adapted(
+        &self,
+        g: &mut Graph,
+        params: Weights<'_>,
+        e: &Episode,
+        kind: Loss,
+        weights: Value,
+        z: Option<Value>,
+        step_weights: Option<Value>,
+    ) -> Objective {
+        let inner = self.inner(kind);
+        let given = inner.given(g, Some(params), weights, z, &e.support);
+        let xq = inner.inputs(g, weights, e.xq);
+        let first_order = self.through == Through::First;
+        let mut more = vec![xq, e.yq];
+        more.extend(e.query_rows);
+        let after = |g: &mut Graph, given: &super::inner::Given, fast: Value, more: &[Value]| {
+            let y = inner.predict(g, given, fast, more[0]);
+            loss(g, kind, y, more[1], more.get(2).copied())
+        };
+        let each = step_weights.map(|_| &after as &dyn Fn(&mut Graph, &_, Value, &[Value]) -> Value);
+        let (fast, losses) =
+            g.scope("inner", |g| inner.learn(g, &given, self.steps, first_order, each, &more));
+        let y = g.scope("target", |g| inner.predict(g, &given, fast, xq));
+        let shown = query_loss(g, kind, y, e);
+        let minimise = match (losses, step_weights) {
+            (Some(losses), Some(weights)) => {
+                let weighted = g.mul(losses, weights);
+                let sum = g.sum_to(weighted, &[]);
+                let t = g.shape(e.xq)[0];
+                g.scale(sum, 1.0 / t as f64)
+            }
+            _ => match inner.variance(g, &given, &e.support, xq) {
+                Some(v) => g.scope("density", |g| negative_log_density(g, y, v, e)),
+                None => shown,
+            },
+        };
+        Objective { minimise, shown }
+    }
+
+    /// `½ mean_t ‖w_t - w_t'‖²`, w' where the steps lead on all rows of a task, held constant: its gradient is the mean of
+    /// `w_t - w_t'`.
+    fn reptile(
+        &self,
+        g: &mut Graph,
+        params: Weights<'_>,
+        e: &Episode,
+        kind: Loss,
+        weights: Value,
+        z: Option<Value>,
+    ) -> Objective {
+        let inner = self.inner(kind);
+        let start = g.stop_gradient(weights);
+        let rows = all_rows(g, e);
+        let given = inner.given(g, Some(params), start, z, &rows);
+        let (fast, _) = g.scope("inner", |g| inner.learn(g, &given, self.steps, true, None, &[]));
+        let y = g.scope("target", |g| inner.predict(g, &given, fast, e.xq));
+        let shown = query_loss(g, kind, y, e);
+        let goal = g.stop_gradient(fast);
+        let d = g.sub(weights, goal);
+        let square = g.mul(d, d);
+        let sum = g.sum_to(square, &[]);
+        let t = g.shape(e.xq)[0];
+        Objective { minimise: g.scale(sum, 0.5 / t as f64), shown }
+    }
+}
+
+/// Mean query loss over tasks.
+fn query_loss(g: &mut Graph, kind: Loss, prediction: Value, e: &Episode) -> Value {
+    g.scope("loss", |g| {
+        let each = loss(g, kind, prediction, e.yq, e.query_rows);
+        g.mean(each)
+    })
+}
+
+/// `mean ½ ((y - μ)² / v + ln v)` over the query rows, predictions μ `[T, q, o]`, variances v `[T, q]`.
+fn negative_log_density(g: &mut Graph, mean: Value, v: Value, e: &Episode) -> Value {
+    let [t, q, o] = g.shape(mean)[..] else { panic!("a prediction is [T, q, o]") };
+    let d = g.sub(e.yq, mean);
+    let square = g.mul(d, d);
+    let square = g.sum_to(square, &[t, q, 1]);
+    let square = g.reshape(square, &[t, q]);
+    let square = g.scale(square, 1.0 / o as f64);
+    let ratio = g.div(square, v);
+    let log = g.map(Func::Log, v);
+    let each = g.add(ratio, log);
+    let weighted = match e.query_rows {
+        Some(rows) => g.mul(each, rows),
+        None => g.scale(each, 1.0 / q as f64),
+    };
+    let sum = g.sum_to(weighted, &[]);
+    g.scale(sum, 0.5 / t as f64)
+}
+
+/// Support and query rows as one set. They count by their weights, each set as a whole by its share of the rows.
+fn all_rows(g: &mut Graph, e: &Episode) -> Support {
+    let x = g.concat(&[e.support.x, e.xq], 1);
+    let y = g.concat(&[e.support.y, e.yq], 1);
+    let [t, n, _] = g.shape(x)[..] else { panic!("inputs are [T, n, i]") };
+    let q = g.shape(e.xq)[1];
+    let query = e.query_rows.unwrap_or_else(|| {
+        let each = g.constant(1.0 / q as f64);
+        g.expand(each, &[t, q])
+    });
+    let share = q as f64 / n as f64;
+    let (support, query) = (g.scale(e.support.rows, 1.0 - share), g.scale(query, share));
+    let rows = g.concat(&[support, query], 1);
+    Support { x, y, rows, count: e.support.count }
+}
+
+/// Loss of one network on all rows of all tasks.
+pub(super) fn pooled(g: &mut Graph, spec: &DenseSpec, params: Weights<'_>, e: &Episode, kind: Loss) -> Value {
+    g.scope("pooled", |g| {
+        let Support { x, y, rows, .. } = all_rows(g, e);
+        let prediction = dense(g, spec, params, "", x);
+        let each = loss(g, kind, prediction, y, Some(rows));
+        debug_assert_eq!(count(g.shape(each)), g.shape(x)[0]);
+        g.mean(each)
+    })
+}

@@ -26,11 +26,13 @@ pub enum TaskKind {
     Shapes,
     /// The groups of a CSV file.
     Csv,
+    /// A few classes of pictures each.
+    Images,
 }
 
 impl TaskKind {
     /// All names, for messages.
-    pub const NAMES: [&'static str; 3] = ["sine", "shapes", "csv"];
+    pub const NAMES: [&'static str; 4] = ["sine", "shapes", "csv", "images"];
 
     /// The name used in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -43,6 +45,7 @@ impl TaskKind {
             "sine" => Ok(TaskKind::Sine),
             "shapes" => Ok(TaskKind::Shapes),
             "csv" => Ok(TaskKind::Csv),
+            "images" => Ok(TaskKind::Images),
             other => {
                 let hint = nearest(other, TaskKind::NAMES)
                     .map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));
@@ -74,6 +77,9 @@ pub struct Config {
     /// The grouped CSV file, for `task = "csv"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub csv: Option<CsvConfig>,
+    /// The pictures, for `task = "images"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImagesConfig>,
 }
 
 /// The outer loop.
@@ -154,6 +160,14 @@ pub enum Method {
 }
 
 impl Method {
+    /// The one that a family of tasks has by default.
+    fn of(task: TaskKind) -> Method {
+        match task {
+            TaskKind::Sine | TaskKind::Shapes => Method::FineTune,
+            TaskKind::Csv | TaskKind::Images => Method::Ridge,
+        }
+    }
+
     /// All names, for messages.
     pub const NAMES: [&'static str; 8] =
         ["fine-tune", "maml", "fomaml", "reptile", "anil", "cavia", "meta-sgd", "ridge"];
@@ -257,6 +271,43 @@ pub struct CsvConfig {
     pub kind: Option<TargetKind>,
 }
 
+/// Pictures sorted into classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImagesConfig {
+    /// Pictures to train on and choose by: an IDX file, or a folder of PNG files with a folder for each class.
+    pub train: PathBuf,
+    /// The IDX file of their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_labels: Option<PathBuf>,
+    /// Pictures of other classes, to be judged on (not given: a fifth of the classes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// The IDX file of their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_labels: Option<PathBuf>,
+    /// Classes of a task; `eval.shots` and `eval.query` count pictures of each.
+    pub ways: usize,
+    /// Whether a picture turned by a quarter counts as another class, in training.
+    pub rotations: bool,
+    /// Whether pictures are shifted a little at random, in training.
+    pub shifts: bool,
+}
+
+impl Default for ImagesConfig {
+    fn default() -> ImagesConfig {
+        ImagesConfig {
+            train: PathBuf::new(),
+            train_labels: None,
+            test: None,
+            test_labels: None,
+            ways: 5,
+            rotations: true,
+            shifts: true,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config::of(TaskKind::Sine)
@@ -286,6 +337,11 @@ impl Default for EvalConfig {
 impl Config {
     /// The defaults of a family of tasks.
     pub fn of(task: TaskKind) -> Config {
+        Config::with_method(task, Method::of(task))
+    }
+
+    /// What the defaults of all ways of adaptation have in common.
+    fn base(task: TaskKind) -> Config {
         let sine = Config {
             task,
             device: "auto".into(),
@@ -334,6 +390,7 @@ impl Config {
             },
             eval: EvalConfig { shots: 10, query: 10, tasks: 2_000, sweep: vec![5, 10, 20] },
             csv: None,
+            images: None,
         };
         match task {
             TaskKind::Sine => sine,
@@ -388,12 +445,25 @@ impl Config {
                 csv: Some(CsvConfig::default()),
                 ..sine
             },
+            TaskKind::Images => Config {
+                train: TrainConfig { steps: 10_000, tasks: 16, clip: 1.0, pooled_steps: 1, ..sine.train },
+                model: ModelConfig {
+                    weights: Source::Shared,
+                    target: vec![256, 128, 64],
+                    encoder: vec![128, 64],
+                    ..sine.model
+                },
+                adapt: AdaptConfig { rate: 0.1, steps: vec![0, 1, 5, 20], ..sine.adapt.clone() },
+                eval: EvalConfig { shots: 1, query: 15, tasks: 600, sweep: vec![1, 5] },
+                images: Some(ImagesConfig::default()),
+                ..sine
+            },
         }
     }
 
     /// The defaults of a family of tasks with a way of adaptation.
     pub fn with_method(task: TaskKind, method: Method) -> Config {
-        let mut c = Config::of(task);
+        let mut c = Config::base(task);
         let (a, m) = (&mut c.adapt, &mut c.model);
         a.method = method;
         if !matches!(method, Method::FineTune | Method::Ridge) {
@@ -401,6 +471,9 @@ impl Config {
             m.start = Start::Fresh;
             a.through = Through::Second;
             a.train_steps = 5;
+            // Steps that training sees are long; a cosine down to nothing leaves much to be learned.
+            a.clip = 50.0;
+            c.train.floor = 0.3;
             c.train.fewest = 0;
         }
         match method {
@@ -457,7 +530,11 @@ impl Config {
             .clone()
             .try_into()
             .map_err(|e: toml::de::Error| Error::config(origin, e.message().to_string()))?;
-        let defaults = Config::with_method(task.unwrap_or(own.task), own.adapt.method);
+        let task_kind = task.unwrap_or(own.task);
+        let names_method =
+            given.get("adapt").and_then(|a| a.as_table()).is_some_and(|a| a.contains_key("method"));
+        let method = if names_method { own.adapt.method } else { Method::of(task_kind) };
+        let defaults = Config::with_method(task_kind, method);
         let mut merged =
             toml::Table::try_from(&defaults).map_err(|e| Error::config(origin, e.to_string()))?;
         merge(&mut merged, given);
@@ -574,6 +651,26 @@ impl Config {
                 "eval.sweep",
                 "a list of numbers of shots is needed, for example [5, 10, 20], each from 1 to 100000".into(),
             );
+        }
+        match (&self.images, self.task) {
+            (Some(i), TaskKind::Images) => {
+                if i.train.as_os_str().is_empty() {
+                    return fail("images.train", "is missing: give --images FILE, or a folder".into());
+                }
+                if !(2..=1000).contains(&i.ways) {
+                    return fail(
+                        "images.ways",
+                        format!("{} is out of range: it must lie from 2 to 1000", i.ways),
+                    );
+                }
+            }
+            (Some(_), task) => {
+                let message =
+                    format!("pictures are given, but the task is '{}': add --task images", task.name());
+                return fail("images", message);
+            }
+            (None, TaskKind::Images) => return fail("images", "the task 'images' needs --images".into()),
+            (None, _) => {}
         }
         match (&self.csv, self.task) {
             (Some(c), TaskKind::Csv) => {

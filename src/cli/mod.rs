@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use hyperloom::config::{Config, CsvConfig, MOST_STEPS, TaskKind};
+use hyperloom::config::{Config, CsvConfig, ImagesConfig, MOST_STEPS, TaskKind};
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
 
@@ -66,7 +66,7 @@ enum Command {
 struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
-    /// Family of tasks: sine, shapes or csv.
+    /// Family of tasks: sine, shapes, csv or images.
     #[arg(long)]
     task: Option<String>,
     /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd or ridge.
@@ -105,6 +105,18 @@ struct Settings {
     /// A file of splits; --seed names the split.
     #[arg(long, value_name = "FILE.json")]
     splits: Option<PathBuf>,
+    /// Pictures sorted into classes: an IDX file, or a folder of PNG files with a folder for each class (implies --task images).
+    #[arg(long, value_name = "PATH")]
+    images: Option<PathBuf>,
+    /// The IDX file of their labels.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Pictures of other classes, to be judged on (not given: a fifth of the classes).
+    #[arg(long, value_name = "PATH")]
+    test_images: Option<PathBuf>,
+    /// The IDX file of their labels.
+    #[arg(long, value_name = "FILE")]
+    test_labels: Option<PathBuf>,
     /// regression or classification (not given: by the target's type).
     #[arg(long)]
     kind: Option<String>,
@@ -116,6 +128,9 @@ impl Settings {
         let mut task = self.task.as_deref().map(|t| TaskKind::parse(t, "--task")).transpose()?;
         if task.is_none() && self.csv.is_some() {
             task = Some(TaskKind::Csv);
+        }
+        if task.is_none() && self.images.is_some() {
+            task = Some(TaskKind::Images);
         }
         let (text, origin) = match &self.config {
             Some(path) => {
@@ -160,6 +175,22 @@ impl Settings {
             }
             if let Some(s) = &self.splits {
                 csv.splits = Some(s.clone());
+            }
+        }
+        let pictures = [&self.images, &self.labels, &self.test_images, &self.test_labels];
+        if pictures.iter().any(|p| p.is_some()) {
+            let images = c.images.get_or_insert_with(ImagesConfig::default);
+            if let Some(path) = &self.images {
+                images.train = path.clone();
+            }
+            for (to, path) in [
+                (&mut images.train_labels, &self.labels),
+                (&mut images.test, &self.test_images),
+                (&mut images.test_labels, &self.test_labels),
+            ] {
+                if path.is_some() {
+                    to.clone_from(path);
+                }
             }
         }
         if let Some(k) = &self.kind {

@@ -6,7 +6,7 @@ use clap::Args;
 use hyperloom::Result;
 use hyperloom::data::problem::Problem;
 use hyperloom::meta::experiment::settings;
-use hyperloom::meta::outer::{Learner, WINDOW, training_graph, training_plan};
+use hyperloom::meta::outer::{Learner, training_graph, training_plan};
 
 use super::{Settings, open_device, say};
 
@@ -30,6 +30,9 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     if args.graph {
         say(format_args!("{}\n", training_graph(family.as_ref(), &learner, &settings, 1)));
     }
-    say(format_args!("{}", training_plan(family.as_ref(), &learner, &settings, device.caps(WINDOW))?));
+    say(format_args!(
+        "{}",
+        training_plan(family.as_ref(), &learner, &settings, device.caps(family.window(settings.tasks)))?
+    ));
     Ok(ExitCode::SUCCESS)
 }

@@ -93,6 +93,10 @@ impl Settings {
             ("--inputs", !self.inputs.is_empty()),
             ("--drop", !self.drop.is_empty()),
             ("--splits", self.splits.is_some()),
+            ("--images", self.images.is_some()),
+            ("--labels", self.labels.is_some()),
+            ("--test-images", self.test_images.is_some()),
+            ("--test-labels", self.test_labels.is_some()),
             ("--kind", self.kind.is_some()),
         ];
         let file = self.config.as_ref().map(|c| c.display().to_string());

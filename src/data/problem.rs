@@ -6,9 +6,11 @@ use super::csv::{CsvSpec, Groups};
 use super::encoder::{Encoder, TargetKind};
 use super::format::Format;
 use super::grouped::{Grouped, loss_of};
+use super::images::ImageSet;
 use super::shapes::{self, Shapes};
 use super::sine::{self, Sine};
-use crate::config::{Config, Source, TaskKind};
+use super::ways::Ways;
+use crate::config::{Config, ImagesConfig, Source, TaskKind};
 use crate::error::{Error, Result};
 use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use crate::meta::episode::{Task, TaskFamily};
@@ -34,6 +36,15 @@ pub struct Problem {
     config: Config,
     groups: Option<Arc<Groups>>,
     folds: Vec<(Vec<usize>, Vec<usize>)>,
+    pictures: Option<Pictures>,
+}
+
+/// Classes of pictures for each use; no class has two.
+#[derive(Clone, Debug)]
+struct Pictures {
+    train: Ways,
+    validation: Ways,
+    test: Ways,
 }
 
 impl Problem {
@@ -42,7 +53,10 @@ impl Problem {
     /// # Errors
     /// Those of [`Groups::load`] for a CSV file.
     pub fn load(config: &Config) -> Result<Problem> {
-        let mut problem = Problem { config: config.clone(), groups: None, folds: vec![] };
+        let mut problem = Problem { config: config.clone(), groups: None, folds: vec![], pictures: None };
+        if let (TaskKind::Images, Some(i)) = (config.task, &config.images) {
+            problem.pictures = Some(pictures(config, i)?);
+        }
         if let (TaskKind::Csv, Some(c)) = (config.task, &config.csv) {
             let spec = CsvSpec {
                 path: c.file.clone(),
@@ -79,6 +93,14 @@ impl Problem {
 
     /// How support and query files of this source are read.
     pub fn format(&self) -> Format {
+        if let Some(p) = &self.pictures {
+            let names = |what: &str, n: usize| (0..n).map(|i| format!("{what}{i}")).collect();
+            let side = p.train.set.side;
+            return Format::Plain {
+                inputs: names("pixel", side * side),
+                outputs: names("class", p.train.ways),
+            };
+        }
         Format::of(self.config.task, self.encoder())
     }
 
@@ -90,6 +112,9 @@ impl Problem {
     /// The family that member `member` trains on.
     pub fn family(&self, member: usize) -> Box<dyn TaskFamily> {
         let e = &self.config.eval;
+        if let Some(p) = &self.pictures {
+            return Box::new(p.train.clone());
+        }
         match (self.config.task, &self.groups) {
             (TaskKind::Csv, Some(groups)) => Box::new(self.grouped(groups, member)),
             (TaskKind::Shapes, _) => {
@@ -125,6 +150,9 @@ impl Problem {
 
     /// Tasks that member `member` has not trained on, to choose by.
     pub fn validation(&self, member: usize) -> Vec<Task> {
+        if let Some(p) = &self.pictures {
+            return p.validation.held_out(VALIDATION, self.config.eval.shots, VALIDATION_SEED);
+        }
         match &self.groups {
             Some(groups) => {
                 let family = self.grouped(groups, member);
@@ -136,6 +164,9 @@ impl Problem {
 
     /// Tasks that nothing was trained on or chosen by.
     pub fn test(&self, shots: usize) -> Vec<Task> {
+        if let Some(p) = &self.pictures {
+            return p.test.held_out(self.config.eval.tasks.max(1), shots, TEST_SEED);
+        }
         match &self.groups {
             Some(groups) => self.grouped(groups, 0).test_tasks(shots),
             None => self.made(TEST_SEED, self.config.eval.tasks.max(1), shots),
@@ -159,6 +190,10 @@ impl Problem {
 
     /// How predictions are judged.
     pub fn judge(&self) -> Judge {
+        if let Some(p) = &self.pictures {
+            let (metric, loss) = (Metric::Accuracy, Loss::CrossEntropy);
+            return Judge { metric, loss, outputs: p.train.ways, unit: 1.0 };
+        }
         match self.encoder() {
             None => Judge { metric: Metric::Mse, loss: Loss::Mse, outputs: 1, unit: 1.0 },
             Some(e) => {
@@ -193,7 +228,7 @@ impl Problem {
         let scale = match self.config.task {
             TaskKind::Sine => 1.0 / sine::SCALE,
             TaskKind::Shapes => shapes::SCALE,
-            TaskKind::Csv => 1.0,
+            TaskKind::Csv | TaskKind::Images => 1.0,
         };
         let target = DenseSpec { context: m.context, ..DenseSpec::new(&widths, m.activation) };
         if m.weights == Source::Shared {
@@ -269,7 +304,15 @@ impl Problem {
             return Ok(());
         }
         let shape = self.family(0).shape();
-        let (tasks, rows) = (self.config.eval.tasks.max(VALIDATION), shots + FIELD_POINTS);
+        let rows = match &self.pictures {
+            Some(p) => {
+                let more = Ways { shots, ..p.test.clone() };
+                more.check("the tasks that are judged on")?;
+                p.test.ways * (shots + p.test.query)
+            }
+            None => shots + FIELD_POINTS,
+        };
+        let tasks = self.config.eval.tasks.max(VALIDATION);
         let need = 4 * (tasks * rows * (shape.inputs + shape.outputs)) as u64;
         match available_memory() {
             memory if need > memory => Err(Error::Memory(format!(
@@ -280,6 +323,50 @@ impl Problem {
             _ => Ok(()),
         }
     }
+}
+
+/// Reads pictures, and parts their classes: a tenth to choose by, and where no other file is given a fifth to be judged on.
+fn pictures(config: &Config, i: &ImagesConfig) -> Result<Pictures> {
+    let set = Arc::new(ImageSet::read(&i.train, i.train_labels.as_deref())?);
+    let n = set.classes.len();
+    let order = Rng::new(config.seed, 0xc1a5).choose(n, n);
+    let (judged, test_set) = match &i.test {
+        Some(path) => {
+            let other = ImageSet::read(path, i.test_labels.as_deref())?;
+            if other.side != set.side {
+                return Err(Error::data(
+                    path,
+                    "",
+                    format!("holds pictures of side {}, and those to train on have {}", other.side, set.side),
+                ));
+            }
+            (0, Arc::new(other))
+        }
+        None => ((n / 5).max(i.ways).min(n), set.clone()),
+    };
+    let chosen = (n / 10).max(i.ways).min(n - judged);
+    let (test, rest) = order.split_at(judged);
+    let (validation, train) = rest.split_at(chosen);
+    let ways = |set: &Arc<ImageSet>, classes: &[usize]| Ways {
+        set: set.clone(),
+        classes: classes.to_vec(),
+        ways: i.ways,
+        shots: config.eval.shots,
+        query: config.eval.query,
+        rotations: i.rotations,
+        shifts: i.shifts,
+        seed: config.seed,
+    };
+    let all: Vec<usize> = (0..test_set.classes.len()).collect();
+    let found = Pictures {
+        train: ways(&set, train),
+        validation: ways(&set, validation),
+        test: ways(&test_set, if i.test.is_some() { &all } else { test }),
+    };
+    found.train.check("training")?;
+    found.validation.check("choosing")?;
+    found.test.check("the tasks that are judged on")?;
+    Ok(found)
 }
 
 /// Training and validation groups of each member: the training groups in `members` folds, each validating once.

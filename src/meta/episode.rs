@@ -1,5 +1,6 @@
 //! Episodes: the support and query sets of a batch of tasks, inside a graph or on the host.
 
+use super::outer::WINDOW;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::hyper::Support;
@@ -69,6 +70,11 @@ pub trait TaskFamily: Send + Sync {
 
     /// Adds the sampling of `tasks` episodes to a training graph; `key` is (seed, step).
     fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Episode;
+
+    /// Steps between two visits of the host: fewer where what is staged for a step is large.
+    fn window(&self, _tasks: usize) -> usize {
+        WINDOW
+    }
 
     /// Writes what stays on the device.
     fn upload(&self, _session: &mut Session) -> Result<()> {

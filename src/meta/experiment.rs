@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::episode::Task;
 use super::evaluate::{SHRINKAGE, support_as_query};
 use super::model::{Choice, From, Member, Model, Predictions};
-use super::outer::{Learner, OuterSettings, StepRecord, Trainer, WINDOW, training_fits};
+use super::outer::{Learner, OuterSettings, StepRecord, Trainer, training_fits};
 use crate::config::{Config, Start};
 use crate::data::problem::Problem;
 use crate::error::Result;
@@ -197,7 +197,8 @@ impl<'a> Experiment<'a> {
                 (Learner::Pooled(model.spec.target.clone()), Learner::Hyper(problem.meta().into()));
             for (learner, hyper) in [(pooled, false), (hyper, true)] {
                 let settings = settings(&config, position.member, hyper);
-                training_fits(family.as_ref(), &learner, &settings, device.caps(WINDOW))?;
+                let caps = device.caps(family.window(settings.tasks));
+                training_fits(family.as_ref(), &learner, &settings, caps)?;
             }
         }
         folder.ensure()?;

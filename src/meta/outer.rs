@@ -91,7 +91,7 @@ impl std::fmt::Debug for Trainer<'_> {
 /// episodes themselves, which are not split) would not shrink enough later.
 const MOST_PARTS: usize = 256;
 
-/// Steps between two visits of the host.
+/// Steps between two visits of the host at most.
 pub const WINDOW: usize = 50;
 
 impl<'f> Trainer<'f> {
@@ -106,7 +106,8 @@ impl<'f> Trainer<'f> {
         settings: OuterSettings,
         params: &[f32],
     ) -> Result<Trainer<'f>> {
-        Trainer::lowered_for(device.caps(WINDOW), device, family, learner, settings, params)
+        let window = family.window(settings.tasks);
+        Trainer::lowered_for(device.caps(window), device, family, learner, settings, params)
     }
 
     /// The same by a plan that is lowered for `caps`, of another device perhaps.
@@ -164,7 +165,8 @@ impl<'f> Trainer<'f> {
     /// Stages the step inputs of up to `most` further steps (a window at most); their number.
     fn stage(&mut self, most: u64) -> Result<usize> {
         let left = self.settings.schedule.steps.saturating_sub(self.step);
-        let n = most.min(left).min(WINDOW as u64) as usize;
+        let window = self.family.window(self.settings.tasks);
+        let n = most.min(left).min(window as u64) as usize;
         for row in 0..n {
             let step = self.step + row as u64;
             let rate = self.settings.schedule.rate(step);
@@ -193,7 +195,7 @@ impl<'f> Trainer<'f> {
         steps: usize,
     ) -> Result<crate::run::lockstep::LockstepReport> {
         let (state, params) = (self.state()?, self.params()?);
-        let caps = gpu.caps(WINDOW);
+        let caps = gpu.caps(self.family.window(self.settings.tasks));
         let (learner, settings) = (self.learner.clone(), self.settings);
         let mut twin = Trainer::lowered_for(caps, &Device::Cpu, self.family, learner, settings, &params)?;
         twin.restore(&state, self.step)?;

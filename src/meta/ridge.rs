@@ -21,14 +21,20 @@ use crate::spec::{DenseSpec, Init, ParamLayout};
 /// Least variance of the noise: targets without noise would leave K singular in f32.
 const LEAST_NOISE: f64 = 1e-4;
 
+/// Logarithms are learned in units of this: Adam moves a parameter by no more than about its learning rate a step, which for a
+/// variance that has to change by orders of magnitude would take the whole training.
+const SPEED: f64 = 10.0;
+
 /// What is learned for the closed form, beside the networks.
 pub fn layout(target: &DenseSpec) -> ParamLayout {
     let mut layout = ParamLayout::default();
     // The variance of a weight that is worth learning is of the order of its initial one.
-    let variance = -(target.features() as f64).ln();
-    layout.push("log_variance", &[target.features() + 1], Init::Constant(variance));
-    layout.push("log_noise", &[1], Init::Constant(0.1f64.ln()));
-    layout.push("log_scale", &[1], Init::Constant(5.0f64.ln()));
+    let mut log = |name: &str, len: usize, value: f64| {
+        layout.push(name, &[len], Init::Constant(value.ln() / SPEED));
+    };
+    log("log_variance", target.features() + 1, 1.0 / target.features() as f64);
+    log("log_noise", 1, 0.1);
+    log("log_scale", 1, 5.0);
     layout
 }
 
@@ -62,6 +68,7 @@ impl Prior {
     pub fn read(g: &mut Graph, params: Weights<'_>, t: usize, target: &DenseSpec) -> Prior {
         let get = |g: &mut Graph, name: &str, len: usize| {
             let log = params.get(g, &format!("adapt.{name}"));
+            let log = g.scale(log, SPEED);
             let v = g.map(Func::Exp, log);
             let v = g.reshape(v, &[1, 1, len]);
             g.expand(v, &[t, 1, len])

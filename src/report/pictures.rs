@@ -42,7 +42,9 @@ pub fn draw(experiment: &Experiment<'_>, held_out: &HeldOut) -> Result<Vec<PathB
 
     let tasks = experiment.problem().test(held_out.shots);
     let model = experiment.model();
-    if model.judge.loss == Loss::CrossEntropy {
+    if experiment.config().task == TaskKind::Images {
+        // Classes of different tasks have nothing to do with one another.
+    } else if model.judge.loss == Loss::CrossEntropy {
         let (_, after) = experiment.before_and_after(&tasks)?;
         let classes = experiment.problem().encoder().map_or(vec![], |e| e.classes().to_vec());
         let mut counts = vec![vec![0; classes.len()]; classes.len()];

@@ -1,0 +1,190 @@
+//! N-way K-shot episodes: a task is a handful of classes that were not seen before, each with a few pictures (Vinyals et al.
+//! 2016; Lake et al. 2015 for Omniglot). A picture turned by a quarter counts as another class (Santoro et al. 2016).
+
+use std::sync::Arc;
+
+use super::images::ImageSet;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::hyper::Support;
+use crate::meta::episode::{Episode, EpisodeShape, Task, TaskFamily};
+use crate::meta::outer::WINDOW;
+use crate::nn::Loss;
+use crate::rng::Rng;
+use crate::run::Session;
+
+/// Numbers of staged episodes of a window at most: 64 MiB.
+const STAGED: usize = 1 << 24;
+
+/// Episodes over some classes of a set.
+#[derive(Clone, Debug)]
+pub struct Ways {
+    /// The pictures.
+    pub set: Arc<ImageSet>,
+    /// Classes to draw from.
+    pub classes: Vec<usize>,
+    /// Classes of a task.
+    pub ways: usize,
+    /// Support pictures of a class.
+    pub shots: usize,
+    /// Query pictures of a class.
+    pub query: usize,
+    /// Whether turned pictures are classes of their own.
+    pub rotations: bool,
+    /// Whether a picture is shifted by up to a twelfth of its side, at random.
+    pub shifts: bool,
+    /// Seed of the episodes.
+    pub seed: u64,
+}
+
+impl Ways {
+    /// Refuses a set that has too few classes, or too few pictures of one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the setting that asks for more.
+    pub fn check(&self, what: &str) -> Result<()> {
+        if self.classes.len() < self.ways {
+            return Err(Error::config(
+                "images.ways",
+                format!("{} classes a task, and there are {} for {what}", self.ways, self.classes.len()),
+            ));
+        }
+        for &c in &self.classes {
+            let n = self.set.images[c].len();
+            if n < self.shots + 1 {
+                return Err(Error::config(
+                    "eval.shots",
+                    format!(
+                        "{} shots and a query picture at least are needed of each class; '{}' has {n} pictures",
+                        self.shots, self.set.classes[c]
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Pixels of a picture, from 0 to 1, turned by `quarter` quarters and shifted.
+    fn pixels(&self, image: &[u8], quarter: usize, shift: (i32, i32), to: &mut Vec<f32>) {
+        let side = self.set.side as i32;
+        // What is not in the picture is like its corner.
+        let outside = image[0];
+        for y in 0..side {
+            for x in 0..side {
+                let (x, y) = (x - shift.0, y - shift.1);
+                let last = side - 1;
+                let (u, v) = match quarter {
+                    0 => (x, y),
+                    1 => (y, last - x),
+                    2 => (last - x, last - y),
+                    _ => (last - y, x),
+                };
+                let inside = (0..side).contains(&u) && (0..side).contains(&v);
+                let value = if inside { image[(v * side + u) as usize] } else { outside };
+                to.push(value as f32 / 255.0);
+            }
+        }
+    }
+
+    /// A task of `shots` and up to `query` pictures a class, drawn by `rng`.
+    fn task(&self, rng: &mut Rng, shots: usize) -> Task {
+        let mut task = Task::from_support(vec![], vec![]);
+        let chosen = rng.choose(self.classes.len(), self.ways);
+        let mut names = Vec::new();
+        for (label, class) in chosen.into_iter().map(|i| self.classes[i]).enumerate() {
+            let images = &self.set.images[class];
+            let quarter = if self.rotations { rng.below(4) } else { 0 };
+            names.push(self.set.classes[class].as_str());
+            for (k, i) in rng.choose(images.len(), shots + self.query).into_iter().enumerate() {
+                let (x, y) =
+                    if k < shots { (&mut task.xs, &mut task.ys) } else { (&mut task.xq, &mut task.yq) };
+                let shift = match (self.shifts, self.set.side / 12) {
+                    (true, most) if most > 0 => {
+                        let mut one = || rng.below(2 * most + 1) as i32 - most as i32;
+                        (one(), one())
+                    }
+                    _ => (0, 0),
+                };
+                self.pixels(&images[i], quarter, shift, x);
+                y.extend((0..self.ways).map(|w| f32::from(w == label)));
+            }
+        }
+        task.name = names.join(" ");
+        task
+    }
+
+    /// Tasks to choose by or to be judged on.
+    pub fn held_out(&self, count: usize, shots: usize, stream: u64) -> Vec<Task> {
+        let plain = Ways { rotations: false, shifts: false, ..self.clone() };
+        (0..count).map(|t| plain.task(&mut Rng::new(self.seed, stream ^ (t as u64) << 32), shots)).collect()
+    }
+
+    fn rows(&self) -> (usize, usize) {
+        (self.ways * self.shots, self.ways * self.query)
+    }
+}
+
+impl TaskFamily for Ways {
+    fn shape(&self) -> EpisodeShape {
+        let (support, query) = self.rows();
+        EpisodeShape {
+            support,
+            query,
+            inputs: self.set.side * self.set.side,
+            outputs: self.ways,
+            descriptor: 0,
+            known: 0,
+            loss: Loss::CrossEntropy,
+        }
+    }
+
+    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Episode {
+        g.scope("pictures", |g| {
+            let EpisodeShape { support: n, query: q, inputs, outputs, .. } = self.shape();
+            let each = g.constant(1.0 / n as f64);
+            let count = g.constant(n as f64);
+            Episode {
+                support: Support {
+                    x: g.step("support_x", &[tasks, n, inputs]),
+                    y: g.step("support_y", &[tasks, n, outputs]),
+                    rows: g.expand(each, &[tasks, n]),
+                    count: g.expand(count, &[tasks, 1]),
+                },
+                xq: g.step("query_x", &[tasks, q, inputs]),
+                yq: g.step("query_y", &[tasks, q, outputs]),
+                query_rows: Some(g.step("query_weights", &[tasks, q])),
+                descriptor: None,
+                task: None,
+            }
+        })
+    }
+
+    fn window(&self, tasks: usize) -> usize {
+        let shape = self.shape();
+        let step = tasks * (shape.support + shape.query) * (shape.inputs + shape.outputs);
+        (STAGED / step.max(1)).clamp(1, WINDOW)
+    }
+
+    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
+        let EpisodeShape { query, inputs, outputs, .. } = self.shape();
+        let (mut xs, mut ys, mut xq, mut yq, mut weights) = (vec![], vec![], vec![], vec![], vec![]);
+        for t in 0..tasks {
+            let mut rng = Rng::new(self.seed, 0x3a75_0000_0000_0000 ^ step << 20 ^ t as u64);
+            let task = self.task(&mut rng, self.shots);
+            xs.extend(task.xs);
+            ys.extend(task.ys);
+            // Classes with fewer pictures leave query rows that count nothing.
+            let there = task.yq.len() / outputs;
+            weights.extend((0..query).map(|i| if i < there { 1.0 / there as f32 } else { 0.0 }));
+            xq.extend(task.xq);
+            xq.resize((t + 1) * query * inputs, 0.0);
+            yq.extend(task.yq);
+            yq.resize((t + 1) * query * outputs, 0.0);
+        }
+        session.set_step(row, "support_x", &xs)?;
+        session.set_step(row, "support_y", &ys)?;
+        session.set_step(row, "query_x", &xq)?;
+        session.set_step(row, "query_y", &yq)?;
+        session.set_step(row, "query_weights", &weights)
+    }
+}

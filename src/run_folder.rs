@@ -76,7 +76,7 @@ struct About {
 struct AboutNetwork {
     spec: DenseSpec,
     judge: Judge,
-    members: usize,
+    shares: Vec<f64>,
 }
 
 impl RunFolder {
@@ -153,7 +153,7 @@ impl RunFolder {
             judge: s.model.judge,
             adaptation: s.model.adaptation,
             fine_tuning: s.model.fine_tuning,
-            choice: s.model.choice,
+            choice: s.model.choice.clone(),
             members: s.model.members.len(),
         };
         c.metadata.insert("config".into(), s.config.to_toml()?);
@@ -264,7 +264,7 @@ pub fn save_network(path: &Path, network: &Network, format: &Format) -> Result<(
         c.tensors.insert(format!("member.{i}"), Tensor::f32(&[w.len()], w.clone()));
     }
     let about =
-        AboutNetwork { spec: network.spec.clone(), judge: network.judge, members: network.members.len() };
+        AboutNetwork { spec: network.spec.clone(), judge: network.judge, shares: network.shares.clone() };
     c.metadata.insert("network".into(), json(&about));
     c.metadata.insert("format_of_files".into(), json(format));
     c.save(path)
@@ -278,10 +278,11 @@ pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     let format: Format = parse(path, &c, "format_of_files")?;
     format.validate(path, about.spec.inputs(), about.judge.outputs)?;
     let p = about.spec.layout().len();
-    if about.members > 100 {
-        return Err(Error::checkpoint(path, format!("{} members; a network has at most 100", about.members)));
+    let n = about.shares.len();
+    if n > 300 || !about.shares.iter().all(|s| (0.0..=1.0).contains(s)) {
+        return Err(Error::checkpoint(path, format!("{n} members with shares that are no shares")));
     }
-    let members = (0..about.members)
+    let members = (0..n)
         .map(|i| {
             Ok(c.f32(&format!("member.{i}"), &[p])
                 .map_err(|e| Error::checkpoint(path, e.to_string()))?
@@ -291,7 +292,7 @@ pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     if members.is_empty() {
         return Err(Error::checkpoint(path, "the file holds no network; `hyperloom adapt` writes one"));
     }
-    Ok((Network { spec: about.spec, judge: about.judge, members }, format))
+    Ok((Network { spec: about.spec, judge: about.judge, members, shares: about.shares }, format))
 }
 
 /// Widths and numbers of layers as a configuration may have them; no size computed from them overflows.

@@ -20,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use hyperloom::config::{Config, CsvConfig, ImagesConfig, MOST_STEPS, TaskKind};
+use hyperloom::data::problem::Problem;
+use hyperloom::nn::Loss;
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
 
@@ -141,7 +143,27 @@ impl Settings {
         };
         let mut over: Vec<String> = self.method.iter().map(|m| format!("adapt.method={m}")).collect();
         over.extend(self.set.iter().cloned());
-        let mut c = Config::parse_over(&text, &origin, task, &over)?;
+        let c = self.resolve_with(&text, &origin, task, &over)?;
+        // Values are best adapted to in closed form, classes by gradient steps (README, "Ways of adaptation").
+        if c.task == TaskKind::Csv
+            && !Config::says_how_to_adapt(&text, &over)
+            && Problem::load(&c).is_ok_and(|p| p.judge().loss == Loss::Mse)
+        {
+            over.push("adapt.method=ridge".into());
+            return self.resolve_with(&text, &origin, task, &over);
+        }
+        Ok(c)
+    }
+
+    /// The same, with single settings `over` the file.
+    fn resolve_with(
+        &self,
+        text: &str,
+        origin: &str,
+        task: Option<TaskKind>,
+        over: &[String],
+    ) -> Result<Config> {
+        let mut c = Config::parse_over(text, origin, task, over)?;
         if let Some(d) = &self.device {
             c.device = d.clone();
         }

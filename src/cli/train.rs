@@ -176,8 +176,24 @@ fn print(r: &Report, folder: &RunFolder) {
             h.chosen_correction
         ));
     }
+    if let Some(g) = &h.gate {
+        say(format_args!(
+            "  {:<34}   {:>9}{}  <- by evidence (τ {}), chosen on validation tasks\n",
+            "pooled, generated, adapted weighed",
+            figure(h.chosen),
+            of_scale(h.chosen),
+            g.temperature
+        ));
+    }
     for (name, v) in pictures::baselines(h) {
         say(format_args!("  {name:<34}   {:>9}{}\n", figure(v), of_scale(v)));
+    }
+    if !h.coverage.is_empty() {
+        say("\nintervals cover ");
+        let shown = h.coverage.iter().filter(|c| [0.5, 0.8, 0.95].contains(&c.level));
+        let shown: Vec<String> =
+            shown.map(|c| format!("{:.1} % (of {:.0} %)", 100.0 * c.covered, 100.0 * c.level)).collect();
+        say(format_args!("{}\n", shown.join(", ")));
     }
     say("\n");
     say(format_args!("report, pictures and checkpoint: {}\n", folder.path().display()));

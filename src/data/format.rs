@@ -105,11 +105,12 @@ impl Format {
     }
 
     /// The query file with predictions (network outputs `[rows, o]`) added as columns: values in the target's
-    /// units, or the class and the probability of each.
+    /// units, or the class and the probability of each. With half widths of intervals `[rows]` in the networks' units also
+    /// where they begin and end, for a single value; NaN leaves a cell empty.
     ///
     /// # Errors
     /// [`Error::Data`] where the query has a column of that name already.
-    pub fn predictions(&self, query: &Table, y: &[f32]) -> Result<Vec<u8>> {
+    pub fn predictions(&self, query: &Table, y: &[f32], half: Option<&[f32]>) -> Result<Vec<u8>> {
         let mut out = csv::Writer::from_writer(Vec::new());
         let fail = |e: &dyn std::fmt::Display| {
             Error::data(query.path(), "", format!("cannot write predictions: {e}"))
@@ -123,7 +124,12 @@ impl Format {
                 header.push("prediction".into());
                 header.extend(e.classes().iter().map(|c| format!("probability_{c}")));
             }
-            _ => header.push("prediction".into()),
+            _ => {
+                header.push("prediction".into());
+                if half.is_some() {
+                    header.extend(["low".into(), "high".into()]);
+                }
+            }
         }
         if let Some(name) = header[query.columns().len()..].iter().find(|n| query.columns().contains(n)) {
             let message =
@@ -136,10 +142,20 @@ impl Format {
             let mut cells: Vec<String> =
                 (0..query.columns().len()).map(|c| query.cell(row, c).to_string()).collect();
             match self {
-                Format::Plain { .. } => cells.extend(y.iter().map(f32::to_string)),
+                Format::Plain { outputs, .. } => {
+                    cells.extend(y.iter().map(f32::to_string));
+                    if outputs.len() == 1
+                        && let Some(half) = half
+                    {
+                        cells.extend(ends(y[0] as f64, half[row] as f64));
+                    }
+                }
                 Format::Encoded(e) if e.kind() == TargetKind::Regression => {
                     let (mean, std) = e.target_scale();
                     cells.extend(y.iter().map(|v| (mean + std * *v as f64).to_string()));
+                    if let Some(half) = half {
+                        cells.extend(ends(mean + std * y[0] as f64, std * half[row] as f64));
+                    }
                 }
                 Format::Encoded(e) => {
                     cells.push(e.classes().get(largest(y)).cloned().unwrap_or_default());
@@ -150,6 +166,14 @@ impl Format {
         }
         out.into_inner().map_err(|e| fail(&e))
     }
+}
+
+/// The ends of an interval as cells.
+fn ends(middle: f64, half: f64) -> [String; 2] {
+    if half.is_nan() {
+        return [String::new(), String::new()];
+    }
+    [middle - half, middle + half].map(|v| v.to_string())
 }
 
 /// Named columns as numbers, `[rows, names]`.

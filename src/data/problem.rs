@@ -10,7 +10,7 @@ use super::images::ImageSet;
 use super::shapes::{self, Shapes};
 use super::sine::{self, Sine};
 use super::ways::Ways;
-use crate::config::{Config, ImagesConfig, Source, TaskKind};
+use crate::config::{Config, ImagesConfig, Method, Source, TaskKind};
 use crate::error::{Error, Result};
 use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use crate::meta::episode::{Task, TaskFamily};
@@ -269,7 +269,7 @@ impl Problem {
 
     /// How the pooled network is fine-tuned, to be held against.
     pub fn fine_tuning(&self) -> Adaptation {
-        let (a, d) = (&self.config.adapt, Config::of(self.config.task).adapt);
+        let (a, d) = (&self.config.adapt, Config::with_method(self.config.task, Method::FineTune).adapt);
         let own = Adaptation::fine_tuning(a.rate, a.clip);
         if own == self.meta().adaptation { own } else { Adaptation::fine_tuning(d.rate, d.clip) }
     }

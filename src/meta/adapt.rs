@@ -107,6 +107,7 @@ pub struct Found {
 pub struct Adapter {
     hyper: HyperSpec,
     adaptation: Adaptation,
+    kind: Loss,
     generate: Session,
     descend: Session,
     predict: Session,
@@ -148,6 +149,7 @@ impl Adapter {
         Ok(Adapter {
             hyper: hyper.clone(),
             adaptation,
+            kind,
             generate: device.prepare(generate)?,
             descend: device.prepare(descend)?,
             predict: device.prepare(predict)?,
@@ -303,6 +305,14 @@ impl Adapter {
             }
             Ok(())
         })?;
+        if adaptation.rule == Rule::Ridge && self.kind == Loss::CrossEntropy {
+            let scale = super::ridge::logit_scale(&member.hyper, &adaptation.layout(&hyper));
+            let head = adaptation.width(&hyper);
+            all.iter_mut().for_each(|w| {
+                let start = w.len() - head;
+                w[start..].iter_mut().for_each(|v| *v *= scale);
+            });
+        }
         if adaptation.of != Part::Context && hyper.target.context > 0 {
             let none = vec![0.0; hyper.target.context];
             all.iter_mut().for_each(|w| *w = folded(&hyper.target, w, &none));

@@ -92,27 +92,32 @@ impl Judge {
         sums.into_values().map(|(sum, rows)| sum / rows).collect()
     }
 
-    /// The mean prediction of several models: of values, or of probabilities (given back as their logarithms).
-    pub fn combine(&self, members: &[Vec<Vec<f32>>]) -> Vec<Vec<f32>> {
-        let mut mean: Vec<Vec<f64>> = Vec::new();
-        for member in members {
-            for (i, y) in member.iter().enumerate() {
-                let values: Vec<f64> = match self.loss {
-                    Loss::Mse => y.iter().map(|v| *v as f64).collect(),
-                    Loss::CrossEntropy => y.chunks(self.outputs).flat_map(softmax).collect(),
-                };
-                match mean.get_mut(i) {
-                    Some(m) => m.iter_mut().zip(values).for_each(|(m, v)| *m += v),
-                    None => mean.push(values),
+    /// The prediction of several models with these shares: the mean of values, or of probabilities (given back as their
+    /// logarithms).
+    pub fn mixture(&self, models: &[&[f32]], shares: &[f64]) -> Vec<f32> {
+        let mut mean = vec![0.0; models.first().map_or(0, |y| y.len())];
+        for (y, share) in models.iter().zip(shares).filter(|(_, share)| **share > 0.0) {
+            match self.loss {
+                Loss::Mse => mean.iter_mut().zip(*y).for_each(|(m, v)| *m += share * *v as f64),
+                Loss::CrossEntropy => {
+                    let p = y.chunks(self.outputs).flat_map(softmax);
+                    mean.iter_mut().zip(p).for_each(|(m, v)| *m += share * v);
                 }
             }
         }
-        let n = members.len() as f64;
         let back = |m: f64| match self.loss {
-            Loss::Mse => (m / n) as f32,
-            Loss::CrossEntropy => (m / n).max(1e-30).ln() as f32,
+            Loss::Mse => m as f32,
+            Loss::CrossEntropy => m.max(1e-30).ln() as f32,
         };
-        mean.into_iter().map(|m| m.into_iter().map(back).collect()).collect()
+        mean.into_iter().map(back).collect()
+    }
+
+    /// The mean prediction of several models on each task.
+    pub fn combine(&self, members: &[Vec<Vec<f32>>]) -> Vec<Vec<f32>> {
+        let shares = vec![1.0 / members.len() as f64; members.len()];
+        (0..members.first().map_or(0, Vec::len))
+            .map(|t| self.mixture(&members.iter().map(|m| &m[t][..]).collect::<Vec<_>>(), &shares))
+            .collect()
     }
 
     /// The mean target of each task's support rows (class frequencies), for every query row.

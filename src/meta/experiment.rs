@@ -6,12 +6,15 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::episode::Task;
-use super::evaluate::{SHRINKAGE, support_as_query};
-use super::model::{Choice, From, Member, Model, Predictions};
+use super::evaluate::support_as_query;
+use super::gate::Gate;
+use super::interval::{Coverage, Reliability, reliability};
+use super::model::{Choice, From, Member, Model};
 use super::outer::{Learner, OuterSettings, StepRecord, Trainer, training_fits};
 use crate::config::{Config, Start};
 use crate::data::problem::Problem;
 use crate::error::Result;
+use crate::nn::Loss;
 use crate::optim::Schedule;
 use crate::report::metrics::{MetricsRow, MetricsWriter};
 use crate::rng::Rng;
@@ -56,7 +59,9 @@ pub struct HeldOut {
     pub chosen_steps: usize,
     /// Fraction of the correction to the pooled network chosen on validation tasks.
     pub chosen_correction: f64,
-    /// The metric at the chosen steps.
+    /// How pooled, generated and adapted networks are weighed for each task, where they are.
+    pub gate: Option<Gate>,
+    /// The metric of what was chosen: that many steps, weighed.
     pub chosen: f64,
     /// The metric after each number of steps.
     pub by_steps: IndexMap<String, f64>,
@@ -64,6 +69,10 @@ pub struct HeldOut {
     pub baselines: Baselines,
     /// Standard deviation of the target on the training groups, in its own units (1 where there is no file).
     pub target_std: f64,
+    /// How many rows predictive intervals cover, of values.
+    pub coverage: Vec<Coverage>,
+    /// How probabilities agree with what happened, of classes.
+    pub reliability: Vec<Reliability>,
 }
 
 /// Simple things that a hypernetwork is held against.
@@ -120,12 +129,12 @@ pub enum Outcome {
 
 /// A run in a folder.
 pub struct Experiment<'a> {
-    config: Config,
-    problem: Problem,
-    device: &'a Device,
+    pub(super) config: Config,
+    pub(super) problem: Problem,
+    pub(super) device: &'a Device,
     folder: RunFolder,
     position: Position,
-    model: Model,
+    pub(super) model: Model,
     state: Vec<f32>,
     started: Instant,
     before: u64,
@@ -172,7 +181,7 @@ impl<'a> Experiment<'a> {
             adaptation: problem.meta().adaptation,
             fine_tuning: problem.fine_tuning(),
             members: vec![Member::default(); problem.members()],
-            choice: Choice { steps: 0, correction: 1.0 },
+            choice: Choice::default(),
         };
         let (position, model, state) = match saved {
             Some(s) => {
@@ -360,7 +369,7 @@ impl<'a> Experiment<'a> {
                 loss: f64::NAN,
                 tasks_per_second: 0.0,
             });
-            self.model.choice = self.choose()?;
+            self.choose()?;
         }
         self.save()?;
         Ok(true)
@@ -377,81 +386,6 @@ impl<'a> Experiment<'a> {
                 tasks_per_second,
             })
             .collect()
-    }
-
-    /// Numbers of steps, ascending, with 0 among them.
-    fn steps(&self) -> Vec<usize> {
-        let mut steps = self.config.adapt.steps.clone();
-        steps.push(0);
-        steps.sort_unstable();
-        steps.dedup();
-        steps
-    }
-
-    /// Numbers of steps that the pooled network's fine-tuning is tried with.
-    fn fine_tuning_steps(&self) -> Vec<usize> {
-        if self.model.fine_tuning == self.model.adaptation {
-            self.steps()
-        } else {
-            Config::of(self.config.task).adapt.steps
-        }
-    }
-
-    /// Fractions of the correction that are tried: where it is a correction, none and half of it too.
-    fn fractions(&self) -> Vec<f64> {
-        match self.config.model.start {
-            Start::Fresh => vec![1.0],
-            Start::Pooled => vec![1.0, 0.5, 0.0],
-        }
-    }
-
-    /// The score on each member's validation tasks, which it has not seen, over all members.
-    fn validate(&self, from: From, steps: &[usize]) -> Result<Vec<f64>> {
-        let (tasks, found) = self.validation_predictions(from, steps)?;
-        Ok(found.iter().map(|y| self.model.judge.score(&tasks, y)).collect())
-    }
-
-    /// Each member's predictions on its own validation tasks; a task's name tells groups apart.
-    fn validation_predictions(&self, from: From, steps: &[usize]) -> Result<(Vec<Task>, Predictions)> {
-        let (mut tasks, mut found): (Vec<Task>, Predictions) = (vec![], vec![vec![]; steps.len()]);
-        for (i, m) in self.model.members.iter().enumerate() {
-            let mine = self.problem.validation(i);
-            let one = Model { members: vec![m.clone()], ..self.model.clone() };
-            for (all, new) in found.iter_mut().zip(one.predict(self.device, &mine, from, steps)?) {
-                all.extend(new);
-            }
-            tasks.extend(mine);
-        }
-        Ok((tasks, found))
-    }
-
-    fn best(&self, scores: &[f64]) -> usize {
-        let metric = self.model.judge.metric;
-        (0..scores.len()).fold(0, |best, i| if metric.better(scores[i], scores[best]) { i } else { best })
-    }
-
-    /// The best steps and fraction of the correction on validation tasks. Where no correction is among the
-    /// fractions, the simpler model (the pooled network, fine-tuned) is kept unless a correction is better by
-    /// more than one standard error over the groups (the rule of Breiman et al. 1984, section 3.4.3): with few
-    /// groups the best of many candidates is often the luckiest.
-    fn choose(&self) -> Result<Choice> {
-        let (steps, judge) = (self.steps(), self.model.judge);
-        let mut found: Vec<(f64, Choice, Vec<f64>)> = Vec::new();
-        for correction in self.fractions() {
-            let (tasks, predictions) = self.validation_predictions(From::Generated(correction), &steps)?;
-            let scores: Vec<f64> = predictions.iter().map(|y| judge.score(&tasks, y)).collect();
-            let k = self.best(&scores);
-            let errors = judge.errors_by_name(&tasks, &predictions[k]);
-            found.push((scores[k], Choice { steps: steps[k], correction }, errors));
-        }
-        let simple = found.iter().find(|f| f.1.correction == 0.0);
-        let rest = found.iter().filter(|f| f.1.correction != 0.0);
-        let best = rest.reduce(|a, b| if judge.metric.better(b.0, a.0) { b } else { a });
-        Ok(match (best, simple) {
-            (Some(best), Some(simple)) if !clearly_less(&best.2, &simple.2) => simple.1,
-            (Some(best), _) => best.1,
-            (None, simple) => simple.map_or(Choice { steps: 0, correction: 1.0 }, |s| s.1),
-        })
     }
 
     /// Error on the test tasks, beside the baselines.
@@ -499,8 +433,18 @@ impl<'a> Experiment<'a> {
         let tasks = self.problem.test(shots);
         let judge = self.model.judge;
         let steps = self.steps();
-        let chosen = self.model.choice;
+        let chosen = &self.model.choice;
         let found = self.model.predict(self.device, &tasks, From::Generated(chosen.correction), &steps)?;
+        let (y, deviation) = self.model.chosen(self.device, &tasks)?;
+        let coverage = chosen
+            .intervals
+            .as_ref()
+            .map(|i| i.coverage(&tasks, &y, &deviation, judge.unit))
+            .unwrap_or_default();
+        let reliability = match judge.loss {
+            Loss::CrossEntropy => reliability(&tasks, &y, judge.outputs),
+            Loss::Mse => vec![],
+        };
         let by_steps: IndexMap<String, f64> =
             steps.iter().zip(&found).map(|(k, y)| (k.to_string(), judge.score(&tasks, y))).collect();
         Ok(HeldOut {
@@ -509,30 +453,14 @@ impl<'a> Experiment<'a> {
             shots,
             chosen_steps: chosen.steps,
             chosen_correction: chosen.correction,
-            chosen: by_steps.get(&chosen.steps.to_string()).copied().unwrap_or(f64::NAN),
+            chosen: judge.score(&tasks, &y),
+            gate: chosen.gate,
             by_steps,
             baselines: self.baselines(&tasks, choices)?,
             target_std: judge.unit,
+            coverage,
+            reliability,
         })
-    }
-
-    /// What the baselines choose on validation tasks: steps of fine-tuning, and the shrinkage κ.
-    fn baseline_choices(&self) -> Result<(usize, f64)> {
-        let (judge, steps) = (self.model.judge, self.fine_tuning_steps());
-        let validation = self.validate(From::Pooled, &steps)?;
-        // Shrinkage: on each member's own validation tasks.
-        let mut scores = vec![0.0; SHRINKAGE.len()];
-        for (i, m) in self.model.members.iter().enumerate() {
-            let mine = self.problem.validation(i);
-            let one = Model { members: vec![m.clone()], ..self.model.clone() };
-            let y = one.predict(self.device, &mine, From::Pooled, &[0])?.concat();
-            let s = pooled_on_support(&one, self.device, &mine)?;
-            for (score, kappa) in scores.iter_mut().zip(SHRINKAGE) {
-                *score += judge.score(&mine, &judge.shifted(&mine, &y, &s, kappa))
-                    / self.model.members.len() as f64;
-            }
-        }
-        Ok((steps[self.best(&validation)], SHRINKAGE[self.best(&scores)]))
     }
 
     fn baselines(&self, tasks: &[Task], (tuned_steps, kappa): (usize, f64)) -> Result<Baselines> {
@@ -618,16 +546,7 @@ pub fn starting_trainer<R>(
     with(&mut trainer)
 }
 
-/// Whether paired errors `a` are below `b` by more than one standard error of their mean difference.
-fn clearly_less(a: &[f64], b: &[f64]) -> bool {
-    let n = a.len() as f64;
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    let mean = differences.iter().sum::<f64>() / n;
-    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    mean < -(variance / n).sqrt()
-}
-
 /// The pooled network's predictions on support rows.
-fn pooled_on_support(model: &Model, device: &Device, tasks: &[Task]) -> Result<Vec<Vec<f32>>> {
+pub(super) fn pooled_on_support(model: &Model, device: &Device, tasks: &[Task]) -> Result<Vec<Vec<f32>>> {
     Ok(model.predict(device, &support_as_query(tasks), From::Pooled, &[0])?.concat())
 }

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::adapt::{Adapter, Found};
 use super::episode::Task;
-use super::evaluate::Judge;
-use super::inner::Adaptation;
+use super::evaluate::{Judge, support_as_query};
+use super::gate::{Candidates, Gate, on_support};
+use super::inner::{Adaptation, Rule};
+use super::interval::Intervals;
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
 use crate::run::Device;
@@ -21,12 +23,24 @@ pub struct Member {
 }
 
 /// What was chosen on validation tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     /// Steps of adaptation.
     pub steps: usize,
     /// Fraction of the generated correction to the pooled network that is kept (1: the generated weights).
     pub correction: f64,
+    /// How pooled, generated and adapted networks are weighed, where they are.
+    #[serde(default)]
+    pub gate: Option<Gate>,
+    /// Factors of predictive intervals, of values.
+    #[serde(default)]
+    pub intervals: Option<Intervals>,
+}
+
+impl Default for Choice {
+    fn default() -> Choice {
+        Choice { steps: 0, correction: 1.0, gate: None, intervals: None }
+    }
 }
 
 /// A trained model.
@@ -91,6 +105,75 @@ impl Model {
         self.members.iter().map(|m| adapter.predict(m, from, tasks, steps)).collect()
     }
 
+    /// What one member says about tasks: by its pooled, its generated and its adapted network.
+    pub(super) fn candidates(&self, device: &Device, m: &Member, tasks: &[Task]) -> Result<Candidates> {
+        let mut c = Candidates::default();
+        let from = From::Generated(self.choice.correction);
+        let steps = [0, self.choice.steps];
+        let found = self.adapter(device, tasks, from)?.predict(m, from, tasks, &steps)?;
+        let [generated, adapted] = <[Found; 2]>::try_from(found).unwrap_or_default();
+        c.evidence = adapted.evidence.iter().map(|e| e.map(f64::from)).collect();
+        c.variance = adapted.variance;
+        if self.gated() {
+            let plain = |tasks: &[Task]| -> Result<Vec<Vec<f32>>> {
+                let mut adapter = self.adapter(device, tasks, From::Pooled)?;
+                let found = adapter.predict(m, From::Pooled, tasks, &[0])?;
+                Ok(found.into_iter().next().unwrap_or_default().predictions)
+            };
+            c.predictions[0] = plain(tasks)?;
+            let support = plain(&support_as_query(tasks))?;
+            c.pooled = tasks.iter().zip(&support).map(|(t, y)| on_support(&self.judge, t, y)).collect();
+        }
+        c.predictions[1] = generated.predictions;
+        c.predictions[2] = adapted.predictions;
+        Ok(c)
+    }
+
+    /// Whether evidence can weigh networks: the rule of adaptation knows it.
+    pub(super) fn gated(&self) -> bool {
+        self.adaptation.rule == Rule::Ridge
+    }
+
+    /// One member's predictions as chosen, and their deviations `[q]` where there are intervals.
+    pub(super) fn settled(&self, tasks: &[Task], c: &Candidates) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        let y = match &self.choice.gate {
+            Some(gate) => gate.mixed(&self.judge, c),
+            None => c.predictions[2].clone(),
+        };
+        let unknown = self.choice.intervals.as_ref().map_or(1.0, |i| i.variance);
+        let deviation = tasks.iter().enumerate().map(|(t, task)| {
+            let rows = task.queries(self.judge.outputs);
+            let adapted = |row: usize| c.variance.get(t).map_or(unknown, |v| v[row] as f64);
+            let share = match &self.choice.gate {
+                Some(gate) => gate.shares(&self.judge, c, t)[2],
+                None => 1.0,
+            };
+            (0..rows).map(|r| (share * adapted(r) + (1.0 - share) * unknown).sqrt() as f32).collect()
+        });
+        (y, deviation.collect())
+    }
+
+    /// Predictions on the query rows of `tasks` as was chosen on validation tasks, `[q · o]` each, and their deviations
+    /// `[q]`, to be multiplied by the factors of [`Choice::intervals`].
+    ///
+    /// # Errors
+    /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
+    pub fn chosen(&self, device: &Device, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+        let (mut all, mut variance): (Vec<Vec<Vec<f32>>>, Vec<Vec<f64>>) = (vec![], vec![]);
+        for m in &self.members {
+            let (y, d) = self.settled(tasks, &self.candidates(device, m, tasks)?);
+            variance.resize_with(tasks.len(), Vec::new);
+            for (sum, d) in variance.iter_mut().zip(&d) {
+                sum.resize(d.len(), 0.0);
+                sum.iter_mut().zip(d).for_each(|(s, d)| *s += (*d as f64).powi(2));
+            }
+            all.push(y);
+        }
+        let n = self.members.len() as f64;
+        let deviation = variance.iter().map(|v| v.iter().map(|v| (v / n).sqrt() as f32).collect()).collect();
+        Ok((self.judge.combine(&all), deviation))
+    }
+
     fn adapter(&self, device: &Device, tasks: &[Task], from: From) -> Result<Adapter> {
         let adaptation = if from == From::Pooled { self.fine_tuning } else { self.adaptation };
         Adapter::new(device, &self.spec, self.judge.loss, adaptation, tasks)
@@ -121,11 +204,29 @@ impl Model {
         let tasks = [support.clone()];
         let from = From::Generated(self.choice.correction);
         let mut adapter = self.adapter(device, &tasks, from)?;
-        let mut members = Vec::new();
+        let (mut members, mut shares) = (Vec::new(), Vec::new());
         for m in &self.members {
-            members.extend(adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?);
+            let mut add = |network: Option<Vec<f32>>, share: f64| {
+                members.extend(network);
+                shares.push(share / self.members.len() as f64);
+            };
+            // Steps that are asked for are taken as they are.
+            if let (Some(gate), None) = (&self.choice.gate, steps) {
+                let c = self.candidates(device, m, &tasks)?;
+                let [pooled, generated, adapted] = gate.shares(&self.judge, &c, 0);
+                add(Some(self.plain(&m.pooled)), pooled);
+                add(adapter.adapt(m, from, &tasks, 0)?.pop(), generated);
+                add(adapter.adapt(m, from, &tasks, self.choice.steps)?.pop(), adapted);
+            } else {
+                add(adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?.pop(), 1.0);
+            }
         }
-        Ok(Network { spec: self.network_spec(), judge: self.judge, members })
+        Ok(Network { spec: self.network_spec(), judge: self.judge, members, shares })
+    }
+
+    /// A network of the target's shape, without context parameters.
+    fn plain(&self, weights: &[f32]) -> Vec<f32> {
+        super::adapt::folded(&self.spec.target, weights, &vec![0.0; self.spec.target.context])
     }
 
     /// Shape of a task's network: the target's, without context parameters.
@@ -137,10 +238,9 @@ impl Model {
 
     /// The pooled network, for tasks of which nothing is known.
     pub fn pooled(&self) -> Network {
-        let none = vec![0.0; self.spec.target.context];
-        let members =
-            self.members.iter().map(|m| super::adapt::folded(&self.spec.target, &m.pooled, &none)).collect();
-        Network { spec: self.network_spec(), judge: self.judge, members }
+        let members: Vec<Vec<f32>> = self.members.iter().map(|m| self.plain(&m.pooled)).collect();
+        let shares = vec![1.0 / members.len() as f64; members.len()];
+        Network { spec: self.network_spec(), judge: self.judge, members, shares }
     }
 }
 
@@ -151,8 +251,10 @@ pub struct Network {
     pub spec: DenseSpec,
     /// How its outputs are read.
     pub judge: Judge,
-    /// Weights `[P]` of each member; predictions are averaged.
+    /// Weights `[P]` of each member.
     pub members: Vec<Vec<f32>>,
+    /// Share of each member in the prediction; they sum to one.
+    pub shares: Vec<f64>,
 }
 
 impl Network {
@@ -170,8 +272,9 @@ impl Network {
         }
         let mut all = Vec::new();
         for w in &self.members {
-            all.push(vec![super::adapt::forward(device, &self.spec, w, x)?]);
+            all.push(super::adapt::forward(device, &self.spec, w, x)?);
         }
-        Ok(self.judge.combine(&all).concat())
+        let all: Vec<&[f32]> = all.iter().map(|y| &y[..]).collect();
+        Ok(self.judge.mixture(&all, &self.shares))
     }
 }

@@ -18,8 +18,10 @@ use crate::graph::{Graph, Value};
 use crate::nn::{Loss, Weights};
 use crate::spec::{DenseSpec, Init, ParamLayout};
 
-/// Least variance of the noise: targets without noise would leave K singular in f32.
-const LEAST_NOISE: f64 = 1e-4;
+/// Least variance of the noise, and its least share of the trace of K: the condition number of K stays below a million, where
+/// f32 can still solve with it.
+const LEAST_NOISE: f64 = 1e-6;
+const LEAST_SHARE: f64 = 1e-6;
 
 /// Logarithms are learned in units of this: Adam moves a parameter by no more than about its learning rate a step, which for a
 /// variance that has to change by orders of magnitude would take the whole training.
@@ -36,6 +38,12 @@ pub fn layout(target: &DenseSpec) -> ParamLayout {
     log("log_noise", 1, 0.1);
     log("log_scale", 1, 5.0);
     layout
+}
+
+/// What one-hot predictions are multiplied by to be logits, from all learned parameters.
+pub(super) fn logit_scale(params: &[f32], layout: &ParamLayout) -> f32 {
+    let log = layout.get("adapt.log_scale").and_then(|p| params.get(p.offset)).copied().unwrap_or(0.0);
+    (SPEED * log as f64).exp() as f32
 }
 
 /// What is known before the support is seen.
@@ -55,6 +63,8 @@ struct Rows {
     phi: Value,
     /// The same times the prior variances.
     weighted: Value,
+    /// Variance of the noise, `[T, 1, 1]`.
+    noise: Value,
     /// Covariance of the targets `[T, n, n]`.
     covariance: Value,
     /// Targets less the prior mean, `[T, n, o]`.
@@ -107,13 +117,17 @@ impl Prior {
         let phi = g.mul(phi, mask);
         let weighted = g.mul(phi, self.variance);
         let inner = g.matmul_t(weighted, false, phi, true);
-        let noise = g.diagonal(self.noise, n);
-        let covariance = g.add(inner, noise);
+        let trace = g.mul(weighted, phi);
+        let trace = g.sum_to(trace, &[t, 1, 1]);
+        let least = g.scale(trace, LEAST_SHARE);
+        let noise = g.add(self.noise, least);
+        let diagonal = g.diagonal(noise, n);
+        let covariance = g.add(inner, diagonal);
         let w = matrix(g, target, before);
         let mean = g.matmul(phi, w);
         let y = g.mul(y, mask);
         let residual = g.sub(y, mean);
-        Rows { phi, weighted, covariance, residual, mask }
+        Rows { phi, weighted, noise, covariance, residual, mask }
     }
 
     /// The posterior mean of the last layer, flat `[T, S]`, from that before `[T, S]`, features `[T, n, f]`, targets
@@ -181,7 +195,7 @@ impl Prior {
         let [t, n, o] = g.shape(r.residual)[..] else { panic!("residuals are [T, n, o]") };
         let one = |g: &mut Graph, v: Value| g.reshape(v, &[t]);
         let count = g.sum_to(r.mask, &[t, 1, 1]);
-        let log_noise = g.map(Func::Log, self.noise);
+        let log_noise = g.map(Func::Log, r.noise);
         let constant = (2.0 * std::f64::consts::PI).ln();
         let gauss = |g: &mut Graph, square: Value, logdet: Value| {
             let logdet = g.scale(logdet, o as f64);
@@ -193,7 +207,7 @@ impl Prior {
         };
         let square = g.mul(r.residual, r.residual);
         let square = g.sum_to(square, &[t, 1, 1]);
-        let square = g.div(square, self.noise);
+        let square = g.div(square, r.noise);
         let each = g.mul(count, log_noise);
         let plain = gauss(g, square, each);
 

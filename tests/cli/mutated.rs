@@ -153,7 +153,7 @@ proptest! {
                 name: String::new(), xs: xs.clone(), ys, xq: vec![], yq: vec![], descriptor, known: None,
             };
             let y = model.adapt(&Device::Cpu, &task, Some(1))?.predict(&Device::Cpu, &xs)?;
-            format.predictions(&table, &y).map(|_| ())
+            format.predictions(&table, &y, None).map(|_| ())
         });
         one_line(used);
     }
@@ -180,7 +180,7 @@ proptest! {
         one_line(load_network(&path).and_then(|(network, format)| {
             let table = Table::parse("q.csv", b"x,mood\n1,calm\n")?;
             let y = network.predict(&Device::Cpu, &format.inputs(&table)?)?;
-            format.predictions(&table, &y).map(|_| ())
+            format.predictions(&table, &y, None).map(|_| ())
         }));
     }
 
@@ -204,7 +204,7 @@ proptest! {
             assert!(x.iter().all(|v| v.is_finite()) && x.len() % table.rows() == 0);
             let y = format.targets(&table)?;
             assert!(y.iter().all(|v| v.is_finite()) && y.len() % table.rows() == 0);
-            let written = format.predictions(&table, &y)?;
+            let written = format.predictions(&table, &y, None)?;
             assert_eq!(Table::parse("p.csv", &written)?.rows(), table.rows());
             Ok(())
         }));

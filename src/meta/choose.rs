@@ -1,0 +1,166 @@
+//! What is chosen on validation tasks, which the judged model has not seen: steps of adaptation, how much of a correction is
+//! kept, how networks are weighed, how wide intervals are; and what the baselines choose.
+
+use super::episode::Task;
+use super::evaluate::SHRINKAGE;
+use super::experiment::{Experiment, pooled_on_support};
+use super::gate::{Candidates, Gate};
+use super::interval::Intervals;
+use super::model::{Choice, From, Model, Predictions};
+use crate::config::{Config, Method, Start};
+use crate::error::Result;
+use crate::nn::Loss;
+
+impl Experiment<'_> {
+    /// Chooses for the trained model.
+    pub(super) fn choose(&mut self) -> Result<()> {
+        self.model.choice = self.best_choice()?;
+        let members = (self.model.members.iter().enumerate())
+            .map(|(i, m)| {
+                let tasks = self.problem.validation(i);
+                let candidates = self.model.candidates(self.device, m, &tasks)?;
+                Ok((tasks, candidates))
+            })
+            .collect::<Result<Vec<(Vec<Task>, Candidates)>>>()?;
+        let judge = self.model.judge;
+        if self.config.adapt.gate {
+            // The adapted networks alone are simpler: the same rule of one standard error.
+            let errors = |model: &Model| {
+                let (mut tasks, mut y) = (vec![], vec![]);
+                for (mine, c) in &members {
+                    tasks.extend(mine.iter().cloned());
+                    y.extend(model.settled(mine, c).0);
+                }
+                judge.errors_by_name(&tasks, &y)
+            };
+            let alone = errors(&self.model);
+            self.model.choice.gate = Some(Gate::fit(&judge, &members));
+            if !clearly_less(&errors(&self.model), &alone) {
+                self.model.choice.gate = None;
+            }
+        }
+        if judge.loss == Loss::Mse {
+            let settled = |model: &Model| {
+                let (mut tasks, mut y, mut d) = (vec![], vec![], vec![]);
+                for (mine, c) in &members {
+                    let (found, deviation) = model.settled(mine, c);
+                    tasks.extend(mine.iter().cloned());
+                    y.extend(found);
+                    d.extend(deviation);
+                }
+                (tasks, y, d)
+            };
+            let (tasks, y, _) = settled(&self.model);
+            let errors = tasks.iter().zip(&y).flat_map(|(task, y)| task.yq.iter().zip(y));
+            let squares: Vec<f64> = errors.map(|(t, p)| ((t - p) as f64).powi(2)).collect();
+            let variance = squares.iter().sum::<f64>() / squares.len().max(1) as f64;
+            self.model.choice.intervals = Some(Intervals { factors: vec![], variance });
+            let (_, _, deviation) = settled(&self.model);
+            self.model.choice.intervals = Some(Intervals::fit(&tasks, &y, &deviation, variance));
+        }
+        Ok(())
+    }
+
+    /// Numbers of steps, ascending, with 0 among them.
+    pub(super) fn steps(&self) -> Vec<usize> {
+        let mut steps = self.config.adapt.steps.clone();
+        steps.push(0);
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+
+    /// Numbers of steps that the pooled network's fine-tuning is tried with.
+    pub(super) fn fine_tuning_steps(&self) -> Vec<usize> {
+        if self.model.fine_tuning == self.model.adaptation {
+            self.steps()
+        } else {
+            Config::with_method(self.config.task, Method::FineTune).adapt.steps
+        }
+    }
+
+    /// Fractions of the correction that are tried: where it is a correction, none and half of it too.
+    fn fractions(&self) -> Vec<f64> {
+        match self.config.model.start {
+            Start::Fresh => vec![1.0],
+            Start::Pooled => vec![1.0, 0.5, 0.0],
+        }
+    }
+
+    /// The score on each member's validation tasks, which it has not seen, over all members.
+    fn validate(&self, from: From, steps: &[usize]) -> Result<Vec<f64>> {
+        let (tasks, found) = self.validation_predictions(from, steps)?;
+        Ok(found.iter().map(|y| self.model.judge.score(&tasks, y)).collect())
+    }
+
+    /// Each member's predictions on its own validation tasks; a task's name tells groups apart.
+    fn validation_predictions(&self, from: From, steps: &[usize]) -> Result<(Vec<Task>, Predictions)> {
+        let (mut tasks, mut found): (Vec<Task>, Predictions) = (vec![], vec![vec![]; steps.len()]);
+        for (i, m) in self.model.members.iter().enumerate() {
+            let mine = self.problem.validation(i);
+            let one = Model { members: vec![m.clone()], ..self.model.clone() };
+            for (all, new) in found.iter_mut().zip(one.predict(self.device, &mine, from, steps)?) {
+                all.extend(new);
+            }
+            tasks.extend(mine);
+        }
+        Ok((tasks, found))
+    }
+
+    pub(super) fn best(&self, scores: &[f64]) -> usize {
+        let metric = self.model.judge.metric;
+        (0..scores.len()).fold(0, |best, i| if metric.better(scores[i], scores[best]) { i } else { best })
+    }
+
+    /// The best steps and fraction of the correction on validation tasks. Where no correction is among the
+    /// fractions, the simpler model (the pooled network, fine-tuned) is kept unless a correction is better by
+    /// more than one standard error over the groups (the rule of Breiman et al. 1984, section 3.4.3): with few
+    /// groups the best of many candidates is often the luckiest.
+    fn best_choice(&self) -> Result<Choice> {
+        let (steps, judge) = (self.steps(), self.model.judge);
+        let mut found: Vec<(f64, Choice, Vec<f64>)> = Vec::new();
+        for correction in self.fractions() {
+            let (tasks, predictions) = self.validation_predictions(From::Generated(correction), &steps)?;
+            let scores: Vec<f64> = predictions.iter().map(|y| judge.score(&tasks, y)).collect();
+            let k = self.best(&scores);
+            let errors = judge.errors_by_name(&tasks, &predictions[k]);
+            found.push((scores[k], Choice { steps: steps[k], correction, ..Choice::default() }, errors));
+        }
+        let (simple, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|f| f.1.correction == 0.0);
+        let simple = simple.into_iter().next();
+        let best = rest.into_iter().reduce(|a, b| if judge.metric.better(b.0, a.0) { b } else { a });
+        Ok(match (best, simple) {
+            (Some(best), Some(simple)) if !clearly_less(&best.2, &simple.2) => simple.1,
+            (Some(best), _) => best.1,
+            (None, simple) => simple.map_or_else(Choice::default, |s| s.1),
+        })
+    }
+
+    /// What the baselines choose on validation tasks: steps of fine-tuning, and the shrinkage κ.
+    pub(super) fn baseline_choices(&self) -> Result<(usize, f64)> {
+        let (judge, steps) = (self.model.judge, self.fine_tuning_steps());
+        let validation = self.validate(From::Pooled, &steps)?;
+        // Shrinkage: on each member's own validation tasks.
+        let mut scores = vec![0.0; SHRINKAGE.len()];
+        for (i, m) in self.model.members.iter().enumerate() {
+            let mine = self.problem.validation(i);
+            let one = Model { members: vec![m.clone()], ..self.model.clone() };
+            let y = one.predict(self.device, &mine, From::Pooled, &[0])?.concat();
+            let s = pooled_on_support(&one, self.device, &mine)?;
+            for (score, kappa) in scores.iter_mut().zip(SHRINKAGE) {
+                *score += judge.score(&mine, &judge.shifted(&mine, &y, &s, kappa))
+                    / self.model.members.len() as f64;
+            }
+        }
+        Ok((steps[self.best(&validation)], SHRINKAGE[self.best(&scores)]))
+    }
+}
+
+/// Whether paired errors `a` are below `b` by more than one standard error of their mean difference.
+fn clearly_less(a: &[f64], b: &[f64]) -> bool {
+    let n = a.len() as f64;
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let mean = differences.iter().sum::<f64>() / n;
+    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    mean < -(variance / n).sqrt()
+}

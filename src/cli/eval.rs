@@ -1,26 +1,35 @@
 //! `hyperloom eval`
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use hyperloom::Result;
 use hyperloom::config::Config;
+use hyperloom::files::write_atomically;
 use hyperloom::meta::experiment::{Experiment, HeldOut};
 use hyperloom::report::pictures;
 use hyperloom::report::plot::error_by_steps;
+use hyperloom::run::Device;
 use hyperloom::run_folder::RunFolder;
+use hyperloom::{Error, Result};
+use serde::Serialize;
 
 use super::{figure, open_device, say};
 
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
 pub(super) struct EvalArgs {
-    /// The run folder of a trained model.
-    run: PathBuf,
+    /// The run folder of a trained model; of several, which are shown side by side.
+    #[arg(required = true)]
+    runs: Vec<PathBuf>,
     /// Numbers of support rows to compare (not given: eval.sweep of the run's configuration).
     #[arg(long, num_args = 1.., value_delimiter = ',')]
     shots: Vec<usize>,
+    /// Where eval.json and eval.svg are written (not given: the folder of the first run; of several compare.json and
+    /// compare.svg).
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// auto, cpu, gpu or gpu:N.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -29,45 +38,88 @@ pub(super) struct EvalArgs {
     json: bool,
 }
 
+/// What was found of one run.
+#[derive(Debug, Serialize)]
+struct Row {
+    run: String,
+    method: &'static str,
+    found: Vec<HeldOut>,
+}
+
 pub(super) fn run(args: &EvalArgs) -> Result<ExitCode> {
-    let folder = RunFolder::open(&args.run)?;
-    folder.model()?;
-    let config = Config::read(&folder.file("config.toml"), None)?;
+    if let Some(s) = args.shots.iter().find(|s| !(1..=100_000).contains(*s)) {
+        return Err(Error::config("--shots", format!("{s} is out of range: it must lie from 1 to 100000")));
+    }
     let device = open_device(&args.device)?;
-    let experiment = Experiment::open(&config, &device, &args.run, true)?;
-    let shots = if args.shots.is_empty() { config.eval.sweep.clone() } else { args.shots.clone() };
-    if let Some(s) = shots.iter().find(|s| !(1..=100_000).contains(*s)) {
-        return Err(hyperloom::Error::config(
-            "--shots",
-            format!("{s} is out of range: it must lie from 1 to 100000"),
-        ));
+    let mut rows: Vec<Row> = Vec::new();
+    for path in &args.runs {
+        let row = judged(&device, path, &args.shots)?;
+        if let Some(first) = rows.first()
+            && first.found[0].metric != row.found[0].metric
+        {
+            return Err(Error::config(
+                path.display().to_string(),
+                format!(
+                    "is judged by {}, and {} by {}: runs on the same tasks can be compared",
+                    row.found[0].metric, first.run, first.found[0].metric
+                ),
+            ));
+        }
+        rows.push(row);
     }
-    let found = experiment.sweep(&shots)?;
-    let text = serde_json::to_string_pretty(&found).unwrap_or_default() + "\n";
-    folder.write("eval.json", &text)?;
-    if let Some(last) = found.last() {
-        let steps: Vec<usize> = last.by_steps.keys().filter_map(|k| k.parse().ok()).collect();
-        let series: Vec<(String, Vec<f64>)> = found
-            .iter()
-            .map(|h| (format!("{} shots", h.shots), h.by_steps.values().copied().collect()))
-            .collect();
-        let title = format!("Unseen tasks; baselines at {} shots", last.shots);
-        error_by_steps(
-            &folder.file("eval.svg"),
-            &title,
-            &last.metric,
-            &steps,
-            &series,
-            &pictures::baselines(last),
-        )?;
-    }
+    let folder = args.out.as_ref().unwrap_or(&args.runs[0]);
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    let name = if rows.len() > 1 { "compare" } else { "eval" };
+    let text = match &rows[..] {
+        [one] => serde_json::to_string_pretty(&one.found),
+        all => serde_json::to_string_pretty(all),
+    };
+    let text = text.unwrap_or_default() + "\n";
+    let json = folder.join(format!("{name}.json"));
+    write_atomically(&json, text.as_bytes())?;
+    draw(&folder.join(format!("{name}.svg")), &rows)?;
     if args.json {
         say(format_args!("{text}"));
-    } else {
-        print(&found);
-        say(format_args!("\nalso in {} and eval.svg beside it\n", folder.file("eval.json").display()));
+        return Ok(ExitCode::SUCCESS);
     }
+    match &rows[..] {
+        [one] => print(&one.found),
+        all => compare(all),
+    }
+    say(format_args!("\nalso in {} and {name}.svg beside it\n", json.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+fn judged(device: &Device, path: &Path, shots: &[usize]) -> Result<Row> {
+    let folder = RunFolder::open(path)?;
+    folder.model()?;
+    let config = Config::read(&folder.file("config.toml"), None)?;
+    let experiment = Experiment::open(&config, device, path, true)?;
+    let shots = if shots.is_empty() { &config.eval.sweep[..] } else { shots };
+    Ok(Row {
+        run: path.display().to_string(),
+        method: config.adapt.method.name(),
+        found: experiment.sweep(shots)?,
+    })
+}
+
+/// One line a number of shots, or at the last of them one a run.
+fn draw(path: &Path, rows: &[Row]) -> Result<()> {
+    let Some(last) = rows[0].found.last() else { return Ok(()) };
+    let series: Vec<_> = match rows {
+        [one] => one.found.iter().map(|h| (format!("{} shots", h.shots), pictures::by_steps(h))).collect(),
+        all => {
+            let line = |r: &Row| {
+                let h = r.found.iter().find(|h| h.shots == last.shots)?;
+                let name =
+                    Path::new(&r.run).file_name().map_or(r.run.as_str().into(), |n| n.to_string_lossy());
+                Some((format!("{} ({name})", r.method), pictures::by_steps(h)))
+            };
+            all.iter().filter_map(line).collect()
+        }
+    };
+    let title = format!("Unseen tasks; baselines at {} shots", last.shots);
+    error_by_steps(path, &title, &last.metric, &series, &pictures::baselines(last))
 }
 
 fn print(found: &[HeldOut]) {
@@ -89,7 +141,39 @@ fn print(found: &[HeldOut]) {
         let mark = if *k == first.chosen_steps.to_string() { " (chosen)" } else { "" };
         row(format!("after {k} steps{mark}"), &|h| h.by_steps[k]);
     }
+    if first.gate.is_some() {
+        row("weighed by evidence".into(), &|h| h.chosen);
+    }
     for (i, (name, _)) in pictures::baselines(first).iter().enumerate() {
         row(name.clone(), &|h| pictures::baselines(h)[i].1);
+    }
+}
+
+/// A table for each number of shots: a row a run, a column a number of steps.
+fn compare(rows: &[Row]) {
+    let shots: BTreeSet<usize> = rows.iter().flat_map(|r| r.found.iter().map(|h| h.shots)).collect();
+    for s in shots {
+        let found: Vec<(&Row, &HeldOut)> =
+            rows.iter().filter_map(|r| Some((r, r.found.iter().find(|h| h.shots == s)?))).collect();
+        let steps: BTreeSet<usize> =
+            found.iter().flat_map(|(_, h)| pictures::by_steps(h).into_iter().map(|p| p.0)).collect();
+        say(format_args!(
+            "{} on unseen tasks, {s} shots, after so many steps of adaptation\n",
+            found[0].1.metric
+        ));
+        say(format_args!("{:<12}{:<28}", "method", "run"));
+        for k in &steps {
+            say(format_args!("{k:>12}"));
+        }
+        say(format_args!("{:>12}\n", "chosen"));
+        for (r, h) in found {
+            say(format_args!("{:<12}{:<28}", r.method, r.run));
+            for k in &steps {
+                let value = h.by_steps.get(&k.to_string()).map_or("-".into(), |v| figure(*v));
+                say(format_args!("{value:>12}"));
+            }
+            say(format_args!("{:>12}\n", figure(h.chosen)));
+        }
+        say("\n");
     }
 }

@@ -60,6 +60,7 @@ pub struct HeldOut {
     /// Fraction of the correction to the pooled network chosen on validation tasks.
     pub chosen_correction: f64,
     /// How pooled, generated and adapted networks are weighed for each task, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
     /// The metric of what was chosen: that many steps, weighed.
     pub chosen: f64,
@@ -384,6 +385,7 @@ impl<'a> Experiment<'a> {
                 grad_norm: r.grad_norm,
                 learning_rate: r.rate,
                 tasks_per_second,
+                accuracy: r.accuracy,
             })
             .collect()
     }

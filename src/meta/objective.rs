@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::episode::Episode;
 use super::inner::{Adaptation, Inner};
-use crate::graph::op::Func;
+use crate::graph::op::{Binary, Func};
 use crate::graph::{Graph, Value};
 use crate::hyper::{Condition, HyperSpec, Support};
 use crate::nn::{Loss, Weights, dense, loss};
@@ -71,6 +71,8 @@ pub struct Objective {
     pub minimise: Value,
     /// What is recorded: the query loss.
     pub shown: Value,
+    /// Share of query rows whose class is right, of classes.
+    pub accuracy: Option<Value>,
 }
 
 impl MetaSpec {
@@ -118,14 +120,13 @@ impl MetaSpec {
             None if self.adaptation.of == super::inner::Part::Head => params.get(g, "head.bias"),
             _ => self.hyper.generate(g, params, z, t),
         };
-        let Objective { mut minimise, shown } = match self.through {
+        let Objective { mut minimise, shown, accuracy } = match self.through {
             Through::None => {
                 let layout = self.hyper.target.layout();
                 let y = g.scope("target", |g| {
                     dense(g, &self.hyper.target, Weights { flat: weights, layout: &layout }, "", e.xq)
                 });
-                let value = query_loss(g, kind, y, e);
-                Objective { minimise: value, shown: value }
+                Objective::of(g, kind, y, e)
             }
             Through::Reptile => self.reptile(g, params, e, kind, weights, z),
             _ => self.adapted(g, params, e, kind, weights, z, step_weights),
@@ -163,7 +164,7 @@ impl MetaSpec {
             let (main, meta) = (g.scale(main, self.main), g.scale(minimise, 1.0 - self.main));
             minimise = g.add(main, meta);
         }
-        Objective { minimise, shown }
+        Objective { minimise, shown, accuracy }
     }
 
     fn inner(&self, kind: Loss) -> Inner<'_> {
@@ -196,7 +197,7 @@ impl MetaSpec {
         let (fast, losses) =
             g.scope("inner", |g| inner.learn(g, &given, self.steps, first_order, each, &more));
         let y = g.scope("target", |g| inner.predict(g, &given, fast, xq));
-        let shown = query_loss(g, kind, y, e);
+        let plain = Objective::of(g, kind, y, e);
         let minimise = match (losses, step_weights) {
             (Some(losses), Some(weights)) => {
                 let weighted = g.mul(losses, weights);
@@ -206,10 +207,10 @@ impl MetaSpec {
             }
             _ => match inner.variance(g, &given, &e.support, xq) {
                 Some(v) => g.scope("density", |g| negative_log_density(g, y, v, e)),
-                None => shown,
+                None => plain.minimise,
             },
         };
-        Objective { minimise, shown }
+        Objective { minimise, ..plain }
     }
 
     /// `½ mean_t ‖w_t - w_t'‖²`, w' where the steps lead on all rows of a task, held constant: its gradient is the mean of
@@ -229,21 +230,45 @@ impl MetaSpec {
         let given = inner.given(g, Some(params), start, z, &rows);
         let (fast, _) = g.scope("inner", |g| inner.learn(g, &given, self.steps, true, None, &[]));
         let y = g.scope("target", |g| inner.predict(g, &given, fast, e.xq));
-        let shown = query_loss(g, kind, y, e);
+        let plain = Objective::of(g, kind, y, e);
         let goal = g.stop_gradient(fast);
         let d = g.sub(weights, goal);
         let square = g.mul(d, d);
         let sum = g.sum_to(square, &[]);
         let t = g.shape(e.xq)[0];
-        Objective { minimise: g.scale(sum, 0.5 / t as f64), shown }
+        Objective { minimise: g.scale(sum, 0.5 / t as f64), ..plain }
     }
 }
 
-/// Mean query loss over tasks.
-fn query_loss(g: &mut Graph, kind: Loss, prediction: Value, e: &Episode) -> Value {
-    g.scope("loss", |g| {
-        let each = loss(g, kind, prediction, e.yq, e.query_rows);
-        g.mean(each)
+impl Objective {
+    /// The mean query loss over tasks of a prediction.
+    fn of(g: &mut Graph, kind: Loss, prediction: Value, e: &Episode) -> Objective {
+        let value = g.scope("loss", |g| {
+            let each = loss(g, kind, prediction, e.yq, e.query_rows);
+            g.mean(each)
+        });
+        let accuracy = (kind == Loss::CrossEntropy).then(|| accuracy(g, prediction, e));
+        Objective { minimise: value, shown: value, accuracy }
+    }
+}
+
+/// Share of query rows whose own class has the largest logit, by the weights of the rows.
+fn accuracy(g: &mut Graph, logits: Value, e: &Episode) -> Value {
+    g.scope("accuracy", |g| {
+        let [t, q, c] = g.shape(logits)[..] else { panic!("logits are [T, q, c]") };
+        let own = g.mul(logits, e.yq);
+        let own = g.sum_to(own, &[t, q, 1]);
+        let beaten = g.zip(Binary::GreaterEq, own, logits);
+        let beaten = g.sum_to(beaten, &[t, q, 1]);
+        let all = g.constant(c as f64);
+        let right = g.zip(Binary::Equal, beaten, all);
+        let right = g.reshape(right, &[t, q]);
+        let weighted = match e.query_rows {
+            Some(rows) => g.mul(right, rows),
+            None => g.scale(right, 1.0 / q as f64),
+        };
+        let sum = g.sum_to(weighted, &[]);
+        g.scale(sum, 1.0 / t as f64)
     })
 }
 

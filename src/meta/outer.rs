@@ -56,6 +56,8 @@ pub struct StepRecord {
     pub grad_norm: f64,
     /// Learning rate of the step.
     pub rate: f64,
+    /// Share of query rows whose class was right; NaN where values are predicted.
+    pub accuracy: f64,
 }
 
 impl StepRecord {
@@ -235,6 +237,7 @@ impl<'f> Trainer<'f> {
                     loss: r[0] as f64,
                     grad_norm: r[1] as f64,
                     rate: self.settings.schedule.rate(step),
+                    accuracy: r.get(2).map_or(f64::NAN, |a| *a as f64),
                 }
             })
             .collect();
@@ -338,7 +341,7 @@ pub fn training_graph(
         _ => None,
     };
     // A part's backward pass stands before the next part's forward pass: its slots are free again by then.
-    let (mut total, mut grads) = (None, None);
+    let (mut total, mut grads, mut right) = (None, None, None);
     let add = |g: &mut Graph, sum: Option<Value>, v: Value| Some(sum.map_or(v, |s| g.add(s, v)));
     for part in 0..parts {
         if part > 0 {
@@ -346,22 +349,29 @@ pub fn training_graph(
         }
         let (start, end) = (part * settings.tasks / parts, (part + 1) * settings.tasks / parts);
         let e = episode.part(g, start, end - start);
-        let Objective { minimise, shown } = match learner {
+        let Objective { minimise, shown, accuracy } = match learner {
             Learner::Hyper(spec) => spec.objective(g, params, &e, kind, step_weights),
             Learner::Pooled(spec) => {
                 let value = pooled(g, spec, params, &e, kind);
-                Objective { minimise: value, shown: value }
+                Objective { minimise: value, shown: value, accuracy: None }
             }
         };
         let share = (end - start) as f64 / settings.tasks as f64;
         let (minimise, shown) = (g.scale(minimise, share), g.scale(shown, share));
         let grad = g.grad(minimise, &[flat])[0];
         total = add(g, total, shown);
+        if let Some(accuracy) = accuracy {
+            let accuracy = g.scale(accuracy, share);
+            right = add(g, right, accuracy);
+        }
         grads = add(g, grads, grad);
     }
     let (Some(objective), Some(grad)) = (total, grads) else { panic!("a batch has a part at least") };
     let norm = settings.optimiser.step(g, state, grad, control, settings.clip);
     g.record("loss", objective);
     g.record("grad_norm", norm);
+    if let Some(right) = right {
+        g.record("accuracy", right);
+    }
     graph
 }

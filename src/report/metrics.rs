@@ -10,7 +10,7 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// The columns of [`MetricsRow`], in the order of the file.
-const COLUMNS: [&str; 5] = ["step", "loss", "grad_norm", "learning_rate", "tasks_per_second"];
+const COLUMNS: [&str; 6] = ["step", "loss", "grad_norm", "learning_rate", "accuracy", "tasks_per_second"];
 
 /// One row. Numbers are written with as many digits as it takes to read the same number back; NaN and
 /// infinities are allowed (a diverging run should show).
@@ -24,6 +24,8 @@ pub struct MetricsRow {
     pub grad_norm: f64,
     /// Learning rate of the outer optimiser at this step.
     pub learning_rate: f64,
+    /// Share of query rows whose class was right; NaN where values are predicted.
+    pub accuracy: f64,
     /// Tasks trained on a second of wall time.
     pub tasks_per_second: f64,
 }
@@ -105,8 +107,8 @@ fn header() -> String {
 
 /// `Debug` of an `f64` is the shortest text that reads back as the same number.
 fn line(row: &MetricsRow) -> String {
-    let MetricsRow { step, loss, grad_norm, learning_rate, tasks_per_second } = row;
-    format!("{step},{loss:?},{grad_norm:?},{learning_rate:?},{tasks_per_second:?}\n")
+    let MetricsRow { step, loss, grad_norm, learning_rate, accuracy, tasks_per_second } = row;
+    format!("{step},{loss:?},{grad_norm:?},{learning_rate:?},{accuracy:?},{tasks_per_second:?}\n")
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<MetricsRow>> {

@@ -29,14 +29,11 @@ pub fn draw(experiment: &Experiment<'_>, held_out: &HeldOut) -> Result<Vec<PathB
         metrics::read(&folder.file("metrics.csv"))?.iter().map(|r| (r.step as f64, r.loss)).collect();
     loss_curve(&files[0], "Training loss of the hypernetwork", &points)?;
 
-    let steps: Vec<usize> = held_out.by_steps.keys().filter_map(|k| k.parse().ok()).collect();
-    let series = [(format!("{} shots", held_out.shots), held_out.by_steps.values().copied().collect())];
     error_by_steps(
         &files[1],
         "Unseen tasks by steps of adaptation",
         &held_out.metric,
-        &steps,
-        &series,
+        &[(format!("{} shots", held_out.shots), by_steps(held_out))],
         &baselines(held_out),
     )?;
 
@@ -94,6 +91,11 @@ pub fn draw(experiment: &Experiment<'_>, held_out: &HeldOut) -> Result<Vec<PathB
     }
     files.retain(|f| f.exists());
     Ok(files)
+}
+
+/// The metric by steps of adaptation.
+pub fn by_steps(h: &HeldOut) -> Vec<(usize, f64)> {
+    h.by_steps.iter().filter_map(|(k, v)| Some((k.parse().ok()?, *v))).collect()
 }
 
 /// The baselines as labelled lines.

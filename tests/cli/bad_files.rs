@@ -169,7 +169,7 @@ fn network_files() {
     let predict = |model| ["predict", model, "--query", "query.csv", "--out", "p.csv", "--device", "cpu"];
     place.write("cut.safetensors", &bytes[..bytes.len() - 3]);
     place.refused(&predict("cut.safetensors"), &["cut.safetensors", "truncated"]);
-    place.refused(&predict("none.safetensors"), &["none.safetensors", "cannot read"]);
+    place.refused(&predict("none.safetensors"), &["none.safetensors", "no such run folder or network"]);
     place.refused(&predict("sine.toml"), &["sine.toml", "not a safetensors file"]);
     place.refused(&predict(CHECKPOINT), &[CHECKPOINT, "network"]);
     let more = [&predict("n.safetensors")[..], &["--support", "support.csv"]].concat();

@@ -87,7 +87,10 @@ fn killed_with_several_members() {
 fn killed_before_the_first_checkpoint() {
     let place = plant(&SINE_RUN);
     place.write("early/config.toml", place.read("run/config.toml"));
-    place.write("early/metrics.csv", "step,loss,grad_norm,learning_rate,tasks_per_second\n1,9.0,1.0,0.1");
+    place.write(
+        "early/metrics.csv",
+        "step,loss,grad_norm,learning_rate,accuracy,tasks_per_second\n1,9.0,1.0,0.1",
+    );
     place.ok(&["train", "--resume", "--out", "early"]);
     same(&place, "run", "early");
 }

@@ -3,8 +3,9 @@
 use super::axis::{Axis, range};
 use super::canvas::{BLACK, BLUE, Canvas, GREY, Pen, SERIES, SKY, page};
 use super::frame::{BELOW_TITLE, Frame, Legend, Sign, title, y_labels_width};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use plotters::style::RGBColor;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const WIDTH: f64 = 720.0;
@@ -123,28 +124,23 @@ pub fn curves(
     })
 }
 
-/// The error over steps of adaptation: one line for each of `series` (a label such as "5 shots", and as many
-/// values as `steps`), and a dashed level line for each of `baselines`. The steps stand at even distances
+/// The error over steps of adaptation: one line for each of `series` (a label such as "5 shots", and steps with their
+/// values), and a dashed level line for each of `baselines`. The steps stand at even distances
 /// whatever their numbers. The error axis is logarithmic if all values are positive and span more than a
 /// factor of 10.
 ///
 /// # Errors
-/// [`Error::Shape`] when a series has more or fewer values than there are steps; [`Error::Io`] when the file
-/// cannot be written.
+/// [`Error::Io`] when the file cannot be written.
 pub fn error_by_steps(
     path: &Path,
     name: &str,
     metric: &str,
-    steps: &[usize],
-    series: &[(String, Vec<f64>)],
+    series: &[(String, Vec<(usize, f64)>)],
     baselines: &[(String, f64)],
 ) -> Result<()> {
-    if let Some((label, values)) = series.iter().find(|(_, values)| values.len() != steps.len()) {
-        let (found, expected) = (values.len(), steps.len());
-        return Err(Error::Shape(format!("series '{label}' has {found} values for {expected} steps")));
-    }
+    let steps: BTreeSet<usize> = series.iter().flat_map(|s| s.1.iter().map(|p| p.0)).collect();
     let all: Vec<f64> =
-        series.iter().flat_map(|s| s.1.iter().copied()).chain(baselines.iter().map(|b| b.1)).collect();
+        series.iter().flat_map(|s| s.1.iter().map(|p| p.1)).chain(baselines.iter().map(|b| b.1)).collect();
     let y = match range(all.iter().copied()) {
         Some((lo, hi)) if lo > 0.0 && hi > lo * 10.0 => Axis::log(Some((lo, hi)), 6),
         values => Axis::linear(values, 0.08, 6),
@@ -164,7 +160,8 @@ pub fn error_by_steps(
             canvas.line(&[(frame.left, y), (frame.left + frame.width, y)], level_pen(i));
         }
         for (i, (_, values)) in series.iter().enumerate() {
-            let points: Vec<_> = values.iter().enumerate().map(|(k, v)| (k as f64, *v)).collect();
+            let place = |step: usize| steps.iter().take_while(|s| **s < step).count() as f64;
+            let points: Vec<_> = values.iter().map(|(k, v)| (place(*k), *v)).collect();
             dotted(canvas, frame, &points, pen(i));
         }
     })

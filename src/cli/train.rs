@@ -67,7 +67,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
             Ok(ExitCode::from(130))
         }
         Outcome::Done(report) => {
-            pictures::draw(&experiment, &report.held_out)?;
+            pictures::draw(&experiment, &report)?;
             if args.json {
                 say(format_args!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default()));
             } else {

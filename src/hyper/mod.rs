@@ -13,7 +13,7 @@ mod condition;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
-use crate::nn::{Weights, dense};
+use crate::nn::Weights;
 use crate::rng::Rng;
 use crate::spec::{Activation, DenseSpec, Init, ParamLayout};
 pub use condition::{Condition, ConditionSpec, Embedding, SetEncoder, Support};
@@ -89,14 +89,23 @@ impl HyperSpec {
                 let p = g.shape(base)[0];
                 return g.expand(base, &[tasks, p]);
             };
-            let mut h = z;
-            if !self.trunk.is_empty() {
-                // The trunk ends with its activation: the head is the linear layer after it.
-                let trunk = self.trunk_spec();
-                h = dense(g, &trunk, params, "trunk", z);
-                h = g.act(self.activation, h);
-            }
+            let h = self.trunk(g, params, z).last().copied().unwrap_or(z);
             g.scope("head", |g| params.linear(g, "head", h))
         })
+    }
+
+    /// What each layer of the trunk gives, after its activation: the head is the linear layer after the last.
+    pub fn trunk(&self, g: &mut Graph, params: Weights<'_>, z: Value) -> Vec<Value> {
+        let mut h = z;
+        (0..self.trunk.len())
+            .map(|layer| {
+                let name = format!("trunk.{layer}");
+                h = g.scope(name.clone(), |g| {
+                    let z = params.linear(g, &name, h);
+                    g.act(self.activation, z)
+                });
+                h
+            })
+            .collect()
     }
 }

@@ -102,6 +102,17 @@ pub struct Found {
     pub evidence: Vec<[f32; 2]>,
 }
 
+/// What a hypernetwork reads and writes, a row a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Weights `[P]`.
+    pub weights: Vec<Vec<f32>>,
+    /// What is read, `[t · E]`.
+    pub condition: Vec<f32>,
+    /// What each layer of the trunk gives, `[t · width]`.
+    pub trunk: Vec<Vec<f32>>,
+}
+
 /// Plans for generating, adapting and predicting, prepared for one size of batch.
 #[derive(Debug)]
 pub struct Adapter {
@@ -178,13 +189,26 @@ impl Adapter {
         Ok(w)
     }
 
-    /// Weights written for every task, `[P]` each.
-    pub fn generate(&mut self, member: &Member, tasks: &[Task]) -> Result<Vec<Vec<f32>>> {
-        let mut all = Vec::with_capacity(tasks.len());
-        for chunk in tasks.chunks(self.sizes.t) {
+    /// What is written for tasks.
+    pub fn written(&mut self, member: &Member, tasks: &[Task]) -> Result<Written> {
+        let mut all = Written { trunk: vec![vec![]; self.hyper.trunk.len()], ..Written::default() };
+        let t = self.sizes.t;
+        for chunk in tasks.chunks(t) {
             let batch = Batch::new(chunk, self.sizes);
             let w = self.start(member, From::Generated(1.0), chunk, &batch)?;
-            all.extend(w.chunks(w.len() / self.sizes.t).take(chunk.len()).map(<[f32]>::to_vec));
+            all.weights.extend(w.chunks(w.len() / t).take(chunk.len()).map(<[f32]>::to_vec));
+            if self.hyper.is_shared() {
+                continue;
+            }
+            let mut rows = |name: &str, to: &mut Vec<f32>| -> Result<()> {
+                let values = self.generate.read(name)?;
+                to.extend(&values[..values.len() / t * chunk.len()]);
+                Ok(())
+            };
+            rows("condition", &mut all.condition)?;
+            for (i, layer) in all.trunk.iter_mut().enumerate() {
+                rows(&format!("trunk {i}"), layer)?;
+            }
         }
         Ok(all)
     }
@@ -360,6 +384,12 @@ fn generate_graph(hyper: &HyperSpec, t: usize, n: usize) -> Graph {
     let params = Weights { flat, layout: &layout };
     let condition = condition(g, hyper, support, t);
     let z = hyper.condition(g, params, &condition);
+    if let Some(z) = z {
+        g.output("condition", z);
+        for (i, h) in hyper.trunk(g, params, z).into_iter().enumerate() {
+            g.output(&format!("trunk {i}"), h);
+        }
+    }
     let w = hyper.generate(g, params, z, t);
     g.output("weights", w);
     graph

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::episode::Task;
 use super::evaluate::support_as_query;
 use super::gate::Gate;
+use super::instruments::Instruments;
 use super::interval::{Coverage, Reliability, reliability};
 use super::model::{Choice, From, Member, Model};
 use super::outer::{Learner, OuterSettings, StepRecord, Trainer, training_fits};
@@ -44,6 +45,8 @@ pub struct Report {
     pub members: usize,
     /// Error on unseen tasks.
     pub held_out: HeldOut,
+    /// What the generated networks look like.
+    pub instruments: Instruments,
 }
 
 /// Error on tasks that nothing was trained on or chosen by.
@@ -401,6 +404,13 @@ impl<'a> Experiment<'a> {
         });
         let shots = self.config.eval.shots;
         let held_out = self.held_out(shots, self.baseline_choices()?)?;
+        let rows = crate::report::metrics::read(&self.folder.file("metrics.csv"))?;
+        let refused = rows.iter().filter(|r| !(r.loss.is_finite() && r.grad_norm.is_finite()));
+        let refused = refused.map(|r| r.step).collect();
+        let instruments = Instruments::of(&self.model, self.device, &self.problem.test(shots), refused)?;
+        for w in &instruments.warnings {
+            log::warn!("{w}");
+        }
         let seconds = self.position.millis as f64 / 1e3;
         let layout = self.model.adaptation.layout(&self.model.spec).len();
         let done = self.config.train.steps * self.problem.members() as u64;
@@ -410,13 +420,14 @@ impl<'a> Experiment<'a> {
             seed: self.config.seed,
             steps: self.config.train.steps,
             seconds,
-            tasks_per_second: crate::report::metrics::read(&self.folder.file("metrics.csv"))?
+            tasks_per_second: rows
                 .last()
                 .map_or((done * self.config.train.tasks as u64) as f64 / seconds, |r| r.tasks_per_second),
             target_weights: self.model.spec.target.layout().len(),
             hyper_parameters: layout,
             members: self.model.members.len(),
             held_out,
+            instruments,
         })
     }
 

@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod gate;
 pub mod inner;
+pub mod instruments;
 pub mod interval;
 pub mod model;
 pub mod objective;

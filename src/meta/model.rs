@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::adapt::{Adapter, Found};
+use super::adapt::{Adapter, Found, Written};
 use super::episode::Task;
 use super::evaluate::{Judge, support_as_query};
 use super::gate::{Candidates, Gate, on_support};
@@ -127,6 +127,11 @@ impl Model {
         c.predictions[1] = generated.predictions;
         c.predictions[2] = adapted.predictions;
         Ok(c)
+    }
+
+    /// What one member writes for tasks.
+    pub(super) fn written(&self, device: &Device, m: &Member, tasks: &[Task]) -> Result<Written> {
+        self.adapter(device, tasks, From::Generated(1.0))?.written(m, tasks)
     }
 
     /// Whether evidence can weigh networks: the rule of adaptation knows it.

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::metrics;
+use super::metrics::{self, MetricsRow};
 use super::plot::{
-    FieldPanel, TaskPanel, confusion, error_by_steps, fields, loss_curve, predicted_against_true, task_panels,
+    Curve, FieldPanel, TaskPanel, accuracy_curve, cloud, confusion, curves, error_by_steps, fields,
+    loss_curve, predicted_against_true, task_panels,
 };
 use crate::config::TaskKind;
 use crate::error::Result;
 use crate::meta::episode::Task;
 use crate::meta::evaluate::largest;
-use crate::meta::experiment::{Experiment, HeldOut};
+use crate::meta::experiment::{Experiment, HeldOut, Report};
 use crate::nn::Loss;
+use crate::run_folder::RunFolder;
 
 /// Unseen tasks that are drawn.
 const PANELS: usize = 6;
@@ -22,12 +24,13 @@ const FIELD: usize = 64;
 ///
 /// # Errors
 /// Where a file cannot be written or the device refuses.
-pub fn draw(experiment: &Experiment<'_>, held_out: &HeldOut) -> Result<Vec<PathBuf>> {
-    let folder = experiment.folder();
+pub fn draw(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<PathBuf>> {
+    let (folder, held_out) = (experiment.folder(), &report.held_out);
     let mut files = vec![folder.file("loss.svg"), folder.file("steps.svg"), folder.file("tasks.svg")];
-    let points: Vec<(f64, f64)> =
-        metrics::read(&folder.file("metrics.csv"))?.iter().map(|r| (r.step as f64, r.loss)).collect();
+    let rows = metrics::read(&folder.file("metrics.csv"))?;
+    let points: Vec<(f64, f64)> = rows.iter().map(|r| (r.step as f64, r.loss)).collect();
     loss_curve(&files[0], "Training loss of the hypernetwork", &points)?;
+    files.extend(instruments(folder, report, &rows)?);
 
     error_by_steps(
         &files[1],
@@ -90,6 +93,49 @@ pub fn draw(experiment: &Experiment<'_>, held_out: &HeldOut) -> Result<Vec<PathB
         )?;
     }
     files.retain(|f| f.exists());
+    Ok(files)
+}
+
+/// Accuracy in training, how honest intervals or probabilities are, and the map of conditions.
+fn instruments(folder: &RunFolder, report: &Report, rows: &[MetricsRow]) -> Result<Vec<PathBuf>> {
+    let h = &report.held_out;
+    let mut files = Vec::new();
+    if rows.iter().any(|r| r.accuracy.is_finite()) {
+        let points: Vec<(f64, f64)> = rows.iter().map(|r| (r.step as f64, r.accuracy)).collect();
+        files.push(folder.file("accuracy.svg"));
+        accuracy_curve(&files[files.len() - 1], "Accuracy on the query rows of training tasks", &points)?;
+    }
+    let diagonal = [(0.0, 0.0), (1.0, 1.0)];
+    let mut honest = |labels: (&str, &str), label: &str, points: &[(f64, f64)]| {
+        files.push(folder.file("calibration.svg"));
+        let lines = [Curve { label, points }, Curve { label: "honest", points: &diagonal }];
+        curves(&files[files.len() - 1], "Unseen tasks", labels.0, labels.1, false, &lines)
+    };
+    if !h.coverage.is_empty() {
+        let points: Vec<(f64, f64)> = h.coverage.iter().map(|c| (c.level, c.covered)).collect();
+        honest(("share asked for", "share of rows inside"), "predictive intervals", &points)?;
+    }
+    if !h.reliability.is_empty() {
+        let points: Vec<(f64, f64)> = h.reliability.iter().map(|r| (r.confidence, r.accuracy)).collect();
+        honest(
+            ("probability of the predicted class", "share of rows on which it is right"),
+            "probabilities",
+            &points,
+        )?;
+    }
+    if !report.instruments.map.is_empty() {
+        let points: Vec<_> = report.instruments.map.iter().map(|p| (p.x, p.y, p.attribute)).collect();
+        let attribute = if h.coverage.is_empty() { "class" } else { "mean target" };
+        files.push(folder.file("map.svg"));
+        let labels = ("first component", "second component");
+        cloud(
+            &files[files.len() - 1],
+            "What the hypernetwork reads of unseen tasks",
+            labels,
+            attribute,
+            &points,
+        )?;
+    }
     Ok(files)
 }
 

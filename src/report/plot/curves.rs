@@ -65,11 +65,23 @@ fn finite(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 /// (step, loss) by step. The loss axis is logarithmic if all losses are positive.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written.
+/// [`crate::error::Error::Io`] when the file cannot be written.
 pub fn loss_curve(path: &Path, name: &str, points: &[(f64, f64)]) -> Result<()> {
+    let y = log_if_positive(range(finite(points).iter().map(|p| p.1)));
+    over_steps(path, name, "loss", y, points)
+}
+
+/// The accuracy over training steps, as [`loss_curve`].
+///
+/// # Errors
+/// [`crate::error::Error::Io`] when the file cannot be written.
+pub fn accuracy_curve(path: &Path, name: &str, points: &[(f64, f64)]) -> Result<()> {
+    over_steps(path, name, "accuracy", Axis::linear(Some((0.0, 1.0)), 0.02, 6), points)
+}
+
+fn over_steps(path: &Path, name: &str, what: &str, y: Axis, points: &[(f64, f64)]) -> Result<()> {
     let shown = finite(points);
     let x = Axis::linear(range(shown.iter().map(|p| p.0)), 0.01, 7);
-    let y = log_if_positive(range(shown.iter().map(|p| p.1)));
     // Averaging fewer would hide more than it shows.
     let half = if shown.len() < 30 { 0 } else { (shown.len() / 80).max(2) };
     let (raw, average) = (Pen::new(SKY, 0.8).opacity(0.75), Pen::new(BLUE, 1.9));
@@ -79,7 +91,7 @@ pub fn loss_curve(path: &Path, name: &str, points: &[(f64, f64)]) -> Result<()> 
         legend.push((Sign::Line(average), format!("moving average of {}", 2 * half + 1)));
     }
     legend.extend(remark(points.len() - shown.len()));
-    chart(path, name, (x, y), ("training step", "loss"), legend, |canvas, frame| {
+    chart(path, name, (x, y), ("training step", what), legend, |canvas, frame| {
         if shown.is_empty() {
             frame.say_empty(canvas);
         } else if half == 0 {
@@ -94,7 +106,7 @@ pub fn loss_curve(path: &Path, name: &str, points: &[(f64, f64)]) -> Result<()> 
 /// Named lines over one quantity. `log_y` asks for a logarithmic y axis, if all values are positive.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written.
+/// [`crate::error::Error::Io`] when the file cannot be written.
 pub fn curves(
     path: &Path,
     name: &str,
@@ -130,7 +142,7 @@ pub fn curves(
 /// factor of 10.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written.
+/// [`crate::error::Error::Io`] when the file cannot be written.
 pub fn error_by_steps(
     path: &Path,
     name: &str,

@@ -6,6 +6,7 @@
 
 mod axis;
 mod canvas;
+mod cloud;
 mod confusion;
 mod contour;
 mod curves;
@@ -14,8 +15,9 @@ mod frame;
 mod scatter;
 mod tasks;
 
+pub use cloud::cloud;
 pub use confusion::confusion;
-pub use curves::{Curve, curves, error_by_steps, loss_curve};
+pub use curves::{Curve, accuracy_curve, curves, error_by_steps, loss_curve};
 pub use fields::{FieldPanel, fields};
 pub use scatter::predicted_against_true;
 pub use tasks::{TaskPanel, task_panels};

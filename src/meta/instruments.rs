@@ -1,0 +1,282 @@
+//! Instruments: what the generated networks look like, whether they depend on the task at all, and what is dead. A hypernetwork
+//! that writes the same network for every task, or one whose trunk has died, still has a loss that falls for a while.
+
+use serde::{Deserialize, Serialize};
+
+use super::adapt::Written;
+use super::episode::Task;
+use super::model::Model;
+use crate::error::Result;
+use crate::kernel::pointwise::activation;
+use crate::run::Device;
+
+/// Tasks that are looked at, at most.
+const TASKS: usize = 100;
+/// Rows of each task that are looked at, at most.
+const ROWS: usize = 50;
+/// Below this share of their own size, predictions do not depend on the task.
+const DEPENDS: f64 = 1e-3;
+/// From this share of dead units on, a layer of the trunk is called dead.
+const DEAD: f64 = 0.5;
+
+/// What the instruments show of the first member.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Instruments {
+    /// Mean square of what each layer of the generated networks gives before its activation. The ideal is that of the inputs: a
+    /// sound initialisation neither grows nor shrinks it (He et al. 2015).
+    pub activations: Vec<LayerActivation>,
+    /// How much each tensor of the target differs between tasks: the deviation over tasks as a share of its size.
+    pub sensitivity: Vec<Sensitivity>,
+    /// How much predictions on the same rows differ between tasks, as a share of their size.
+    pub output_sensitivity: f64,
+    /// Share of the units of each layer of the trunk that give the same for every task.
+    pub dead_units: Vec<f64>,
+    /// The first two principal components of what the hypernetwork reads, of every task.
+    pub map: Vec<MapPoint>,
+    /// Steps of training that were refused because a number in them was not finite.
+    pub refused_steps: Vec<u64>,
+    /// What is wrong, in words.
+    pub warnings: Vec<String>,
+}
+
+/// The size of what a layer gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerActivation {
+    /// The layer.
+    pub layer: usize,
+    /// Mean square over tasks, rows and units.
+    pub mean_square: f64,
+    /// The same of the inputs.
+    pub ideal: f64,
+}
+
+/// How much a tensor differs between tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sensitivity {
+    /// Its name in the target.
+    pub tensor: String,
+    /// `√(mean_t ‖w_t - w̄‖²) / ‖w̄‖`
+    pub relative: f64,
+}
+
+/// A task on the map of conditions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MapPoint {
+    /// The task.
+    pub task: String,
+    /// First component.
+    pub x: f64,
+    /// Second component.
+    pub y: f64,
+    /// What colours it: the mean target of its support (of classes: the most frequent one's number).
+    pub attribute: f64,
+}
+
+impl Instruments {
+    /// Looks at the networks that a model writes for `tasks`.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn of(
+        model: &Model,
+        device: &Device,
+        tasks: &[Task],
+        refused_steps: Vec<u64>,
+    ) -> Result<Instruments> {
+        let mut found = Instruments { refused_steps, ..Instruments::default() };
+        let (Some(member), false) = (model.members.first(), tasks.is_empty()) else { return Ok(found) };
+        let tasks = &tasks[..tasks.len().min(TASKS)];
+        let Written { weights, condition, trunk } = model.written(device, member, tasks)?;
+        found.look_at_layers(model, &weights, tasks);
+        if model.spec.is_shared() {
+            return Ok(found);
+        }
+        found.look_at_tensors(model, &weights);
+        found.output_sensitivity = output_sensitivity(model, &weights, tasks);
+        found.dead_units = trunk.iter().map(|h| dead_share(h, tasks.len())).collect();
+        let attribute = |t: &Task| attribute(t, model.judge.outputs);
+        found.map = map(&condition, tasks.len())
+            .into_iter()
+            .zip(tasks)
+            .map(|((x, y), t)| MapPoint { task: t.name.clone(), x, y, attribute: attribute(t) })
+            .collect();
+        if found.output_sensitivity < DEPENDS {
+            found.warnings.push(format!(
+                "the generated networks do not depend on the task: their predictions differ by {:.1e} of their size. More \
+                 steps, a larger learning rate, or inputs of the encoder of order one may help",
+                found.output_sensitivity
+            ));
+        }
+        for (i, share) in found.dead_units.iter().enumerate().filter(|(_, s)| **s >= DEAD) {
+            found.warnings.push(format!(
+                "{:.0} % of the units of trunk layer {i} give the same for every task: the layer is dead. A smooth \
+                 model.hyper_activation (leaky_relu, silu) or a smaller learning rate helps",
+                100.0 * share
+            ));
+        }
+        if !found.refused_steps.is_empty() {
+            found.warnings.push(format!(
+                "{} steps were refused because the loss or its gradient was not finite; the weights before them were kept",
+                found.refused_steps.len()
+            ));
+        }
+        Ok(found)
+    }
+
+    fn look_at_layers(&mut self, model: &Model, weights: &[Vec<f32>], tasks: &[Task]) {
+        let layers = model.spec.target.layers();
+        let (mut squares, mut counts) = (vec![0.0; layers + 1], vec![0.0; layers + 1]);
+        for (w, task) in weights.iter().zip(tasks) {
+            for (l, z) in forward(model, w, rows(task, model)).iter().enumerate() {
+                squares[l] += z.iter().map(|v| v * v).sum::<f64>();
+                counts[l] += z.len() as f64;
+            }
+        }
+        let mean = |l: usize| squares[l] / f64::max(counts[l], 1.0);
+        let one = |layer| LayerActivation { layer, mean_square: mean(layer + 1), ideal: mean(0) };
+        self.activations = (0..layers).map(one).collect();
+    }
+
+    fn look_at_tensors(&mut self, model: &Model, weights: &[Vec<f32>]) {
+        let t = weights.len() as f64;
+        for p in &model.spec.target.layout().params {
+            let (mut spread, mut size) = (0.0, 0.0);
+            for i in p.range() {
+                let mean = weights.iter().map(|w| w[i] as f64).sum::<f64>() / t;
+                spread += weights.iter().map(|w| (w[i] as f64 - mean).powi(2)).sum::<f64>() / t;
+                size += mean * mean;
+            }
+            let relative = if size > 0.0 { (spread / size).sqrt() } else { 0.0 };
+            self.sensitivity.push(Sensitivity { tensor: p.name.clone(), relative });
+        }
+    }
+}
+
+/// Rows of a task to look at.
+fn rows<'t>(task: &'t Task, model: &Model) -> &'t [f32] {
+    let i = model.spec.target.inputs();
+    let from = if task.xq.is_empty() { &task.xs } else { &task.xq };
+    &from[..from.len().min(ROWS * i)]
+}
+
+/// Inputs and, before its activation, what each layer gives on rows `x`. Context parameters are 0.
+fn forward(model: &Model, w: &[f32], x: &[f32]) -> Vec<Vec<f64>> {
+    let (target, layout) = (&model.spec.target, model.spec.target.layout());
+    let mut h: Vec<f64> = x.iter().map(|v| *v as f64).collect();
+    let mut all = vec![h.clone()];
+    let mut width = target.inputs();
+    for layer in 0..target.layers() {
+        let (weight, bias) = (&w[layout.params[2 * layer].range()], &w[layout.params[2 * layer + 1].range()]);
+        let out = bias.len();
+        let z: Vec<f64> = h
+            .chunks(width)
+            .flat_map(|row| {
+                (0..out).map(|j| {
+                    let sum: f64 = row.iter().enumerate().map(|(i, v)| v * weight[i * out + j] as f64).sum();
+                    sum + bias[j] as f64
+                })
+            })
+            .collect();
+        h = z.iter().map(|v| activation(target.activation, 0, *v)).collect();
+        width = out;
+        all.push(z);
+    }
+    all
+}
+
+/// How much predictions on the first task's rows differ between the networks of all tasks.
+fn output_sensitivity(model: &Model, weights: &[Vec<f32>], tasks: &[Task]) -> f64 {
+    let x = rows(&tasks[0], model);
+    let outputs: Vec<Vec<f64>> =
+        weights.iter().map(|w| forward(model, w, x).pop().unwrap_or_default()).collect();
+    let (mut spread, mut size) = (0.0, 0.0);
+    for i in 0..outputs[0].len() {
+        let mean = outputs.iter().map(|y| y[i]).sum::<f64>() / outputs.len() as f64;
+        spread += outputs.iter().map(|y| (y[i] - mean).powi(2)).sum::<f64>() / outputs.len() as f64;
+        size += outputs.iter().map(|y| y[i] * y[i]).sum::<f64>() / outputs.len() as f64;
+    }
+    if size > 0.0 { (spread / size).sqrt() } else { 0.0 }
+}
+
+/// Share of columns of `[tasks, width]` that are the same in all rows.
+fn dead_share(h: &[f32], tasks: usize) -> f64 {
+    let width = h.len() / tasks;
+    let dead = |j: &usize| h.chunks(width).all(|row| row[*j] == h[*j]);
+    if tasks < 2 { 0.0 } else { (0..width).filter(dead).count() as f64 / width as f64 }
+}
+
+/// The first two principal components of rows `[tasks, width]`, by power iteration.
+fn map(z: &[f32], tasks: usize) -> Vec<(f64, f64)> {
+    let width = z.len() / tasks.max(1);
+    if width == 0 {
+        return vec![];
+    }
+    let mean: Vec<f64> =
+        (0..width).map(|j| z.chunks(width).map(|r| r[j] as f64).sum::<f64>() / tasks as f64).collect();
+    let mut rows: Vec<Vec<f64>> =
+        z.chunks(width).map(|r| r.iter().zip(&mean).map(|(v, m)| *v as f64 - m).collect()).collect();
+    let mut components = Vec::new();
+    for _ in 0..2 {
+        // Starts from the row that is farthest out.
+        let size = |r: &Vec<f64>| r.iter().map(|v| v * v).sum::<f64>();
+        let mut v = rows.iter().cloned().max_by(|a, b| size(a).total_cmp(&size(b))).unwrap_or_default();
+        for _ in 0..100 {
+            let mut next = vec![0.0; width];
+            for r in &rows {
+                let dot: f64 = r.iter().zip(&v).map(|(a, b)| a * b).sum();
+                next.iter_mut().zip(r).for_each(|(n, r)| *n += dot * r);
+            }
+            let length = size(&next).sqrt();
+            if length == 0.0 || !length.is_finite() {
+                break;
+            }
+            v = next.into_iter().map(|n| n / length).collect();
+        }
+        let length = size(&v).sqrt().max(1e-300);
+        v.iter_mut().for_each(|v| *v /= length);
+        let scores: Vec<f64> =
+            rows.iter().map(|r| r.iter().zip(&v).map(|(a, b)| a * b).sum::<f64>()).collect();
+        for (r, s) in rows.iter_mut().zip(&scores) {
+            r.iter_mut().zip(&v).for_each(|(r, v)| *r -= s * v);
+        }
+        components.push(scores);
+    }
+    (0..tasks).map(|t| (components[0][t], components[1][t])).collect()
+}
+
+/// The mean target of the support; of several outputs the number of the largest.
+fn attribute(task: &Task, outputs: usize) -> f64 {
+    let rows = task.shots(outputs).max(1) as f64;
+    let mean: Vec<f32> =
+        (0..outputs).map(|o| task.ys.iter().skip(o).step_by(outputs).sum::<f32>() / rows as f32).collect();
+    if outputs == 1 { mean[0] as f64 } else { super::evaluate::largest(&mean) as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_of_a_flat_cloud() {
+        // Points along (3, 4)/5 with a little across.
+        let z: Vec<f32> = (0..20)
+            .flat_map(|i| {
+                let (a, b) = (i as f32 - 9.5, if i % 2 == 0 { 0.1 } else { -0.1 });
+                [0.6 * a - 0.8 * b, 0.8 * a + 0.6 * b, 7.0]
+            })
+            .collect();
+        let found = map(&z, 20);
+        let sign = found[19].0.signum();
+        for (i, (x, y)) in found.iter().enumerate() {
+            assert!((x * sign - (i as f64 - 9.5)).abs() < 0.05, "{i}: {x}");
+            assert!((y.abs() - 0.1).abs() < 0.05, "{i}: {y}");
+        }
+        assert_eq!(map(&[1.0; 8], 4), [(0.0, 0.0); 4]);
+    }
+
+    #[test]
+    fn units_that_never_change() {
+        assert_eq!(dead_share(&[0.0, 1.0, 0.0, 2.0], 2), 0.5);
+        assert_eq!(dead_share(&[0.0, 1.0], 1), 0.0);
+    }
+}

@@ -105,6 +105,12 @@ pub struct TrainConfig {
     /// λ: share of the main network's own loss, `λ L_main(θ) + (1 - λ) L_meta(θ, φ)`; θ is what every task's weights are a
     /// correction to.
     pub main: f64,
+    /// Parameters of the hypernetwork that are not trained, by name or the first parts of it: "encoder", "trunk.0", "head",
+    /// "embedding".
+    pub freeze: Vec<String>,
+    /// A finished run whose hypernetwork training starts from: of another family, with the same shapes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Fewest support rows of a training episode (`sine`, `shapes`; 0: always `eval.shots`).
     pub fewest: usize,
     /// Optimiser.
@@ -359,6 +365,8 @@ impl Config {
                 weight_penalty: 0.0,
                 diversity: 0.0,
                 main: 0.0,
+                freeze: vec![],
+                from: None,
                 fewest: 3,
                 optimiser: Optimiser::default(),
                 pooled_steps: 2_000,

@@ -56,6 +56,8 @@ pub struct Saved {
     pub model: Model,
     /// Parameters and moments of the training in progress.
     pub state: Vec<f32>,
+    /// Parameters that the training in progress holds as they are.
+    pub held: Vec<f32>,
     /// How support and query files are read.
     pub format: Format,
 }
@@ -148,6 +150,9 @@ impl RunFolder {
         if !s.state.is_empty() {
             c.tensors.insert("state".into(), Tensor::f32(&[s.state.len()], s.state.clone()));
         }
+        if !s.held.is_empty() {
+            c.tensors.insert("held".into(), Tensor::f32(&[s.held.len()], s.held.clone()));
+        }
         let about = About {
             spec: s.model.spec.clone(),
             judge: s.model.judge,
@@ -200,19 +205,24 @@ impl RunFolder {
             let begun = i == position.member && position.hyper;
             members.push(Member { pooled: get("pooled", p, done || begun)?, hyper: get("hyper", h, done)? });
         }
-        let state = match c.tensors.get("state") {
+        let vector = |name: &str| match c.tensors.get(name) {
             Some(t) => c
-                .f32("state", &[t.shape.iter().product()])
-                .map_err(|e| Error::checkpoint(&path, e.to_string()))?
-                .to_vec(),
-            None => vec![],
+                .f32(name, &[t.shape.iter().product()])
+                .map(<[f32]>::to_vec)
+                .map_err(|e| Error::checkpoint(&path, e.to_string())),
+            None => Ok(vec![]),
         };
+        let (state, held) = (vector("state")?, vector("held")?);
+        let frozen = about.adaptation.layout(&about.spec).stretches(&config.train.freeze);
+        let frozen: usize = frozen.iter().filter(|s| s.1).map(|s| s.0.len()).sum();
         let (len, steps) = match position.hyper {
-            true => (h, config.train.steps),
+            true => (h - frozen, config.train.steps),
             false => (p, config.train.pooled_steps),
         };
         let rows = config.train.optimiser.rows();
+        let kept = if position.hyper && !state.is_empty() { frozen } else { 0 };
         let whole = if state.is_empty() { position.step == 0 } else { state.len() == rows * len };
+        let whole = whole && held.len() == kept;
         if !whole || position.step > steps {
             return Err(Error::checkpoint(
                 &path,
@@ -231,7 +241,7 @@ impl RunFolder {
             members,
             choice: about.choice,
         };
-        Ok(Saved { config, position, model, state, format })
+        Ok(Saved { config, position, model, state, held, format })
     }
 
     /// The trained model of a finished run, and how its files are read.

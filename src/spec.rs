@@ -140,6 +140,11 @@ pub struct Param {
 }
 
 impl Param {
+    /// Whether `name` is its name, or the first parts of it.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
     /// Where the parameter lies in the flat vector.
     pub fn range(&self) -> Range<usize> {
         self.offset..self.offset + count(&self.shape)
@@ -176,6 +181,20 @@ impl ParamLayout {
     /// Whether there is no weight at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The vector in stretches, in order: each with whether its parameters are called one of `names` (`trunk` is all of
+    /// `trunk.0.weight`, `trunk.0.bias`, …).
+    pub fn stretches(&self, names: &[String]) -> Vec<(Range<usize>, bool)> {
+        let mut all: Vec<(Range<usize>, bool)> = Vec::new();
+        for p in &self.params {
+            let named = names.iter().any(|n| p.is_called(n));
+            match all.last_mut() {
+                Some((range, same)) if *same == named => range.end = p.range().end,
+                _ => all.push((p.range(), named)),
+            }
+        }
+        all
     }
 
     /// The parameter called `name`.

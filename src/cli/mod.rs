@@ -7,6 +7,7 @@ mod check;
 #[cfg(feature = "gpu")]
 mod devices;
 mod eval;
+mod joint;
 #[cfg(feature = "gpu")]
 mod kernels;
 mod plan;
@@ -52,6 +53,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Time each launch of a training step, or of a workload, beside what the device can do.
     Profile(profile::ProfileArgs),
+    /// Train a main network beside the hypernetwork, for several shares of its own loss, and show the trade
+    Joint(joint::JointArgs),
     /// Prove kernels, golden files or a whole training step against the CPU reference.
     #[cfg(feature = "gpu")]
     Check(check::CheckArgs),
@@ -299,6 +302,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Plan(a) => plan::run(&a),
         Command::Bench(a) => bench::run(&a),
         Command::Profile(a) => profile::run(&a),
+        Command::Joint(a) => joint::run(&a),
         #[cfg(feature = "gpu")]
         Command::Check(a) => check::run(&a),
         #[cfg(feature = "gpu")]

@@ -262,6 +262,7 @@ impl Problem {
             steps: a.train_steps,
             per_step: a.per_step,
             main: t.main,
+            freeze: t.freeze.clone(),
             weight_penalty: t.weight_penalty,
             diversity: t.diversity,
         }

@@ -1,5 +1,6 @@
 //! A whole run: pooled networks, hypernetworks, the choice on validation tasks, the report.
 
+use std::path::Path;
 use std::time::Instant;
 
 use indexmap::IndexMap;
@@ -11,16 +12,18 @@ use super::gate::Gate;
 use super::instruments::Instruments;
 use super::interval::{Coverage, Reliability, reliability};
 use super::model::{Choice, From, Member, Model};
+use super::objective::MetaSpec;
 use super::outer::{Learner, OuterSettings, StepRecord, Trainer, training_fits};
 use crate::config::{Config, Start};
 use crate::data::problem::Problem;
-use crate::error::Result;
+use crate::error::{Result, nearest};
 use crate::nn::Loss;
 use crate::optim::Schedule;
 use crate::report::metrics::{MetricsRow, MetricsWriter};
 use crate::rng::Rng;
 use crate::run::Device;
 use crate::run_folder::{Position, RunFolder, Saved};
+use crate::spec::Param;
 
 /// What a run found: `report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +72,10 @@ pub struct HeldOut {
     pub chosen: f64,
     /// The metric after each number of steps.
     pub by_steps: IndexMap<String, f64>,
+    /// The metric of the main network alone (θ, which all tasks' weights are a correction to), and after as many steps of
+    /// fine-tuning as are best for the pooled network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main: Option<[f64; 2]>,
     /// The same metric of simple things.
     pub baselines: Baselines,
     /// Standard deviation of the target on the training groups, in its own units (1 where there is no file).
@@ -140,6 +147,7 @@ pub struct Experiment<'a> {
     position: Position,
     pub(super) model: Model,
     state: Vec<f32>,
+    held: Vec<f32>,
     started: Instant,
     before: u64,
 }
@@ -179,6 +187,7 @@ impl<'a> Experiment<'a> {
             log::warn!("{w}");
         }
         problem.check_size()?;
+        check_freeze(&problem.meta())?;
         let model = Model {
             spec: problem.hyper(),
             judge: problem.judge(),
@@ -187,7 +196,7 @@ impl<'a> Experiment<'a> {
             members: vec![Member::default(); problem.members()],
             choice: Choice::default(),
         };
-        let (position, model, state) = match saved {
+        let (position, model, state, held) = match saved {
             Some(s) => {
                 let fits = s.model.spec == model.spec
                     && s.model.members.len() == model.members.len()
@@ -199,12 +208,16 @@ impl<'a> Experiment<'a> {
                         "the checkpoint's model is not the one that its configuration and data describe; has the data file changed?",
                     ));
                 }
-                (s.position, s.model, s.state)
+                (s.position, s.model, s.state, s.held)
             }
-            None => (Position::default(), model, vec![]),
+            None => (Position::default(), model, vec![], vec![]),
         };
         // What does not fit is refused before a folder is made or weights are drawn.
         if !position.trained {
+            if let (Some(from), true) = (&config.train.from, state.is_empty()) {
+                let meta = problem.meta();
+                transfer(from, 0, &meta, &mut vec![0.0; meta.layout().len()])?;
+            }
             let family = problem.family(position.member);
             let (pooled, hyper) =
                 (Learner::Pooled(model.spec.target.clone()), Learner::Hyper(problem.meta().into()));
@@ -225,6 +238,7 @@ impl<'a> Experiment<'a> {
             position,
             model,
             state,
+            held,
             started: Instant::now(),
         })
     }
@@ -284,6 +298,7 @@ impl<'a> Experiment<'a> {
             position: self.position,
             model: self.model.clone(),
             state: self.state.clone(),
+            held: self.held.clone(),
             format: self.problem.format(),
         })
     }
@@ -302,15 +317,20 @@ impl<'a> Experiment<'a> {
             if self.config.model.start == Start::Pooled { &self.model.members[member].pooled } else { &base };
         let (learner, init) = if hyper {
             let meta = self.problem.meta();
-            let init = meta.init(&mut rng, start);
+            let mut init = meta.init(&mut rng, start);
+            // A run that goes on has what it started from in its checkpoint.
+            if let (Some(from), true) = (&self.config.train.from, self.state.is_empty()) {
+                transfer(from, member, &meta, &mut init)?;
+            }
             (Learner::Hyper(meta.into()), init)
         } else {
             (Learner::Pooled(spec.target.clone()), base)
         };
         let mut trainer = Trainer::new(self.device, family.as_ref(), learner, settings, &init)?;
         if !self.state.is_empty() {
-            trainer.restore(&self.state, self.position.step)?;
+            trainer.restore(&self.state, &self.held, self.position.step)?;
         }
+        self.held = trainer.held().to_vec();
         let steps = settings.schedule.steps;
         let label = match (hyper, self.problem.members()) {
             (false, 1) => "pooled network".to_string(),
@@ -359,6 +379,7 @@ impl<'a> Experiment<'a> {
             m.pooled = params
         }
         self.state.clear();
+        self.held.clear();
         self.position.step = 0;
         self.position.hyper = !hyper;
         if hyper {
@@ -469,6 +490,7 @@ impl<'a> Experiment<'a> {
             chosen: judge.score(&tasks, &y),
             gate: chosen.gate,
             by_steps,
+            main: self.main(&tasks, choices.0)?,
             baselines: self.baselines(&tasks, choices)?,
             target_std: judge.unit,
             coverage,
@@ -488,6 +510,20 @@ impl<'a> Experiment<'a> {
             pooled_residual: judge.score(tasks, &judge.shifted(tasks, &pooled[0], &on_support, kappa)),
             pooled_fine_tuned: judge.score(tasks, &pooled[both.len() - 1]),
         })
+    }
+
+    /// The metric of the main networks, before and after fine-tuning; `None` where all tasks start with the same weights anyway.
+    fn main(&self, tasks: &[Task], tuned_steps: usize) -> Result<Option<[f64; 2]>> {
+        let layout = self.model.spec.layout();
+        let Some(theta) = layout.get("head.bias").filter(|_| !self.model.spec.is_shared()) else {
+            return Ok(None);
+        };
+        let mut model = self.model.clone();
+        for m in &mut model.members {
+            m.pooled = m.hyper[theta.range()].to_vec();
+        }
+        let found = model.predict(self.device, tasks, From::Pooled, &[0, tuned_steps])?;
+        Ok(Some([self.model.judge.score(tasks, &found[0]), self.model.judge.score(tasks, &found[1])]))
     }
 
     /// Predictions on the query rows of `tasks`, before adaptation and after the chosen steps.
@@ -523,6 +559,61 @@ fn same_settings(folder: &RunFolder, now: &Config, then: &Config) -> Result<()> 
         folder.file("config.toml").display().to_string(),
         format!("says '{a}', but the checkpoint was made with '{b}': put it back, or start another run"),
     ))
+}
+
+/// Refuses names to freeze that are no parameters, and to freeze all.
+fn check_freeze(meta: &MetaSpec) -> Result<()> {
+    let layout = meta.layout();
+    for name in &meta.freeze {
+        if !layout.params.iter().any(|p| p.is_called(name)) {
+            let mut known: Vec<&str> =
+                layout.params.iter().filter_map(|p| p.name.split('.').next()).collect();
+            known.dedup();
+            let hint = nearest(name, known.iter().copied())
+                .map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));
+            return Err(crate::Error::config(
+                "train.freeze",
+                format!("no parameter is called '{name}'{hint}: there are {}", known.join(", ")),
+            ));
+        }
+    }
+    if layout.stretches(&meta.freeze).iter().all(|s| s.1) {
+        return Err(crate::Error::config("train.freeze", "nothing would be left to train: freeze less"));
+    }
+    Ok(())
+}
+
+/// Puts the parameters of a finished run's hypernetwork into `init`. Those of another way of adaptation stay as they are.
+fn transfer(from: &Path, member: usize, meta: &MetaSpec, init: &mut [f32]) -> Result<()> {
+    let (source, _) = RunFolder::open(from)?.model()?;
+    let (mine, theirs) = (meta.hyper.layout(), source.spec.layout());
+    let shape = |p: Option<&Param>| match p {
+        Some(p) => format!("'{}' {:?}", p.name, p.shape),
+        None => "nothing".into(),
+    };
+    for i in 0..mine.params.len().max(theirs.params.len()) {
+        let (a, b) = (mine.params.get(i), theirs.params.get(i));
+        if a.map(|p| (&p.name, &p.shape)) != b.map(|p| (&p.name, &p.shape)) {
+            return Err(crate::Error::config(
+                "train.from",
+                format!(
+                    "{} has {} where this run has {}: the shapes of both hypernetworks must be the same",
+                    from.display(),
+                    shape(b),
+                    shape(a)
+                ),
+            ));
+        }
+    }
+    let weights = &source.members[member % source.members.len()].hyper;
+    init[..mine.len()].copy_from_slice(&weights[..mine.len()]);
+    let (mine, theirs) = (meta.layout(), source.adaptation.layout(&source.spec));
+    for p in mine.params.iter().filter(|p| p.is_called("adapt")) {
+        if let Some(q) = theirs.get(&p.name).filter(|q| q.shape == p.shape) {
+            init[p.range()].copy_from_slice(&weights[q.range()]);
+        }
+    }
+    Ok(())
 }
 
 /// Settings of one member's training.

@@ -84,6 +84,12 @@ impl Instruments {
         refused_steps: Vec<u64>,
     ) -> Result<Instruments> {
         let mut found = Instruments { refused_steps, ..Instruments::default() };
+        if !found.refused_steps.is_empty() {
+            found.warnings.push(format!(
+                "{} steps were refused because the loss or its gradient was not finite; the weights before them were kept",
+                found.refused_steps.len()
+            ));
+        }
         let (Some(member), false) = (model.members.first(), tasks.is_empty()) else { return Ok(found) };
         let tasks = &tasks[..tasks.len().min(TASKS)];
         let Written { weights, condition, trunk } = model.written(device, member, tasks)?;
@@ -100,6 +106,11 @@ impl Instruments {
             .zip(tasks)
             .map(|((x, y), t)| MapPoint { task: t.name.clone(), x, y, attribute: attribute(t) })
             .collect();
+        // Unknown tasks share an embedding: where nothing else is read, they start alike and differ by adaptation.
+        let c = &model.spec.condition;
+        if c.support.is_none() && c.descriptor == 0 {
+            return Ok(found);
+        }
         if found.output_sensitivity < DEPENDS {
             found.warnings.push(format!(
                 "the generated networks do not depend on the task: their predictions differ by {:.1e} of their size. More \
@@ -112,12 +123,6 @@ impl Instruments {
                 "{:.0} % of the units of trunk layer {i} give the same for every task: the layer is dead. A smooth \
                  model.hyper_activation (leaky_relu, silu) or a smaller learning rate helps",
                 100.0 * share
-            ));
-        }
-        if !found.refused_steps.is_empty() {
-            found.warnings.push(format!(
-                "{} steps were refused because the loss or its gradient was not finite; the weights before them were kept",
-                found.refused_steps.len()
             ));
         }
         Ok(found)

@@ -42,6 +42,8 @@ pub struct MetaSpec {
     /// λ: share of the main network's own loss, `J = λ L_main(θ) + (1 - λ) L_meta(θ, φ)`. θ is the head's bias, which every
     /// task's weights are a correction to.
     pub main: f64,
+    /// Parameters that are not trained, by name or the first parts of it (`trunk`, `encoder.0`).
+    pub freeze: Vec<String>,
     /// λ of `λ · mean_t ‖w_t‖²` on the generated weights.
     pub weight_penalty: f64,
     /// λ of `-λ · ln(10⁻⁶ + mean_t ‖w_t - w̄‖² / P)`: generated weights of different tasks are held apart.
@@ -58,6 +60,7 @@ impl From<HyperSpec> for MetaSpec {
             steps: 1,
             per_step: 0.0,
             main: 0.0,
+            freeze: vec![],
             weight_penalty: 0.0,
             diversity: 0.0,
         }

@@ -1,5 +1,7 @@
 //! The outer loop: one training step is one plan, replayed over windows of steps.
 
+use std::ops::Range;
+
 use super::episode::TaskFamily;
 use super::objective::{MetaSpec, Objective, pooled};
 use crate::error::{Error, Result};
@@ -27,6 +29,28 @@ impl Learner {
             Learner::Hyper(h) => h.layout(),
             Learner::Pooled(d) => d.layout(),
         }
+    }
+
+    /// Its parameters in stretches, each with whether it is held as it is.
+    fn stretches(&self) -> Vec<(Range<usize>, bool)> {
+        match self {
+            Learner::Hyper(h) => h.layout().stretches(&h.freeze),
+            Learner::Pooled(d) => d.layout().stretches(&[]),
+        }
+    }
+
+    /// Number of parameters that are trained.
+    pub fn trained(&self) -> usize {
+        self.stretches().iter().filter(|s| !s.1).map(|s| s.0.len()).sum()
+    }
+
+    /// Parameters that are trained, and those that are held.
+    fn parted(&self, params: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let (mut trained, mut held) = (vec![], vec![]);
+        for (range, frozen) in self.stretches() {
+            if frozen { &mut held } else { &mut trained }.extend(&params[range]);
+        }
+        (trained, held)
     }
 }
 
@@ -76,6 +100,8 @@ pub struct Trainer<'f> {
     learner: Learner,
     settings: OuterSettings,
     session: Session,
+    /// Parameters that are not trained.
+    held: Vec<f32>,
     step: u64,
     refused: u64,
 }
@@ -124,10 +150,14 @@ impl<'f> Trainer<'f> {
         let plan = training_plan(family, &learner, &settings, caps)?;
         let mut session = device.prepare(plan)?;
         family.upload(&mut session)?;
-        let mut state = vec![0.0; settings.optimiser.rows() * params.len()];
-        state[..params.len()].copy_from_slice(params);
+        let (trained, held) = learner.parted(params);
+        let mut state = vec![0.0; settings.optimiser.rows() * trained.len()];
+        state[..trained.len()].copy_from_slice(&trained);
         session.write("learner", &state)?;
-        Ok(Trainer { family, learner, settings, session, step: 0, refused: 0 })
+        if !held.is_empty() {
+            session.write("held", &held)?;
+        }
+        Ok(Trainer { family, learner, settings, session, held, step: 0, refused: 0 })
     }
 
     /// Steps done.
@@ -145,21 +175,38 @@ impl<'f> Trainer<'f> {
         &self.learner
     }
 
-    /// Parameters and optimiser moments, `[rows, P]`.
+    /// Parameters that are trained and their optimiser moments, `[rows, P]`.
     pub fn state(&mut self) -> Result<Vec<f32>> {
         self.session.read("learner")
     }
 
     /// Present parameters, flat.
     pub fn params(&mut self) -> Result<Vec<f32>> {
-        let mut state = self.state()?;
-        state.truncate(state.len() / self.settings.optimiser.rows());
-        Ok(state)
+        let state = self.state()?;
+        let (mut trained, mut held) =
+            (&state[..state.len() / self.settings.optimiser.rows()], &self.held[..]);
+        let mut all = Vec::with_capacity(trained.len() + held.len());
+        for (range, frozen) in self.learner.stretches() {
+            let from = if frozen { &mut held } else { &mut trained };
+            let (now, rest) = from.split_at(range.len());
+            all.extend(now);
+            *from = rest;
+        }
+        Ok(all)
     }
 
-    /// Goes on from a stored state after `step` steps.
-    pub fn restore(&mut self, state: &[f32], step: u64) -> Result<()> {
+    /// Parameters that are not trained.
+    pub fn held(&self) -> &[f32] {
+        &self.held
+    }
+
+    /// Goes on from a stored state after `step` steps, with the parameters that are not trained.
+    pub fn restore(&mut self, state: &[f32], held: &[f32], step: u64) -> Result<()> {
         self.session.write("learner", state)?;
+        if !held.is_empty() {
+            self.session.write("held", held)?;
+        }
+        self.held = held.to_vec();
         self.step = step;
         Ok(())
     }
@@ -200,7 +247,7 @@ impl<'f> Trainer<'f> {
         let caps = gpu.caps(self.family.window(self.settings.tasks));
         let (learner, settings) = (self.learner.clone(), self.settings);
         let mut twin = Trainer::lowered_for(caps, &Device::Cpu, self.family, learner, settings, &params)?;
-        twin.restore(&state, self.step)?;
+        twin.restore(&state, &self.held, self.step)?;
         let n = twin.stage(steps as u64)?;
         let plan = twin.session.plan().clone();
         match twin.session.cpu_runner(n)? {
@@ -329,10 +376,11 @@ pub fn training_graph(
     let key = g.step_u32("key", &[2]);
     let control = g.step("control", &[3]);
     let layout = learner.layout();
-    let p = layout.len();
+    let p = learner.trained();
     let state = g.state("learner", &[settings.optimiser.rows(), p]);
-    let flat = g.slice(state, 0, 0, 1);
-    let flat = g.reshape(flat, &[p]);
+    let trained = g.slice(state, 0, 0, 1);
+    let trained = g.reshape(trained, &[p]);
+    let flat = with_held(g, learner, trained);
     let params = Weights { flat, layout: &layout };
     let episode = family.episodes(g, settings.tasks, key);
     let kind = family.shape().loss;
@@ -358,7 +406,7 @@ pub fn training_graph(
         };
         let share = (end - start) as f64 / settings.tasks as f64;
         let (minimise, shown) = (g.scale(minimise, share), g.scale(shown, share));
-        let grad = g.grad(minimise, &[flat])[0];
+        let grad = g.grad(minimise, &[trained])[0];
         total = add(g, total, shown);
         if let Some(accuracy) = accuracy {
             let accuracy = g.scale(accuracy, share);
@@ -374,4 +422,25 @@ pub fn training_graph(
         g.record("accuracy", right);
     }
     graph
+}
+
+/// All parameters, from those that are trained and those that are held.
+fn with_held(g: &mut Graph, learner: &Learner, trained: Value) -> Value {
+    let stretches = learner.stretches();
+    let most = learner.layout().len() - g.shape(trained)[0];
+    if most == 0 {
+        return trained;
+    }
+    let held = g.data("held", &[most]);
+    let mut at = [0, 0];
+    let parts: Vec<Value> = stretches
+        .into_iter()
+        .map(|(range, frozen)| {
+            let from = if frozen { held } else { trained };
+            let start = at[usize::from(frozen)];
+            at[usize::from(frozen)] += range.len();
+            g.slice(from, 0, start, range.len())
+        })
+        .collect();
+    g.concat(&parts, 0)
 }

@@ -1,7 +1,7 @@
 //! Training on the GPU path: the same steps as on the CPU, nothing allocated and nothing read back a step,
 //! and every launch of a step in lockstep.
 
-use hyperloom::config::{Config, TaskKind};
+use hyperloom::config::{Config, Method, TaskKind};
 use hyperloom::data::problem::Problem;
 use hyperloom::meta::experiment::{settings, starting_trainer};
 use hyperloom::meta::outer::{Learner, WINDOW, training_plan};
@@ -74,4 +74,30 @@ fn a_window_of_training_allocates_and_reads_nothing() {
         "{} submits for {WINDOW} steps",
         after.submits - before.submits
     );
+}
+
+#[test]
+fn every_way_of_adaptation_is_within_its_bounds() {
+    let Some(gpu) = gpu(true) else { return };
+    for method in [
+        Method::Maml,
+        Method::Fomaml,
+        Method::Reptile,
+        Method::Anil,
+        Method::Cavia,
+        Method::MetaSgd,
+        Method::Ridge,
+    ] {
+        let mut config =
+            Config { train: small(TaskKind::Sine).train, ..Config::with_method(TaskKind::Sine, method) };
+        config.model.target = vec![6, 6];
+        config.model.encoder = vec![8];
+        config.model.trunk = vec![8];
+        config.adapt.train_steps = config.adapt.train_steps.min(2);
+        config.eval.shots = 5;
+        config.eval.query = 4;
+        let report = starting_trainer(&config, &Device::Cpu, |t| t.lockstep(&gpu, 2)).expect("lockstep");
+        assert!(report.divergence.is_none(), "{method:?}: {:?}", report.divergence);
+        assert!(report.launches > 20 && report.elements > 500, "{method:?}: {} launches", report.launches);
+    }
 }

@@ -200,7 +200,7 @@ impl Interpreter {
 }
 
 /// Solves `A X = B` by elimination, and `ln |A|`. Only the lower triangle of A is read.
-fn eliminate(n: usize, a: &[f64], b: &[f64]) -> (Vec<f64>, f64) {
+pub(crate) fn eliminate(n: usize, a: &[f64], b: &[f64]) -> (Vec<f64>, f64) {
     let m = b.len() / n;
     let at = |i: usize, j: usize| a[i.max(j) * n + i.min(j)];
     let mut rows: Vec<Vec<f64>> = (0..n)

@@ -1,0 +1,306 @@
+//! Every way of adaptation, as it stands in a training step: exact derivatives (against differences in f64), the same numbers
+//! with and without task regions, and the closed form against its textbook formula.
+
+mod support;
+
+use hyperloom::config::{Config, Method, TaskKind};
+use hyperloom::graph::{Graph, Value};
+use hyperloom::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder, Support};
+use hyperloom::meta::episode::Episode;
+use hyperloom::meta::inner::{Inner, Part, Rates, Rule};
+use hyperloom::meta::objective::{MetaSpec, Through};
+use hyperloom::nn::{Loss, Weights};
+use hyperloom::plan::{Caps, lower};
+use hyperloom::rng::Rng;
+use hyperloom::spec::{Activation, DenseSpec};
+use support::differences::check_derivatives;
+use support::interpret::Array;
+use support::{Feed, close, data, numbers, run_plan, with_regions, words};
+
+const SUPPORT: usize = 4;
+const QUERY: usize = 3;
+
+/// A small model of every kind that a way of adaptation may need.
+fn spec(generated: bool, kind: Loss, context: usize) -> MetaSpec {
+    let outputs = if kind == Loss::Mse { 1 } else { 3 };
+    let target = DenseSpec { context, ..DenseSpec::new(&[2 + context, 4, 3, outputs], Activation::Tanh) };
+    let condition = if generated {
+        ConditionSpec {
+            support: Some(SetEncoder { example: 2 + outputs, widths: vec![3], scale: 0.7 }),
+            embedding: Some(Embedding { tasks: 5, width: 2 }),
+            descriptor: 0,
+        }
+    } else {
+        ConditionSpec::default()
+    };
+    let trunk = if generated { vec![3] } else { vec![] };
+    let mut meta = MetaSpec::from(HyperSpec { condition, trunk, activation: Activation::Silu, target });
+    meta.through = Through::Second;
+    meta.steps = 2;
+    meta.adaptation.rate = 0.3;
+    meta
+}
+
+/// Every way of adaptation that training sees, with its name.
+fn ways() -> Vec<(String, MetaSpec, Loss)> {
+    let mut all = Vec::new();
+    for kind in [Loss::Mse, Loss::CrossEntropy] {
+        for generated in [false, true] {
+            let mut add = |name: &str, change: &dyn Fn(&mut MetaSpec)| {
+                let mut meta = spec(generated, kind, if name.starts_with("context") { 2 } else { 0 });
+                change(&mut meta);
+                all.push((format!("{name}, {kind:?}, generated: {generated}"), meta, kind));
+            };
+            add("maml", &|_| {});
+            add("momentum", &|m| m.adaptation.rule = Rule::Momentum);
+            add("adam", &|m| {
+                (m.adaptation.rule, m.adaptation.rate, m.adaptation.clip) = (Rule::Adam, 0.05, 1e6);
+            });
+            add("clipped", &|m| m.adaptation.clip = 0.05);
+            add("head", &|m| m.adaptation.of = Part::Head);
+            add("context", &|m| m.adaptation.of = Part::Context);
+            add("rate a layer", &|m| m.adaptation.rates = Rates::Layer);
+            add("rate a weight", &|m| m.adaptation.rates = Rates::Weight);
+            add("every step", &|m| m.per_step = 0.5);
+            add("ridge", &|m| (m.adaptation.rule, m.adaptation.of, m.steps) = (Rule::Ridge, Part::Head, 1));
+            if generated {
+                add("embedding", &|m| m.adaptation.of = Part::Embedding);
+                add("none", &|m| m.through = Through::None);
+                add("joint", &|m| (m.main, m.weight_penalty, m.diversity) = (0.3, 0.01, 0.02));
+            }
+        }
+    }
+    all
+}
+
+/// Episodes of `t` tasks as inputs; the last support row of every second task does not count.
+fn episodes(g: &mut Graph, feed: &mut Feed, rng: &mut Rng, meta: &MetaSpec, kind: Loss, t: usize) -> Episode {
+    let (i, o) = (meta.hyper.target.inputs(), meta.hyper.target.outputs());
+    let mut rows = |name: &str, g: &mut Graph, feed: &mut Feed, n: usize| {
+        let x = numbers(rng, &[t, n, i], -1.5, 1.5);
+        let mut y = numbers(rng, &[t, n, o], -1.0, 1.0);
+        if kind == Loss::CrossEntropy {
+            for (r, row) in y.data.chunks_mut(o).enumerate() {
+                row.iter_mut()
+                    .enumerate()
+                    .for_each(|(c, v)| *v = f64::from(u8::from(c == (r * 7 + r / 3) % o)));
+            }
+        }
+        (data(g, feed, &format!("x {name}"), x), data(g, feed, &format!("y {name}"), y))
+    };
+    let (x, y) = rows("support", g, feed, SUPPORT);
+    let (xq, yq) = rows("query", g, feed, QUERY);
+    let count = |task: usize| SUPPORT - task % 2;
+    let weight = |task: usize, row: usize| if row < count(task) { 1.0 / count(task) as f64 } else { 0.0 };
+    let weights = (0..t * SUPPORT).map(|at| weight(at / SUPPORT, at % SUPPORT)).collect();
+    let weights = data(g, feed, "rows", Array { shape: vec![t, SUPPORT], data: weights });
+    let counts = (0..t).map(|task| count(task) as f64).collect();
+    let count = data(g, feed, "count", Array { shape: vec![t, 1], data: counts });
+    let task = meta.hyper.condition.embedding.is_some().then(|| words(g, feed, "task", &[t], &vec![2; t]));
+    let support = Support { x, y, rows: weights, count };
+    Episode { support, xq, yq, query_rows: None, descriptor: None, task }
+}
+
+/// The objective of one way, its parameters, and what feeds it.
+fn objective(meta: &MetaSpec, kind: Loss, t: usize) -> (Graph, Feed, Value, Value) {
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(7, 1));
+    let layout = meta.layout();
+    let base: Vec<f32> = rng.init(&meta.hyper.target.layout());
+    let mut params: Vec<f64> = meta.init(&mut rng, &base).into_iter().map(f64::from).collect();
+    // The head writes nothing at first: something, so that what it reads matters.
+    let head = layout.get("head.weight").map_or(0..0, |p| p.range());
+    params[head].iter_mut().for_each(|w| *w = 0.3 * rng.normal());
+    let flat = data(&mut g, &mut feed, "params", Array { shape: vec![layout.len()], data: params });
+    let e = episodes(&mut g, &mut feed, &mut rng, meta, kind, t);
+    let step_weights = meta.reads_step_weights().then(|| {
+        let weights = meta.step_weights(0.2).into_iter().map(f64::from).collect();
+        data(&mut g, &mut feed, "step weights", Array { shape: vec![meta.steps], data: weights })
+    });
+    let params = Weights { flat, layout: &layout };
+    let o = meta.objective(&mut g, params, &e, kind, step_weights);
+    (g, feed, o.minimise, flat)
+}
+
+#[test]
+fn gradients_through_adaptation_are_exact() {
+    for (name, meta, kind) in ways() {
+        let adam = meta.adaptation.rule == Rule::Adam;
+        if adam && (kind == Loss::CrossEntropy || !meta.hyper.is_shared()) {
+            // Its steps are all but the sign of a gradient, which only large gradients leave alone under differences.
+            continue;
+        }
+        let (g, mut feed, loss, params) = objective(&meta, kind, 2);
+        if adam {
+            let targets = feed.inputs.iter_mut().filter(|(name, _)| name.starts_with("y "));
+            targets.flat_map(|(_, y)| &mut y.data).for_each(|y| *y *= 100.0);
+        }
+        check_derivatives(&name, &g, &feed, loss, &[("params", params)], 1);
+    }
+}
+
+/// First order is not the derivative of anything; it is the gradient after adaptation, taken where adaptation started.
+#[test]
+fn first_order_is_the_gradient_at_the_adapted_weights() {
+    let mut meta = spec(false, Loss::Mse, 0);
+    meta.through = Through::First;
+    let (mut g, feed, loss, params) = objective(&meta, Loss::Mse, 2);
+    let first = g.grad(loss, &[params])[0];
+    g.output("first", first);
+    // Adapted by hand: two steps, then the plain gradient of the query loss.
+    let layout = meta.layout();
+    let (mut h, mut other, mut rng) = (Graph::new(), Feed::default(), Rng::new(7, 1));
+    let _: Vec<f32> = rng.init(&meta.hyper.target.layout());
+    let flat = data(&mut h, &mut other, "params", feed.inputs["params"].clone());
+    let _ = meta.init(&mut rng, &vec![0.0; meta.hyper.target.layout().len()]);
+    let e = episodes(&mut h, &mut other, &mut rng, &meta, Loss::Mse, 2);
+    other.inputs.clone_from(&feed.inputs);
+    let inner = Inner { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::Mse };
+    let weights = meta.hyper.generate(&mut h, Weights { flat, layout: &layout }, None, 2);
+    let given = inner.given(&mut h, None, weights, None, &e.support);
+    let mut fast = weights;
+    for _ in 0..meta.steps {
+        fast = inner.step(&mut h, &given, &[fast], false)[0];
+    }
+    let y = inner.predict(&mut h, &given, fast, e.xq);
+    let each = hyperloom::nn::loss(&mut h, Loss::Mse, y, e.yq, None);
+    let query = h.mean(each);
+    let grad = h.grad(query, &[fast])[0];
+    let grad = h.sum_to(grad, &[1, layout.len()]);
+    h.output("first", grad);
+    let (a, b) = (run_plan::<f64>(&g, &feed), run_plan::<f64>(&h, &other));
+    assert!(close(&a.values["first"], &b.values["first"], 1e-12));
+}
+
+#[test]
+fn regions_change_nothing() {
+    for (name, meta, kind) in ways() {
+        let (mut g, feed, loss, params) = objective(&meta, kind, 16);
+        let gradient = g.grad(loss, &[params])[0];
+        g.output("loss", loss);
+        g.output("gradient", gradient);
+        let plain = run_plan::<f64>(&g, &feed);
+        let regions = support::run_lowered::<f64>(&with_regions(&g, &feed), &feed);
+        for what in ["loss", "gradient"] {
+            let (a, b) = (&plain.values[what], &regions.values[what]);
+            assert!(close(a, b, 1e-11), "{name}: {what}");
+        }
+    }
+}
+
+/// Reptile moves weights by the mean of where the steps led: `w - w'`.
+#[test]
+fn reptile_moves_towards_the_adapted_weights() {
+    let mut meta = spec(false, Loss::Mse, 0);
+    meta.through = Through::Reptile;
+    let (mut g, feed, loss, params) = objective(&meta, Loss::Mse, 3);
+    let gradient = g.grad(loss, &[params])[0];
+    g.output("gradient", gradient);
+    g.output("loss", loss);
+    let found = run_plan::<f64>(&g, &feed);
+    let (gradient, loss) = (&found.values["gradient"], found.values["loss"][0]);
+    // ½ mean ‖w - w'‖² is at least ½ ‖mean (w - w')‖².
+    let norm: f64 = gradient.iter().map(|v| v * v).sum();
+    assert!(norm > 0.0 && loss >= 0.5 * norm - 1e-12, "{loss} {norm}");
+}
+
+/// The posterior by the primal formula, in the size of the features, which the kernel never uses.
+#[test]
+fn the_closed_form_is_bayesian_linear_regression() {
+    let mut meta = spec(false, Loss::Mse, 0);
+    (meta.adaptation.rule, meta.adaptation.of, meta.steps) = (Rule::Ridge, Part::Head, 1);
+    let (target, layout) = (meta.hyper.target.clone(), meta.layout());
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(4, 4));
+    let base: Vec<f32> = rng.init(&target.layout());
+    let params: Vec<f64> = meta.init(&mut rng, &base).into_iter().map(f64::from).collect();
+    let flat = data(&mut g, &mut feed, "params", Array { shape: vec![layout.len()], data: params.clone() });
+    let t = 2;
+    let e = episodes(&mut g, &mut feed, &mut rng, &meta, Loss::Mse, t);
+    let inner = Inner { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::Mse };
+    let p = Weights { flat, layout: &layout };
+    let weights = p.get(&mut g, "head.bias");
+    let given = inner.given(&mut g, Some(p), weights, None, &e.support);
+    let start = inner.fast(&mut g, &given);
+    let solved = inner.step(&mut g, &given, &[start], false)[0];
+    let xq = inner.inputs(&mut g, weights, e.xq);
+    let variance = inner.variance(&mut g, &given, &e.support, xq).expect("values");
+    let evidence = inner.evidence(&mut g, &given).expect("closed form");
+    let phi = inner.inputs(&mut g, weights, e.support.x);
+    for (name, v) in [
+        ("phi", phi),
+        ("xq", xq),
+        ("start", start),
+        ("solved", solved),
+        ("variance", variance),
+        ("evidence", evidence),
+    ] {
+        g.output(name, v);
+    }
+    let found = run_plan::<f64>(&g, &feed).values;
+    let f = target.features() + 1;
+    let learned = |name: &str| &params[layout.get(name).expect("a parameter").range()];
+    let prior: Vec<f64> = learned("adapt.log_variance").iter().map(|v| (10.0 * v).exp()).collect();
+    let noise0 = (10.0 * learned("adapt.log_noise")[0]).exp() + 1e-6;
+    for task in 0..t {
+        let n = SUPPORT - task % 2;
+        let with_one = |from: &[f64]| from.iter().copied().chain([1.0]).collect::<Vec<f64>>();
+        let rows: Vec<Vec<f64>> =
+            (0..n).map(|r| with_one(&found["phi"][(task * SUPPORT + r) * (f - 1)..][..f - 1])).collect();
+        let w0 = &found["start"][task * f..][..f];
+        let y = &feed.inputs["y support"].data[task * SUPPORT..][..n];
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let r: Vec<f64> = rows.iter().zip(y).map(|(phi, y)| y - dot(phi, w0)).collect();
+        let trace: f64 = rows.iter().flat_map(|p| p.iter().zip(&prior).map(|(p, s)| p * p * s)).sum();
+        let noise = noise0 + 1e-6 * trace;
+        // A = S⁻¹ + ΦᵀΦ/σ²; the mean moves by A⁻¹ Φᵀ r / σ².
+        let a: Vec<f64> = (0..f * f)
+            .map(|at| {
+                let (i, j) = (at / f, at % f);
+                let gram: f64 = rows.iter().map(|p| p[i] * p[j]).sum();
+                gram / noise + if i == j { 1.0 / prior[i] } else { 0.0 }
+            })
+            .collect();
+        let b: Vec<f64> =
+            (0..f).map(|i| rows.iter().zip(&r).map(|(p, r)| p[i] * r).sum::<f64>() / noise).collect();
+        let (change, log_a) = support::interpret::eliminate(f, &a, &b);
+        let want: Vec<f64> = w0.iter().zip(&change).map(|(w, c)| w + c).collect();
+        let got = &found["solved"][task * f..][..f];
+        assert!(close(got, &want, 1e-9), "{got:?} {want:?}");
+        for q in 0..QUERY {
+            let phi = with_one(&found["xq"][(task * QUERY + q) * (f - 1)..][..f - 1]);
+            let (solved, _) = support::interpret::eliminate(f, &a, &phi);
+            let want = noise0 + dot(&phi, &solved);
+            let got = found["variance"][task * QUERY + q];
+            assert!((got - want).abs() < 1e-8 * want, "{got} {want}");
+        }
+        // |K| = σ²ⁿ |S| |A|, and rᵀ K⁻¹ r = (rᵀr - rᵀΦ change)/σ².
+        let log_k = n as f64 * noise.ln() + prior.iter().map(|s| s.ln()).sum::<f64>() + log_a;
+        let through: f64 = rows.iter().zip(&r).map(|(p, r)| r * dot(p, &change)).sum();
+        let square = (dot(&r, &r) - through) / noise;
+        let want = -0.5 * (square + log_k + n as f64 * std::f64::consts::TAU.ln());
+        let got = found["evidence"][2 * task + 1];
+        assert!((got - want).abs() < 1e-8 * want.abs(), "{got} {want}");
+        let want = -0.5 * (dot(&r, &r) / noise + n as f64 * (noise.ln() + std::f64::consts::TAU.ln()));
+        let got = found["evidence"][2 * task];
+        assert!((got - want).abs() < 1e-8 * want.abs(), "{got} {want}");
+    }
+}
+
+/// A scan of second order keeps what it carries of every step: the plan says so before anything is allocated.
+#[test]
+fn memory_of_the_second_order_path_is_known() {
+    let bytes = |steps: usize| {
+        let mut config = Config::with_method(TaskKind::Sine, Method::Maml);
+        config.adapt.train_steps = steps;
+        let problem = hyperloom::data::problem::Problem::load(&config).expect("sine");
+        let settings = hyperloom::meta::experiment::settings(&config, 0, true);
+        let learner = hyperloom::meta::outer::Learner::Hyper(problem.meta().into());
+        let graph =
+            hyperloom::meta::outer::training_graph(problem.family(0).as_ref(), &learner, &settings, 1);
+        lower(&graph, Caps::cpu(1)).expect("it fits").bytes()
+    };
+    let (a, b, c) = (bytes(100), bytes(150), bytes(200));
+    assert_eq!(b - a, c - b, "the same for every fifty steps");
+    // 25 tasks with 1,761 weights each.
+    let carried = 50 * 25 * 1761 * 4;
+    assert!((carried..2 * carried).contains(&(b - a)), "{} for {carried} that are carried", b - a);
+}

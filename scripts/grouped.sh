@@ -20,7 +20,7 @@ cd "$(dirname "$0")/.."
 sets=${*:-ChickWeight sleepstudy Oxboys egsingle InstEval Hsb82 wisdm-10 wisdm-30}
 device=${HYPERLOOM_DEVICE:-auto}
 
-cargo build --release --quiet --bin hyperloom --example grouped_table
+cargo build --release --quiet --bin hyperloom --example results_table
 bin=${CARGO_TARGET_DIR:-target}/release
 
 # train NAME SEED ARGUMENTS...
@@ -65,4 +65,4 @@ for set in $sets; do
     done
 done
 # shellcheck disable=SC2086 # names without spaces
-"$bin/examples/grouped_table" "$out" $sets
+"$bin/examples/results_table" "$out" $sets

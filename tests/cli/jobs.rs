@@ -8,10 +8,12 @@ use serde_json::Value;
 use crate::*;
 
 /// The files that a finished run leaves, and nothing else.
-const LEFT: [&str; 7] = [
+const LEFT: [&str; 9] = [
+    "calibration.svg",
     "checkpoint.safetensors",
     "config.toml",
     "loss.svg",
+    "map.svg",
     "metrics.csv",
     "report.json",
     "steps.svg",
@@ -26,8 +28,12 @@ fn finished(place: &Place, run: &str, rows: usize, metric: &str) -> Value {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, LEFT);
-    for name in ["loss.svg", "steps.svg", "tasks.svg"] {
+    let mut left = LEFT.to_vec();
+    if metric == "accuracy" {
+        left.insert(0, "accuracy.svg");
+    }
+    assert_eq!(names, left);
+    for name in left.iter().filter(|n| n.ends_with(".svg")) {
         let svg = place.read(&format!("{run}/{name}"));
         assert!(svg.trim_start().starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
         assert!(!svg.contains("NaN") && svg.len() > 1000, "{name}");
@@ -48,7 +54,11 @@ fn finished(place: &Place, run: &str, rows: usize, metric: &str) -> Value {
     let by_steps = held_out["by_steps"].as_object().unwrap();
     assert!(by_steps.contains_key(&held_out["chosen_steps"].to_string()), "{held_out}");
     assert!(by_steps.values().all(|v| v.as_f64().unwrap().is_finite()), "{held_out}");
-    assert_eq!(held_out["chosen"], by_steps[&held_out["chosen_steps"].to_string()]);
+    if held_out["gate"].is_null() {
+        assert_eq!(held_out["chosen"], by_steps[&held_out["chosen_steps"].to_string()]);
+    }
+    honest(held_out, metric);
+    instruments(&report["instruments"]);
     for name in ["support_mean", "pooled", "pooled_residual", "pooled_fine_tuned"] {
         let value = held_out["baselines"][name].as_f64().unwrap();
         assert!(
@@ -57,6 +67,31 @@ fn finished(place: &Place, run: &str, rows: usize, metric: &str) -> Value {
         );
     }
     report
+}
+
+/// Intervals are wider where they cover more; probabilities are between 0 and 1.
+#[track_caller]
+fn honest(held_out: &Value, metric: &str) {
+    let rows = |name: &str, key: &str| -> Vec<f64> {
+        held_out[name].as_array().unwrap().iter().map(|c| c[key].as_f64().unwrap()).collect()
+    };
+    let (widths, covered) = (rows("coverage", "width"), rows("coverage", "covered"));
+    assert_eq!(widths.len(), if metric == "accuracy" { 0 } else { 10 });
+    assert!(widths.windows(2).all(|w| w[0] <= w[1]) && covered.windows(2).all(|w| w[0] <= w[1]));
+    let bins = [rows("reliability", "confidence"), rows("reliability", "accuracy")].concat();
+    assert_eq!(bins.is_empty(), metric != "accuracy");
+    assert!(bins.iter().all(|v| (0.0..=1.0).contains(v)));
+}
+
+/// What the instruments show is there and finite.
+#[track_caller]
+fn instruments(i: &Value) {
+    let list = |name: &str| i[name].as_array().unwrap().clone();
+    assert_eq!((list("activations").len(), list("sensitivity").len()), (2, 4));
+    assert!(list("activations").iter().all(|a| a["mean_square"].as_f64().unwrap() > 0.0));
+    assert!(i["output_sensitivity"].as_f64().unwrap() > 0.0);
+    assert!(list("dead_units").iter().all(|d| (0.0..=1.0).contains(&d.as_f64().unwrap())));
+    assert!(!list("map").is_empty() && list("refused_steps").is_empty());
 }
 
 #[test]

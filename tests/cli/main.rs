@@ -6,6 +6,7 @@ mod bad_files;
 mod bad_settings;
 mod bench;
 mod jobs;
+mod methods;
 mod mutated;
 mod resume;
 

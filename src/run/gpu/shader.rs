@@ -22,6 +22,7 @@ macro_rules! shared {
 pub const SHARED: &[(&str, &str)] = shared![
     "binary",
     "bits",
+    "cholesky",
     "exponential",
     "grid",
     "log_sum_exp",

@@ -1,0 +1,202 @@
+//! Ways of adaptation from outside: trained, compared, refused where they make no sense; joint training, transfer, pictures.
+
+use std::io::Write as _;
+
+use crate::*;
+
+/// Every way trains in a blink, and they are compared in one table.
+#[test]
+fn every_way_in_one_table() {
+    let text = SINE.replace("[adapt]\nsteps = [0, 1, 3]\n", "");
+    let place = Place::with([("sine.toml", text.as_str())]);
+    let ways = ["fine-tune", "maml", "fomaml", "reptile", "anil", "cavia", "meta-sgd", "ridge"];
+    for way in ways {
+        place.ok(&["train", "sine.toml", "--method", way, "--out", way]);
+        let report = place.json(&format!("{way}/report.json"));
+        assert!(report["held_out"]["chosen"].as_f64().unwrap().is_finite(), "{way}");
+        // Of a task the network is written, adapted and used.
+        place.write("support.csv", "x,y\n0,0.1\n1,0.9\n-1,-0.8\n");
+        place.write("query.csv", "x\n0\n0.5\n");
+        let (net, out) = (format!("{way}.safetensors"), format!("{way}.csv"));
+        place.ok(&["adapt", way, "--support", "support.csv", "--out", &net, "--device", "cpu"]);
+        place.ok(&["predict", &net, "--query", "query.csv", "--out", &out, "--device", "cpu"]);
+        let both = format!("{way}-2.csv");
+        let args = ["predict", way, "--support", "support.csv", "--query", "query.csv", "--device", "cpu"];
+        place.ok(&[&args[..], &["--out", &both, "--interval", "0.8"]].concat());
+        let (a, b) = (columns(&place.read(&out)), columns(&place.read(&both)));
+        for (a, b) in a["prediction"].iter().zip(&b["prediction"]) {
+            let (a, b): (f64, f64) = (a.parse().unwrap(), b.parse().unwrap());
+            assert!((a - b).abs() <= 1e-4 * (1.0 + a.abs()), "{way}: {a} by its network, {b} by the run");
+        }
+        for row in 0..2 {
+            let [low, y, high] = ["low", "prediction", "high"].map(|c| b[c][row].parse::<f64>().unwrap());
+            assert!(low < y && y < high, "{way}: {low} {y} {high}");
+        }
+    }
+    let words = place.ok(&[&["eval"], &ways[..], &["--shots", "2,4", "--device", "cpu"]].concat());
+    for part in ["2 shots", "4 shots", "meta-sgd", "cavia", "fine-tune/compare.json"] {
+        assert!(words.contains(part), "{part} is not in {words}");
+    }
+    let table = place.json("fine-tune/compare.json");
+    assert_eq!(table.as_array().unwrap().len(), ways.len());
+    assert_eq!(table[7]["found"][1]["by_steps"].as_object().unwrap().keys().collect::<Vec<_>>(), ["0", "1"]);
+    assert!(place.read("fine-tune/compare.svg").contains("reptile (reptile)"));
+    // A run on other tasks is judged by something else.
+    place.write("lines.toml", SETTINGS);
+    place.write("lines.csv", lines_csv());
+    let lines = ["train", "lines.toml", "--csv", "lines.csv", "--group", "site", "--target", "height"];
+    place.ok(&[&lines[..], &["--out", "lines"]].concat());
+    place.refused(&["eval", "maml", "lines", "--device", "cpu"], &["lines", "rmse", "mse", "same tasks"]);
+}
+
+/// What a way needs and the model lacks is named, with what to change.
+#[test]
+fn ways_that_make_no_sense() {
+    let place = Place::with([("sine.toml", SINE)]);
+    for (settings, parts) in [
+        (&["adapt.method=mamml"][..], &["mamml", "did you mean `maml`"][..]),
+        (&["adapt.of=context"], &["model.context", "model.context = 5"]),
+        (&["adapt.of=embedding"], &["model.embedding", "model.embedding = 8"]),
+        (&["adapt.rule=ridge"], &["adapt.of", "head"]),
+        (&["adapt.rule=ridge", "adapt.of=head"], &["adapt.through", "second"]),
+        (&["adapt.method=ridge", "adapt.steps=[0, 5]"], &["adapt.steps", "[0, 1]"]),
+        (&["adapt.method=ridge", "adapt.steps=[0, 1]", "adapt.rates=weight"], &["adapt.rates", "fixed"]),
+        (&["adapt.method=reptile", "adapt.of=head"], &["adapt.of", "all"]),
+        (&["adapt.rates=layer"], &["adapt.rates", "adapt.through"]),
+        (&["adapt.per_step=0.5"], &["adapt.per_step", "adapt.through"]),
+        (&["adapt.per_step=2"], &["adapt.per_step", "from 0 to 1"]),
+        (&["adapt.method=maml", "train.main=0.5"], &["train.main", "generated"]),
+        (&["model.weights=shared"], &["adapt.through", "generated"]),
+        (&["adapt.gate=true"], &["adapt.gate", "ridge"]),
+        (&["train.freeze=[\"trnk\"]"], &["train.freeze", "did you mean 'trunk'", "encoder"]),
+        (&["train.freeze=[\"encoder\", \"trunk\", \"head\"]"], &["train.freeze", "nothing would be left"]),
+        (&["train.from=nowhere"], &["nowhere", "no such run folder"]),
+        (&["adapt.rate"], &["adapt.rate", "KEY=VALUE"]),
+        (&["adapt.rat=1"], &["rat", "did you mean `rate`"]),
+    ] {
+        let sets: Vec<&str> = settings.iter().flat_map(|s| ["--set", s]).collect();
+        place.refused(&[&["train", "sine.toml", "--out", "run"], &sets[..]].concat(), parts);
+    }
+    place.ok(&["train", "sine.toml", "--out", "run"]);
+    place.refused(&["train", "--resume", "--out", "run", "--method", "maml"], &["--method", "--resume"]);
+    let args = ["predict", "run", "--query", "sine.toml", "--out", "p.csv", "--interval", "2"];
+    place.refused(&args, &["--interval", "from .1 to .95"]);
+}
+
+/// The main network's own loss, traded for the hypernetwork's.
+#[test]
+fn joint() {
+    let place = Place::with([("sine.toml", SINE)]);
+    let words = place.ok(&["joint", "sine.toml", "--lambda", "0,0.5,1", "--out", "joint"]);
+    assert!(words.contains("main network") && words.contains("λ"), "{words}");
+    let table = place.json("joint/joint.json");
+    let rows = table.as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    for row in rows {
+        for name in ["main", "main_fine_tuned", "generated", "chosen"] {
+            assert!(row[name].as_f64().unwrap().is_finite(), "{row}");
+        }
+    }
+    // With the main loss alone the hypernetwork learns nothing: it writes the main network for every task.
+    assert_eq!(rows[2]["main"], rows[2]["generated"]);
+    assert_ne!(rows[0]["main"], rows[0]["generated"]);
+    // Runs that are there are not run again.
+    assert_eq!(place.ok(&["joint", "sine.toml", "--lambda", "0,0.5,1", "--out", "joint"]), words);
+    place.refused(&["joint", "sine.toml", "--lambda", "2", "--out", "other"], &["--lambda", "from 0 to 1"]);
+}
+
+/// What is frozen stays bit for bit, also over a stop; what is transferred is where training starts.
+#[test]
+fn transfer_and_freezing() {
+    let place = Place::with([("sine.toml", SINE)]);
+    place.ok(&["train", "sine.toml", "--out", "first"]);
+    let more = ["--set", "train.from=first", "--set", "train.freeze=[\"encoder\", \"trunk.0.bias\"]"];
+    let start = ["train", "sine.toml", "--seed", "9", "--out"];
+    place.ok(&[&start[..], &["second"], &more[..]].concat());
+    let hyper = |run: &str| {
+        let c = Checkpoint::load(&place.path(run).join("checkpoint.safetensors")).unwrap();
+        c.f32("member.0.hyper", &c.tensor("member.0.hyper").unwrap().shape).unwrap().to_vec()
+    };
+    let (a, b) = (hyper("first"), hyper("second"));
+    // Encoder: 2 to 8 with biases; trunk: 9 to 8, then biases.
+    let (encoder, weight, bias) = (0..24, 24..96, 96..104);
+    assert!(a[encoder.clone()] == b[encoder] && a[bias.clone()] == b[bias]);
+    assert!(a[weight.clone()] != b[weight] && a[104..] != b[104..]);
+    place.ok(&[&start[..], &["alone"], &["--set", "train.from=first"]].concat());
+    assert!(hyper("alone")[..24] != a[..24]);
+
+    let other = SINE.replace("encoder = [8]", "encoder = [9]");
+    place.write("other.toml", other);
+    let args = ["train", "other.toml", "--out", "third", "--set", "train.from=first"];
+    place.refused(&args, &["train.from", "'encoder.0.weight' [2, 8]", "'encoder.0.weight' [2, 9]"]);
+}
+
+/// An IDX file of `classes` classes with `each` pictures of 4 by 4, gzipped or not, and its labels.
+fn idx(classes: u8, each: u8, gzipped: bool) -> (Vec<u8>, Vec<u8>) {
+    let n = classes as u32 * each as u32;
+    let mut images = [&[0, 0, 8, 3][..], &n.to_be_bytes(), &4u32.to_be_bytes(), &4u32.to_be_bytes()].concat();
+    let mut labels = [&[0, 0, 8, 1][..], &n.to_be_bytes()].concat();
+    for class in 0..classes {
+        for k in 0..each {
+            // The bits of the class, with a spot that moves.
+            images.extend((0..16).map(|p| {
+                let bit = class >> (p % 8) & 1;
+                if p == k % 16 { 128 } else { 255 * bit }
+            }));
+            labels.push(class);
+        }
+    }
+    if gzipped {
+        let mut pack = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+        pack.write_all(&images).unwrap();
+        images = pack.finish().unwrap();
+    }
+    (images, labels)
+}
+
+const PICTURES: &str = "device = 'cpu'\n[train]\nsteps = 40\ntasks = 3\nwarmup = 2\n\
+    [model]\ntarget = [16, 8]\n[eval]\nshots = 2\nquery = 3\ntasks = 20\nsweep = [1, 2]\n[images]\nways = 3\n";
+
+#[test]
+fn pictures_in_idx_files_and_folders() {
+    let place = Place::with([("few.toml", PICTURES)]);
+    let (images, labels) = idx(60, 6, true);
+    place.write("images.gz", images);
+    place.write("labels", labels);
+    let args = ["train", "few.toml", "--images", "images.gz", "--labels", "labels", "--out"];
+    place.ok(&[&args[..], &["run"]].concat());
+    let report = place.json("run/report.json");
+    assert_eq!((&report["task"], &report["held_out"]["metric"]), (&"images".into(), &"accuracy".into()));
+    assert!(report["held_out"]["chosen"].as_f64().unwrap() > 0.5, "{report}");
+    place.ok(&["eval", "run", "--shots", "1,3", "--device", "cpu"]);
+
+    // The same as a folder of PNG files, to be judged on others.
+    for class in 0..8u8 {
+        for k in 0..5u8 {
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, 4, 4);
+            encoder.set_color(png::ColorType::Grayscale);
+            let pixels: Vec<u8> =
+                (0..16).map(|p| if p == k { 128 } else { 255 * (class >> (p % 8) & 1) }).collect();
+            encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+            place.write(&format!("folder/{class}/{k}.png"), bytes);
+        }
+    }
+    place.ok(&[&args[..], &["run-2", "--test-images", "folder"]].concat());
+    assert_eq!(place.json("run-2/report.json")["held_out"]["tasks"], 20);
+
+    place.refused(&["train", "few.toml", "--images", "images.gz", "--out", "x"], &["images.gz", "labels"]);
+    place.refused(
+        &["train", "few.toml", "--images", "labels", "--labels", "labels", "--out", "x"],
+        &["labels", "[360]", "[n, side, side]"],
+    );
+    place.refused(
+        &["train", "few.toml", "--images", "few.toml", "--labels", "labels", "--out", "x"],
+        &["few.toml", "no IDX file"],
+    );
+    place.refused(&[&args[..], &["x", "--set", "images.ways=50"]].concat(), &["images.ways", "50"]);
+    place.refused(&[&args[..], &["x", "--shots", "6"]].concat(), &["eval.shots", "6 pictures"]);
+    place.write("folder/7/broken.png", "no picture");
+    place.refused(&[&args[..], &["x", "--test-images", "folder"]].concat(), &["broken.png", "PNG"]);
+    place.refused(&["train", "--task", "images", "--out", "x"], &["images.train", "--images"]);
+}

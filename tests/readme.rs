@@ -15,7 +15,7 @@ const README: &str = include_str!("../README.md");
 
 /// Settings that make a run short.
 const TRAIN: &str = "steps = 60\npooled_steps = 40\n";
-const REST: &str = "[model]\nmembers = 2\n[adapt]\nsteps = [0, 2]\n[eval]\ntasks = 12\n";
+const REST: &str = "[model]\nmembers = 2\n[adapt]\nsteps = [0, 1]\n[eval]\ntasks = 12\n";
 
 /// The contents of all blocks of one language.
 fn blocks(language: &str) -> Vec<String> {
@@ -39,6 +39,7 @@ fn short(arguments: &str) -> Vec<&str> {
         "train" if !words.contains(&"--resume") && !words.iter().any(|w| w.ends_with(".toml")) => {
             words.insert(1, "short.toml");
         }
+        "joint" => words.insert(1, "short.toml"),
         "check" if !words.contains(&"--lockstep") => words.extend(["--kernel", "map"]),
         _ => {}
     }

@@ -2,14 +2,17 @@
 //! kept, how networks are weighed, how wide intervals are; and what the baselines choose.
 
 use super::episode::Task;
-use super::evaluate::SHRINKAGE;
+use super::evaluate::{SHRINKAGE, softmax};
 use super::experiment::{Experiment, pooled_on_support};
-use super::gate::{Candidates, Gate};
+use super::gate::{Candidates, Gate, log_loss};
 use super::interval::Intervals;
 use super::model::{Choice, From, Model, Predictions};
 use crate::config::{Config, Method, Start};
 use crate::error::Result;
 use crate::nn::Loss;
+
+/// What logits are tried to be multiplied by.
+const SHARPNESS: [f64; 13] = [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0];
 
 impl Experiment<'_> {
     /// Chooses for the trained model.
@@ -38,6 +41,23 @@ impl Experiment<'_> {
             if !clearly_less(&errors(&self.model), &alone) {
                 self.model.choice.gate = None;
             }
+        }
+        if judge.loss == Loss::CrossEntropy {
+            let cost = |sharpness: f64| -> f64 {
+                let of_member = |(tasks, c): &(Vec<Task>, Candidates)| -> f64 {
+                    let mut c = c.clone();
+                    c.sharpen(sharpness as f32);
+                    let (y, _) = self.model.settled(tasks, &c);
+                    let rows = |y: &[f32]| y.chunks(judge.outputs).map(softmax).collect::<Vec<_>>();
+                    let each =
+                        tasks.iter().zip(&y).map(|(t, y)| log_loss(&judge, &t.yq, &mut rows(y).into_iter()));
+                    each.sum()
+                };
+                members.iter().map(of_member).sum()
+            };
+            let tried = SHARPNESS.map(|s| (cost(s), s));
+            let best = tried.into_iter().filter(|t| !t.0.is_nan()).min_by(|a, b| a.0.total_cmp(&b.0));
+            self.model.choice.sharpness = best.map_or(1.0, |b| b.1);
         }
         if judge.loss == Loss::Mse {
             let settled = |model: &Model| {

@@ -39,6 +39,13 @@ pub struct Candidates {
     pub pooled: Vec<(f64, f64)>,
 }
 
+impl Candidates {
+    /// Multiplies all predictions.
+    pub(super) fn sharpen(&mut self, factor: f32) {
+        self.predictions.iter_mut().flatten().flatten().for_each(|v| *v *= factor);
+    }
+}
+
 /// a that are tried; a model with the first has no share.
 const PRIORS: [f64; 9] = [-1e9, -6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0];
 /// τ that are tried.
@@ -56,7 +63,8 @@ pub(super) fn on_support(judge: &Judge, task: &Task, y: &[f32]) -> (f64, f64) {
     }
 }
 
-fn log_loss(judge: &Judge, targets: &[f32], rows: &mut dyn Iterator<Item = Vec<f64>>) -> f64 {
+/// Sum over rows of the negative logarithm of the probability of the right class.
+pub(super) fn log_loss(judge: &Judge, targets: &[f32], rows: &mut dyn Iterator<Item = Vec<f64>>) -> f64 {
     targets
         .chunks(judge.outputs)
         .zip(rows)

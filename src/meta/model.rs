@@ -10,6 +10,7 @@ use super::inner::{Adaptation, Rule};
 use super::interval::Intervals;
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
+use crate::nn::Loss;
 use crate::run::Device;
 use crate::spec::DenseSpec;
 
@@ -32,14 +33,22 @@ pub struct Choice {
     /// How pooled, generated and adapted networks are weighed, where they are.
     #[serde(default)]
     pub gate: Option<Gate>,
+    /// What logits are multiplied by, so that probabilities are right as often as they say (temperature scaling: Guo et al.
+    /// 2017; the temperature is 1 over this).
+    #[serde(default = "one")]
+    pub sharpness: f64,
     /// Factors of predictive intervals, of values.
     #[serde(default)]
     pub intervals: Option<Intervals>,
 }
 
+fn one() -> f64 {
+    1.0
+}
+
 impl Default for Choice {
     fn default() -> Choice {
-        Choice { steps: 0, correction: 1.0, gate: None, intervals: None }
+        Choice { steps: 0, correction: 1.0, gate: None, sharpness: 1.0, intervals: None }
     }
 }
 
@@ -126,12 +135,18 @@ impl Model {
         }
         c.predictions[1] = generated.predictions;
         c.predictions[2] = adapted.predictions;
+        c.sharpen(self.sharpness());
         Ok(c)
     }
 
     /// What one member writes for tasks.
     pub(super) fn written(&self, device: &Device, m: &Member, tasks: &[Task]) -> Result<Written> {
         self.adapter(device, tasks, From::Generated(1.0))?.written(m, tasks)
+    }
+
+    /// What the outputs of a network are multiplied by.
+    fn sharpness(&self) -> f32 {
+        if self.judge.loss == Loss::CrossEntropy { self.choice.sharpness as f32 } else { 1.0 }
     }
 
     /// Whether evidence can weigh networks: the rule of adaptation knows it.
@@ -212,7 +227,7 @@ impl Model {
         let (mut members, mut shares) = (Vec::new(), Vec::new());
         for m in &self.members {
             let mut add = |network: Option<Vec<f32>>, share: f64| {
-                members.extend(network);
+                members.extend(network.map(|w| self.sharpened(w)));
                 shares.push(share / self.members.len() as f64);
             };
             // Steps that are asked for are taken as they are.
@@ -229,6 +244,14 @@ impl Model {
         Ok(Network { spec: self.network_spec(), judge: self.judge, members, shares })
     }
 
+    /// A network with its outputs sharpened: its last layer is multiplied.
+    fn sharpened(&self, mut weights: Vec<f32>) -> Vec<f32> {
+        let target = &self.spec.target;
+        let start = weights.len() - (target.features() + 1) * target.outputs();
+        weights[start..].iter_mut().for_each(|w| *w *= self.sharpness());
+        weights
+    }
+
     /// A network of the target's shape, without context parameters.
     fn plain(&self, weights: &[f32]) -> Vec<f32> {
         super::adapt::folded(&self.spec.target, weights, &vec![0.0; self.spec.target.context])
@@ -243,7 +266,8 @@ impl Model {
 
     /// The pooled network, for tasks of which nothing is known.
     pub fn pooled(&self) -> Network {
-        let members: Vec<Vec<f32>> = self.members.iter().map(|m| self.plain(&m.pooled)).collect();
+        let members: Vec<Vec<f32>> =
+            self.members.iter().map(|m| self.sharpened(self.plain(&m.pooled))).collect();
         let shares = vec![1.0 / members.len() as f64; members.len()];
         Network { spec: self.network_spec(), judge: self.judge, members, shares }
     }

@@ -49,6 +49,34 @@ fn every_way_in_one_table() {
     place.refused(&["eval", "maml", "lines", "--device", "cpu"], &["lines", "rmse", "mse", "same tasks"]);
 }
 
+/// Many known tasks with learned embeddings; a new one by fitting its embedding, with all else as it is.
+#[test]
+fn embeddings_of_known_tasks() {
+    let place = Place::with([("settings.toml", SETTINGS), ("lines.csv", lines_csv().as_str())]);
+    let sets = [
+        "model.embedding=4",
+        "model.encoder=[]",
+        "adapt.of=embedding",
+        "adapt.rate=0.5",
+        "adapt.steps=[0, 20]",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|s| ["--set", s]).collect();
+    place.ok(&[&train(&LINES, "run")[..], &["--steps", "400"], &sets[..]].concat());
+    let held_out = &place.json("run/report.json")["held_out"];
+    let after = |k: &str| held_out["by_steps"][k].as_f64().unwrap();
+    assert!(after("20") < 0.9 * after("0"), "{held_out}");
+    place.write("support.csv", "x,mood,height\n-1,calm,1041\n0,wild,1050\n1,calm,1059\n");
+    place.ok(&["adapt", "run", "--support", "support.csv", "--out", "n.safetensors", "--device", "cpu"]);
+    let query = ["--query", "support.csv", "--device", "cpu", "--out"];
+    place.ok(&[&["predict", "n.safetensors"], &query[..], &["a.csv"]].concat());
+    place.ok(&[&["predict", "run", "--support", "support.csv"], &query[..], &["b.csv"]].concat());
+    let (a, b) = (columns(&place.read("a.csv")), columns(&place.read("b.csv")));
+    for (a, b) in a["prediction"].iter().zip(&b["prediction"]) {
+        let (a, b): (f64, f64) = (a.parse().unwrap(), b.parse().unwrap());
+        assert!((a - b).abs() < 0.01, "{a} by its network, {b} by the run");
+    }
+}
+
 /// What a way needs and the model lacks is named, with what to change.
 #[test]
 fn ways_that_make_no_sense() {

@@ -222,7 +222,7 @@ fn the_closed_form_is_bayesian_linear_regression() {
     let start = inner.fast(&mut g, &given);
     let solved = inner.step(&mut g, &given, &[start], false)[0];
     let xq = inner.inputs(&mut g, weights, e.xq);
-    let variance = inner.variance(&mut g, &given, &e.support, xq).expect("values");
+    let variance = inner.variance(&mut g, &given, xq).expect("values");
     let evidence = inner.evidence(&mut g, &given).expect("closed form");
     let phi = inner.inputs(&mut g, weights, e.support.x);
     for (name, v) in [

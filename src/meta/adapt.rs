@@ -396,7 +396,7 @@ fn generate_graph(hyper: &HyperSpec, t: usize, n: usize) -> Graph {
 }
 
 /// What a step and a prediction know of a batch, as inputs of their plans.
-fn given(g: &mut Graph, inner: Inner<'_>, t: usize, n: usize) -> (super::inner::Given, Support) {
+fn given(g: &mut Graph, inner: Inner<'_>, t: usize, n: usize) -> super::inner::Given {
     let (hyper, a) = (inner.hyper, inner.adaptation);
     let all = a.layout(hyper);
     let s = support(g, t, n, hyper.target.inputs(), hyper.target.outputs());
@@ -409,14 +409,14 @@ fn given(g: &mut Graph, inner: Inner<'_>, t: usize, n: usize) -> (super::inner::
         _ => None,
     };
     let weights = g.data("weights", &[t, hyper.target.layout().len()]);
-    (inner.given(g, params, weights, z, &s), s)
+    inner.given(g, params, weights, z, &s)
 }
 
 /// One step of every task.
 fn descend_graph(inner: Inner<'_>, t: usize, n: usize) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
-    let (given, _) = given(g, inner, t, n);
+    let given = given(g, inner, t, n);
     let (hyper, a) = (inner.hyper, inner.adaptation);
     let mut state = vec![g.state("fast", &[t, a.width(hyper)])];
     state.extend(a.moments(hyper).into_iter().map(|(name, width, _)| g.state(name, &[t, width])));
@@ -430,7 +430,7 @@ fn descend_graph(inner: Inner<'_>, t: usize, n: usize) -> Graph {
 fn predict_graph(inner: Inner<'_>, t: usize, n: usize, q: usize) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
-    let (given, support) = given(g, inner, t, n);
+    let given = given(g, inner, t, n);
     let fast = g.data("fast", &[t, inner.adaptation.width(inner.hyper)]);
     let xq = g.data("xq", &[t, q, inner.hyper.target.inputs()]);
     let xq = inner.inputs(g, given.weights(), xq);
@@ -441,7 +441,7 @@ fn predict_graph(inner: Inner<'_>, t: usize, n: usize, q: usize) -> Graph {
         g.output("generated", w);
     }
     if inner.adaptation.rule == Rule::Ridge {
-        if let Some(v) = inner.variance(g, &given, &support, xq) {
+        if let Some(v) = inner.variance(g, &given, xq) {
             g.output("variance", v);
         }
         if let Some(e) = inner.evidence(g, &given) {

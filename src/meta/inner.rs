@@ -301,18 +301,22 @@ impl Inner<'_> {
     }
 
     /// Predictive variance `[T, q]` of rows as [`Inner::inputs`] gives them, where the rule knows one of values.
-    pub fn variance(&self, g: &mut Graph, given: &Given, support: &Support, xq: Value) -> Option<Value> {
+    pub fn variance(&self, g: &mut Graph, given: &Given, xq: Value) -> Option<Value> {
         let prior = given.prior.filter(|_| self.kind == Loss::Mse)?;
-        let before = self.fast(g, given);
-        let rows = (given.x, support.y, support.rows);
-        Some(g.scope("variance", |g| prior.variance(g, &self.hyper.target, before, rows, xq)))
+        let seen = self.seen(g, given);
+        Some(g.scope("variance", |g| prior.variance(g, &self.hyper.target, seen, xq)))
+    }
+
+    /// The support as the closed form reads it.
+    fn seen(&self, g: &mut Graph, given: &Given) -> ridge::Seen {
+        ridge::Seen { before: self.fast(g, given), x: given.x, y: given.y, rows: given.rows }
     }
 
     /// Log density of the support `[T, 2]`: of the generated network, and of what adaptation may reach, where the rule knows it.
     pub fn evidence(&self, g: &mut Graph, given: &Given) -> Option<Value> {
         let prior = given.prior?;
-        let before = self.fast(g, given);
-        let (plain, marginal) = prior.evidence(g, &self.hyper.target, before, (given.x, given.y, given.rows));
+        let seen = self.seen(g, given);
+        let (plain, marginal) = prior.evidence(g, &self.hyper.target, seen);
         let both = [plain, marginal].map(|v| g.reshape(v, &[given.t, 1]));
         Some(g.concat(&both, 1))
     }
@@ -322,8 +326,8 @@ impl Inner<'_> {
     pub fn step(&self, g: &mut Graph, given: &Given, state: &[Value], first_order: bool) -> Vec<Value> {
         let (a, fast) = (self.adaptation, state[0]);
         if let Some(prior) = &given.prior {
-            let before = self.fast(g, given);
-            return vec![prior.solve(g, &self.hyper.target, before, given.x, given.y, given.rows)];
+            let seen = self.seen(g, given);
+            return vec![prior.solve(g, &self.hyper.target, seen)];
         }
         let prediction = self.predict(g, given, fast, given.x);
         let each = loss(g, self.kind, prediction, given.y, Some(given.rows));

@@ -208,7 +208,7 @@ impl MetaSpec {
                 let t = g.shape(e.xq)[0];
                 g.scale(sum, 1.0 / t as f64)
             }
-            _ => match inner.variance(g, &given, &e.support, xq) {
+            _ => match inner.variance(g, &given, xq) {
                 Some(v) => g.scope("density", |g| negative_log_density(g, y, v, e)),
                 None => plain.minimise,
             },

@@ -57,6 +57,19 @@ pub struct Prior {
     scale: Value,
 }
 
+/// What is known of tasks once their support is seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// The last layer before, flat `[T, S]`.
+    pub before: Value,
+    /// Features of the support `[T, n, f]`.
+    pub x: Value,
+    /// Its targets `[T, n, o]`.
+    pub y: Value,
+    /// Its row weights `[T, n]`.
+    pub rows: Value,
+}
+
 /// Rows of a batch of tasks, as the closed form reads them.
 struct Rows {
     /// Features with a 1 for the bias, 0 in rows that do not count, `[T, n, f + 1]`.
@@ -99,15 +112,8 @@ impl Prior {
         }
     }
 
-    fn rows(
-        &self,
-        g: &mut Graph,
-        target: &DenseSpec,
-        before: Value,
-        x: Value,
-        y: Value,
-        rows: Value,
-    ) -> Rows {
+    fn rows(&self, g: &mut Graph, target: &DenseSpec, seen: Seen) -> Rows {
+        let Seen { before, x, y, rows } = seen;
         let [t, n, _] = g.shape(x)[..] else { panic!("features are [T, n, f]") };
         let zero = g.constant(0.0);
         let zero = g.expand(zero, &[t, n]);
@@ -130,39 +136,22 @@ impl Prior {
         Rows { phi, weighted, noise, covariance, residual, mask }
     }
 
-    /// The posterior mean of the last layer, flat `[T, S]`, from that before `[T, S]`, features `[T, n, f]`, targets
-    /// `[T, n, o]` and row weights `[T, n]`.
-    pub fn solve(
-        &self,
-        g: &mut Graph,
-        target: &DenseSpec,
-        before: Value,
-        x: Value,
-        y: Value,
-        rows: Value,
-    ) -> Value {
+    /// The posterior mean of the last layer, flat `[T, S]`.
+    pub fn solve(&self, g: &mut Graph, target: &DenseSpec, seen: Seen) -> Value {
         g.scope("closed form", |g| {
-            let r = self.rows(g, target, before, x, y, rows);
+            let r = self.rows(g, target, seen);
             let alpha = g.spd_solve(r.covariance, r.residual);
             let change = g.matmul_t(r.weighted, true, alpha, false);
-            let shape = g.shape(before).to_vec();
+            let shape = g.shape(seen.before).to_vec();
             let change = g.reshape(change, &shape);
-            g.add(before, change)
+            g.add(seen.before, change)
         })
     }
 
-    /// Predictive variance `[T, q]` on rows with features `[T, q, f]`, given those of the support.
-    pub fn variance(
-        &self,
-        g: &mut Graph,
-        target: &DenseSpec,
-        before: Value,
-        support: (Value, Value, Value),
-        xq: Value,
-    ) -> Value {
+    /// Predictive variance `[T, q]` on rows with features `[T, q, f]`.
+    pub fn variance(&self, g: &mut Graph, target: &DenseSpec, seen: Seen, xq: Value) -> Value {
         let [t, q, _] = g.shape(xq)[..] else { panic!("features are [T, q, f]") };
-        let (x, y, rows) = support;
-        let r = self.rows(g, target, before, x, y, rows);
+        let r = self.rows(g, target, seen);
         let phi = with_one(g, xq);
         let weighted = g.mul(phi, self.variance);
         let prior = g.mul(weighted, phi);
@@ -183,15 +172,8 @@ impl Prior {
 
     /// Log density of the support targets `[T]`: under the prior with its noise alone (the generated network as it is), and
     /// with the last layer integrated out (the marginal likelihood of what adaptation may reach).
-    pub fn evidence(
-        &self,
-        g: &mut Graph,
-        target: &DenseSpec,
-        before: Value,
-        support: (Value, Value, Value),
-    ) -> (Value, Value) {
-        let (x, y, rows) = support;
-        let r = self.rows(g, target, before, x, y, rows);
+    pub fn evidence(&self, g: &mut Graph, target: &DenseSpec, seen: Seen) -> (Value, Value) {
+        let r = self.rows(g, target, seen);
         let [t, n, o] = g.shape(r.residual)[..] else { panic!("residuals are [T, n, o]") };
         let one = |g: &mut Graph, v: Value| g.reshape(v, &[t]);
         let count = g.sum_to(r.mask, &[t, 1, 1]);

@@ -1,0 +1,216 @@
+//! The defaults of families of tasks and of ways of adaptation.
+
+use super::{
+    AdaptConfig, Config, CsvConfig, EvalConfig, ImagesConfig, Method, ModelConfig, Source, Start, TaskKind,
+    TrainConfig,
+};
+use crate::meta::inner::{Part, Rates, Rule};
+use crate::meta::objective::Through;
+use crate::optim::Optimiser;
+use crate::spec::Activation;
+use std::path::PathBuf;
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::of(TaskKind::Sine)
+    }
+}
+impl Default for TrainConfig {
+    fn default() -> TrainConfig {
+        Config::of(TaskKind::Sine).train
+    }
+}
+impl Default for ModelConfig {
+    fn default() -> ModelConfig {
+        Config::of(TaskKind::Sine).model
+    }
+}
+impl Default for AdaptConfig {
+    fn default() -> AdaptConfig {
+        Config::of(TaskKind::Sine).adapt
+    }
+}
+impl Default for EvalConfig {
+    fn default() -> EvalConfig {
+        Config::of(TaskKind::Sine).eval
+    }
+}
+
+impl Default for ImagesConfig {
+    fn default() -> ImagesConfig {
+        ImagesConfig {
+            train: PathBuf::new(),
+            train_labels: None,
+            test: None,
+            test_labels: None,
+            ways: 5,
+            rotations: true,
+            shifts: true,
+        }
+    }
+}
+
+impl Config {
+    /// The defaults of a family of tasks.
+    pub fn of(task: TaskKind) -> Config {
+        Config::with_method(task, Method::of(task))
+    }
+
+    /// What the defaults of all ways of adaptation have in common.
+    fn base(task: TaskKind) -> Config {
+        let sine = Config {
+            task,
+            device: "auto".into(),
+            seed: 0,
+            train: TrainConfig {
+                steps: 10_000,
+                tasks: 25,
+                learning_rate: 1e-3,
+                warmup: 100,
+                floor: 0.02,
+                clip: 10.0,
+                weight_penalty: 0.0,
+                diversity: 0.0,
+                main: 0.0,
+                freeze: vec![],
+                from: None,
+                fewest: 3,
+                optimiser: Optimiser::default(),
+                pooled_steps: 2_000,
+                pooled_rate: 1e-3,
+                checkpoint_seconds: 20.0,
+            },
+            model: ModelConfig {
+                weights: Source::Generated,
+                context: 0,
+                target: vec![40, 40],
+                activation: Activation::Relu,
+                omega: 1.0,
+                encoder: vec![64, 64],
+                embedding: 0,
+                trunk: vec![128],
+                hyper_activation: Activation::Relu,
+                start: Start::Fresh,
+                descriptor: false,
+                members: 1,
+            },
+            adapt: AdaptConfig {
+                method: Method::FineTune,
+                rule: Rule::Sgd,
+                of: Part::All,
+                rates: Rates::Fixed,
+                rate: 0.01,
+                clip: 10.0,
+                through: Through::None,
+                train_steps: 1,
+                per_step: 0.0,
+                gate: false,
+                steps: vec![0, 1, 5, 10],
+            },
+            eval: EvalConfig { shots: 10, query: 10, tasks: 2_000, sweep: vec![5, 10, 20] },
+            csv: None,
+            images: None,
+        };
+        match task {
+            TaskKind::Sine => sine,
+            TaskKind::Shapes => Config {
+                train: TrainConfig {
+                    steps: 5_000,
+                    learning_rate: 2e-3,
+                    floor: 0.01,
+                    clip: 1.0,
+                    fewest: 16,
+                    ..sine.train
+                },
+                model: ModelConfig {
+                    target: vec![32, 32],
+                    activation: Activation::Sin,
+                    omega: 10.0,
+                    encoder: vec![128, 128],
+                    trunk: vec![128],
+                    hyper_activation: Activation::Silu,
+                    ..sine.model
+                },
+                adapt: AdaptConfig { rate: 0.2, clip: 1.0, steps: vec![0, 1, 10, 100, 500], ..sine.adapt },
+                eval: EvalConfig { shots: 64, query: 64, tasks: 200, sweep: vec![16, 32, 64] },
+                ..sine
+            },
+            TaskKind::Csv => Config {
+                train: TrainConfig {
+                    steps: 1_000,
+                    tasks: 32,
+                    warmup: 50,
+                    clip: 1.0,
+                    pooled_steps: 1_000,
+                    ..sine.train
+                },
+                model: ModelConfig {
+                    target: vec![32, 32],
+                    activation: Activation::Tanh,
+                    encoder: vec![32, 32],
+                    trunk: vec![32],
+                    hyper_activation: Activation::LeakyRelu,
+                    start: Start::Pooled,
+                    members: 5,
+                    ..sine.model
+                },
+                adapt: AdaptConfig {
+                    rate: 0.03,
+                    clip: 1.0,
+                    steps: vec![0, 1, 2, 5, 10, 20, 50, 100, 200],
+                    ..sine.adapt
+                },
+                eval: EvalConfig { shots: 5, query: 16, tasks: 0, sweep: vec![1, 2, 5, 10] },
+                csv: Some(CsvConfig::default()),
+                ..sine
+            },
+            TaskKind::Images => Config {
+                train: TrainConfig { steps: 10_000, tasks: 16, clip: 1.0, pooled_steps: 1, ..sine.train },
+                model: ModelConfig {
+                    weights: Source::Shared,
+                    target: vec![256, 128, 64],
+                    encoder: vec![128, 64],
+                    ..sine.model
+                },
+                adapt: AdaptConfig { rate: 0.1, steps: vec![0, 1, 5, 20], ..sine.adapt.clone() },
+                eval: EvalConfig { shots: 1, query: 15, tasks: 600, sweep: vec![1, 5] },
+                images: Some(ImagesConfig::default()),
+                ..sine
+            },
+        }
+    }
+
+    /// The defaults of a family of tasks with a way of adaptation.
+    pub fn with_method(task: TaskKind, method: Method) -> Config {
+        let mut c = Config::base(task);
+        let (a, m) = (&mut c.adapt, &mut c.model);
+        a.method = method;
+        if !matches!(method, Method::FineTune | Method::Ridge) {
+            m.weights = Source::Shared;
+            m.start = Start::Fresh;
+            a.through = Through::Second;
+            a.train_steps = 5;
+            // Steps that training sees are long; a cosine down to nothing leaves much to be learned.
+            a.clip = 50.0;
+            c.train.floor = 0.3;
+            c.train.fewest = 0;
+        }
+        match method {
+            Method::FineTune | Method::Maml => {}
+            Method::Fomaml => a.through = Through::First,
+            Method::Reptile => a.through = Through::Reptile,
+            Method::Anil => a.of = Part::Head,
+            Method::Cavia => {
+                m.context = 5;
+                (a.of, a.rate, a.train_steps) = (Part::Context, 1.0, 1);
+            }
+            Method::MetaSgd => (a.rates, a.train_steps) = (Rates::Weight, 1),
+            Method::Ridge => {
+                (a.rule, a.of, a.through, a.train_steps) = (Rule::Ridge, Part::Head, Through::Second, 1);
+                a.steps = vec![0, 1];
+                a.gate = task == TaskKind::Csv;
+            }
+        }
+        c
+    }
+}

@@ -1,0 +1,439 @@
+//! Configuration: every setting of a run in one TOML file, validated at the border so that inner code may
+//! assert. Defaults depend on the task; the resolved file is written into the run folder.
+
+mod defaults;
+mod validate;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::TargetKind;
+use crate::error::{Error, Result, nearest};
+use crate::meta::inner::{Part, Rates, Rule};
+use crate::meta::objective::Through;
+use crate::optim::Optimiser;
+use crate::spec::Activation;
+
+/// The most steps of adaptation.
+pub const MOST_STEPS: usize = 100_000;
+
+/// Families of tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskKind {
+    /// Sine waves of random amplitude and phase.
+    #[default]
+    Sine,
+    /// Signed-distance fields of random 2-D shapes.
+    Shapes,
+    /// The groups of a CSV file.
+    Csv,
+    /// A few classes of pictures each.
+    Images,
+}
+
+impl TaskKind {
+    /// All names, for messages.
+    pub const NAMES: [&'static str; 4] = ["sine", "shapes", "csv", "images"];
+
+    /// The name used in files and on the command line.
+    pub fn name(self) -> &'static str {
+        TaskKind::NAMES[self as usize]
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str, origin: &str) -> Result<TaskKind> {
+        match name {
+            "sine" => Ok(TaskKind::Sine),
+            "shapes" => Ok(TaskKind::Shapes),
+            "csv" => Ok(TaskKind::Csv),
+            "images" => Ok(TaskKind::Images),
+            other => {
+                let hint = nearest(other, TaskKind::NAMES)
+                    .map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));
+                let known = TaskKind::NAMES.join(", ");
+                Err(Error::config(origin, format!("no task family '{other}'{hint}: there are {known}")))
+            }
+        }
+    }
+}
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The family of tasks.
+    pub task: TaskKind,
+    /// `auto`, `cpu`, `gpu`, or `gpu:N`.
+    pub device: String,
+    /// Seed of everything that is drawn; of `csv` also the split.
+    pub seed: u64,
+    /// Outer loop.
+    pub train: TrainConfig,
+    /// Networks.
+    pub model: ModelConfig,
+    /// Adaptation of the generated weights.
+    pub adapt: AdaptConfig,
+    /// Held-out tasks.
+    pub eval: EvalConfig,
+    /// The grouped CSV file, for `task = "csv"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub csv: Option<CsvConfig>,
+    /// The pictures, for `task = "images"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImagesConfig>,
+}
+
+/// The outer loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Steps of the hypernetwork.
+    pub steps: u64,
+    /// Tasks a step.
+    pub tasks: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up.
+    pub warmup: u64,
+    /// What is left of the learning rate at the end of the cosine, as a fraction.
+    pub floor: f64,
+    /// Largest global norm of the gradient.
+    pub clip: f64,
+    /// λ of `λ · mean ‖w‖²` on the generated weights.
+    pub weight_penalty: f64,
+    /// λ of `-λ · ln(10⁻⁶ + the variance of generated weights between tasks)`.
+    pub diversity: f64,
+    /// λ: share of the main network's own loss, `λ L_main(θ) + (1 - λ) L_meta(θ, φ)`; θ is what every task's weights are a
+    /// correction to.
+    pub main: f64,
+    /// Parameters of the hypernetwork that are not trained, by name or the first parts of it: "encoder", "trunk.0", "head",
+    /// "embedding".
+    pub freeze: Vec<String>,
+    /// A finished run whose hypernetwork training starts from: of another family, with the same shapes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
+    /// Fewest support rows of a training episode (`sine`, `shapes`; 0: always `eval.shots`).
+    pub fewest: usize,
+    /// Optimiser.
+    pub optimiser: Optimiser,
+    /// Steps of the pooled network: the baseline, and where asked for the start of the hypernetwork.
+    pub pooled_steps: u64,
+    /// Peak learning rate of the pooled network.
+    pub pooled_rate: f64,
+    /// Seconds between checkpoints.
+    pub checkpoint_seconds: f64,
+}
+
+/// Where the generated weights start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// At a fresh initialisation of the target.
+    Fresh,
+    /// At the pooled network's weights: the hypernetwork writes a correction.
+    Pooled,
+}
+
+/// Where a task's weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A hypernetwork writes them.
+    Generated,
+    /// All tasks start with the same, learned weights (MAML and its kin).
+    Shared,
+}
+
+/// Names for ways of adaptation: each stands for settings of `[adapt]` and `[model]`, any of which may be given beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Generated weights, fine-tuned at test only.
+    FineTune,
+    /// Model-agnostic meta-learning, second order (Finn et al. 2017).
+    Maml,
+    /// The same, first order.
+    Fomaml,
+    /// Reptile (Nichol et al. 2018).
+    Reptile,
+    /// The last layer only (Raghu et al. 2020).
+    Anil,
+    /// Context parameters only (Zintgraf et al. 2019).
+    Cavia,
+    /// A learned step size for each weight (Li et al. 2017).
+    MetaSgd,
+    /// Generated weights, the last layer in closed form (Bertinetto et al. 2019; Harrison et al. 2018).
+    Ridge,
+}
+
+impl Method {
+    /// The one that a family of tasks has by default.
+    fn of(task: TaskKind) -> Method {
+        match task {
+            // Of values in a table the closed form does better (`hyperloom train` sees which it is).
+            TaskKind::Sine | TaskKind::Shapes | TaskKind::Csv => Method::FineTune,
+            TaskKind::Images => Method::Ridge,
+        }
+    }
+
+    /// All names, for messages.
+    pub const NAMES: [&'static str; 8] =
+        ["fine-tune", "maml", "fomaml", "reptile", "anil", "cavia", "meta-sgd", "ridge"];
+
+    /// The name used in files and on the command line.
+    pub fn name(self) -> &'static str {
+        Method::NAMES[self as usize]
+    }
+}
+
+/// The networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Where a task's weights come from.
+    pub weights: Source,
+    /// Context parameters: further inputs of the target that are the task's own.
+    pub context: usize,
+    /// Hidden widths of the target network.
+    pub target: Vec<usize>,
+    /// Activation of the target network.
+    pub activation: Activation,
+    /// Factor on the initial weights of the target's first layer: ω₀ of Sitzmann et al. 2020 (SIREN), which
+    /// gives a `sin` network fine detail.
+    pub omega: f64,
+    /// Widths of the set encoder's layers.
+    pub encoder: Vec<usize>,
+    /// Width of a learned embedding of each known task (`csv`; 0: none). Unknown tasks share one.
+    pub embedding: usize,
+    /// Hidden widths of the hypernetwork's trunk.
+    pub trunk: Vec<usize>,
+    /// Activation of encoder and trunk.
+    pub hyper_activation: Activation,
+    /// Where the generated weights start.
+    pub start: Start,
+    /// Whether group-level constant columns are read as a descriptor (`csv`).
+    pub descriptor: bool,
+    /// Models trained on different folds of the training groups, whose predictions are averaged (`csv`).
+    pub members: usize,
+}
+
+/// Adaptation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdaptConfig {
+    /// A name for the settings below.
+    pub method: Method,
+    /// What a step does.
+    pub rule: Rule,
+    /// What it changes.
+    pub of: Part,
+    /// Whether step sizes are learned.
+    pub rates: Rates,
+    /// Step size on the support loss (where it is learned: its start).
+    pub rate: f64,
+    /// Largest norm of a task's gradient.
+    pub clip: f64,
+    /// How training sees adaptation.
+    pub through: Through,
+    /// Steps of adaptation in training.
+    pub train_steps: usize,
+    /// Share of training in which the losses after all of these steps count (MAML++).
+    pub per_step: f64,
+    /// Whether pooled, generated and adapted networks are weighed for each task by the evidence of its support.
+    pub gate: bool,
+    /// Numbers of steps that are tried; the best on validation tasks is chosen.
+    pub steps: Vec<usize>,
+}
+
+/// Held-out tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Number of support rows of held-out tasks; in training, up to this many.
+    pub shots: usize,
+    /// Query rows of a training episode, at most.
+    pub query: usize,
+    /// Held-out tasks (of `csv`: the test groups, whatever this says).
+    pub tasks: usize,
+    /// Numbers of shots that `eval` compares.
+    pub sweep: Vec<usize>,
+}
+
+/// A grouped CSV file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CsvConfig {
+    /// The file.
+    pub file: PathBuf,
+    /// Column that tells tasks apart.
+    pub group: String,
+    /// Column to predict.
+    pub target: String,
+    /// Input columns; none named: every other column.
+    pub inputs: Vec<String>,
+    /// Columns to leave out.
+    pub drop: Vec<String>,
+    /// File of splits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub splits: Option<PathBuf>,
+    /// `regression` or `classification`; not given: by the target's type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TargetKind>,
+}
+
+/// Pictures sorted into classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImagesConfig {
+    /// Pictures to train on and choose by: an IDX file, or a folder of PNG files with a folder for each class.
+    pub train: PathBuf,
+    /// The IDX file of their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_labels: Option<PathBuf>,
+    /// Pictures of other classes, to be judged on (not given: a fifth of the classes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// The IDX file of their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_labels: Option<PathBuf>,
+    /// Classes of a task; `eval.shots` and `eval.query` count pictures of each.
+    pub ways: usize,
+    /// Whether a picture turned by a quarter counts as another class, in training.
+    pub rotations: bool,
+    /// Whether pictures are shifted a little at random, in training.
+    pub shifts: bool,
+}
+
+impl Config {
+    /// Reads a file: its settings over the defaults of its task (or of `task`, which wins).
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Config`] naming the line and the nearest known key.
+    pub fn read(path: &Path, task: Option<TaskKind>) -> Result<Config> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        Config::parse(&text, &path.display().to_string(), task)
+    }
+
+    /// [`Config::read`] on a text; `origin` names it in errors.
+    pub fn parse(text: &str, origin: &str, task: Option<TaskKind>) -> Result<Config> {
+        Config::parse_over(text, origin, task, &[])
+    }
+
+    /// [`Config::parse`], with single settings `KEY=VALUE` (`adapt.rate=0.1`) that win over the text.
+    pub fn parse_over(text: &str, origin: &str, task: Option<TaskKind>, over: &[String]) -> Result<Config> {
+        let mut given = table(text, origin)?;
+        for setting in over {
+            let Some((key, value)) = setting.split_once('=') else {
+                return Err(Error::config(
+                    setting,
+                    "is no setting: KEY=VALUE is needed, for example adapt.rate=0.1",
+                ));
+            };
+            // A word without quotes is text.
+            let line = format!("{key} = {value}");
+            let line = match toml::from_str::<toml::Table>(&line) {
+                Ok(_) => line,
+                Err(_) => format!("{key} = {}", toml::Value::String(value.to_string())),
+            };
+            merge(&mut given, table(&line, &format!("'{setting}'"))?);
+        }
+        let own: Config = given
+            .clone()
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::config(origin, e.message().to_string()))?;
+        let task_kind = task.unwrap_or(own.task);
+        let names_method =
+            given.get("adapt").and_then(|a| a.as_table()).is_some_and(|a| a.contains_key("method"));
+        let method = if names_method { own.adapt.method } else { Method::of(task_kind) };
+        let defaults = Config::with_method(task_kind, method);
+        let mut merged =
+            toml::Table::try_from(&defaults).map_err(|e| Error::config(origin, e.to_string()))?;
+        merge(&mut merged, given);
+        if let Some(task) = task {
+            merged.insert("task".into(), task.name().into());
+        }
+        toml::Value::Table(merged).try_into().map_err(|e: toml::de::Error| Error::config(origin, e.message()))
+    }
+
+    /// Whether a text or single settings say anything of adaptation.
+    pub fn says_how_to_adapt(text: &str, over: &[String]) -> bool {
+        toml::from_str::<toml::Table>(text).is_ok_and(|t| t.contains_key("adapt"))
+            || over.iter().any(|s| s.trim_start().starts_with("adapt."))
+    }
+
+    /// The file that gives this configuration back.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::config("configuration", e.to_string()))
+    }
+}
+
+/// Settings of `over` replace those of `base`, table by table.
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            // A change of optimiser replaces its constants too.
+            (Some(toml::Value::Table(b)), toml::Value::Table(o)) if key != "optimiser" => merge(b, o),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The settings of a text; read as a configuration first, so that errors carry lines.
+fn table(text: &str, origin: &str) -> Result<toml::Table> {
+    let _: Config = toml::from_str(text).map_err(|e| fault(&e, text, origin))?;
+    toml::from_str(text).map_err(|e| fault(&e, text, origin))
+}
+
+/// A TOML error as one line: where, what, and the nearest known key.
+fn fault(e: &toml::de::Error, text: &str, origin: &str) -> Error {
+    let line = e.span().map(|s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+    let origin = line.map_or(origin.to_string(), |l| format!("{origin}, line {l}"));
+    let mut message = e.message().replace('\n', " ");
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if message.starts_with("unknown")
+        && let Some((word, known)) = quoted.split_first()
+        && let Some(near) = nearest(word, known.iter().copied())
+    {
+        message = format!("{message}; did you mean `{near}`?");
+    }
+    Error::Config { origin, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_and_defaults_of_the_task() -> Result<()> {
+        for task in [TaskKind::Sine, TaskKind::Shapes] {
+            let c = Config::of(task);
+            c.validate()?;
+            assert_eq!(Config::parse(&c.to_toml()?, "x", None)?, c);
+        }
+        let c = Config::parse(
+            "task = 'csv'\n[csv]\nfile='a.csv'\ngroup='g'\ntarget='t'\n[train]\nsteps=7\n",
+            "x",
+            None,
+        )?;
+        assert_eq!((c.train.steps, c.model.start), (7, Start::Pooled));
+        c.validate()?;
+        assert_eq!(Config::parse(&c.to_toml()?, "x", None)?, c);
+        Ok(())
+    }
+
+    #[test]
+    fn errors_name_line_and_key() {
+        let e = Config::parse("seed = 1\n[train]\nstepz = 3\n", "c.toml", None).map_err(|e| e.to_string());
+        let e = e.err().unwrap_or_default();
+        assert!(e.contains("line 3") && e.contains("stepz") && e.contains("did you mean `steps`"), "{e}");
+        let e = Config::parse("[train]\nsteps = 'many'\n", "c.toml", None).map_err(|e| e.to_string());
+        assert!(e.err().unwrap_or_default().contains("line 2"));
+        let mut c = Config::of(TaskKind::Sine);
+        c.model.target = vec![0];
+        assert!(c.validate().is_err());
+    }
+}

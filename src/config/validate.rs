@@ -1,0 +1,228 @@
+//! What is refused: at the border, so that inner code may assert.
+
+use super::{Config, MOST_STEPS, Source, TaskKind};
+use crate::error::{Error, Result};
+use crate::meta::inner::{Part, Rates, Rule};
+use crate::meta::objective::Through;
+
+impl Config {
+    /// Refuses what makes no sense; each message says what would be right.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |key: &str, message: String| Err(Error::config(key, message));
+        let t = &self.train;
+        for (key, value, low, high) in [
+            ("train.steps", t.steps as f64, 1.0, 1e9),
+            ("train.tasks", t.tasks as f64, 1.0, 1e6),
+            ("train.pooled_steps", t.pooled_steps as f64, 1.0, 1e9),
+            ("train.fewest", t.fewest as f64, 0.0, 1e5),
+            ("adapt.train_steps", self.adapt.train_steps as f64, 1.0, 1e4),
+            ("model.context", self.model.context as f64, 0.0, 4096.0),
+            ("eval.shots", self.eval.shots as f64, 1.0, 1e5),
+            ("eval.query", self.eval.query as f64, 1.0, 1e5),
+            ("eval.tasks", self.eval.tasks as f64, 0.0, 1e6),
+            ("model.members", self.model.members as f64, 1.0, 100.0),
+        ] {
+            if !(low..=high).contains(&value) {
+                return fail(key, format!("{value} is out of range: it must lie from {low} to {high}"));
+            }
+        }
+        for (key, value) in [
+            ("train.learning_rate", t.learning_rate),
+            ("train.pooled_rate", t.pooled_rate),
+            ("train.clip", t.clip),
+            ("model.omega", self.model.omega),
+            ("adapt.rate", self.adapt.rate),
+            ("adapt.clip", self.adapt.clip),
+        ] {
+            if !(value > 0.0 && value.is_finite()) {
+                return fail(
+                    key,
+                    format!("{value} is not a step size or bound: it must be positive and finite"),
+                );
+            }
+        }
+        if !(0.0..=1.0).contains(&t.floor) {
+            return fail("train.floor", format!("{} is no fraction: it must lie from 0 to 1", t.floor));
+        }
+        for (key, value) in [("train.weight_penalty", t.weight_penalty), ("train.diversity", t.diversity)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return fail(key, format!("{value} is out of range: it must be 0 or more"));
+            }
+        }
+        for (key, value) in [("train.main", t.main), ("adapt.per_step", self.adapt.per_step)] {
+            if !(0.0..=1.0).contains(&value) {
+                return fail(key, format!("{value} is out of range: it must lie from 0 to 1"));
+            }
+        }
+        if t.checkpoint_seconds.is_nan() || t.checkpoint_seconds < 0.0 {
+            return fail("train.checkpoint_seconds", format!("{} must be 0 or more", t.checkpoint_seconds));
+        }
+        for (key, widths) in [
+            ("model.target", &self.model.target),
+            ("model.encoder", &self.model.encoder),
+            ("model.trunk", &self.model.trunk),
+        ] {
+            if let Some(w) = widths.iter().find(|w| !(1..=65_536).contains(*w)) {
+                return fail(key, format!("a layer of width {w}: widths lie from 1 to 65536"));
+            }
+            if widths.len() > 64 {
+                return fail(key, format!("{} layers: at most 64", widths.len()));
+            }
+        }
+        // TOML has no larger integers: the file in the run folder could not say it.
+        if i64::try_from(self.seed).is_err() {
+            return fail(
+                "seed",
+                format!("{} is out of range: it must lie from 0 to {}", self.seed, i64::MAX),
+            );
+        }
+        t.optimiser
+            .validate()
+            .map_err(|(key, message)| Error::config(format!("train.optimiser.{key}"), message))?;
+        let known_tasks = self.task == TaskKind::Csv;
+        if self.model.embedding > 4096 || (self.model.embedding > 0 && !known_tasks) {
+            return fail(
+                "model.embedding",
+                "an embedding of known tasks needs the task 'csv', and at most 4096 numbers".into(),
+            );
+        }
+        if self.model.descriptor && !known_tasks {
+            return fail("model.descriptor", "only the task 'csv' has columns to describe a task by".into());
+        }
+        self.validate_adaptation()?;
+        let generated = self.model.weights == Source::Generated;
+        if generated && self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
+            return fail(
+                "model.encoder",
+                "the hypernetwork would read nothing: give the set encoder a layer at least, for example [64, 64]".into(),
+            );
+        }
+        if self.adapt.steps.is_empty() || self.adapt.steps.iter().any(|k| *k > MOST_STEPS) {
+            return fail(
+                "adapt.steps",
+                "a list of step numbers is needed, for example [0, 1, 5, 10], none above 100000".into(),
+            );
+        }
+        if self.eval.sweep.is_empty() || self.eval.sweep.iter().any(|k| !(1..=100_000).contains(k)) {
+            return fail(
+                "eval.sweep",
+                "a list of numbers of shots is needed, for example [5, 10, 20], each from 1 to 100000".into(),
+            );
+        }
+        match (&self.images, self.task) {
+            (Some(i), TaskKind::Images) => {
+                if i.train.as_os_str().is_empty() {
+                    return fail("images.train", "is missing: give --images FILE, or a folder".into());
+                }
+                if !(2..=1000).contains(&i.ways) {
+                    return fail(
+                        "images.ways",
+                        format!("{} is out of range: it must lie from 2 to 1000", i.ways),
+                    );
+                }
+            }
+            (Some(_), task) => {
+                let message =
+                    format!("pictures are given, but the task is '{}': add --task images", task.name());
+                return fail("images", message);
+            }
+            (None, TaskKind::Images) => return fail("images", "the task 'images' needs --images".into()),
+            (None, _) => {}
+        }
+        match (&self.csv, self.task) {
+            (Some(c), TaskKind::Csv) => {
+                for (key, value, flag) in [
+                    ("csv.file", c.file.display().to_string(), "--csv FILE"),
+                    ("csv.group", c.group.clone(), "--group COLUMN"),
+                    ("csv.target", c.target.clone(), "--target COLUMN"),
+                ] {
+                    if value.is_empty() {
+                        return fail(key, format!("is missing: give {flag}"));
+                    }
+                }
+                Ok(())
+            }
+            (None, TaskKind::Csv) => {
+                fail("csv", "the task 'csv' needs --csv FILE --group COLUMN --target COLUMN".into())
+            }
+            (Some(_), task) => {
+                fail("csv", format!("a CSV file is given, but the task is '{}': add --task csv", task.name()))
+            }
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses a way of adaptation that lacks what it works on.
+    fn validate_adaptation(&self) -> Result<()> {
+        let (a, m, t) = (&self.adapt, &self.model, &self.train);
+        let fail = |key: &str, message: &str| Err(Error::config(key, message));
+        let generated = m.weights == Source::Generated;
+        let ridge = a.rule == Rule::Ridge;
+        if ridge && a.of != Part::Head {
+            return fail("adapt.of", "the closed form is for the last layer: adapt.of = \"head\"");
+        }
+        if ridge && !matches!(a.through, Through::Second) {
+            return fail(
+                "adapt.through",
+                "the closed form learns its prior by being trained through: adapt.through = \"second\"",
+            );
+        }
+        if ridge && (a.train_steps != 1 || a.steps.iter().any(|k| *k > 1)) {
+            return fail(
+                "adapt.steps",
+                "the closed form is one step: adapt.train_steps = 1 and adapt.steps = [0, 1]",
+            );
+        }
+        if ridge && a.rates != Rates::Fixed {
+            return fail("adapt.rates", "the closed form has no step size: adapt.rates = \"fixed\"");
+        }
+        if a.gate && !ridge {
+            return fail(
+                "adapt.gate",
+                "only the closed form knows the evidence that networks are weighed by: adapt.method = \"ridge\", or adapt.gate = false",
+            );
+        }
+        if a.of == Part::Context && m.context == 0 {
+            return fail("model.context", "adaptation of context parameters needs some: model.context = 5");
+        }
+        if a.of == Part::Embedding && (m.embedding == 0 || !generated) {
+            return fail(
+                "model.embedding",
+                "adaptation of the embedding needs one that a hypernetwork reads: model.embedding = 8 and \
+                 model.weights = \"generated\"",
+            );
+        }
+        if a.through == Through::Reptile && a.of != Part::All {
+            return fail("adapt.of", "Reptile moves all weights: adapt.of = \"all\"");
+        }
+        if a.rates != Rates::Fixed && matches!(a.through, Through::None | Through::Reptile) {
+            return fail(
+                "adapt.rates",
+                "step sizes are learned by training through adaptation: adapt.through = \"second\" (or \"first\")",
+            );
+        }
+        if a.per_step > 0.0 && (matches!(a.through, Through::None | Through::Reptile) || ridge) {
+            return fail(
+                "adapt.per_step",
+                "losses after each step need training through gradient steps: adapt.through = \"second\" (or \"first\")",
+            );
+        }
+        if !generated && a.through == Through::None {
+            return fail(
+                "adapt.through",
+                "shared weights that are not trained through adaptation are the pooled network: adapt.through = \
+                 \"second\", \"first\" or \"reptile\", or model.weights = \"generated\"",
+            );
+        }
+        if !generated && (t.diversity > 0.0 || t.main > 0.0) {
+            let key = if t.main > 0.0 { "train.main" } else { "train.diversity" };
+            return fail(
+                key,
+                "weights that all tasks share do not differ: 0, or model.weights = \"generated\"",
+            );
+        }
+        Ok(())
+    }
+}

@@ -3,7 +3,6 @@
 
 use super::episode::Task;
 use super::inner::{Adaptation, Inner, Part, Rule};
-use super::model::{From, Member};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Role};
 use crate::hyper::{Condition, HyperSpec, Support};
@@ -16,6 +15,24 @@ use crate::spec::{DType, DenseSpec};
 const BATCH: usize = 256;
 /// Weights of a batch at most: 256 MiB.
 const MOST_WEIGHTS: usize = 1 << 26;
+
+/// One trained hypernetwork with the pooled network beside it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Member {
+    /// Weights of the pooled network, `[P]`.
+    pub pooled: Vec<f32>,
+    /// Parameters of the hypernetwork, `[H]`.
+    pub hyper: Vec<f32>,
+}
+
+/// Where adaptation starts from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum From {
+    /// The pooled network's weights.
+    Pooled,
+    /// The generated weights; of their correction to the pooled network this fraction.
+    Generated(f64),
+}
 
 /// Tasks padded to one size.
 struct Batch {

@@ -1,11 +1,13 @@
 //! Episodes: the support and query sets of a batch of tasks, inside a graph or on the host.
 
-use super::outer::WINDOW;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::hyper::Support;
 use crate::nn::Loss;
 use crate::run::Session;
+
+/// Steps between two visits of the host at most.
+pub const WINDOW: usize = 50;
 
 /// What a family of tasks looks like.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::adapt::{Adapter, Found, Written};
+pub use super::adapt::{From, Member};
 use super::episode::Task;
 use super::evaluate::{Judge, support_as_query};
 use super::gate::{Candidates, Gate, on_support};
@@ -13,15 +14,6 @@ use crate::hyper::HyperSpec;
 use crate::nn::Loss;
 use crate::run::Device;
 use crate::spec::DenseSpec;
-
-/// One trained hypernetwork with the pooled network beside it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Member {
-    /// Weights of the pooled network, `[P]`.
-    pub pooled: Vec<f32>,
-    /// Parameters of the hypernetwork, `[H]`.
-    pub hyper: Vec<f32>,
-}
 
 /// What was chosen on validation tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,15 +63,6 @@ pub struct Model {
 
 /// Predictions `[steps][tasks][q · o]`.
 pub type Predictions = Vec<Vec<Vec<f32>>>;
-
-/// Where adaptation starts from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum From {
-    /// The pooled network's weights.
-    Pooled,
-    /// The generated weights; of their correction to the pooled network this fraction.
-    Generated(f64),
-}
 
 impl Model {
     /// Predictions of all members together, on the query rows of `tasks`, after each number of steps.

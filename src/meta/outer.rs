@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::episode::TaskFamily;
+pub use super::episode::WINDOW;
 use super::objective::{MetaSpec, Objective, pooled};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -118,9 +119,6 @@ impl std::fmt::Debug for Trainer<'_> {
 /// Parts that a batch is split into at most: a plan grows with each, and what has not shrunk enough by then (the
 /// episodes themselves, which are not split) would not shrink enough later.
 const MOST_PARTS: usize = 256;
-
-/// Steps between two visits of the host at most.
-pub const WINDOW: usize = 50;
 
 impl<'f> Trainer<'f> {
     /// Plans and allocates a run that starts from `params` (flat, as [`Learner::layout`]).

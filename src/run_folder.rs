@@ -20,7 +20,7 @@ use crate::files::{is_temporary, remove_temporaries, write_atomically};
 use crate::hyper::HyperSpec;
 
 use crate::meta::evaluate::Judge;
-use crate::meta::inner::Adaptation;
+use crate::meta::inner::{Adaptation, Rule};
 use crate::meta::model::{Choice, Member, Model, Network};
 use crate::spec::DenseSpec;
 
@@ -327,6 +327,10 @@ fn check_about(path: &Path, about: &About, position: &Position) -> Result<()> {
     let sound = support
         && embedding
         && sound_widths(trunk)
+        && (about.choice.gate.is_none() || about.adaptation.rule == Rule::Ridge)
+        && about.adaptation.fits(&about.spec)
+        && about.fine_tuning.fits(&about.spec)
+        && about.choice.intervals.as_ref().is_none_or(|i| i.factors.len() <= 100)
         && condition.descriptor <= 65_536
         && (1..=100).contains(&about.members)
         && about.choice.steps <= MOST_STEPS;

@@ -43,6 +43,8 @@ pub(super) struct EvalArgs {
 struct Row {
     run: String,
     method: &'static str,
+    /// What it was judged on, in words.
+    tasks: String,
     found: Vec<HeldOut>,
 }
 
@@ -55,13 +57,13 @@ pub(super) fn run(args: &EvalArgs) -> Result<ExitCode> {
     for path in &args.runs {
         let row = judged(&device, path, &args.shots)?;
         if let Some(first) = rows.first()
-            && first.found[0].metric != row.found[0].metric
+            && first.tasks != row.tasks
         {
             return Err(Error::config(
                 path.display().to_string(),
                 format!(
-                    "is judged by {}, and {} by {}: runs on the same tasks can be compared",
-                    row.found[0].metric, first.run, first.found[0].metric
+                    "is judged on {}, and {} on {}: runs on the same tasks can be compared",
+                    row.tasks, first.run, first.tasks
                 ),
             ));
         }
@@ -95,10 +97,20 @@ fn judged(device: &Device, path: &Path, shots: &[usize]) -> Result<Row> {
     folder.model()?;
     let config = Config::read(&folder.file("config.toml"), None)?;
     let experiment = Experiment::open(&config, device, path, true)?;
+    let data = match (&config.csv, &config.images) {
+        (Some(c), _) => format!(" of {} ('{}' by '{}')", c.file.display(), c.target, c.group),
+        (_, Some(i)) => {
+            let file = i.test.as_ref().unwrap_or(&i.train);
+            format!(" of {}, {} ways", file.display(), i.ways)
+        }
+        _ => String::new(),
+    };
+    let tasks = format!("{}{data}, seed {}", config.task.name(), config.seed);
     let shots = if shots.is_empty() { &config.eval.sweep[..] } else { shots };
     Ok(Row {
         run: path.display().to_string(),
         method: config.adapt.method.name(),
+        tasks,
         found: experiment.sweep(shots)?,
     })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use hyperloom::config::Source;
 use hyperloom::files::write_atomically;
 use hyperloom::meta::experiment::{Experiment, Observer, Outcome, Progress};
 use hyperloom::{Error, Result};
@@ -55,6 +56,12 @@ pub(super) fn run(args: &JointArgs) -> Result<ExitCode> {
         return Err(Error::config("--lambda", format!("{l} is out of range: it must lie from 0 to 1")));
     }
     let base = args.settings.resolve()?;
+    if base.model.weights == Source::Shared {
+        return Err(Error::config(
+            "model.weights",
+            "there is no main network beside weights that all tasks share: model.weights = \"generated\"",
+        ));
+    }
     let device = open_device(&base.device)?;
     let mut rows = Vec::new();
     for &lambda in &args.lambda {

@@ -69,6 +69,12 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let device = open_device(&args.device)?;
     let (y, half, format) = if args.model.is_dir() {
         let (model, format) = RunFolder::open(&args.model)?.model()?;
+        if args.support.is_none() && args.interval.is_some() {
+            return Err(Error::config(
+                "--interval",
+                "is for a task's own network: give its known rows by --support",
+            ));
+        }
         let support = args.support.as_ref().map(Table::read).transpose()?;
         let (y, deviation) = with_run(&device, &model, &format, support.as_ref(), &query, args.steps)?;
         let half = args.interval.map(|level| half_widths(&model, level, &deviation, args)).transpose()?;

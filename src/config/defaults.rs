@@ -196,7 +196,8 @@ impl Config {
             c.train.fewest = 0;
         }
         match method {
-            Method::FineTune | Method::Maml => {}
+            Method::FineTune => m.weights = Source::Generated,
+            Method::Maml => {}
             Method::Fomaml => a.through = Through::First,
             Method::Reptile => a.through = Through::Reptile,
             Method::Anil => a.of = Part::Head,

@@ -324,29 +324,33 @@ impl Config {
     /// [`Config::parse`], with single settings `KEY=VALUE` (`adapt.rate=0.1`) that win over the text.
     pub fn parse_over(text: &str, origin: &str, task: Option<TaskKind>, over: &[String]) -> Result<Config> {
         let mut given = table(text, origin)?;
+        let mut flags = toml::Table::new();
         for setting in over {
-            let Some((key, value)) = setting.split_once('=') else {
-                return Err(Error::config(
-                    setting,
-                    "is no setting: KEY=VALUE is needed, for example adapt.rate=0.1",
-                ));
-            };
-            // A word without quotes is text.
-            let line = format!("{key} = {value}");
-            let line = match toml::from_str::<toml::Table>(&line) {
-                Ok(_) => line,
-                Err(_) => format!("{key} = {}", toml::Value::String(value.to_string())),
-            };
-            merge(&mut given, table(&line, &format!("'{setting}'"))?);
+            merge(&mut flags, flag(setting)?);
         }
-        let own: Config = given
-            .clone()
-            .try_into()
-            .map_err(|e: toml::de::Error| Error::config(origin, e.message().to_string()))?;
+        // A run's own file names every setting. Under another way of adaptation those that are only the defaults of the way
+        // that it was written for give way to the new one's.
+        if let (Some(old), Some(new)) = (method_of(&given), method_of(&flags))
+            && old != new
+        {
+            let old: Config = parsed(given.clone(), origin)?;
+            let old = Config::with_method(task.unwrap_or(old.task), old.adapt.method);
+            let old = toml::Table::try_from(&old).map_err(|e| Error::config(origin, e.to_string()))?;
+            for name in ["train", "model", "adapt"] {
+                if let (Some(toml::Value::Table(mine)), Some(toml::Value::Table(old))) =
+                    (given.get_mut(name), old.get(name))
+                {
+                    drop_equal(mine, old);
+                }
+            }
+        }
+        merge(&mut given, flags);
+        let own: Config = parsed(given.clone(), origin)?;
         let task_kind = task.unwrap_or(own.task);
-        let names_method =
-            given.get("adapt").and_then(|a| a.as_table()).is_some_and(|a| a.contains_key("method"));
-        let method = if names_method { own.adapt.method } else { Method::of(task_kind) };
+        let method = match method_of(&given) {
+            Some(_) => own.adapt.method,
+            None => Method::of(task_kind),
+        };
         let defaults = Config::with_method(task_kind, method);
         let mut merged =
             toml::Table::try_from(&defaults).map_err(|e| Error::config(origin, e.to_string()))?;
@@ -354,13 +358,13 @@ impl Config {
         if let Some(task) = task {
             merged.insert("task".into(), task.name().into());
         }
-        toml::Value::Table(merged).try_into().map_err(|e: toml::de::Error| Error::config(origin, e.message()))
+        parsed(merged, origin)
     }
 
     /// Whether a text or single settings say anything of adaptation.
     pub fn says_how_to_adapt(text: &str, over: &[String]) -> bool {
         toml::from_str::<toml::Table>(text).is_ok_and(|t| t.contains_key("adapt"))
-            || over.iter().any(|s| s.trim_start().starts_with("adapt."))
+            || over.iter().any(|s| s.trim_start().split(['.', '=', ' ']).next() == Some("adapt"))
     }
 
     /// The file that gives this configuration back.
@@ -369,12 +373,54 @@ impl Config {
     }
 }
 
+/// A table as a configuration.
+fn parsed(table: toml::Table, origin: &str) -> Result<Config> {
+    toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| Error::config(origin, e.message()))
+}
+
+/// The way of adaptation that a table names.
+fn method_of(table: &toml::Table) -> Option<&str> {
+    table.get("adapt")?.as_table()?.get("method")?.as_str()
+}
+
+/// A single setting `KEY=VALUE` as a table.
+fn flag(setting: &str) -> Result<toml::Table> {
+    let Some((key, value)) = setting.split_once('=') else {
+        return Err(Error::config(setting, "is no setting: KEY=VALUE is needed, for example adapt.rate=0.1"));
+    };
+    // A word without quotes is text.
+    let line = format!("{key} = {value}");
+    let (line, plain) = match toml::from_str::<toml::Table>(&line) {
+        Ok(t) => (line, Some(t)),
+        Err(_) => (format!("{key} = {}", toml::Value::String(value.to_string())), None),
+    };
+    match (table(&line, &format!("'{setting}'")), plain) {
+        // Part of a setting of several parts, which the whole may complete.
+        (Err(e), Some(plain)) if e.to_string().contains("missing field") => Ok(plain),
+        (found, _) => found,
+    }
+}
+
+/// Takes out of `table` what is the same in `other`.
+fn drop_equal(table: &mut toml::Table, other: &toml::Table) {
+    let keys: Vec<String> = table.keys().cloned().collect();
+    for key in keys {
+        if table.get(&key) == other.get(&key) {
+            table.remove(&key);
+        }
+    }
+}
+
 /// Settings of `over` replace those of `base`, table by table.
 fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             // A change of optimiser replaces its constants too.
-            (Some(toml::Value::Table(b)), toml::Value::Table(o)) if key != "optimiser" => merge(b, o),
+            (Some(toml::Value::Table(b)), toml::Value::Table(o))
+                if key != "optimiser" || !o.contains_key("kind") =>
+            {
+                merge(b, o)
+            }
             (_, value) => {
                 base.insert(key, value);
             }

@@ -114,6 +114,9 @@ impl Config {
                 if i.train.as_os_str().is_empty() {
                     return fail("images.train", "is missing: give --images FILE, or a folder".into());
                 }
+                if i.test.is_none() && i.test_labels.is_some() {
+                    return fail("images.test_labels", "go with images.test: give --test-images".into());
+                }
                 if !(2..=1000).contains(&i.ways) {
                     return fail(
                         "images.ways",
@@ -177,6 +180,15 @@ impl Config {
         }
         if ridge && a.rates != Rates::Fixed {
             return fail("adapt.rates", "the closed form has no step size: adapt.rates = \"fixed\"");
+        }
+        if t.diversity > 0.0 && t.tasks < 2 {
+            return fail("train.diversity", "one task a step differs from none: train.tasks = 2 at least");
+        }
+        if m.context > 0 && a.of != Part::Context {
+            return fail(
+                "model.context",
+                "context parameters that nothing adapts stay 0: adapt.of = \"context\"",
+            );
         }
         if a.gate && !ridge {
             return fail(

@@ -24,6 +24,10 @@ impl Idx {
     /// # Errors
     /// [`Error::Io`], and [`Error::Data`] naming what is not as the format has it.
     pub fn read(path: &Path) -> Result<Idx> {
+        let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+        if size > MOST {
+            return Err(Error::data(path, "", format!("has {size} bytes; up to {MOST} are read")));
+        }
         let packed = std::fs::read(path).map_err(Error::io("read", path))?;
         let bytes = if packed.starts_with(&[0x1f, 0x8b]) {
             let mut bytes = Vec::new();

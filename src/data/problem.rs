@@ -11,7 +11,7 @@ use super::shapes::{self, Shapes};
 use super::sine::{self, Sine};
 use super::ways::Ways;
 use crate::config::{Config, ImagesConfig, Method, Source, TaskKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use crate::meta::episode::{Task, TaskFamily};
 use crate::meta::evaluate::{Judge, Metric};
@@ -286,6 +286,16 @@ impl Problem {
                  encoder a layer at least, for example model.encoder = [32, 32]",
             ));
         }
+        let inputs = hyper.target.widths[0];
+        if inputs > 65_536 {
+            return Err(Error::config(
+                "images.train",
+                format!(
+                    "a network would read {inputs} numbers of each row, and 65536 are the most: make the pictures smaller"
+                ),
+            ));
+        }
+        check_freeze(&self.meta())?;
         // A validated configuration has no widths that overflow here.
         let (p, memory) = (hyper.layout().len() as u64, available_memory());
         if p > 1 << 31 || 4 * p > memory {
@@ -390,4 +400,26 @@ fn folds(groups: &Groups, members: usize, seed: u64) -> Vec<(Vec<usize>, Vec<usi
             (train, validation)
         })
         .collect()
+}
+
+/// Refuses names to freeze that are no parameters, and to freeze all.
+fn check_freeze(meta: &MetaSpec) -> Result<()> {
+    let layout = meta.layout();
+    for name in &meta.freeze {
+        if !layout.params.iter().any(|p| p.is_called(name)) {
+            let mut known: Vec<&str> =
+                layout.params.iter().filter_map(|p| p.name.split('.').next()).collect();
+            known.dedup();
+            let hint = nearest(name, known.iter().copied())
+                .map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));
+            return Err(Error::config(
+                "train.freeze",
+                format!("no parameter is called '{name}'{hint}: there are {}", known.join(", ")),
+            ));
+        }
+    }
+    if layout.stretches(&meta.freeze).iter().all(|s| s.1) {
+        return Err(Error::config("train.freeze", "nothing would be left to train: freeze less"));
+    }
+    Ok(())
 }

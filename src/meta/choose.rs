@@ -9,6 +9,7 @@ use super::interval::Intervals;
 use super::model::{Choice, From, Model, Predictions};
 use crate::config::{Config, Method, Start};
 use crate::error::Result;
+use crate::meta::inner::Part;
 use crate::nn::Loss;
 
 /// What logits are tried to be multiplied by.
@@ -101,7 +102,9 @@ impl Experiment<'_> {
 
     /// Fractions of the correction that are tried: where it is a correction, none and half of it too.
     fn fractions(&self) -> Vec<f64> {
+        // An embedding writes all weights anew: there is nothing to keep half of.
         match self.config.model.start {
+            _ if self.config.adapt.of == Part::Embedding => vec![1.0],
             Start::Fresh => vec![1.0],
             Start::Pooled => vec![1.0, 0.5, 0.0],
         }

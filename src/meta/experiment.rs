@@ -16,7 +16,7 @@ use super::objective::MetaSpec;
 use super::outer::{Learner, OuterSettings, StepRecord, Trainer, training_fits};
 use crate::config::{Config, Start};
 use crate::data::problem::Problem;
-use crate::error::{Result, nearest};
+use crate::error::Result;
 use crate::nn::Loss;
 use crate::optim::Schedule;
 use crate::report::metrics::{MetricsRow, MetricsWriter};
@@ -187,7 +187,6 @@ impl<'a> Experiment<'a> {
             log::warn!("{w}");
         }
         problem.check_size()?;
-        check_freeze(&problem.meta())?;
         let model = Model {
             spec: problem.hyper(),
             judge: problem.judge(),
@@ -199,6 +198,8 @@ impl<'a> Experiment<'a> {
         let (position, model, state, held) = match saved {
             Some(s) => {
                 let fits = s.model.spec == model.spec
+                    && s.model.adaptation == model.adaptation
+                    && s.model.fine_tuning == model.fine_tuning
                     && s.model.members.len() == model.members.len()
                     && s.model.judge == model.judge
                     && s.format == problem.format();
@@ -318,7 +319,7 @@ impl<'a> Experiment<'a> {
         let (learner, init) = if hyper {
             let meta = self.problem.meta();
             let mut init = meta.init(&mut rng, start);
-            // A run that goes on has what it started from in its checkpoint.
+            // Once the hypernetwork is being trained, a checkpoint has all of it; until then the run is read again.
             if let (Some(from), true) = (&self.config.train.from, self.state.is_empty()) {
                 transfer(from, member, &meta, &mut init)?;
             }
@@ -559,28 +560,6 @@ fn same_settings(folder: &RunFolder, now: &Config, then: &Config) -> Result<()> 
         folder.file("config.toml").display().to_string(),
         format!("says '{a}', but the checkpoint was made with '{b}': put it back, or start another run"),
     ))
-}
-
-/// Refuses names to freeze that are no parameters, and to freeze all.
-fn check_freeze(meta: &MetaSpec) -> Result<()> {
-    let layout = meta.layout();
-    for name in &meta.freeze {
-        if !layout.params.iter().any(|p| p.is_called(name)) {
-            let mut known: Vec<&str> =
-                layout.params.iter().filter_map(|p| p.name.split('.').next()).collect();
-            known.dedup();
-            let hint = nearest(name, known.iter().copied())
-                .map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));
-            return Err(crate::Error::config(
-                "train.freeze",
-                format!("no parameter is called '{name}'{hint}: there are {}", known.join(", ")),
-            ));
-        }
-    }
-    if layout.stretches(&meta.freeze).iter().all(|s| s.1) {
-        return Err(crate::Error::config("train.freeze", "nothing would be left to train: freeze less"));
-    }
-    Ok(())
 }
 
 /// Puts the parameters of a finished run's hypernetwork into `init`. Those of another way of adaptation stay as they are.

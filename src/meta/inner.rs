@@ -81,6 +81,17 @@ impl Adaptation {
         Adaptation { rule: Rule::Sgd, of: Part::All, rates: Rates::Fixed, rate, clip }
     }
 
+    /// Whether `hyper` has what is adapted.
+    pub fn fits(&self, hyper: &HyperSpec) -> bool {
+        let there = match self.of {
+            Part::All | Part::Head => true,
+            Part::Context => hyper.target.context > 0,
+            Part::Embedding => hyper.condition.embedding.is_some(),
+        };
+        let sizes = self.rate.is_finite() && self.clip.is_finite() && self.clip > 0.0;
+        there && sizes && (self.rule != Rule::Ridge || self.of == Part::Head)
+    }
+
     /// Parameters that are learned for adaptation, beside those of the hypernetwork.
     pub(super) fn learned(&self, hyper: &HyperSpec) -> ParamLayout {
         let mut layout = ParamLayout::default();

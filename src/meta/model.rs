@@ -76,7 +76,9 @@ impl Model {
         from: From,
         steps: &[usize],
     ) -> Result<Predictions> {
-        let found = self.found(device, tasks, from, steps)?;
+        let mut found = self.found(device, tasks, from, steps)?;
+        let each = found.iter_mut().flatten().flat_map(|f| &mut f.predictions).flatten();
+        each.for_each(|v| *v *= self.sharpness());
         Ok((0..steps.len())
             .map(|k| self.judge.combine(&found.iter().map(|m| m[k].predictions.clone()).collect::<Vec<_>>()))
             .collect())
@@ -229,7 +231,7 @@ impl Model {
 
     /// A network with its outputs sharpened: its last layer is multiplied.
     fn sharpened(&self, mut weights: Vec<f32>) -> Vec<f32> {
-        let target = &self.spec.target;
+        let target = self.network_spec();
         let start = weights.len() - (target.features() + 1) * target.outputs();
         weights[start..].iter_mut().for_each(|w| *w *= self.sharpness());
         weights

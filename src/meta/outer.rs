@@ -352,7 +352,9 @@ fn split_plan(
     settings: &OuterSettings,
     caps: Caps,
 ) -> Result<(Plan, usize)> {
-    let most = settings.tasks.min(MOST_PARTS);
+    // How far weights of different tasks lie apart is not a sum over parts.
+    let whole = matches!(learner, Learner::Hyper(spec) if spec.diversity > 0.0);
+    let most = if whole { 1 } else { settings.tasks.min(MOST_PARTS) };
     let mut parts = 1;
     loop {
         match lower(&training_graph(family, learner, settings, parts), caps) {

@@ -46,7 +46,10 @@ fn every_way_in_one_table() {
     place.write("lines.csv", lines_csv());
     let lines = ["train", "lines.toml", "--csv", "lines.csv", "--group", "site", "--target", "height"];
     place.ok(&[&lines[..], &["--out", "lines"]].concat());
-    place.refused(&["eval", "maml", "lines", "--device", "cpu"], &["lines", "rmse", "mse", "same tasks"]);
+    place.refused(
+        &["eval", "maml", "lines", "--device", "cpu"],
+        &["lines", "csv of lines.csv", "sine, seed 3", "same tasks"],
+    );
 }
 
 /// Many known tasks with learned embeddings; a new one by fitting its embedding, with all else as it is.
@@ -75,6 +78,48 @@ fn embeddings_of_known_tasks() {
         let (a, b): (f64, f64) = (a.parse().unwrap(), b.parse().unwrap());
         assert!((a - b).abs() < 0.01, "{a} by its network, {b} by the run");
     }
+}
+
+/// A file with values takes the closed form where nothing is said of adaptation; a run's own file another way by --method.
+#[test]
+fn defaults_and_other_ways() {
+    let settings = SETTINGS.replace("[adapt]\nsteps = [0, 1, 3]\n", "");
+    let place = Place::with([("settings.toml", settings.as_str()), ("lines.csv", lines_csv().as_str())]);
+    place.ok(&train(&LINES, "run"));
+    let config = place.read("run/config.toml");
+    assert!(config.contains("method = \"ridge\"") && config.contains("gate = true"), "{config}");
+    let report = place.json("run/report.json");
+    assert_eq!(report["held_out"]["by_steps"].as_object().unwrap().keys().collect::<Vec<_>>(), ["0", "1"]);
+
+    // A gate that is put into the checkpoint by hand: the network of a task and the run say the same.
+    let path = place.path("run/checkpoint.safetensors");
+    let mut c = Checkpoint::load(&path).unwrap();
+    let model = c.metadata["model"].clone();
+    let mut about: Value = serde_json::from_str(&model).unwrap();
+    about["choice"]["gate"] = serde_json::json!({"prior": -0.5, "temperature": 0.2, "noise": 0.3});
+    c.metadata.insert("model".into(), about.to_string());
+    c.save(&path).unwrap();
+    place.write("support.csv", "x,mood,height\n-1,calm,1041\n0,wild,1050\n1,calm,1059\n");
+    place.ok(&["adapt", "run", "--support", "support.csv", "--out", "n.safetensors", "--device", "cpu"]);
+    let query = ["--query", "support.csv", "--device", "cpu", "--out"];
+    place.ok(&[&["predict", "n.safetensors"], &query[..], &["a.csv"]].concat());
+    place.ok(&[&["predict", "run", "--support", "support.csv"], &query[..], &["b.csv"]].concat());
+    let steps = ["predict", "run", "--support", "support.csv", "--steps", "1"];
+    place.ok(&[&steps[..], &query[..], &["c.csv"]].concat());
+    let [a, b, c] = ["a.csv", "b.csv", "c.csv"].map(|name| {
+        let y = &columns(&place.read(name))["prediction"];
+        y.iter().map(|v| v.parse::<f64>().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 0.01), "{a:?} {b:?}");
+    assert!(b.iter().zip(&c).any(|(b, c)| (b - c).abs() > 0.01), "the gate weighs nothing: {b:?} {c:?}");
+
+    // Settings that are the way's own give way to those of the new one; others stay.
+    place.ok(&["train", "run/config.toml", "--method", "fine-tune", "--out", "other"]);
+    let config = place.read("other/config.toml");
+    assert!(config.contains("method = \"fine-tune\"") && config.contains("rule = \"sgd\""), "{config}");
+    assert!(config.contains("gate = false") && config.contains("tasks = 8"), "{config}");
+    place.ok(&["plan", "other/config.toml", "--set", "train.optimiser.decay=1e-4"]);
+    place.refused(&["plan", "--set", "train.freeze=[\"encoder\", \"trunk\", \"head\"]"], &["train.freeze"]);
 }
 
 /// What a way needs and the model lacks is named, with what to change.

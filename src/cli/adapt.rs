@@ -51,7 +51,7 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
         args.out.display(),
         network.spec.layout().len(),
         if network.members.len() > 1 {
-            format!(" (x {} members)", network.members.len())
+            format!(" (x {} networks)", network.members.len())
         } else {
             String::new()
         },

@@ -22,7 +22,8 @@ impl Experiment<'_> {
         let members = (self.model.members.iter().enumerate())
             .map(|(i, m)| {
                 let tasks = self.problem.validation(i);
-                let candidates = self.model.candidates(self.device, m, &tasks)?;
+                let mut panel = self.model.panel(self.device, &tasks, self.config.adapt.gate)?;
+                let candidates = self.model.candidates(&mut panel, m, &tasks)?;
                 Ok((tasks, candidates))
             })
             .collect::<Result<Vec<(Vec<Task>, Candidates)>>>()?;

@@ -7,7 +7,7 @@ pub use super::adapt::{From, Member};
 use super::episode::Task;
 use super::evaluate::{Judge, support_as_query};
 use super::gate::{Candidates, Gate, on_support};
-use super::inner::{Adaptation, Rule};
+use super::inner::Adaptation;
 use super::interval::Intervals;
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
@@ -64,6 +64,15 @@ pub struct Model {
 /// Predictions `[steps][tasks][q · o]`.
 pub type Predictions = Vec<Vec<Vec<f32>>>;
 
+/// Prepared plans by which members are asked about some tasks.
+#[derive(Debug)]
+pub(super) struct Panel {
+    /// For generated and adapted networks.
+    adapter: Adapter,
+    /// For the pooled network, on query rows and on support rows, where networks are weighed.
+    pooled: Option<[(Adapter, Vec<Task>); 2]>,
+}
+
 impl Model {
     /// Predictions of all members together, on the query rows of `tasks`, after each number of steps.
     ///
@@ -99,24 +108,33 @@ impl Model {
         self.members.iter().map(|m| adapter.predict(m, from, tasks, steps)).collect()
     }
 
+    /// Plans by which members are asked about tasks; also about what a gate needs, where it is asked for or chosen.
+    pub(super) fn panel(&self, device: &Device, tasks: &[Task], gate: bool) -> Result<Panel> {
+        let from = From::Generated(self.choice.correction);
+        let pooled = |tasks: Vec<Task>| Ok((self.adapter(device, &tasks, From::Pooled)?, tasks));
+        Ok(Panel {
+            adapter: self.adapter(device, tasks, from)?,
+            pooled: (gate || self.choice.gate.is_some())
+                .then(|| Ok::<_, Error>([pooled(tasks.to_vec())?, pooled(support_as_query(tasks))?]))
+                .transpose()?,
+        })
+    }
+
     /// What one member says about tasks: by its pooled, its generated and its adapted network.
-    pub(super) fn candidates(&self, device: &Device, m: &Member, tasks: &[Task]) -> Result<Candidates> {
+    pub(super) fn candidates(&self, panel: &mut Panel, m: &Member, tasks: &[Task]) -> Result<Candidates> {
         let mut c = Candidates::default();
         let from = From::Generated(self.choice.correction);
-        let steps = [0, self.choice.steps];
-        let found = self.adapter(device, tasks, from)?.predict(m, from, tasks, &steps)?;
+        let found = panel.adapter.predict(m, from, tasks, &[0, self.choice.steps])?;
         let [generated, adapted] = <[Found; 2]>::try_from(found).unwrap_or_default();
         c.evidence = adapted.evidence.iter().map(|e| e.map(f64::from)).collect();
         c.variance = adapted.variance;
-        if self.gated() {
-            let plain = |tasks: &[Task]| -> Result<Vec<Vec<f32>>> {
-                let mut adapter = self.adapter(device, tasks, From::Pooled)?;
+        if let Some(pooled) = &mut panel.pooled {
+            let [query, support] = pooled.each_mut().map(|(adapter, tasks)| {
                 let found = adapter.predict(m, From::Pooled, tasks, &[0])?;
-                Ok(found.into_iter().next().unwrap_or_default().predictions)
-            };
-            c.predictions[0] = plain(tasks)?;
-            let support = plain(&support_as_query(tasks))?;
-            c.pooled = tasks.iter().zip(&support).map(|(t, y)| on_support(&self.judge, t, y)).collect();
+                Ok::<_, Error>(found.into_iter().next().unwrap_or_default().predictions)
+            });
+            c.predictions[0] = query?;
+            c.pooled = tasks.iter().zip(&support?).map(|(t, y)| on_support(&self.judge, t, y)).collect();
         }
         c.predictions[1] = generated.predictions;
         c.predictions[2] = adapted.predictions;
@@ -132,11 +150,6 @@ impl Model {
     /// What the outputs of a network are multiplied by.
     fn sharpness(&self) -> f32 {
         if self.judge.loss == Loss::CrossEntropy { self.choice.sharpness as f32 } else { 1.0 }
-    }
-
-    /// Whether evidence can weigh networks: the rule of adaptation knows it.
-    pub(super) fn gated(&self) -> bool {
-        self.adaptation.rule == Rule::Ridge
     }
 
     /// One member's predictions as chosen, and their deviations `[q]` where there are intervals.
@@ -165,8 +178,9 @@ impl Model {
     /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
     pub fn chosen(&self, device: &Device, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
         let (mut all, mut variance): (Vec<Vec<Vec<f32>>>, Vec<Vec<f64>>) = (vec![], vec![]);
+        let mut panel = self.panel(device, tasks, false)?;
         for m in &self.members {
-            let (y, d) = self.settled(tasks, &self.candidates(device, m, tasks)?);
+            let (y, d) = self.settled(tasks, &self.candidates(&mut panel, m, tasks)?);
             variance.resize_with(tasks.len(), Vec::new);
             for (sum, d) in variance.iter_mut().zip(&d) {
                 sum.resize(d.len(), 0.0);
@@ -208,7 +222,7 @@ impl Model {
         }
         let tasks = [support.clone()];
         let from = From::Generated(self.choice.correction);
-        let mut adapter = self.adapter(device, &tasks, from)?;
+        let mut panel = self.panel(device, &tasks, false)?;
         let (mut members, mut shares) = (Vec::new(), Vec::new());
         for m in &self.members {
             let mut add = |network: Option<Vec<f32>>, share: f64| {
@@ -217,13 +231,13 @@ impl Model {
             };
             // Steps that are asked for are taken as they are.
             if let (Some(gate), None) = (&self.choice.gate, steps) {
-                let c = self.candidates(device, m, &tasks)?;
+                let c = self.candidates(&mut panel, m, &tasks)?;
                 let [pooled, generated, adapted] = gate.shares(&self.judge, &c, 0);
                 add(Some(self.plain(&m.pooled)), pooled);
-                add(adapter.adapt(m, from, &tasks, 0)?.pop(), generated);
-                add(adapter.adapt(m, from, &tasks, self.choice.steps)?.pop(), adapted);
+                add(panel.adapter.adapt(m, from, &tasks, 0)?.pop(), generated);
+                add(panel.adapter.adapt(m, from, &tasks, self.choice.steps)?.pop(), adapted);
             } else {
-                add(adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?.pop(), 1.0);
+                add(panel.adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?.pop(), 1.0);
             }
         }
         Ok(Network { spec: self.network_spec(), judge: self.judge, members, shares })

@@ -131,8 +131,8 @@ impl MetaSpec {
                 });
                 Objective::of(g, kind, y, e)
             }
-            Through::Reptile => self.reptile(g, params, e, kind, weights, z),
-            _ => self.adapted(g, params, e, kind, weights, z, step_weights),
+            Through::Reptile => self.reptile(g, params, e, kind, (weights, z)),
+            _ => self.adapted(g, params, e, kind, (weights, z), step_weights),
         };
         let per_task = g.shape(weights).len() == 2;
         if self.weight_penalty > 0.0 {
@@ -175,15 +175,13 @@ impl MetaSpec {
     }
 
     /// The query loss after adaptation, differentiated through it.
-    #[allow(clippy::too_many_arguments)]
     fn adapted(
         &self,
         g: &mut Graph,
         params: Weights<'_>,
         e: &Episode,
         kind: Loss,
-        weights: Value,
-        z: Option<Value>,
+        (weights, z): (Value, Option<Value>),
         step_weights: Option<Value>,
     ) -> Objective {
         let inner = self.inner(kind);
@@ -224,8 +222,7 @@ impl MetaSpec {
         params: Weights<'_>,
         e: &Episode,
         kind: Loss,
-        weights: Value,
-        z: Option<Value>,
+        (weights, z): (Value, Option<Value>),
     ) -> Objective {
         let inner = self.inner(kind);
         let start = g.stop_gradient(weights);

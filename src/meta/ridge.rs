@@ -72,9 +72,7 @@ pub struct Seen {
 
 /// Rows of a batch of tasks, as the closed form reads them.
 struct Rows {
-    /// Features with a 1 for the bias, 0 in rows that do not count, `[T, n, f + 1]`.
-    phi: Value,
-    /// The same times the prior variances.
+    /// Features with a 1 for the bias, 0 in rows that do not count, times the prior variances, `[T, n, f + 1]`.
     weighted: Value,
     /// Variance of the noise, `[T, 1, 1]`.
     noise: Value,
@@ -133,7 +131,7 @@ impl Prior {
         let mean = g.matmul(phi, w);
         let y = g.mul(y, mask);
         let residual = g.sub(y, mean);
-        Rows { phi, weighted, noise, covariance, residual, mask }
+        Rows { weighted, noise, covariance, residual, mask }
     }
 
     /// The posterior mean of the last layer, flat `[T, S]`.
@@ -203,7 +201,6 @@ impl Prior {
         let out = g.mul(out, log_noise);
         let logdet = g.sub(logdet, out);
         let marginal = gauss(g, square, logdet);
-        let _ = r.phi;
         (plain, marginal)
     }
 }

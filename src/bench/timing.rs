@@ -27,8 +27,12 @@ pub struct Row {
     pub ms: f64,
     /// Nominal operations a second, in 10⁹.
     pub gflops: f64,
-    /// Bytes of all slots.
+    /// Bytes of all slots, as the plan says before anything is allocated.
     pub bytes: u64,
+    /// By how much preparing and calling made the process grow, on the CPU path and where the system tells: slots, and what the
+    /// runner takes beside them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_bytes: Option<u64>,
     /// Launches of a call.
     pub launches: usize,
     /// Numbers that every implementation must agree on.
@@ -61,10 +65,18 @@ pub fn measure_sine(device: &Device) -> Result<Row> {
             ms: 1e3 * median,
             gflops: plan.cost().total.flops / median / 1e9,
             bytes: plan.bytes(),
+            measured_bytes: None,
             launches: plan.launches.len(),
             check: vec![],
         })
     })
+}
+
+/// Bytes of main memory that the process has, on Linux.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    Some(1024 * line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?)
 }
 
 fn path(plan: &Plan) -> String {
@@ -80,11 +92,13 @@ const WARM: usize = 3;
 /// # Errors
 /// Those of [`Workload::prepare`].
 pub fn measure(workload: Workload, tasks: usize, device: &Device) -> Result<Row> {
+    let before = resident();
     let mut prepared = workload.prepare(tasks, device)?;
     let check = prepared.check()?;
     for _ in 0..WARM {
         prepared.call()?;
     }
+    let grown = before.zip(resident()).map(|(before, now)| now.saturating_sub(before));
     let (mut times, start) = (Vec::new(), Instant::now());
     let enough =
         |n: usize, t: Duration| n >= 60 || (n >= 10 && t.as_secs() >= 1) || (n >= 3 && t.as_secs() >= 20);
@@ -104,6 +118,7 @@ pub fn measure(workload: Workload, tasks: usize, device: &Device) -> Result<Row>
         ms: 1e3 * median,
         gflops: workload.flops(tasks) / median / 1e9,
         bytes: plan.bytes(),
+        measured_bytes: grown.filter(|_| matches!(device, Device::Cpu)),
         launches: plan.launches.len(),
         check,
     })

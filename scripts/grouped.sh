@@ -18,23 +18,9 @@ out=$(cd "$2" && pwd)
 shift 2
 cd "$(dirname "$0")/.."
 sets=${*:-ChickWeight sleepstudy Oxboys egsingle InstEval Hsb82 wisdm-10 wisdm-30}
-device=${HYPERLOOM_DEVICE:-auto}
 
-cargo build --release --quiet --bin hyperloom --example results_table
-bin=${CARGO_TARGET_DIR:-target}/release
-
-# train NAME SEED ARGUMENTS...
-train() {
-    folder=$out/$1-$2
-    seed=$2
-    shift 2
-    if [ -f "$folder/report.json" ]; then
-        return
-    fi
-    rm -rf "$folder" # what an interrupted run left
-    echo "$folder" >&2
-    "$bin/hyperloom" train --device "$device" --seed "$seed" --out "$folder" "$@" >/dev/null
-}
+default_device=auto
+. scripts/runs.sh
 
 # grouped NAME SEED GROUP TARGET [ARGUMENTS...], with the splits that other methods were measured on
 grouped() {

@@ -15,23 +15,9 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 characters=${2:+$(cd "$2" && pwd)}
 cd "$(dirname "$0")/.."
-device=${HYPERLOOM_DEVICE:-cpu}
 
-cargo build --release --quiet --bin hyperloom --example results_table
-bin=${CARGO_TARGET_DIR:-target}/release
-
-# train NAME SEED ARGUMENTS...
-train() {
-    folder=$out/$1-$2
-    seed=$2
-    shift 2
-    if [ -f "$folder/report.json" ]; then
-        return
-    fi
-    rm -rf "$folder" # what an interrupted run left
-    echo "$folder" >&2
-    "$bin/hyperloom" train --device "$device" --seed "$seed" --out "$folder" "$@" >/dev/null
-}
+default_device=cpu
+. scripts/runs.sh
 
 for seed in ${SEEDS:-0 1 2}; do
     train maml-short "$seed" --method maml --steps 10000 --set train.tasks=16 --set 'model.target=[32, 32]'

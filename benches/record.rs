@@ -9,6 +9,7 @@ use hyperloom::meta::experiment::settings;
 use hyperloom::meta::outer::{Learner, WINDOW, training_plan};
 use hyperloom::plan::Plan;
 use hyperloom::run::gpu::{Gpu, GpuRunner, wgpu};
+use hyperloom::run::median;
 
 fn noop() -> Gpu {
     let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -32,9 +33,8 @@ fn time(gpu: &Gpu, name: &str, plan: &Plan) {
         runner.wait().expect("it ends");
         seconds.push(start.elapsed().as_secs_f64());
     }
-    seconds.sort_by(f64::total_cmp);
     let launches = plan.launches.len();
-    let each = 1e6 * seconds[seconds.len() / 2] / (WINDOW * launches) as f64;
+    let each = 1e6 * median(seconds) / (WINDOW * launches) as f64;
     println!("{name:<24} {launches:>4} launches a step, {each:.3} us a launch");
 }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::meta::experiment::starting_trainer;
 use crate::meta::outer::WINDOW;
 use crate::plan::Plan;
-use crate::run::Device;
+use crate::run::{Device, median};
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,8 +54,7 @@ pub fn measure_sine(device: &Device) -> Result<Row> {
             let done = trainer.advance(WINDOW as u64)?;
             times.push(window.elapsed().as_secs_f64() / done.len() as f64);
         }
-        times.sort_by(f64::total_cmp);
-        let median = times[times.len() / 2];
+        let median = median(times);
         let plan = trainer.plan();
         Ok(Row {
             workload: "sine".into(),
@@ -107,8 +106,7 @@ pub fn measure(workload: Workload, tasks: usize, device: &Device) -> Result<Row>
         prepared.call()?;
         times.push(call.elapsed().as_secs_f64());
     }
-    times.sort_by(f64::total_cmp);
-    let median = times[times.len() / 2];
+    let median = median(times);
     let plan = prepared.plan();
     Ok(Row {
         workload: workload.name().into(),

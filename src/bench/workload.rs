@@ -8,7 +8,7 @@ use crate::graph::{Graph, Value};
 use crate::nn::{Loss, Weights, dense, loss};
 use crate::optim::Optimiser;
 use crate::plan::{Caps, Plan, lower};
-use crate::run::{Device, Session};
+use crate::run::{Device, Session, median};
 use crate::spec::{Activation, DenseSpec, Init, ParamLayout};
 
 /// A workload by name.
@@ -194,12 +194,8 @@ impl Prepared {
             let Some(t) = self.session.time_launches(1)? else { return Ok(None) };
             times.push(t);
         }
-        let median = |i: usize| {
-            let mut of: Vec<f64> = times.iter().map(|t| t[i]).collect();
-            of.sort_by(f64::total_cmp);
-            of[of.len() / 2]
-        };
-        Ok(Some((0..self.plan().launches.len()).map(median).collect()))
+        let of = |i: usize| median(times.iter().map(|t| t[i]).collect());
+        Ok(Some((0..self.plan().launches.len()).map(of).collect()))
     }
 
     fn stage(&mut self) -> Result<()> {

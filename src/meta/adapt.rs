@@ -185,14 +185,26 @@ impl Adapter {
         })
     }
 
-    /// Weights that at most a batch of tasks starts with, `[t, P]`, from a member's parameters.
+    /// Hands a member's parameters to the plans that read them; one that is not trained yet has none.
+    fn read_member(&mut self, member: &Member) -> Result<()> {
+        if let Some(params) = member.hyper.get(..self.hyper.layout().len()) {
+            self.generate.write("params", params)?;
+        }
+        for session in [&mut self.descend, &mut self.predict] {
+            if session.has_input("params") {
+                session.write("params", &member.hyper)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Weights that at most a batch of tasks starts with, `[t, P]`, by the parameters of a member that was read.
     fn start(&mut self, member: &Member, from: From, tasks: &[Task], batch: &Batch) -> Result<Vec<f32>> {
         let fraction = match from {
             From::Pooled => return Ok(member.pooled.repeat(self.sizes.t)),
             From::Generated(fraction) => fraction,
         };
         debug_assert!(tasks.len() <= self.sizes.t);
-        self.generate.write("params", &member.hyper[..self.hyper.layout().len()])?;
         batch.write_support(&mut self.generate)?;
         self.generate.run(1)?;
         let mut w = self.generate.read("weights")?;
@@ -210,6 +222,7 @@ impl Adapter {
     pub fn written(&mut self, member: &Member, tasks: &[Task]) -> Result<Written> {
         let mut all = Written { trunk: vec![vec![]; self.hyper.trunk.len()], ..Written::default() };
         let t = self.sizes.t;
+        self.read_member(member)?;
         for chunk in tasks.chunks(t) {
             let batch = Batch::new(chunk, self.sizes);
             let w = self.start(member, From::Generated(1.0), chunk, &batch)?;
@@ -240,11 +253,7 @@ impl Adapter {
         steps: &[usize],
         mut visit: impl FnMut(&mut Session, usize, &[Task], &[f32], &[f32]) -> Result<()>,
     ) -> Result<()> {
-        for session in [&mut self.descend, &mut self.predict] {
-            if session.has_input("params") {
-                session.write("params", &member.hyper)?;
-            }
-        }
+        self.read_member(member)?;
         for chunk in tasks.chunks(self.sizes.t) {
             let batch = Batch::new(chunk, self.sizes);
             let weights = self.start(member, from, chunk, &batch)?;

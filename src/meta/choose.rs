@@ -2,9 +2,9 @@
 //! kept, how networks are weighed, how wide intervals are; and what the baselines choose.
 
 use super::episode::Task;
-use super::evaluate::{SHRINKAGE, softmax};
+use super::evaluate::SHRINKAGE;
 use super::experiment::{Experiment, pooled_on_support};
-use super::gate::{Candidates, Gate, log_loss};
+use super::gate::{Candidates, Gate};
 use super::interval::Intervals;
 use super::model::{Choice, From, Model, Predictions};
 use crate::config::{Config, Method, Start};
@@ -28,57 +28,45 @@ impl Experiment<'_> {
             })
             .collect::<Result<Vec<(Vec<Task>, Candidates)>>>()?;
         let judge = self.model.judge;
+        let tasks: Vec<Task> = members.iter().flat_map(|(tasks, _)| tasks.iter().cloned()).collect();
+        // Predictions and deviations on all of these tasks, as a model settles them.
+        let settled = |model: &Model, members: &[(Vec<Task>, Candidates)]| {
+            let (mut y, mut d) = (vec![], vec![]);
+            for (mine, c) in members {
+                let (found, deviation) = model.settled(mine, c);
+                y.extend(found);
+                d.extend(deviation);
+            }
+            (y, d)
+        };
         if self.config.adapt.gate {
             // The adapted networks alone are simpler: the same rule of one standard error.
-            let errors = |model: &Model| {
-                let (mut tasks, mut y) = (vec![], vec![]);
-                for (mine, c) in &members {
-                    tasks.extend(mine.iter().cloned());
-                    y.extend(model.settled(mine, c).0);
-                }
-                judge.errors_by_name(&tasks, &y)
-            };
+            let errors = |model: &Model| judge.errors_by_name(&tasks, &settled(model, &members).0);
             let alone = errors(&self.model);
             self.model.choice.gate = Some(Gate::fit(&judge, &members));
             if !clearly_less(&errors(&self.model), &alone) {
                 self.model.choice.gate = None;
             }
         }
-        if judge.loss == Loss::CrossEntropy {
-            let cost = |sharpness: f64| -> f64 {
-                let of_member = |(tasks, c): &(Vec<Task>, Candidates)| -> f64 {
-                    let mut c = c.clone();
-                    c.sharpen(sharpness as f32);
-                    let (y, _) = self.model.settled(tasks, &c);
-                    let rows = |y: &[f32]| y.chunks(judge.outputs).map(softmax).collect::<Vec<_>>();
-                    let each =
-                        tasks.iter().zip(&y).map(|(t, y)| log_loss(&judge, &t.yq, &mut rows(y).into_iter()));
-                    each.sum()
-                };
-                members.iter().map(of_member).sum()
-            };
-            let tried = SHARPNESS.map(|s| (cost(s), s));
-            let best = tried.into_iter().filter(|t| !t.0.is_nan()).min_by(|a, b| a.0.total_cmp(&b.0));
-            self.model.choice.sharpness = best.map_or(1.0, |b| b.1);
-        }
-        if judge.loss == Loss::Mse {
-            let settled = |model: &Model| {
-                let (mut tasks, mut y, mut d) = (vec![], vec![], vec![]);
-                for (mine, c) in &members {
-                    let (found, deviation) = model.settled(mine, c);
-                    tasks.extend(mine.iter().cloned());
-                    y.extend(found);
-                    d.extend(deviation);
-                }
-                (tasks, y, d)
-            };
-            let (tasks, y, _) = settled(&self.model);
-            let errors = tasks.iter().zip(&y).flat_map(|(task, y)| task.yq.iter().zip(y));
-            let squares: Vec<f64> = errors.map(|(t, p)| ((t - p) as f64).powi(2)).collect();
-            let variance = squares.iter().sum::<f64>() / squares.len().max(1) as f64;
-            self.model.choice.intervals = Some(Intervals { factors: vec![], variance });
-            let (_, _, deviation) = settled(&self.model);
-            self.model.choice.intervals = Some(Intervals::fit(&tasks, &y, &deviation, variance));
+        let cost = |y: &[Vec<f32>]| tasks.iter().zip(y).map(|(t, y)| judge.cost(&t.yq, y)).sum::<f64>();
+        match judge.loss {
+            Loss::CrossEntropy => {
+                let tried = SHARPNESS.map(|sharpness| {
+                    let mut members = members.clone();
+                    members.iter_mut().for_each(|(_, c)| c.sharpen(sharpness as f32));
+                    (cost(&settled(&self.model, &members).0), sharpness)
+                });
+                let best = tried.into_iter().filter(|t| !t.0.is_nan()).min_by(|a, b| a.0.total_cmp(&b.0));
+                self.model.choice.sharpness = best.map_or(1.0, |b| b.1);
+            }
+            Loss::Mse => {
+                let (y, _) = settled(&self.model, &members);
+                let values: usize = tasks.iter().map(|t| t.yq.len()).sum();
+                let variance = cost(&y) / values.max(1) as f64;
+                self.model.choice.intervals = Some(Intervals { factors: vec![], variance });
+                let (_, deviation) = settled(&self.model, &members);
+                self.model.choice.intervals = Some(Intervals::fit(&tasks, &y, &deviation, variance));
+            }
         }
         Ok(())
     }

@@ -120,6 +120,18 @@ impl Judge {
             .collect()
     }
 
+    /// Sum over rows of what is minimised: squared errors, or the negative logarithm of the probability of the right class.
+    pub fn cost(&self, targets: &[f32], y: &[f32]) -> f64 {
+        match self.loss {
+            Loss::Mse => targets.iter().zip(y).map(|(t, p)| ((t - p) as f64).powi(2)).sum(),
+            Loss::CrossEntropy => targets
+                .chunks(self.outputs)
+                .zip(y.chunks(self.outputs).map(softmax))
+                .map(|(t, p)| -t.iter().zip(p).map(|(t, p)| *t as f64 * p.max(1e-9).ln()).sum::<f64>())
+                .sum(),
+        }
+    }
+
     /// The mean target of each task's support rows (class frequencies), for every query row.
     pub fn support_mean(&self, tasks: &[Task]) -> Vec<Vec<f32>> {
         tasks

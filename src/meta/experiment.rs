@@ -425,11 +425,12 @@ impl<'a> Experiment<'a> {
             tasks_per_second: 0.0,
         });
         let shots = self.config.eval.shots;
-        let held_out = self.held_out(shots, self.baseline_choices()?)?;
+        let tasks = self.problem.test(shots);
+        let held_out = self.held_out(&tasks, shots, self.baseline_choices()?)?;
         let rows = crate::report::metrics::read(&self.folder.file("metrics.csv"))?;
         let refused = rows.iter().filter(|r| !(r.loss.is_finite() && r.grad_norm.is_finite()));
         let refused = refused.map(|r| r.step).collect();
-        let instruments = Instruments::of(&self.model, self.device, &self.problem.test(shots), refused)?;
+        let instruments = Instruments::of(&self.model, self.device, &tasks, refused)?;
         for w in &instruments.warnings {
             log::warn!("{w}");
         }
@@ -461,38 +462,37 @@ impl<'a> Experiment<'a> {
         shots.iter().try_for_each(|&s| self.problem.check_held_out(s))?;
         // The baselines choose once, on validation tasks, whatever the shots of the test tasks.
         let choices = self.baseline_choices()?;
-        shots.iter().map(|&s| self.held_out(s, choices)).collect()
+        shots.iter().map(|&s| self.held_out(&self.problem.test(s), s, choices)).collect()
     }
 
-    fn held_out(&self, shots: usize, choices: (usize, f64)) -> Result<HeldOut> {
-        let tasks = self.problem.test(shots);
+    fn held_out(&self, tasks: &[Task], shots: usize, choices: (usize, f64)) -> Result<HeldOut> {
         let judge = self.model.judge;
         let steps = self.steps();
         let chosen = &self.model.choice;
-        let found = self.model.predict(self.device, &tasks, From::Generated(chosen.correction), &steps)?;
-        let (y, deviation) = self.model.chosen(self.device, &tasks)?;
+        let found = self.model.predict(self.device, tasks, From::Generated(chosen.correction), &steps)?;
+        let (y, deviation) = self.model.chosen(self.device, tasks)?;
         let coverage = chosen
             .intervals
             .as_ref()
-            .map(|i| i.coverage(&tasks, &y, &deviation, judge.unit))
+            .map(|i| i.coverage(tasks, &y, &deviation, judge.unit))
             .unwrap_or_default();
         let reliability = match judge.loss {
-            Loss::CrossEntropy => reliability(&tasks, &y, judge.outputs),
+            Loss::CrossEntropy => reliability(tasks, &y, judge.outputs),
             Loss::Mse => vec![],
         };
         let by_steps: IndexMap<String, f64> =
-            steps.iter().zip(&found).map(|(k, y)| (k.to_string(), judge.score(&tasks, y))).collect();
+            steps.iter().zip(&found).map(|(k, y)| (k.to_string(), judge.score(tasks, y))).collect();
         Ok(HeldOut {
             metric: judge.metric.name().into(),
             tasks: tasks.len(),
             shots,
             chosen_steps: chosen.steps,
             chosen_correction: chosen.correction,
-            chosen: judge.score(&tasks, &y),
+            chosen: judge.score(tasks, &y),
             gate: chosen.gate,
             by_steps,
-            main: self.main(&tasks, choices.0)?,
-            baselines: self.baselines(&tasks, choices)?,
+            main: self.main(tasks, choices.0)?,
+            baselines: self.baselines(tasks, choices)?,
             target_std: judge.unit,
             coverage,
             reliability,

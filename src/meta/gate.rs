@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::episode::Task;
-use super::evaluate::{Judge, softmax};
+use super::evaluate::Judge;
 use crate::nn::Loss;
 
 /// How the three networks of a task are weighed.
@@ -35,7 +35,7 @@ pub struct Candidates {
     pub variance: Vec<Vec<f32>>,
     /// Log evidence of the generated and of the adapted network.
     pub evidence: Vec<[f64; 2]>,
-    /// The pooled network on the support: sum of squared errors (of classes: log likelihood), and number of values.
+    /// The pooled network on the support: its cost ([`Judge::cost`]), and number of values.
     pub pooled: Vec<(f64, f64)>,
 }
 
@@ -51,34 +51,13 @@ const PRIORS: [f64; 9] = [-1e9, -6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0];
 /// τ that are tried.
 const TEMPERATURES: [f64; 5] = [0.0, 0.03, 0.1, 0.3, 1.0];
 
-/// Sum of squared errors (or log likelihood) of predictions on support rows, and the number of values.
-pub(super) fn on_support(judge: &Judge, task: &Task, y: &[f32]) -> (f64, f64) {
-    match judge.loss {
-        Loss::Mse => {
-            (task.ys.iter().zip(y).map(|(t, p)| ((t - p) as f64).powi(2)).sum(), task.ys.len() as f64)
-        }
-        Loss::CrossEntropy => {
-            (-log_loss(judge, &task.ys, &mut y.chunks(judge.outputs).map(softmax)), task.ys.len() as f64)
-        }
-    }
-}
-
-/// Sum over rows of the negative logarithm of the probability of the right class.
-pub(super) fn log_loss(judge: &Judge, targets: &[f32], rows: &mut dyn Iterator<Item = Vec<f64>>) -> f64 {
-    targets
-        .chunks(judge.outputs)
-        .zip(rows)
-        .map(|(t, p)| -t.iter().zip(p).map(|(t, p)| *t as f64 * p.max(1e-9).ln()).sum::<f64>())
-        .sum()
-}
-
 impl Gate {
     /// Shares of the pooled, the generated and the adapted network of task `t`.
     pub fn shares(&self, judge: &Judge, c: &Candidates, t: usize) -> [f64; 3] {
         let (sum, n) = c.pooled[t];
         let pooled = match judge.loss {
             Loss::Mse => -0.5 * (sum / self.noise + n * (std::f64::consts::TAU * self.noise).ln()),
-            Loss::CrossEntropy => sum,
+            Loss::CrossEntropy => -sum,
         };
         let [generated, adapted] = c.evidence[t];
         let score = [
@@ -119,12 +98,7 @@ impl Gate {
             members
                 .iter()
                 .flat_map(|(tasks, c)| tasks.iter().zip(gate.mixed(judge, c)))
-                .map(|(task, y)| match judge.loss {
-                    Loss::Mse => task.yq.iter().zip(&y).map(|(t, p)| ((t - p) as f64).powi(2)).sum::<f64>(),
-                    Loss::CrossEntropy => {
-                        log_loss(judge, &task.yq, &mut y.chunks(judge.outputs).map(softmax))
-                    }
-                })
+                .map(|(task, y)| judge.cost(&task.yq, &y))
                 .sum()
         };
         // From the adapted network alone on: of equals the first is kept.

@@ -6,7 +6,7 @@ use super::adapt::{Adapter, Found, Written};
 pub use super::adapt::{From, Member};
 use super::episode::Task;
 use super::evaluate::{Judge, support_as_query};
-use super::gate::{Candidates, Gate, on_support};
+use super::gate::{Candidates, Gate};
 use super::inner::Adaptation;
 use super::interval::Intervals;
 use crate::error::{Error, Result};
@@ -134,7 +134,8 @@ impl Model {
                 Ok::<_, Error>(found.into_iter().next().unwrap_or_default().predictions)
             });
             c.predictions[0] = query?;
-            c.pooled = tasks.iter().zip(&support?).map(|(t, y)| on_support(&self.judge, t, y)).collect();
+            let cost = |(t, y): (&Task, &Vec<f32>)| (self.judge.cost(&t.ys, y), t.ys.len() as f64);
+            c.pooled = tasks.iter().zip(&support?).map(cost).collect();
         }
         c.predictions[1] = generated.predictions;
         c.predictions[2] = adapted.predictions;

@@ -263,13 +263,19 @@ fn accuracy(g: &mut Graph, logits: Value, e: &Episode) -> Value {
         let all = g.constant(c as f64);
         let right = g.zip(Binary::Equal, beaten, all);
         let right = g.reshape(right, &[t, q]);
-        let weighted = match e.query_rows {
-            Some(rows) => g.mul(right, rows),
-            None => g.scale(right, 1.0 / q as f64),
-        };
-        let sum = g.sum_to(weighted, &[]);
-        g.scale(sum, 1.0 / t as f64)
+        mean_over_queries(g, right, e)
     })
+}
+
+/// Mean over tasks of what each query row has `[T, q]`, by the weights of the rows.
+fn mean_over_queries(g: &mut Graph, each: Value, e: &Episode) -> Value {
+    let [t, q] = g.shape(each)[..] else { panic!("a value a query row is [T, q]") };
+    let weighted = match e.query_rows {
+        Some(rows) => g.mul(each, rows),
+        None => g.scale(each, 1.0 / q as f64),
+    };
+    let sum = g.sum_to(weighted, &[]);
+    g.scale(sum, 1.0 / t as f64)
 }
 
 /// `mean ½ ((y - μ)² / v + ln v)` over the query rows, predictions μ `[T, q, o]`, variances v `[T, q]`.
@@ -283,12 +289,8 @@ fn negative_log_density(g: &mut Graph, mean: Value, v: Value, e: &Episode) -> Va
     let ratio = g.div(square, v);
     let log = g.map(Func::Log, v);
     let each = g.add(ratio, log);
-    let weighted = match e.query_rows {
-        Some(rows) => g.mul(each, rows),
-        None => g.scale(each, 1.0 / q as f64),
-    };
-    let sum = g.sum_to(weighted, &[]);
-    g.scale(sum, 0.5 / t as f64)
+    let mean = mean_over_queries(g, each, e);
+    g.scale(mean, 0.5)
 }
 
 /// Support and query rows as one set. They count by their weights, each set as a whole by its share of the rows.

@@ -12,3 +12,9 @@ mod session;
 
 pub use device::{Device, DeviceRequest};
 pub use session::Session;
+
+/// The middle of times, the upper of two; 0 where there is none.
+pub fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(0.0)
+}

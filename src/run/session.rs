@@ -231,11 +231,7 @@ impl Session {
                 }
             }
         }
-        let median = |mut t: Vec<f64>| {
-            t.sort_by(f64::total_cmp);
-            t.get(t.len() / 2).copied().unwrap_or(0.0)
-        };
-        Ok(Some(times.into_iter().map(median).collect()))
+        Ok(Some(times.into_iter().map(super::median).collect()))
     }
 
     /// Runs `steps` steps on the staged window and returns their records, `[steps][records]`.

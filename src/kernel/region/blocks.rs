@@ -170,6 +170,9 @@ impl<'v, const N: usize> Runs<'v, N> {
     }
 }
 
+/// Elements of a function that are computed side by side.
+const SIDE_BY_SIDE: usize = 4;
+
 /// A function of one register.
 trait Unary: Copy {
     fn at<S: Simd>(self, x: V<S>) -> V<S>;
@@ -252,11 +255,24 @@ impl MapOf<'_> {
     fn by<S: Simd>(&self, simd: S, f: impl Unary) {
         let mut runs = Runs::new([self.y, self.x]);
         let (len, [ys, xs]) = (runs.len(), runs.steps());
+        // Functions are long chains of operations: several side by side keep the processor busy.
+        let whole = len - len % SIDE_BY_SIDE;
         while let Some([yi, xi]) = runs.next() {
-            for i in 0..len {
-                for lane in (0..LANES).step_by(S::F32_LANES) {
-                    // SAFETY: promised by the caller of `work`.
-                    unsafe { self.to.put(yi + i * ys, lane, f.at(self.from.get(simd, xi + i * xs, lane))) };
+            for lane in (0..LANES).step_by(S::F32_LANES) {
+                // SAFETY: promised by the caller of `work`.
+                unsafe {
+                    for i in (0..whole).step_by(SIDE_BY_SIDE) {
+                        let mut y = [V::splat(simd, 0.0); SIDE_BY_SIDE];
+                        for k in 0..SIDE_BY_SIDE {
+                            y[k] = f.at(self.from.get(simd, xi + (i + k) * xs, lane));
+                        }
+                        for k in 0..SIDE_BY_SIDE {
+                            self.to.put(yi + (i + k) * ys, lane, y[k]);
+                        }
+                    }
+                    for i in whole..len {
+                        self.to.put(yi + i * ys, lane, f.at(self.from.get(simd, xi + i * xs, lane)));
+                    }
                 }
             }
         }

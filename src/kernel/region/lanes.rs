@@ -7,8 +7,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use multiversion::multiversion;
-
+use glam::Mat4;
 use pulp::Arch;
 
 use super::blocks::work;
@@ -316,47 +315,47 @@ unsafe fn run_group(
     }
 }
 
-/// Sixteen rows of numbers to one row of vectors.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+/// Sixteen rows of numbers to one row of vectors. Blocks of 4 x 4 are transposed in registers.
 unsafe fn load(rows: [*const f32; LANES], len: usize, to: *mut Lane) {
+    let whole = len - len % 4;
     // SAFETY: each row has `len` elements, and so has the result.
     unsafe {
-        let mut i = 0;
-        while i + LANES <= len {
-            let block: [[f32; LANES]; LANES] =
-                std::array::from_fn(|l| rows[l].add(i).cast::<[f32; LANES]>().read_unaligned());
-            for e in 0..LANES {
-                to.add(i + e).write(Lane(std::array::from_fn(|l| block[l][e])));
+        for i in (0..whole).step_by(4) {
+            for l in (0..LANES).step_by(4) {
+                let block = Mat4::from_cols_array_2d(&std::array::from_fn(|k| {
+                    rows[l + k].add(i).cast::<[f32; 4]>().read_unaligned()
+                }));
+                for (e, part) in block.transpose().to_cols_array_2d().into_iter().enumerate() {
+                    to.add(i + e).cast::<f32>().add(l).cast::<[f32; 4]>().write(part);
+                }
             }
-            i += LANES;
         }
-        while i < len {
+        for i in whole..len {
             to.add(i).write(Lane(std::array::from_fn(|l| *rows[l].add(i))));
-            i += 1;
         }
     }
 }
 
 /// One row of vectors to rows of numbers.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
 unsafe fn store(from: *const Lane, len: usize, rows: &[*mut f32]) {
+    // Lanes in whole blocks of four, and the rest.
+    let (blocks, lanes) = (len - len % 4, rows.len() - rows.len() % 4);
     // SAFETY: each row has `len` elements, and so has the source.
     unsafe {
-        let mut i = 0;
-        while i + LANES <= len {
-            let block: [Lane; LANES] = std::array::from_fn(|e| from.add(i + e).read());
-            for (l, row) in rows.iter().enumerate() {
-                let part: [f32; LANES] = std::array::from_fn(|e| block[e].0[l]);
-                row.add(i).cast::<[f32; LANES]>().write_unaligned(part);
+        for i in (0..blocks).step_by(4) {
+            for l in (0..lanes).step_by(4) {
+                let block = Mat4::from_cols_array_2d(&std::array::from_fn(|e| {
+                    from.add(i + e).cast::<f32>().add(l).cast::<[f32; 4]>().read()
+                }));
+                for (k, part) in block.transpose().to_cols_array_2d().into_iter().enumerate() {
+                    rows[l + k].add(i).cast::<[f32; 4]>().write_unaligned(part);
+                }
             }
-            i += LANES;
         }
-        while i < len {
-            let x = from.add(i).read();
-            for (l, row) in rows.iter().enumerate() {
-                *row.add(i) = x.0[l];
+        for (l, row) in rows.iter().enumerate() {
+            for i in if l < lanes { blocks } else { 0 }..len {
+                *row.add(i) = from.add(i).cast::<f32>().add(l).read();
             }
-            i += 1;
         }
     }
 }

@@ -82,11 +82,17 @@ pub(super) fn cases(table: &mut Vec<Case>) {
         product(table, Shape { batch: &[], m, k, n }, PLAIN);
         product(table, Shape { batch: &[], m, k, n }, Extras { b: Layout::Transposed, ..PLAIN });
     }
-    // Large enough for several threads; the last three for the blocked product of the CPU.
+    // Large enough for several threads; the last four for panels, blocks of rows and of terms on the CPU.
     let all = Extras { bias: Some(Layout::Repeated(0)), act: Activation::Tanh, save: true, ..PLAIN };
-    for (m, k, n) in
-        [(200, 80, 100), (7, 5500, 17), (66, 820, 6), (129, 257, 130), (333, 65, 209), (32, 2100, 65)]
-    {
+    for (m, k, n) in [
+        (200, 80, 100),
+        (7, 5500, 17),
+        (66, 820, 6),
+        (129, 257, 130),
+        (333, 65, 209),
+        (32, 2100, 65),
+        (515, 270, 130),
+    ] {
         let s = Shape { batch: &[], m, k, n };
         product(table, s, PLAIN);
         product(table, s, Extras { a: Layout::Transposed, ..PLAIN });

@@ -41,12 +41,22 @@ params!(AdamW {
 
 impl AdamW {
     #[inline(always)]
-    fn step<T: Real>(&self, c: &Control<T>, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
+    fn moments<T: Real>(&self, c: &Control<T>, [m, v]: [T; 2], grad: T) -> [T; 2] {
         let g = grad * c.factor;
         let m = T::of(self.beta1) * m + T::of(1.0 - self.beta1) * g;
         let v = T::of(self.beta2) * v + T::of(1.0 - self.beta2) * (g * g);
+        [m, v]
+    }
+
+    #[inline(always)]
+    fn weight<T: Real>(&self, c: &Control<T>, [w, m, v]: [T; 3]) -> T {
         let direction = m * c.correct1 / ((v * c.correct2).sqrt() + T::of(self.eps));
-        [w - c.rate * (direction + T::of(self.decay) * w), m, v]
+        w - c.rate * (direction + T::of(self.decay) * w)
+    }
+
+    fn step<T: Real>(&self, c: &Control<T>, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
+        let [m, v] = self.moments(c, [m, v], grad);
+        [self.weight(c, [w, m, v]), m, v]
     }
 
     /// Computes the launch by the formula.
@@ -56,7 +66,18 @@ impl AdamW {
 
     /// Computes the launch in f32, in parallel pieces of neighbours.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        if !optimiser::fast(reads, writes, 16.0, |c, rows, grad| step_all(self, c, rows, grad)) {
+        let dense = if rayon::current_num_threads() == 1 {
+            optimiser::fast(reads, writes, 16.0, |c, [w, m, v], grad| {
+                all_moments(self, c, [&mut *m, &mut *v], grad);
+                all_weights(self, c, [w, m, v]);
+            })
+        } else {
+            // All moments, then all weights. Every core has read the weights just before, and a line that several
+            // cores hold is slow to write: by the time the moments are done, the weights have left most caches.
+            optimiser::fast(reads, writes, 8.0, |c, [_, m, v], grad| all_moments(self, c, [m, v], grad))
+                && optimiser::fast(reads, writes, 8.0, |c, rows, _| all_weights(self, c, rows))
+        };
+        if !dense {
             self.reference(reads, writes);
         }
     }
@@ -90,10 +111,18 @@ impl AdamW {
     }
 }
 
-/// One step for runs of neighbours.
+/// The moments of neighbours.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-fn step_all(k: &AdamW, c: &Control<f32>, [w, m, v]: [&mut [f32]; 3], grad: &[f32]) {
-    for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(grad) {
-        [*w, *m, *v] = k.step(c, [*w, *m, *v], *g);
+fn all_moments(k: &AdamW, c: &Control<f32>, [m, v]: [&mut [f32]; 2], grad: &[f32]) {
+    for ((m, v), g) in m.iter_mut().zip(v).zip(grad) {
+        [*m, *v] = k.moments(c, [*m, *v], *g);
+    }
+}
+
+/// The weights of neighbours, their moments being done.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+fn all_weights(k: &AdamW, c: &Control<f32>, [w, m, v]: [&mut [f32]; 3]) {
+    for ((w, m), v) in w.iter_mut().zip(m).zip(v) {
+        *w = k.weight(c, [*w, *m, *v]);
     }
 }

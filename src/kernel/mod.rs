@@ -21,7 +21,7 @@ mod log_softmax;
 mod map;
 mod matmul;
 mod optimiser;
-mod parallel;
+pub(crate) mod parallel;
 mod random;
 pub mod region;
 mod row_read;

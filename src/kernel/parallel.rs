@@ -9,9 +9,14 @@ use crate::spec::MAX_RANK;
 /// Below this many operations a fork costs more than it saves.
 const INLINE: f64 = 400_000.0;
 
+/// Whether so many operations are worth several threads.
+pub(crate) fn is_parallel(flops: f64) -> bool {
+    flops >= INLINE
+}
+
 /// Runs `piece(0..n)`, in parallel where `flops` in all is worth it.
 pub(super) fn pieces(n: usize, flops: f64, piece: impl Fn(usize) + Sync) {
-    if n <= 1 || flops < INLINE {
+    if n <= 1 || !is_parallel(flops) {
         (0..n).for_each(piece);
     } else {
         (0..n).into_par_iter().with_max_len(1).for_each(&piece);
@@ -57,7 +62,7 @@ pub(super) fn segments<const N: usize>(views: [&View; N], cost: f64, run: impl F
         }
         at
     };
-    if flops < INLINE {
+    if !is_parallel(flops) {
         // One walk without divisions.
         let heads: [View; N] = std::array::from_fn(|v| {
             let mut h = *views[v];

@@ -130,20 +130,17 @@ impl SumTo {
         let (sy, sa, sb) = (p.y.strides[5], p.a.strides[5], p.b.strides[5]);
         let steps = &steps;
         segments([&p.y, &p.a, &p.b], 2.0 * terms as f64, |[yi, ai, bi], len| {
-            if !along && sy == 1 && sa == 1 && sb == 1 {
+            if !along && sy == 1 && sa == 1 && sb <= 1 {
                 // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
                 let y = unsafe { std::slice::from_raw_parts_mut(out.get().add(yi), len) };
                 y.fill(0.0);
                 for &(oa, ob) in steps {
                     let a = &a[ai + oa..ai + oa + len];
-                    if self.dot {
-                        for ((y, a), b) in y.iter_mut().zip(a).zip(&b[bi + ob..bi + ob + len]) {
-                            *y += a * b;
-                        }
-                    } else {
-                        for (y, a) in y.iter_mut().zip(a) {
-                            *y += a;
-                        }
+                    let b = &b[bi + ob..];
+                    match (self.dot, sb) {
+                        (false, _) => y.iter_mut().zip(a).for_each(|(y, a)| *y += a),
+                        (true, 0) => y.iter_mut().zip(a).for_each(|(y, a)| *y += a * b[0]),
+                        (true, _) => y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y += a * b),
                     }
                 }
                 return;

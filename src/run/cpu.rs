@@ -2,8 +2,11 @@
 //! bounds, the references.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use crate::error::Result;
+use crate::kernel::parallel::is_parallel;
 use crate::kernel::{Bounded, Buffer, Kernel, Read, Real, Write};
 use crate::plan::{Launch, Plan, SlotId};
 
@@ -34,6 +37,8 @@ impl Number for Bounded {
 pub struct CpuRunner<T> {
     plan: Plan,
     slots: Vec<Buffer<T>>,
+    /// Whether a launch is worth more than one thread.
+    parallel: bool,
 }
 
 impl<T: Number> CpuRunner<T> {
@@ -43,7 +48,8 @@ impl<T: Number> CpuRunner<T> {
         if let Some((slot, values)) = &plan.constants {
             slots[slot.0] = Buffer::F(values.iter().map(|&x| T::of(x)).collect());
         }
-        CpuRunner { plan: plan.clone(), slots }
+        let parallel = plan.launches.iter().any(|l| is_parallel(l.kernel.work(l).flops));
+        CpuRunner { plan: plan.clone(), slots, parallel }
     }
 
     /// The plan.
@@ -61,21 +67,62 @@ impl<T: Number> CpuRunner<T> {
         &mut self.slots[slot.0]
     }
 
-    /// Runs those launches once.
-    pub fn launch(&mut self, launches: Range<usize>) {
-        let CpuRunner { plan, slots } = self;
-        for l in &plan.launches[launches] {
-            run_launch(l, slots);
-        }
-    }
-
     /// Runs whole steps.
     pub fn run(&mut self, steps: usize) -> Result<()> {
-        for _ in 0..steps {
-            self.launch(0..self.plan.launches.len());
-        }
+        let CpuRunner { plan, slots, parallel } = self;
+        together(*parallel, || {
+            for _ in 0..steps {
+                plan.launches.iter().for_each(|l| run_launch(l, slots));
+            }
+        });
         Ok(())
     }
+
+    /// Runs those launches once.
+    pub fn launch(&mut self, launches: Range<usize>) {
+        let CpuRunner { plan, slots, parallel } = self;
+        together(*parallel, || plan.launches[launches].iter().for_each(|l| run_launch(l, slots)));
+    }
+
+    /// Runs steps, and returns the seconds of their launches.
+    pub fn time_launches(&mut self, steps: usize) -> Vec<Vec<f64>> {
+        let CpuRunner { plan, slots, parallel } = self;
+        let mut timed = |l: &Launch| {
+            let start = Instant::now();
+            run_launch(l, slots);
+            start.elapsed().as_secs_f64()
+        };
+        together(*parallel, || (0..steps).map(|_| plan.launches.iter().map(&mut timed).collect()).collect())
+    }
+}
+
+/// Runs `work`, where it is `parallel` on a thread of rayon's pool while the others stay awake: from outside of the pool,
+/// or with the others asleep, each of many short launches would wait longer for threads than it takes.
+fn together<R: Send>(parallel: bool, work: impl FnOnce() -> R + Send) -> R {
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+    // Inside a pool, its threads are someone else's to arrange.
+    if !parallel || rayon::current_thread_index().is_some() {
+        return work();
+    }
+    let done = AtomicBool::new(false);
+    rayon::scope(|s| {
+        let _done = Done(&done); // in a panic, too
+        for _ in 1..rayon::current_num_threads() {
+            s.spawn(|_| {
+                while !done.load(Ordering::Acquire) {
+                    if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+        }
+        work()
+    })
 }
 
 pub(super) fn run_launch<T: Number>(l: &Launch, slots: &mut [Buffer<T>]) {

@@ -1,8 +1,6 @@
 //! A plan prepared on a device, seen through the names of its inputs and outputs: the same for every
 //! device.
 
-use std::time::Instant;
-
 use super::cpu::CpuRunner;
 #[cfg(feature = "gpu")]
 use super::gpu::GpuRunner;
@@ -213,25 +211,20 @@ impl Session {
     /// [`Error::Shape`] where `steps` do not fit the window, [`Error::Device`] where the device fails.
     pub fn time_launches(&mut self, steps: usize) -> Result<Option<Vec<f64>>> {
         self.write_window(steps)?;
-        let launches = self.plan.launches.len();
-        let mut times: Vec<Vec<f64>> = vec![Vec::new(); launches];
-        for _ in 0..steps {
-            match &mut self.runner {
-                Runner::Cpu(r) => {
-                    for (i, t) in times.iter_mut().enumerate() {
-                        let start = Instant::now();
-                        r.launch(i..i + 1);
-                        t.push(start.elapsed().as_secs_f64());
-                    }
-                }
-                #[cfg(feature = "gpu")]
-                Runner::Gpu(r) => {
-                    let Some(seconds) = r.time_launches()? else { return Ok(None) };
-                    times.iter_mut().zip(seconds).for_each(|(t, s)| t.push(s));
-                }
+        let times = match &mut self.runner {
+            Runner::Cpu(r) => r.time_launches(steps),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => {
+                let times: Option<Vec<_>> = (0..steps)
+                    .map(|_| r.time_launches().transpose())
+                    .collect::<Option<Result<_>>>()
+                    .transpose()?;
+                let Some(times) = times else { return Ok(None) };
+                times
             }
-        }
-        Ok(Some(times.into_iter().map(super::median).collect()))
+        };
+        let of = |i: usize| super::median(times.iter().map(|t| t[i]).collect());
+        Ok(Some((0..self.plan.launches.len()).map(of).collect()))
     }
 
     /// Runs `steps` steps on the staged window and returns their records, `[steps][records]`.

@@ -42,10 +42,10 @@ impl<'a> Matrix<'a> {
 
 #[derive(Clone, Copy)]
 pub(super) struct Target {
-    data: Shared<f32>,
+    pub(super) data: Shared<f32>,
     view: View,
-    row: usize,
-    col: usize,
+    pub(super) row: usize,
+    pub(super) col: usize,
 }
 
 impl Target {
@@ -174,20 +174,20 @@ impl<'a> Job<'a> {
                     let row: [usize; MR] = std::array::from_fn(|r| r.min(height - 1) * self.a.row);
                     micro(self.k, a, row, self.a.col, b, b_step, &mut acc);
                     for (r, sums) in acc.iter_mut().enumerate().take(height) {
-                        self.store(&mut sums[..width], i + r, j, [bias0, y0, z0]);
+                        self.finish(&mut sums[..width], [i + r, j], [bias0, y0, z0]);
+                        self.put(&sums[..width], [i + r, j], [bias0, y0, z0]);
                     }
                 }
             }
         });
     }
 
-    /// Adds the bias to a run of sums in one row, applies the activation and writes them; `at` are the
-    /// positions of this matrix in bias, y and z.
+    /// Adds the bias to a run of sums that begins at that row and column, keeps them where that is wanted, and applies
+    /// the activation; `at` are the positions of this matrix in bias, y and z.
     #[inline(always)]
-    pub(super) fn store(&self, sums: &mut [f32], row: usize, col: usize, at: [usize; 3]) {
-        let [bias0, y0, z0] = at;
+    pub(super) fn finish(&self, sums: &mut [f32], [row, col]: [usize; 2], at: [usize; 3]) {
         if let Some(bias) = &self.bias {
-            let from = bias0 + row * bias.row + col * bias.col;
+            let from = at[0] + row * bias.row + col * bias.col;
             if bias.col == 1 {
                 for (s, b) in sums.iter_mut().zip(&bias.data[from..]) {
                     *s += b;
@@ -198,21 +198,25 @@ impl<'a> Job<'a> {
                 }
             }
         }
+        if let Some(z) = &self.z {
+            // SAFETY: as for `put`.
+            unsafe { z.put(sums, at[2] + row * z.row + col * z.col) };
+        }
+        match self.act {
+            Activation::Identity => {}
+            Activation::Relu => {
+                sums.iter_mut().for_each(|s| *s = if *s > 0.0 || s.is_nan() { *s } else { 0.0 })
+            }
+            act => sums.iter_mut().for_each(|s| *s = activation(act, 0, *s)),
+        }
+    }
+
+    /// Writes a run of results that begins at that row and column.
+    #[inline(always)]
+    pub(super) fn put(&self, results: &[f32], [row, col]: [usize; 2], at: [usize; 3]) {
         // SAFETY: the views are injective and inside their slots (`Target::of`), and every (item, row,
         // column) belongs to one piece of work.
-        unsafe {
-            if let Some(z) = &self.z {
-                z.put(sums, z0 + row * z.row + col * z.col);
-            }
-            match self.act {
-                Activation::Identity => {}
-                Activation::Relu => {
-                    sums.iter_mut().for_each(|s| *s = if *s > 0.0 || s.is_nan() { *s } else { 0.0 })
-                }
-                act => sums.iter_mut().for_each(|s| *s = activation(act, 0, *s)),
-            }
-            self.y.put(sums, y0 + row * self.y.row + col * self.y.col);
-        }
+        unsafe { self.y.put(results, at[1] + row * self.y.row + col * self.y.col) };
     }
 }
 

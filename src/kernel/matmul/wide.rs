@@ -6,9 +6,11 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use glam::Mat4;
+use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::job::{Job, MR, Matrix, block};
+use crate::spec::Activation;
 
 /// Columns of a panel: four of the widest registers.
 pub(super) const WIDE: usize = 64;
@@ -59,9 +61,9 @@ impl Wide<'_, '_> {
         let parts = job.k.div_ceil(DEPTH);
         let depth = job.k.div_ceil(parts);
         let across = cols.len().next_multiple_of(WIDE);
-        if parts > 1 {
-            scratch.sums.resize(rows.len() * across, 0.0);
-        }
+        // Sums are kept where the results go, or here: those of all parts, or of a tile.
+        let in_place = job.y.col == 1 && job.z.is_none();
+        scratch.sums.resize(if parts > 1 { rows.len() * across } else { MR * WIDE }, 0.0);
         for from in (0..job.k).step_by(depth) {
             let terms = from..(from + depth).min(job.k);
             let last = terms.end == job.k;
@@ -92,12 +94,15 @@ impl Wide<'_, '_> {
                         true => (&job.b.data[self.b + from * job.b.row + j..], job.b.row),
                         false => (&scratch.b[panel * terms.len() * WIDE..], WIDE),
                     };
-                    let mut here = [0.0; MR * WIDE];
-                    let kept = (i - rows.start) * across + (j - cols.start);
-                    let (sums, step) =
-                        if parts > 1 { (&mut scratch.sums[kept..], across) } else { (&mut here[..], WIDE) };
-                    let terms = terms.len();
-                    let first = from == 0;
+                    let (sums, step) = if in_place && width == WIDE {
+                        (self.result(i, j), job.y.row)
+                    } else if parts > 1 {
+                        let at = (i - rows.start) * across + (j - cols.start);
+                        (scratch.sums[at..].as_mut_ptr(), across)
+                    } else {
+                        (scratch.sums.as_mut_ptr(), WIDE)
+                    };
+                    let (first, terms) = (from == 0, terms.len());
                     arch.dispatch(Tile {
                         first,
                         height,
@@ -111,20 +116,35 @@ impl Wide<'_, '_> {
                         sums,
                         step,
                     });
-                    if !last {
-                        continue;
-                    }
-                    for r in 0..height {
-                        let sums = if parts > 1 {
-                            &mut scratch.sums[kept + r * across..]
-                        } else {
-                            &mut here[r * WIDE..]
-                        };
-                        job.store(&mut sums[..width], i + r, j, self.results);
+                    if last {
+                        // SAFETY: the tile has just been computed there.
+                        unsafe { self.finish(sums, step, [height, width], [i, j]) };
                     }
                 }
             }
         }
+    }
+
+    /// Bias, activation and results of a tile, whose first element is at that row and column.
+    ///
+    /// # Safety
+    /// The sums exist.
+    unsafe fn finish(&self, sums: *mut f32, step: usize, [height, width]: [usize; 2], [i, j]: [usize; 2]) {
+        let in_place = std::ptr::eq(sums, self.result(i, j));
+        if in_place && self.job.bias.is_none() && self.job.act == Activation::Identity {
+            return;
+        }
+        for r in 0..height {
+            // SAFETY: promised by the caller.
+            let sums = unsafe { std::slice::from_raw_parts_mut(sums.add(r * step), width) };
+            store(self.job, sums, [i + r, j], self.results, in_place);
+        }
+    }
+
+    /// Where the result of a row and column lies.
+    fn result(&self, row: usize, col: usize) -> *mut f32 {
+        let y = &self.job.y;
+        y.data.get().wrapping_add(self.results[1] + row * y.row + col * y.col)
     }
 
     /// Rows in tiles of `MR`, term after term.
@@ -190,6 +210,14 @@ fn pack_columns(b: &Matrix<'_>, at: usize, terms: usize, width: usize, to: &mut 
     }
 }
 
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+fn store(job: &Job<'_>, sums: &mut [f32], at: [usize; 2], results: [usize; 3], in_place: bool) {
+    job.finish(sums, at, results);
+    if !in_place {
+        job.put(sums, at, results);
+    }
+}
+
 /// `sums = a b`, or `sums += a b` where they are not the first terms: up to `MR` rows, up to `WIDE` columns.
 struct Tile<'t> {
     first: bool,
@@ -201,7 +229,8 @@ struct Tile<'t> {
     a_col: usize,
     b: &'t [f32],
     b_row: usize,
-    sums: &'t mut [f32],
+    /// Its rows, `step` apart, exist up to a whole number of registers.
+    sums: *mut f32,
     step: usize,
 }
 
@@ -209,11 +238,10 @@ impl WithSimd for Tile<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let last = self.terms - 1;
         assert!((self.height - 1) * self.a_row + last * self.a_col < self.a.len(), "rows end early");
         assert!(last * self.b_row + WIDE <= self.b.len(), "columns end early");
-        assert!((self.height - 1) * self.step + WIDE <= self.sums.len(), "sums end early");
         let mut i = 0;
         while i < self.height {
             i += match self.height - i {
@@ -229,7 +257,7 @@ impl WithSimd for Tile<'_> {
 impl Tile<'_> {
     /// As many columns at once as there are registers for.
     #[inline(always)]
-    fn rows<S: Simd, const M: usize>(&mut self, simd: S, i: usize) -> usize {
+    fn rows<S: Simd, const M: usize>(&self, simd: S, i: usize) -> usize {
         let mut j = 0;
         while j < self.width {
             j += match (self.width - j).div_ceil(S::F32_LANES) {
@@ -242,11 +270,11 @@ impl Tile<'_> {
     }
 
     #[inline(always)]
-    fn part<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, j: usize) -> usize {
+    fn part<S: Simd, const M: usize, const N: usize>(&self, simd: S, i: usize, j: usize) -> usize {
         // SAFETY: `with_simd` has checked the last elements; rows i .. i + M lie inside the tile, and so do
         // N registers of columns from j on, since WIDE is a multiple of them.
         unsafe {
-            let start = self.sums.as_mut_ptr().add(i * self.step + j);
+            let start = self.sums.add(i * self.step + j);
             let at =
                 |r: usize, c: usize| start.wrapping_add(r * self.step + c * S::F32_LANES).cast::<S::f32s>();
             let mut sum = [[simd.splat_f32s(0.0); N]; M];

@@ -198,21 +198,29 @@ impl<S: Simd> V<S> {
         p.mul(self.power(half)).mul(self.power(rest)).nan_of(self)
     }
 
+    /// `c₀ + c₁ s + …`, the highest power first.
+    #[inline(always)]
+    fn polynomial<const N: usize>(self, c: [f32; N]) -> V<S> {
+        let mut p = self.of(c[0]);
+        for k in 1..N {
+            p = p.fma(self, self.of(c[k]));
+        }
+        p
+    }
+
+    /// `x P(x²) / Q(x²)` with |error| below half a unit up to 9, where tanh is 1; below 1 as `x + x (P - Q) / Q`, which
+    /// loses nothing. A rational approximation fitted for this (least squares, weights after Lawson 1961); it takes
+    /// two thirds of the time that the exponential takes.
     #[inline(always)]
     pub(super) fn tanh(self) -> V<S> {
-        let (a, s, one) = (self.abs(), self.mul(self), self.of(1.0));
-        let p = self.of(-1382.0 / 155_925.0).fma(s, self.of(62.0 / 2835.0));
-        let p = p.fma(s, self.of(-17.0 / 315.0));
-        let p = p.fma(s, self.of(2.0 / 15.0));
-        let p = p.fma(s, self.of(-1.0 / 3.0));
-        let small = self.fma(p.mul(s), self);
-        // e^-2a, of which nothing below 2^-126 matters: one factor 2^n will do.
-        let low = self.of(-87.0);
-        let c = self.of(-2.0).mul(a);
-        let (p, n) = c.if_below(low, low, c).exp_parts();
-        let t = p.mul(self.power(n));
-        let y = one.sub(t).div(one.add(t)).with_sign(self);
-        a.if_below(self.of(0.25), small, y)
+        let (a, s, one, zero) = (self.abs(), self.mul(self), self.of(1.0), self.of(0.0));
+        let p = s.polynomial([1.368_165e-8, 2.086_843_8e-5, 3.512_386_6e-3, 0.133_955_21, 1.0]);
+        let q = s.polynomial([7.917_249e-7, 3.312_372_6e-4, 2.594_197_8e-2, 0.467_288_54, 1.0]);
+        let d = s.polynomial([-7.780_432_4e-7, -3.103_688_3e-4, -2.242_959_1e-2, -0.333_333_32]);
+        let ratio = a.if_below(one, d.mul(s), p).div(q);
+        let y = a.fma(ratio, a.if_below(one, a, zero));
+        let y = y.if_above(one, one, y);
+        a.if_above(self.of(9.0), one, y).with_sign(self)
     }
 
     #[inline(always)]

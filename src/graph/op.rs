@@ -157,8 +157,8 @@ pub enum Op {
     StopGradient,
     /// A body repeated over carried values; its results are taken out by [`Op::Result`].
     Scan(ScanRef),
-    /// A result of a scan: the final carried values, then the rows it gave, then for each carried value the
-    /// history of what it was at the start of each repetition.
+    /// A result of a scan: the final carried values, then for each carried value the history of what it was at the
+    /// start of each repetition, then the rows it gave.
     Result(usize),
     /// Counter-based random numbers; operand: key, u32 `[2]` (seed, step). The first axis is the task.
     Random {

@@ -1,13 +1,13 @@
 //! Repetition: a body that is run `n` times over carried values, K steps of inner learning for example. The gradient of
-//! a scan is a scan in reverse over the carried values as they were on the way out; what else the body
-//! computed is computed again.
+//! a scan is a scan in reverse over the carried values as they were on the way out. Results of products and the like are
+//! kept, too, where a task has room for them; what else the body computed is computed again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::op::{Op, ScanRef};
-use super::{Graph, Role, Value};
-use crate::spec::{DType, Shape};
+use super::op::{Func, Op, ScanRef};
+use super::{Graph, Input, Role, Value};
+use crate::spec::{Activation, DType, Shape, count};
 
 /// A repeated body.
 #[derive(Clone, Debug)]
@@ -25,6 +25,9 @@ pub struct Scan {
     /// Number of constants: operands that are the same in every repetition.
     pub constants: usize,
 }
+
+/// Elements of a task that all repetitions of a scan may keep for the way back, carried values included.
+const KEPT: usize = 1 << 14;
 
 /// Axis along which rows of different repetitions lie: the second, after that of the tasks.
 pub fn row_axis(row: &[usize]) -> usize {
@@ -46,10 +49,47 @@ fn row_of(stack: &[usize]) -> (Shape, usize) {
     (row, n)
 }
 
+/// What a result of a scan is, by its number in [`Op::Result`]. What is given comes last: more can be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The carried value of that number after the last repetition.
+    Last(usize),
+    /// The carried value of that number as every repetition got it.
+    History(usize),
+    /// The body's output of that number, of every repetition.
+    Given(usize),
+}
+
 impl Scan {
     /// The body's outputs as values.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = Value> + '_ {
         self.body.outputs().iter().map(|(_, v)| *v)
+    }
+
+    /// What result `i` is.
+    pub(crate) fn outcome(&self, i: usize) -> Outcome {
+        match i / self.carried.max(1) {
+            _ if self.carried == 0 => Outcome::Given(i),
+            0 => Outcome::Last(i),
+            1 => Outcome::History(i - self.carried),
+            _ => Outcome::Given(i - self.carried),
+        }
+    }
+
+    /// The number of a result.
+    fn number(&self, of: Outcome) -> usize {
+        match of {
+            Outcome::Last(i) => i,
+            Outcome::History(i) | Outcome::Given(i) => i + self.carried,
+        }
+    }
+
+    /// The value of the body that a result is made of.
+    fn source(&self, of: Outcome) -> Value {
+        match of {
+            Outcome::History(i) => self.inputs[i],
+            Outcome::Last(i) | Outcome::Given(i) => self.body.outputs()[i].1,
+        }
     }
 }
 
@@ -131,8 +171,8 @@ impl Graph {
         let operands = [carried, constants, rows].concat();
         let given = given.len();
         let v = self.push_scan(scan, &operands);
-        let finals = (0..carried.len()).map(|i| self.scan_result(v, i)).collect();
-        let given = (0..given).map(|i| self.scan_result(v, carried.len() + i)).collect();
+        let finals = (0..carried.len()).map(|i| self.scan_result(v, Outcome::Last(i))).collect();
+        let given = (0..given).map(|i| self.scan_result(v, Outcome::Given(carried.len() + i))).collect();
         (finals, given)
     }
 
@@ -141,17 +181,15 @@ impl Graph {
         self.push(Op::Scan(ScanRef(Arc::new(scan))), operands, vec![], DType::F32)
     }
 
-    /// Result `i` of the scan `v`, in the order of [`Op::Result`].
-    pub(crate) fn scan_result(&mut self, v: Value, i: usize) -> Value {
+    /// A result of the scan `v`.
+    fn scan_result(&mut self, v: Value, of: Outcome) -> Value {
         let Op::Scan(ScanRef(scan)) = self.node(v).op.clone() else { panic!("only a scan has results") };
-        let outputs: Vec<Value> = scan.outputs().collect();
-        let node = match outputs.get(i) {
-            Some(&o) => scan.body.node(o),
-            None => scan.body.node(scan.inputs[i - outputs.len()]),
+        let node = scan.body.node(scan.source(of));
+        let shape = match of {
+            Outcome::Last(_) => node.shape.clone(),
+            Outcome::History(_) | Outcome::Given(_) => stacked(&node.shape, scan.n),
         };
-        let shape = if i < scan.carried { node.shape.clone() } else { stacked(&node.shape, scan.n) };
-        let dtype = node.dtype;
-        self.push(Op::Result(i), &[v], shape, dtype)
+        self.push(Op::Result(scan.number(of)), &[v], shape, node.dtype)
     }
 
     /// The gradient of a scan: sends cotangents of its results (`back`, by their numbers) to its operands. Those of
@@ -185,24 +223,27 @@ impl Graph {
         let totals: Vec<Value> =
             sums.iter().map(|&i| input(&mut body, "sum", scan.body.shape(of(i)))).collect();
         // Cotangents of given rows and of histories come in as rows.
-        let extra: Vec<usize> = back.keys().copied().filter(|i| *i >= carried).collect();
-        let extra: Vec<(usize, Value)> = extra
-            .into_iter()
-            .map(|i| {
-                let like = outputs.get(i).copied().unwrap_or_else(|| of(i - outputs.len()));
-                (i, input(&mut body, "cotangent", scan.body.shape(like)))
-            })
-            .collect();
+        let mut extra: Vec<(Outcome, Value, Value)> = Vec::new();
+        for (&i, &cotangent) in back {
+            let what = scan.outcome(i);
+            if !matches!(what, Outcome::Last(_)) {
+                let row = input(&mut body, "cotangent", scan.body.shape(scan.source(what)));
+                extra.push((what, row, cotangent));
+            }
+        }
         let mut seeds: Vec<(Value, Value)> =
             with.iter().zip(&cotangents).map(|(&i, &c)| (outputs[i], c)).collect();
-        seeds.extend(extra.iter().filter(|(i, _)| *i < outputs.len()).map(|&(i, c)| (outputs[i], c)));
+        seeds.extend(extra.iter().filter_map(|&(what, row, _)| match what {
+            Outcome::Given(i) => Some((outputs[i], row)),
+            _ => None,
+        }));
         let wrt: Vec<Value> = with.iter().chain(&sums).chain(&rows).map(|&i| of(i)).collect();
         let mut grads = body.vjp(&seeds, &wrt);
         let given_back = grads.split_off(with.len() + sums.len());
         let sums_back = grads.split_off(with.len());
-        for (i, g) in extra.iter().filter(|(i, _)| *i >= outputs.len()) {
-            if let Some(k) = with.iter().position(|w| *w == i - outputs.len()) {
-                grads[k] = body.add(grads[k], *g);
+        for &(what, g, _) in &extra {
+            if let Some(k) = with.iter().position(|&w| what == Outcome::History(w)) {
+                grads[k] = body.add(grads[k], g);
             }
         }
         for (k, g) in grads.iter().enumerate() {
@@ -216,6 +257,8 @@ impl Graph {
             body.output(&format!("given {k}"), *g);
         }
         body.scope.clear();
+        let kept = scan.worth_keeping(&body);
+        let kept_rows = self.keep(v, &mut body, &kept);
 
         // Operands of the way back: cotangents and sums; the constants; histories, rows and their cotangents.
         let mut inputs = [cotangents, totals].concat();
@@ -232,14 +275,16 @@ impl Graph {
         values.extend(&operands[carried..carried + constants]);
         for i in 0..carried {
             inputs.push(of(i));
-            values.push(self.scan_result(v, outputs.len() + i));
+            values.push(self.scan_result(v, Outcome::History(i)));
         }
         inputs.extend(&scan.inputs[carried + constants..]);
         values.extend(&operands[carried + constants..]);
-        for (i, c) in extra {
-            inputs.push(c);
-            values.push(back[&i]);
+        for (_, row, cotangent) in extra {
+            inputs.push(row);
+            values.push(cotangent);
         }
+        inputs.extend(kept);
+        values.extend(kept_rows);
         let reverse = Scan {
             body,
             inputs,
@@ -249,8 +294,30 @@ impl Graph {
             constants,
         };
         let r = self.push_scan(reverse, &values);
+        let ends = with.len() + sums.len();
+        let outcome = |k: usize| if k < ends { Outcome::Last(k) } else { Outcome::Given(k) };
         let targets = with.iter().chain(&sums).chain(&rows).copied().enumerate();
-        targets.map(|(k, i)| (i, self.scan_result(r, k))).filter(|(i, _)| wants[*i]).collect()
+        targets.map(|(k, i)| (i, self.scan_result(r, outcome(k)))).filter(|(i, _)| wants[*i]).collect()
+    }
+
+    /// Has the scan `v` give those values of its body, and the way back `body` read them; returns the stacks of rows.
+    fn keep(&mut self, v: Value, body: &mut Graph, kept: &[Value]) -> Vec<Value> {
+        let Op::Scan(ScanRef(scan)) = self.node(v).op.clone() else { return vec![] };
+        let mut scan = Scan::clone(&scan);
+        let mut numbers = Vec::new();
+        for &x in kept {
+            let given = scan.outputs().skip(scan.carried).position(|o| o == x);
+            numbers.push(given.map_or_else(|| scan.outputs().count(), |i| scan.carried + i));
+            if given.is_none() {
+                scan.body.output(&format!("kept {}", x.index()), x);
+            }
+            body.inputs.push(Input { name: format!("kept {}", x.index()), role: Role::Data });
+            let input = Op::Input(body.inputs.len() - 1);
+            let node = &mut body.nodes[x.index()];
+            (node.op, node.inputs) = (input, vec![]);
+        }
+        self.nodes[v.index()].op = Op::Scan(ScanRef(Arc::new(scan)));
+        numbers.into_iter().map(|i| self.scan_result(v, Outcome::Given(i))).collect()
     }
 
     fn zeros(&mut self, shape: &[usize]) -> Value {
@@ -356,10 +423,10 @@ impl Graph {
             let map = self.append(&scan.body, &given, &|_| true);
             self.scope.clone_from(&scope);
             for (i, o) in outputs.iter().enumerate().skip(scan.carried) {
-                stacks.entry(i).or_default().push(map[o]);
+                stacks.entry(scan.number(Outcome::Given(i))).or_default().push(map[o]);
             }
             for (i, c) in carried.iter().enumerate() {
-                stacks.entry(outputs.len() + i).or_default().push(*c);
+                stacks.entry(scan.number(Outcome::History(i))).or_default().push(*c);
             }
             carried = outputs[..scan.carried].iter().map(|o| map[o]).collect();
         }
@@ -404,5 +471,50 @@ impl Scan {
                 return active;
             }
         }
+    }
+
+    /// Values of the body that the way back, which begins with the nodes of the body, should not compute again: those
+    /// that it needs and that take a product or a function to compute, as far as a task has room for all repetitions.
+    fn worth_keeping(&self, back: &Graph) -> Vec<Value> {
+        let nodes = self.body.nodes();
+        let Some(tasks) = self.inputs.first().and_then(|v| self.body.shape(*v).first()) else {
+            return vec![];
+        };
+        let mut needed: BTreeSet<Value> = BTreeSet::new();
+        for node in &back.nodes()[nodes.len()..] {
+            needed.extend(node.inputs.iter().filter(|x| x.index() < nodes.len()));
+        }
+        let each = |v: Value| count(self.body.shape(v)) / tasks;
+        let mut room =
+            KEPT.saturating_sub(self.n * self.inputs[..self.carried].iter().map(|v| each(*v)).sum::<usize>());
+        // Whether a value takes much to compute from what is at hand.
+        let mut heavy = vec![false; nodes.len()];
+        let mut kept = Vec::new();
+        for (i, node) in nodes.iter().enumerate() {
+            let v = Value(i as u32);
+            let own = match &node.op {
+                Op::MatMul { ta, .. } => {
+                    let a = self.body.shape(node.inputs[0]);
+                    a[a.len() - if *ta { 2 } else { 1 }] >= 8
+                }
+                Op::Map(Func::Act(act, _)) => {
+                    !matches!(act, Activation::Identity | Activation::Relu | Activation::LeakyRelu)
+                }
+                Op::Map(Func::Exp | Func::Log)
+                | Op::LogSoftmax
+                | Op::CrossEntropy
+                | Op::SpdSolve
+                | Op::SpdLogdet => true,
+                _ => false,
+            };
+            heavy[i] = own || node.inputs.iter().any(|x| heavy[x.index()]);
+            let of_tasks = node.dtype == DType::F32 && node.shape.first() == Some(tasks);
+            if heavy[i] && of_tasks && needed.contains(&v) && self.n * each(v) <= room {
+                room -= self.n * each(v);
+                heavy[i] = false;
+                kept.push(v);
+            }
+        }
+        kept
     }
 }

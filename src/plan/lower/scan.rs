@@ -1,11 +1,9 @@
 //! Scans that stay loops: the body is lowered like a graph of its own, over buffers of its repetition.
 
-use std::collections::BTreeMap;
-
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
 use crate::graph::op::Op;
-use crate::graph::scan::{Scan, row_axis};
+use crate::graph::scan::{Outcome, Scan, row_axis};
 use crate::kernel::{self, Kernel};
 use crate::plan::SlotRole;
 use crate::plan::view::View;
@@ -15,9 +13,9 @@ impl Lowering<'_> {
     pub(super) fn emit_scan(&mut self, v: Value, scan: &Scan) {
         let outputs: Vec<Value> = scan.outputs().collect();
         let operands = self.g.node(v).inputs.clone();
-        let wanted: BTreeMap<usize, Value> = self.users[v.index()]
+        let wanted: Vec<(Outcome, Value)> = self.users[v.index()]
             .iter()
-            .filter_map(|&u| if let Op::Result(i) = *self.op(u) { Some((i, u)) } else { None })
+            .filter_map(|&u| if let Op::Result(i) = *self.op(u) { Some((scan.outcome(i), u)) } else { None })
             .collect();
 
         let mut places: Vec<Place> = Vec::new();
@@ -37,30 +35,36 @@ impl Lowering<'_> {
         }
 
         // Results that are stacked: rows the body gives, and histories of carried values.
-        let stacks: BTreeMap<usize, Place> = wanted
-            .range(scan.carried..)
-            .map(|(&i, &u)| {
-                let node = self.g.node(u);
-                (i, self.whole(SlotRole::Scratch, node.dtype, &node.shape, &node.label))
-            })
-            .collect();
+        let mut given: Vec<(Value, Place)> = Vec::new();
+        let mut histories: Vec<(Place, Place)> = Vec::new();
+        for &(what, u) in &wanted {
+            if let Outcome::Last(i) = what {
+                self.places.insert(u, places[i]);
+                continue;
+            }
+            let node = self.g.node(u);
+            let stack = self.whole(SlotRole::Scratch, node.dtype, &node.shape, &node.label);
+            self.places.insert(u, stack);
+            let one = row(stack, self.shape(u), scan);
+            match what {
+                Outcome::History(i) => histories.push((places[i], one)),
+                Outcome::Given(i) => given.push((outputs[i], one)),
+                Outcome::Last(_) => {}
+            }
+        }
 
         let mut inner = Lowering::new(&scan.body, self.caps);
         std::mem::swap(&mut inner.buffers, &mut self.buffers);
         std::mem::swap(&mut inner.constants, &mut self.constants);
         inner.constant_buffer = self.constant_buffer;
         inner.places.extend(scan.inputs.iter().copied().zip(places.iter().copied()));
-        for i in 0..scan.carried {
-            if let Some(&stack) = stacks.get(&(outputs.len() + i)) {
-                inner.copy(places[i], row(stack, self.shape(wanted[&(outputs.len() + i)]), scan));
-            }
+        for (carried, row) in histories {
+            inner.copy(carried, row);
         }
         inner.nodes();
-        for (i, &o) in outputs.iter().enumerate().skip(scan.carried) {
-            if let Some(&stack) = stacks.get(&i) {
-                let from = inner.place(o);
-                inner.copy(from, row(stack, self.shape(wanted[&i]), scan));
-            }
+        for (o, row) in given {
+            let from = inner.place(o);
+            inner.copy(from, row);
         }
         let next: Vec<Place> = outputs[..scan.carried].iter().map(|o| inner.place(*o)).collect();
         inner.carry(&places[..scan.carried], next);
@@ -71,9 +75,6 @@ impl Lowering<'_> {
             inner.items.into_iter().filter_map(|i| if let Item::Launch(d) = i { Some(d) } else { None });
         let body = body.collect();
         self.push(Item::Loop { scan: v, n: scan.n, body });
-        for (i, u) in wanted {
-            self.places.insert(u, if i < scan.carried { places[i] } else { stacks[&i] });
-        }
     }
 
     fn copy(&mut self, from: Place, to: Place) {

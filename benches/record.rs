@@ -1,5 +1,6 @@
-//! What a launch costs the host, without a driver: `cargo bench --bench record` replays a training step on wgpu's noop
-//! backend, which takes every call and does nothing. Medians of 15 runs.
+//! What a launch costs the host, without a driver: `cargo bench --bench record` records a training step on wgpu's noop
+//! backend, which takes every call and does nothing, and submits it: step by step, and ten steps at a time, as a discrete
+//! GPU gets them (a submit is some 4 ms of work). What a submit costs is shared by its launches. Medians of 15 runs.
 
 use std::time::Instant;
 
@@ -24,18 +25,31 @@ fn noop() -> Gpu {
     Gpu::from_device(device, queue, false)
 }
 
-fn time(gpu: &Gpu, name: &str, plan: &Plan) {
-    let mut runner = GpuRunner::prepare(gpu, plan).expect("the plan is sound");
+/// Seconds of `steps` steps, so many of them a submit.
+fn time(runner: &mut GpuRunner, steps: usize, together: usize) -> f64 {
     let mut seconds = Vec::new();
     for _ in 0..15 {
         let start = Instant::now();
-        runner.run(WINDOW).expect("it runs");
-        runner.wait().expect("it ends");
+        for _ in 0..steps / together {
+            let mut encoder = runner.gpu().device().create_command_encoder(&Default::default());
+            (0..together).for_each(|_| runner.record(&mut encoder));
+            runner.gpu().queue().submit([encoder.finish()]);
+        }
+        runner.gpu().device().poll(wgpu::PollType::wait_indefinitely()).expect("nothing is under way");
         seconds.push(start.elapsed().as_secs_f64());
     }
+    median(seconds)
+}
+
+fn report(gpu: &Gpu, name: &str, plan: &Plan) {
+    let mut runner = GpuRunner::prepare(gpu, plan).expect("the plan is sound");
     let launches = plan.launches.len();
-    let each = 1e6 * median(seconds) / (WINDOW * launches) as f64;
-    println!("{name:<24} {launches:>4} launches a step, {each:.3} us a launch");
+    for together in [1, 10] {
+        let each = 1e6 * time(&mut runner, WINDOW, together) / (WINDOW * launches) as f64;
+        println!(
+            "{name:<24} {launches:>4} launches a step, {together:>2} steps a submit: {each:.3} us a launch"
+        );
+    }
 }
 
 fn main() {
@@ -46,6 +60,6 @@ fn main() {
     let caps = gpu.caps(WINDOW);
     for (name, caps) in [("sine", caps), ("sine, without regions", caps.without_regions())] {
         let plan = training_plan(family.as_ref(), &learner, &settings(&config, 0, true), caps);
-        time(&gpu, name, &plan.expect("the plan fits"));
+        report(&gpu, name, &plan.expect("the plan fits"));
     }
 }

@@ -216,7 +216,7 @@ impl<S: Simd> V<S> {
         let (a, s, one, zero) = (self.abs(), self.mul(self), self.of(1.0), self.of(0.0));
         let p = s.polynomial([1.368_165e-8, 2.086_843_8e-5, 3.512_386_6e-3, 0.133_955_21, 1.0]);
         let q = s.polynomial([7.917_249e-7, 3.312_372_6e-4, 2.594_197_8e-2, 0.467_288_54, 1.0]);
-        let d = s.polynomial([-7.780_432_4e-7, -3.103_688_3e-4, -2.242_959_1e-2, -0.333_333_32]);
+        let d = s.polynomial([-7.780_432e-7, -3.103_688e-4, -2.242_959e-2, -0.333_333_3]);
         let ratio = a.if_below(one, d.mul(s), p).div(q);
         let y = a.fma(ratio, a.if_below(one, a, zero));
         let y = y.if_above(one, one, y);

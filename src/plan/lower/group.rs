@@ -2,7 +2,8 @@
 //!
 //! A launch belongs to tasks when its results lead with the axis of tasks and it can be done for one task after
 //! another. Such launches are put together as far as their dependencies on others allow; a group of several with a
-//! product in it, or with a loop, becomes a region.
+//! product in it, or with a loop, becomes a region. So does a group of launches over single numbers (clipping and the
+//! like), as a region of one task.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,6 +17,9 @@ use crate::spec::{DType, MAX_RANK};
 
 /// Repetitions whose elements are followed one by one at most, to find out what a region writes before it reads.
 const FOLLOWED: usize = 1 << 22;
+
+/// Elements of a launch that takes less time than it takes to launch.
+const BRIEF: usize = 1 << 12;
 
 /// An operand as one task sees it, and the distance of two tasks (0: the same for all).
 type Part = (View, usize);
@@ -45,11 +49,13 @@ impl Lowering<'_> {
             let group = &order[at..end];
             at = end;
             let region = first.2.and_then(|tasks| {
-                // A loop, or a product and what comes before or after it: a product alone has nothing to keep.
-                let worth = group.iter().any(|&i| match &items[i] {
-                    Item::Launch(d) => matches!(d.kernel, Kernel::MatMul(_)) && group.len() > 1,
-                    _ => true,
-                });
+                // A loop, a product and what comes before or after it (alone it has nothing to keep), or several launches
+                // that are over as soon as they have begun.
+                let drafts = || group.iter().flat_map(|&i| items[i].drafts());
+                let loops = group.iter().any(|&i| matches!(items[i], Item::Loop { .. }));
+                let product = drafts().any(|d| matches!(d.kernel, Kernel::MatMul(_)));
+                let brief = drafts().all(|d| d.writes.iter().all(|w| w.view.count() <= BRIEF));
+                let worth = loops || (group.len() > 1 && (product || brief));
                 let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));
                 let items: Vec<&Item> = group.iter().map(|&i| &items[i]).collect();
                 if !worth {
@@ -103,11 +109,12 @@ impl Lowering<'_> {
         let mut tasks: Vec<(usize, f64)> = work.into_iter().collect();
         tasks.sort_by(|a, b| b.1.total_cmp(&a.1));
         let fits = |item: &Item, t: usize| item.drafts().all(|d| self.seen_by_task(d, t).is_some());
+        let single = |item: &Item| matches!(item, Item::Launch(_)) && fits(item, 1);
         items
             .iter()
             .map(|item| match item {
                 Item::Region { .. } => None,
-                _ => tasks.iter().map(|(t, _)| *t).find(|&t| fits(item, t)),
+                _ => tasks.iter().map(|(t, _)| *t).find(|&t| fits(item, t)).or(single(item).then_some(1)),
             })
             .collect()
     }
@@ -115,6 +122,19 @@ impl Lowering<'_> {
     /// The operands of a launch as one of `t` tasks sees them, reads first; `None` where tasks are mixed.
     fn seen_by_task(&self, d: &Draft, t: usize) -> Option<Vec<Part>> {
         let y = &d.writes.first()?.view;
+        if t == 1 {
+            // Single numbers: all of a buffer is the one task's.
+            let pointwise = matches!(
+                d.kernel,
+                Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_) | Kernel::Fill(_)
+            );
+            let mut parts = d.reads.iter().chain(&d.writes).map(|p| {
+                let buffer = &self.buffers[p.buffer];
+                let single = p.view.count() == 1 && buffer.dtype == DType::F32;
+                single.then(|| (View { strides: [0; MAX_RANK], ..p.view }, buffer.len))
+            });
+            return if pointwise { parts.by_ref().collect() } else { None };
+        }
         let axis = leading(y);
         let axes: Vec<usize> = match d.kernel {
             Kernel::MatMul(_) if axis < MAX_RANK - 2 => vec![axis; 5],

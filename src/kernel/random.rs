@@ -5,6 +5,8 @@
 //! number depends on what it is for, never on the thread or the split that draws it. Words and uniform
 //! numbers agree bit for bit on every runner.
 
+use multiversion::multiversion;
+
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::graph::op::Dist;
@@ -28,26 +30,45 @@ params!(Random { dims: GpuView, y: GpuView, stream: u32, per_task: u32, first_ta
 
 /// Threefry-2x32, 20 rounds.
 pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
+    threefry(key, counter.map(|c| [c])).map(|[x]| x)
+}
+
+/// The same of several counters side by side.
+#[inline(always)]
+fn threefry<const N: usize>(key: [u32; 2], counters: [[u32; N]; 2]) -> [[u32; N]; 2] {
     const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
     let keys = [key[0], key[1], 0x1BD1_1BDA ^ key[0] ^ key[1]];
-    let mut x = [counter[0].wrapping_add(keys[0]), counter[1].wrapping_add(keys[1])];
+    let [mut a, mut b] = counters;
+    for n in 0..N {
+        (a[n], b[n]) = (a[n].wrapping_add(keys[0]), b[n].wrapping_add(keys[1]));
+    }
     for round in 0..20 {
-        x[0] = x[0].wrapping_add(x[1]);
-        x[1] = x[1].rotate_left(ROTATIONS[round % 8]) ^ x[0];
+        for n in 0..N {
+            a[n] = a[n].wrapping_add(b[n]);
+            b[n] = b[n].rotate_left(ROTATIONS[round % 8]) ^ a[n];
+        }
         if round % 4 == 3 {
             let i = round / 4 + 1;
-            x[0] = x[0].wrapping_add(keys[i % 3]);
-            x[1] = x[1].wrapping_add(keys[(i + 1) % 3]).wrapping_add(i as u32);
+            for n in 0..N {
+                a[n] = a[n].wrapping_add(keys[i % 3]);
+                b[n] = b[n].wrapping_add(keys[(i + 1) % 3]).wrapping_add(i as u32);
+            }
         }
     }
-    x
+    [a, b]
 }
 
 impl Random {
+    fn key(&self, key: [u32; 2]) -> [u32; 2] {
+        [key[0].wrapping_add(self.stream.wrapping_mul(0x9E37_79B9)), key[1]]
+    }
+
+    fn counter(&self, i: usize) -> [u32; 2] {
+        [self.first_task.wrapping_add((i / self.per_task) as u32), (i % self.per_task) as u32]
+    }
+
     fn words(&self, key: [u32; 2], i: usize) -> [u32; 2] {
-        let seed = key[0].wrapping_add(self.stream.wrapping_mul(0x9E37_79B9));
-        let task = self.first_task.wrapping_add((i / self.per_task) as u32);
-        threefry2x32([seed, key[1]], [task, (i % self.per_task) as u32])
+        threefry2x32(self.key(key), self.counter(i))
     }
 
     /// Computes the launch by the formula.
@@ -76,9 +97,16 @@ impl Random {
         }
     }
 
-    /// Computes the launch in f32.
+    /// Computes the launch in f32: uniform numbers that lie one after another, several at a time.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        self.reference(reads, writes);
+        let (k, view) = (reads[0], writes[0].view);
+        match &mut *writes[0].buffer {
+            Buffer::F(y) if matches!(self.dist, Dist::Uniform) && view.is_contiguous() => {
+                let key = [k.u()[k.view.offset], k.u()[k.view.offset + k.view.strides[5]]];
+                uniform(self, key, &mut y[view.offset..view.offset + view.count()]);
+            }
+            _ => self.reference(reads, writes),
+        }
     }
 
     /// The uniform, constants and workgroups.
@@ -107,6 +135,23 @@ impl Random {
     /// Twenty rounds of three operations a number.
     pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
         70.0 * writes[0].view.count() as f64
+    }
+}
+
+/// Numbers in [0, 1), several at a time.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+fn uniform(random: &Random, key: [u32; 2], y: &mut [f32]) {
+    const TOGETHER: usize = 16;
+    let key = random.key(key);
+    for (c, chunk) in y.chunks_mut(TOGETHER).enumerate() {
+        let mut counters = [[0; TOGETHER]; 2];
+        for n in 0..chunk.len() {
+            [counters[0][n], counters[1][n]] = random.counter(c * TOGETHER + n);
+        }
+        let [words, _] = threefry(key, counters);
+        for (y, w) in chunk.iter_mut().zip(words) {
+            *y = (w >> 8) as f32 / 16_777_216.0;
+        }
     }
 }
 

@@ -204,9 +204,8 @@ impl<'a> Job<'a> {
         }
         match self.act {
             Activation::Identity => {}
-            Activation::Relu => {
-                sums.iter_mut().for_each(|s| *s = if *s > 0.0 || s.is_nan() { *s } else { 0.0 })
-            }
+            // What is not a number stays.
+            Activation::Relu => sums.iter_mut().for_each(|s| *s = if *s <= 0.0 { 0.0 } else { *s }),
             act => sums.iter_mut().for_each(|s| *s = activation(act, 0, *s)),
         }
     }

@@ -45,7 +45,13 @@ impl Wide<'_, '_> {
         let budget = (job.m * job.n * job.k / 16).clamp(1 << 19, 1 << 22);
         let packed = job.a.col != 1;
         let tall = if packed { job.m >= 512 } else { budget >= 1 << 21 };
-        let short = if packed { 64 } else { 128 };
+        let short = if !packed {
+            128
+        } else if budget == 1 << 19 {
+            32
+        } else {
+            64
+        };
         let rows = block(job.m, MR, if tall { 256 } else { short });
         let least = if packed { 4 * WIDE } else { WIDE };
         (rows, block(job.n, WIDE, (budget / (rows * job.k)).max(least)))

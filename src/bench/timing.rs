@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::Workload;
 use crate::config::{Config, TaskKind};
 use crate::error::Result;
+use crate::kernel::Kernel;
 use crate::meta::experiment::starting_trainer;
 use crate::meta::outer::WINDOW;
-use crate::plan::Plan;
+use crate::plan::{Launch, Plan};
 use crate::run::{Device, median};
 
 /// One measurement.
@@ -79,8 +80,12 @@ fn resident() -> Option<u64> {
 }
 
 fn path(plan: &Plan) -> String {
-    let region = plan.launches.iter().any(|l| l.kernel.name() == "region");
-    if region { "region" } else { "launches" }.into()
+    // Brief launches may be put together, too: what counts is where the tasks' products are.
+    let products = |l: &Launch| match &l.kernel {
+        Kernel::Region(r) => r.blocks().any(|(_, _, b)| matches!(b.kernel, Kernel::MatMul(_))),
+        _ => false,
+    };
+    if plan.launches.iter().any(products) { "region" } else { "launches" }.into()
 }
 
 /// Calls before the clock starts.

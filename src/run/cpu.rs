@@ -99,24 +99,28 @@ impl<T: Number> CpuRunner<T> {
 /// Runs `work`, where it is `parallel` on a thread of rayon's pool while the others stay awake: from outside of the pool,
 /// or with the others asleep, each of many short launches would wait longer for threads than it takes.
 fn together<R: Send>(parallel: bool, work: impl FnOnce() -> R + Send) -> R {
+    /// Whether a run keeps threads awake: one at a time does.
+    static AWAKE: AtomicBool = AtomicBool::new(false);
     struct Done<'a>(&'a AtomicBool);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
             self.0.store(true, Ordering::Release);
+            AWAKE.store(false, Ordering::Release);
         }
     }
-    // Inside a pool, its threads are someone else's to arrange.
-    if !parallel || rayon::current_thread_index().is_some() {
+    if !parallel || AWAKE.swap(true, Ordering::AcqRel) {
         return work();
     }
     let done = AtomicBool::new(false);
+    let guard = Done(&done); // in a panic, too
     rayon::scope(|s| {
-        let _done = Done(&done); // in a panic, too
+        let _guard = guard;
         for _ in 1..rayon::current_num_threads() {
             s.spawn(|_| {
                 while !done.load(Ordering::Acquire) {
                     if rayon::yield_now() != Some(rayon::Yield::Executed) {
-                        std::hint::spin_loop();
+                        // Not so often that those at work feel it.
+                        (0..16).for_each(|_| std::hint::spin_loop());
                     }
                 }
             });
@@ -138,5 +142,41 @@ pub(super) fn run_launch<T: Number>(l: &Launch, slots: &mut [Buffer<T>]) {
     }
     for (buffer, w) in taken.into_iter().zip(&l.writes) {
         slots[w.slot.0] = buffer;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
+    use crate::plan::{Caps, lower};
+
+    /// Runs that keep the pool awake may meet: on threads of the application, inside of its pool, and within each other.
+    #[test]
+    fn runs_side_by_side_and_inside_of_the_pool_give_the_same() {
+        let mut g = Graph::new();
+        let x = g.data("x", &[192, 192]);
+        let y = g.matmul(x, x);
+        g.output("y", y);
+        let plan = lower(&g, Caps::cpu(1)).expect("it fits");
+        let run = || {
+            let mut r = CpuRunner::<f32>::prepare(&plan);
+            assert!(r.parallel);
+            let (input, output) = (plan.inputs[0].arg.slot, plan.outputs[0].arg.slot);
+            let Buffer::F(x) = r.slot_mut(input) else { panic!("x is f32") };
+            x.iter_mut().enumerate().for_each(|(i, x)| *x = (i % 7) as f32);
+            (0..20).for_each(|_| r.run(1).expect("it runs"));
+            let Buffer::F(y) = r.slot(output) else { panic!("y is f32") };
+            y.clone()
+        };
+        let alone = run();
+        let (a, b) = rayon::join(run, run);
+        assert!(a == alone && b == alone);
+        std::thread::scope(|s| {
+            let threads: Vec<_> = (0..4).map(|_| s.spawn(run)).collect();
+            for t in threads {
+                assert!(t.join().expect("no panic") == alone);
+            }
+        });
     }
 }

@@ -128,12 +128,12 @@ impl Lowering<'_> {
                 d.kernel,
                 Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_) | Kernel::Fill(_)
             );
-            let mut parts = d.reads.iter().chain(&d.writes).map(|p| {
+            let part = |p: &Place| {
                 let buffer = &self.buffers[p.buffer];
-                let single = p.view.count() == 1 && buffer.dtype == DType::F32;
-                single.then(|| (View { strides: [0; MAX_RANK], ..p.view }, buffer.len))
-            });
-            return if pointwise { parts.by_ref().collect() } else { None };
+                let single = pointwise && p.view.count() == 1 && buffer.dtype == DType::F32;
+                single.then_some((View { strides: [0; MAX_RANK], ..p.view }, buffer.len))
+            };
+            return d.reads.iter().chain(&d.writes).map(part).collect();
         }
         let axis = leading(y);
         let axes: Vec<usize> = match d.kernel {

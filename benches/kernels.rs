@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use hyperloom::kernel::case::{Case, cases};
 use hyperloom::kernel::{Buffer, Kernel, Read, Write};
+use hyperloom::run::median;
 
 fn slots(case: &Case) -> Vec<Buffer<f32>> {
     let plan = case.plan();
@@ -30,11 +31,6 @@ fn time(case: &Case, run: impl Fn(&Kernel, &[Read<'_, f32>], &mut [Write<'_, f32
     let begin = Instant::now();
     run(&case.kernel, &reads, &mut writes);
     begin.elapsed().as_secs_f64()
-}
-
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
 }
 
 fn main() {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use hyperloom::graph::{Graph, Value};
 use hyperloom::kernel::{Bounded, Kernel};
-use hyperloom::plan::{Caps, Launch, Plan, RegionCaps, lower};
+use hyperloom::plan::{Caps, Plan, RegionCaps, lower};
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
 use hyperloom::run::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, run_on_for};
@@ -20,11 +20,7 @@ use support::{
 
 /// Regions with the tasks' products in them; brief launches may make others.
 fn regions(plan: &Plan) -> usize {
-    let product = |l: &&Launch| match &l.kernel {
-        Kernel::Region(r) => r.blocks().any(|(_, _, b)| matches!(b.kernel, Kernel::MatMul(_))),
-        _ => false,
-    };
-    plan.launches.iter().filter(product).count()
+    plan.launches.iter().filter(|l| matches!(&l.kernel, Kernel::Region(r) if r.has_products())).count()
 }
 
 fn same(what: &str, got: &Results<f64>, want: &Results<f64>) {

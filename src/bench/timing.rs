@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::meta::experiment::starting_trainer;
 use crate::meta::outer::WINDOW;
-use crate::plan::{Launch, Plan};
+use crate::plan::Plan;
 use crate::run::{Device, median};
 
 /// One measurement.
@@ -80,12 +80,8 @@ fn resident() -> Option<u64> {
 }
 
 fn path(plan: &Plan) -> String {
-    // Brief launches may be put together, too: what counts is where the tasks' products are.
-    let products = |l: &Launch| match &l.kernel {
-        Kernel::Region(r) => r.blocks().any(|(_, _, b)| matches!(b.kernel, Kernel::MatMul(_))),
-        _ => false,
-    };
-    if plan.launches.iter().any(products) { "region" } else { "launches" }.into()
+    let region = plan.launches.iter().any(|l| matches!(&l.kernel, Kernel::Region(r) if r.has_products()));
+    if region { "region" } else { "launches" }.into()
 }
 
 /// Calls before the clock starts.

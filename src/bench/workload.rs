@@ -8,7 +8,7 @@ use crate::graph::{Graph, Value};
 use crate::nn::{Loss, Weights, dense, loss};
 use crate::optim::Optimiser;
 use crate::plan::{Caps, Plan, lower};
-use crate::run::{Device, Session, median};
+use crate::run::{Device, Session, medians};
 use crate::spec::{Activation, DenseSpec, Init, ParamLayout};
 
 /// A workload by name.
@@ -194,8 +194,7 @@ impl Prepared {
             let Some(t) = self.session.time_launches(1)? else { return Ok(None) };
             times.push(t);
         }
-        let of = |i: usize| median(times.iter().map(|t| t[i]).collect());
-        Ok(Some((0..self.plan().launches.len()).map(of).collect()))
+        Ok(Some(medians(&times, self.plan().launches.len())))
     }
 
     fn stage(&mut self) -> Result<()> {

@@ -68,11 +68,10 @@ impl Scan {
 
     /// What result `i` is.
     pub(crate) fn outcome(&self, i: usize) -> Outcome {
-        match i / self.carried.max(1) {
-            _ if self.carried == 0 => Outcome::Given(i),
-            0 => Outcome::Last(i),
-            1 => Outcome::History(i - self.carried),
-            _ => Outcome::Given(i - self.carried),
+        match i.checked_sub(self.carried) {
+            None => Outcome::Last(i),
+            Some(i) if i < self.carried => Outcome::History(i),
+            Some(i) => Outcome::Given(i),
         }
     }
 
@@ -302,7 +301,10 @@ impl Graph {
 
     /// Has the scan `v` give those values of its body, and the way back `body` read them; returns the stacks of rows.
     fn keep(&mut self, v: Value, body: &mut Graph, kept: &[Value]) -> Vec<Value> {
-        let Op::Scan(ScanRef(scan)) = self.node(v).op.clone() else { return vec![] };
+        if kept.is_empty() {
+            return vec![];
+        }
+        let Op::Scan(ScanRef(scan)) = self.node(v).op.clone() else { panic!("only a scan keeps rows") };
         let mut scan = Scan::clone(&scan);
         let mut numbers = Vec::new();
         for &x in kept {

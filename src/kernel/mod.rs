@@ -297,11 +297,22 @@ impl Kernel {
         }
     }
 
+    /// Whether each element of the result is made of the operands' elements at the same place.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        matches!(self, Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_))
+    }
+
     /// Whether the written operand is also read: its slot may hold the old contents on entry and the
     /// kernel touches only the elements it owns.
     pub fn in_place(&self) -> bool {
         matches!(self, Kernel::AdamW(_) | Kernel::Sgd(_) | Kernel::Advance(_) | Kernel::RowWrite(_))
     }
+}
+
+/// Rows as columns, in registers.
+#[inline(always)]
+fn transposed(block: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+    glam::Mat4::from_cols_array_2d(&block).transpose().to_cols_array_2d()
 }
 
 /// A row of the table of shaders.

@@ -59,31 +59,28 @@ fn threefry<const N: usize>(key: [u32; 2], counters: [[u32; N]; 2]) -> [[u32; N]
 }
 
 impl Random {
-    fn key(&self, key: [u32; 2]) -> [u32; 2] {
-        [key[0].wrapping_add(self.stream.wrapping_mul(0x9E37_79B9)), key[1]]
+    /// The key of this stream, from the operand (seed, step).
+    fn key<T>(&self, k: &Read<'_, T>) -> [u32; 2] {
+        let [seed, step] = [0, k.view.strides[5]].map(|i| k.u()[k.view.offset + i]);
+        [seed.wrapping_add(self.stream.wrapping_mul(0x9E37_79B9)), step]
     }
 
     fn counter(&self, i: usize) -> [u32; 2] {
         [self.first_task.wrapping_add((i / self.per_task) as u32), (i % self.per_task) as u32]
     }
 
-    fn words(&self, key: [u32; 2], i: usize) -> [u32; 2] {
-        threefry2x32(self.key(key), self.counter(i))
-    }
-
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
-        let (k, view) = (reads[0], writes[0].view);
-        let key = [k.u()[k.view.offset], k.u()[k.view.offset + k.view.strides[5]]];
+        let (key, view) = (self.key(&reads[0]), writes[0].view);
         let unit = |w: u32| (w >> 8) as f64 / 16_777_216.0;
         let mut i = 0;
         match &mut *writes[0].buffer {
             Buffer::U(y) => for_each([&view], |[at]| {
-                y[at] = self.words(key, i)[0];
+                y[at] = threefry2x32(key, self.counter(i))[0];
                 i += 1;
             }),
             Buffer::F(y) => for_each([&view], |[at]| {
-                let w = self.words(key, i);
+                let w = threefry2x32(key, self.counter(i));
                 y[at] = match self.dist {
                     Dist::Normal => {
                         // Box and Muller; 1 - u is in (0, 1], so that the logarithm exists.
@@ -99,11 +96,10 @@ impl Random {
 
     /// Computes the launch in f32: uniform numbers that lie one after another, several at a time.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        let (k, view) = (reads[0], writes[0].view);
+        let view = writes[0].view;
         match &mut *writes[0].buffer {
             Buffer::F(y) if matches!(self.dist, Dist::Uniform) && view.is_contiguous() => {
-                let key = [k.u()[k.view.offset], k.u()[k.view.offset + k.view.strides[5]]];
-                uniform(self, key, &mut y[view.offset..view.offset + view.count()]);
+                uniform(self, self.key(&reads[0]), &mut y[view.offset..view.offset + view.count()]);
             }
             _ => self.reference(reads, writes),
         }
@@ -142,7 +138,6 @@ impl Random {
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
 fn uniform(random: &Random, key: [u32; 2], y: &mut [f32]) {
     const TOGETHER: usize = 16;
-    let key = random.key(key);
     for (c, chunk) in y.chunks_mut(TOGETHER).enumerate() {
         let mut counters = [[0; TOGETHER]; 2];
         for n in 0..chunk.len() {

@@ -182,6 +182,11 @@ impl Region {
         all.enumerate().map(|(i, (n, b))| (i, n, b))
     }
 
+    /// Whether products are in it, which is what tasks are put together for; brief launches make regions, too.
+    pub fn has_products(&self) -> bool {
+        self.blocks().any(|(_, _, b)| matches!(b.kernel, Kernel::MatMul(_)))
+    }
+
     /// Positions of the first and last block of the loop around each block (itself, outside of loops).
     fn spans(&self) -> Vec<Life> {
         let mut spans = Vec::new();

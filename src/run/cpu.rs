@@ -80,8 +80,8 @@ impl<T: Number> CpuRunner<T> {
 
     /// Runs those launches once.
     pub fn launch(&mut self, launches: Range<usize>) {
-        let CpuRunner { plan, slots, parallel } = self;
-        together(*parallel, || plan.launches[launches].iter().for_each(|l| run_launch(l, slots)));
+        let CpuRunner { plan, slots, .. } = self;
+        plan.launches[launches].iter().for_each(|l| run_launch(l, slots));
     }
 
     /// Runs steps, and returns the seconds of their launches.

@@ -18,3 +18,8 @@ pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(0.0)
 }
+
+/// The [`median`] of each of so many columns.
+pub(crate) fn medians(rows: &[Vec<f64>], columns: usize) -> Vec<f64> {
+    (0..columns).map(|i| median(rows.iter().map(|r| r[i]).collect())).collect()
+}

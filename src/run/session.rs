@@ -215,16 +215,15 @@ impl Session {
             Runner::Cpu(r) => r.time_launches(steps),
             #[cfg(feature = "gpu")]
             Runner::Gpu(r) => {
-                let times: Option<Vec<_>> = (0..steps)
-                    .map(|_| r.time_launches().transpose())
-                    .collect::<Option<Result<_>>>()
-                    .transpose()?;
-                let Some(times) = times else { return Ok(None) };
+                let mut times = Vec::with_capacity(steps);
+                for _ in 0..steps {
+                    let Some(seconds) = r.time_launches()? else { return Ok(None) };
+                    times.push(seconds);
+                }
                 times
             }
         };
-        let of = |i: usize| super::median(times.iter().map(|t| t[i]).collect());
-        Ok(Some((0..self.plan.launches.len()).map(of).collect()))
+        Ok(Some(super::medians(&times, self.plan.launches.len())))
     }
 
     /// Runs `steps` steps on the staged window and returns their records, `[steps][records]`.

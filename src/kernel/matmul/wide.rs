@@ -5,11 +5,11 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use glam::Mat4;
 use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::job::{Job, MR, Matrix, block};
+use crate::kernel::transposed;
 use crate::spec::Activation;
 
 /// Columns of a panel: four of the widest registers.
@@ -43,14 +43,12 @@ impl Wide<'_, '_> {
     /// half a million to each, and enough columns for rows that are packed.
     pub(super) fn blocks(job: &Job<'_>) -> (usize, usize) {
         let budget = (job.m * job.n * job.k / 16).clamp(1 << 19, 1 << 22);
-        let packed = job.a.col != 1;
+        let packed = packs_rows(job);
         let tall = if packed { job.m >= 512 } else { budget >= 1 << 21 };
-        let short = if !packed {
-            128
-        } else if budget == 1 << 19 {
-            32
-        } else {
-            64
+        let short = match packed {
+            true if budget == 1 << 19 => 32,
+            true => 64,
+            false => 128,
         };
         let rows = block(job.m, MR, if tall { 256 } else { short });
         let least = if packed { 4 * WIDE } else { WIDE };
@@ -73,7 +71,7 @@ impl Wide<'_, '_> {
         for from in (0..job.k).step_by(depth) {
             let terms = from..(from + depth).min(job.k);
             let last = terms.end == job.k;
-            let packed = job.a.col != 1;
+            let packed = packs_rows(job);
             if packed {
                 self.pack_rows(rows.clone(), terms.clone(), &mut scratch.a);
             }
@@ -100,7 +98,8 @@ impl Wide<'_, '_> {
                         true => (&job.b.data[self.b + from * job.b.row + j..], job.b.row),
                         false => (&scratch.b[panel * terms.len() * WIDE..], WIDE),
                     };
-                    let (sums, step) = if in_place && width == WIDE {
+                    let in_place = in_place && width == WIDE;
+                    let (sums, step) = if in_place {
                         (self.result(i, j), job.y.row)
                     } else if parts > 1 {
                         let at = (i - rows.start) * across + (j - cols.start);
@@ -124,19 +123,26 @@ impl Wide<'_, '_> {
                     });
                     if last {
                         // SAFETY: the tile has just been computed there.
-                        unsafe { self.finish(sums, step, [height, width], [i, j]) };
+                        unsafe { self.finish(sums, step, [height, width], [i, j], in_place) };
                     }
                 }
             }
         }
     }
 
-    /// Bias, activation and results of a tile, whose first element is at that row and column.
+    /// Bias, activation and results of a tile, whose first element is at that row and column; `in_place` where its sums
+    /// are where the results go.
     ///
     /// # Safety
     /// The sums exist.
-    unsafe fn finish(&self, sums: *mut f32, step: usize, [height, width]: [usize; 2], [i, j]: [usize; 2]) {
-        let in_place = std::ptr::eq(sums, self.result(i, j));
+    unsafe fn finish(
+        &self,
+        sums: *mut f32,
+        step: usize,
+        [height, width]: [usize; 2],
+        [i, j]: [usize; 2],
+        in_place: bool,
+    ) {
         if in_place && self.job.bias.is_none() && self.job.act == Activation::Identity {
             return;
         }
@@ -174,6 +180,11 @@ impl Wide<'_, '_> {
     }
 }
 
+/// Whether rows are packed: tiles read term after term.
+fn packs_rows(job: &Job<'_>) -> bool {
+    job.a.col != 1
+}
+
 /// A panel: `width` columns from element `at` on, padded to `WIDE`, term after term.
 fn pack_columns(b: &Matrix<'_>, at: usize, terms: usize, width: usize, to: &mut [f32]) {
     if b.col == 1 {
@@ -196,7 +207,7 @@ fn pack_columns(b: &Matrix<'_>, at: usize, terms: usize, width: usize, to: &mut 
                     let from = at + l + (c + k) * b.col;
                     block[k].copy_from_slice(&b.data[from..from + 4]);
                 }
-                let block = Mat4::from_cols_array_2d(&block).transpose().to_cols_array_2d();
+                let block = transposed(block);
                 for k in 0..4 {
                     to[(l + k) * WIDE + c..][..4].copy_from_slice(&block[k]);
                 }

@@ -7,14 +7,13 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use glam::Mat4;
 use pulp::Arch;
 
 use super::blocks::work;
 use super::math::{LANES, Lane};
 use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::parallel::{Shared, pieces};
-use crate::kernel::{Kernel, Read, Write};
+use crate::kernel::{Kernel, Read, Write, transposed};
 use crate::plan::View;
 use crate::plan::region::{At, Block, Life, Operand, Region, Stage};
 use crate::plan::view::collapse;
@@ -322,10 +321,10 @@ unsafe fn load(rows: [*const f32; LANES], len: usize, to: *mut Lane) {
     unsafe {
         for i in (0..whole).step_by(4) {
             for l in (0..LANES).step_by(4) {
-                let block = Mat4::from_cols_array_2d(&std::array::from_fn(|k| {
+                let block = transposed(std::array::from_fn(|k| {
                     rows[l + k].add(i).cast::<[f32; 4]>().read_unaligned()
                 }));
-                for (e, part) in block.transpose().to_cols_array_2d().into_iter().enumerate() {
+                for (e, part) in block.into_iter().enumerate() {
                     to.add(i + e).cast::<f32>().add(l).cast::<[f32; 4]>().write(part);
                 }
             }
@@ -344,10 +343,10 @@ unsafe fn store(from: *const Lane, len: usize, rows: &[*mut f32]) {
     unsafe {
         for i in (0..blocks).step_by(4) {
             for l in (0..lanes).step_by(4) {
-                let block = Mat4::from_cols_array_2d(&std::array::from_fn(|e| {
+                let block = transposed(std::array::from_fn(|e| {
                     from.add(i + e).cast::<f32>().add(l).cast::<[f32; 4]>().read()
                 }));
-                for (k, part) in block.transpose().to_cols_array_2d().into_iter().enumerate() {
+                for (k, part) in block.into_iter().enumerate() {
                     rows[l + k].add(i).cast::<[f32; 4]>().write_unaligned(part);
                 }
             }

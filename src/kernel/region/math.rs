@@ -169,12 +169,8 @@ impl<S: Simd> V<S> {
         let n = shifted.sub(magic);
         let r = n.fma(self.of(-0.693_359_4), self);
         let r = n.fma(self.of(2.121_944_4e-4), r);
-        let p = self.of(1.987_569_1e-4);
-        let p = p.fma(r, self.of(1.398_199_9e-3));
-        let p = p.fma(r, self.of(8.333_452e-3));
-        let p = p.fma(r, self.of(4.166_579_5e-2));
-        let p = p.fma(r, self.of(1.666_666_5e-1));
-        let p = p.fma(r, self.of(0.5));
+        let p =
+            r.polynomial([1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_5e-2, 1.666_666_5e-1, 0.5]);
         let p = p.fma(r.mul(r), r.add(self.of(1.0)));
         (p, self.simd.sub_u32s(shifted.bits(), magic.bits()))
     }

@@ -257,10 +257,11 @@ impl Stitch<'_> {
         let reads: Vec<(String, Touch)> = b.reads.iter().map(|o| self.place(o, n, false)).collect();
         let writes: Vec<(String, Touch)> = b.writes.iter().map(|o| self.place(o, n, true)).collect();
         // Element by element in place: no thread meets another's.
-        let pointwise =
-            matches!(b.kernel, Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_));
         let in_place = |o: &Operand| {
-            pointwise && o.at == b.writes[0].at && o.view == b.writes[0].view && o.step == b.writes[0].step
+            b.kernel.is_pointwise()
+                && o.at == b.writes[0].at
+                && o.view == b.writes[0].view
+                && o.step == b.writes[0].step
         };
         let touches: Vec<Touch> = b
             .reads

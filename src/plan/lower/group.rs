@@ -124,10 +124,7 @@ impl Lowering<'_> {
         let y = &d.writes.first()?.view;
         if t == 1 {
             // Single numbers: all of a buffer is the one task's.
-            let pointwise = matches!(
-                d.kernel,
-                Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_) | Kernel::Fill(_)
-            );
+            let pointwise = d.kernel.is_pointwise() || matches!(d.kernel, Kernel::Fill(_));
             let part = |p: &Place| {
                 let buffer = &self.buffers[p.buffer];
                 let single = pointwise && p.view.count() == 1 && buffer.dtype == DType::F32;
@@ -138,9 +135,8 @@ impl Lowering<'_> {
         let axis = leading(y);
         let axes: Vec<usize> = match d.kernel {
             Kernel::MatMul(_) if axis < MAX_RANK - 2 => vec![axis; 5],
-            Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_) | Kernel::Fill(_) => {
-                vec![axis; 4]
-            }
+            Kernel::Fill(_) => vec![axis; 4],
+            _ if d.kernel.is_pointwise() => vec![axis; 4],
             // What is summed leads with the tasks, too: a sum over tasks may have as many results as there are tasks.
             Kernel::SumTo(_) if leading(&d.reads[0].view) == axis => vec![axis; 4],
             // Rows of all tasks follow one another along one axis.

@@ -38,18 +38,12 @@ impl Lowering<'_> {
         let mut given: Vec<(Value, Place)> = Vec::new();
         let mut histories: Vec<(Place, Place)> = Vec::new();
         for &(what, u) in &wanted {
-            if let Outcome::Last(i) = what {
-                self.places.insert(u, places[i]);
-                continue;
-            }
-            let node = self.g.node(u);
-            let stack = self.whole(SlotRole::Scratch, node.dtype, &node.shape, &node.label);
-            self.places.insert(u, stack);
-            let one = row(stack, self.shape(u), scan);
             match what {
-                Outcome::History(i) => histories.push((places[i], one)),
-                Outcome::Given(i) => given.push((outputs[i], one)),
-                Outcome::Last(_) => {}
+                Outcome::Last(i) => {
+                    self.places.insert(u, places[i]);
+                }
+                Outcome::History(i) => histories.push((places[i], self.stack(u, scan))),
+                Outcome::Given(i) => given.push((outputs[i], self.stack(u, scan))),
             }
         }
 
@@ -75,6 +69,14 @@ impl Lowering<'_> {
             inner.items.into_iter().filter_map(|i| if let Item::Launch(d) = i { Some(d) } else { None });
         let body = body.collect();
         self.push(Item::Loop { scan: v, n: scan.n, body });
+    }
+
+    /// A buffer for rows of all repetitions, the result `u` of the scan; the first row that is written.
+    fn stack(&mut self, u: Value, scan: &Scan) -> Place {
+        let node = self.g.node(u);
+        let stack = self.whole(SlotRole::Scratch, node.dtype, &node.shape, &node.label);
+        self.places.insert(u, stack);
+        row(stack, &node.shape, scan)
     }
 
     fn copy(&mut self, from: Place, to: Place) {
@@ -125,10 +127,8 @@ impl Lowering<'_> {
             (0..drafts.len()).filter(|&i| drafts[i].writes.iter().any(|w| w.buffer == from.buffer)).collect();
         let [at] = writers[..] else { return false };
         let d = drafts[at];
-        let pointwise =
-            matches!(d.kernel, Kernel::Zip(_) | Kernel::Map(_) | Kernel::Select(_) | Kernel::Copy(_));
         let same = |p: &Place| p.buffer != to.buffer || (p.view == d.writes[0].view && p.step == 0);
-        let ok = pointwise
+        let ok = d.kernel.is_pointwise()
             && d.reads.iter().all(same)
             && drafts[at + 1..].iter().all(|d| d.reads.iter().all(|r| r.buffer != to.buffer));
         if !ok {

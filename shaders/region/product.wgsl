@@ -3,35 +3,45 @@ for (var tile = local; tile < BATCH * TILES_M * TILES_N; tile += THREADS) {
     let item = tile / (TILES_M * TILES_N);
     let row = tile / TILES_N % TILES_M * 4u;
     let column = tile % TILES_N * 4u;
-    // Beyond the edges the last row and column are repeated; their sums are not stored.
-    let a0 = a_start(item) + row * A_ROW;
-    let a1 = a_start(item) + min(row + 1u, M - 1u) * A_ROW;
-    let a2 = a_start(item) + min(row + 2u, M - 1u) * A_ROW;
-    let a3 = a_start(item) + min(row + 3u, M - 1u) * A_ROW;
-    let b0 = b_start(item) + column * B_COLUMN;
-    let b1 = b_start(item) + min(column + 1u, N - 1u) * B_COLUMN;
-    let b2 = b_start(item) + min(column + 2u, N - 1u) * B_COLUMN;
-    let b3 = b_start(item) + min(column + 3u, N - 1u) * B_COLUMN;
+    let a = a_start(item);
+    let b = b_start(item);
     var s0 = vec4<f32>(0.0);
     var s1 = vec4<f32>(0.0);
     var s2 = vec4<f32>(0.0);
     var s3 = vec4<f32>(0.0);
-    for (var l = 0u; l < K + zero; l++) {
-        let p = l * A_COLUMN;
-        let q = l * B_ROW;
-        let v = vec4<f32>(b_get(b0 + q), b_get(b1 + q), b_get(b2 + q), b_get(b3 + q));
-        s0 += a_get(a0 + p) * v;
-        s1 += a_get(a1 + p) * v;
-        s2 += a_get(a2 + p) * v;
-        s3 += a_get(a3 + p) * v;
+    // Four terms at a time, and what remains of them. A term is four rows of a and four columns of b; beyond the edges
+    // is anything, whose sums have no meaning.
+    for (var l = 0u; l < K / 4u * 4u + zero; l += 4u) {
+        let p = a_square(a, row, l);
+        let q = b_square(b, l, column);
+        s0 += p[0].x * q[0];
+        s1 += p[0].y * q[0];
+        s2 += p[0].z * q[0];
+        s3 += p[0].w * q[0];
+        s0 += p[1].x * q[1];
+        s1 += p[1].y * q[1];
+        s2 += p[1].z * q[1];
+        s3 += p[1].w * q[1];
+        s0 += p[2].x * q[2];
+        s1 += p[2].y * q[2];
+        s2 += p[2].z * q[2];
+        s3 += p[2].w * q[2];
+        s0 += p[3].x * q[3];
+        s1 += p[3].y * q[3];
+        s2 += p[3].z * q[3];
+        s3 += p[3].w * q[3];
+    }
+    for (var l = K / 4u * 4u; l < K + zero; l++) {
+        let p = a_term(a, row, l);
+        let q = b_term(b, l, column);
+        s0 += p.x * q;
+        s1 += p.y * q;
+        s2 += p.z * q;
+        s3 += p.w * q;
     }
     // One place that stores, so that the code behind it stands here once.
     var sums = array<vec4<f32>, 4>(s0, s1, s2, s3);
-    for (var i = 0u; i < 16u + zero; i++) {
-        let r = i / 4u;
-        let c = i % 4u;
-        if row + r < M && column + c < N {
-            finish(item, row + r, column + c, sums[r][c]);
-        }
+    for (var r = 0u; r < min(M - row, 4u) + zero; r++) {
+        finish(item, row + r, column, sums[r]);
     }
 }

@@ -1,13 +1,22 @@
-// y = a b (+ bias), z beside it, of few rows or columns: one element a thread
-for (var i = local; i < BATCH * M * N; i += THREADS) {
-    let item = i / (M * N);
-    let row = i / N % M;
-    let column = i % N;
-    let a0 = a_start(item) + row * A_ROW;
-    let b0 = b_start(item) + column * B_COLUMN;
-    var sum = 0.0;
-    for (var l = 0u; l < K + zero; l++) {
-        sum += a_get(a0 + l * A_COLUMN) * b_get(b0 + l * B_ROW);
+// y = a b (+ bias), z beside it, of few rows: four columns a thread
+for (var tile = local; tile < BATCH * TILES_M * TILES_N; tile += THREADS) {
+    let item = tile / (TILES_M * TILES_N);
+    let row = tile / TILES_N % TILES_M;
+    let column = tile % TILES_N * 4u;
+    let a = a_start(item);
+    let b = b_start(item);
+    var sums = vec4<f32>(0.0);
+    // Four terms at a time, and what remains of them.
+    for (var l = 0u; l < K / 4u * 4u + zero; l += 4u) {
+        let p = a_terms(a, row, l);
+        let q = b_square(b, l, column);
+        sums += p.x * q[0];
+        sums += p.y * q[1];
+        sums += p.z * q[2];
+        sums += p.w * q[3];
     }
-    finish(item, row, column, sum);
+    for (var l = K / 4u * 4u; l < K + zero; l++) {
+        sums += a_term(a, row, l) * b_term(b, l, column);
+    }
+    finish(item, row, column, sums);
 }

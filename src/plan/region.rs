@@ -4,6 +4,8 @@
 //! them repeated. On the CPU it runs for many tasks at once, one a SIMD lane, with the locals in cache; on a GPU it is
 //! one shader, a workgroup a task. Locals that are read from or left in slots say where.
 
+pub(crate) mod quads;
+
 use std::sync::{Arc, OnceLock};
 
 use super::{GroupCaps, View};
@@ -101,8 +103,10 @@ pub struct Region {
 /// Where a workgroup keeps a local.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
-    /// In workgroup memory, from this word of the task's part on.
-    Memory(usize),
+    /// In workgroup memory, from this one of the task's words on.
+    Words(usize),
+    /// In workgroup memory, from this element of the task's quads on, vectors of four.
+    Quads(usize),
     /// In a slot: its own, or the one that takes what does not fit.
     Slot {
         /// Number of the operand, as in [`Outside`].
@@ -121,12 +125,21 @@ pub struct GroupLayout {
     pub homes: Vec<Home>,
     /// Words of workgroup memory of a task.
     pub words: usize,
+    /// Elements of a task that lie in quads, beside the words: a multiple of four.
+    pub quads: usize,
     /// Elements of a task in the slot that takes what does not fit, the last operand; 0 where all fits.
     pub spilled: usize,
     /// Threads that work on a task.
     pub threads: usize,
     /// Tasks in a workgroup.
     pub together: usize,
+}
+
+impl GroupLayout {
+    /// Bytes of workgroup memory of a task.
+    pub fn bytes(&self) -> usize {
+        4 * (self.words + self.quads)
+    }
 }
 
 /// What found room, and what did not.
@@ -136,8 +149,8 @@ pub(crate) struct Packed {
     pub(crate) kept: Vec<(usize, usize)>,
     /// Locals that did not fit.
     left: Vec<usize>,
-    /// Elements that are taken in all.
-    pub(crate) len: usize,
+    /// Elements that are taken in all: of words, and of quads.
+    pub(crate) len: [usize; 2],
 }
 
 /// Tiers of workgroup memory, in bytes: the smallest that holds what is used often is taken.
@@ -264,30 +277,37 @@ impl Region {
         uses
     }
 
-    /// Places locals one after another where none that is needed at the same time lies, as far as there is `room`. Those
-    /// that are never needed are left out.
-    pub(crate) fn pack(&self, lives: &[Option<Life>], order: &[usize], room: usize) -> Packed {
+    /// Places locals one after another where none that is needed at the same time lies, as far as there is `room`, those
+    /// in `quads` apart from the others. Those that are never needed are left out.
+    pub(crate) fn pack(
+        &self,
+        lives: &[Option<Life>],
+        order: &[usize],
+        quads: impl Fn(usize) -> bool,
+        room: usize,
+    ) -> Packed {
         let mut packed = Packed::default();
+        let len = |i: usize| self.locals[i].len.next_multiple_of(if quads(i) { 4 } else { 1 });
         for &i in order {
-            let (Some(life), len) = (lives[i], self.locals[i].len) else { continue };
-            let meets = |j: usize| lives[j].is_some_and(|l| l.first <= life.last && life.first <= l.last);
-            let mut taken: Vec<(usize, usize)> = packed
-                .kept
-                .iter()
-                .filter(|(j, _)| meets(*j))
-                .map(|&(j, at)| (at, at + self.locals[j].len))
-                .collect();
+            let Some(life) = lives[i] else { continue };
+            let meets = |j: usize| {
+                quads(j) == quads(i) && lives[j].is_some_and(|l| l.first <= life.last && life.first <= l.last)
+            };
+            let mut taken: Vec<(usize, usize)> =
+                packed.kept.iter().filter(|(j, _)| meets(*j)).map(|&(j, at)| (at, at + len(j))).collect();
             taken.sort_unstable();
             let mut at = 0;
             for (from, to) in taken {
-                if at + len <= from {
+                if at + len(i) <= from {
                     break;
                 }
                 at = at.max(to);
             }
-            if at + len <= room {
+            let mut with = packed.len;
+            with[quads(i) as usize] = with[quads(i) as usize].max(at + len(i));
+            if with[0] + with[1] <= room {
                 packed.kept.push((i, at));
-                packed.len = packed.len.max(at + len);
+                packed.len = with;
             } else {
                 packed.left.push(i);
             }
@@ -311,20 +331,21 @@ impl Region {
             (0..lives.len()).filter(|&i| lives[i].is_some() && direct(i).is_none()).collect();
         let density = |i: usize| (uses[i].0 + uses[i].1) as f64 / self.locals[i].len as f64;
         order.sort_by(|&a, &b| density(b).total_cmp(&density(a)).then(a.cmp(&b)));
+        let quads = self.quads();
         let tiers = TIERS.iter().map(|t| (*t).min(caps.bytes) / 4);
         let mut best = Packed { left: order.clone(), ..Packed::default() };
-        for words in tiers {
-            best = self.pack(&lives, &order, words);
+        for room in tiers {
+            best = self.pack(&lives, &order, |i| quads[i], room);
             if best.left.iter().all(|&i| density(i) <= 2.0) {
                 break;
             }
         }
-        let Packed { kept, left, len: words } = best;
+        let Packed { kept, left, len: [words, in_quads] } = best;
         let own: Vec<usize> = left.iter().copied().filter(|&i| self.locals[i].outside.is_none()).collect();
-        let Packed { kept: spilled, len: stride, .. } = self.pack(&lives, &own, usize::MAX);
-        let mut homes = vec![Home::Memory(0); self.locals.len()];
+        let Packed { kept: spilled, len: [stride, _], .. } = self.pack(&lives, &own, |_| false, usize::MAX);
+        let mut homes = vec![Home::Words(0); self.locals.len()];
         for &(i, at) in &kept {
-            homes[i] = Home::Memory(at);
+            homes[i] = if quads[i] { Home::Quads(at) } else { Home::Words(at) };
         }
         for &(i, at) in &spilled {
             homes[i] = Home::Slot { operand: operands, offset: at, stride };
@@ -347,9 +368,9 @@ impl Region {
         }
         let wanted = (results / work.max(1.0) / 8.0).ceil() as usize;
         let threads = wanted.next_power_of_two().clamp(8, caps.threads.min(256));
-        let room = (TIERS[0].min(caps.bytes) / 4).checked_div(words).unwrap_or(usize::MAX);
+        let room = (TIERS[0].min(caps.bytes) / 4).checked_div(words + in_quads).unwrap_or(usize::MAX);
         let together = (64 / threads).clamp(1, room.max(1));
-        GroupLayout { homes, words, spilled: stride, threads, together }
+        GroupLayout { homes, words, quads: in_quads, spilled: stride, threads, together }
     }
 
     /// Checks bounds and that writes hit each element once; `len(operand)` gives the length of the slot of an operand,

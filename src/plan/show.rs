@@ -74,7 +74,7 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
         writeln!(
             f,
             "  {} of workgroup memory a task, {} put aside, {} threads a task, {} tasks a workgroup",
-            bytes(4 * g.words as u64),
+            bytes(g.bytes() as u64),
             bytes(4 * g.spilled as u64),
             g.threads,
             g.together
@@ -85,7 +85,8 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
         let Some(life) = life else { continue };
         let mut place = match r.layout.as_ref().map(|g| g.homes[i]) {
             None => "in cache".to_string(),
-            Some(Home::Memory(at)) => format!("word {at}"),
+            Some(Home::Words(at)) => format!("word {at}"),
+            Some(Home::Quads(at)) => format!("quad {}", at / 4),
             Some(Home::Slot { operand, offset, .. }) => format!("in slot {} from {offset}", slot(operand)),
         };
         if let Some(o) = local.outside {

@@ -1,14 +1,19 @@
 //! Task regions on the device: inner learning with its gradient, launch by launch and in all tiers of workgroup
 //! memory, against the bounds of the reference.
 
+use hyperloom::graph::Graph;
+use hyperloom::graph::op::Binary;
 use hyperloom::kernel::Kernel;
+use hyperloom::plan::region::{GroupLayout, Home};
 use hyperloom::plan::{Caps, GroupCaps, Plan, RegionCaps, lower};
+use hyperloom::rng::Rng;
 use hyperloom::run::gpu::Gpu;
 use hyperloom::run::lockstep::lockstep;
+use hyperloom::spec::Activation;
 
 use super::gpu;
 use super::support::learning::{Shape, learning};
-use super::support::prepared;
+use super::support::{Feed, data, numbers, prepared};
 
 fn caps(gpu: &Gpu, bytes: usize) -> Caps {
     let caps = gpu.caps(1);
@@ -44,16 +49,67 @@ fn inner_learning() {
     }
 }
 
+/// Products of values that lie in quads and of values that do not, of all edges, transposed or not, and what is made of
+/// them element by element and in sums.
+#[test]
+fn products_of_all_shapes() {
+    let Some(gpu) = gpu(false) else { return };
+    let sizes = [1, 2, 4, 5, 8, 10, 12];
+    for seed in 0..4 {
+        let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(seed, 17));
+        let t = 3;
+        let contents = numbers(&mut rng, &[t, 160], -1.0, 1.0);
+        let x = data(&mut g, &mut feed, "x", contents);
+        let mut results = Vec::new();
+        for _ in 0..6 {
+            let [m, k, n] = [0; 3].map(|_| sizes[rng.below(sizes.len())]);
+            let [ta, tb] = [0; 2].map(|_| rng.below(2) == 0);
+            // Matrices from anywhere in the row: copied, or read where they are.
+            let mut matrix = |g: &mut Graph, [rows, columns]: [usize; 2], transposed: bool| {
+                let start = [0, 3, 8][rng.below(3)];
+                let part = g.slice(x, 1, start, rows * columns);
+                let shape = if transposed { [t, columns, rows] } else { [t, rows, columns] };
+                let part = g.reshape(part, &shape);
+                if rng.below(4) == 0 { part } else { g.act(Activation::Sigmoid, part) }
+            };
+            let a = matrix(&mut g, [m, k], ta);
+            let b = matrix(&mut g, [k, n], tb);
+            let bias = matrix(&mut g, [1, n], false);
+            let y = g.matmul_t(a, ta, b, tb);
+            let y = g.add(y, bias);
+            let y = if m % 2 == 0 { g.act(Activation::Tanh, y) } else { y };
+            // A sum of columns, of rows, and of all; a column over rows.
+            let [columns, rows, all] = [[t, 1, n], [t, m, 1], [t, 1, 1]].map(|s| g.sum_to(y, &s));
+            let scaled = g.mul(y, rows);
+            let less = g.sub(scaled, columns);
+            let last = g.zip(Binary::Max, less, all);
+            results.push(g.reshape(last, &[t, m * n]));
+        }
+        let all = g.concat(&results, 1);
+        g.output("all", all);
+        let plan = lower(&g, caps(&gpu, 32 << 10)).expect("the plan fits");
+        let regions = plan
+            .launches
+            .iter()
+            .filter_map(|l| if let Kernel::Region(r) = &l.kernel { r.layout.as_ref() } else { None });
+        let quads = |l: &&GroupLayout| l.homes.iter().filter(|h| matches!(h, Home::Quads(_))).count() >= 6;
+        assert!(regions.filter(quads).count() > 0, "{plan}");
+        let mut cpu = prepared::<f32>(&plan, &feed);
+        let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
+        assert!(report.divergence.is_none(), "seed {seed}: {report:?}\n{plan}");
+    }
+}
+
 /// More tasks than one axis of workgroups holds, several in a workgroup.
 #[test]
 fn many_tiny_tasks() {
     let Some(gpu) = gpu(false) else { return };
     let tasks = 70_001;
-    let mut g = hyperloom::graph::Graph::new();
+    let mut g = Graph::new();
     let x = g.data("x", &[tasks, 1, 2]);
     let w = g.data("w", &[tasks, 2, 1]);
     let y = g.matmul(x, w);
-    let y = g.act(hyperloom::spec::Activation::Tanh, y);
+    let y = g.act(Activation::Tanh, y);
     let y = g.mul(y, y);
     g.output("y", y);
     let caps = gpu.caps(1);

@@ -169,12 +169,12 @@ impl LaneProgram {
 fn place(region: &Region, lives: &[Option<Life>]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..lives.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(region.locals[i].len));
-    let packed = region.pack(lives, &order, usize::MAX);
+    let packed = region.pack(lives, &order, |_| false, usize::MAX);
     let mut places = vec![0; lives.len()];
     for &(i, at) in &packed.kept {
         places[i] = at;
     }
-    (places, packed.len)
+    (places, packed.len[0])
 }
 
 impl Work {

@@ -1,15 +1,15 @@
 //! A region as one shader: the hand-written blocks of `shaders/region/`, one a block of the region, with its sizes,
 //! strides and places written in as numbers.
 
+mod blocks;
+mod spot;
+
 use std::fmt::Write;
 
-use crate::graph::op::Func;
-use crate::kernel::map::{affine, func_code};
-use crate::kernel::{Kernel, zip};
-use crate::plan::View;
+use crate::kernel::Kernel;
 use crate::plan::region::{At, Block, GroupLayout, Home, Operand, Region, Stage};
-use crate::plan::view::collapse;
-use crate::spec::{Activation, MAX_RANK};
+use blocks::{Functions, pointwise, product, rows, sum};
+use spot::{Spot, four, next};
 
 macro_rules! blocks {
     ($($name:ident = $file:literal),*) => {
@@ -20,14 +20,37 @@ macro_rules! blocks {
 }
 
 blocks! {
-    REGION = "region", PRODUCT = "product", PRODUCT_ROW = "product_row", POINTWISE = "pointwise", SUM = "sum",
-    LOG_SOFTMAX = "log_softmax", CROSS_ENTROPY = "cross_entropy"
+    REGION = "region", PRODUCT = "product", PRODUCT_ROW = "product_row", POINTWISE = "pointwise",
+    POINTWISE_QUADS = "pointwise_quads", SUM = "sum", SUM_QUADS = "sum_quads", LOG_SOFTMAX = "log_softmax",
+    CROSS_ENTROPY = "cross_entropy"
 }
 
 /// The names of a block that stand for functions of its own.
-const NAMES: [&str; 15] = [
-    "block", "a_start", "b_start", "a_get", "b_get", "finish", "y_put", "y_at", "value", "term", "x_get",
-    "x_at", "p_get", "p_at", "z_put",
+const NAMES: [&str; 24] = [
+    "block",
+    "a_start",
+    "b_start",
+    "a_get",
+    "b_get",
+    "a_quad",
+    "b_quad",
+    "a_term",
+    "b_term",
+    "a_terms",
+    "a_square",
+    "b_square",
+    "finish",
+    "y_put",
+    "y_put_quad",
+    "z_put",
+    "z_put_quad",
+    "y_at",
+    "value",
+    "term",
+    "x_get",
+    "x_at",
+    "p_get",
+    "p_at",
 ];
 
 /// The text of a region's shader, imports not expanded; its bindings are the operands, `reads` of which are only read.
@@ -36,7 +59,8 @@ const NAMES: [&str; 15] = [
 /// When the region was not lowered for a GPU.
 pub fn text(region: &Region, reads: usize, writes: usize) -> String {
     let Some(layout) = &region.layout else { panic!("the region was lowered for the CPU") };
-    let mut out = REGION.replace("WORDS", &(layout.words * layout.together).max(1).to_string());
+    let size = |elements: usize| (elements * layout.together).max(1).to_string();
+    let mut out = REGION.replace("WORDS", &size(layout.words)).replace("QUADS", &size(layout.quads / 4));
     for i in 0..reads + writes {
         let access = if i < reads { "read" } else { "read_write" };
         let _ = writeln!(out, "@group(0) @binding({i}) var<storage, {access}> slot{i}: array<f32>;");
@@ -44,7 +68,7 @@ pub fn text(region: &Region, reads: usize, writes: usize) -> String {
     let mut s = Stitch { region, layout, out, main: String::new(), since: Vec::new(), transfers: 0 };
     s.body();
     let Stitch { mut out, main, .. } = s;
-    let GroupLayout { threads, together, words, .. } = layout;
+    let GroupLayout { threads, together, words, quads, .. } = layout;
     let tasks = region.tasks;
     let _ = write!(
         out,
@@ -65,6 +89,7 @@ fn main(
     live = task < {tasks}u;
     task = min(task, {}u);
     base = index / {threads}u * {words}u;
+    corner = index / {threads}u * {quads}u;
 {main}}}
 ",
         threads * together,
@@ -73,10 +98,18 @@ fn main(
     out
 }
 
+/// What a block touches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Space {
+    Words,
+    Quads,
+    Slot(usize),
+}
+
 /// A stretch of memory that a block touches: which memory, from and to, whether it is written.
 #[derive(Clone, Copy)]
 struct Touch {
-    space: usize,
+    space: Space,
     from: usize,
     to: usize,
     write: bool,
@@ -85,6 +118,10 @@ struct Touch {
 impl Touch {
     fn conflicts(&self, o: &Touch) -> bool {
         (self.write || o.write) && self.space == o.space && self.from < o.to && o.from < self.to
+    }
+
+    fn in_slot(&self) -> bool {
+        matches!(self.space, Space::Slot(_))
     }
 }
 
@@ -96,36 +133,6 @@ struct Stitch<'r> {
     /// What has been touched since the last barrier.
     since: Vec<Touch>,
     transfers: usize,
-}
-
-/// Multiplied where needed: `i * 7u`, or `i`, or nothing.
-fn times(i: &str, stride: usize) -> String {
-    match stride {
-        0 => "0u".into(),
-        1 => i.into(),
-        s => format!("{i} * {s}u"),
-    }
-}
-
-/// Position of the `i`-th element over axes `(length, distance)`, last first.
-fn position(i: &str, offset: usize, axes: &[(usize, usize)]) -> String {
-    let mut terms = vec![format!("{offset}u")];
-    let mut inner = 1;
-    for (n, &(d, s)) in axes.iter().enumerate() {
-        let index = if inner == 1 { i.to_string() } else { format!("{i} / {inner}u") };
-        let last = n + 1 == axes.len();
-        let index = if last { format!("({index})") } else { format!("({index} % {d}u)") };
-        if s > 0 {
-            terms.push(times(&index, s));
-        }
-        inner *= d;
-    }
-    terms.join(" + ")
-}
-
-/// The axes of a view that are longer than 1, last first.
-fn axes(view: &View) -> Vec<(usize, usize)> {
-    (0..MAX_RANK).rev().filter(|&i| view.dims[i] > 1).map(|i| (view.dims[i], view.strides[i])).collect()
 }
 
 /// Replaces whole words.
@@ -202,60 +209,75 @@ impl Stitch<'_> {
         let hits: Vec<Touch> =
             self.since.iter().filter(|t| touches.iter().any(|o| t.conflicts(o))).copied().collect();
         if !hits.is_empty() {
-            self.barrier(indent, hits.iter().any(|t| t.space > 0));
+            self.barrier(indent, hits.iter().any(Touch::in_slot));
         }
         self.since.extend_from_slice(touches);
     }
 
     /// Copies a local that lies in memory from its slot, or back.
     fn transfer(&mut self, local: usize, load: bool) {
-        let (Home::Memory(at), Some(o)) = (self.layout.homes[local], self.region.locals[local].outside)
-        else {
+        let (home, len) = (self.layout.homes[local], self.region.locals[local].len);
+        let Some(o) = self.region.locals[local].outside.filter(|_| !matches!(home, Home::Slot { .. })) else {
             return;
         };
-        let len = self.region.locals[local].len;
-        let memory = Touch { space: 0, from: at, to: at + len, write: load };
-        let slot = Touch { space: 1 + o.operand, from: 0, to: usize::MAX, write: !load };
-        self.wait(&[memory, slot], "    ");
+        let whole = |home, write| {
+            let (space, at) = match home {
+                Home::Words(at) => (Space::Words, at),
+                Home::Quads(at) => (Space::Quads, at),
+                Home::Slot { operand, .. } => (Space::Slot(operand), 0),
+            };
+            let to = if matches!(space, Space::Slot(_)) { usize::MAX } else { at + len };
+            Spot { home, turn: String::new(), touch: Touch { space, from: at, to, write } }
+        };
+        let memory = whole(home, load);
+        let slot = whole(Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride }, !load);
+        self.wait(&[memory.touch, slot.touch], "    ");
         let n = self.transfers;
         self.transfers += 1;
-        let slot = format!("slot{}[{}u + task * {}u + i]", o.operand, o.offset, o.stride);
-        let memory = format!("memory[base + {at}u + i]");
-        let copy =
-            if load { format!("{memory} = {slot};") } else { format!("if live {{ {slot} = {memory}; }}") };
-        let threads = self.layout.threads;
+        let by_four = load && memory.is_quads();
+        let copy = if by_four {
+            let from = next("i", len);
+            format!("{} = {};", memory.quad("i"), four(|c| slot.element(&from[c])))
+        } else if load {
+            format!("{} = {};", memory.element("i"), slot.element("i"))
+        } else {
+            format!("if live {{ {} = {}; }}", slot.element("i"), memory.element("i"))
+        };
+        let each = if by_four { 4 } else { 1 };
         let _ = write!(
             self.out,
-            "\nfn transfer_{n}() {{\n    for (var i = local; i < {len}u; i += {threads}u) {{\n        {copy}\n    }}\n}}\n"
+            "\nfn transfer_{n}() {{\n    for (var i = local * {each}u; i < {len}u; i += {}u) {{\n        {copy}\n    }}\n}}\n",
+            each * self.layout.threads
         );
         let _ = writeln!(self.main, "    transfer_{n}();");
     }
 
-    /// Where an operand lies: the text of one of its elements, and what it touches in all repetitions.
-    fn place(&self, o: &Operand, n: usize, write: bool) -> (String, Touch) {
+    /// Where an operand lies, and what it touches in all of `n` repetitions.
+    fn place(&self, o: &Operand, n: usize, write: bool) -> Spot {
         let turn = if o.step == 0 { String::new() } else { format!(" + turn * {}u", o.step as u32) };
-        let slot = |operand: usize, offset: usize, stride: usize| {
-            let touch = Touch { space: 1 + operand, from: 0, to: usize::MAX, write };
-            (format!("slot{operand}[{offset}u + task * {stride}u + i{turn}]"), touch)
+        let home = match o.at {
+            At::Shared(r) => Home::Slot { operand: r, offset: 0, stride: 0 },
+            At::Local(l) => self.layout.homes[l],
         };
-        match o.at {
-            At::Shared(r) => slot(r, 0, 0),
-            At::Local(l) => match self.layout.homes[l] {
-                Home::Slot { operand, offset, stride } => slot(operand, offset, stride),
-                Home::Memory(at) => {
-                    let moved = o.step * (n.max(1) as isize - 1);
-                    let from = (at as isize + o.view.offset as isize + moved.min(0)) as usize;
-                    let to = (at as isize + o.view.end() as isize + moved.max(0)) as usize;
-                    let touch = Touch { space: 0, from, to, write };
-                    (format!("memory[base + {at}u + i{turn}]"), touch)
-                }
-            },
-        }
+        let moved = o.step * (n.max(1) as isize - 1);
+        let from = |at: usize| (at as isize + o.view.offset as isize + moved.min(0)) as usize;
+        let to = |at: usize| (at as isize + o.view.end() as isize + moved.max(0)) as usize;
+        let touch = match home {
+            Home::Words(at) => Touch { space: Space::Words, from: from(at), to: to(at), write },
+            Home::Quads(at) => {
+                let (from, to) = (from(at) / 4 * 4, to(at).next_multiple_of(4));
+                Touch { space: Space::Quads, from, to, write }
+            }
+            Home::Slot { operand, .. } => {
+                Touch { space: Space::Slot(operand), from: 0, to: usize::MAX, write }
+            }
+        };
+        Spot { home, turn, touch }
     }
 
     fn block(&mut self, k: usize, b: &Block, indent: &str, n: usize) {
-        let reads: Vec<(String, Touch)> = b.reads.iter().map(|o| self.place(o, n, false)).collect();
-        let writes: Vec<(String, Touch)> = b.writes.iter().map(|o| self.place(o, n, true)).collect();
+        let reads: Vec<Spot> = b.reads.iter().map(|o| self.place(o, n, false)).collect();
+        let writes: Vec<Spot> = b.writes.iter().map(|o| self.place(o, n, true)).collect();
         // Element by element in place: no thread meets another's.
         let in_place = |o: &Operand| {
             b.kernel.is_pointwise()
@@ -263,14 +285,8 @@ impl Stitch<'_> {
                 && o.view == b.writes[0].view
                 && o.step == b.writes[0].step
         };
-        let touches: Vec<Touch> = b
-            .reads
-            .iter()
-            .zip(&reads)
-            .filter(|(o, _)| !in_place(o))
-            .map(|(_, (_, t))| *t)
-            .chain(writes.iter().map(|(_, t)| *t))
-            .collect();
+        let read = b.reads.iter().zip(&reads).filter(|(o, _)| !in_place(o)).map(|(_, s)| s.touch);
+        let touches: Vec<Touch> = read.chain(writes.iter().map(|s| s.touch)).collect();
         self.wait(&touches, indent);
         let text = self.function(b, &reads, &writes);
         let _ = write!(self.out, "\n// {}\n{}", b.label.replace('\n', " "), rename(&text, k));
@@ -278,176 +294,15 @@ impl Stitch<'_> {
     }
 
     /// A block and the functions it asks for.
-    fn function(&self, b: &Block, reads: &[(String, Touch)], writes: &[(String, Touch)]) -> String {
-        let mut f = String::new();
-        let get = |f: &mut String, name: &str, element: &str| {
-            let _ = writeln!(f, "fn {name}(i: u32) -> f32 {{ return {element}; }}");
+    fn function(&self, b: &Block, reads: &[Spot], writes: &[Spot]) -> String {
+        let mut f = Functions::default();
+        f.constant("THREADS", self.layout.threads);
+        let body = match &b.kernel {
+            Kernel::MatMul(_) => product(&mut f, b, reads, writes, self.layout.threads),
+            Kernel::SumTo(_) => sum(&mut f, b, reads, writes),
+            Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_) => rows(&mut f, b, reads, writes),
+            _ => pointwise(&mut f, b, reads, writes),
         };
-        let put = |f: &mut String, name: &str, (element, touch): &(String, Touch)| {
-            let store = if touch.space > 0 {
-                format!("if live {{ {element} = v; }}")
-            } else {
-                format!("{element} = v;")
-            };
-            let _ = writeln!(f, "fn {name}(i: u32, v: f32) {{ {store} }}");
-        };
-        let at = |f: &mut String, name: &str, arguments: &str, position: String| {
-            let _ = writeln!(f, "fn {name}({arguments}) -> u32 {{ return {position}; }}");
-        };
-        let views: Vec<View> = b.reads.iter().map(|o| o.view).collect();
-        let y = b.writes[0].view;
-        let threads = self.layout.threads;
-        let mut constants: Vec<(&str, usize)> = vec![("THREADS", threads)];
-        let body;
-        match &b.kernel {
-            Kernel::MatMul(p) => {
-                let (r, c) = (MAX_RANK - 2, MAX_RANK - 1);
-                let (m, n, k) = (y.dims[r], y.dims[c], views[0].dims[c]);
-                let outer = |v: &View| -> Vec<(usize, usize)> {
-                    (0..r).rev().filter(|&i| y.dims[i] > 1).map(|i| (y.dims[i], v.strides[i])).collect()
-                };
-                let batch: usize = y.dims[..r].iter().product();
-                get(&mut f, "a_get", &reads[0].0);
-                get(&mut f, "b_get", &reads[1].0);
-                at(&mut f, "a_start", "item: u32", position("item", views[0].offset, &outer(&views[0])));
-                at(&mut f, "b_start", "item: u32", position("item", views[1].offset, &outer(&views[1])));
-                put(&mut f, "y_put", &writes[0]);
-                let element = |v: &View| {
-                    format!(
-                        "{} + row * {}u + column * {}u",
-                        position("item", v.offset, &outer(v)),
-                        v.strides[r],
-                        v.strides[c]
-                    )
-                };
-                let _ =
-                    writeln!(f, "fn finish(item: u32, row: u32, column: u32, sum: f32) {{\n    var s = sum;");
-                if p.bias {
-                    let bias = reads[2].0.replace("+ i", &format!("+ {}", element(&views[2])));
-                    let _ = writeln!(f, "    s += {bias};");
-                }
-                if let Some(z) = b.writes.get(1) {
-                    let _ = writeln!(f, "    z_put({}, s);", element(&z.view));
-                }
-                let value = match p.act {
-                    Activation::Identity => "s".to_string(),
-                    act => format!("activation({}u, 0u, s)", func_code(Func::Act(act, 0)).0),
-                };
-                let _ = writeln!(f, "    y_put({}, {value});\n}}", element(&y));
-                if let Some(z) = writes.get(1) {
-                    put(&mut f, "z_put", z);
-                }
-                constants.extend([("M", m), ("N", n), ("K", k), ("BATCH", batch)]);
-                constants.extend([("A_ROW", views[0].strides[r]), ("A_COLUMN", views[0].strides[c])]);
-                constants.extend([("B_ROW", views[1].strides[r]), ("B_COLUMN", views[1].strides[c])]);
-                body = if m < 4 || n < 4 || batch * m * n <= threads {
-                    PRODUCT_ROW
-                } else {
-                    constants.extend([("TILES_M", m.div_ceil(4)), ("TILES_N", n.div_ceil(4))]);
-                    PRODUCT
-                };
-            }
-            Kernel::SumTo(s) => {
-                let mut full = y;
-                full.dims = views[0].dims;
-                let kept = |v: &View, kept: bool| -> Vec<(usize, usize)> {
-                    (0..MAX_RANK)
-                        .rev()
-                        .filter(|&i| full.dims[i] > 1 && (y.dims[i] > 1) == kept)
-                        .map(|i| (full.dims[i], v.strides[i]))
-                        .collect()
-                };
-                let element = |v: &View, get: &str| {
-                    format!(
-                        "{get}({} + {})",
-                        position("i", v.offset, &kept(v, true)),
-                        position("l", 0, &kept(v, false))
-                    )
-                };
-                get(&mut f, "a_get", &reads[0].0);
-                let mut term = element(&views[0], "a_get");
-                if s.dot {
-                    get(&mut f, "b_get", &reads[1].0);
-                    term = format!("{term} * {}", element(&views[1], "b_get"));
-                }
-                let _ = writeln!(f, "fn term(i: u32, l: u32) -> f32 {{ return {term}; }}");
-                at(&mut f, "y_at", "i: u32", position("i", y.offset, &kept(&y, true)));
-                put(&mut f, "y_put", &writes[0]);
-                constants.extend([("COUNT", y.count()), ("TERMS", full.count() / y.count())]);
-                body = SUM;
-            }
-            Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_) => {
-                let (r, c) = (MAX_RANK - 2, MAX_RANK - 1);
-                let row = |v: &View| format!("{}u + i * {}u + j * {}u", v.offset, v.strides[r], v.strides[c]);
-                get(&mut f, "x_get", &reads[0].0);
-                at(&mut f, "x_at", "i: u32, j: u32", row(&views[0]));
-                put(&mut f, "y_put", &writes[0]);
-                constants.extend([("ROWS", views[0].dims[r]), ("CLASSES", views[0].dims[c])]);
-                body = if let Kernel::LogSoftmax(_) = b.kernel {
-                    at(&mut f, "y_at", "i: u32, j: u32", row(&y));
-                    LOG_SOFTMAX
-                } else {
-                    get(&mut f, "p_get", &reads[1].0);
-                    at(&mut f, "p_at", "i: u32, j: u32", row(&views[1]));
-                    at(&mut f, "y_at", "i: u32", format!("{}u + i * {}u", y.offset, y.strides[c]));
-                    CROSS_ENTROPY
-                };
-            }
-            kernel => {
-                let operand = |i: usize, v: &View| {
-                    reads[i].0.replace("+ i", &format!("+ {}", position("i", v.offset, &axes(v))))
-                };
-                let (y, value) = match (kernel, &views[..]) {
-                    (Kernel::Fill(v), []) => (collapse([y])[0], float(v.value)),
-                    (Kernel::Copy(_), [x]) => {
-                        let [y, x] = collapse([y, *x]);
-                        (y, operand(0, &x))
-                    }
-                    (Kernel::Map(m), [x]) => {
-                        let [y, x] = collapse([y, *x]);
-                        (y, pointwise(m.func, &operand(0, &x)))
-                    }
-                    (Kernel::Zip(z), [a, b]) => {
-                        let [y, a, b] = collapse([y, *a, *b]);
-                        let right = operand(1, &b);
-                        let right = z.pre.map_or(right.clone(), |f| pointwise(f, &right));
-                        (y, format!("combine({}u, {}, {right})", zip::code(z.op), operand(0, &a)))
-                    }
-                    (Kernel::Select(_), [c, a, b]) => {
-                        let [y, c, a, b] = collapse([y, *c, *a, *b]);
-                        let (a, b, c) = (operand(1, &a), operand(2, &b), operand(0, &c));
-                        (y, format!("select({b}, {a}, (bitcast<u32>({c}) & 0x7fffffffu) != 0u)"))
-                    }
-                    (other, _) => panic!("a region has no block '{}'", other.name()),
-                };
-                let _ = writeln!(f, "fn value(i: u32) -> f32 {{ return {value}; }}");
-                at(&mut f, "y_at", "i: u32", position("i", y.offset, &axes(&y)));
-                put(&mut f, "y_put", &writes[0]);
-                constants.push(("COUNT", y.count()));
-                body = POINTWISE;
-            }
-        }
-        f.push_str("fn block() {\n");
-        for (name, value) in constants {
-            let _ = writeln!(f, "    const {name} = {value}u;");
-        }
-        for line in body.lines() {
-            let _ = writeln!(f, "    {line}");
-        }
-        f.push_str("}\n");
-        f
+        f.with(body)
     }
-}
-
-/// A number that WGSL reads as the same f32.
-fn float(x: f64) -> String {
-    let x = x as f32;
-    // Constant expressions must be finite: the others are made of a variable.
-    if x.is_finite() { format!("f32({x:e})") } else { format!("bitcast<f32>({}u + 0u * task)", x.to_bits()) }
-}
-
-fn pointwise(f: Func, x: &str) -> String {
-    let (code, order) = func_code(f);
-    let (scale, shift) = affine(f);
-    format!("pointwise({code}u, {order}u, {}, {}, {x})", float(scale.into()), float(shift.into()))
 }

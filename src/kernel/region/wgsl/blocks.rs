@@ -1,0 +1,369 @@
+//! The blocks: which file of `shaders/region/` a kernel takes, and the functions and numbers that it asks for.
+
+use std::fmt::Write;
+
+use super::spot::{Spot, axes, four, next, position};
+use super::{CROSS_ENTROPY, LOG_SOFTMAX, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_QUADS};
+use crate::graph::op::{Binary, Func};
+use crate::kernel::map::{affine, func_code};
+use crate::kernel::{Kernel, zip};
+use crate::plan::View;
+use crate::plan::region::quads::{COLUMN, ROW, exchange, exchanged, in_rows, reads_along};
+use crate::plan::region::{Block, Operand};
+use crate::plan::view::collapse;
+use crate::spec::{Activation, MAX_RANK};
+
+/// The functions that a block asks for, and its constants.
+#[derive(Default)]
+pub(super) struct Functions {
+    text: String,
+    constants: Vec<(&'static str, usize)>,
+}
+
+impl Functions {
+    pub(super) fn constant(&mut self, name: &'static str, value: usize) {
+        self.constants.push((name, value));
+    }
+
+    /// `fn name(arguments) -> result { return value; }`
+    fn give(&mut self, name: &str, arguments: &str, result: &str, value: String) {
+        let _ = writeln!(self.text, "fn {name}({arguments}) -> {result} {{ return {value}; }}");
+    }
+
+    /// A position.
+    fn at(&mut self, name: &str, arguments: &str, position: String) {
+        self.give(name, arguments, "u32", position);
+    }
+
+    /// The element at a position.
+    fn get(&mut self, name: &str, spot: &Spot) {
+        self.give(name, "i: u32", "f32", spot.element("i"));
+    }
+
+    /// Writes the element at a position.
+    fn put(&mut self, name: &str, spot: &Spot) {
+        let live = if spot.touch.in_slot() { "if live " } else { "" };
+        let _ = writeln!(self.text, "fn {name}(i: u32, v: f32) {{ {live}{{ {} = v; }} }}", spot.element("i"));
+    }
+
+    /// Writes the quad at a position.
+    fn put_quad(&mut self, name: &str, spot: &Spot) {
+        let _ = writeln!(self.text, "fn {name}(i: u32, v: vec4<f32>) {{ {} = v; }}", spot.quad("i"));
+    }
+
+    /// All of them, the block last.
+    pub(super) fn with(self, body: &str) -> String {
+        let mut f = self.text;
+        f.push_str("fn block() {\n");
+        for (name, value) in self.constants {
+            let _ = writeln!(f, "    const {name} = {value}u;");
+        }
+        for line in body.lines() {
+            let _ = writeln!(f, "    {line}");
+        }
+        f.push_str("}\n");
+        f
+    }
+}
+
+/// A product, `y = act(a b + bias)`: rows and columns are exchanged where its results then follow one another in rows.
+pub(super) fn product(
+    f: &mut Functions,
+    b: &Block,
+    reads: &[Spot],
+    writes: &[Spot],
+    threads: usize,
+) -> &'static str {
+    let Kernel::MatMul(p) = &b.kernel else { panic!("a product is asked for") };
+    let swap = exchanged(&b.writes[0].view);
+    let seen = |o: &Operand| if swap { exchange(o.view) } else { o.view };
+    let [ai, bi] = if swap { [1, 0] } else { [0, 1] };
+    let (va, vb, vy) = (seen(&b.reads[ai]), seen(&b.reads[bi]), seen(&b.writes[0]));
+    let (m, n, k) = (vy.dims[ROW], vy.dims[COLUMN], va.dims[COLUMN]);
+    let batch: usize = vy.dims[..ROW].iter().product();
+    let start = |v: &View| {
+        let outer: Vec<(usize, usize)> =
+            (0..ROW).rev().filter(|&i| vy.dims[i] > 1).map(|i| (vy.dims[i], v.strides[i])).collect();
+        position("item", v.offset, &outer)
+    };
+    let tiles = m >= 4 && batch * m * n > threads;
+    let height = if tiles { m.div_ceil(4) } else { m };
+    for (name, value) in
+        [("M", m), ("K", k), ("BATCH", batch), ("TILES_M", height), ("TILES_N", n.div_ceil(4))]
+    {
+        f.constant(name, value);
+    }
+    f.at("a_start", "item: u32", start(&va));
+    f.at("b_start", "item: u32", start(&vb));
+    f.get("a_get", &reads[ai]);
+    f.get("b_get", &reads[bi]);
+    let [a_row, a_column] = [va.strides[ROW], va.strides[COLUMN]].map(|s| format!("{s}u"));
+    let [b_row, b_column] = [vb.strides[ROW], vb.strides[COLUMN]].map(|s| format!("{s}u"));
+    let (rows, columns, terms) = (next("row", m), next("column", n), next("l", 4));
+    let along = |i: usize, v: &View, axis: usize| reads[i].is_quads() && reads_along(&b.reads[i], v, axis);
+
+    // Of b: four columns of a term, and of four terms.
+    let arguments = "at: u32, l: u32, column: u32";
+    f.give(
+        "b_term",
+        arguments,
+        "vec4<f32>",
+        match along(bi, &vb, COLUMN) {
+            true => reads[bi].quad(&format!("at + l * {b_row} + column")),
+            false => four(|c| format!("b_get(at + l * {b_row} + {} * {b_column})", columns[c])),
+        },
+    );
+    let square = |each: &dyn Fn(usize) -> String| {
+        let all: Vec<String> = (0..4).map(each).collect();
+        format!("mat4x4<f32>({})", all.join(", "))
+    };
+    f.give(
+        "b_square",
+        arguments,
+        "mat4x4<f32>",
+        match along(bi, &vb, ROW) {
+            true => {
+                let column = |c: usize| reads[bi].quad(&format!("at + l + {} * {b_column}", columns[c]));
+                format!("transpose({})", square(&column))
+            }
+            false => square(&|c| format!("b_term(at, {}, column)", terms[c])),
+        },
+    );
+    // Of a: four rows, or one, of a term, and of four terms.
+    let arguments = "at: u32, row: u32, l: u32";
+    let row = |r: &str| reads[ai].quad(&format!("at + {r} * {a_row} + l"));
+    let by_terms = along(ai, &va, COLUMN);
+    if tiles {
+        f.give(
+            "a_term",
+            arguments,
+            "vec4<f32>",
+            match along(ai, &va, ROW) {
+                true => reads[ai].quad(&format!("at + row + l * {a_column}")),
+                false => four(|r| format!("a_get(at + {} * {a_row} + l * {a_column})", rows[r])),
+            },
+        );
+        f.give(
+            "a_square",
+            arguments,
+            "mat4x4<f32>",
+            match by_terms {
+                true => format!("transpose({})", square(&|r| row(&rows[r]))),
+                false => square(&|c| format!("a_term(at, row, {})", terms[c])),
+            },
+        );
+    } else {
+        f.give("a_term", arguments, "f32", format!("a_get(at + row * {a_row} + l * {a_column})"));
+        f.give(
+            "a_terms",
+            arguments,
+            "vec4<f32>",
+            match by_terms {
+                true => row("row"),
+                false => four(|c| format!("a_term(at, row, {})", terms[c])),
+            },
+        );
+    }
+
+    // Of four sums in a row: the bias, z and y.
+    let place =
+        |v: &View| format!("{} + row * {}u + column * {}u", start(v), v.strides[ROW], v.strides[COLUMN]);
+    let mut finish = String::new();
+    if p.bias {
+        let (v, bias) = (seen(&b.reads[2]), &reads[2]);
+        let value = if bias.is_quads() && reads_along(&b.reads[2], &v, COLUMN) {
+            bias.quad(&place(&v))
+        } else {
+            four(|c| bias.element(&place(&v).replace("column", &columns[c])))
+        };
+        let _ = writeln!(finish, "    s += {value};");
+    }
+    let mut store = |f: &mut Functions, i: usize, name: &str, value: String| {
+        let (v, spot) = (seen(&b.writes[i]), &writes[i]);
+        if spot.is_quads() {
+            f.put_quad(&format!("{name}_quad"), spot);
+            let _ = writeln!(finish, "    {name}_quad({}, {value});", place(&v));
+            return;
+        }
+        f.put(name, spot);
+        let _ = writeln!(finish, "    let {name}_values = {value};\n    let {name}_from = {};", place(&v));
+        for c in 0..4 {
+            let inside =
+                if c > 0 && n % 4 != 0 { format!("if column + {c}u < {n}u ") } else { String::new() };
+            let to = format!("{name}_from + {}u", c * v.strides[COLUMN]);
+            let _ = writeln!(finish, "    {inside}{{ {name}({to}, {name}_values[{c}]); }}");
+        }
+    };
+    if b.writes.len() > 1 {
+        store(f, 1, "z_put", "s".into());
+    }
+    let act = Func::Act(p.act, 0);
+    store(f, 0, "y_put", if p.act == Activation::Identity { "s".into() } else { map_four(act, "s") });
+    let _ = writeln!(
+        f.text,
+        "fn finish(item: u32, row: u32, column: u32, sums: vec4<f32>) {{\n    var s = sums;\n{finish}}}"
+    );
+    if tiles { PRODUCT } else { PRODUCT_ROW }
+}
+
+/// Sums.
+pub(super) fn sum(f: &mut Functions, b: &Block, reads: &[Spot], writes: &[Spot]) -> &'static str {
+    let Kernel::SumTo(s) = &b.kernel else { panic!("a sum is asked for") };
+    let (y, full) = (b.writes[0].view, b.reads[0].view);
+    let kept = |v: &View, kept: bool| -> Vec<(usize, usize)> {
+        let axes = (0..MAX_RANK).rev().filter(|&i| full.dims[i] > 1 && (y.dims[i] > 1) == kept);
+        axes.map(|i| (full.dims[i], v.strides[i])).collect()
+    };
+    let count = y.count();
+    let element = |i: usize, at: &str| {
+        let v = &b.reads[i].view;
+        reads[i].element(&format!(
+            "{} + {}",
+            position(at, v.offset, &kept(v, true)),
+            position("l", 0, &kept(v, false))
+        ))
+    };
+    // Four results next to one another.
+    let results = next("i", count);
+    let elements = |i: usize| {
+        let (o, v) = (&b.reads[i], &b.reads[i].view);
+        let own = kept(v, true);
+        let last = own.first().copied();
+        let even = |(d, s): &(usize, usize)| *d == 1 || s % 4 == 0;
+        let steps =
+            own.iter().skip(1).chain(&kept(v, false)).all(even) && v.offset % 4 == 0 && o.step % 4 == 0;
+        let whole = last.is_some_and(|(d, s)| s == 1 && (d % 4 == 0 || own.len() == 1));
+        if count == 1 {
+            format!("vec4<f32>({})", element(i, "i"))
+        } else if reads[i].is_quads() && steps && whole {
+            reads[i].quad(&format!(
+                "{} + {}",
+                position("i", v.offset, &own),
+                position("l", 0, &kept(v, false))
+            ))
+        } else {
+            four(|c| element(i, &results[c]))
+        }
+    };
+    let by_quads = writes[0].is_quads();
+    let operand = |i: usize| if by_quads { elements(i) } else { element(i, "i") };
+    let term = if s.dot { format!("{} * {}", operand(0), operand(1)) } else { operand(0) };
+    f.give("term", "i: u32, l: u32", if by_quads { "vec4<f32>" } else { "f32" }, term);
+    f.at("y_at", "i: u32", position("i", y.offset, &kept(&y, true)));
+    f.constant("COUNT", count);
+    f.constant("TERMS", full.count() / count);
+    if by_quads {
+        f.put_quad("y_put_quad", &writes[0]);
+        return SUM_QUADS;
+    }
+    f.put("y_put", &writes[0]);
+    SUM
+}
+
+/// Kernels that make something of each row.
+pub(super) fn rows(f: &mut Functions, b: &Block, reads: &[Spot], writes: &[Spot]) -> &'static str {
+    let (x, y) = (b.reads[0].view, b.writes[0].view);
+    let row = |v: &View| format!("{}u + i * {}u + j * {}u", v.offset, v.strides[ROW], v.strides[COLUMN]);
+    f.get("x_get", &reads[0]);
+    f.at("x_at", "i: u32, j: u32", row(&x));
+    f.put("y_put", &writes[0]);
+    f.constant("ROWS", x.dims[ROW]);
+    f.constant("CLASSES", x.dims[COLUMN]);
+    if let Kernel::LogSoftmax(_) = b.kernel {
+        f.at("y_at", "i: u32, j: u32", row(&y));
+        return LOG_SOFTMAX;
+    }
+    f.get("p_get", &reads[1]);
+    f.at("p_at", "i: u32, j: u32", row(&b.reads[1].view));
+    f.at("y_at", "i: u32", format!("{}u + i * {}u", y.offset, y.strides[COLUMN]));
+    CROSS_ENTROPY
+}
+
+/// Element by element.
+pub(super) fn pointwise(f: &mut Functions, b: &Block, reads: &[Spot], writes: &[Spot]) -> &'static str {
+    let y = collapse([b.writes[0].view])[0];
+    let count = y.count();
+    let by_quads = writes[0].is_quads();
+    let elements = next("i", count);
+    // The operand's elements in the order of the result's.
+    let operand = |i: usize| {
+        let [_, v] = collapse([b.writes[0].view, b.reads[i].view]);
+        let element = |at: &str| reads[i].element(&position(at, v.offset, &axes(&v)));
+        let one_row = v.dims[..COLUMN].iter().all(|d| *d == 1);
+        if !by_quads {
+            element("i")
+        } else if reads[i].is_quads() && in_rows(&b.reads[i], &v) {
+            reads[i].quad(&position("i", v.offset, &axes(&v)))
+        } else if v.strides[COLUMN] == 0 && (one_row || v.dims[COLUMN] % 4 == 0) {
+            format!("vec4<f32>({})", element("i"))
+        } else {
+            four(|c| element(&elements[c]))
+        }
+    };
+    let result = if by_quads { "vec4<f32>" } else { "f32" };
+    let map = if by_quads { map_four } else { map_one };
+    let value = match &b.kernel {
+        Kernel::Fill(v) => format!("{result}({})", float(v.value)),
+        Kernel::Copy(_) => "v0".into(),
+        Kernel::Map(m) => map(m.func, "v0"),
+        Kernel::Zip(z) => {
+            let right = z.pre.map_or("v1".to_string(), |g| map(g, "v1"));
+            if by_quads { zip_four(z.op, "v0", &right) } else { zip_one(z.op, "v0", &right) }
+        }
+        Kernel::Select(_) => {
+            let u = if by_quads { "vec4<u32>" } else { "u32" };
+            format!("select(v2, v1, (bitcast<{u}>(v0) & {u}(0x7fffffffu)) != {u}(0u))")
+        }
+        other => panic!("a region has no block '{}'", other.name()),
+    };
+    let operands: String = (0..reads.len()).map(|i| format!("let v{i} = {}; ", operand(i))).collect();
+    let _ = writeln!(f.text, "fn value(i: u32) -> {result} {{ {operands}return {value}; }}");
+    f.at("y_at", "i: u32", position("i", y.offset, &axes(&y)));
+    f.constant("COUNT", count);
+    if by_quads {
+        f.put_quad("y_put_quad", &writes[0]);
+        return POINTWISE_QUADS;
+    }
+    f.put("y_put", &writes[0]);
+    POINTWISE
+}
+
+/// A number that WGSL reads as the same f32.
+fn float(x: f64) -> String {
+    let x = x as f32;
+    // Constant expressions must be finite: the others are made of a variable.
+    if x.is_finite() { format!("f32({x:e})") } else { format!("bitcast<f32>({}u + 0u * task)", x.to_bits()) }
+}
+
+/// A function of one element.
+fn map_one(f: Func, x: &str) -> String {
+    let (code, order) = func_code(f);
+    let (scale, shift) = affine(f);
+    format!("pointwise({code}u, {order}u, {}, {}, {x})", float(scale.into()), float(shift.into()))
+}
+
+/// The same of each of four.
+fn map_four(f: Func, x: &str) -> String {
+    if let Func::Affine(..) = f {
+        let (scale, shift) = affine(f);
+        return format!("({} * {x} + {})", float(scale.into()), float(shift.into()));
+    }
+    four(|c| map_one(f, &format!("{x}[{c}]")))
+}
+
+/// A function of two elements.
+fn zip_one(op: Binary, a: &str, b: &str) -> String {
+    format!("combine({}u, {a}, {b})", zip::code(op))
+}
+
+/// The same of each of four and four.
+fn zip_four(op: Binary, a: &str, b: &str) -> String {
+    let sign = match op {
+        Binary::Add => "+",
+        Binary::Sub => "-",
+        Binary::Mul => "*",
+        Binary::Div => "/",
+        _ => return four(|c| zip_one(op, &format!("{a}[{c}]"), &format!("{b}[{c}]"))),
+    };
+    format!("({a} {sign} {b})")
+}

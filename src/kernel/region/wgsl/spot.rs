@@ -1,0 +1,83 @@
+//! Where the operands of a block lie, as text: elements, quads, positions.
+
+use super::Touch;
+use crate::plan::View;
+use crate::plan::region::Home;
+use crate::spec::MAX_RANK;
+
+/// Where an operand lies.
+pub(super) struct Spot {
+    pub(super) home: Home,
+    /// What the repetition adds to a position.
+    pub(super) turn: String,
+    pub(super) touch: Touch,
+}
+
+impl Spot {
+    pub(super) fn is_quads(&self) -> bool {
+        matches!(self.home, Home::Quads(_))
+    }
+
+    /// The element at position `i`.
+    pub(super) fn element(&self, i: &str) -> String {
+        let turn = &self.turn;
+        match self.home {
+            Home::Words(at) => format!("words[base + {at}u + {i}{turn}]"),
+            Home::Quads(at) => format!("quad_part(corner + {at}u + {i}{turn})"),
+            Home::Slot { operand, offset, stride } => {
+                format!("slot{operand}[{offset}u + task * {stride}u + {i}{turn}]")
+            }
+        }
+    }
+
+    /// The quad at position `i`, a multiple of four.
+    pub(super) fn quad(&self, i: &str) -> String {
+        let Home::Quads(at) = self.home else { panic!("only quads are read whole") };
+        format!("quads[(corner + {at}u + {i}{}) / 4u]", self.turn)
+    }
+}
+
+/// Four elements, made one by one.
+pub(super) fn four(element: impl Fn(usize) -> String) -> String {
+    let all: Vec<String> = (0..4).map(element).collect();
+    format!("vec4<f32>({})", all.join(", "))
+}
+
+/// Positions `i .. i + 4` of an axis of `len`, those beyond its end at the last one.
+pub(super) fn next(i: &str, len: usize) -> [String; 4] {
+    std::array::from_fn(|c| match c {
+        0 => i.to_string(),
+        _ if len.is_multiple_of(4) => format!("({i} + {c}u)"),
+        _ => format!("min({i} + {c}u, {}u)", len - 1),
+    })
+}
+
+/// Multiplied where needed: `i * 7u`, or `i`, or nothing.
+pub(super) fn times(i: &str, stride: usize) -> String {
+    match stride {
+        0 => "0u".into(),
+        1 => i.into(),
+        s => format!("{i} * {s}u"),
+    }
+}
+
+/// Position of the `i`-th element over axes `(length, distance)`, last first.
+pub(super) fn position(i: &str, offset: usize, axes: &[(usize, usize)]) -> String {
+    let mut terms = vec![format!("{offset}u")];
+    let mut inner = 1;
+    for (n, &(d, s)) in axes.iter().enumerate() {
+        let index = if inner == 1 { i.to_string() } else { format!("{i} / {inner}u") };
+        let last = n + 1 == axes.len();
+        let index = if last { format!("({index})") } else { format!("({index} % {d}u)") };
+        if s > 0 {
+            terms.push(times(&index, s));
+        }
+        inner *= d;
+    }
+    terms.join(" + ")
+}
+
+/// The axes of a view that are longer than 1, last first.
+pub(super) fn axes(view: &View) -> Vec<(usize, usize)> {
+    (0..MAX_RANK).rev().filter(|&i| view.dims[i] > 1).map(|i| (view.dims[i], view.strides[i])).collect()
+}

@@ -1,0 +1,84 @@
+//! Which values of a region a workgroup can keep in vectors of four elements, its quads.
+//!
+//! A WGSL vector is one memory location: two threads must not write parts of the same one. So a local lies in quads
+//! only where every block that writes it writes whole ones. The last quad of a local may go beyond its end: what is
+//! written there has no meaning, and nobody else's element is there.
+
+use super::{At, Block, Operand, Region};
+use crate::kernel::Kernel;
+use crate::plan::View;
+use crate::plan::view::collapse;
+use crate::spec::MAX_RANK;
+
+/// Axis of the rows of a matrix.
+pub(crate) const ROW: usize = MAX_RANK - 2;
+/// Axis of the columns of a matrix.
+pub(crate) const COLUMN: usize = MAX_RANK - 1;
+
+/// Whether the operand starts where a quad does, in every repetition.
+fn starts(o: &Operand, offset: usize) -> bool {
+    offset.is_multiple_of(4) && o.step % 4 == 0
+}
+
+/// Whether all axes but `along`, which steps by one, step by whole quads.
+fn steps(v: &View, along: usize) -> bool {
+    let whole = |i: usize| v.dims[i] == 1 || v.strides[i].is_multiple_of(4);
+    (v.dims[along] == 1 || v.strides[along] == 1) && (0..MAX_RANK).all(|i| i == along || whole(i))
+}
+
+/// Whether four elements that follow one another along `along`, from a multiple of four on, are a quad; `v` is the
+/// view of the operand, or one of the same elements.
+pub(crate) fn reads_along(o: &Operand, v: &View, along: usize) -> bool {
+    starts(o, v.offset) && steps(v, along)
+}
+
+/// Whether four results that follow one another, row after row, are a quad: rows are of whole quads, or there is only
+/// one.
+pub(crate) fn in_rows(o: &Operand, v: &View) -> bool {
+    let one_row = v.dims[..COLUMN].iter().all(|d| *d == 1);
+    reads_along(o, v, COLUMN) && (one_row || v.dims[COLUMN].is_multiple_of(4))
+}
+
+/// Whether results of a view lie in whole quads of a local of `len` elements.
+fn writes_whole(o: &Operand, v: &View, len: usize) -> bool {
+    let last = o.step == 0 && v.end() == len;
+    in_rows(o, v) && (v.dims[COLUMN].is_multiple_of(4) || last)
+}
+
+/// Whether a product is made with rows and columns exchanged, since its results follow one another along the rows.
+pub(crate) fn exchanged(y: &View) -> bool {
+    y.dims[COLUMN] == 1 && y.dims[ROW] > 1 || y.strides[COLUMN] != 1 && y.strides[ROW] == 1
+}
+
+/// The view with rows and columns exchanged.
+pub(crate) fn exchange(mut v: View) -> View {
+    v.dims.swap(ROW, COLUMN);
+    v.strides.swap(ROW, COLUMN);
+    v
+}
+
+/// Whether a block writes its `k`-th result, a local of `len` elements, in whole quads.
+fn whole(b: &Block, k: usize, len: usize) -> bool {
+    let o = &b.writes[k];
+    match &b.kernel {
+        Kernel::MatMul(_) if exchanged(&b.writes[0].view) => writes_whole(o, &exchange(o.view), len),
+        Kernel::MatMul(_) => writes_whole(o, &o.view, len),
+        Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_) => false,
+        _ => writes_whole(o, &collapse([o.view])[0], len),
+    }
+}
+
+impl Region {
+    /// For each local, whether it can lie in quads.
+    pub(super) fn quads(&self) -> Vec<bool> {
+        let mut quads = vec![true; self.locals.len()];
+        for (_, _, b) in self.blocks() {
+            for (k, o) in b.writes.iter().enumerate() {
+                if let At::Local(l) = o.at {
+                    quads[l] &= whole(b, k, self.locals[l].len);
+                }
+            }
+        }
+        quads
+    }
+}

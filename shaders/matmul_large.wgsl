@@ -1,20 +1,19 @@
 // y = act(a b + bias), z = a b + bias; batched over the four leading axes
 //
-// The large tier. A workgroup of 16 x 16 threads makes a tile of 128 x 128 elements, a thread 8 x 8 of them
-// in sixteen named vectors: four reads of workgroup memory for 64 multiply-adds. Eight terms of the inner
-// sums at a time are staged there; the next eight are on their way from memory meanwhile.
+// The large tier. A workgroup of SIDE x SIDE threads makes a tile of 8·SIDE x 8·SIDE elements, a thread 8 x 8
+// of them in sixteen named vectors: four reads of workgroup memory for 64 multiply-adds. Eight terms of the
+// inner sums at a time are staged there; the next eight are on their way from memory meanwhile.
 
 #import product
 
-// Threads along each side; quads of a row, of which a thread has two; terms staged at a time, and the
-// distance of their rows (see matmul.wgsl).
-const SIDE = 16u;
-const QUADS = 32u;
-const TERMS = 8u;
-const PITCH = 33u;
+// Threads along each side, 16 or 8.
+override SIDE: u32 = 16u;
 
-var<workgroup> rows_of_a: array<vec4<f32>, TERMS * PITCH>;
-var<workgroup> columns_of_b: array<vec4<f32>, TERMS * PITCH>;
+// Terms staged at a time. A row of them has two quads a thread, and one vector more (see matmul.wgsl).
+const TERMS = 8u;
+
+var<workgroup> rows_of_a: array<vec4<f32>, TERMS * (2u * SIDE + 1u)>;
+var<workgroup> columns_of_b: array<vec4<f32>, TERMS * (2u * SIDE + 1u)>;
 
 @compute @workgroup_size(SIDE, SIDE)
 fn main(
@@ -29,16 +28,31 @@ fn main(
         return; // the whole workgroup
     }
     let batch = batch_of(item);
-    let first_row = (tile / params.tiles_n) % params.tiles_m * (4u * QUADS);
-    let first_column = tile % params.tiles_n * (4u * QUADS);
+    let quads = 2u * SIDE;
+    let pitch = quads + 1u;
+    let first_row = (tile / params.tiles_n) % params.tiles_m * (4u * quads);
+    let first_column = tile % params.tiles_n * (4u * quads);
 
-    // What this thread stages: of 8 terms and 32 quads, one quad of each operand.
-    let a_slot = staged(slot, TERMS, QUADS, params.a.hi.y == 1u);
-    let b_slot = staged(slot, TERMS, QUADS, params.b.hi.x == 1u);
-    let a_at = rows_at(start_of(params.a, batch), first_row + a_slot.y, QUADS);
-    let b_at = columns_at(start_of(params.b, batch), first_column + b_slot.y, QUADS);
-    var next_a = four_of_a(a_at, a_slot.x);
-    var next_b = four_of_b(b_at, b_slot.x);
+    // What this thread stages: of 8 terms and the quads, one quad or two of each operand.
+    let a0 = staged(slot, TERMS, quads, params.a.hi.y == 1u);
+    let b0 = staged(slot, TERMS, quads, params.b.hi.x == 1u);
+    let a1 = staged(slot + SIDE * SIDE, TERMS, quads, params.a.hi.y == 1u);
+    let b1 = staged(slot + SIDE * SIDE, TERMS, quads, params.b.hi.x == 1u);
+    let a_start = start_of(params.a, batch);
+    let b_start = start_of(params.b, batch);
+    let a0_at = rows_at(a_start, first_row + a0.y, quads);
+    let a1_at = rows_at(a_start, first_row + a1.y, quads);
+    let b0_at = columns_at(b_start, first_column + b0.y, quads);
+    let b1_at = columns_at(b_start, first_column + b1.y, quads);
+
+    var next_a0 = four_of_a(a0_at, a0.x);
+    var next_b0 = four_of_b(b0_at, b0.x);
+    var next_a1 = vec4<f32>(0.0);
+    var next_b1 = vec4<f32>(0.0);
+    if SIDE < 16u {
+        next_a1 = four_of_a(a1_at, a1.x);
+        next_b1 = four_of_b(b1_at, b1.x);
+    }
 
     var left0 = vec4<f32>(0.0);
     var right0 = vec4<f32>(0.0);
@@ -57,12 +71,20 @@ fn main(
     var left7 = vec4<f32>(0.0);
     var right7 = vec4<f32>(0.0);
     for (var term = TERMS; term < params.k + TERMS; term += TERMS) {
-        rows_of_a[a_slot.x * PITCH + a_slot.y] = next_a;
-        columns_of_b[b_slot.x * PITCH + b_slot.y] = next_b;
+        rows_of_a[a0.x * pitch + a0.y] = next_a0;
+        columns_of_b[b0.x * pitch + b0.y] = next_b0;
+        if SIDE < 16u {
+            rows_of_a[a1.x * pitch + a1.y] = next_a1;
+            columns_of_b[b1.x * pitch + b1.y] = next_b1;
+        }
         workgroupBarrier();
-        next_a = four_of_a(a_at, term + a_slot.x);
-        next_b = four_of_b(b_at, term + b_slot.x);
-        for (var l = 0u; l < TERMS * PITCH; l += 4u * PITCH) {
+        next_a0 = four_of_a(a0_at, term + a0.x);
+        next_b0 = four_of_b(b0_at, term + b0.x);
+        if SIDE < 16u {
+            next_a1 = four_of_a(a1_at, term + a1.x);
+            next_b1 = four_of_b(b1_at, term + b1.x);
+        }
+        for (var l = 0u; l < TERMS * pitch; l += 4u * pitch) {
             var p = rows_of_a[l + local.y];
             var q = columns_of_b[l + local.x];
             var s = columns_of_b[l + SIDE + local.x];
@@ -83,9 +105,9 @@ fn main(
             right6 += p.z * s;
             left7 += p.w * q;
             right7 += p.w * s;
-            p = rows_of_a[l + PITCH + local.y];
-            q = columns_of_b[l + PITCH + local.x];
-            s = columns_of_b[l + PITCH + SIDE + local.x];
+            p = rows_of_a[l + pitch + local.y];
+            q = columns_of_b[l + pitch + local.x];
+            s = columns_of_b[l + pitch + SIDE + local.x];
             left0 += p.x * q;
             right0 += p.x * s;
             left1 += p.y * q;
@@ -94,7 +116,7 @@ fn main(
             right2 += p.z * s;
             left3 += p.w * q;
             right3 += p.w * s;
-            p = rows_of_a[l + PITCH + SIDE + local.y];
+            p = rows_of_a[l + pitch + SIDE + local.y];
             left4 += p.x * q;
             right4 += p.x * s;
             left5 += p.y * q;
@@ -103,9 +125,9 @@ fn main(
             right6 += p.z * s;
             left7 += p.w * q;
             right7 += p.w * s;
-            p = rows_of_a[l + 2u * PITCH + local.y];
-            q = columns_of_b[l + 2u * PITCH + local.x];
-            s = columns_of_b[l + 2u * PITCH + SIDE + local.x];
+            p = rows_of_a[l + 2u * pitch + local.y];
+            q = columns_of_b[l + 2u * pitch + local.x];
+            s = columns_of_b[l + 2u * pitch + SIDE + local.x];
             left0 += p.x * q;
             right0 += p.x * s;
             left1 += p.y * q;
@@ -114,7 +136,7 @@ fn main(
             right2 += p.z * s;
             left3 += p.w * q;
             right3 += p.w * s;
-            p = rows_of_a[l + 2u * PITCH + SIDE + local.y];
+            p = rows_of_a[l + 2u * pitch + SIDE + local.y];
             left4 += p.x * q;
             right4 += p.x * s;
             left5 += p.y * q;
@@ -123,9 +145,9 @@ fn main(
             right6 += p.z * s;
             left7 += p.w * q;
             right7 += p.w * s;
-            p = rows_of_a[l + 3u * PITCH + local.y];
-            q = columns_of_b[l + 3u * PITCH + local.x];
-            s = columns_of_b[l + 3u * PITCH + SIDE + local.x];
+            p = rows_of_a[l + 3u * pitch + local.y];
+            q = columns_of_b[l + 3u * pitch + local.x];
+            s = columns_of_b[l + 3u * pitch + SIDE + local.x];
             left0 += p.x * q;
             right0 += p.x * s;
             left1 += p.y * q;
@@ -134,7 +156,7 @@ fn main(
             right2 += p.z * s;
             left3 += p.w * q;
             right3 += p.w * s;
-            p = rows_of_a[l + 3u * PITCH + SIDE + local.y];
+            p = rows_of_a[l + 3u * pitch + SIDE + local.y];
             left4 += p.x * q;
             right4 += p.x * s;
             left5 += p.y * q;
@@ -149,11 +171,11 @@ fn main(
     let column = first_column + local.x;
     for (var r = 0u; r < 8u; r++) {
         // Rows of the thread's first quad, then of its second.
-        let row = first_row + local.y + (r % 4u) * QUADS + (r / 4u) * SIDE;
+        let row = first_row + local.y + (r % 4u) * quads + (r / 4u) * SIDE;
         let left = select(one_of(r, left0, left1, left2, left3), one_of(r - 4u, left4, left5, left6, left7), r >= 4u);
         let right =
             select(one_of(r, right0, right1, right2, right3), one_of(r - 4u, right4, right5, right6, right7), r >= 4u);
-        store_row(batch, row, column, QUADS, left);
-        store_row(batch, row, column + SIDE, QUADS, right);
+        store_row(batch, row, column, quads, left);
+        store_row(batch, row, column + SIDE, quads, right);
     }
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use hyperloom::graph::Graph;
-use hyperloom::kernel::{Bounded, Buffer};
+use hyperloom::kernel::{Bounded, Buffer, FILL};
 use hyperloom::plan::{Caps, SlotId, lower};
 use hyperloom::rng::Rng;
 use hyperloom::run::check::compare_launch;
@@ -69,11 +69,11 @@ fn two_products_are_summed() {
 fn long_sums_in_parts() {
     let (g, feed) = long_sums();
     let want = run_interpreted(&g, &feed);
-    let lengths = [false, true].map(|split_sums| {
-        let plan = lower(&g, Caps { split_sums, ..Caps::cpu(1) }).expect("the plan fits");
+    let lengths = [1, FILL].map(|fill| {
+        let plan = lower(&g, Caps { fill, ..Caps::cpu(1) }).expect("the plan fits");
         let got = run_lowered::<f64>(&plan, &feed);
         for (name, values) in &got.values {
-            assert!(close(values, &want.values[name], 1e-9), "{name} in parts: {split_sums}\n{plan}");
+            assert!(close(values, &want.values[name], 1e-9), "{name} filling {fill}\n{plan}");
         }
         plan.launches.len()
     });

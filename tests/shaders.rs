@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use hyperloom::graph::op::{Binary, Dist, Func, Num};
 use hyperloom::kernel::region::wgsl;
 use hyperloom::kernel::{
-    ALL, AdamW, Advance, CopyKernel, CrossEntropy, Fill, Gather, Kernel, KernelInfo, LogSoftmax, Map, MatMul,
-    Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
+    ALL, AdamW, Advance, CopyKernel, CrossEntropy, FILL, Fill, Gather, Kernel, KernelInfo, LogSoftmax, Map,
+    MatMul, Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
 };
 use hyperloom::plan::{Arg, Caps, GroupCaps, Launch, RegionCaps, SlotId, View, lower};
 use hyperloom::run::gpu::shader::{Access, SHARED, Shader};
@@ -101,7 +101,7 @@ fn products(name: &str) -> Vec<Launch> {
                 let mut writes = vec![arg(3, result)];
                 writes.extend(save.then(|| arg(4, result)));
                 let reads = vec![arg(0, [batch, m, k]), arg(1, [batch, k, n]), arg(2, result)];
-                let kernel = Kernel::MatMul(MatMul { bias, act });
+                let kernel = Kernel::MatMul(MatMul { bias, act, fill: FILL });
                 out.push(Launch { kernel, reads, writes, label: name.into() });
             }
         }

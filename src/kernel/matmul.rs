@@ -18,7 +18,7 @@ use crate::plan::view::{View, for_each};
 use crate::spec::{Activation, MAX_RANK};
 use job::{Job, Matrix, Target};
 use tier::Product;
-pub use tier::{Tier, parts, tier};
+pub use tier::{FILL, Tier, parts, tier};
 
 /// Parameters of a product.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct MatMul {
     pub bias: bool,
     /// Applied to the result.
     pub act: Activation,
+    /// Workgroups that keep the GPU busy: see [`tier`].
+    pub fill: usize,
 }
 
 params!(MatMul {
@@ -111,7 +113,7 @@ impl MatMul {
         let y = writes[0].view;
         let bias = if self.bias { reads[2].view } else { y };
         let z = writes.get(1).map_or(y, |z| z.view);
-        Product::of([reads[0].view, reads[1].view, bias, y, z]).tiered()
+        Product::of([reads[0].view, reads[1].view, bias, y, z]).tiered(self.fill)
     }
 
     /// The shader that a GPU computes the launch with.

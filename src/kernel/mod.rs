@@ -42,7 +42,7 @@ pub use fill::Fill;
 pub use gather::Gather;
 pub use log_softmax::LogSoftmax;
 pub use map::Map;
-pub use matmul::{MatMul, Tier, parts, tier};
+pub use matmul::{FILL, MatMul, Tier, parts, tier};
 pub use random::{Random, threefry2x32};
 pub use real::{Bounded, Real};
 pub use region::lanes::LaneProgram;

@@ -97,8 +97,9 @@ pub struct Caps {
     pub memory: u64,
     /// Whether stretches of work that belong to tasks become one launch; `None`: every launch by itself.
     pub regions: Option<RegionCaps>,
-    /// Whether long sums with few results are cut in parts, for a device that computes many results at once.
-    pub split_sums: bool,
+    /// Workgroups that keep the device busy, which the tiles of products are chosen by; more than 1 also has long sums
+    /// with few results cut in parts, for a device that computes many results at once.
+    pub fill: usize,
 }
 
 /// What a device can do with task regions.
@@ -147,7 +148,7 @@ impl Caps {
     /// For the CPU path: half of what is likely there is left to the rest of the system.
     pub fn cpu(window: usize) -> Caps {
         let regions = RegionCaps { least_tasks: 8, bytes: 128 << 10, group: None }.if_used();
-        Caps { window, max_binding: u64::MAX, memory: available_memory(), split_sums: false, regions }
+        Caps { window, max_binding: u64::MAX, memory: available_memory(), fill: 1, regions }
     }
 }
 

@@ -2,7 +2,7 @@
 //! tiles of the CPU (6 x 16) and of each tier of the GPU.
 
 use super::{Build, Case, Layout, ORDINARY, POSITIVE};
-use crate::kernel::{Kernel, MatMul};
+use crate::kernel::{FILL, Kernel, MatMul};
 use crate::plan::View;
 use crate::spec::{Activation, DType};
 
@@ -52,7 +52,7 @@ fn product(table: &mut Vec<Case>, s: Shape, x: Extras) {
         "{:?} {}x{}x{} {:?} {:?} bias {:?} {} save {} to {:?}",
         s.batch, s.m, s.k, s.n, x.a, x.b, x.bias, x.act, x.save, x.y
     );
-    let kernel = Kernel::MatMul(MatMul { bias: x.bias.is_some(), act: x.act });
+    let kernel = Kernel::MatMul(MatMul { bias: x.bias.is_some(), act: x.act, fill: FILL });
     table.push(build.case(name, kernel, true));
 }
 
@@ -141,8 +141,8 @@ fn tiers(table: &mut Vec<Case>) {
     for (m, k, n) in [(17, 15, 65), (31, 16, 95), (32, 17, 96), (33, 31, 97), (97, 32, 33), (127, 33, 127)] {
         every(&[], m, k, n);
     }
-    // Small again, up to 32 matrices a workgroup; large: 128 x 128, eight terms at a time. Both need many.
-    let many: [(&[usize], usize, usize, usize); 9] = [
+    // Small again, up to 32 matrices a workgroup; large: 64 x 64 or 128 x 128, eight terms at a time. Both need many.
+    let many: [(&[usize], usize, usize, usize); 11] = [
         (&[8197], 1, 3, 1),
         (&[8197], 4, 5, 3),
         (&[2051], 7, 9, 8),
@@ -150,6 +150,8 @@ fn tiers(table: &mut Vec<Case>) {
         (&[515], 13, 33, 16),
         (&[259], 16, 17, 33),
         (&[257], 10, 1, 40),
+        (&[131], 65, 9, 70),
+        (&[515], 33, 17, 64),
         (&[32], 129, 7, 129),
         (&[22], 257, 9, 130),
     ];
@@ -227,7 +229,7 @@ fn batches(table: &mut Vec<Case>) {
     let mut bias = case.reads[1];
     bias.view = row.slice(2, 1, 3 + 68, 17).reshape(&[t, 1, 17]).unwrap_or(row).expand(&[t, 20, 17]);
     case.reads.push(bias);
-    let kernel = Kernel::MatMul(MatMul { bias: true, act: Activation::Gelu });
+    let kernel = Kernel::MatMul(MatMul { bias: true, act: Activation::Gelu, fill: FILL });
     let case = case.write(&[t, 20, 17], Layout::Dense, DType::F32).case("weights in rows", kernel, true);
     table.push(case);
     // The gradient of such a weight, written where it lies.
@@ -240,6 +242,6 @@ fn batches(table: &mut Vec<Case>) {
     case.reads[0].view = case.reads[0].view.permute(&[0, 2, 1]);
     case.reads[2] = case.reads[0];
     case.writes[0].view = weight(3, 4, 17);
-    let kernel = Kernel::MatMul(MatMul { bias: false, act: Activation::Identity });
+    let kernel = Kernel::MatMul(MatMul { bias: false, act: Activation::Identity, fill: FILL });
     table.push(case.case("gradient into rows", kernel, true));
 }

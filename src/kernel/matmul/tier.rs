@@ -23,24 +23,29 @@ pub enum Tier {
         /// Threads along each side of a tile: 8 or 16.
         side: usize,
     },
-    /// 16 x 16 threads make a tile, 8 x 8 elements a thread (`matmul_large`).
-    Large,
+    /// `side x side` threads make a tile, 8 x 8 elements a thread (`matmul_large`).
+    Large {
+        /// Threads along each side of a tile: 8 or 16.
+        side: usize,
+    },
 }
 
 /// As many workgroups keep any GPU busy.
-const FILL: usize = 128;
+pub const FILL: usize = 128;
 
-/// The rule: which tier a product of `batch` matrices `m x k` and `k x n` takes. The first line that holds:
+/// The rule: which tier a product of `batch` matrices `m x k` and `k x n` takes on a device that `fill` workgroups
+/// keep busy. The first line that holds:
 ///
 /// | where | tier | why |
 /// |---|---|---|
 /// | m or n ≤ 8, k ≥ 32, and the other > 64 or k ≥ 256 | thin | memory is the limit: many threads read at once |
 /// | m and n ≤ 64, one of them ≤ 32 | small | a workgroup reads a whole matrix, or several tiny ones |
 /// | m or n ≤ 16 | small | strips as narrow as the matrix |
-/// | m and n ≥ 128, and 128 tiles of 128 x 128 | large | most work for what is read, if it keeps a GPU busy |
-/// | m and n > 32, and both ≤ 64 or 128 tiles of 64 x 64 | middle, side 16 | the same; whole matrices |
+/// | m and n ≥ 128, and `fill` tiles of 128 x 128 | large, side 16 | most work for what is read, if it keeps a GPU busy |
+/// | m and n > 32, and 4 `fill` tiles of 64 x 64 | large, side 8 | the same work a thread; several workgroups hide what one waits for |
+/// | m and n > 32, and both ≤ 64 or `fill` tiles of 64 x 64 | middle, side 16 | whole matrices, more threads |
 /// | else | middle, side 8 | the most workgroups |
-pub fn tier(batch: usize, m: usize, n: usize, k: usize) -> Tier {
+pub fn tier(batch: usize, m: usize, n: usize, k: usize, fill: usize) -> Tier {
     let (short, long) = (m.min(n), m.max(n));
     let tiles = |side: usize| batch * m.div_ceil(side) * n.div_ceil(side);
     if short <= 8 && k >= 32 && (long > 64 || k >= 256) {
@@ -48,7 +53,7 @@ pub fn tier(batch: usize, m: usize, n: usize, k: usize) -> Tier {
     }
     if long <= 64 && short <= 32 {
         let (rows, columns) = (lanes(m), lanes(n));
-        return Tier::Small { rows, columns, items: items(batch, rows, columns) };
+        return Tier::Small { rows, columns, items: items(batch, rows, columns, fill) };
     }
     if short <= 16 {
         let narrow = lanes(short);
@@ -56,17 +61,20 @@ pub fn tier(batch: usize, m: usize, n: usize, k: usize) -> Tier {
         let (rows, columns) = if m <= n { (narrow, wide) } else { (wide, narrow) };
         return Tier::Small { rows, columns, items: 1 };
     }
-    if short >= 128 && tiles(128) >= FILL {
-        return Tier::Large;
+    if short >= 128 && tiles(128) >= fill {
+        return Tier::Large { side: 16 };
     }
-    Tier::Middle { side: if short > 32 && (long <= 64 || tiles(64) >= FILL) { 16 } else { 8 } }
+    if short > 32 && tiles(64) >= 4 * fill {
+        return Tier::Large { side: 8 };
+    }
+    Tier::Middle { side: if short > 32 && (long <= 64 || tiles(64) >= fill) { 16 } else { 8 } }
 }
 
 /// Parts that the terms of a product are split into, each a product of its own whose results are added
 /// afterwards: where the result alone has too few workgroups for a GPU, and the sums are long.
-pub fn parts(batch: usize, m: usize, n: usize, k: usize) -> usize {
-    let groups = tier(batch, m, n, k).groups(batch, m, n);
-    let parts = (2 * FILL / groups.max(1)).min(k / SHORTEST);
+pub fn parts(batch: usize, m: usize, n: usize, k: usize, fill: usize) -> usize {
+    let groups = tier(batch, m, n, k, fill).groups(batch, m, n);
+    let parts = (2 * fill / groups.max(1)).min(k / SHORTEST);
     if parts >= 4 { parts } else { 1 }
 }
 
@@ -82,9 +90,9 @@ fn lanes(n: usize) -> usize {
 /// Matrices a workgroup where one takes `rows x columns` threads: up to 128 threads with little idle in the
 /// last 32 of them, but not at the price of fewer workgroups than a GPU can use, or of fewer than 8 terms
 /// staged at a time.
-fn items(batch: usize, rows: usize, columns: usize) -> usize {
+fn items(batch: usize, rows: usize, columns: usize, fill: usize) -> usize {
     let threads = rows * columns;
-    let most = (128 / threads).min(70 / (rows + columns)).min(batch / FILL).max(1);
+    let most = (128 / threads).min(70 / (rows + columns)).min(batch / fill.max(1)).max(1);
     let worth = |i: &usize| (i * threads).min(64) * 100 * i * threads / (i * threads).next_multiple_of(32);
     (1..=most).rev().max_by_key(worth).unwrap_or(1)
 }
@@ -96,7 +104,7 @@ impl Tier {
             Tier::Thin => "matmul_thin",
             Tier::Small { .. } => "matmul_small",
             Tier::Middle { .. } => "matmul",
-            Tier::Large => "matmul_large",
+            Tier::Large { .. } => "matmul_large",
         }
     }
 
@@ -106,7 +114,7 @@ impl Tier {
             Tier::Thin => (8, 32),
             Tier::Small { rows, columns, .. } => (4 * rows, 4 * columns),
             Tier::Middle { side } => (4 * side, 4 * side),
-            Tier::Large => (128, 128),
+            Tier::Large { side } => (8 * side, 8 * side),
         }
     }
 
@@ -128,11 +136,10 @@ impl Tier {
     /// The override constants that belong to the tier.
     pub(super) fn constants(self, p: &Product, swap: bool) -> Vec<(&'static str, f64)> {
         match self {
-            Tier::Large => vec![],
             Tier::Thin => {
                 [("SWAP", swap), ("LOWER", p.m > 4)].map(|(name, x)| (name, x as u32 as f64)).to_vec()
             }
-            Tier::Middle { side } => vec![("SIDE", side as f64)],
+            Tier::Middle { side } | Tier::Large { side } => vec![("SIDE", side as f64)],
             Tier::Small { rows, columns, items } => {
                 // Terms staged at a time: no more than there are, and than 9 KiB hold.
                 let quads = items * (rows + columns) + 2;
@@ -233,8 +240,8 @@ impl Product {
     }
 
     /// The tier, the product as that tier wants it, and whether it is transposed.
-    pub(super) fn tiered(self) -> (Tier, Product, bool) {
-        let tier = tier(self.batch, self.m, self.n, self.k);
+    pub(super) fn tiered(self, fill: usize) -> (Tier, Product, bool) {
+        let tier = tier(self.batch, self.m, self.n, self.k, fill);
         let swap = tier == Tier::Thin && self.n < self.m;
         (tier, if swap { self.transposed() } else { self }, swap)
     }
@@ -246,16 +253,18 @@ mod tests {
 
     #[test]
     fn the_rule() {
-        let name = |batch, m, k, n| match tier(batch, m, n, k) {
+        let name = |batch, m, k, n| match tier(batch, m, n, k, FILL) {
             Tier::Small { rows, columns, items } => format!("small {rows}x{columns}, {items}"),
             Tier::Middle { side } => format!("middle {side}"),
+            Tier::Large { side } => format!("large {side}"),
             other => format!("{other:?}").to_lowercase(),
         };
         assert_eq!(name(4096, 16, 32, 32), "small 4x8, 2");
         assert_eq!(name(4096, 10, 40, 40), "small 3x12, 3");
         assert_eq!(name(64, 10, 40, 40), "small 3x12, 1");
         assert_eq!(name(100_000, 1, 5, 1), "small 1x1, 32");
-        assert_eq!(name(4096, 64, 64, 64), "middle 16");
+        assert_eq!(name(4096, 64, 64, 64), "large 8");
+        assert_eq!(name(300, 64, 64, 64), "middle 16");
         assert_eq!(name(1, 64, 20_000, 64), "middle 16");
         assert_eq!(name(1, 1, 256, 4417), "thin");
         assert_eq!(name(1, 40_960, 40, 1), "thin");
@@ -263,9 +272,10 @@ mod tests {
         assert_eq!(name(1, 16, 256, 4417), "small 4x16, 1");
         assert_eq!(name(1, 512, 512, 512), "middle 8");
         assert_eq!(name(1, 1024, 1024, 1024), "middle 16");
-        assert_eq!(name(1, 2048, 256, 2048), "large");
+        assert_eq!(name(1, 2048, 256, 2048), "large 16");
+        assert_eq!(name(1, 100, 256, 20_000), "large 8");
         assert_eq!(
-            [(64, 20_000), (64, 500), (256, 5000), (2048, 20_000)].map(|(m, k)| parts(1, m, m, k)),
+            [(64, 20_000), (64, 500), (256, 5000), (2048, 20_000)].map(|(m, k)| parts(1, m, m, k, FILL)),
             [156, 1, 4, 1]
         );
     }
@@ -273,7 +283,7 @@ mod tests {
     #[test]
     fn no_workgroup_is_too_large() {
         for (batch, m, n, k) in (0..20_000).map(|i| (1 << (i % 15), i % 67 + 1, i % 71 + 1, i % 37 + 1)) {
-            let tier = tier(batch, m, n, k);
+            let tier = tier(batch, m, n, k, FILL);
             let Tier::Small { rows, columns, items } = tier else { continue };
             assert!(rows * columns * items <= 256 && items <= 64, "{tier:?}");
             assert!(4 * rows >= m.min(n) || 4 * columns >= m.min(n), "{tier:?}");

@@ -229,7 +229,7 @@ impl Lowering<'_> {
             }
             writes.push(z_place);
         }
-        let kernel = kernel::MatMul { bias: p.bias.is_some(), act };
+        let kernel = kernel::MatMul { bias: p.bias.is_some(), act, fill: self.caps.fill };
         let label = self.g.node(p.sum.or(p.act.map(|(_, y)| y)).unwrap_or(p.matmul)).label.clone();
         self.launch_product(kernel, reads, writes, &label);
     }

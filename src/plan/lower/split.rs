@@ -83,15 +83,15 @@ impl Lowering<'_> {
         let y = writes[0].view;
         let [m, n] = [y.dims[MAX_RANK - 2], y.dims[MAX_RANK - 1]];
         let (batch, k) = (y.count() / (m * n), reads[0].view.dims[MAX_RANK - 1]);
-        let parts = kernel::parts(batch, m, n, k);
-        if !self.caps.split_sums || parts < 2 || y.dims[PART] > 1 {
+        let parts = kernel::parts(batch, m, n, k, self.caps.fill);
+        if parts < 2 || y.dims[PART] > 1 {
             return self.launch(Kernel::MatMul(kernel), reads, writes, label);
         }
         let (a, b) = (Cut::of(MAX_RANK - 1, k, parts), Cut::of(MAX_RANK - 2, k, parts));
         let products: usize = a.iter().map(|c| c.parts).sum();
         let all = products + usize::from(kernel.bias);
         let sums = self.parts(&y, all, label);
-        let plain = Kernel::MatMul(kernel::MatMul { bias: false, act: Activation::Identity });
+        let plain = Kernel::MatMul(kernel::MatMul { bias: false, act: Activation::Identity, ..kernel });
         let mut at = 0;
         for (a, b) in a.into_iter().zip(b) {
             let [x, w] = [(reads[0], a), (reads[1], b)].map(|(p, c)| Place { view: c.view(p.view), ..p });
@@ -125,7 +125,7 @@ impl Lowering<'_> {
         let summed = || (0..MAX_RANK).filter(|&i| y.view.dims[i] == 1);
         let axis = summed().find(|&i| full[i] >= parts).or(summed().max_by_key(|&i| full[i]));
         let parts = parts.min(axis.map_or(1, |i| full[i]));
-        let (Some(axis), true) = (axis, self.caps.split_sums && parts > 1 && full[PART] == 1) else {
+        let (Some(axis), true) = (axis, self.caps.fill > 1 && parts > 1 && full[PART] == 1) else {
             return self.launch(sum, reads, vec![y], label);
         };
         let cuts = Cut::of(axis, full[axis], parts);

@@ -11,7 +11,7 @@ use super::guard::guarded;
 use super::pipeline::{Compiled, Key, Layout};
 use super::shader::{SHARED, Shader};
 use crate::error::{Error, Result};
-use crate::kernel::Dispatch;
+use crate::kernel::{Dispatch, FILL};
 use crate::plan::{Caps, GroupCaps, RegionCaps, available_memory};
 
 /// What kind of device an adapter is.
@@ -271,13 +271,10 @@ impl Gpu {
     pub fn caps(&self, window: usize) -> Caps {
         let own_memory = self.kind() == AdapterKind::Discrete;
         let memory = if own_memory { u64::MAX } else { available_memory() };
-        Caps {
-            window,
-            max_binding: self.max_binding(),
-            memory,
-            split_sums: true,
-            regions: self.region_caps().if_used(),
-        }
+        // A software driver gives a core a workgroup after another.
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let fill = if self.kind() == AdapterKind::Cpu { 2 * cores } else { FILL };
+        Caps { window, max_binding: self.max_binding(), memory, fill, regions: self.region_caps().if_used() }
     }
 
     fn region_caps(&self) -> RegionCaps {

@@ -7,12 +7,14 @@ use std::path::Path;
 
 use hyperloom::graph::{Graph, Value};
 use hyperloom::kernel::{Bounded, Kernel};
-use hyperloom::plan::{Caps, Plan, RegionCaps, lower};
+use hyperloom::nn::Loss;
+use hyperloom::plan::region::Stage;
+use hyperloom::plan::{Caps, Launch, Plan, RegionCaps, lower};
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
 use hyperloom::run::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, run_on_for};
 use hyperloom::spec::Activation;
-use support::learning::{Shape, learning};
+use support::learning::{Shape, learning, many_rows};
 use support::random_graph::random_graph;
 use support::{
     Feed, Results, caps, close, data, numbers, run_interpreted, run_lowered, run_plan, with_regions,
@@ -98,6 +100,57 @@ fn what_a_region_is_too_large_for_is_written_out() {
     let plan = plan.expect("the plan fits");
     assert_eq!(regions(&plan), 0);
     same("written out", &run_lowered(&plan, &feed), &run_plan(&g, &feed));
+}
+
+/// Rows that do not fit at once go some at a time, whatever their number.
+#[test]
+fn many_rows_go_some_at_a_time() {
+    let region = |plan: &Plan| {
+        let found = plan.launches.iter().filter_map(|l| {
+            if let Kernel::Region(r) = &l.kernel { r.has_products().then(|| r.clone()) } else { None }
+        });
+        found.collect::<Vec<_>>()
+    };
+    for (seed, rows) in [24, 37, 50, 64, 100, 131].into_iter().enumerate() {
+        for (kind, widths) in [
+            (Loss::Mse, vec![2, 8, 8, 1]),
+            (Loss::CrossEntropy, vec![3, 12, 12, 3]),
+            (Loss::Mse, vec![1, 16, 1]),
+        ] {
+            let what = format!("{rows} rows, {widths:?}");
+            let (g, feed) = many_rows(3, rows, &widths, kind, seed as u64);
+            let whole = region(&with_regions(&g, &feed));
+            let [whole] = &whole[..] else { panic!("{what}: not one region") };
+            let regions = RegionCaps { least_tasks: 2, bytes: 3 * whole.peak(), group: None };
+            let plan = lower(&g, Caps { regions: Some(regions), ..caps(&feed) }).expect("the plan fits");
+            let found = region(&plan);
+            let [by_rows] = &found[..] else { panic!("{what}: not one region by rows\n{plan}") };
+            let loops = by_rows.stages.iter().filter(|s| matches!(s, Stage::Loop { .. })).count();
+            assert!(loops == 1 && by_rows.peak() <= regions.bytes / 4, "{what}: {plan}");
+            same(&what, &run_lowered(&plan, &feed), &run_interpreted(&g, &feed));
+            bounded(&what, &plan, &feed);
+        }
+    }
+}
+
+/// The same around a loop: the rows of what follows inner learning, and of its gradient.
+#[test]
+fn many_rows_around_a_loop() {
+    let mut found = 0;
+    for seed in 0..30 {
+        let s = Shape { query: 45, ..Shape::random(seed) };
+        let (g, feed) = learning(s, seed, true);
+        for kib in [2, 4, 8, 16] {
+            let regions = RegionCaps { least_tasks: 2, bytes: kib << 10, group: None };
+            let plan = lower(&g, Caps { regions: Some(regions), ..caps(&feed) }).expect("the plan fits");
+            let part = |l: &Launch| matches!(&l.kernel, Kernel::Region(r) if r.locals.iter().any(|l| l.label.contains(" rows of ")));
+            if plan.launches.iter().any(part) {
+                found += 1;
+                same(&format!("seed {seed}, {s:?}"), &run_lowered(&plan, &feed), &run_plan(&g, &feed));
+            }
+        }
+    }
+    assert!(found > 10, "only {found} regions");
 }
 
 /// A gradient of a gradient of a scan.

@@ -5,6 +5,7 @@
 //! one shader, a workgroup a task. Locals that are read from or left in slots say where.
 
 pub(crate) mod quads;
+mod rows;
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +14,7 @@ use crate::kernel::Kernel;
 use crate::spec::MAX_RANK;
 
 /// Where an operand of a block lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
     /// In a local.
     Local(usize),
@@ -57,6 +58,16 @@ pub enum Stage {
         /// What is repeated.
         body: Vec<Block>,
     },
+}
+
+impl Stage {
+    /// Its blocks, those of a loop once.
+    pub fn blocks(&self) -> &[Block] {
+        match self {
+            Stage::Block(b) => std::slice::from_ref(b),
+            Stage::Loop { body, .. } => body,
+        }
+    }
 }
 
 /// The part of a slot that belongs to a local.
@@ -154,7 +165,7 @@ pub(crate) struct Packed {
 }
 
 /// Tiers of workgroup memory, in bytes: the smallest that holds what is used often is taken.
-const TIERS: [usize; 3] = [16 << 10, 32 << 10, 48 << 10];
+pub(crate) const TIERS: [usize; 3] = [16 << 10, 32 << 10, 48 << 10];
 
 /// Something derived, which has no part in comparisons.
 #[derive(Debug)]
@@ -205,7 +216,7 @@ impl Region {
         let mut spans = Vec::new();
         for s in &self.stages {
             let first = spans.len();
-            let len = if let Stage::Loop { body, .. } = s { body.len() } else { 1 };
+            let len = s.blocks().len();
             spans.extend((0..len).map(|_| Life { first, last: first + len - 1 }));
         }
         spans

@@ -4,7 +4,8 @@
 use hyperloom::graph::Graph;
 use hyperloom::graph::op::Binary;
 use hyperloom::kernel::Kernel;
-use hyperloom::plan::region::{GroupLayout, Home};
+use hyperloom::nn::Loss;
+use hyperloom::plan::region::{GroupLayout, Home, Region, Stage};
 use hyperloom::plan::{Caps, GroupCaps, Plan, RegionCaps, lower};
 use hyperloom::rng::Rng;
 use hyperloom::run::gpu::Gpu;
@@ -12,7 +13,7 @@ use hyperloom::run::lockstep::lockstep;
 use hyperloom::spec::Activation;
 
 use super::gpu;
-use super::support::learning::{Shape, learning};
+use super::support::learning::{Shape, learning, many_rows as many_rows_of_tasks};
 use super::support::{Feed, data, numbers, prepared};
 
 fn caps(gpu: &Gpu, bytes: usize) -> Caps {
@@ -46,6 +47,28 @@ fn inner_learning() {
             }
         }
         assert!(spills > 1, "only {spills} plans put something aside");
+    }
+}
+
+/// Rows some at a time, with some over and without.
+#[test]
+fn many_rows() {
+    let Some(gpu) = gpu(false) else { return };
+    for (rows, kind, widths) in [
+        (64, Loss::Mse, [2, 16, 16, 1]),
+        (53, Loss::CrossEntropy, [3, 16, 16, 4]),
+        (90, Loss::Mse, [2, 15, 16, 2]),
+    ] {
+        let (g, feed) = many_rows_of_tasks(3, rows, &widths, kind, 5);
+        // What a task needs for all its rows is more than it may take.
+        let caps = caps(&gpu, 8 << 10);
+        let regions = caps.regions.map(|r| RegionCaps { bytes: 10 << 10, ..r });
+        let plan = lower(&g, Caps { regions, ..caps }).expect("the plan fits");
+        let looped = |r: &Region| r.stages.iter().any(|s| matches!(s, Stage::Loop { .. }));
+        assert!(plan.launches.iter().any(|l| matches!(&l.kernel, Kernel::Region(r) if looped(r))), "{plan}");
+        let mut cpu = prepared::<f32>(&plan, &feed);
+        let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
+        assert!(report.divergence.is_none(), "{rows} rows: {report:?}");
     }
 }
 

@@ -13,6 +13,7 @@ use super::{Feed, data, numbers};
 pub(crate) struct Shape {
     pub(crate) tasks: usize,
     pub(crate) rows: usize,
+    pub(crate) query: usize,
     pub(crate) steps: usize,
     pub(crate) momentum: bool,
     pub(crate) clipped: bool,
@@ -26,9 +27,11 @@ impl Shape {
     pub(crate) fn random(seed: u64) -> Shape {
         let mut rng = Rng::new(seed, 3);
         let classes = rng.below(2) == 0;
+        let (tasks, rows) = ([2, 3, 8, 16, 17, 33][rng.below(6)], 1 + rng.below(7));
         Shape {
-            tasks: [2, 3, 8, 16, 17, 33][rng.below(6)],
-            rows: 1 + rng.below(7),
+            tasks,
+            rows,
+            query: rows,
             steps: 1 + rng.below(4),
             momentum: rng.below(2) == 0,
             clipped: rng.below(2) == 0,
@@ -53,8 +56,8 @@ pub(crate) fn learning(s: Shape, seed: u64, scan: bool) -> (Graph, Feed) {
         data(g, &mut feed, name, contents)
     };
     let start = input(&mut g, "start", &[p]);
-    let [xs, xq] = ["xs", "xq"].map(|name| input(&mut g, name, &[t, n, inputs]));
-    let [ys, yq] = ["ys", "yq"].map(|name| input(&mut g, name, &[t, n, outputs]));
+    let [xs, xq] = [("xs", n), ("xq", s.query)].map(|(name, n)| input(&mut g, name, &[t, n, inputs]));
+    let [ys, yq] = [("ys", n), ("yq", s.query)].map(|(name, n)| input(&mut g, name, &[t, n, outputs]));
     let weights = input(&mut g, "rows", &[t, s.steps, n]);
     let rate = data(&mut g, &mut feed, "rate", Array { shape: vec![t, 1], data: vec![0.125; t] });
     let each = |g: &mut Graph, w: Value, x: Value, y: Value, rows: Option<Value>| {
@@ -119,5 +122,30 @@ pub(crate) fn learning(s: Shape, seed: u64, scan: bool) -> (Graph, Feed) {
     g.output("objective", objective);
     g.output("adapted", w);
     g.output("history", history);
+    (g, feed)
+}
+
+/// A network of each task's own on many rows: the loss of each, and the gradient with respect to weights and rows.
+pub(crate) fn many_rows(tasks: usize, rows: usize, widths: &[usize], kind: Loss, seed: u64) -> (Graph, Feed) {
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(seed, 21));
+    let target = DenseSpec::new(widths, Activation::Tanh);
+    let layout = target.layout();
+    let [inputs, outputs] = [widths[0], widths[widths.len() - 1]];
+    let shapes = [
+        ("w", vec![tasks, layout.len()]),
+        ("x", vec![tasks, rows, inputs]),
+        ("y", vec![tasks, rows, outputs]),
+    ];
+    let [w, x, y] = shapes.map(|(name, shape)| {
+        let contents = numbers(&mut rng, &shape, -1.0, 1.0);
+        data(&mut g, &mut feed, name, contents)
+    });
+    let prediction = dense(&mut g, &target, Weights { flat: w, layout: &layout }, "", x);
+    let losses = loss(&mut g, kind, prediction, y, None);
+    let sum = g.sum_to(losses, &[]);
+    let grads = g.grad(sum, &[w, x]);
+    g.output("losses", losses);
+    g.output("dw", grads[0]);
+    g.output("dx", grads[1]);
     (g, feed)
 }

@@ -163,7 +163,7 @@ impl Stitch<'_> {
         let lives = self.region.lives();
         let mut at = 0;
         for stage in &self.region.stages {
-            let len = if let Stage::Loop { body, .. } = stage { body.len() } else { 1 };
+            let len = stage.blocks().len();
             let here = at..at + len;
             for (i, life) in lives.iter().enumerate() {
                 let starts = life.is_some_and(|l| here.contains(&l.first));

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
 use crate::kernel::Kernel;
-use crate::plan::region::{At, Block, Local, Operand, Outside, Region, Stage, leading};
+use crate::plan::region::{At, Block, Local, Operand, Outside, Region, Stage, TIERS, leading};
 use crate::plan::view::{View, for_each};
 use crate::plan::{RegionCaps, SlotRole};
 use crate::spec::{DType, MAX_RANK};
@@ -291,6 +291,15 @@ impl Lowering<'_> {
             }
         }
         let mut region = Region { tasks, locals, stages, layout: None, lanes: Default::default() };
+        // Rows go some at a time where they must, or where a workgroup then holds what it would mostly put aside: each
+        // time has its barriers and additions.
+        let room = caps.group.map_or(caps.bytes / 2, |g| g.bytes.min(TIERS[TIERS.len() - 1]));
+        let must = 4 * region.peak() > caps.bytes;
+        if (must || caps.group.is_some() && 2 * region.peak() > room)
+            && let Some(by_rows) = region.by_rows(room).filter(|r| must || 4 * r.peak() <= room)
+        {
+            region = by_rows;
+        }
         let need = 4 * region.peak();
         if need > caps.bytes {
             let (need, most) = (super::bytes(need as u64), super::bytes(caps.bytes as u64));

@@ -24,6 +24,34 @@ const BRIEF: usize = 1 << 12;
 /// An operand as one task sees it, and the distance of two tasks (0: the same for all).
 type Part = (View, usize);
 
+/// What of a buffer the first task uses: elements `low .. high`, and `stride` further on those of the next.
+#[derive(Clone, Copy)]
+struct Use {
+    stride: usize,
+    low: isize,
+    high: isize,
+}
+
+impl Use {
+    /// Of a place that a task sees as `view`, in `n` repetitions.
+    fn of(p: &Place, view: &View, stride: usize, n: usize) -> Use {
+        let moved = p.step * (n as isize - 1);
+        let (low, high) = (view.offset as isize + moved.min(0), view.end() as isize + moved.max(0));
+        Use { stride, low, high }
+    }
+
+    /// Both as one, where tasks lie alike in them and, unless `whole` says that it must be one, still apart.
+    fn with(&self, o: &Use, whole: bool) -> Option<Use> {
+        let both = Use { low: self.low.min(o.low), high: self.high.max(o.high), ..*self };
+        let apart = both.high - both.low <= self.stride as isize;
+        (self.stride == o.stride && (whole || apart)).then_some(both)
+    }
+
+    fn holds(&self, o: &Use) -> bool {
+        self.stride == o.stride && self.low <= o.low && o.high <= self.high
+    }
+}
+
 impl Lowering<'_> {
     /// Replaces items by regions; the loops that are in none.
     pub(super) fn group(&mut self) -> Vec<Value> {
@@ -184,11 +212,6 @@ impl Lowering<'_> {
         caps: RegionCaps,
     ) -> std::result::Result<Item, String> {
         const MIXED: &str = "operands lie so that tasks cannot be told apart";
-        struct Use {
-            stride: usize,
-            low: isize,
-            high: isize,
-        }
         // How each buffer is used: per task (with its range in the first task), or as a whole by all.
         let mut uses: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
         let mut shared: BTreeSet<usize> = BTreeSet::new();
@@ -203,12 +226,7 @@ impl Lowering<'_> {
                         shared.insert(p.buffer);
                         continue;
                     }
-                    let moved = p.step * (n as isize - 1);
-                    uses.entry(p.buffer).or_default().push(Use {
-                        stride: *stride,
-                        low: view.offset as isize + moved.min(0),
-                        high: view.end() as isize + moved.max(0),
-                    });
+                    uses.entry(p.buffer).or_default().push(Use::of(p, view, *stride, n));
                     if k >= d.reads.len() {
                         written.insert(p.buffer);
                     }
@@ -224,24 +242,39 @@ impl Lowering<'_> {
             .copied()
             .chain(uses.keys().copied().filter(|b| !written.contains(b) && !shared.contains(b)))
             .collect();
+        // A buffer that is only read may hold several values of the tasks, one beside the other.
+        let mut parts: Vec<(usize, Use)> = Vec::new();
+        for (&b, list) in &mut uses {
+            list.sort_by_key(|u| (u.stride, u.low));
+            let mut joined: Vec<Use> = Vec::new();
+            let whole = written.contains(&b);
+            for u in list {
+                let both = joined.last().and_then(|last| last.with(u, whole));
+                if whole && both.is_none() && !joined.is_empty() {
+                    return Err(MIXED.into());
+                }
+                joined.extend(both.is_none().then_some(*u));
+                if let (Some(both), Some(last)) = (both, joined.last_mut()) {
+                    *last = both;
+                }
+            }
+            parts.extend(joined.into_iter().map(|u| (b, u)));
+        }
         let mut writes: Vec<usize> = Vec::new();
         let mut locals: Vec<Local> = Vec::new();
-        let mut home: HashMap<usize, (usize, usize)> = HashMap::new();
-        for (&b, list) in &uses {
+        // Of each buffer the parts that belong to a task, each with its local.
+        let mut home: HashMap<usize, Vec<(Use, usize)>> = HashMap::new();
+        for (b, part) in parts {
             let buffer = &self.buffers[b];
             let each = buffer.len / tasks;
-            let stride = list[0].stride;
-            if list.iter().any(|u| u.stride != stride) {
-                return Err(MIXED.into());
-            }
-            let (low, high) = list.iter().fold((isize::MAX, 0), |(l, h), u| (l.min(u.low), h.max(u.high)));
+            let Use { stride, low, high } = part;
             let own = buffer.role == SlotRole::Scratch
                 && written.contains(&b)
                 && inside(b)
                 && stride == each
                 && high <= each as isize;
             if own {
-                home.insert(b, (locals.len(), 0));
+                home.entry(b).or_default().push((Use { low: 0, ..part }, locals.len()));
                 locals.push(Local { len: each, outside: None, label: buffer.label.clone() });
                 continue;
             }
@@ -257,18 +290,19 @@ impl Lowering<'_> {
                 reads.iter().position(|r| *r == b).ok_or(MIXED)?
             };
             let load = !store || self.reads_before_writing(&drafts, b, low, len);
-            home.insert(b, (locals.len(), low));
+            home.entry(b).or_default().push((part, locals.len()));
             let outside = Some(Outside { operand, offset: low, stride, load, store });
             locals.push(Local { len, outside, label: buffer.label.clone() });
         }
-        let block = |d: &Draft, parts: &[Part]| -> Option<Block> {
+        let block = |n: usize, d: &Draft, parts: &[Part]| -> Option<Block> {
             let operand = |(p, (view, stride)): (&Place, &Part)| {
                 if *stride == 0 {
                     let at = At::Shared(reads.iter().position(|r| *r == p.buffer)?);
                     return Some(Operand { at, view: *view, step: p.step });
                 }
-                let (local, low) = home[&p.buffer];
-                let view = View { offset: view.offset.checked_sub(low)?, ..*view };
+                let own = Use::of(p, view, *stride, n);
+                let (part, local) = home[&p.buffer].iter().find(|(u, _)| u.holds(&own)).copied()?;
+                let view = View { offset: view.offset.checked_sub(part.low.max(0) as usize)?, ..*view };
                 Some(Operand { at: At::Local(local), view, step: p.step })
             };
             let (r, w) = parts.split_at(d.reads.len());
@@ -280,7 +314,7 @@ impl Lowering<'_> {
             })
         };
         // In the order of the items.
-        let blocks: Option<Vec<Block>> = drafts.iter().map(|(_, d, parts)| block(d, parts)).collect();
+        let blocks: Option<Vec<Block>> = drafts.iter().map(|(n, d, parts)| block(*n, d, parts)).collect();
         let mut blocks = blocks.ok_or(MIXED)?.into_iter();
         let mut stages = Vec::new();
         for item in items {

@@ -327,7 +327,8 @@ impl Region {
             .filter_map(|(first, along)| Stretch::find(self, first, along))
             .max_by_key(|s| (s.turns.len(), std::cmp::Reverse(s.first)))?;
         let mut best: Option<Region> = None;
-        for parts in 2.. {
+        // Ever more parts, by about a quarter each time.
+        for parts in std::iter::successors(Some(2), |p: &usize| Some(p + p.div_ceil(4))) {
             let chunk = even_chunk(stretch.rows, parts);
             if chunk < LEAST {
                 break;
@@ -350,6 +351,6 @@ impl Region {
 /// multiple of four.
 fn even_chunk(rows: usize, parts: usize) -> usize {
     let most = rows.div_ceil(parts);
-    let divisor = (most * 3 / 4 + 1..=most).rev().find(|c| rows.is_multiple_of(*c));
+    let divisor = (most * 3 / 4 + 1..=most).rev().take(64).find(|c| rows.is_multiple_of(*c));
     divisor.unwrap_or(most / 4 * 4)
 }

@@ -33,6 +33,13 @@ pub struct Operand {
     pub step: isize,
 }
 
+impl Operand {
+    /// The local in which it lies, if in one.
+    pub(crate) fn local(&self) -> Option<usize> {
+        if let At::Local(l) = self.at { Some(l) } else { None }
+    }
+}
+
 /// One kernel over the values of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
@@ -199,9 +206,9 @@ pub struct Life {
 impl Region {
     /// All blocks with their positions; those of a loop are listed once. The second number counts repetitions.
     pub fn blocks(&self) -> impl Iterator<Item = (usize, usize, &Block)> {
-        let all = self.stages.iter().flat_map(|s| match s {
-            Stage::Block(b) => vec![(1, b)],
-            Stage::Loop { n, body } => body.iter().map(|b| (*n, b)).collect(),
+        let all = self.stages.iter().flat_map(|s| {
+            let n = if let Stage::Loop { n, .. } = s { *n } else { 1 };
+            s.blocks().iter().map(move |b| (n, b))
         });
         all.enumerate().map(|(i, (n, b))| (i, n, b))
     }
@@ -230,7 +237,7 @@ impl Region {
         let mut homes: Vec<Option<Life>> = vec![None; self.locals.len()];
         for (at, _, b) in self.blocks() {
             for o in b.reads.iter().chain(&b.writes) {
-                let At::Local(l) = o.at else { continue };
+                let Some(l) = o.local() else { continue };
                 let (span, outside) = (spans[at], self.locals[l].outside.is_some());
                 let life = lives[l].get_or_insert(Life { first: at, last: at });
                 let home = homes[l].get_or_insert(span);
@@ -272,7 +279,7 @@ impl Region {
         let mut uses = vec![(0, 0); self.locals.len()];
         for (_, n, b) in self.blocks() {
             for (k, o) in b.reads.iter().chain(&b.writes).enumerate() {
-                let At::Local(l) = o.at else { continue };
+                let Some(l) = o.local() else { continue };
                 let y = &b.writes[0].view;
                 let (m, cols) = (y.dims[MAX_RANK - 2], y.dims[MAX_RANK - 1]);
                 let again = match (&b.kernel, k) {

@@ -21,7 +21,19 @@ pub fn aligned(shape: &[usize]) -> [usize; MAX_RANK] {
     dims
 }
 
+/// Axis of the rows of a matrix.
+pub(crate) const ROW: usize = MAX_RANK - 2;
+/// Axis of the columns of a matrix.
+pub(crate) const COLUMN: usize = MAX_RANK - 1;
+
 impl View {
+    /// The view with rows and columns exchanged.
+    pub(crate) fn transposed(mut self) -> View {
+        self.dims.swap(ROW, COLUMN);
+        self.strides.swap(ROW, COLUMN);
+        self
+    }
+
     /// All elements of a shape, in row-major order from `offset`.
     pub fn contiguous(shape: &[usize], offset: usize) -> View {
         let dims = aligned(shape);

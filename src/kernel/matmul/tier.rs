@@ -1,6 +1,6 @@
 //! How a product goes to a GPU: the rule that chooses a shader by the shape, and the shape it is asked about.
 
-use crate::plan::view::View;
+use crate::plan::view::{COLUMN, ROW, View};
 use crate::spec::MAX_RANK;
 
 /// A way to compute a product on a GPU.
@@ -164,10 +164,6 @@ pub(super) struct Product {
     pub(super) k: usize,
 }
 
-/// Axis of the rows.
-const ROW: usize = MAX_RANK - 2;
-/// Axis of the columns.
-const COLUMN: usize = MAX_RANK - 1;
 const A: usize = 0;
 const B: usize = 1;
 
@@ -232,8 +228,7 @@ impl Product {
     /// yᵀ = bᵀ aᵀ
     fn transposed(mut self) -> Product {
         for v in &mut self.views {
-            v.dims.swap(ROW, COLUMN);
-            v.strides.swap(ROW, COLUMN);
+            *v = v.transposed();
         }
         self.views.swap(A, B);
         Product { m: self.n, n: self.m, ..self }

@@ -4,21 +4,11 @@
 //! only where every block that writes it writes whole ones. The last quad of a local may go beyond its end: what is
 //! written there has no meaning, and nobody else's element is there.
 
-use super::{At, Block, Operand, Region};
+use super::{Block, Operand, Region};
 use crate::kernel::Kernel;
 use crate::plan::View;
-use crate::plan::view::collapse;
+use crate::plan::view::{COLUMN, ROW, collapse};
 use crate::spec::MAX_RANK;
-
-/// Axis of the rows of a matrix.
-pub(crate) const ROW: usize = MAX_RANK - 2;
-/// Axis of the columns of a matrix.
-pub(crate) const COLUMN: usize = MAX_RANK - 1;
-
-/// Whether the operand starts where a quad does, in every repetition.
-fn starts(o: &Operand, offset: usize) -> bool {
-    offset.is_multiple_of(4) && o.step % 4 == 0
-}
 
 /// Whether all axes but `along`, which steps by one, step by whole quads.
 fn steps(v: &View, along: usize) -> bool {
@@ -29,7 +19,7 @@ fn steps(v: &View, along: usize) -> bool {
 /// Whether four elements that follow one another along `along`, from a multiple of four on, are a quad; `v` is the
 /// view of the operand, or one of the same elements.
 pub(crate) fn reads_along(o: &Operand, v: &View, along: usize) -> bool {
-    starts(o, v.offset) && steps(v, along)
+    v.offset.is_multiple_of(4) && o.step % 4 == 0 && steps(v, along)
 }
 
 /// Whether four results that follow one another, row after row, are a quad: rows are of whole quads, or there is only
@@ -50,18 +40,11 @@ pub(crate) fn exchanged(y: &View) -> bool {
     y.dims[COLUMN] == 1 && y.dims[ROW] > 1 || y.strides[COLUMN] != 1 && y.strides[ROW] == 1
 }
 
-/// The view with rows and columns exchanged.
-pub(crate) fn exchange(mut v: View) -> View {
-    v.dims.swap(ROW, COLUMN);
-    v.strides.swap(ROW, COLUMN);
-    v
-}
-
 /// Whether a block writes its `k`-th result, a local of `len` elements, in whole quads.
 fn whole(b: &Block, k: usize, len: usize) -> bool {
     let o = &b.writes[k];
     match &b.kernel {
-        Kernel::MatMul(_) if exchanged(&b.writes[0].view) => writes_whole(o, &exchange(o.view), len),
+        Kernel::MatMul(_) if exchanged(&b.writes[0].view) => writes_whole(o, &o.view.transposed(), len),
         Kernel::MatMul(_) => writes_whole(o, &o.view, len),
         Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_) => false,
         _ => writes_whole(o, &collapse([o.view])[0], len),
@@ -74,7 +57,7 @@ impl Region {
         let mut quads = vec![true; self.locals.len()];
         for (_, _, b) in self.blocks() {
             for (k, o) in b.writes.iter().enumerate() {
-                if let At::Local(l) = o.at {
+                if let Some(l) = o.local() {
                     quads[l] &= whole(b, k, self.locals[l].len);
                 }
             }

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::quads::{COLUMN, ROW};
 use super::{At, Block, Local, Operand, Region, Stage};
 use crate::graph::op::Binary;
 use crate::kernel::{Fill, Kernel, Zip};
 use crate::plan::View;
+use crate::plan::view::{COLUMN, ROW};
 use crate::spec::{Activation, MAX_RANK};
 
 /// Fewer rows are not worth a chunk.
@@ -87,10 +87,6 @@ struct Stretch {
     later: [BTreeSet<usize>; 2],
 }
 
-fn local(o: &Operand) -> Option<usize> {
-    if let At::Local(l) = o.at { Some(l) } else { None }
-}
-
 impl Stretch {
     /// The longest that begins with the block at `first` and goes along `along`.
     fn find(region: &Region, first: usize, along: usize) -> Option<Stretch> {
@@ -119,7 +115,7 @@ impl Stretch {
                 (s.streamed, s.sums, s.whole) = known;
                 break;
             };
-            for (k, l) in operands(b).filter_map(|(k, o)| Some((k, local(o)?))) {
+            for (k, l) in operands(b).filter_map(|(k, o)| Some((k, o.local()?))) {
                 let written = k >= b.reads.len();
                 s.touched.insert(l);
                 if !written {
@@ -138,15 +134,18 @@ impl Stretch {
 
     /// When a block can be done that follows the others; `None` where the stretch ends before it.
     fn turn(&mut self, b: &Block) -> Option<Turn> {
-        let waits = |o: &Operand| local(o).is_some_and(|l| self.later[1].contains(&l));
+        let waits = |o: &Operand| o.local().is_some_and(|l| self.later[1].contains(&l));
         let waits = b.reads.iter().any(waits);
         if let Some(along) = self.direction(b)? {
-            let early =
-                b.writes.iter().filter_map(local).all(|l| self.later.iter().all(|set| !set.contains(&l)));
+            let early = b
+                .writes
+                .iter()
+                .filter_map(Operand::local)
+                .all(|l| self.later.iter().all(|set| !set.contains(&l)));
             return (!waits && early && self.joins(b, along)).then_some(Turn::Rows(along));
         }
-        let fresh = b.writes.iter().filter_map(local).all(|l| !self.touched.contains(&l));
-        let summed = |o: &Operand| self.sums.iter().any(|(l, _)| local(o) == Some(*l));
+        let fresh = b.writes.iter().filter_map(Operand::local).all(|l| !self.touched.contains(&l));
+        let summed = |o: &Operand| self.sums.iter().any(|(l, _)| o.local() == Some(*l));
         let turn = if waits || b.reads.iter().any(summed) { Turn::After } else { Turn::Before };
         fresh.then_some(turn)
     }
@@ -172,7 +171,7 @@ impl Stretch {
     fn joins(&mut self, b: &Block, along: usize) -> bool {
         for (k, o) in operands(b) {
             let written = k >= b.reads.len();
-            let local = local(o);
+            let local = o.local();
             let summed = |s: &Stretch| s.sums.iter().any(|(l, _)| Some(*l) == local);
             let row = axis(b, k, along).filter(|&i| o.view.dims[i] == self.rows && o.view.strides[i] > 0);
             if let Some(i) = row {

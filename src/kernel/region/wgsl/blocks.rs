@@ -8,9 +8,9 @@ use crate::graph::op::{Binary, Func};
 use crate::kernel::map::{affine, func_code};
 use crate::kernel::{Kernel, zip};
 use crate::plan::View;
-use crate::plan::region::quads::{COLUMN, ROW, exchange, exchanged, in_rows, reads_along};
+use crate::plan::region::quads::{exchanged, in_rows, reads_along};
 use crate::plan::region::{Block, Operand};
-use crate::plan::view::collapse;
+use crate::plan::view::{COLUMN, ROW, collapse};
 use crate::spec::{Activation, MAX_RANK};
 
 /// The functions that a block asks for, and its constants.
@@ -76,7 +76,7 @@ pub(super) fn product(
 ) -> &'static str {
     let Kernel::MatMul(p) = &b.kernel else { panic!("a product is asked for") };
     let swap = exchanged(&b.writes[0].view);
-    let seen = |o: &Operand| if swap { exchange(o.view) } else { o.view };
+    let seen = |o: &Operand| if swap { o.view.transposed() } else { o.view };
     let [ai, bi] = if swap { [1, 0] } else { [0, 1] };
     let (va, vb, vy) = (seen(&b.reads[ai]), seen(&b.reads[bi]), seen(&b.writes[0]));
     let (m, n, k) = (vy.dims[ROW], vy.dims[COLUMN], va.dims[COLUMN]);
@@ -226,16 +226,15 @@ pub(super) fn sum(f: &mut Functions, b: &Block, reads: &[Spot], writes: &[Spot])
     // Four results next to one another.
     let results = next("i", count);
     let elements = |i: usize| {
-        let (o, v) = (&b.reads[i], &b.reads[i].view);
+        let v = &b.reads[i].view;
         let own = kept(v, true);
-        let last = own.first().copied();
-        let even = |(d, s): &(usize, usize)| *d == 1 || s % 4 == 0;
-        let steps =
-            own.iter().skip(1).chain(&kept(v, false)).all(even) && v.offset % 4 == 0 && o.step % 4 == 0;
-        let whole = last.is_some_and(|(d, s)| s == 1 && (d % 4 == 0 || own.len() == 1));
+        // Along the last axis that stays, whose rows are of whole quads or the only one.
+        let last = (0..MAX_RANK).rev().find(|&i| y.dims[i] > 1);
+        let whole = |a: usize| v.dims[a].is_multiple_of(4) || own.len() == 1;
+        let quads = last.is_some_and(|a| reads_along(&b.reads[i], v, a) && whole(a));
         if count == 1 {
             format!("vec4<f32>({})", element(i, "i"))
-        } else if reads[i].is_quads() && steps && whole {
+        } else if reads[i].is_quads() && quads {
             reads[i].quad(&format!(
                 "{} + {}",
                 position("i", v.offset, &own),

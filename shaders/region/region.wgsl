@@ -9,13 +9,14 @@
 var<workgroup> words: array<f32, WORDS>;
 var<workgroup> quads: array<vec4<f32>, QUADS>;
 
-// Number of the task, its parts of the memories, this thread among those of the task, and the repetition (turn) of a
-// loop. Positions in either memory count elements.
+// Number of the task, its parts of the memories, this thread among those of the task, and the repetitions (turns) of a
+// loop and of one in it. Positions in either memory count elements.
 var<private> task: u32;
 var<private> base: u32;
 var<private> corner: u32;
 var<private> local: u32;
 var<private> turn: u32;
+var<private> inner_turn: u32;
 // 0, which compilers cannot know: added to the bounds of loops that they would unroll, block after block, into a
 // shader too large to compile in reasonable time.
 var<private> zero: u32;

@@ -109,6 +109,9 @@ pub struct RegionCaps {
     pub least_tasks: usize,
     /// Bytes of the values of one task that are needed at the same time, at most.
     pub bytes: usize,
+    /// Bytes of them for which there is room close by, in cache or in the memory of a workgroup: where they need more than
+    /// twice that, rows go some at a time.
+    pub near: usize,
     /// The workgroups that run it; `None` on the CPU.
     pub group: Option<GroupCaps>,
 }
@@ -147,7 +150,7 @@ impl Caps {
 
     /// For the CPU path: half of what is likely there is left to the rest of the system.
     pub fn cpu(window: usize) -> Caps {
-        let regions = RegionCaps { least_tasks: 8, bytes: 128 << 10, group: None }.if_used();
+        let regions = RegionCaps { least_tasks: 8, bytes: 4 << 20, near: 128 << 10, group: None }.if_used();
         Caps { window, max_binding: u64::MAX, memory: available_memory(), fill: 1, regions }
     }
 }

@@ -7,6 +7,8 @@
 pub(crate) mod quads;
 mod rows;
 
+use std::iter::zip;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::{GroupCaps, View};
@@ -22,6 +24,9 @@ pub enum At {
     Shared(usize),
 }
 
+/// Loops that may be around a block: steps of learning, and rows some at a time.
+pub const DEPTH: usize = 2;
+
 /// An operand of a block: elements of one task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Operand {
@@ -29,14 +34,32 @@ pub struct Operand {
     pub at: At,
     /// Its elements there.
     pub view: View,
-    /// By how many elements it moves from one repetition of the loop around it to the next.
-    pub step: isize,
+    /// By how many elements it moves from one repetition to the next of each loop around it, the outermost first.
+    pub steps: [isize; DEPTH],
 }
 
 impl Operand {
     /// The local in which it lies, if in one.
     pub(crate) fn local(&self) -> Option<usize> {
         if let At::Local(l) = self.at { Some(l) } else { None }
+    }
+
+    /// Whether it moves with a loop.
+    pub(crate) fn moves(&self) -> bool {
+        self.steps != [0; DEPTH]
+    }
+
+    /// First element in the given repetition of each loop.
+    pub(crate) fn first(&self, turns: [usize; DEPTH]) -> usize {
+        let moved: isize = zip(self.steps, turns).map(|(s, i)| s * i as isize).sum();
+        (self.view.offset as isize + moved) as usize
+    }
+
+    /// The elements between which it lies in all of so many repetitions.
+    pub(crate) fn range(&self, times: [usize; DEPTH]) -> Range<isize> {
+        let moved = || zip(self.steps, times).map(|(s, n)| s * (n as isize - 1));
+        let (down, up): (isize, isize) = (moved().map(|m| m.min(0)).sum(), moved().map(|m| m.max(0)).sum());
+        self.view.offset as isize + down..self.view.end() as isize + up
     }
 }
 
@@ -62,18 +85,38 @@ pub enum Stage {
     Loop {
         /// Number of repetitions.
         n: usize,
-        /// What is repeated.
-        body: Vec<Block>,
+        /// What is repeated: at most [`DEPTH`] loops lie in one another.
+        body: Vec<Stage>,
     },
 }
 
 impl Stage {
     /// Its blocks, those of a loop once.
-    pub fn blocks(&self) -> &[Block] {
+    pub fn blocks(&self) -> Vec<&Block> {
         match self {
-            Stage::Block(b) => std::slice::from_ref(b),
-            Stage::Loop { body, .. } => body,
+            Stage::Block(b) => vec![b],
+            Stage::Loop { body, .. } => body.iter().flat_map(Stage::blocks).collect(),
         }
+    }
+}
+
+/// A block, and where it stands in its region.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed<'r> {
+    /// The block.
+    pub block: &'r Block,
+    /// Its position among all, those of a loop counted once.
+    pub at: usize,
+    /// Repetitions of each loop around it, the outermost first; 1 where there is none.
+    pub times: [usize; DEPTH],
+    /// First and last position of those loops; its own where there is none.
+    loops: [Life; DEPTH],
+}
+
+impl Placed<'_> {
+    /// How often it is done.
+    pub fn count(&self) -> usize {
+        self.times.iter().product()
     }
 }
 
@@ -204,80 +247,73 @@ pub struct Life {
 }
 
 impl Region {
-    /// All blocks with their positions; those of a loop are listed once. The second number counts repetitions.
-    pub fn blocks(&self) -> impl Iterator<Item = (usize, usize, &Block)> {
-        let all = self.stages.iter().flat_map(|s| {
-            let n = if let Stage::Loop { n, .. } = s { *n } else { 1 };
-            s.blocks().iter().map(move |b| (n, b))
-        });
-        all.enumerate().map(|(i, (n, b))| (i, n, b))
+    /// All blocks in order, those of a loop once.
+    pub fn blocks(&self) -> Vec<Placed<'_>> {
+        let mut placed = Vec::new();
+        place_all(&self.stages, &[], &mut placed);
+        placed
     }
 
     /// Whether products are in it, which is what tasks are put together for; brief launches make regions, too.
     pub fn has_products(&self) -> bool {
-        self.blocks().any(|(_, _, b)| matches!(b.kernel, Kernel::MatMul(_)))
+        self.blocks().iter().any(|p| matches!(p.block.kernel, Kernel::MatMul(_)))
     }
 
-    /// Positions of the first and last block of the loop around each block (itself, outside of loops).
-    fn spans(&self) -> Vec<Life> {
-        let mut spans = Vec::new();
-        for s in &self.stages {
-            let first = spans.len();
-            let len = s.blocks().len();
-            spans.extend((0..len).map(|_| Life { first, last: first + len - 1 }));
-        }
-        spans
-    }
-
-    /// When each local is needed; `None` for one that nothing touches. What is touched outside of a loop, too, is
-    /// needed during the whole loop.
+    /// When each local is needed; `None` for one that nothing touches. What is touched outside of a loop, too, or moves
+    /// with it, is needed during the whole loop.
     pub fn lives(&self) -> Vec<Option<Life>> {
-        let spans = self.spans();
-        let mut lives: Vec<Option<Life>> = vec![None; self.locals.len()];
-        let mut homes: Vec<Option<Life>> = vec![None; self.locals.len()];
-        for (at, _, b) in self.blocks() {
-            for o in b.reads.iter().chain(&b.writes) {
-                let Some(l) = o.local() else { continue };
-                let (span, outside) = (spans[at], self.locals[l].outside.is_some());
-                let life = lives[l].get_or_insert(Life { first: at, last: at });
-                let home = homes[l].get_or_insert(span);
-                if *home != span || outside || o.step != 0 {
-                    // Touched in several places: whole loops count.
-                    life.first = life.first.min(home.first).min(span.first);
-                    life.last = life.last.max(home.last).max(span.last);
+        let mut touched: Vec<Vec<(Placed<'_>, &Operand)>> = vec![vec![]; self.locals.len()];
+        for p in self.blocks() {
+            for o in p.block.reads.iter().chain(&p.block.writes) {
+                if let Some(l) = o.local() {
+                    touched[l].push((p, o));
                 }
-                (life.first, life.last) = (life.first.min(at), life.last.max(at));
             }
         }
-        lives
+        let life = |(l, touches): (&Local, Vec<(Placed<'_>, &Operand)>)| {
+            let (first, _) = touches.first()?;
+            // The loops that all of it happens in: each repetition has contents of its own.
+            let alone = |d: usize| {
+                l.outside.is_none()
+                    && touches.iter().all(|(p, o)| p.loops[d] == first.loops[d] && o.steps[d] == 0)
+            };
+            let level = (0..DEPTH).find(|d| !alone(*d));
+            let around = |p: &Placed<'_>| level.map_or(Life { first: p.at, last: p.at }, |d| p.loops[d]);
+            let first = touches.iter().map(|(p, _)| around(p).first).min()?;
+            let last = touches.iter().map(|(p, _)| around(p).last).max()?;
+            Some(Life { first, last })
+        };
+        self.locals.iter().zip(touched).map(life).collect()
+    }
+
+    /// Elements of a task that are needed at each position.
+    pub(crate) fn needed(&self) -> Vec<usize> {
+        let mut change = vec![0isize; self.blocks().len()];
+        for (l, life) in self.locals.iter().zip(self.lives()) {
+            if let Some(life) = life {
+                change[life.first] += l.len as isize;
+                if let Some(after) = change.get_mut(life.last + 1) {
+                    *after -= l.len as isize;
+                }
+            }
+        }
+        let now = change.iter().scan(0, |now, c| {
+            *now += c;
+            Some(*now as usize)
+        });
+        now.collect()
     }
 
     /// Elements of a task that are needed at the same time, at most.
     pub fn peak(&self) -> usize {
-        let lives = self.lives();
-        let positions = self.blocks().count();
-        let mut change = vec![0isize; positions + 1];
-        for (l, life) in self.locals.iter().zip(lives) {
-            if let Some(life) = life {
-                change[life.first] += l.len as isize;
-                change[life.last + 1] -= l.len as isize;
-            }
-        }
-        let mut now = 0;
-        change
-            .iter()
-            .map(|c| {
-                now += c;
-                now as usize
-            })
-            .max()
-            .unwrap_or(0)
+        self.needed().into_iter().max().unwrap_or(0)
     }
 
     /// Reads and writes of each local, all repetitions counted.
     fn uses(&self) -> Vec<(usize, usize)> {
         let mut uses = vec![(0, 0); self.locals.len()];
-        for (_, n, b) in self.blocks() {
+        for p in self.blocks() {
+            let b = p.block;
             for (k, o) in b.reads.iter().chain(&b.writes).enumerate() {
                 let Some(l) = o.local() else { continue };
                 let y = &b.writes[0].view;
@@ -288,7 +324,7 @@ impl Region {
                     (Kernel::MatMul(_), 1) => m.div_ceil(4),
                     _ => 1,
                 };
-                let count = n * o.view.count() * again;
+                let count = p.count() * o.view.count() * again;
                 if k < b.reads.len() { uses[l].0 += count } else { uses[l].1 += count }
             }
         }
@@ -376,11 +412,12 @@ impl Region {
         }
         // A thread for about eight results of a typical block, weighted by work.
         let (mut work, mut results) = (0.0, 0.0);
-        for (_, n, b) in self.blocks() {
+        for p in self.blocks() {
+            let b = p.block;
             let y = &b.writes[0].view;
             let terms =
                 if matches!(b.kernel, Kernel::MatMul(_)) { b.reads[0].view.dims[MAX_RANK - 1] } else { 1 };
-            let flops = (n * y.count() * terms) as f64;
+            let flops = (p.count() * y.count() * terms) as f64;
             work += flops;
             results += flops * y.count() as f64;
         }
@@ -404,18 +441,17 @@ impl Region {
                 return Err(format!("local '{}' is stored where tasks overlap", l.label));
             }
         }
-        for (_, n, b) in self.blocks() {
+        for p in self.blocks() {
+            let b = p.block;
             for (k, o) in b.reads.iter().chain(&b.writes).enumerate() {
                 let len = match o.at {
                     At::Local(l) if l < self.locals.len() => self.locals[l].len,
                     At::Shared(r) if r < reads && k < b.reads.len() => lens[r],
                     _ => return Err(format!("block '{}' has no operand {k}", b.label)),
                 };
-                let moved = o.step * (n as isize - 1);
-                let (low, high) =
-                    (o.view.offset as isize + moved.min(0), o.view.end() as isize + moved.max(0));
-                if low < 0 || high > len as isize {
-                    return Err(format!("operand {k} of block '{}' spans {low}..{high} of {len}", b.label));
+                let range = o.range(p.times);
+                if range.start < 0 || range.end > len as isize {
+                    return Err(format!("operand {k} of block '{}' spans {range:?} of {len}", b.label));
                 }
                 if k >= b.reads.len() && !o.view.is_injective() {
                     return Err(format!("result {k} of block '{}' overlaps itself", b.label));
@@ -423,6 +459,24 @@ impl Region {
             }
         }
         Ok(())
+    }
+}
+
+/// Lists the blocks of `stages`, with so many loops around them: repetitions, first and last position.
+fn place_all<'r>(stages: &'r [Stage], around: &[(usize, Life)], placed: &mut Vec<Placed<'r>>) {
+    for stage in stages {
+        let at = placed.len();
+        match stage {
+            Stage::Block(block) => {
+                let own = (1, Life { first: at, last: at });
+                let all: [_; DEPTH] = std::array::from_fn(|d| around.get(d).copied().unwrap_or(own));
+                placed.push(Placed { block, at, times: all.map(|l| l.0), loops: all.map(|l| l.1) });
+            }
+            Stage::Loop { n, body } => {
+                let life = Life { first: at, last: at + stage.blocks().len() - 1 };
+                place_all(body, &[around, &[(*n, life)]].concat(), placed);
+            }
+        }
     }
 }
 

@@ -107,7 +107,7 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
         let one = |o: &Operand| {
             let dims: Vec<String> =
                 o.view.dims.iter().skip_while(|d| **d == 1).map(|d| d.to_string()).collect();
-            let step = if o.step == 0 { String::new() } else { format!("{:+}", o.step) };
+            let step: String = o.steps.iter().filter(|s| **s != 0).map(|s| format!("{s:+}")).collect();
             match o.at {
                 At::Local(i) => format!("%{i}{step}[{}]", dims.join(",")),
                 At::Shared(k) => format!("{}{step}[{}]", slot(k), dims.join(",")),
@@ -115,8 +115,9 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
         };
         list.iter().map(one).collect()
     };
-    for (at, n, b) in r.blocks() {
-        let times = if n > 1 { format!("{n} x ") } else { String::new() };
+    for p in r.blocks() {
+        let (at, b) = (p.at, p.block);
+        let times: String = p.times.iter().filter(|n| **n > 1).map(|n| format!("{n} x ")).collect();
         writeln!(
             f,
             "  {at:>3} {times}{:<13} {} <- {}  {}",

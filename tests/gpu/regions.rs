@@ -20,7 +20,7 @@ fn caps(gpu: &Gpu, bytes: usize) -> Caps {
     let caps = gpu.caps(1);
     let regions = caps.regions.expect("a GPU has regions");
     let group = regions.group.map(|g| GroupCaps { bytes: g.bytes.min(bytes), ..g });
-    Caps { regions: Some(RegionCaps { group, ..regions }), ..caps }
+    Caps { regions: Some(RegionCaps { group, near: regions.near.min(bytes), ..regions }), ..caps }
 }
 
 fn spilled(plan: &Plan) -> bool {
@@ -70,6 +70,42 @@ fn many_rows() {
         let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
         assert!(report.divergence.is_none(), "{rows} rows: {report:?}");
     }
+}
+
+/// The same in a loop: steps of learning, each in loops over rows, and their way back.
+#[test]
+fn many_rows_in_a_loop() {
+    let Some(gpu) = gpu(false) else { return };
+    // A driver takes half a minute to compile this: one of them.
+    let s = Shape {
+        tasks: 3,
+        rows: 173,
+        query: 3,
+        steps: 2,
+        momentum: false,
+        clipped: false,
+        first_order: false,
+        kind: Loss::Mse,
+        activation: Activation::Tanh,
+        widths: [2, 16, 1],
+    };
+    let (g, feed) = learning(s, 3, true);
+    let caps = caps(&gpu, 8 << 10);
+    let limited = |bytes: usize| {
+        let regions = caps.regions.map(|r| RegionCaps { bytes, ..r });
+        lower(&g, Caps { regions, ..caps }).expect("the plan fits")
+    };
+    // What a task needs for all its rows is more than it may take.
+    let whole = limited(1 << 20).launches.into_iter().find_map(|l| match &l.kernel {
+        Kernel::Region(r) => Some(r.peak()),
+        _ => None,
+    });
+    let plan = limited(4 * whole.expect("a region") - 1);
+    let deep = |r: &Region| r.blocks().iter().any(|p| p.times[1] > 1);
+    assert!(plan.launches.iter().any(|l| matches!(&l.kernel, Kernel::Region(r) if deep(r))), "{plan}");
+    let mut cpu = prepared::<f32>(&plan, &feed);
+    let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
+    assert!(report.divergence.is_none(), "{report:?}");
 }
 
 /// Products of values that lie in quads and of values that do not, of all edges, transposed or not, and what is made of

@@ -1,6 +1,8 @@
 //! Blocks of a region at work, for sixteen tasks at once. Everything is inlined into three functions that `pulp`
 //! compiles for each kind of processor; hence functions are types and not closures, which would not be.
 
+use std::iter::zip;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::lanes::{Kind, Work};
@@ -9,6 +11,7 @@ use super::product::{Product, Source};
 use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::pointwise::{binary, func};
 use crate::plan::View;
+use crate::plan::region::DEPTH;
 use crate::plan::view::for_each;
 use crate::spec::{Activation, MAX_RANK};
 
@@ -57,10 +60,11 @@ impl Operand {
 /// # Safety
 /// Its operands lie inside the arena and the shared operands, and its results overlap no other operand (or
 /// are the same elements).
-pub(super) unsafe fn work(arch: Arch, w: &Work, round: usize, arena: *mut Lane, shared: &[&[f32]]) {
+pub(super) unsafe fn work(arch: Arch, w: &Work, turns: [usize; DEPTH], arena: *mut Lane, shared: &[&[f32]]) {
     let mut ops = [Operand { lanes: arena, shared: std::ptr::null(), is_shared: false }; 5];
     for (op, s) in ops.iter_mut().zip(&w.spots) {
-        let at = (s.base as isize + s.step * round as isize) as usize;
+        let moved: isize = zip(s.steps, turns).map(|(s, i)| s * i as isize).sum();
+        let at = (s.base as isize + moved) as usize;
         match s.shared {
             Some(r) => {
                 let shared = shared[r].as_ptr().wrapping_add(at);

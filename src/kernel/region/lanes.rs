@@ -15,7 +15,7 @@ use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::parallel::{Shared, pieces};
 use crate::kernel::{Kernel, Read, Write, transposed};
 use crate::plan::View;
-use crate::plan::region::{At, Block, Life, Operand, Region, Stage};
+use crate::plan::region::{At, Block, DEPTH, Life, Operand, Region, Stage};
 use crate::plan::view::collapse;
 use crate::spec::{Activation, MAX_RANK};
 
@@ -37,7 +37,7 @@ enum Step {
     Run(Box<Work>),
     Loop {
         n: usize,
-        body: Vec<Work>,
+        body: Vec<Step>,
     },
 }
 
@@ -55,7 +55,7 @@ struct Transfer {
 pub(super) struct Spot {
     pub(super) shared: Option<usize>,
     pub(super) base: usize,
-    pub(super) step: isize,
+    pub(super) steps: [isize; DEPTH],
 }
 
 #[derive(Debug)]
@@ -128,13 +128,7 @@ impl LaneProgram {
         let mut steps = Vec::new();
         let mut at = 0;
         for stage in &region.stages {
-            let (len, step) = match stage {
-                Stage::Block(b) => (1, Step::Run(Box::new(Work::new(b, &places)))),
-                Stage::Loop { n, body } => {
-                    let body: Vec<Work> = body.iter().map(|b| Work::new(b, &places)).collect();
-                    (body.len(), Step::Loop { n: *n, body })
-                }
-            };
+            let len = stage.blocks().len();
             let here = at..at + len;
             let transfers = |load: bool| {
                 region.locals.iter().enumerate().filter_map({
@@ -157,11 +151,22 @@ impl LaneProgram {
                 })
             };
             steps.extend(transfers(true).map(Step::Load));
-            steps.push(step);
+            steps.push(Step::new(stage, &places));
             steps.extend(transfers(false).map(Step::Store));
             at += len;
         }
         LaneProgram { arena, flops: super::flops(region), steps }
+    }
+}
+
+impl Step {
+    fn new(stage: &Stage, places: &[usize]) -> Step {
+        match stage {
+            Stage::Block(b) => Step::Run(Box::new(Work::new(b, places))),
+            Stage::Loop { n, body } => {
+                Step::Loop { n: *n, body: body.iter().map(|s| Step::new(s, places)).collect() }
+            }
+        }
     }
 }
 
@@ -180,8 +185,8 @@ fn place(region: &Region, lives: &[Option<Life>]) -> (Vec<usize>, usize) {
 impl Work {
     fn new(b: &Block, places: &[usize]) -> Work {
         let spot = |o: &Operand| match o.at {
-            At::Local(l) => Spot { shared: None, base: places[l] + o.view.offset, step: o.step },
-            At::Shared(r) => Spot { shared: Some(r), base: o.view.offset, step: o.step },
+            At::Local(l) => Spot { shared: None, base: places[l] + o.view.offset, steps: o.steps },
+            At::Shared(r) => Spot { shared: Some(r), base: o.view.offset, steps: o.steps },
         };
         let relative = |o: &Operand| View { offset: 0, ..o.view };
         let reads: Vec<View> = b.reads.iter().map(relative).collect();
@@ -265,47 +270,60 @@ pub(in crate::kernel) fn run(region: &Region, reads: &[Read<'_, f32>], writes: &
             let count = LANES.min(region.tasks - first);
             // SAFETY: `plan::verify` has checked that operands lie inside locals and slots; locals whose
             // lives meet lie apart in the arena; stored parts of different tasks are disjoint.
-            unsafe { run_group(arch, program, arena.as_mut_ptr(), &shared, &stored, first, count) }
+            let group =
+                Group { arch, arena: arena.as_mut_ptr(), shared: &shared, stored: &stored, first, count };
+            unsafe { group.run(&program.steps, [0; DEPTH], 0) }
         });
     });
 }
 
-unsafe fn run_group(
+/// Sixteen tasks at work.
+struct Group<'r> {
     arch: Arch,
-    program: &LaneProgram,
     arena: *mut Lane,
-    shared: &[&[f32]],
-    stored: &[Shared<f32>],
+    shared: &'r [&'r [f32]],
+    stored: &'r [Shared<f32>],
+    /// The first task, and how many there are.
     first: usize,
     count: usize,
-) {
-    for step in &program.steps {
-        // SAFETY: promised by the caller.
-        unsafe {
-            match step {
-                Step::Load(t) => {
-                    let slot = match t.operand.checked_sub(shared.len()) {
-                        Some(w) => stored[w].get().cast_const(),
-                        None => shared[t.operand].as_ptr(),
-                    };
-                    // Lanes without a task repeat the last one.
-                    let rows: [*const f32; LANES] =
-                        std::array::from_fn(|l| slot.add(t.offset + (first + l.min(count - 1)) * t.stride));
-                    load(rows, t.len, arena.add(t.at));
-                }
-                Step::Store(t) => {
-                    let slot = stored[t.operand - shared.len()].get();
-                    let mut rows = [std::ptr::null_mut(); LANES];
-                    for (l, row) in rows.iter_mut().enumerate().take(count) {
-                        *row = slot.add(t.offset + (first + l) * t.stride);
+}
+
+impl Group<'_> {
+    /// Runs steps in the given repetition of each of the `depth` loops around them.
+    ///
+    /// # Safety
+    /// The program fits the arena and the operands.
+    unsafe fn run(&self, steps: &[Step], turns: [usize; DEPTH], depth: usize) {
+        let Group { arch, arena, shared, stored, first, count } = *self;
+        for step in steps {
+            // SAFETY: promised by the caller.
+            unsafe {
+                match step {
+                    Step::Load(t) => {
+                        let slot = match t.operand.checked_sub(shared.len()) {
+                            Some(w) => stored[w].get().cast_const(),
+                            None => shared[t.operand].as_ptr(),
+                        };
+                        // Lanes without a task repeat the last one.
+                        let rows: [*const f32; LANES] = std::array::from_fn(|l| {
+                            slot.add(t.offset + (first + l.min(count - 1)) * t.stride)
+                        });
+                        load(rows, t.len, arena.add(t.at));
                     }
-                    store(arena.add(t.at).cast_const(), t.len, &rows[..count]);
-                }
-                Step::Run(w) => work(arch, w, 0, arena, shared),
-                Step::Loop { n, body } => {
-                    for round in 0..*n {
-                        for w in body {
-                            work(arch, w, round, arena, shared);
+                    Step::Store(t) => {
+                        let slot = stored[t.operand - shared.len()].get();
+                        let mut rows = [std::ptr::null_mut(); LANES];
+                        for (l, row) in rows.iter_mut().enumerate().take(count) {
+                            *row = slot.add(t.offset + (first + l) * t.stride);
+                        }
+                        store(arena.add(t.at).cast_const(), t.len, &rows[..count]);
+                    }
+                    Step::Run(w) => work(arch, w, turns, arena, shared),
+                    Step::Loop { n, body } => {
+                        let mut turns = turns;
+                        for turn in 0..*n {
+                            turns[depth] = turn;
+                            self.run(body, turns, depth + 1);
                         }
                     }
                 }

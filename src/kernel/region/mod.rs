@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::uniform::grid;
 use super::{Buffer, Dispatch, Read, Real, Work, Write};
-use crate::plan::region::{At, Block, Operand, Region, Stage};
+use crate::plan::region::{At, Block, DEPTH, Operand, Region, Stage};
 use crate::plan::{Arg, SlotId, View};
 use crate::spec::DType;
 
@@ -34,16 +34,7 @@ pub(super) fn reference<T: Real>(region: &Region, reads: &[Read<'_, T>], writes:
                 to.copy_from_slice(&slot[from..from + l.len]);
             }
         }
-        for stage in &region.stages {
-            match stage {
-                Stage::Block(b) => block(b, 0, reads, &mut locals),
-                Stage::Loop { n, body } => {
-                    for round in 0..*n {
-                        body.iter().for_each(|b| block(b, round, reads, &mut locals));
-                    }
-                }
-            }
-        }
+        run(&region.stages, &mut Vec::new(), reads, &mut locals);
         for (l, local) in region.locals.iter().zip(&locals) {
             let (Some(o), Buffer::F(from)) = (l.outside, local) else { continue };
             let to = o.offset + task * o.stride;
@@ -54,10 +45,28 @@ pub(super) fn reference<T: Real>(region: &Region, reads: &[Read<'_, T>], writes:
     }
 }
 
-fn block<T: Real>(b: &Block, round: usize, shared: &[Read<'_, T>], locals: &mut [Buffer<T>]) {
-    let view = |o: &Operand| View { offset: moved(o, round), ..o.view };
+/// Runs stages in the given repetition of each loop around them.
+fn run<T: Real>(stages: &[Stage], turns: &mut Vec<usize>, shared: &[Read<'_, T>], locals: &mut [Buffer<T>]) {
+    for stage in stages {
+        match stage {
+            Stage::Block(b) => {
+                block(b, std::array::from_fn(|d| turns.get(d).copied().unwrap_or(0)), shared, locals);
+            }
+            Stage::Loop { n, body } => {
+                for turn in 0..*n {
+                    turns.push(turn);
+                    run(body, turns, shared, locals);
+                    turns.pop();
+                }
+            }
+        }
+    }
+}
+
+fn block<T: Real>(b: &Block, turns: [usize; DEPTH], shared: &[Read<'_, T>], locals: &mut [Buffer<T>]) {
+    let view = |o: &Operand| View { offset: o.first(turns), ..o.view };
     // Results go to copies, so that a local may be read, too (in place, element by element).
-    let index = |o: &Operand| if let At::Local(l) = o.at { l } else { panic!("results are locals") };
+    let index = |o: &Operand| o.local().unwrap_or_else(|| panic!("results are locals"));
     let mut taken: Vec<Buffer<T>> = b.writes.iter().map(|w| locals[index(w)].clone()).collect();
     let operands: Vec<Read<'_, T>> = b
         .reads
@@ -77,11 +86,6 @@ fn block<T: Real>(b: &Block, round: usize, shared: &[Read<'_, T>], locals: &mut 
     }
 }
 
-/// First element of an operand in a repetition.
-pub(crate) fn moved(o: &Operand, round: usize) -> usize {
-    (o.view.offset as isize + o.step * round as isize) as usize
-}
-
 /// Operations of all tasks.
 pub(super) fn flops(region: &Region) -> f64 {
     let arg = |o: &Operand| Arg { slot: SlotId(0), view: o.view };
@@ -90,13 +94,13 @@ pub(super) fn flops(region: &Region) -> f64 {
             (b.reads.iter().map(arg).collect(), b.writes.iter().map(arg).collect());
         n as f64 * b.kernel.flops(&reads, &writes)
     };
-    region.tasks as f64 * region.blocks().map(|(_, n, b)| block(n, b)).sum::<f64>()
+    region.tasks as f64 * region.blocks().iter().map(|p| block(p.count(), p.block)).sum::<f64>()
 }
 
 /// Operations, and bytes that come from slots and go to them.
 pub(super) fn work(region: &Region, reads: &[Arg]) -> Work {
     let mut work = Work { flops: flops(region), bytes: 0.0 };
-    let operands = region.blocks().flat_map(|(_, _, b)| &b.reads);
+    let operands = region.blocks().into_iter().flat_map(|p| &p.block.reads);
     let shared: BTreeSet<usize> =
         operands.filter_map(|o| if let At::Shared(r) = o.at { Some(r) } else { None }).collect();
     work.bytes += shared.iter().map(|r| 4.0 * reads[*r].view.count() as f64).sum::<f64>();

@@ -5,9 +5,10 @@ mod blocks;
 mod spot;
 
 use std::fmt::Write;
+use std::iter::zip;
 
 use crate::kernel::Kernel;
-use crate::plan::region::{At, Block, GroupLayout, Home, Operand, Region, Stage};
+use crate::plan::region::{At, Block, DEPTH, GroupLayout, Home, Operand, Placed, Region, Stage};
 use blocks::{Functions, pointwise, product, rows, sum};
 use spot::{Spot, four, next};
 
@@ -52,6 +53,9 @@ const NAMES: [&str; 24] = [
     "p_get",
     "p_at",
 ];
+
+/// The repetition of each loop, the outermost first.
+const TURNS: [&str; DEPTH] = ["turn", "inner_turn"];
 
 /// The text of a region's shader, imports not expanded; its bindings are the operands, `reads` of which are only read.
 ///
@@ -161,6 +165,8 @@ fn rename(text: &str, k: usize) -> String {
 impl Stitch<'_> {
     fn body(&mut self) {
         let lives = self.region.lives();
+        let placed = self.region.blocks();
+        let mut blocks = placed.iter();
         let mut at = 0;
         for stage in &self.region.stages {
             let len = stage.blocks().len();
@@ -171,21 +177,7 @@ impl Stitch<'_> {
                     self.transfer(i, true);
                 }
             }
-            match stage {
-                Stage::Block(b) => self.block(at, b, "    ", 0),
-                Stage::Loop { n, body } => {
-                    self.barrier("    ", true);
-                    let _ = writeln!(
-                        self.main,
-                        "    for (var i = 0u; i < {n}u + zero; i++) {{\n        turn = i;"
-                    );
-                    for (k, b) in body.iter().enumerate() {
-                        self.block(at + k, b, "        ", *n);
-                    }
-                    self.barrier("        ", true);
-                    self.main.push_str("    }\n");
-                }
-            }
+            self.stage(stage, &mut blocks, 0);
             for (i, life) in lives.iter().enumerate() {
                 let ends = life.is_some_and(|l| here.contains(&l.last));
                 if ends && self.region.locals[i].outside.is_some_and(|o| o.store) {
@@ -193,6 +185,27 @@ impl Stitch<'_> {
                 }
             }
             at += len;
+        }
+    }
+
+    /// What is done in a stage with `depth` loops around it; its blocks come next.
+    fn stage<'r>(&mut self, stage: &Stage, blocks: &mut impl Iterator<Item = &'r Placed<'r>>, depth: usize) {
+        let indent = "    ".repeat(depth + 1);
+        match stage {
+            Stage::Block(_) => self.block(blocks.next().expect("a block of the region"), &indent),
+            Stage::Loop { n, body } => {
+                self.barrier(&indent, true);
+                let (i, turn) = (["i", "j"][depth], TURNS[depth]);
+                let _ = writeln!(
+                    self.main,
+                    "{indent}for (var {i} = 0u; {i} < {n}u + zero; {i}++) {{\n{indent}    {turn} = {i};"
+                );
+                for stage in body {
+                    self.stage(stage, blocks, depth + 1);
+                }
+                self.barrier(&format!("{indent}    "), true);
+                let _ = writeln!(self.main, "{indent}}}");
+            }
         }
     }
 
@@ -252,16 +265,17 @@ impl Stitch<'_> {
         let _ = writeln!(self.main, "    transfer_{n}();");
     }
 
-    /// Where an operand lies, and what it touches in all of `n` repetitions.
-    fn place(&self, o: &Operand, n: usize, write: bool) -> Spot {
-        let turn = if o.step == 0 { String::new() } else { format!(" + turn * {}u", o.step as u32) };
+    /// Where an operand lies, and what it touches in all of so many repetitions.
+    fn place(&self, o: &Operand, times: [usize; DEPTH], write: bool) -> Spot {
+        let moves = zip(TURNS, o.steps).filter(|(_, step)| *step != 0);
+        let turn: String = moves.map(|(turn, step)| format!(" + {turn} * {}u", step as u32)).collect();
         let home = match o.at {
             At::Shared(r) => Home::Slot { operand: r, offset: 0, stride: 0 },
             At::Local(l) => self.layout.homes[l],
         };
-        let moved = o.step * (n.max(1) as isize - 1);
-        let from = |at: usize| (at as isize + o.view.offset as isize + moved.min(0)) as usize;
-        let to = |at: usize| (at as isize + o.view.end() as isize + moved.max(0)) as usize;
+        let range = o.range(times);
+        let from = |at: usize| at + range.start as usize;
+        let to = |at: usize| at + range.end as usize;
         let touch = match home {
             Home::Words(at) => Touch { space: Space::Words, from: from(at), to: to(at), write },
             Home::Quads(at) => {
@@ -275,16 +289,12 @@ impl Stitch<'_> {
         Spot { home, turn, touch }
     }
 
-    fn block(&mut self, k: usize, b: &Block, indent: &str, n: usize) {
-        let reads: Vec<Spot> = b.reads.iter().map(|o| self.place(o, n, false)).collect();
-        let writes: Vec<Spot> = b.writes.iter().map(|o| self.place(o, n, true)).collect();
+    fn block(&mut self, p: &Placed<'_>, indent: &str) {
+        let (k, b) = (p.at, p.block);
+        let reads: Vec<Spot> = b.reads.iter().map(|o| self.place(o, p.times, false)).collect();
+        let writes: Vec<Spot> = b.writes.iter().map(|o| self.place(o, p.times, true)).collect();
         // Element by element in place: no thread meets another's.
-        let in_place = |o: &Operand| {
-            b.kernel.is_pointwise()
-                && o.at == b.writes[0].at
-                && o.view == b.writes[0].view
-                && o.step == b.writes[0].step
-        };
+        let in_place = |o: &Operand| b.kernel.is_pointwise() && *o == b.writes[0];
         let read = b.reads.iter().zip(&reads).filter(|(o, _)| !in_place(o)).map(|(_, s)| s.touch);
         let touches: Vec<Touch> = read.chain(writes.iter().map(|s| s.touch)).collect();
         self.wait(&touches, indent);

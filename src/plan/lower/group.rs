@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
 use crate::kernel::Kernel;
-use crate::plan::region::{At, Block, Local, Operand, Outside, Region, Stage, TIERS, leading};
+use crate::plan::region::{At, Block, DEPTH, Local, Operand, Outside, Region, Stage, leading};
 use crate::plan::view::{View, for_each};
 use crate::plan::{RegionCaps, SlotRole};
 use crate::spec::{DType, MAX_RANK};
@@ -296,14 +296,16 @@ impl Lowering<'_> {
         }
         let block = |n: usize, d: &Draft, parts: &[Part]| -> Option<Block> {
             let operand = |(p, (view, stride)): (&Place, &Part)| {
+                let mut steps = [0; DEPTH];
+                steps[0] = p.step;
                 if *stride == 0 {
                     let at = At::Shared(reads.iter().position(|r| *r == p.buffer)?);
-                    return Some(Operand { at, view: *view, step: p.step });
+                    return Some(Operand { at, view: *view, steps });
                 }
                 let own = Use::of(p, view, *stride, n);
                 let (part, local) = home[&p.buffer].iter().find(|(u, _)| u.holds(&own)).copied()?;
                 let view = View { offset: view.offset.checked_sub(part.low.max(0) as usize)?, ..*view };
-                Some(Operand { at: At::Local(local), view, step: p.step })
+                Some(Operand { at: At::Local(local), view, steps })
             };
             let (r, w) = parts.split_at(d.reads.len());
             Some(Block {
@@ -318,19 +320,19 @@ impl Lowering<'_> {
         let mut blocks = blocks.ok_or(MIXED)?.into_iter();
         let mut stages = Vec::new();
         for item in items {
-            let body: Vec<Block> = blocks.by_ref().take(item.drafts().count()).collect();
+            let body = blocks.by_ref().take(item.drafts().count()).map(Stage::Block);
             match item {
-                Item::Loop { n, .. } => stages.push(Stage::Loop { n: *n, body }),
-                _ => stages.extend(body.into_iter().map(Stage::Block)),
+                Item::Loop { n, .. } => stages.push(Stage::Loop { n: *n, body: body.collect() }),
+                _ => stages.extend(body),
             }
         }
         let mut region = Region { tasks, locals, stages, layout: None, lanes: Default::default() };
-        // Rows go some at a time where they must, or where a workgroup then holds what it would mostly put aside: each
-        // time has its barriers and additions.
-        let room = caps.group.map_or(caps.bytes / 2, |g| g.bytes.min(TIERS[TIERS.len() - 1]));
+        // Rows go some at a time where they must, or where that brings the others close by. On a GPU only where all of them
+        // are then: each time has its barriers and additions.
         let must = 4 * region.peak() > caps.bytes;
-        if (must || caps.group.is_some() && 2 * region.peak() > room)
-            && let Some(by_rows) = region.by_rows(room).filter(|r| must || 4 * r.peak() <= room)
+        if 4 * region.peak() > 2 * caps.near
+            && let Some(by_rows) = region.by_rows(caps.near)
+            && (must || caps.group.is_none() || 4 * by_rows.peak() <= caps.near)
         {
             region = by_rows;
         }

@@ -11,7 +11,7 @@ use crate::plan::view::{COLUMN, ROW, collapse};
 use crate::spec::MAX_RANK;
 
 /// Whether all axes but `along`, which steps by one, step by whole quads.
-fn steps(v: &View, along: usize) -> bool {
+fn even(v: &View, along: usize) -> bool {
     let whole = |i: usize| v.dims[i] == 1 || v.strides[i].is_multiple_of(4);
     (v.dims[along] == 1 || v.strides[along] == 1) && (0..MAX_RANK).all(|i| i == along || whole(i))
 }
@@ -19,7 +19,7 @@ fn steps(v: &View, along: usize) -> bool {
 /// Whether four elements that follow one another along `along`, from a multiple of four on, are a quad; `v` is the
 /// view of the operand, or one of the same elements.
 pub(crate) fn reads_along(o: &Operand, v: &View, along: usize) -> bool {
-    v.offset.is_multiple_of(4) && o.step % 4 == 0 && steps(v, along)
+    v.offset.is_multiple_of(4) && o.steps.iter().all(|s| s % 4 == 0) && even(v, along)
 }
 
 /// Whether four results that follow one another, row after row, are a quad: rows are of whole quads, or there is only
@@ -31,7 +31,7 @@ pub(crate) fn in_rows(o: &Operand, v: &View) -> bool {
 
 /// Whether results of a view lie in whole quads of a local of `len` elements.
 fn writes_whole(o: &Operand, v: &View, len: usize) -> bool {
-    let last = o.step == 0 && v.end() == len;
+    let last = !o.moves() && v.end() == len;
     in_rows(o, v) && (v.dims[COLUMN].is_multiple_of(4) || last)
 }
 
@@ -55,10 +55,10 @@ impl Region {
     /// For each local, whether it can lie in quads.
     pub(super) fn quads(&self) -> Vec<bool> {
         let mut quads = vec![true; self.locals.len()];
-        for (_, _, b) in self.blocks() {
-            for (k, o) in b.writes.iter().enumerate() {
+        for p in self.blocks() {
+            for (k, o) in p.block.writes.iter().enumerate() {
                 if let Some(l) = o.local() {
-                    quads[l] &= whole(b, k, self.locals[l].len);
+                    quads[l] &= whole(p.block, k, self.locals[l].len);
                 }
             }
         }

@@ -4,10 +4,10 @@
 //! stretch of blocks does the same to each row by itself, it becomes a loop over chunks of rows: only a chunk of what
 //! lies between two blocks is needed at once. What is summed over rows, as gradients are, is added up chunk by chunk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{At, Block, Local, Operand, Region, Stage};
+use super::{At, Block, DEPTH, Local, Operand, Region, Stage};
 use crate::graph::op::Binary;
 use crate::kernel::{Fill, Kernel, Zip};
 use crate::plan::View;
@@ -16,6 +16,8 @@ use crate::spec::{Activation, MAX_RANK};
 
 /// Fewer rows are not worth a chunk.
 const LEAST: usize = 8;
+
+const ADD: Kernel = Kernel::Zip(Zip { op: Binary::Add, pre: None });
 
 /// The axis along which a product adds up; others go by the number of the result's axis.
 const TERMS: usize = MAX_RANK;
@@ -34,22 +36,27 @@ fn axis(b: &Block, k: usize, along: usize) -> Option<usize> {
     }
 }
 
+/// The bias that a product adds, if it does.
+fn bias(b: &Block) -> Option<&Operand> {
+    b.reads.get(2).filter(|_| matches!(&b.kernel, Kernel::MatMul(p) if p.bias))
+}
+
 /// The operands of a block, those read first, without one that is not used.
 fn operands(b: &Block) -> impl Iterator<Item = (usize, &Operand)> {
-    let unused = matches!(&b.kernel, Kernel::MatMul(p) if !p.bias);
+    let unused = matches!(b.kernel, Kernel::MatMul(_)) && bias(b).is_none();
     b.reads.iter().chain(&b.writes).enumerate().filter(move |(k, _)| !(unused && *k == 2))
 }
 
-/// Whether what a view shows lies row after row, `stride` elements each, `axis` going from one to the next.
-fn in_rows(view: &View, axis: usize, stride: usize) -> bool {
-    let others = (0..MAX_RANK).filter(|&i| i != axis).map(|i| (view.dims[i] - 1) * view.strides[i]);
-    view.strides[axis] == stride && view.offset + others.sum::<usize>() < stride
+/// Whether two operands have elements in common, or may have.
+fn meet(a: &Operand, b: &Operand) -> bool {
+    let apart = a.view.end() <= b.view.offset || b.view.end() <= a.view.offset;
+    a.at == b.at && !(a.steps == b.steps && apart)
 }
 
-/// Whether results of chunks can be added.
+/// Whether results of chunks can be added; a bias is added once.
 fn adds_up(b: &Block) -> bool {
     match &b.kernel {
-        Kernel::MatMul(p) => !p.bias && p.act == Activation::Identity && b.writes.len() == 1,
+        Kernel::MatMul(p) => p.act == Activation::Identity && b.writes.len() == 1,
         Kernel::SumTo(_) => true,
         _ => false,
     }
@@ -66,65 +73,83 @@ enum Turn {
     After,
 }
 
+/// How a value lies row by row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rows {
+    /// First element of the first row.
+    base: usize,
+    /// Elements of a row.
+    stride: usize,
+    /// How it moves with the loop around the stretch.
+    steps: [isize; DEPTH],
+}
+
+impl Rows {
+    /// How an operand lies if an axis goes from row to row; `None` if nothing moves along it, or rows are not apart.
+    fn of(o: &Operand, axis: usize) -> Option<Rows> {
+        let (view, stride) = (&o.view, o.view.strides[axis]);
+        let within = view.offset.checked_rem(stride)?;
+        let others = (0..MAX_RANK).filter(|&i| i != axis).map(|i| (view.dims[i] - 1) * view.strides[i]);
+        let apart = within + others.sum::<usize>() < stride;
+        apart.then_some(Rows { base: view.offset - within, stride, steps: o.steps })
+    }
+}
+
+/// How something is used in a stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Row by row.
+    Row,
+    /// Read by all rows alike.
+    Whole,
+    /// Takes a sum over rows.
+    Sum,
+    /// By a block that is done before them.
+    Before,
+    /// Read after them.
+    ReadAfter,
+    /// Written after them.
+    WrittenAfter,
+}
+
 /// Blocks one after another that do the same to each of `rows` rows by itself, or have nothing to do with them.
 #[derive(Debug)]
 struct Stretch {
-    /// The first stage.
+    /// The stage that is the loop around it, if there is one.
+    around: Option<usize>,
+    /// The first stage, in the region or in that loop.
     first: usize,
     rows: usize,
     /// For each stage.
     turns: Vec<Turn>,
-    /// What lies row by row, and the elements of a row.
-    streamed: BTreeMap<At, usize>,
-    /// Locals that take sums over rows, and which of their elements.
-    sums: Vec<(usize, Range<usize>)>,
-    /// Locals that are read by all rows alike.
-    whole: BTreeSet<usize>,
-    /// Locals that are read, and those that are read or written.
-    read: BTreeSet<usize>,
-    touched: BTreeSet<usize>,
-    /// Those of blocks that are done after the rows: read, and written.
-    later: [BTreeSet<usize>; 2],
+    /// What lies row by row.
+    streamed: BTreeMap<At, Rows>,
+    /// What the blocks so far have used, and how.
+    used: Vec<(Operand, Use)>,
 }
 
 impl Stretch {
-    /// The longest that begins with the block at `first` and goes along `along`.
-    fn find(region: &Region, first: usize, along: usize) -> Option<Stretch> {
-        let Stage::Block(b) = &region.stages[first] else { return None };
+    /// The longest that begins with the block at `first` of a list of stages and goes along `along`.
+    fn find(stages: &[Stage], first: usize, along: usize) -> Option<Stretch> {
+        let Stage::Block(b) = &stages[first] else { return None };
         let o = b.reads.first()?;
         let i = axis(b, 0, along)?;
-        let (rows, stride) = (o.view.dims[i], o.view.strides[i]);
-        if rows < 2 * LEAST || stride == 0 || !in_rows(&o.view, i, stride) {
+        let (rows, lie) = (o.view.dims[i], Rows::of(o, i)?);
+        if rows < 2 * LEAST {
             return None;
         }
         let mut s = Stretch {
+            around: None,
             first,
             rows,
             turns: Vec::new(),
-            streamed: BTreeMap::from([(o.at, stride)]),
-            sums: Vec::new(),
-            whole: BTreeSet::new(),
-            read: BTreeSet::new(),
-            touched: BTreeSet::new(),
-            later: Default::default(),
+            streamed: BTreeMap::from([(o.at, lie)]),
+            used: Vec::new(),
         };
-        for stage in &region.stages[first..] {
+        for stage in &stages[first..] {
             let Stage::Block(b) = stage else { break };
-            let known = (s.streamed.clone(), s.sums.clone(), s.whole.clone());
-            let Some(turn) = s.turn(b) else {
-                (s.streamed, s.sums, s.whole) = known;
-                break;
-            };
-            for (k, l) in operands(b).filter_map(|(k, o)| Some((k, o.local()?))) {
-                let written = k >= b.reads.len();
-                s.touched.insert(l);
-                if !written {
-                    s.read.insert(l);
-                }
-                if turn == Turn::After {
-                    s.later[usize::from(written)].insert(l);
-                }
-            }
+            // What the block that ends the stretch has left in `streamed` does no harm: something else touches it.
+            let Some(turn) = s.turn(b) else { break };
             s.turns.push(turn);
         }
         // What comes last and touches no rows can stay there.
@@ -132,31 +157,33 @@ impl Stretch {
         (!s.turns.is_empty()).then_some(s)
     }
 
+    /// Whether something that was used in one of these ways meets an operand.
+    fn meets(&self, o: &Operand, ways: &[Use]) -> bool {
+        self.used.iter().any(|(other, way)| ways.contains(way) && meet(o, other))
+    }
+
     /// When a block can be done that follows the others; `None` where the stretch ends before it.
     fn turn(&mut self, b: &Block) -> Option<Turn> {
-        let waits = |o: &Operand| o.local().is_some_and(|l| self.later[1].contains(&l));
-        let waits = b.reads.iter().any(waits);
+        use Use::*;
         if let Some(along) = self.direction(b)? {
-            let early = b
-                .writes
-                .iter()
-                .filter_map(Operand::local)
-                .all(|l| self.later.iter().all(|set| !set.contains(&l)));
-            return (!waits && early && self.joins(b, along)).then_some(Turn::Rows(along));
+            return self.joins(b, along).then_some(Turn::Rows(along));
         }
-        let fresh = b.writes.iter().filter_map(Operand::local).all(|l| !self.touched.contains(&l));
-        let summed = |o: &Operand| self.sums.iter().any(|(l, _)| o.local() == Some(*l));
-        let turn = if waits || b.reads.iter().any(summed) { Turn::After } else { Turn::Before };
-        fresh.then_some(turn)
+        let waits = b.reads.iter().any(|o| self.meets(o, &[Sum, WrittenAfter]))
+            || b.writes.iter().any(|o| self.meets(o, &[Row, Whole, Sum, Before, ReadAfter, WrittenAfter]));
+        let (turn, read, written) =
+            if waits { (Turn::After, ReadAfter, WrittenAfter) } else { (Turn::Before, Before, Before) };
+        self.used.extend(operands(b).map(|(k, o)| (*o, if k < b.reads.len() { read } else { written })));
+        Some(turn)
     }
 
     /// Along which axis a block goes over rows: `Some(None)` where it reads none of them, `None` if not row by row.
     fn direction(&self, b: &Block) -> Option<Option<usize>> {
         let mut found: Option<usize> = None;
         for (k, o) in operands(b).filter(|(k, _)| *k < b.reads.len()) {
-            let Some(&stride) = self.streamed.get(&o.at) else { continue };
+            let Some(lie) = self.streamed.get(&o.at) else { continue };
             let fits = |along: &usize| {
-                axis(b, k, *along).is_some_and(|i| o.view.dims[i] == self.rows && in_rows(&o.view, i, stride))
+                axis(b, k, *along)
+                    .is_some_and(|i| o.view.dims[i] == self.rows && Rows::of(o, i) == Some(*lie))
             };
             match found {
                 Some(along) if fits(&along) => {}
@@ -169,95 +196,139 @@ impl Stretch {
 
     /// Takes in a block that goes over rows along an axis, if it does each by itself.
     fn joins(&mut self, b: &Block, along: usize) -> bool {
+        use Use::*;
+        let sum = self.is_sum(b, along);
         for (k, o) in operands(b) {
             let written = k >= b.reads.len();
-            let local = o.local();
-            let summed = |s: &Stretch| s.sums.iter().any(|(l, _)| Some(*l) == local);
             let row = axis(b, k, along).filter(|&i| o.view.dims[i] == self.rows && o.view.strides[i] > 0);
-            if let Some(i) = row {
-                let stride = o.view.strides[i];
-                let same = *self.streamed.entry(o.at).or_insert(stride) == stride;
-                let alike = written && local.is_some_and(|l| self.whole.contains(&l));
-                if !same || alike || summed(self) || o.step != 0 || !in_rows(&o.view, i, stride) {
+            let (way, before) = if sum && k == 2 && !written {
+                // A bias is added when the sum is complete.
+                (ReadAfter, &[][..])
+            } else if let Some(i) = row {
+                let Some(own) = Rows::of(o, i) else { return false };
+                if *self.streamed.entry(o.at).or_insert(own) != own {
                     return false;
                 }
+                (Row, if written { &[Whole, Sum, ReadAfter, WrittenAfter][..] } else { &[Sum, WrittenAfter] })
             } else if !written {
-                self.whole.extend(local);
-                if summed(self) {
+                (Whole, &[Sum, WrittenAfter][..])
+            } else {
+                if !adds_up(b) || self.streamed.contains_key(&o.at) {
                     return false;
                 }
-            } else if let Some(l) = local {
-                let range = o.view.offset..o.view.end();
-                let apart =
-                    |(i, r): &(usize, Range<usize>)| *i != l || r.end <= range.start || range.end <= r.start;
-                let used =
-                    self.read.contains(&l) || self.whole.contains(&l) || self.streamed.contains_key(&o.at);
-                if used || o.step != 0 || !adds_up(b) || !self.sums.iter().all(apart) {
-                    return false;
-                }
-                self.sums.push((l, range));
+                (Sum, &[Row, Whole, Sum, Before, ReadAfter, WrittenAfter][..])
+            };
+            if self.meets(o, before) {
+                return false;
             }
+            self.used.push((*o, way));
         }
         true
+    }
+
+    /// Whether a block that goes over rows along an axis sums over them.
+    fn is_sum(&self, b: &Block, along: usize) -> bool {
+        axis(b, b.reads.len(), along).is_none_or(|i| b.writes[0].view.dims[i] != self.rows)
     }
 
     fn stages(&self) -> Range<usize> {
         self.first..self.first + self.turns.len()
     }
 
+    /// The list of stages that it is a part of.
+    fn list<'r>(&self, region: &'r Region) -> &'r [Stage] {
+        match self.around.map(|i| &region.stages[i]) {
+            Some(Stage::Loop { body, .. }) => body,
+            _ => &region.stages,
+        }
+    }
+
+    /// Its blocks, each with its turn.
+    fn blocks<'r>(&self, region: &'r Region) -> impl Iterator<Item = (&'r Block, Turn)> {
+        let inside = &self.list(region)[self.stages()];
+        inside.iter().flat_map(Stage::blocks).zip(self.turns.clone())
+    }
+
     /// The region with the stretch as a loop over chunks of so many rows.
     fn chunked(&self, region: &Region, chunk: usize) -> Region {
         let (n, over) = (self.rows / chunk, self.rows % chunk);
-        let inside = &region.stages[self.stages()];
-        let mut new =
-            Region { stages: Vec::new(), layout: None, lanes: Default::default(), ..region.clone() };
-        new.stages.extend_from_slice(&region.stages[..self.first]);
-        let apart = |when: Turn| {
-            inside.iter().zip(&self.turns).filter(move |(_, t)| **t == when).map(|(s, _)| s.clone())
+        let mut new = Region { layout: None, lanes: Default::default(), ..region.clone() };
+        let block = |kernel, reads, write, b: &Block| {
+            Stage::Block(Block { kernel, reads, writes: vec![write], label: b.label.clone() })
         };
-        new.stages.extend(apart(Turn::Before));
-        for (b, turn) in inside.iter().flat_map(Stage::blocks).zip(&self.turns) {
-            if self.is_sum(b, *turn) {
-                let kernel = Kernel::Fill(Fill { value: 0.0 });
-                let label = b.label.clone();
-                new.stages.push(Stage::Block(Block {
-                    kernel,
-                    reads: vec![],
-                    writes: vec![b.writes[0]],
-                    label,
-                }));
+        let (mut stages, mut zeros, mut after) = (vec![], vec![], vec![]);
+        for (b, turn) in self.blocks(region) {
+            match turn {
+                Turn::Before => stages.push(Stage::Block(b.clone())),
+                Turn::After => after.push(Stage::Block(b.clone())),
+                Turn::Rows(along) if self.is_sum(b, along) => {
+                    let sum = b.writes[0];
+                    zeros.push(block(Kernel::Fill(Fill { value: 0.0 }), vec![], sum, b));
+                    after.extend(bias(b).map(|c| block(ADD, vec![sum, *c], sum, b)));
+                }
+                Turn::Rows(_) => {}
             }
         }
+        stages.extend(zeros);
         let body = self.some(region, &mut new.locals, 0, chunk, chunk);
-        new.stages.push(Stage::Loop { n, body });
+        stages.push(Stage::Loop { n, body });
         if over > 0 {
-            let rest = self.some(region, &mut new.locals, n * chunk, over, 0);
-            new.stages.extend(rest.into_iter().map(Stage::Block));
+            stages.extend(self.some(region, &mut new.locals, n * chunk, over, 0));
         }
-        new.stages.extend(apart(Turn::After));
-        new.stages.extend_from_slice(&region.stages[self.stages().end..]);
+        stages.extend(after);
+        let list = match self.around.map(|i| &mut new.stages[i]) {
+            Some(Stage::Loop { body, .. }) => body,
+            _ => &mut new.stages,
+        };
+        list.splice(self.stages(), stages);
         new
     }
 
-    /// Whether a block sums over rows.
-    fn is_sum(&self, b: &Block, turn: Turn) -> bool {
-        let Turn::Rows(along) = turn else { return false };
-        axis(b, b.reads.len(), along).is_none_or(|i| b.writes[0].view.dims[i] != self.rows)
+    /// The region with as many rows at a time as find room: what a task needs at once here then takes `bytes` at most, or
+    /// as little as goes. `None` where it does already, or where that saves little.
+    fn fitted(&self, region: &Region, bytes: usize) -> Option<Region> {
+        let all = region.blocks();
+        let mine = self.blocks(region).next().map(|(b, _)| b);
+        let before = all.iter().position(|p| mine.is_some_and(|b| std::ptr::eq(b, p.block))).unwrap_or(0);
+        let behind = all.len() - before - self.turns.len();
+        let peak = |r: &Region| {
+            let needed = r.needed();
+            needed[before..needed.len() - behind].iter().copied().max().unwrap_or(0)
+        };
+        let whole = peak(region);
+        let mut best: Option<(usize, Region)> = None;
+        // Ever more parts, by about a quarter each time.
+        for parts in std::iter::successors(Some(2), |p: &usize| Some(p + p.div_ceil(4))) {
+            let chunk = even_chunk(self.rows, parts);
+            if chunk < LEAST || 4 * best.as_ref().map_or(whole, |b| b.0) <= bytes {
+                break;
+            }
+            let region = self.chunked(region, chunk);
+            let peak = peak(&region);
+            if 4 * peak <= bytes || best.as_ref().is_none_or(|b| 10 * peak < 9 * b.0) {
+                best = Some((peak, region));
+            }
+        }
+        best.filter(|(peak, _)| 4 * peak <= 3 * whole).map(|(_, r)| r)
     }
 
     /// Locals of a region that nothing needs but the blocks that go over rows: they can hold a chunk.
-    fn passing(&self, region: &Region) -> BTreeMap<At, usize> {
-        let by_row =
-            |i: usize| self.stages().contains(&i) && matches!(self.turns[i - self.first], Turn::Rows(_));
-        let others =
-            region.stages.iter().enumerate().filter(|(i, _)| !by_row(*i)).flat_map(|(_, s)| s.blocks());
-        let elsewhere: BTreeSet<At> =
-            others.flat_map(|b| b.reads.iter().chain(&b.writes).map(|o| o.at)).collect();
-        let own = |at: At| matches!(at, At::Local(l) if region.locals[l].outside.is_none());
+    fn passing(&self, region: &Region) -> BTreeMap<At, Rows> {
+        // How often each is touched, and how often by these blocks.
+        let count = |blocks: &mut dyn Iterator<Item = &Block>| {
+            let mut counts: BTreeMap<At, usize> = BTreeMap::new();
+            for o in blocks.flat_map(|b| b.reads.iter().chain(&b.writes)) {
+                *counts.entry(o.at).or_default() += 1;
+            }
+            counts
+        };
+        let all = count(&mut region.stages.iter().flat_map(Stage::blocks));
+        let own = count(&mut self.blocks(region).filter(|(_, t)| matches!(t, Turn::Rows(_))).map(|(b, _)| b));
+        let inside = |at: At| matches!(at, At::Local(l) if region.locals[l].outside.is_none());
         self.streamed
             .iter()
-            .filter(|(at, _)| own(**at) && !elsewhere.contains(at))
-            .map(|(a, s)| (*a, *s))
+            .filter(|(at, r)| inside(**at) && r.steps == [0; DEPTH] && all.get(*at) == own.get(*at))
+            .map(|(at, r)| (*at, *r))
             .collect()
     }
 
@@ -269,20 +340,20 @@ impl Stretch {
         from: usize,
         rows: usize,
         step: usize,
-    ) -> Vec<Block> {
+    ) -> Vec<Stage> {
         let mut local = |len: usize, label: &str| {
             locals.push(Local { len, outside: None, label: label.into() });
             At::Local(locals.len() - 1)
         };
         let mut passing = BTreeMap::new();
-        for (at, stride) in self.passing(region) {
+        for (at, lie) in self.passing(region) {
             let label = if let At::Local(l) = at { region.locals[l].label.as_str() } else { "" };
-            passing.insert(at, local(rows * stride, &format!("{rows} rows of {label}")));
+            passing.insert(at, (local(rows * lie.stride, &format!("{rows} rows of {label}")), lie.base));
         }
+        let depth = usize::from(self.around.is_some());
         let mut blocks = Vec::new();
-        let inside = region.stages[self.stages()].iter().flat_map(Stage::blocks);
-        for (whole, turn) in inside.zip(&self.turns) {
-            let Turn::Rows(along) = *turn else { continue };
+        for (whole, turn) in self.blocks(region) {
+            let Turn::Rows(along) = turn else { continue };
             let mut b = whole.clone();
             let reads = b.reads.len();
             for k in 0..reads + b.writes.len() {
@@ -290,59 +361,79 @@ impl Stretch {
                 let o = if k < reads { &mut b.reads[k] } else { &mut b.writes[k - reads] };
                 let Some(i) = i.filter(|i| o.view.dims[*i] == self.rows) else { continue };
                 o.view.dims[i] = rows;
-                if let Some(own) = passing.get(&o.at) {
+                if let Some((own, base)) = passing.get(&o.at) {
                     o.at = *own;
+                    o.view.offset -= base;
                 } else if o.view.strides[i] > 0 {
                     o.view.offset += from * o.view.strides[i];
-                    o.step = (step * o.view.strides[i]) as isize;
+                    o.steps[depth] = (step * o.view.strides[i]) as isize;
                 }
             }
-            if matches!(&b.kernel, Kernel::MatMul(p) if !p.bias) {
-                b.reads[2] = b.reads[0];
+            let sums = self.is_sum(whole, along);
+            if let Kernel::MatMul(p) = &mut b.kernel {
+                p.bias &= !sums;
+                if !p.bias {
+                    b.reads[2] = b.reads[0];
+                }
             }
-            if !self.is_sum(whole, *turn) {
-                blocks.push(b);
+            if !sums {
+                blocks.push(Stage::Block(b));
                 continue;
             }
             // The sum over these rows, and what it is added to.
             let sum = b.writes[0];
             let view = View::contiguous(&sum.view.dims, 0);
-            let part = Operand { at: local(view.count(), &b.label), view, step: 0 };
-            let kernel = Kernel::Zip(Zip { op: Binary::Add, pre: None });
-            let add = Block { kernel, reads: vec![sum, part], writes: vec![sum], label: b.label.clone() };
-            blocks.push(Block { writes: vec![part], ..b });
-            blocks.push(add);
+            let part = Operand { at: local(view.count(), &b.label), view, steps: [0; DEPTH] };
+            let add =
+                Block { kernel: ADD, reads: vec![sum, part], writes: vec![sum], label: b.label.clone() };
+            blocks.push(Stage::Block(Block { writes: vec![part], ..b }));
+            blocks.push(Stage::Block(add));
         }
         blocks
     }
 }
 
-impl Region {
-    /// The same with as many rows at a time as find room: values of a task that are needed at once then take `bytes` at
-    /// most, or as little as goes. `None` where no stretch goes row by row, or that saves little.
-    pub(crate) fn by_rows(&self, bytes: usize) -> Option<Region> {
-        let all = (0..self.stages.len()).flat_map(|first| (0..=TERMS).map(move |along| (first, along)));
-        let stretch = all
-            .filter_map(|(first, along)| Stretch::find(self, first, along))
-            .max_by_key(|s| (s.turns.len(), std::cmp::Reverse(s.first)))?;
-        let mut best: Option<Region> = None;
-        // Ever more parts, by about a quarter each time.
-        for parts in std::iter::successors(Some(2), |p: &usize| Some(p + p.div_ceil(4))) {
-            let chunk = even_chunk(stretch.rows, parts);
-            if chunk < LEAST {
-                break;
-            }
-            let region = stretch.chunked(self, chunk);
-            let peak = region.peak();
-            let fits = 4 * peak <= bytes;
-            if fits || best.as_ref().is_none_or(|b| 10 * peak < 9 * b.peak()) {
-                best = Some(region);
-            }
-            if fits {
-                break;
+/// The stretches of a region, the longest where several meet, the last first.
+fn stretches(region: &Region) -> Vec<Stretch> {
+    let mut found: Vec<Stretch> = Vec::new();
+    let loops = region.stages.iter().enumerate().filter_map(|(i, s)| match s {
+        Stage::Loop { body, .. } => Some((Some(i), &body[..])),
+        Stage::Block(_) => None,
+    });
+    for (around, stages) in loops.chain([(None, &region.stages[..])]) {
+        let from = found.len();
+        for first in 0..stages.len() {
+            for along in 0..=TERMS {
+                let Some(s) = Stretch::find(stages, first, along) else { continue };
+                // One that goes on with the rows of another is a part of it.
+                let part = |o: &Stretch| o.rows == s.rows && o.stages().end >= s.stages().end;
+                if !found[from..].iter().any(part) {
+                    found.push(Stretch { around, ..s });
+                }
             }
         }
-        best.filter(|b| 4 * b.peak() <= 3 * self.peak())
+    }
+    found.sort_by_key(|s| std::cmp::Reverse(s.turns.len()));
+    let mut kept: Vec<Stretch> = Vec::new();
+    for s in found {
+        let meets = |o: &Stretch| {
+            let (a, b) = (s.stages(), o.stages());
+            o.around == s.around && a.start < b.end && b.start < a.end
+        };
+        if !kept.iter().any(meets) {
+            kept.push(s);
+        }
+    }
+    kept.sort_by_key(|s| std::cmp::Reverse((s.around.unwrap_or(s.first), s.first)));
+    kept
+}
+
+impl Region {
+    /// The same with rows some at a time where values of a task that are needed at once take more than `bytes`; `None`
+    /// where none go row by row, or that saves little.
+    pub(crate) fn by_rows(&self, bytes: usize) -> Option<Region> {
+        // From the last on: what comes before stays where it is.
+        stretches(self).iter().fold(None, |new, s| s.fitted(new.as_ref().unwrap_or(self), bytes).or(new))
     }
 }
 

@@ -12,6 +12,7 @@ use super::pipeline::{Compiled, Key, Layout};
 use super::shader::{SHARED, Shader};
 use crate::error::{Error, Result};
 use crate::kernel::{Dispatch, FILL};
+use crate::plan::region::TIERS;
 use crate::plan::{Caps, GroupCaps, RegionCaps, available_memory};
 
 /// What kind of device an adapter is.
@@ -284,7 +285,8 @@ impl Gpu {
             threads: l.max_compute_invocations_per_workgroup as usize,
             operands: l.max_storage_buffers_per_shader_stage as usize,
         };
-        RegionCaps { least_tasks: 2, bytes: 256 << 10, group: Some(group) }
+        let near = group.bytes.min(TIERS[TIERS.len() - 1]);
+        RegionCaps { least_tasks: 2, bytes: 256 << 10, near, group: Some(group) }
     }
 
     /// Name, kind, interface and driver in one line.

@@ -332,7 +332,8 @@ fn memory_of_the_second_order_path_is_known() {
             hyperloom::meta::outer::training_graph(problem.family(0).as_ref(), &learner, &settings, 1);
         lower(&graph, Caps::cpu(1)).expect("it fits").bytes()
     };
-    let (a, b, c) = (bytes(100), bytes(150), bytes(200));
+    // More steps than a region keeps.
+    let (a, b, c) = (bytes(200), bytes(250), bytes(300));
     assert_eq!(b - a, c - b, "the same for every fifty steps");
     // 25 tasks with 1,761 weights each.
     let carried = 50 * 25 * 1761 * 4;

@@ -1,6 +1,7 @@
 //! `y = -Σ p · log_softmax(x)` over the last axis: logits x `[r, c]`, probabilities p `[r, c]`, result `[r]`.
 
-use super::log_softmax::log_sum_exp;
+use super::log_softmax::{log_sum_exp, rows_at_once};
+use super::parallel::Shared;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::plan::Arg;
@@ -30,7 +31,16 @@ impl CrossEntropy {
 
     /// Computes the launch in f32.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        self.reference(reads, writes);
+        let (p, y) = (reads[1], writes[0].view);
+        assert!(y.end() <= writes[0].f().len());
+        let out = Shared(writes[0].f().as_mut_ptr());
+        let [row, col] = [p.view.strides[MAX_RANK - 2], p.view.strides[MAX_RANK - 1]];
+        rows_at_once(reads[0], |i, values| {
+            let at = p.view.offset + i * row;
+            let sum: f32 = values.iter().enumerate().map(|(j, v)| p.f()[at + j * col] * v).sum();
+            // SAFETY: the view ends inside the slot, is injective, and each row is given once.
+            unsafe { *out.get().add(y.offset + i * y.strides[MAX_RANK - 1]) = -sum };
+        });
     }
 
     /// The uniform, constants and workgroups.

@@ -1,7 +1,11 @@
 //! `y = x - max x - ln Σ e^(x - max x)` over the last axis of `[r, c]`.
 
+use super::map::gather;
+use super::parallel::{Shared, pieces};
+use super::simd::apply;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
+use crate::graph::op::Func;
 use crate::plan::Arg;
 use crate::spec::MAX_RANK;
 
@@ -16,6 +20,33 @@ pub(super) fn log_sum_exp<T: Real>(row: impl Iterator<Item = T> + Clone) -> (T, 
     let max = row.clone().reduce(T::max).unwrap_or(T::zero());
     let sum = T::sum(row.map(|x| (x - max).exp()));
     (max, sum.ln())
+}
+
+/// Elements of the rows that are computed together.
+const BLOCK: usize = 1024;
+
+/// Gives each row's log-softmax, in f32.
+pub(super) fn rows_at_once(x: Read<'_, f32>, each: impl Fn(usize, &[f32]) + Sync) {
+    let [rows, classes] = [x.view.dims[MAX_RANK - 2], x.view.dims[MAX_RANK - 1]];
+    let [row, col] = [x.view.strides[MAX_RANK - 2], x.view.strides[MAX_RANK - 1]];
+    let together = (BLOCK / classes.max(1)).max(1);
+    pieces(rows.div_ceil(together), 12.0 * x.view.count() as f64, |p| {
+        let rows = p * together..rows.min((p + 1) * together);
+        let mut values = vec![0.0; rows.len() * classes];
+        for (i, values) in rows.clone().zip(values.chunks_exact_mut(classes)) {
+            gather(x.f(), x.view.offset + i * row, col, values);
+            let max = values.iter().copied().reduce(Real::max).unwrap_or(0.0);
+            values.iter_mut().for_each(|v| *v -= max);
+        }
+        let mut powers = values.clone();
+        apply(Func::Exp, &mut powers);
+        let mut logs: Vec<f32> = powers.chunks_exact(classes).map(|row| row.iter().sum()).collect();
+        apply(Func::Log, &mut logs);
+        for ((i, values), log) in rows.zip(values.chunks_exact_mut(classes)).zip(logs) {
+            values.iter_mut().for_each(|v| *v -= log);
+            each(i, values);
+        }
+    });
 }
 
 impl LogSoftmax {
@@ -37,7 +68,16 @@ impl LogSoftmax {
 
     /// Computes the launch in f32.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        self.reference(reads, writes);
+        let (x, y) = (reads[0], writes[0].view);
+        assert!(y.end() <= writes[0].f().len());
+        let out = Shared(writes[0].f().as_mut_ptr());
+        let [row, col] = [y.strides[MAX_RANK - 2], y.strides[MAX_RANK - 1]];
+        rows_at_once(x, |i, values| {
+            for (j, v) in values.iter().enumerate() {
+                // SAFETY: the view ends inside the slot, is injective, and each row is given once.
+                unsafe { *out.get().add(y.offset + i * row + j * col) = *v };
+            }
+        });
     }
 
     /// The uniform, constants and workgroups.

@@ -2,6 +2,7 @@
 
 use super::parallel::{Shared, segments};
 use super::pointwise::func;
+use super::simd::apply;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::{Func, Num};
@@ -67,17 +68,30 @@ impl Map {
     /// Computes the launch in f32.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
         let [y, x] = collapse([writes[0].view, reads[0].view]);
-        match self.func {
-            Func::Act(Activation::Relu, 0) => {
-                each(&x, &y, reads, writes, |v| if v > 0.0 || v.is_nan() { v } else { 0.0 })
+        let data = reads[0].f();
+        assert!(y.end() <= writes[0].f().len());
+        let out = Shared(writes[0].f().as_mut_ptr());
+        let (sy, sx) = (y.strides[5], x.strides[5]);
+        segments([&y, &x], 4.0, |[yi, xi], len| {
+            let mut chunk = [0.0; CHUNK];
+            for i in (0..len).step_by(CHUNK) {
+                let n = CHUNK.min(len - i);
+                let to = if sy == 1 {
+                    // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
+                    unsafe { std::slice::from_raw_parts_mut(out.get().add(yi + i), n) }
+                } else {
+                    &mut chunk[..n]
+                };
+                gather(data, xi + i * sx, sx, to);
+                apply(self.func, to);
+                if sy != 1 {
+                    for (k, v) in to.iter().enumerate() {
+                        // SAFETY: as above.
+                        unsafe { *out.get().add(yi + (i + k) * sy) = *v };
+                    }
+                }
             }
-            Func::Act(Activation::Relu, 1) => each(&x, &y, reads, writes, relu_slope),
-            Func::Affine(Num(a), Num(b)) => {
-                let (a, b) = (a as f32, b as f32);
-                each(&x, &y, reads, writes, |v| a * v + b)
-            }
-            f => each(&x, &y, reads, writes, |v| func(f, v)),
-        }
+        });
     }
 
     /// The uniform, constants and workgroups.
@@ -119,31 +133,14 @@ pub(super) fn relu_slope(v: f32) -> f32 {
     }
 }
 
-#[inline(always)]
-fn each(
-    x: &crate::plan::View,
-    y: &crate::plan::View,
-    reads: &[Read<'_, f32>],
-    writes: &mut [Write<'_, f32>],
-    f: impl Fn(f32) -> f32 + Sync,
-) {
-    let data = reads[0].f();
-    assert!(y.end() <= writes[0].f().len());
-    let out = Shared(writes[0].f().as_mut_ptr());
-    let (sy, sx) = (y.strides[5], x.strides[5]);
-    segments([y, x], 4.0, |[yi, xi], len| {
-        // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
-        let put = |i: usize, v: f32| unsafe { *out.get().add(yi + i * sy) = v };
-        if sy == 1 && sx == 1 {
-            // SAFETY: as above; a run of `len` neighbours.
-            let y = unsafe { std::slice::from_raw_parts_mut(out.get().add(yi), len) };
-            for (y, x) in y.iter_mut().zip(&data[xi..xi + len]) {
-                *y = f(*x);
-            }
-        } else {
-            for i in 0..len {
-                put(i, f(data[xi + i * sx]));
-            }
-        }
-    });
+/// Elements that a function is applied to at once: they stay in the nearest cache.
+pub(super) const CHUNK: usize = 256;
+
+/// Numbers that lie `step` apart.
+pub(super) fn gather(data: &[f32], at: usize, step: usize, to: &mut [f32]) {
+    match step {
+        0 => to.fill(data[at]),
+        1 => to.copy_from_slice(&data[at..at + to.len()]),
+        _ => to.iter_mut().zip(data[at..].iter().step_by(step)).for_each(|(t, x)| *t = *x),
+    }
 }

@@ -29,6 +29,7 @@ mod row_write;
 mod scatter_add;
 mod select;
 mod sgd;
+mod simd;
 mod spd_logdet;
 mod spd_solve;
 mod sum_to;

@@ -1,9 +1,10 @@
 //! `y = f(a, g(b))`, pointwise over operands broadcast to one shape; `g` is an activation's derivative
 //! where the backward pass multiplies by one.
 
-use super::map::{affine, func_code, func_flops, relu_slope};
+use super::map::{CHUNK, affine, func_code, func_flops, gather, relu_slope};
 use super::parallel::{Shared, segments};
 use super::pointwise::{binary, func};
+use super::simd::apply;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::{Binary, Func};
@@ -69,7 +70,8 @@ impl Zip {
                 each(views, reads, writes, |a, b| a * relu_slope(b))
             }
             (op, None) => each(views, reads, writes, |a, b| binary(op, a, b)),
-            (op, Some(f)) => each(views, reads, writes, |a, b| binary(op, a, func(f, b))),
+            (Binary::Mul, Some(f)) => after(f, views, reads, writes, |a, b| a * b),
+            (op, Some(f)) => after(f, views, reads, writes, |a, b| binary(op, a, b)),
         }
     }
 
@@ -143,6 +145,47 @@ fn each(
             _ => {
                 for (i, y) in y.iter_mut().enumerate() {
                     *y = f(da[ai + i * sa], db[bi + i * sb]);
+                }
+            }
+        }
+    });
+}
+
+/// `op(a, f(b))`
+fn after(
+    f: Func,
+    [y, a, b]: [View; 3],
+    reads: &[Read<'_, f32>],
+    writes: &mut [Write<'_, f32>],
+    op: impl Fn(f32, f32) -> f32 + Sync,
+) {
+    let (da, db) = (reads[0].f(), reads[1].f());
+    assert!(y.end() <= writes[0].f().len());
+    let out = Shared(writes[0].f().as_mut_ptr());
+    let (sy, sa, sb) = (y.strides[5], a.strides[5], b.strides[5]);
+    segments([&y, &a, &b], 4.0, |[yi, ai, bi], len| {
+        let (mut left, mut results) = ([0.0; CHUNK], [0.0; CHUNK]);
+        for i in (0..len).step_by(CHUNK) {
+            let n = CHUNK.min(len - i);
+            let y = if sy == 1 {
+                // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
+                unsafe { std::slice::from_raw_parts_mut(out.get().add(yi + i), n) }
+            } else {
+                &mut results[..n]
+            };
+            gather(db, bi + i * sb, sb, y);
+            apply(f, y);
+            let a = if sa == 1 {
+                &da[ai + i..ai + i + n]
+            } else {
+                gather(da, ai + i * sa, sa, &mut left[..n]);
+                &left[..n]
+            };
+            y.iter_mut().zip(a).for_each(|(y, a)| *y = op(*a, *y));
+            if sy != 1 {
+                for (k, y) in y.iter().enumerate() {
+                    // SAFETY: as above.
+                    unsafe { *out.get().add(yi + (i + k) * sy) = *y };
                 }
             }
         }

@@ -150,7 +150,7 @@ impl Caps {
 
     /// For the CPU path: half of what is likely there is left to the rest of the system.
     pub fn cpu(window: usize) -> Caps {
-        let regions = RegionCaps { least_tasks: 8, bytes: 4 << 20, near: 128 << 10, group: None }.if_used();
+        let regions = RegionCaps { least_tasks: 8, bytes: 1 << 20, near: 128 << 10, group: None }.if_used();
         Caps { window, max_binding: u64::MAX, memory: available_memory(), fill: 1, regions }
     }
 }

@@ -16,7 +16,7 @@ use crate::kernel::Kernel;
 use crate::spec::MAX_RANK;
 
 /// Where an operand of a block lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum At {
     /// In a local.
     Local(usize),

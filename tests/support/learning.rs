@@ -59,7 +59,9 @@ pub(crate) fn learning(s: Shape, seed: u64, scan: bool) -> (Graph, Feed) {
     let [xs, xq] = [("xs", n), ("xq", s.query)].map(|(name, n)| input(&mut g, name, &[t, n, inputs]));
     let [ys, yq] = [("ys", n), ("yq", s.query)].map(|(name, n)| input(&mut g, name, &[t, n, outputs]));
     let weights = input(&mut g, "rows", &[t, s.steps, n]);
-    let rate = data(&mut g, &mut feed, "rate", Array { shape: vec![t, 1], data: vec![0.125; t] });
+    // Losses of rows are summed: many of them would have learning diverge.
+    let step_size = 0.125 * (8.0 / n as f64).min(1.0);
+    let rate = data(&mut g, &mut feed, "rate", Array { shape: vec![t, 1], data: vec![step_size; t] });
     let each = |g: &mut Graph, w: Value, x: Value, y: Value, rows: Option<Value>| {
         let prediction = dense(g, &target, Weights { flat: w, layout: &layout }, "", x);
         loss(g, s.kind, prediction, y, rows)

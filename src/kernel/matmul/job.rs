@@ -6,9 +6,10 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::wide::{WIDE, Wide};
+use crate::graph::op::Func;
 use crate::kernel::Write;
 use crate::kernel::parallel::Shared;
-use crate::kernel::pointwise::activation;
+use crate::kernel::simd::apply;
 use crate::plan::view::View;
 use crate::spec::{Activation, MAX_RANK};
 
@@ -206,7 +207,7 @@ impl<'a> Job<'a> {
             Activation::Identity => {}
             // What is not a number stays.
             Activation::Relu => sums.iter_mut().for_each(|s| *s = if *s <= 0.0 { 0.0 } else { *s }),
-            act => sums.iter_mut().for_each(|s| *s = activation(act, 0, *s)),
+            act => apply(Func::Act(act, 0), sums),
         }
     }
 

@@ -5,15 +5,14 @@ use std::iter::zip;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::lanes::{Kind, Work};
-use super::math::{LANES, Lane, V};
+use super::lanes::{Kind, LANES, Lane, Work};
 use super::product::{Product, Source};
 use crate::graph::op::{Binary, Func, Num};
-use crate::kernel::pointwise::{binary, func};
+use crate::kernel::simd::*;
 use crate::plan::View;
 use crate::plan::region::DEPTH;
 use crate::plan::view::for_each;
-use crate::spec::{Activation, MAX_RANK};
+use crate::spec::MAX_RANK;
 
 /// An operand: vectors, or numbers for all lanes.
 #[derive(Clone, Copy)]
@@ -174,78 +173,6 @@ impl<'v, const N: usize> Runs<'v, N> {
     }
 }
 
-/// Elements of a function that are computed side by side.
-const SIDE_BY_SIDE: usize = 4;
-
-/// A function of one register.
-trait Unary: Copy {
-    fn at<S: Simd>(self, x: V<S>) -> V<S>;
-}
-
-/// A function of two.
-trait Binary2: Copy {
-    fn at<S: Simd>(self, a: V<S>, b: V<S>) -> V<S>;
-}
-
-macro_rules! functions {
-    ($trait:ident: $($name:ident($($field:ident: $ty:ty),*)($($x:ident),*) = $value:expr;)*) => {
-        $(
-            #[derive(Clone, Copy)]
-            struct $name { $($field: $ty,)* }
-
-            impl $trait for $name {
-                #[inline(always)]
-                fn at<S: Simd>(self, $($x: V<S>),*) -> V<S> {
-                    let $name { $($field,)* } = self;
-                    $value
-                }
-            }
-        )*
-    };
-}
-
-functions! { Unary:
-    Same()(x) = x;
-    Relu()(x) = x.relu();
-    Leaky()(x) = x.leaky();
-    Tanh()(x) = x.tanh();
-    Sigmoid()(x) = x.sigmoid();
-    Silu()(x) = x.silu();
-    SiluSlope()(x) = x.silu_slope();
-    Gelu()(x) = x.gelu();
-    ReluSlope()(x) = x.relu_slope();
-    LeakySlope()(x) = x.leaky_slope();
-    TanhSlope()(x) = x.tanh_slope();
-    SigmoidSlope()(x) = x.sigmoid_slope();
-    Scale(scale: f32)(x) = x.mul(x.of(scale));
-    Affine(scale: f32, shift: f32)(x) = x.mul(x.of(scale)).add(x.of(shift));
-    Exp()(x) = x.exp();
-    Sqrt()(x) = x.sqrt();
-    Rsqrt()(x) = x.of(1.0).div(x.sqrt());
-    Recip()(x) = x.of(1.0).div(x);
-    Any(f: Func)(x) = x.each(|v| func(f, v));
-}
-
-functions! { Binary2:
-    Add()(a, b) = a.add(b);
-    Sub()(a, b) = a.sub(b);
-    Mul()(a, b) = a.mul(b);
-    Div()(a, b) = a.div(b);
-    AnyOf(op: Binary)(a, b) = a.both(b, |a, b| binary(op, a, b));
-    AnyWith(op: Binary, f: Func)(a, b) = a.both(b, |a, b| binary(op, a, func(f, b)));
-}
-
-/// `f(a, g(b))`
-#[derive(Clone, Copy)]
-struct After<F, G>(F, G);
-
-impl<F: Binary2, G: Unary> Binary2 for After<F, G> {
-    #[inline(always)]
-    fn at<S: Simd>(self, a: V<S>, b: V<S>) -> V<S> {
-        self.0.at(a, self.1.at(b))
-    }
-}
-
 struct MapOf<'v> {
     func: Func,
     y: &'v View,
@@ -254,12 +181,26 @@ struct MapOf<'v> {
     from: Operand,
 }
 
-impl MapOf<'_> {
+impl WithSimd for MapOf<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn by<S: Simd>(&self, simd: S, f: impl Unary) {
-        let mut runs = Runs::new([self.y, self.x]);
+    fn with_simd<S: Simd>(self, simd: S) {
+        visit(self.func, Mapped { simd, map: self });
+    }
+}
+
+struct Mapped<'v, S> {
+    simd: S,
+    map: MapOf<'v>,
+}
+
+impl<S: Simd> Visit for Mapped<'_, S> {
+    #[inline(always)]
+    fn with(self, f: impl Unary) {
+        let (simd, MapOf { y, x, to, from, .. }) = (self.simd, self.map);
+        let mut runs = Runs::new([y, x]);
         let (len, [ys, xs]) = (runs.len(), runs.steps());
-        // Functions are long chains of operations: several side by side keep the processor busy.
         let whole = len - len % SIDE_BY_SIDE;
         while let Some([yi, xi]) = runs.next() {
             for lane in (0..LANES).step_by(S::F32_LANES) {
@@ -268,14 +209,14 @@ impl MapOf<'_> {
                     for i in (0..whole).step_by(SIDE_BY_SIDE) {
                         let mut y = [V::splat(simd, 0.0); SIDE_BY_SIDE];
                         for k in 0..SIDE_BY_SIDE {
-                            y[k] = f.at(self.from.get(simd, xi + (i + k) * xs, lane));
+                            y[k] = f.at(from.get(simd, xi + (i + k) * xs, lane));
                         }
                         for k in 0..SIDE_BY_SIDE {
-                            self.to.put(yi + (i + k) * ys, lane, y[k]);
+                            to.put(yi + (i + k) * ys, lane, y[k]);
                         }
                     }
                     for i in whole..len {
-                        self.to.put(yi + i * ys, lane, f.at(self.from.get(simd, xi + i * xs, lane)));
+                        to.put(yi + i * ys, lane, f.at(from.get(simd, xi + i * xs, lane)));
                     }
                 }
             }
@@ -283,34 +224,17 @@ impl MapOf<'_> {
     }
 }
 
-impl WithSimd for MapOf<'_> {
-    type Output = ();
+/// `a` times a function of `b`.
+struct Times<'w, 'v, S> {
+    simd: S,
+    other: &'w Other<'w>,
+    views: [&'v View; 3],
+}
 
+impl<S: Simd> Visit for Times<'_, '_, S> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, s: S) {
-        use Activation as A;
-        match self.func {
-            Func::Act(A::Identity, 0) => self.by(s, Same {}),
-            Func::Act(A::Relu, 0) => self.by(s, Relu {}),
-            Func::Act(A::LeakyRelu, 0) => self.by(s, Leaky {}),
-            Func::Act(A::Tanh, 0) => self.by(s, Tanh {}),
-            Func::Act(A::Sigmoid, 0) => self.by(s, Sigmoid {}),
-            Func::Act(A::Silu, 0) => self.by(s, Silu {}),
-            Func::Act(A::Silu, 1) => self.by(s, SiluSlope {}),
-            Func::Act(A::Gelu, 0) => self.by(s, Gelu {}),
-            Func::Slope(A::Tanh) => self.by(s, TanhSlope {}),
-            Func::Slope(A::Sigmoid) => self.by(s, SigmoidSlope {}),
-            Func::Slope(A::Relu) => self.by(s, ReluSlope {}),
-            Func::Slope(A::LeakyRelu) => self.by(s, LeakySlope {}),
-            Func::Affine(Num(1.0), Num(0.0)) => self.by(s, Same {}),
-            Func::Affine(Num(a), Num(0.0)) => self.by(s, Scale { scale: a as f32 }),
-            Func::Affine(Num(a), Num(b)) => self.by(s, Affine { scale: a as f32, shift: b as f32 }),
-            Func::Exp => self.by(s, Exp {}),
-            Func::Sqrt => self.by(s, Sqrt {}),
-            Func::Rsqrt => self.by(s, Rsqrt {}),
-            Func::Recip => self.by(s, Recip {}),
-            f => self.by(s, Any { f }),
-        }
+    fn with(self, f: impl Unary) {
+        self.other.zip(self.simd, self.views, After(Mul {}, f));
     }
 }
 
@@ -471,7 +395,6 @@ impl WithSimd for Other<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        use Activation as A;
         match self.kind {
             Kind::Fill { value, y } => self.fill(s, y, self.ops[0], *value),
             Kind::Zip { op, pre, y, a, b } => {
@@ -481,21 +404,7 @@ impl WithSimd for Other<'_> {
                     (Binary::Sub, None) => self.zip(s, views, Sub {}),
                     (Binary::Mul, None) => self.zip(s, views, Mul {}),
                     (Binary::Div, None) => self.zip(s, views, Div {}),
-                    (Binary::Mul, Some(Func::Slope(A::Tanh))) => {
-                        self.zip(s, views, After(Mul {}, TanhSlope {}))
-                    }
-                    (Binary::Mul, Some(Func::Slope(A::Sigmoid))) => {
-                        self.zip(s, views, After(Mul {}, SigmoidSlope {}))
-                    }
-                    (Binary::Mul, Some(Func::Slope(A::Relu))) => {
-                        self.zip(s, views, After(Mul {}, ReluSlope {}))
-                    }
-                    (Binary::Mul, Some(Func::Slope(A::LeakyRelu))) => {
-                        self.zip(s, views, After(Mul {}, LeakySlope {}))
-                    }
-                    (Binary::Mul, Some(Func::Act(A::Silu, 1))) => {
-                        self.zip(s, views, After(Mul {}, SiluSlope {}))
-                    }
+                    (Binary::Mul, Some(f)) => visit(*f, Times { simd: s, other: &self, views }),
                     (Binary::Add, Some(Func::Affine(Num(scale), Num(shift)))) => {
                         let f = Affine { scale: *scale as f32, shift: *shift as f32 };
                         self.zip(s, views, After(Add {}, f))

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use pulp::Arch;
 
 use super::blocks::work;
-use super::math::{LANES, Lane};
 use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::parallel::{Shared, pieces};
 use crate::kernel::{Kernel, Read, Write, transposed};
@@ -18,6 +17,18 @@ use crate::plan::View;
 use crate::plan::region::{At, Block, DEPTH, Life, Operand, Region, Stage};
 use crate::plan::view::collapse;
 use crate::spec::{Activation, MAX_RANK};
+
+/// Tasks that are computed at once: a register of the widest processors, several of others.
+pub(crate) const LANES: usize = 16;
+
+/// One element of sixteen tasks.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Lane(pub(super) [f32; LANES]);
+
+impl Lane {
+    pub(super) const ZERO: Lane = Lane([0.0; LANES]);
+}
 
 /// A region with every local placed in the arena.
 #[derive(Debug)]

@@ -5,7 +5,6 @@
 
 mod blocks;
 pub(crate) mod lanes;
-mod math;
 mod product;
 #[cfg(feature = "gpu")]
 pub mod wgsl;

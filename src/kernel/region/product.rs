@@ -3,7 +3,7 @@
 
 use pulp::Simd;
 
-use super::math::{LANES, Lane};
+use super::lanes::{LANES, Lane};
 
 /// A matrix of lanes, or of numbers that all tasks share.
 #[derive(Clone, Copy)]

@@ -4,10 +4,11 @@
 //! stretch of blocks does the same to each row by itself, it becomes a loop over chunks of rows: only a chunk of what
 //! lies between two blocks is needed at once. What is summed over rows, as gradients are, is added up chunk by chunk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::zip;
 use std::ops::Range;
 
-use super::{At, Block, DEPTH, Local, Operand, Region, Stage};
+use super::{At, Block, DEPTH, Life, Local, Operand, Region, Stage};
 use crate::graph::op::Binary;
 use crate::kernel::{Fill, Kernel, Zip};
 use crate::plan::View;
@@ -47,10 +48,10 @@ fn operands(b: &Block) -> impl Iterator<Item = (usize, &Operand)> {
     b.reads.iter().chain(&b.writes).enumerate().filter(move |(k, _)| !(unused && *k == 2))
 }
 
-/// Whether two operands have elements in common, or may have.
+/// Whether two operands of one place have elements in common, or may have.
 fn meet(a: &Operand, b: &Operand) -> bool {
     let apart = a.view.end() <= b.view.offset || b.view.end() <= a.view.offset;
-    a.at == b.at && !(a.steps == b.steps && apart)
+    !(a.steps == b.steps && apart)
 }
 
 /// Whether results of chunks can be added; a bias is added once.
@@ -125,26 +126,19 @@ struct Stretch {
     /// What lies row by row.
     streamed: BTreeMap<At, Rows>,
     /// What the blocks so far have used, and how.
-    used: Vec<(Operand, Use)>,
+    used: HashMap<At, Vec<(Operand, Use)>>,
 }
 
 impl Stretch {
-    /// The longest that begins with the block at `first` of a list of stages and goes along `along`.
-    fn find(stages: &[Stage], first: usize, along: usize) -> Option<Stretch> {
-        let Stage::Block(b) = &stages[first] else { return None };
-        let o = b.reads.first()?;
-        let i = axis(b, 0, along)?;
-        let (rows, lie) = (o.view.dims[i], Rows::of(o, i)?);
-        if rows < 2 * LEAST {
-            return None;
-        }
+    /// The longest that begins with the block at `first` of a list of stages, which reads rows that lie so.
+    fn find(stages: &[Stage], first: usize, rows: usize, lie: (At, Rows)) -> Option<Stretch> {
         let mut s = Stretch {
             around: None,
             first,
             rows,
             turns: Vec::new(),
-            streamed: BTreeMap::from([(o.at, lie)]),
-            used: Vec::new(),
+            streamed: BTreeMap::from([lie]),
+            used: HashMap::new(),
         };
         for stage in &stages[first..] {
             let Stage::Block(b) = stage else { break };
@@ -159,7 +153,12 @@ impl Stretch {
 
     /// Whether something that was used in one of these ways meets an operand.
     fn meets(&self, o: &Operand, ways: &[Use]) -> bool {
-        self.used.iter().any(|(other, way)| ways.contains(way) && meet(o, other))
+        let used = self.used.get(&o.at).into_iter().flatten();
+        used.filter(|(_, way)| ways.contains(way)).any(|(other, _)| meet(o, other))
+    }
+
+    fn uses(&mut self, o: &Operand, way: Use) {
+        self.used.entry(o.at).or_default().push((*o, way));
     }
 
     /// When a block can be done that follows the others; `None` where the stretch ends before it.
@@ -172,7 +171,9 @@ impl Stretch {
             || b.writes.iter().any(|o| self.meets(o, &[Row, Whole, Sum, Before, ReadAfter, WrittenAfter]));
         let (turn, read, written) =
             if waits { (Turn::After, ReadAfter, WrittenAfter) } else { (Turn::Before, Before, Before) };
-        self.used.extend(operands(b).map(|(k, o)| (*o, if k < b.reads.len() { read } else { written })));
+        for (k, o) in operands(b) {
+            self.uses(o, if k < b.reads.len() { read } else { written });
+        }
         Some(turn)
     }
 
@@ -221,7 +222,7 @@ impl Stretch {
             if self.meets(o, before) {
                 return false;
             }
-            self.used.push((*o, way));
+            self.uses(o, way);
         }
         true
     }
@@ -249,15 +250,50 @@ impl Stretch {
         inside.iter().flat_map(Stage::blocks).zip(self.turns.clone())
     }
 
-    /// The region with the stretch as a loop over chunks of so many rows.
-    fn chunked(&self, region: &Region, chunk: usize) -> Region {
+    /// Rows of a chunk with which a task needs `bytes` at most here, or as little as goes; `None` where it does with all of
+    /// them, or where that saves little.
+    fn chunk(&self, all: &Survey<'_>, bytes: usize) -> Option<usize> {
+        let Survey { region, lives, needed, .. } = all;
+        let passing = self.passing(all);
+        // What lies there at each position: of passing values so much a row, of others that rows touch all the time, and
+        // the sum over a chunk.
+        let (before, len) = (all.position(self), self.turns.len());
+        let mut rest: Vec<usize> = needed[before..before + len].to_vec();
+        let mut by_row = vec![0; len];
+        let mut always = 0;
+        let mut seen = BTreeSet::new();
+        for (i, (b, turn)) in self.blocks(region).enumerate() {
+            let Turn::Rows(along) = turn else { continue };
+            for l in operands(b).filter_map(|(_, o)| o.local()).filter(|l| seen.insert(*l)) {
+                let (own, Some(life)) = (&region.locals[l], lives[l]) else { continue };
+                let there = life.first.max(before)..(life.last + 1).min(before + len);
+                let row = passing.get(&At::Local(l)).map(|r| r.stride);
+                always += if row.is_none() { own.len } else { 0 };
+                for at in there {
+                    rest[at - before] -= own.len;
+                    by_row[at - before] += row.unwrap_or(0);
+                }
+            }
+            if self.is_sum(b, along) {
+                rest[i] += b.writes[0].view.count();
+            }
+        }
+        let room = |rest: usize, row: usize| (bytes / 4).saturating_sub(always + rest).checked_div(row);
+        let rows = zip(&rest, &by_row).filter_map(|(rest, row)| room(*rest, *row)).min()?;
+        let chunk = even_chunk(self.rows, self.rows.div_ceil(rows.max(LEAST)).max(2)).max(LEAST);
+        let whole = needed[before..before + len].iter().copied().max()?;
+        let then = always + zip(rest, by_row).map(|(rest, row)| rest + row * chunk).max()?;
+        (4 * whole > bytes && 4 * then <= 3 * whole).then_some(chunk)
+    }
+
+    /// Makes a loop over chunks of so many rows of it, in a region whose stages before it are those of the survey.
+    fn make_loop(&self, all: &Survey<'_>, chunk: usize, new: &mut Region) {
         let (n, over) = (self.rows / chunk, self.rows % chunk);
-        let mut new = Region { layout: None, lanes: Default::default(), ..region.clone() };
         let block = |kernel, reads, write, b: &Block| {
             Stage::Block(Block { kernel, reads, writes: vec![write], label: b.label.clone() })
         };
         let (mut stages, mut zeros, mut after) = (vec![], vec![], vec![]);
-        for (b, turn) in self.blocks(region) {
+        for (b, turn) in self.blocks(all.region) {
             match turn {
                 Turn::Before => stages.push(Stage::Block(b.clone())),
                 Turn::After => after.push(Stage::Block(b.clone())),
@@ -270,10 +306,10 @@ impl Stretch {
             }
         }
         stages.extend(zeros);
-        let body = self.some(region, &mut new.locals, 0, chunk, chunk);
+        let body = self.some(all, &mut new.locals, 0, chunk, chunk);
         stages.push(Stage::Loop { n, body });
         if over > 0 {
-            stages.extend(self.some(region, &mut new.locals, n * chunk, over, 0));
+            stages.extend(self.some(all, &mut new.locals, n * chunk, over, 0));
         }
         stages.extend(after);
         let list = match self.around.map(|i| &mut new.stages[i]) {
@@ -281,61 +317,28 @@ impl Stretch {
             _ => &mut new.stages,
         };
         list.splice(self.stages(), stages);
-        new
     }
 
-    /// The region with as many rows at a time as find room: what a task needs at once here then takes `bytes` at most, or
-    /// as little as goes. `None` where it does already, or where that saves little.
-    fn fitted(&self, region: &Region, bytes: usize) -> Option<Region> {
-        let all = region.blocks();
-        let mine = self.blocks(region).next().map(|(b, _)| b);
-        let before = all.iter().position(|p| mine.is_some_and(|b| std::ptr::eq(b, p.block))).unwrap_or(0);
-        let behind = all.len() - before - self.turns.len();
-        let peak = |r: &Region| {
-            let needed = r.needed();
-            needed[before..needed.len() - behind].iter().copied().max().unwrap_or(0)
-        };
-        let whole = peak(region);
-        let mut best: Option<(usize, Region)> = None;
-        // Ever more parts, by about a quarter each time.
-        for parts in std::iter::successors(Some(2), |p: &usize| Some(p + p.div_ceil(4))) {
-            let chunk = even_chunk(self.rows, parts);
-            if chunk < LEAST || 4 * best.as_ref().map_or(whole, |b| b.0) <= bytes {
-                break;
-            }
-            let region = self.chunked(region, chunk);
-            let peak = peak(&region);
-            if 4 * peak <= bytes || best.as_ref().is_none_or(|b| 10 * peak < 9 * b.0) {
-                best = Some((peak, region));
+    /// Locals that nothing needs but the blocks that go over rows: they can hold a chunk.
+    fn passing(&self, all: &Survey<'_>) -> BTreeMap<At, Rows> {
+        let mut touches: HashMap<usize, usize> = HashMap::new();
+        for (b, _) in self.blocks(all.region).filter(|(_, t)| matches!(t, Turn::Rows(_))) {
+            for l in b.reads.iter().chain(&b.writes).filter_map(Operand::local) {
+                *touches.entry(l).or_default() += 1;
             }
         }
-        best.filter(|(peak, _)| 4 * peak <= 3 * whole).map(|(_, r)| r)
-    }
-
-    /// Locals of a region that nothing needs but the blocks that go over rows: they can hold a chunk.
-    fn passing(&self, region: &Region) -> BTreeMap<At, Rows> {
-        // How often each is touched, and how often by these blocks.
-        let count = |blocks: &mut dyn Iterator<Item = &Block>| {
-            let mut counts: BTreeMap<At, usize> = BTreeMap::new();
-            for o in blocks.flat_map(|b| b.reads.iter().chain(&b.writes)) {
-                *counts.entry(o.at).or_default() += 1;
-            }
-            counts
+        let here = |at: At| {
+            let At::Local(l) = at else { return false };
+            all.region.locals[l].outside.is_none() && touches.get(&l) == Some(&all.touches[l])
         };
-        let all = count(&mut region.stages.iter().flat_map(Stage::blocks));
-        let own = count(&mut self.blocks(region).filter(|(_, t)| matches!(t, Turn::Rows(_))).map(|(b, _)| b));
-        let inside = |at: At| matches!(at, At::Local(l) if region.locals[l].outside.is_none());
-        self.streamed
-            .iter()
-            .filter(|(at, r)| inside(**at) && r.steps == [0; DEPTH] && all.get(*at) == own.get(*at))
-            .map(|(at, r)| (*at, *r))
-            .collect()
+        let still = self.streamed.iter().filter(|(at, r)| r.steps == [0; DEPTH] && here(**at));
+        still.map(|(at, r)| (*at, *r)).collect()
     }
 
     /// The blocks for `rows` rows from row `from` on, `step` more in each repetition.
     fn some(
         &self,
-        region: &Region,
+        all: &Survey<'_>,
         locals: &mut Vec<Local>,
         from: usize,
         rows: usize,
@@ -346,13 +349,13 @@ impl Stretch {
             At::Local(locals.len() - 1)
         };
         let mut passing = BTreeMap::new();
-        for (at, lie) in self.passing(region) {
-            let label = if let At::Local(l) = at { region.locals[l].label.as_str() } else { "" };
+        for (at, lie) in self.passing(all) {
+            let label = if let At::Local(l) = at { all.region.locals[l].label.as_str() } else { "" };
             passing.insert(at, (local(rows * lie.stride, &format!("{rows} rows of {label}")), lie.base));
         }
         let depth = usize::from(self.around.is_some());
         let mut blocks = Vec::new();
-        for (whole, turn) in self.blocks(region) {
+        for (whole, turn) in self.blocks(all.region) {
             let Turn::Rows(along) = turn else { continue };
             let mut b = whole.clone();
             let reads = b.reads.len();
@@ -393,6 +396,51 @@ impl Stretch {
     }
 }
 
+/// What is known of a region before rows of it go some at a time.
+struct Survey<'r> {
+    region: &'r Region,
+    lives: Vec<Option<Life>>,
+    /// Elements that are needed at each position.
+    needed: Vec<usize>,
+    /// How often blocks touch each local.
+    touches: Vec<usize>,
+    /// The position of the first block of each stage.
+    starts: Vec<usize>,
+}
+
+impl<'r> Survey<'r> {
+    fn of(region: &'r Region) -> Survey<'r> {
+        let mut touches = vec![0; region.locals.len()];
+        for p in region.blocks() {
+            for l in p.block.reads.iter().chain(&p.block.writes).filter_map(Operand::local) {
+                touches[l] += 1;
+            }
+        }
+        let starts = region.stages.iter().scan(0, |at, s| {
+            *at += s.blocks().len();
+            Some(*at - s.blocks().len())
+        });
+        let starts = starts.collect();
+        Survey { region, lives: region.lives(), needed: region.needed(), touches, starts }
+    }
+
+    /// The position of the first block of a stretch; in a loop each stage is one block.
+    fn position(&self, s: &Stretch) -> usize {
+        match s.around {
+            Some(i) => self.starts[i] + s.first,
+            None => self.starts[s.first],
+        }
+    }
+}
+
+/// Where the first operand of a block lies in rows, if it does along an axis, and how many.
+fn first_rows(b: &Block, along: usize) -> Option<(usize, (At, Rows))> {
+    let o = b.reads.first()?;
+    let i = axis(b, 0, along)?;
+    let (rows, lie) = (o.view.dims[i], Rows::of(o, i)?);
+    (rows >= 2 * LEAST).then_some((rows, (o.at, lie)))
+}
+
 /// The stretches of a region, the longest where several meet, the last first.
 fn stretches(region: &Region) -> Vec<Stretch> {
     let mut found: Vec<Stretch> = Vec::new();
@@ -401,13 +449,17 @@ fn stretches(region: &Region) -> Vec<Stretch> {
         Stage::Block(_) => None,
     });
     for (around, stages) in loops.chain([(None, &region.stages[..])]) {
-        let from = found.len();
-        for first in 0..stages.len() {
+        // The end of the last one that goes over so many rows: what begins before is a part of it.
+        let mut ends: HashMap<usize, usize> = HashMap::new();
+        for (first, stage) in stages.iter().enumerate() {
+            let Stage::Block(b) = stage else { continue };
             for along in 0..=TERMS {
-                let Some(s) = Stretch::find(stages, first, along) else { continue };
-                // One that goes on with the rows of another is a part of it.
-                let part = |o: &Stretch| o.rows == s.rows && o.stages().end >= s.stages().end;
-                if !found[from..].iter().any(part) {
+                let Some((rows, lie)) = first_rows(b, along) else { continue };
+                if ends.get(&rows).is_some_and(|end| first < *end) {
+                    continue;
+                }
+                if let Some(s) = Stretch::find(stages, first, rows, lie) {
+                    ends.insert(rows, s.stages().end);
                     found.push(Stretch { around, ..s });
                 }
             }
@@ -432,8 +484,20 @@ impl Region {
     /// The same with rows some at a time where values of a task that are needed at once take more than `bytes`; `None`
     /// where none go row by row, or that saves little.
     pub(crate) fn by_rows(&self, bytes: usize) -> Option<Region> {
+        let all = Survey::of(self);
+        let mut new: Option<Region> = None;
         // From the last on: what comes before stays where it is.
-        stretches(self).iter().fold(None, |new, s| s.fitted(new.as_ref().unwrap_or(self), bytes).or(new))
+        for s in stretches(self) {
+            if let Some(chunk) = s.chunk(&all, bytes) {
+                let new = new.get_or_insert_with(|| Region {
+                    layout: None,
+                    lanes: Default::default(),
+                    ..self.clone()
+                });
+                s.make_loop(&all, chunk, new);
+            }
+        }
+        new
     }
 }
 

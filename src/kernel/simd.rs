@@ -1,0 +1,165 @@
+//! Numbers side by side in a register, on whatever processor this is, and the pointwise functions on them.
+
+mod apply;
+mod functions;
+
+use pulp::Simd;
+
+pub(super) use apply::*;
+
+/// A register of numbers.
+#[derive(Clone, Copy)]
+pub(in crate::kernel) struct V<S: Simd> {
+    pub(in crate::kernel) simd: S,
+    pub(in crate::kernel) x: S::f32s,
+}
+
+impl<S: Simd> V<S> {
+    #[inline(always)]
+    pub(in crate::kernel) fn splat(simd: S, x: f32) -> V<S> {
+        V { simd, x: simd.splat_f32s(x) }
+    }
+
+    /// The numbers of a slice that is as long as a register.
+    #[inline(always)]
+    fn load(simd: S, from: &[f32]) -> V<S> {
+        V { simd, x: bytemuck::pod_read_unaligned(bytemuck::cast_slice(from)) }
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32]) {
+        to.copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(&self.x)));
+    }
+
+    #[inline(always)]
+    pub(in crate::kernel) fn of(self, x: f32) -> V<S> {
+        V::splat(self.simd, x)
+    }
+
+    #[inline(always)]
+    fn with(self, x: S::f32s) -> V<S> {
+        V { x, ..self }
+    }
+
+    #[inline(always)]
+    pub(in crate::kernel) fn add(self, o: V<S>) -> V<S> {
+        self.with(self.simd.add_f32s(self.x, o.x))
+    }
+
+    #[inline(always)]
+    pub(in crate::kernel) fn sub(self, o: V<S>) -> V<S> {
+        self.with(self.simd.sub_f32s(self.x, o.x))
+    }
+
+    #[inline(always)]
+    pub(in crate::kernel) fn mul(self, o: V<S>) -> V<S> {
+        self.with(self.simd.mul_f32s(self.x, o.x))
+    }
+
+    #[inline(always)]
+    pub(in crate::kernel) fn div(self, o: V<S>) -> V<S> {
+        self.with(self.simd.div_f32s(self.x, o.x))
+    }
+
+    /// `self · a + b`, fused where the processor has that in hardware.
+    #[inline(always)]
+    pub(in crate::kernel) fn fma(self, a: V<S>, b: V<S>) -> V<S> {
+        self.with(self.simd.mul_add_e_f32s(self.x, a.x, b.x))
+    }
+
+    #[inline(always)]
+    fn abs(self) -> V<S> {
+        self.with(self.simd.abs_f32s(self.x))
+    }
+
+    #[inline(always)]
+    pub(in crate::kernel) fn sqrt(self) -> V<S> {
+        self.with(self.simd.sqrt_f32s(self.x))
+    }
+
+    #[inline(always)]
+    fn bits(self) -> S::u32s {
+        self.simd.transmute_u32s_f32s(self.x)
+    }
+
+    #[inline(always)]
+    fn of_bits(self, bits: S::u32s) -> V<S> {
+        self.with(self.simd.transmute_f32s_u32s(bits))
+    }
+
+    /// Whether one of them is above a number.
+    #[inline(always)]
+    fn any_above(self, x: f32) -> bool {
+        let above = self.simd.less_than_f32s(self.of(x).x, self.x);
+        self.simd.first_true_m32s(above) < S::F32_LANES
+    }
+
+    /// `a` where `self < b`, else `c`.
+    #[inline(always)]
+    fn if_below(self, b: V<S>, a: V<S>, c: V<S>) -> V<S> {
+        let mask = self.simd.less_than_f32s(self.x, b.x);
+        self.with(self.simd.select_f32s(mask, a.x, c.x))
+    }
+
+    /// `a` where `self > b`, else `c`.
+    #[inline(always)]
+    fn if_above(self, b: V<S>, a: V<S>, c: V<S>) -> V<S> {
+        b.if_below(self, a, c)
+    }
+
+    /// `x` where that is not a number, else `self`.
+    #[inline(always)]
+    fn nan_of(self, x: V<S>) -> V<S> {
+        let number = self.simd.equal_f32s(x.x, x.x);
+        self.with(self.simd.select_f32s(number, self.x, x.x))
+    }
+
+    /// `a` where `self` is not 0, else `b`.
+    #[inline(always)]
+    pub(in crate::kernel) fn choose(self, a: V<S>, b: V<S>) -> V<S> {
+        let zero = self.simd.equal_f32s(self.x, self.of(0.0).x);
+        self.with(self.simd.select_f32s(zero, b.x, a.x))
+    }
+
+    /// The larger; NaN where either is none.
+    #[inline(always)]
+    pub(in crate::kernel) fn larger(self, o: V<S>) -> V<S> {
+        self.if_below(o, o, self).nan_of(o)
+    }
+
+    #[inline(always)]
+    fn within(self, low: f32, high: f32) -> V<S> {
+        let (low, high) = (self.of(low), self.of(high));
+        let x = self.if_below(low, low, self);
+        x.if_above(high, high, x)
+    }
+
+    #[inline(always)]
+    fn with_sign(self, of: V<S>) -> V<S> {
+        let s = self.simd;
+        let sign = s.and_u32s(of.bits(), s.splat_u32s(0x8000_0000));
+        self.of_bits(s.or_u32s(self.bits(), sign))
+    }
+
+    /// Any function, lane by lane.
+    #[inline(always)]
+    pub(in crate::kernel) fn each(self, f: impl Fn(f32) -> f32) -> V<S> {
+        let mut y = self;
+        for x in bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut y.x)) {
+            *x = f(*x);
+        }
+        y
+    }
+
+    /// Any function of two, lane by lane.
+    #[inline(always)]
+    pub(in crate::kernel) fn both(self, o: V<S>, f: impl Fn(f32, f32) -> f32) -> V<S> {
+        let mut y = self;
+        let others = bytemuck::cast_slice::<S::f32s, f32>(std::slice::from_ref(&o.x));
+        let ys = bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut y.x));
+        for (x, o) in ys.iter_mut().zip(others) {
+            *x = f(*x, *o);
+        }
+        y
+    }
+}

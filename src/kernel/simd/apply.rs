@@ -1,0 +1,182 @@
+//! Functions as types, so that what runs them is compiled for each, for each kind of processor.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::V;
+use crate::graph::op::{Binary, Func, Num};
+use crate::kernel::pointwise::{binary, func};
+use crate::spec::Activation;
+
+/// A function of one register.
+pub(in crate::kernel) trait Unary: Copy {
+    fn at<S: Simd>(self, x: V<S>) -> V<S>;
+}
+
+/// A function of two.
+pub(in crate::kernel) trait Binary2: Copy {
+    fn at<S: Simd>(self, a: V<S>, b: V<S>) -> V<S>;
+}
+
+macro_rules! functions {
+    ($trait:ident: $($name:ident($($field:ident: $ty:ty),*)($($x:ident),*) = $value:expr;)*) => {
+        $(
+            #[derive(Clone, Copy)]
+            pub(in crate::kernel) struct $name { $(pub(in crate::kernel) $field: $ty,)* }
+
+            impl $trait for $name {
+                #[inline(always)]
+                fn at<S: Simd>(self, $($x: V<S>),*) -> V<S> {
+                    let $name { $($field,)* } = self;
+                    $value
+                }
+            }
+        )*
+    };
+}
+
+functions! { Unary:
+    Same()(x) = x;
+    Relu()(x) = x.relu();
+    Leaky()(x) = x.leaky();
+    Tanh()(x) = x.tanh();
+    Sigmoid()(x) = x.sigmoid();
+    Softplus()(x) = x.softplus();
+    Silu()(x) = x.silu();
+    Gelu()(x) = x.gelu();
+    Sin(k: u8)(x) = x.sin_quarter(k);
+    ReluSlope()(x) = x.relu_slope();
+    LeakySlope()(x) = x.leaky_slope();
+    TanhSlope()(x) = x.tanh_slope();
+    SigmoidSlope()(x) = x.sigmoid_slope();
+    TanhDerivative(k: u8)(x) = x.tanh_derivative(k);
+    SigmoidDerivative(k: u8)(x) = x.sigmoid_derivative(k);
+    SiluDerivative(k: u8)(x) = x.silu_derivative(k);
+    GeluDerivative(k: u8)(x) = x.gelu_derivative(k);
+    Scale(scale: f32)(x) = x.mul(x.of(scale));
+    Affine(scale: f32, shift: f32)(x) = x.mul(x.of(scale)).add(x.of(shift));
+    Exp()(x) = x.exp();
+    Log()(x) = x.ln();
+    Sqrt()(x) = x.sqrt();
+    Rsqrt()(x) = x.of(1.0).div(x.sqrt());
+    Recip()(x) = x.of(1.0).div(x);
+    Any(f: Func)(x) = x.each(|v| func(f, v));
+}
+
+functions! { Binary2:
+    Add()(a, b) = a.add(b);
+    Sub()(a, b) = a.sub(b);
+    Mul()(a, b) = a.mul(b);
+    Div()(a, b) = a.div(b);
+    AnyOf(op: Binary)(a, b) = a.both(b, |a, b| binary(op, a, b));
+    AnyWith(op: Binary, f: Func)(a, b) = a.both(b, |a, b| binary(op, a, func(f, b)));
+}
+
+/// `f(a, g(b))`
+#[derive(Clone, Copy)]
+pub(in crate::kernel) struct After<F, G>(pub(in crate::kernel) F, pub(in crate::kernel) G);
+
+impl<F: Binary2, G: Unary> Binary2 for After<F, G> {
+    #[inline(always)]
+    fn at<S: Simd>(self, a: V<S>, b: V<S>) -> V<S> {
+        self.0.at(a, self.1.at(b))
+    }
+}
+
+/// What is done with a function.
+pub(in crate::kernel) trait Visit {
+    fn with(self, f: impl Unary);
+}
+
+/// Finds the type of a function.
+#[inline(always)]
+pub(in crate::kernel) fn visit(f: Func, v: impl Visit) {
+    use Activation as A;
+    let f = match f {
+        Func::Slope(a) if !matches!(a, A::Tanh | A::Sigmoid) => Func::Act(a, 1),
+        Func::Act(A::Softplus, k) if k > 0 => Func::Act(A::Sigmoid, k - 1),
+        f => f,
+    };
+    match f {
+        Func::Act(A::Identity, 0) => v.with(Same {}),
+        Func::Act(A::Relu, 0) => v.with(Relu {}),
+        Func::Act(A::Relu, 1) => v.with(ReluSlope {}),
+        Func::Act(A::LeakyRelu, 0) => v.with(Leaky {}),
+        Func::Act(A::LeakyRelu, 1) => v.with(LeakySlope {}),
+        Func::Act(A::Tanh, 0) => v.with(Tanh {}),
+        Func::Act(A::Tanh, k) => v.with(TanhDerivative { k }),
+        Func::Act(A::Sigmoid, 0) => v.with(Sigmoid {}),
+        Func::Act(A::Sigmoid, k) => v.with(SigmoidDerivative { k }),
+        Func::Act(A::Softplus, 0) => v.with(Softplus {}),
+        Func::Act(A::Silu, 0) => v.with(Silu {}),
+        Func::Act(A::Silu, k) => v.with(SiluDerivative { k }),
+        Func::Act(A::Gelu, 0) => v.with(Gelu {}),
+        Func::Act(A::Gelu, k) => v.with(GeluDerivative { k }),
+        Func::Act(A::Sin, k) => v.with(Sin { k }),
+        Func::Slope(A::Tanh) => v.with(TanhSlope {}),
+        Func::Slope(A::Sigmoid) => v.with(SigmoidSlope {}),
+        Func::Affine(Num(1.0), Num(0.0)) => v.with(Same {}),
+        Func::Affine(Num(a), Num(0.0)) => v.with(Scale { scale: a as f32 }),
+        Func::Affine(Num(a), Num(b)) => v.with(Affine { scale: a as f32, shift: b as f32 }),
+        Func::Exp => v.with(Exp {}),
+        Func::Log => v.with(Log {}),
+        Func::Sqrt => v.with(Sqrt {}),
+        Func::Rsqrt => v.with(Rsqrt {}),
+        Func::Recip => v.with(Recip {}),
+        f => v.with(Any { f }),
+    }
+}
+
+/// Elements of a function that are computed side by side: functions are long chains of operations, and several keep the
+/// processor busy.
+pub(in crate::kernel) const SIDE_BY_SIDE: usize = 4;
+
+/// Applies a function to numbers in place.
+pub(in crate::kernel) fn apply(f: Func, xs: &mut [f32]) {
+    Arch::new().dispatch(Slice { f, xs });
+}
+
+struct Slice<'x> {
+    f: Func,
+    xs: &'x mut [f32],
+}
+
+impl WithSimd for Slice<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        visit(self.f, InPlace { simd, xs: self.xs });
+    }
+}
+
+struct InPlace<'x, S> {
+    simd: S,
+    xs: &'x mut [f32],
+}
+
+impl<S: Simd> Visit for InPlace<'_, S> {
+    #[inline(always)]
+    fn with(self, f: impl Unary) {
+        let (simd, lanes) = (self.simd, S::F32_LANES);
+        let many = self.xs.len() - self.xs.len() % (SIDE_BY_SIDE * lanes);
+        let (groups, rest) = self.xs.split_at_mut(many);
+        for group in groups.chunks_exact_mut(SIDE_BY_SIDE * lanes) {
+            let mut y = [V::splat(simd, 0.0); SIDE_BY_SIDE];
+            for (y, x) in y.iter_mut().zip(group.chunks_exact(lanes)) {
+                *y = f.at(V::load(simd, x));
+            }
+            for (y, x) in y.iter().zip(group.chunks_exact_mut(lanes)) {
+                y.store(x);
+            }
+        }
+        let mut chunks = rest.chunks_exact_mut(lanes);
+        for x in &mut chunks {
+            f.at(V::load(simd, x)).store(x);
+        }
+        let rest = chunks.into_remainder();
+        if !rest.is_empty() {
+            let x = simd.partial_load_f32s(rest);
+            simd.partial_store_f32s(rest, f.at(V { simd, x }).x);
+        }
+    }
+}

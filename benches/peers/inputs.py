@@ -57,9 +57,9 @@ def rows(tasks):
     return xs, np.sin(xs), xq, np.sin(xq)
 
 
-def wide(tasks):
-    """Weights and rows of `adapt-64`."""
-    x = tensor(9, 2, tasks, work.WIDE_ROWS, 2)
+def wide(tasks, rows):
+    """Weights and rows of `adapt-64` and `adapt-rows`."""
+    x = tensor(9, 2, tasks, rows, 2)
     return tensor(8, 0.15, tasks, work.weights(work.WIDE)), x, np.sin(x[..., :1] + x[..., 1:])
 
 

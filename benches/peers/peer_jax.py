@@ -214,8 +214,9 @@ def build(workload, tasks, path, device):
         xs, ys, _, _ = inputs.rows(tasks)
         w0 = jax.jit(generate)([jnp.asarray(p) for p in inputs.hyper(tasks)])
         return adapting(w0, xs, ys, work.SMALL, work.INNER_STEPS), name
-    if workload == "adapt-64":
-        return adapting(*inputs.wide(tasks), work.WIDE, work.WIDE_STEPS), name
+    if workload in work.WIDE_LEARNING:
+        rows, steps = work.WIDE_LEARNING[workload]
+        return adapting(*inputs.wide(tasks, rows), work.WIDE, steps), name
     if workload == "sine":
         return sine(tasks), name
     return product(*inputs.matrices(workload, tasks)), name

@@ -210,8 +210,9 @@ def build(workload, tasks, path, device):
         with torch.no_grad():
             w0 = generate([peer.put(p) for p in inputs.hyper(tasks)])
         job = peer.adapting(w0, xs, ys, work.SMALL, work.INNER_STEPS)
-    elif workload == "adapt-64":
-        job = peer.adapting(*(peer.put(a) for a in inputs.wide(tasks)), work.WIDE, work.WIDE_STEPS)
+    elif workload in work.WIDE_LEARNING:
+        rows, steps = work.WIDE_LEARNING[workload]
+        job = peer.adapting(*(peer.put(a) for a in inputs.wide(tasks, rows)), work.WIDE, steps)
     else:
         job = peer.product(*inputs.matrices(workload, tasks))
     return job, peer.name

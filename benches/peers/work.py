@@ -15,7 +15,7 @@ WIDE = (2, 64, 64, 1)
 IMAGE_HYPER = (128, 1024, 101770)  # writes the weights of IMAGE
 IMAGE = (784, 128, 10)
 SUPPORT, QUERY, INNER_STEPS, INNER_RATE = 10, 50, 5, 0.01
-WIDE_ROWS, WIDE_STEPS = 16, 10
+WIDE_LEARNING = {"adapt-64": (16, 10), "adapt-rows": (784, 5)}  # rows, steps
 IMAGE_ROWS = 64
 OUTER_RATE = 1e-3
 BATCHED = {"gemm-batch-64": (64, 64, 64), "gemm-batch-16": (16, 32, 32)}  # m, k, n
@@ -27,6 +27,7 @@ FULL = {
     "maml2": (64, 256, 1024, 4096),
     "amortised": (64, 256, 1024, 4096),
     "adapt-64": (4096,),
+    "adapt-rows": (64,),
     "generator": (32,),
     "gemm": (512, 1024, 2048, 4096),
     "gemm-batch-64": (4096,),
@@ -49,11 +50,12 @@ LEFT_OUT = {
     "torch": {"sine": "written for JAX only"},
     "burn": {
         "maml2": "burn has no second derivatives",
+        "adapt-rows": "not written for burn",
         "generator": "not written for burn",
         "sine": "written for JAX only",
     },
 }
-LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if not n.startswith("adapt")}
+LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if n not in ("adapt", "adapt-64")}
 LEFT_OUT["torch-compile"] = LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"]
 
 
@@ -77,8 +79,9 @@ def flops(workload, tasks):
         return train + 3 * tasks * INNER_STEPS * step  # the way back through the steps is twice the way out
     if workload == "adapt":
         return tasks * INNER_STEPS * step
-    if workload == "adapt-64":
-        return tasks * WIDE_STEPS * 3 * forward(WIDE_ROWS, WIDE)
+    if workload in WIDE_LEARNING:
+        rows, steps = WIDE_LEARNING[workload]
+        return tasks * steps * 3 * forward(rows, WIDE)
     if workload == "generator":
         return 3 * (forward(tasks, IMAGE_HYPER) + tasks * forward(IMAGE_ROWS, IMAGE))
     if workload == "gemm":

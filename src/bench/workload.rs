@@ -22,6 +22,8 @@ pub enum Workload {
     Adapt,
     /// 10 steps of learning of given 2-64-64-1 networks on 16 rows each.
     Adapt64,
+    /// 5 steps of the same on 784 rows each, as many as a small picture has pixels.
+    AdaptRows,
     /// A training step of a generator of 784-128-10 classifiers.
     Generator,
     /// A square product; tasks: its size.
@@ -45,11 +47,12 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 8] = [
+    pub const ALL: [(&str, Workload); 9] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
         ("adapt-64", Workload::Adapt64),
+        ("adapt-rows", Workload::AdaptRows),
         ("generator", Workload::Generator),
         ("gemm", Workload::Gemm),
         ("gemm-batch-64", Workload::GemmBatch64),
@@ -66,6 +69,7 @@ impl Workload {
         match self {
             Workload::Amortised | Workload::Maml2 | Workload::Adapt => 256,
             Workload::Adapt64 | Workload::GemmBatch64 | Workload::GemmBatch16 => 4096,
+            Workload::AdaptRows => 64,
             Workload::Generator => 32,
             Workload::Gemm => 1024,
         }
@@ -73,12 +77,11 @@ impl Workload {
 
     fn sizes(self) -> Sizes {
         match self {
-            Workload::Adapt64 => Sizes {
-                target: DenseSpec::new(&[2, 64, 64, 1], Activation::Tanh),
-                support: 16,
-                query: 0,
-                steps: 10,
-            },
+            Workload::Adapt64 | Workload::AdaptRows => {
+                let (support, steps) = if self == Workload::Adapt64 { (16, 10) } else { (784, 5) };
+                let target = DenseSpec::new(&[2, 64, 64, 1], Activation::Tanh);
+                Sizes { target, support, query: 0, steps }
+            }
             Workload::Generator => Sizes {
                 target: DenseSpec::new(&[784, 128, 10], Activation::Relu),
                 support: 0,
@@ -105,7 +108,9 @@ impl Workload {
         let p = s.target.layout().len() as f64;
         let generator = 2.0 * t * (32.0 * 128.0 + 128.0 * 128.0 + 128.0 * p);
         match self {
-            Workload::Adapt | Workload::Adapt64 => t * s.steps as f64 * 3.0 * network(s.support),
+            Workload::Adapt | Workload::Adapt64 | Workload::AdaptRows => {
+                t * s.steps as f64 * 3.0 * network(s.support)
+            }
             Workload::Amortised => 3.0 * (generator + t * network(s.query)),
             Workload::Maml2 => {
                 3.0 * (generator + t * network(s.query)) + 3.0 * t * s.steps as f64 * 3.0 * network(s.support)
@@ -121,7 +126,7 @@ impl Workload {
     pub fn graph(self, tasks: usize) -> (Graph, Vec<(String, Vec<f32>)>) {
         let mut b = Builder { g: Graph::new(), inputs: Vec::new() };
         match self {
-            Workload::Adapt | Workload::Adapt64 => b.adapt(self, tasks),
+            Workload::Adapt | Workload::Adapt64 | Workload::AdaptRows => b.adapt(self, tasks),
             Workload::Amortised | Workload::Maml2 | Workload::Generator => b.training(self, tasks),
             Workload::Gemm => b.product([1, tasks, tasks, tasks]),
             Workload::GemmBatch64 => b.product([tasks, 64, 64, 64]),
@@ -267,18 +272,12 @@ impl Builder {
     fn adapt(&mut self, workload: Workload, t: usize) {
         let s = workload.sizes();
         let p = s.target.layout().len();
-        let w0 = if workload == Workload::Adapt64 {
-            self.random("w0", &[t, p], 8, 0.15)
+        let (w0, stream) = if workload == Workload::Adapt {
+            (self.data("w0", &[t, p], generated(t)), 6)
         } else {
-            self.data("w0", &[t, p], generated(t))
+            (self.random("w0", &[t, p], 8, 0.15), 9)
         };
-        let (x, y) = self.waves(
-            "s",
-            if workload == Workload::Adapt64 { 9 } else { 6 },
-            t,
-            s.support,
-            s.target.widths[0],
-        );
+        let (x, y) = self.waves("s", stream, t, s.support, s.target.widths[0]);
         let w = learn(&mut self.g, &s, w0, x, y);
         self.g.output("result", w);
     }

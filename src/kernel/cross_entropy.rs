@@ -32,13 +32,14 @@ impl CrossEntropy {
     /// Computes the launch in f32.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
         let (p, y) = (reads[1], writes[0].view);
-        assert!(y.end() <= writes[0].f().len());
+        let rows = reads[0].view.dims[MAX_RANK - 2];
+        assert!(rows == y.dims[MAX_RANK - 1] && y.is_injective() && y.end() <= writes[0].f().len());
         let out = Shared(writes[0].f().as_mut_ptr());
         let [row, col] = [p.view.strides[MAX_RANK - 2], p.view.strides[MAX_RANK - 1]];
         rows_at_once(reads[0], |i, values| {
             let at = p.view.offset + i * row;
             let sum: f32 = values.iter().enumerate().map(|(j, v)| p.f()[at + j * col] * v).sum();
-            // SAFETY: the view ends inside the slot, is injective, and each row is given once.
+            // SAFETY: the view ends inside the slot, is injective, has these rows, and each is given once.
             unsafe { *out.get().add(y.offset + i * y.strides[MAX_RANK - 1]) = -sum };
         });
     }

@@ -29,7 +29,7 @@ const BLOCK: usize = 1024;
 pub(super) fn rows_at_once(x: Read<'_, f32>, each: impl Fn(usize, &[f32]) + Sync) {
     let [rows, classes] = [x.view.dims[MAX_RANK - 2], x.view.dims[MAX_RANK - 1]];
     let [row, col] = [x.view.strides[MAX_RANK - 2], x.view.strides[MAX_RANK - 1]];
-    let together = (BLOCK / classes.max(1)).max(1);
+    let together = (BLOCK / classes).max(1);
     pieces(rows.div_ceil(together), 12.0 * x.view.count() as f64, |p| {
         let rows = p * together..rows.min((p + 1) * together);
         let mut values = vec![0.0; rows.len() * classes];
@@ -69,12 +69,12 @@ impl LogSoftmax {
     /// Computes the launch in f32.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
         let (x, y) = (reads[0], writes[0].view);
-        assert!(y.end() <= writes[0].f().len());
+        assert!(x.view.dims == y.dims && y.is_injective() && y.end() <= writes[0].f().len());
         let out = Shared(writes[0].f().as_mut_ptr());
         let [row, col] = [y.strides[MAX_RANK - 2], y.strides[MAX_RANK - 1]];
         rows_at_once(x, |i, values| {
             for (j, v) in values.iter().enumerate() {
-                // SAFETY: the view ends inside the slot, is injective, and each row is given once.
+                // SAFETY: the view ends inside the slot, is injective, has these rows, and each is given once.
                 unsafe { *out.get().add(y.offset + i * row + j * col) = *v };
             }
         });

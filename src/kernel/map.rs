@@ -7,7 +7,7 @@ use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::{Func, Num};
 use crate::plan::Arg;
-use crate::plan::view::{collapse, for_each};
+use crate::plan::view::{View, collapse, for_each};
 use crate::spec::Activation;
 
 /// Parameters of a pointwise function.
@@ -68,29 +68,9 @@ impl Map {
     /// Computes the launch in f32.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
         let [y, x] = collapse([writes[0].view, reads[0].view]);
-        let data = reads[0].f();
-        assert!(y.end() <= writes[0].f().len());
-        let out = Shared(writes[0].f().as_mut_ptr());
-        let (sy, sx) = (y.strides[5], x.strides[5]);
-        segments([&y, &x], 4.0, |[yi, xi], len| {
-            let mut chunk = [0.0; CHUNK];
-            for i in (0..len).step_by(CHUNK) {
-                let n = CHUNK.min(len - i);
-                let to = if sy == 1 {
-                    // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
-                    unsafe { std::slice::from_raw_parts_mut(out.get().add(yi + i), n) }
-                } else {
-                    &mut chunk[..n]
-                };
-                gather(data, xi + i * sx, sx, to);
-                apply(self.func, to);
-                if sy != 1 {
-                    for (k, v) in to.iter().enumerate() {
-                        // SAFETY: as above.
-                        unsafe { *out.get().add(yi + (i + k) * sy) = *v };
-                    }
-                }
-            }
+        in_chunks([&y, &x], writes, |[_, xi], to| {
+            gather(reads[0].f(), xi, x.strides[5], to);
+            apply(self.func, to);
         });
     }
 
@@ -134,13 +114,43 @@ pub(super) fn relu_slope(v: f32) -> f32 {
 }
 
 /// Elements that a function is applied to at once: they stay in the nearest cache.
-pub(super) const CHUNK: usize = 256;
+const CHUNK: usize = 256;
+
+/// Gives results to be filled, some that follow one another along the last axis at a time, with the positions of the
+/// first of them in the views (collapsed, equally shaped), that of the results first.
+pub(super) fn in_chunks<const N: usize>(
+    views: [&View; N],
+    writes: &mut [Write<'_, f32>],
+    fill: impl Fn([usize; N], &mut [f32]) + Sync,
+) {
+    let y = views[0];
+    assert!(y.end() <= writes[0].f().len());
+    let out = Shared(writes[0].f().as_mut_ptr());
+    let step = y.strides[5];
+    segments(views, 4.0, |start, len| {
+        let mut apart = [0.0; CHUNK];
+        for i in (0..len).step_by(CHUNK) {
+            let n = CHUNK.min(len - i);
+            let at: [usize; N] = std::array::from_fn(|v| start[v] + i * views[v].strides[5]);
+            if step == 1 {
+                // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
+                fill(at, unsafe { std::slice::from_raw_parts_mut(out.get().add(at[0]), n) });
+                continue;
+            }
+            fill(at, &mut apart[..n]);
+            for (k, v) in apart[..n].iter().enumerate() {
+                // SAFETY: as above.
+                unsafe { *out.get().add(at[0] + k * step) = *v };
+            }
+        }
+    });
+}
 
 /// Numbers that lie `step` apart.
 pub(super) fn gather(data: &[f32], at: usize, step: usize, to: &mut [f32]) {
     match step {
         0 => to.fill(data[at]),
         1 => to.copy_from_slice(&data[at..at + to.len()]),
-        _ => to.iter_mut().zip(data[at..].iter().step_by(step)).for_each(|(t, x)| *t = *x),
+        _ => to.iter_mut().enumerate().for_each(|(k, t)| *t = data[at + k * step]),
     }
 }

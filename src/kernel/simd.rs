@@ -87,11 +87,16 @@ impl<S: Simd> V<S> {
         self.with(self.simd.transmute_f32s_u32s(bits))
     }
 
-    /// Whether one of them is above a number.
+    /// Where `x` is below `low` or above `high`, `f` of it, lane by lane; elsewhere `self`.
     #[inline(always)]
-    fn any_above(self, x: f32) -> bool {
-        let above = self.simd.less_than_f32s(self.of(x).x, self.x);
-        self.simd.first_true_m32s(above) < S::F32_LANES
+    fn but_outside(self, x: V<S>, low: f32, high: f32, f: impl Fn(f32) -> f32) -> V<S> {
+        let s = self.simd;
+        let below = s.less_than_f32s(x.x, self.of(low).x);
+        let rare = s.or_m32s(below, s.less_than_f32s(self.of(high).x, x.x));
+        if s.first_true_m32s(rare) < S::F32_LANES {
+            return self.with(s.select_f32s(rare, x.each(f).x, self.x));
+        }
+        self
     }
 
     /// `a` where `self < b`, else `c`.

@@ -1,7 +1,7 @@
 //! `y = f(a, g(b))`, pointwise over operands broadcast to one shape; `g` is an activation's derivative
 //! where the backward pass multiplies by one.
 
-use super::map::{CHUNK, affine, func_code, func_flops, gather, relu_slope};
+use super::map::{affine, func_code, func_flops, gather, in_chunks, relu_slope};
 use super::parallel::{Shared, segments};
 use super::pointwise::{binary, func};
 use super::simd::apply;
@@ -159,35 +159,13 @@ fn after(
     writes: &mut [Write<'_, f32>],
     op: impl Fn(f32, f32) -> f32 + Sync,
 ) {
-    let (da, db) = (reads[0].f(), reads[1].f());
-    assert!(y.end() <= writes[0].f().len());
-    let out = Shared(writes[0].f().as_mut_ptr());
-    let (sy, sa, sb) = (y.strides[5], a.strides[5], b.strides[5]);
-    segments([&y, &a, &b], 4.0, |[yi, ai, bi], len| {
-        let (mut left, mut results) = ([0.0; CHUNK], [0.0; CHUNK]);
-        for i in (0..len).step_by(CHUNK) {
-            let n = CHUNK.min(len - i);
-            let y = if sy == 1 {
-                // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
-                unsafe { std::slice::from_raw_parts_mut(out.get().add(yi + i), n) }
-            } else {
-                &mut results[..n]
-            };
-            gather(db, bi + i * sb, sb, y);
-            apply(f, y);
-            let a = if sa == 1 {
-                &da[ai + i..ai + i + n]
-            } else {
-                gather(da, ai + i * sa, sa, &mut left[..n]);
-                &left[..n]
-            };
-            y.iter_mut().zip(a).for_each(|(y, a)| *y = op(*a, *y));
-            if sy != 1 {
-                for (k, y) in y.iter().enumerate() {
-                    // SAFETY: as above.
-                    unsafe { *out.get().add(yi + (i + k) * sy) = *y };
-                }
-            }
+    let left = reads[0].f();
+    in_chunks([&y, &a, &b], writes, |[_, ai, bi], to| {
+        gather(reads[1].f(), bi, b.strides[5], to);
+        apply(f, to);
+        match a.strides[5] {
+            1 => to.iter_mut().zip(&left[ai..]).for_each(|(y, a)| *y = op(*a, *y)),
+            step => to.iter_mut().enumerate().for_each(|(k, y)| *y = op(left[ai + k * step], *y)),
         }
     });
 }

@@ -431,6 +431,7 @@ impl Region {
     /// Checks bounds and that writes hit each element once; `len(operand)` gives the length of the slot of an operand,
     /// those read first.
     pub(super) fn verify(&self, reads: usize, lens: &[usize]) -> Result<(), String> {
+        verify_loops(&self.stages, DEPTH)?;
         for l in &self.locals {
             let Some(o) = l.outside else { continue };
             let end = o.offset + (self.tasks - 1) * o.stride + l.len;
@@ -460,6 +461,22 @@ impl Region {
         }
         Ok(())
     }
+}
+
+/// Checks that loops do something, and that at most `depth` lie in one another.
+fn verify_loops(stages: &[Stage], depth: usize) -> Result<(), String> {
+    let loops =
+        stages.iter().filter_map(|s| if let Stage::Loop { n, body } = s { Some((n, body)) } else { None });
+    for (n, body) in loops {
+        if depth == 0 {
+            return Err(format!("more than {DEPTH} loops lie in one another"));
+        }
+        if *n == 0 || body.is_empty() {
+            return Err(format!("a loop of {n} turns over {} stages", body.len()));
+        }
+        verify_loops(body, depth - 1)?;
+    }
+    Ok(())
 }
 
 /// Lists the blocks of `stages`, with so many loops around them: repetitions, first and last position.

@@ -107,7 +107,9 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
         let one = |o: &Operand| {
             let dims: Vec<String> =
                 o.view.dims.iter().skip_while(|d| **d == 1).map(|d| d.to_string()).collect();
-            let step: String = o.steps.iter().filter(|s| **s != 0).map(|s| format!("{s:+}")).collect();
+            // Of the loops around it, the outer first, as far as it moves.
+            let moving = o.steps.iter().rposition(|s| *s != 0).map_or(0, |d| d + 1);
+            let step: String = o.steps[..moving].iter().map(|s| format!("{s:+}")).collect();
             match o.at {
                 At::Local(i) => format!("%{i}{step}[{}]", dims.join(",")),
                 At::Shared(k) => format!("{}{step}[{}]", slot(k), dims.join(",")),

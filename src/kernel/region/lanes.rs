@@ -1,7 +1,7 @@
 //! A region on the CPU: sixteen tasks at once, one a SIMD lane.
 //!
 //! A local is a row of vectors, element by element, with a lane a task; all locals lie in one arena, which
-//! stays in cache. Groups of sixteen tasks are given to threads one by one. Which task is in which lane depends on its
+//! is kept small enough for a cache where that can be had. Groups of sixteen tasks are given to threads one by one. Which task is in which lane depends on its
 //! number alone, and lanes never meet, so any number of threads gives the same bits.
 
 use std::cell::RefCell;

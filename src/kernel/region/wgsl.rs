@@ -195,10 +195,10 @@ impl Stitch<'_> {
             Stage::Block(_) => self.block(blocks.next().expect("a block of the region"), &indent),
             Stage::Loop { n, body } => {
                 self.barrier(&indent, true);
-                let (i, turn) = (["i", "j"][depth], TURNS[depth]);
+                let turn = TURNS[depth];
                 let _ = writeln!(
                     self.main,
-                    "{indent}for (var {i} = 0u; {i} < {n}u + zero; {i}++) {{\n{indent}    {turn} = {i};"
+                    "{indent}for (var i = 0u; i < {n}u + zero; i++) {{\n{indent}    {turn} = i;"
                 );
                 for stage in body {
                     self.stage(stage, blocks, depth + 1);

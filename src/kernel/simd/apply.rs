@@ -130,14 +130,17 @@ pub(in crate::kernel) fn visit(f: Func, v: impl Visit) {
 /// processor busy.
 pub(in crate::kernel) const SIDE_BY_SIDE: usize = 4;
 
+/// Numbers of the widest registers.
+const WIDEST: usize = 16;
+
 /// Applies a function to numbers in place.
 pub(in crate::kernel) fn apply(f: Func, xs: &mut [f32]) {
     Arch::new().dispatch(Slice { f, xs });
 }
 
-struct Slice<'x> {
-    f: Func,
-    xs: &'x mut [f32],
+pub(super) struct Slice<'x> {
+    pub(super) f: Func,
+    pub(super) xs: &'x mut [f32],
 }
 
 impl WithSimd for Slice<'_> {
@@ -175,8 +178,11 @@ impl<S: Simd> Visit for InPlace<'_, S> {
         }
         let rest = chunks.into_remainder();
         if !rest.is_empty() {
-            let x = simd.partial_load_f32s(rest);
-            simd.partial_store_f32s(rest, f.at(V { simd, x }).x);
+            // Beside numbers for which no function is slow.
+            let mut last = [1.0; WIDEST];
+            last[..rest.len()].copy_from_slice(rest);
+            f.at(V::load(simd, &last[..lanes])).store(&mut last[..lanes]);
+            rest.copy_from_slice(&last[..rest.len()]);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The pointwise functions, without branches. The formulas are those of `pointwise` where nothing else is said; what is
-//! rare runs lane by lane through `pointwise` itself.
+//! The pointwise functions, without branches. The formulas are those of `pointwise` where nothing else is said; arguments
+//! for which that does not do are computed lane by lane, whatever the other lanes hold.
 
 use pulp::Simd;
 
@@ -197,19 +197,17 @@ impl<S: Simd> V<S> {
         half.mul(x).fma(h3, self.of(1.5).mul(h2)).nan_of(self)
     }
 
-    /// `sin(x + k π/2)`: x = n π/2 + r with |r| <= π/4, π/2 in two parts, and the polynomials of Cephes' `sinf` and `cosf`.
+    /// `sin(x + k π/2)`: x = n π/2 + r with |r| <= π/4, π/2 in three parts of which n makes exact products up to 8192, also
+    /// where multiply-adds are not fused, and the polynomials of Cephes' `sinf` and `cosf`.
     #[inline(always)]
     pub(in crate::kernel) fn sin_quarter(self, k: u8) -> V<S> {
-        // Farther out two parts are too few.
-        if self.abs().any_above(1e5) {
-            return self.each(|x| x.sin_quarter(k));
-        }
         let s = self.simd;
         let magic = self.of(12_582_912.0); // as in `exp_parts`
         let shifted = self.fma(self.of(std::f32::consts::FRAC_2_PI), magic);
         let n = shifted.sub(magic);
-        let r = n.fma(self.of(-std::f32::consts::FRAC_PI_2), self);
-        let r = n.fma(self.of(4.371_139e-8), r);
+        let r = n.fma(self.of(-1.570_312_5), self);
+        let r = n.fma(self.of(-4.837_513e-4), r);
+        let r = n.fma(self.of(-7.549_79e-8), r);
         let z = r.mul(r);
         let sine = z.polynomial([-1.951_529_6e-4, 8.332_161e-3, -0.166_666_55]).mul(z).fma(r, r);
         let cosine = z.polynomial([2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2]).mul(z);
@@ -220,16 +218,13 @@ impl<S: Simd> V<S> {
         let odd = self.of_bits(s.or_u32s(up(quarter, 31), self.of(1.0).bits()));
         let y = odd.if_below(self.of(0.0), cosine, sine);
         let sign = s.and_u32s(up(quarter, 30), s.splat_u32s(0x8000_0000));
-        self.of_bits(s.xor_u32s(y.bits(), sign))
+        let y = self.of_bits(s.xor_u32s(y.bits(), sign));
+        y.but_outside(self, -8192.0, 8192.0, |x| x.sin_quarter(k))
     }
 
     /// `ln x`: x = m 2^e with m from √½ to √2, and the polynomial of Cephes' `logf`.
     #[inline(always)]
     pub(in crate::kernel) fn ln(self) -> V<S> {
-        // Nothing, what is negative, denormal or infinite.
-        if self.of(f32::MIN_POSITIVE).sub(self).any_above(0.0) || self.any_above(f32::MAX) {
-            return self.each(f32::ln);
-        }
         let s = self.simd;
         let low = s.splat_u32s(0x3f35_04f3); // √½
         let shifted = s.add_u32s(s.sub_u32s(self.bits(), low), s.splat_u32s(0x3f80_0000));
@@ -253,14 +248,18 @@ impl<S: Simd> V<S> {
         let y = p.mul(f).mul(z);
         let y = e.fma(self.of(-2.121_944_4e-4), y);
         let y = z.fma(self.of(-0.5), y).add(f);
-        e.fma(self.of(0.693_359_4), y).nan_of(self)
+        let y = e.fma(self.of(0.693_359_4), y).nan_of(self);
+        // Nothing, what is negative, denormal or infinite.
+        y.but_outside(self, f32::MIN_POSITIVE, f32::MAX, f32::ln)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pulp::{Scalar, WithSimd};
+
     use crate::graph::op::{Func, Num};
-    use crate::kernel::simd::apply;
+    use crate::kernel::simd::{Slice, apply};
     use crate::kernel::{Bounded, pointwise};
     use crate::spec::Activation;
 
@@ -269,11 +268,16 @@ mod tests {
         grid.chain([0.0, -0.0, 1e-6, -1e-20, 2e-38, 88.0, 89.0, -87.5, -104.0, 1e4, -1e4, 1e30, -1e30])
     }
 
-    /// One number among others, at the place where a register has its last.
-    fn at(f: Func, x: f32) -> f32 {
+    /// One number among others, at the place where a register has its last; by the widest registers of this processor, or
+    /// by none.
+    fn at(f: Func, x: f32, scalar: bool) -> f32 {
         let mut xs = [0.5; 16];
         xs[15] = x;
-        apply(f, &mut xs);
+        if scalar {
+            Slice { f, xs: &mut xs }.with_simd(Scalar::new());
+        } else {
+            apply(f, &mut xs);
+        }
         xs[15]
     }
 
@@ -284,11 +288,33 @@ mod tests {
         let others = [Func::Exp, Func::Log, Func::Sqrt, Func::Rsqrt, Func::Recip, Func::IsFinite];
         let affine = [(1.0, 0.0), (-2.5, 0.0), (0.75, -3.0)].map(|(a, b)| Func::Affine(Num(a), Num(b)));
         for f in acts.chain(slopes).chain(others).chain(affine) {
-            for x in arguments() {
-                let (got, want) = (at(f, x), pointwise::func(f, Bounded::exact(f64::from(x))));
-                assert!(want.admits(got), "{f:?} of {x} is {got}, not {want:?}");
+            for scalar in [false, true] {
+                for x in arguments() {
+                    let (got, want) = (at(f, x, scalar), pointwise::func(f, Bounded::exact(f64::from(x))));
+                    assert!(want.admits(got), "{f:?} of {x} is {got}, not {want:?}");
+                }
+                let nan = pointwise::func(f, f32::NAN).is_nan();
+                assert_eq!(at(f, f32::NAN, scalar).is_nan(), nan, "{f:?} of NaN");
             }
-            assert_eq!(at(f, f32::NAN).is_nan(), pointwise::func(f, f32::NAN).is_nan(), "{f:?} of NaN");
+        }
+    }
+
+    /// A number's function does not depend on its neighbours, nor on where the slice ends.
+    #[test]
+    fn neighbours_do_not_matter() {
+        for f in [Func::Act(Activation::Sin, 0), Func::Log, Func::Act(Activation::Softplus, 0)] {
+            for neighbour in [1.0, 0.0, -1.0, 1e6, f32::INFINITY, f32::NAN] {
+                for len in 1..40 {
+                    let mut xs = vec![neighbour; len];
+                    xs[len - 1] = 0.7;
+                    apply(f, &mut xs);
+                    assert_eq!(
+                        xs[len - 1],
+                        at(f, 0.7, false),
+                        "{f:?} of .7 beside {neighbour}, {len} in all"
+                    );
+                }
+            }
         }
     }
 
@@ -303,7 +329,7 @@ mod tests {
             (Func::Act(Activation::Tanh, 0), 1e-30, 2.5),
         ] {
             for x in arguments().filter(|x| x.abs() < 80.0 && (f != Func::Log || *x > 0.0)) {
-                let (got, want) = (at(f, x), pointwise::func(f, f64::from(x)));
+                let (got, want) = (at(f, x, false), pointwise::func(f, f64::from(x)));
                 let unit = f64::from(f32::EPSILON) / 2.0 * want.abs().max(least);
                 let error = (f64::from(got) - want).abs() / unit;
                 assert!(error <= 2.0 * most, "{f:?} of {x} is {got}, not {want}: {error} units");

@@ -322,16 +322,18 @@ impl Lowering<'_> {
         for item in items {
             let body = blocks.by_ref().take(item.drafts().count()).map(Stage::Block);
             match item {
+                // Steps that change nothing have no launches.
+                Item::Loop { body: launches, .. } if launches.is_empty() => {}
                 Item::Loop { n, .. } => stages.push(Stage::Loop { n: *n, body: body.collect() }),
                 _ => stages.extend(body),
             }
         }
         let mut region = Region { tasks, locals, stages, layout: None, lanes: Default::default() };
-        // Rows go some at a time where they must, or where that brings the others close by. On a GPU only where all of them
+        // Rows go some at a time where they must, or where that brings values close by. On a GPU only where all of them
         // are then: each time has its barriers and additions.
         let must = 4 * region.peak() > caps.bytes;
-        if 4 * region.peak() > 2 * caps.near
-            && let Some(by_rows) = region.by_rows(caps.near)
+        if (must || 4 * region.peak() > 2 * caps.near)
+            && let Some(by_rows) = region.by_rows(caps.near.min(caps.bytes))
             && (must || caps.group.is_none() || 4 * by_rows.peak() <= caps.near)
         {
             region = by_rows;

@@ -33,7 +33,10 @@ fn axis(b: &Block, k: usize, along: usize) -> Option<usize> {
         (Kernel::LogSoftmax(_), _) => (along == ROW).then_some(ROW),
         (Kernel::CrossEntropy(_), 2) => (along == ROW).then_some(COLUMN),
         (Kernel::CrossEntropy(_), _) => (along == ROW).then_some(ROW),
-        _ => (along < MAX_RANK).then_some(along),
+        (Kernel::MatMul(_), _)
+        | (Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_) | Kernel::Fill(_), _)
+        | (Kernel::SumTo(_), _) => (along < MAX_RANK).then_some(along),
+        _ => None,
     }
 }
 
@@ -68,9 +71,9 @@ fn adds_up(b: &Block) -> bool {
 enum Turn {
     /// For some rows at a time, which go along this axis.
     Rows(usize),
-    /// Before them: nothing of theirs is in it.
+    /// Before them: it has nothing to do with them.
     Before,
-    /// After them: it reads sums over all of them.
+    /// After them: it reads sums over all of them, or writes what they read.
     After,
 }
 
@@ -113,6 +116,19 @@ enum Use {
     WrittenAfter,
 }
 
+impl Use {
+    /// Ways in which elements must not have been used before they are used so: the order would change.
+    fn conflicts(self, written: bool) -> &'static [Use] {
+        use Use::*;
+        match self {
+            ReadAfter => &[],
+            Row if written => &[Whole, Sum, ReadAfter, WrittenAfter],
+            Row | Whole => &[Sum, WrittenAfter],
+            _ => &[Row, Whole, Sum, Before, ReadAfter, WrittenAfter],
+        }
+    }
+}
+
 /// Blocks one after another that do the same to each of `rows` rows by itself, or have nothing to do with them.
 #[derive(Debug)]
 struct Stretch {
@@ -131,9 +147,15 @@ struct Stretch {
 
 impl Stretch {
     /// The longest that begins with the block at `first` of a list of stages, which reads rows that lie so.
-    fn find(stages: &[Stage], first: usize, rows: usize, lie: (At, Rows)) -> Option<Stretch> {
+    fn find(
+        stages: &[Stage],
+        around: Option<usize>,
+        first: usize,
+        rows: usize,
+        lie: (At, Rows),
+    ) -> Option<Stretch> {
         let mut s = Stretch {
-            around: None,
+            around,
             first,
             rows,
             turns: Vec::new(),
@@ -167,8 +189,8 @@ impl Stretch {
         if let Some(along) = self.direction(b)? {
             return self.joins(b, along).then_some(Turn::Rows(along));
         }
-        let waits = b.reads.iter().any(|o| self.meets(o, &[Sum, WrittenAfter]))
-            || b.writes.iter().any(|o| self.meets(o, &[Row, Whole, Sum, Before, ReadAfter, WrittenAfter]));
+        let waits = b.reads.iter().any(|o| self.meets(o, Whole.conflicts(false)))
+            || b.writes.iter().any(|o| self.meets(o, Sum.conflicts(true)));
         let (turn, read, written) =
             if waits { (Turn::After, ReadAfter, WrittenAfter) } else { (Turn::Before, Before, Before) };
         for (k, o) in operands(b) {
@@ -202,24 +224,22 @@ impl Stretch {
         for (k, o) in operands(b) {
             let written = k >= b.reads.len();
             let row = axis(b, k, along).filter(|&i| o.view.dims[i] == self.rows && o.view.strides[i] > 0);
-            let (way, before) = if sum && k == 2 && !written {
-                // A bias is added when the sum is complete.
-                (ReadAfter, &[][..])
+            let way = if sum && k == 2 && !written {
+                ReadAfter // a bias, added when the sum is complete
             } else if let Some(i) = row {
                 let Some(own) = Rows::of(o, i) else { return false };
                 if *self.streamed.entry(o.at).or_insert(own) != own {
                     return false;
                 }
-                (Row, if written { &[Whole, Sum, ReadAfter, WrittenAfter][..] } else { &[Sum, WrittenAfter] })
+                Row
             } else if !written {
-                (Whole, &[Sum, WrittenAfter][..])
+                Whole
+            } else if adds_up(b) && !self.streamed.contains_key(&o.at) {
+                Sum
             } else {
-                if !adds_up(b) || self.streamed.contains_key(&o.at) {
-                    return false;
-                }
-                (Sum, &[Row, Whole, Sum, Before, ReadAfter, WrittenAfter][..])
+                return false;
             };
-            if self.meets(o, before) {
+            if self.meets(o, way.conflicts(written)) {
                 return false;
             }
             self.uses(o, way);
@@ -449,21 +469,19 @@ fn stretches(region: &Region) -> Vec<Stretch> {
         Stage::Block(_) => None,
     });
     for (around, stages) in loops.chain([(None, &region.stages[..])]) {
-        // The end of the last one that goes over so many rows: what begins before is a part of it.
-        let mut ends: HashMap<usize, usize> = HashMap::new();
+        // Those that go on here: what begins with rows of theirs is a part of them.
+        let mut open: Vec<Stretch> = Vec::new();
         for (first, stage) in stages.iter().enumerate() {
             let Stage::Block(b) = stage else { continue };
+            found.extend(open.extract_if(.., |s| s.stages().end <= first));
             for along in 0..=TERMS {
-                let Some((rows, lie)) = first_rows(b, along) else { continue };
-                if ends.get(&rows).is_some_and(|end| first < *end) {
-                    continue;
-                }
-                if let Some(s) = Stretch::find(stages, first, rows, lie) {
-                    ends.insert(rows, s.stages().end);
-                    found.push(Stretch { around, ..s });
+                let Some((rows, (at, lie))) = first_rows(b, along) else { continue };
+                if !open.iter().any(|s| s.rows == rows && s.streamed.get(&at) == Some(&lie)) {
+                    open.extend(Stretch::find(stages, around, first, rows, (at, lie)));
                 }
             }
         }
+        found.append(&mut open);
     }
     found.sort_by_key(|s| std::cmp::Reverse(s.turns.len()));
     let mut kept: Vec<Stretch> = Vec::new();
@@ -501,10 +519,10 @@ impl Region {
     }
 }
 
-/// Rows of a chunk where about `parts` are wanted: a divisor of all rows if there is one that is not much less, else a
+/// Rows of a chunk where at least `parts` are wanted: a divisor of all rows if there is one that is not much less, else a
 /// multiple of four.
 fn even_chunk(rows: usize, parts: usize) -> usize {
-    let most = rows.div_ceil(parts);
+    let most = rows / parts;
     let divisor = (most * 3 / 4 + 1..=most).rev().take(64).find(|c| rows.is_multiple_of(*c));
     divisor.unwrap_or(most / 4 * 4)
 }

@@ -101,18 +101,6 @@ impl Map {
     }
 }
 
-/// Derivative of relu: NaN stays NaN, minus infinity gives 0.
-#[inline(always)]
-pub(super) fn relu_slope(v: f32) -> f32 {
-    if v.is_nan() {
-        v
-    } else if v > 0.0 {
-        1.0
-    } else {
-        0.0
-    }
-}
-
 /// Elements that a function is applied to at once: they stay in the nearest cache.
 const CHUNK: usize = 256;
 

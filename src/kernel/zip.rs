@@ -1,7 +1,7 @@
 //! `y = f(a, g(b))`, pointwise over operands broadcast to one shape; `g` is an activation's derivative
 //! where the backward pass multiplies by one.
 
-use super::map::{affine, func_code, func_flops, gather, in_chunks, relu_slope};
+use super::map::{affine, func_code, func_flops, gather, in_chunks};
 use super::parallel::{Shared, segments};
 use super::pointwise::{binary, func};
 use super::simd::apply;
@@ -10,7 +10,6 @@ use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::{Binary, Func};
 use crate::plan::Arg;
 use crate::plan::view::{View, collapse, for_each};
-use crate::spec::Activation;
 
 /// Parameters of a pointwise function of two values.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,9 +65,6 @@ impl Zip {
             (Binary::Sub, None) => each(views, reads, writes, |a, b| a - b),
             (Binary::Mul, None) => each(views, reads, writes, |a, b| a * b),
             (Binary::Div, None) => each(views, reads, writes, |a, b| a / b),
-            (Binary::Mul, Some(Func::Slope(Activation::Relu) | Func::Act(Activation::Relu, 1))) => {
-                each(views, reads, writes, |a, b| a * relu_slope(b))
-            }
             (op, None) => each(views, reads, writes, |a, b| binary(op, a, b)),
             (Binary::Mul, Some(f)) => after(f, views, reads, writes, |a, b| a * b),
             (op, Some(f)) => after(f, views, reads, writes, |a, b| binary(op, a, b)),

@@ -57,10 +57,19 @@ impl Operand {
 
     /// The elements between which it lies in all of so many repetitions.
     pub(crate) fn range(&self, times: [usize; DEPTH]) -> Range<isize> {
-        let moved = || zip(self.steps, times).map(|(s, n)| s * (n as isize - 1));
-        let (down, up): (isize, isize) = (moved().map(|m| m.min(0)).sum(), moved().map(|m| m.max(0)).sum());
-        self.view.offset as isize + down..self.view.end() as isize + up
+        swept(&self.view, zip(self.steps, times))
     }
+}
+
+/// The elements between which a view lies in all repetitions of loops: by how much it moves, and how many.
+pub(crate) fn swept(view: &View, loops: impl IntoIterator<Item = (isize, usize)>) -> Range<isize> {
+    let mut range = view.offset as isize..view.end() as isize;
+    for (step, n) in loops {
+        let moved = step * (n as isize - 1);
+        range.start += moved.min(0);
+        range.end += moved.max(0);
+    }
+    range
 }
 
 /// One kernel over the values of a task.
@@ -286,10 +295,10 @@ impl Region {
         self.locals.iter().zip(touched).map(life).collect()
     }
 
-    /// Elements of a task that are needed at each position.
-    pub(crate) fn needed(&self) -> Vec<usize> {
+    /// Elements of a task that are needed at each position, where locals live so.
+    fn needed(&self, lives: &[Option<Life>]) -> Vec<usize> {
         let mut change = vec![0isize; self.blocks().len()];
-        for (l, life) in self.locals.iter().zip(self.lives()) {
+        for (l, life) in self.locals.iter().zip(lives) {
             if let Some(life) = life {
                 change[life.first] += l.len as isize;
                 if let Some(after) = change.get_mut(life.last + 1) {
@@ -306,7 +315,7 @@ impl Region {
 
     /// Elements of a task that are needed at the same time, at most.
     pub fn peak(&self) -> usize {
-        self.needed().into_iter().max().unwrap_or(0)
+        self.needed(&self.lives()).into_iter().max().unwrap_or(0)
     }
 
     /// Reads and writes of each local, all repetitions counted.

@@ -12,6 +12,7 @@ use pulp::Arch;
 use super::blocks::work;
 use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::parallel::{Shared, pieces};
+use crate::kernel::simd::WIDEST;
 use crate::kernel::{Kernel, Read, Write, transposed};
 use crate::plan::View;
 use crate::plan::region::{At, Block, DEPTH, Life, Operand, Region, Stage};
@@ -19,7 +20,7 @@ use crate::plan::view::collapse;
 use crate::spec::{Activation, MAX_RANK};
 
 /// Tasks that are computed at once: a register of the widest processors, several of others.
-pub(crate) const LANES: usize = 16;
+pub(crate) const LANES: usize = WIDEST;
 
 /// One element of sixteen tasks.
 #[derive(Clone, Copy, Debug)]

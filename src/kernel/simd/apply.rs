@@ -131,7 +131,7 @@ pub(in crate::kernel) fn visit(f: Func, v: impl Visit) {
 pub(in crate::kernel) const SIDE_BY_SIDE: usize = 4;
 
 /// Numbers of the widest registers.
-const WIDEST: usize = 16;
+pub(in crate::kernel) const WIDEST: usize = 16;
 
 /// Applies a function to numbers in place.
 pub(in crate::kernel) fn apply(f: Func, xs: &mut [f32]) {

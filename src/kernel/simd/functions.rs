@@ -8,18 +8,24 @@ use crate::kernel::pointwise::{GELU_A, GELU_C, LEAK};
 use crate::kernel::real::Real;
 
 impl<S: Simd> V<S> {
+    /// The integer next to `x scale`, as a number and as a word.
+    #[inline(always)]
+    fn nearest(self, scale: f32) -> (V<S>, S::u32s) {
+        let magic = self.of(12_582_912.0); // 1.5 * 2^23: adding it rounds to an integer
+        let shifted = self.fma(self.of(scale), magic);
+        (shifted.sub(magic), self.simd.sub_u32s(shifted.bits(), magic.bits()))
+    }
+
     /// `e^x = p 2^n`: x = n ln 2 + r with |r| <= ln 2 / 2, and p the polynomial of Cephes' `expf` for e^r.
     #[inline(always)]
     fn exp_parts(self) -> (V<S>, S::u32s) {
-        let magic = self.of(12_582_912.0); // 1.5 * 2^23: adding it rounds to an integer
-        let shifted = self.fma(self.of(std::f32::consts::LOG2_E), magic);
-        let n = shifted.sub(magic);
+        let (n, whole) = self.nearest(std::f32::consts::LOG2_E);
         let r = n.fma(self.of(-0.693_359_4), self);
         let r = n.fma(self.of(2.121_944_4e-4), r);
         let p =
             r.polynomial([1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_5e-2, 1.666_666_5e-1, 0.5]);
         let p = p.fma(r.mul(r), r.add(self.of(1.0)));
-        (p, self.simd.sub_u32s(shifted.bits(), magic.bits()))
+        (p, whole)
     }
 
     /// `2^n` for n from -126 to 127.
@@ -96,13 +102,18 @@ impl<S: Simd> V<S> {
     /// Derivatives up to the third.
     #[inline(always)]
     pub(in crate::kernel) fn sigmoid_derivative(self, k: u8) -> V<S> {
-        let [s, q] = self.sigmoids();
+        V::derivative_by_sigmoids(self.sigmoids(), k)
+    }
+
+    /// The k-th derivative of sigmoid from its values at x and -x.
+    #[inline(always)]
+    fn derivative_by_sigmoids([s, q]: [V<S>; 2], k: u8) -> V<S> {
         let slope = s.mul(q);
         match k {
             0 => s,
             1 => slope,
             2 => slope.mul(q.sub(s)),
-            _ => slope.mul(self.of(-6.0).fma(slope, self.of(1.0))),
+            _ => slope.mul(s.of(-6.0).fma(slope, s.of(1.0))),
         }
     }
 
@@ -149,18 +160,13 @@ impl<S: Simd> V<S> {
         self.if_below(self.of(-90.0), self.of(0.0), self.mul(self.sigmoid()))
     }
 
-    /// Derivatives from the first to the third; clamped where the factors vanish.
+    /// Derivatives from the first to the third, `x σ⁽ᵏ⁾ + k σ⁽ᵏ⁻¹⁾`; clamped where the factors vanish.
     #[inline(always)]
     pub(in crate::kernel) fn silu_derivative(self, k: u8) -> V<S> {
         let c = self.within(-90.0, 90.0);
-        let [s, q] = c.sigmoids();
-        let first = s.mul(q);
-        let second = first.mul(q.sub(s));
-        match k {
-            1 => c.fma(first, s),
-            2 => c.fma(second, first.add(first)),
-            _ => c.fma(first.mul(self.of(-6.0).fma(first, self.of(1.0))), self.of(3.0).mul(second)),
-        }
+        let sigmoids = c.sigmoids();
+        let [d, before] = [k, k - 1].map(|k| V::derivative_by_sigmoids(sigmoids, k));
+        c.fma(d, self.of(f32::from(k)).mul(before))
     }
 
     #[inline(always)]
@@ -202,9 +208,7 @@ impl<S: Simd> V<S> {
     #[inline(always)]
     pub(in crate::kernel) fn sin_quarter(self, k: u8) -> V<S> {
         let s = self.simd;
-        let magic = self.of(12_582_912.0); // as in `exp_parts`
-        let shifted = self.fma(self.of(std::f32::consts::FRAC_2_PI), magic);
-        let n = shifted.sub(magic);
+        let (n, quarters) = self.nearest(std::f32::consts::FRAC_2_PI);
         let r = n.fma(self.of(-1.570_312_5), self);
         let r = n.fma(self.of(-4.837_513e-4), r);
         let r = n.fma(self.of(-7.549_79e-8), r);
@@ -213,7 +217,7 @@ impl<S: Simd> V<S> {
         let cosine = z.polynomial([2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2]).mul(z);
         let cosine = cosine.fma(z, z.fma(self.of(-0.5), self.of(1.0)));
         // The quarter: its lowest bit asks for the cosine, the next for the other sign.
-        let quarter = s.add_u32s(s.sub_u32s(shifted.bits(), magic.bits()), s.splat_u32s(u32::from(k)));
+        let quarter = s.add_u32s(quarters, s.splat_u32s(u32::from(k)));
         let up = |bits, by| s.wrapping_dyn_shl_u32s(bits, s.splat_u32s(by));
         let odd = self.of_bits(s.or_u32s(up(quarter, 31), self.of(1.0).bits()));
         let y = odd.if_below(self.of(0.0), cosine, sine);

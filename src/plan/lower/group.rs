@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
 use crate::kernel::Kernel;
-use crate::plan::region::{At, Block, DEPTH, Local, Operand, Outside, Region, Stage, leading};
+use crate::plan::region::{At, Block, DEPTH, Local, Operand, Outside, Region, Stage, leading, swept};
 use crate::plan::view::{View, for_each};
 use crate::plan::{RegionCaps, SlotRole};
 use crate::spec::{DType, MAX_RANK};
@@ -35,9 +35,8 @@ struct Use {
 impl Use {
     /// Of a place that a task sees as `view`, in `n` repetitions.
     fn of(p: &Place, view: &View, stride: usize, n: usize) -> Use {
-        let moved = p.step * (n as isize - 1);
-        let (low, high) = (view.offset as isize + moved.min(0), view.end() as isize + moved.max(0));
-        Use { stride, low, high }
+        let range = swept(view, [(p.step, n)]);
+        Use { stride, low: range.start, high: range.end }
     }
 
     /// Both as one, where tasks lie alike in them and, unless `whole` says that it must be one, still apart.
@@ -331,14 +330,16 @@ impl Lowering<'_> {
         let mut region = Region { tasks, locals, stages, layout: None, lanes: Default::default() };
         // Rows go some at a time where they must, or where that brings values close by. On a GPU only where all of them
         // are then: each time has its barriers and additions.
-        let must = 4 * region.peak() > caps.bytes;
-        if (must || 4 * region.peak() > 2 * caps.near)
+        let mut need = 4 * region.peak();
+        let must = need > caps.bytes;
+        if (must || need > 2 * caps.near)
             && let Some(by_rows) = region.by_rows(caps.near.min(caps.bytes))
-            && (must || caps.group.is_none() || 4 * by_rows.peak() <= caps.near)
         {
-            region = by_rows;
+            let less = 4 * by_rows.peak();
+            if must || caps.group.is_none() || less <= caps.near {
+                (region, need) = (by_rows, less);
+            }
         }
-        let need = 4 * region.peak();
         if need > caps.bytes {
             let (need, most) = (super::bytes(need as u64), super::bytes(caps.bytes as u64));
             return Err(format!("a task's values need {need} at once, {most} at most"));

@@ -272,9 +272,8 @@ impl Stretch {
 
     /// Rows of a chunk with which a task needs `bytes` at most here, or as little as goes; `None` where it does with all of
     /// them, or where that saves little.
-    fn chunk(&self, all: &Survey<'_>, bytes: usize) -> Option<usize> {
+    fn chunk(&self, all: &Survey<'_>, passing: &BTreeMap<At, Rows>, bytes: usize) -> Option<usize> {
         let Survey { region, lives, needed, .. } = all;
-        let passing = self.passing(all);
         // What lies there at each position: of passing values so much a row, of others that rows touch all the time, and
         // the sum over a chunk.
         let (before, len) = (all.position(self), self.turns.len());
@@ -307,7 +306,7 @@ impl Stretch {
     }
 
     /// Makes a loop over chunks of so many rows of it, in a region whose stages before it are those of the survey.
-    fn make_loop(&self, all: &Survey<'_>, chunk: usize, new: &mut Region) {
+    fn make_loop(&self, all: &Survey<'_>, passing: &BTreeMap<At, Rows>, chunk: usize, new: &mut Region) {
         let (n, over) = (self.rows / chunk, self.rows % chunk);
         let block = |kernel, reads, write, b: &Block| {
             Stage::Block(Block { kernel, reads, writes: vec![write], label: b.label.clone() })
@@ -326,10 +325,10 @@ impl Stretch {
             }
         }
         stages.extend(zeros);
-        let body = self.some(all, &mut new.locals, 0, chunk, chunk);
+        let body = self.some(all, passing, &mut new.locals, [0, chunk, chunk]);
         stages.push(Stage::Loop { n, body });
         if over > 0 {
-            stages.extend(self.some(all, &mut new.locals, n * chunk, over, 0));
+            stages.extend(self.some(all, passing, &mut new.locals, [n * chunk, over, 0]));
         }
         stages.extend(after);
         let list = match self.around.map(|i| &mut new.stages[i]) {
@@ -359,19 +358,18 @@ impl Stretch {
     fn some(
         &self,
         all: &Survey<'_>,
+        passing: &BTreeMap<At, Rows>,
         locals: &mut Vec<Local>,
-        from: usize,
-        rows: usize,
-        step: usize,
+        [from, rows, step]: [usize; 3],
     ) -> Vec<Stage> {
         let mut local = |len: usize, label: &str| {
             locals.push(Local { len, outside: None, label: label.into() });
             At::Local(locals.len() - 1)
         };
-        let mut passing = BTreeMap::new();
-        for (at, lie) in self.passing(all) {
-            let label = if let At::Local(l) = at { all.region.locals[l].label.as_str() } else { "" };
-            passing.insert(at, (local(rows * lie.stride, &format!("{rows} rows of {label}")), lie.base));
+        let mut own = BTreeMap::new();
+        for (at, lie) in passing {
+            let label = if let At::Local(l) = at { all.region.locals[*l].label.as_str() } else { "" };
+            own.insert(*at, (local(rows * lie.stride, &format!("{rows} rows of {label}")), lie.base));
         }
         let depth = usize::from(self.around.is_some());
         let mut blocks = Vec::new();
@@ -384,8 +382,8 @@ impl Stretch {
                 let o = if k < reads { &mut b.reads[k] } else { &mut b.writes[k - reads] };
                 let Some(i) = i.filter(|i| o.view.dims[*i] == self.rows) else { continue };
                 o.view.dims[i] = rows;
-                if let Some((own, base)) = passing.get(&o.at) {
-                    o.at = *own;
+                if let Some((chunk, base)) = own.get(&o.at) {
+                    o.at = *chunk;
                     o.view.offset -= base;
                 } else if o.view.strides[i] > 0 {
                     o.view.offset += from * o.view.strides[i];
@@ -441,7 +439,9 @@ impl<'r> Survey<'r> {
             Some(*at - s.blocks().len())
         });
         let starts = starts.collect();
-        Survey { region, lives: region.lives(), needed: region.needed(), touches, starts }
+        let lives = region.lives();
+        let needed = region.needed(&lives);
+        Survey { region, lives, needed, touches, starts }
     }
 
     /// The position of the first block of a stretch; in a loop each stage is one block.
@@ -506,13 +506,14 @@ impl Region {
         let mut new: Option<Region> = None;
         // From the last on: what comes before stays where it is.
         for s in stretches(self) {
-            if let Some(chunk) = s.chunk(&all, bytes) {
+            let passing = s.passing(&all);
+            if let Some(chunk) = s.chunk(&all, &passing, bytes) {
                 let new = new.get_or_insert_with(|| Region {
                     layout: None,
                     lanes: Default::default(),
                     ..self.clone()
                 });
-                s.make_loop(&all, chunk, new);
+                s.make_loop(&all, &passing, chunk, new);
             }
         }
         new

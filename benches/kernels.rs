@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use hyperloom::kernel::case::{Case, cases};
+use hyperloom::check::cases::{Case, cases};
 use hyperloom::kernel::{Buffer, Kernel, Read, Write};
 use hyperloom::run::median;
 

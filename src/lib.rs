@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod bench;
+pub mod check;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
@@ -13,11 +14,13 @@ pub mod meta;
 pub mod nn;
 pub mod optim;
 pub mod plan;
+pub mod region;
 pub mod report;
 pub mod rng;
 pub mod run;
 pub mod run_folder;
 pub mod spec;
+pub mod view;
 
 pub use config::{Config, TaskKind};
 pub use error::{Error, Result};

@@ -1,8 +1,38 @@
 //! Random numbers on the host, from the same counter-based generator as in plans: a number is a function
 //! of (seed, stream, index), so that a resumed run draws what an uninterrupted one would have.
 
-use crate::kernel::threefry2x32;
 use crate::spec::{Init, ParamLayout, count};
+
+/// Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): words for a key and a
+/// counter.
+pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
+    threefry2x32_several(key, counter.map(|c| [c])).map(|[x]| x)
+}
+
+/// [`threefry2x32`] of several counters side by side.
+#[inline(always)]
+pub(crate) fn threefry2x32_several<const N: usize>(key: [u32; 2], counters: [[u32; N]; 2]) -> [[u32; N]; 2] {
+    const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
+    let keys = [key[0], key[1], 0x1BD1_1BDA ^ key[0] ^ key[1]];
+    let [mut a, mut b] = counters;
+    for n in 0..N {
+        (a[n], b[n]) = (a[n].wrapping_add(keys[0]), b[n].wrapping_add(keys[1]));
+    }
+    for round in 0..20 {
+        for n in 0..N {
+            a[n] = a[n].wrapping_add(b[n]);
+            b[n] = b[n].rotate_left(ROTATIONS[round % 8]) ^ a[n];
+        }
+        if round % 4 == 3 {
+            let i = round / 4 + 1;
+            for n in 0..N {
+                a[n] = a[n].wrapping_add(keys[i % 3]);
+                b[n] = b[n].wrapping_add(keys[(i + 1) % 3]).wrapping_add(i as u32);
+            }
+        }
+    }
+    [a, b]
+}
 
 /// A stream of random numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,5 +100,21 @@ impl Rng {
             }
         }
         w
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        // Vectors published with the Random123 library.
+        assert_eq!(threefry2x32([0, 0], [0, 0]), [0x6b20_0159, 0x99ba_4efe]);
+        assert_eq!(threefry2x32([u32::MAX; 2], [u32::MAX; 2]), [0x1cb9_96fc, 0xbb00_2be7]);
+        assert_eq!(
+            threefry2x32([0x1319_8a2e, 0x0370_7344], [0x243f_6a88, 0x85a3_08d3]),
+            [0xc492_3a9c, 0x483d_f7a0]
+        );
     }
 }

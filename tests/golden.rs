@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use hyperloom::check::golden::{GoldenReport, LIMIT_F32, LIMIT_F64, check_golden, run_f64, run_on};
 use hyperloom::run::Device;
-use hyperloom::run::golden::{GoldenReport, LIMIT_F32, LIMIT_F64, check_golden, run_f64, run_on};
 
 fn directory() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use hyperloom::check::bounds::{CaseReport, Fault, check_case, reference, run_cpu};
+use hyperloom::check::cases::{Case, cases};
 use hyperloom::graph::op::Func;
-use hyperloom::kernel::case::{Case, cases};
 use hyperloom::kernel::pointwise::activation;
 use hyperloom::kernel::real::UNIT;
 use hyperloom::kernel::{ALL, Buffer, Kernel, Map};
 use hyperloom::plan::SlotId;
-use hyperloom::plan::view::for_each;
-use hyperloom::run::check::{CaseReport, Fault, check_case, reference, run_cpu};
+use hyperloom::view::for_each;
 
 fn find(kernel: &str, name: &str) -> Case {
     cases()

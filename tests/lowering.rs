@@ -3,11 +3,11 @@
 
 mod support;
 
+use hyperloom::check::bounds::compare_launch;
 use hyperloom::graph::Graph;
 use hyperloom::kernel::{Bounded, Buffer, FILL};
 use hyperloom::plan::{Caps, SlotId, lower};
 use hyperloom::rng::Rng;
-use hyperloom::run::check::compare_launch;
 use hyperloom::run::cpu::CpuRunner;
 use support::random_graph::random_graph;
 use support::{Feed, close, data, long_sums, numbers, prepared, run_interpreted, run_lowered, run_plan};

@@ -5,14 +5,15 @@ mod support;
 
 use std::path::Path;
 
+use hyperloom::check::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, run_on_for};
 use hyperloom::graph::{Graph, Value};
-use hyperloom::kernel::{Bounded, Kernel};
+use hyperloom::kernel::Bounded;
 use hyperloom::nn::Loss;
-use hyperloom::plan::region::Stage;
-use hyperloom::plan::{Caps, Launch, Plan, RegionCaps, lower};
+use hyperloom::plan::{Caps, Launch, Plan, lower};
+use hyperloom::region::RegionCaps;
+use hyperloom::region::Stage;
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
-use hyperloom::run::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, run_on_for};
 use hyperloom::spec::Activation;
 use support::learning::{Shape, learning, many_rows};
 use support::random_graph::random_graph;
@@ -22,7 +23,7 @@ use support::{
 
 /// Regions with the tasks' products in them; brief launches may make others.
 fn regions(plan: &Plan) -> usize {
-    plan.launches.iter().filter(|l| matches!(&l.kernel, Kernel::Region(r) if r.has_products())).count()
+    plan.launches.iter().filter(|l| l.region().is_some_and(|r| r.has_products())).count()
 }
 
 fn same(what: &str, got: &Results<f64>, want: &Results<f64>) {
@@ -109,9 +110,8 @@ fn what_a_region_is_too_large_for_is_written_out() {
 #[test]
 fn many_rows_go_some_at_a_time() {
     let region = |plan: &Plan| {
-        let found = plan.launches.iter().filter_map(|l| {
-            if let Kernel::Region(r) = &l.kernel { r.has_products().then(|| r.clone()) } else { None }
-        });
+        let found =
+            plan.launches.iter().filter_map(|l| l.region().and_then(|r| r.has_products().then(|| r.clone())));
         found.collect::<Vec<_>>()
     };
     for (seed, rows) in [24, 37, 50, 64, 100, 131].into_iter().enumerate() {
@@ -147,7 +147,9 @@ fn many_rows_around_a_loop() {
         for kib in [2, 4, 8, 16] {
             let regions = RegionCaps { least_tasks: 2, bytes: kib << 10, near: kib << 9, group: None };
             let plan = lower(&g, Caps { regions: Some(regions), ..caps(&feed) }).expect("the plan fits");
-            let part = |l: &Launch| matches!(&l.kernel, Kernel::Region(r) if r.locals.iter().any(|l| l.label.contains(" rows of ")));
+            let part = |l: &Launch| {
+                l.region().is_some_and(|r| r.locals.iter().any(|l| l.label.contains(" rows of ")))
+            };
             if plan.launches.iter().any(part) {
                 found += 1;
                 same(&format!("seed {seed}, {s:?}"), &run_lowered(&plan, &feed), &run_plan(&g, &feed));
@@ -168,18 +170,20 @@ fn many_rows_in_a_loop() {
         let (g, feed) = learning(s, seed, true);
         let what = format!("seed {seed}, {s:?}");
         let peak = |plan: &Plan| {
-            let peaks = plan.launches.iter().filter_map(|l| {
-                if let Kernel::Region(r) = &l.kernel { r.has_products().then(|| r.peak()) } else { None }
-            });
+            let peaks = plan
+                .launches
+                .iter()
+                .filter_map(|l| l.region().and_then(|r| r.has_products().then(|| r.peak())));
             peaks.max()
         };
         let whole = peak(&with_regions(&g, &feed)).expect("a region");
         let regions = RegionCaps { least_tasks: 2, bytes: 1 << 20, near: whole, group: None };
         let plan = lower(&g, Caps { regions: Some(regions), ..caps(&feed) }).expect("the plan fits");
-        let region = plan.launches.iter().find_map(|l| match &l.kernel {
-            Kernel::Region(r) if r.blocks().iter().any(|p| p.times[1] > 1) => Some(r),
-            _ => None,
-        });
+        let region = plan
+            .launches
+            .iter()
+            .filter_map(Launch::region)
+            .find(|r| r.blocks().iter().any(|p| p.times[1] > 1));
         assert!(region.is_some(), "{what}: no loop in a loop\n{plan}");
         smaller += usize::from(peak(&plan) < Some(whole));
         same(&what, &run_lowered(&plan, &feed), &run_plan(&g, &feed));

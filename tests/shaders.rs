@@ -6,14 +6,16 @@ mod support;
 use std::collections::{BTreeSet, HashMap};
 
 use hyperloom::graph::op::{Binary, Dist, Func, Num};
-use hyperloom::kernel::region::wgsl;
 use hyperloom::kernel::{
     ALL, AdamW, Advance, CopyKernel, CrossEntropy, FILL, Fill, Gather, Kernel, KernelInfo, LogSoftmax, Map,
     MatMul, Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
 };
-use hyperloom::plan::{Arg, Caps, GroupCaps, Launch, RegionCaps, SlotId, View, lower};
+use hyperloom::plan::{Arg, Caps, Launch, SlotId, lower};
+use hyperloom::region::wgsl;
+use hyperloom::region::{GroupCaps, RegionCaps};
 use hyperloom::run::gpu::shader::{Access, SHARED, Shader};
 use hyperloom::spec::Activation;
+use hyperloom::view::View;
 use support::learning::{Shape, learning};
 
 fn functions() -> Vec<Func> {
@@ -70,7 +72,7 @@ fn launches(name: &str) -> Vec<Launch> {
             for writes in least..=info.writes {
                 let result = if name == "sum_to" { [4, 1] } else { shape };
                 let (reads, writes) = (args(info.reads, &shape), args(writes, &result));
-                out.push(Launch { kernel: kernel.clone(), reads, writes, label: name.into() });
+                out.push(Launch { program: kernel.clone().into(), reads, writes, label: name.into() });
             }
         }
     }
@@ -102,11 +104,11 @@ fn products(name: &str) -> Vec<Launch> {
                 writes.extend(save.then(|| arg(4, result)));
                 let reads = vec![arg(0, [batch, m, k]), arg(1, [batch, k, n]), arg(2, result)];
                 let kernel = Kernel::MatMul(MatMul { bias, act, fill: FILL });
-                out.push(Launch { kernel, reads, writes, label: name.into() });
+                out.push(Launch { program: kernel.into(), reads, writes, label: name.into() });
             }
         }
     }
-    out.retain(|l| l.kernel.shader(l) == name);
+    out.retain(|l| l.shader() == name);
     assert!(!out.is_empty(), "no product takes {name}");
     out
 }
@@ -155,7 +157,7 @@ fn constants_exist_and_every_one_is_set() {
         let s = Shader::of(k).unwrap_or_else(|e| panic!("{e}"));
         let known: BTreeSet<&str> = s.overrides.iter().map(String::as_str).collect();
         for l in launches(k.name) {
-            let d = l.kernel.dispatch(&l);
+            let d = l.dispatch();
             assert_eq!(d.constants.iter().map(|(n, _)| *n).collect::<BTreeSet<_>>(), known, "{}", k.name);
             assert_eq!(d.uniform.len(), k.uniform_size, "{}", k.name);
             assert!(d.groups.iter().all(|g| (1..=65_535).contains(g)), "{}", k.name);
@@ -170,7 +172,7 @@ fn every_kernel_translates() {
         let module = naga::front::wgsl::parse_str(&s.wgsl).expect("parsed before");
         let mut seen: Vec<Vec<(&str, u64)>> = Vec::new();
         for l in launches(k.name) {
-            let constants = l.kernel.dispatch(&l).constants;
+            let constants = l.dispatch().constants;
             let key: Vec<(&str, u64)> = constants.iter().map(|(n, v)| (*n, v.to_bits())).collect();
             if !seen.contains(&key) {
                 translate(k.name, &module, &constants);
@@ -191,7 +193,7 @@ fn regions_translate() {
             let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, near: 1 << 20, group });
             let plan = lower(&g, Caps { regions, ..Caps::cpu(1) }).expect("the plan fits");
             for l in &plan.launches {
-                let Kernel::Region(r) = &l.kernel else { continue };
+                let Some(r) = l.region() else { continue };
                 let text = wgsl::text(r, l.reads.len(), l.writes.len());
                 let shader = Shader::from_parts("region/region", &text, SHARED);
                 let shader = shader.unwrap_or_else(|e| panic!("{e}\n{text}"));

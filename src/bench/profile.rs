@@ -53,7 +53,7 @@ impl Profile {
         let launches = launches.map(|((l, w), s)| {
             let least = (w.flops / ceilings.gflops).max(w.bytes / ceilings.gbytes) / 1e9;
             LaunchProfile {
-                kernel: l.kernel.shader(l).to_string(),
+                kernel: l.shader().to_string(),
                 label: l.label.clone(),
                 ms: 1e3 * s,
                 gflops: w.flops / s / 1e9,

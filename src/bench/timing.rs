@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::Workload;
 use crate::config::{Config, TaskKind};
 use crate::error::Result;
-use crate::kernel::Kernel;
 use crate::meta::experiment::starting_trainer;
 use crate::meta::outer::WINDOW;
 use crate::plan::Plan;
@@ -80,7 +79,7 @@ fn resident() -> Option<u64> {
 }
 
 fn path(plan: &Plan) -> String {
-    let region = plan.launches.iter().any(|l| matches!(&l.kernel, Kernel::Region(r) if r.has_products()));
+    let region = plan.launches.iter().any(|l| l.region().is_some_and(|r| r.has_products()));
     if region { "region" } else { "launches" }.into()
 }
 

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use hyperloom::check::bounds::{CaseReport, check_case, run_cpu};
+use hyperloom::check::cases::cases;
+use hyperloom::check::golden::{GoldenReport, LIMIT_F32, LIMIT_F64, check_golden, run_f64, run_on};
+use hyperloom::check::lockstep::LockstepReport;
 use hyperloom::config::Config;
 use hyperloom::kernel::KernelInfo;
-use hyperloom::kernel::case::cases;
 use hyperloom::meta::experiment::starting_trainer;
-use hyperloom::run::check::{CaseReport, check_case, run_cpu};
-use hyperloom::run::golden::{GoldenReport, LIMIT_F32, LIMIT_F64, check_golden, run_f64, run_on};
 use hyperloom::run::gpu::{Gpu, GpuRunner};
-use hyperloom::run::lockstep::LockstepReport;
 use hyperloom::run::{Device, DeviceRequest};
 use hyperloom::run_folder::RunFolder;
 use hyperloom::{Error, Result};

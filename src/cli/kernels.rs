@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use hyperloom::check::cases::cases;
 use hyperloom::files::write_atomically;
 use hyperloom::kernel::ALL;
-use hyperloom::kernel::case::cases;
 use hyperloom::run::gpu::shader::final_wgsl;
 use hyperloom::{Error, Result};
 
@@ -28,8 +28,7 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
         let mut sets: Vec<BTreeMap<&str, f64>> = Vec::new();
         for case in cases.iter().filter(|c| c.shader() == kernel.name) {
             let plan = case.plan();
-            let set: BTreeMap<&str, f64> =
-                case.kernel.dispatch(&plan.launches[0]).constants.into_iter().collect();
+            let set: BTreeMap<&str, f64> = plan.launches[0].dispatch().constants.into_iter().collect();
             if !sets.contains(&set) {
                 sets.push(set);
             }

@@ -9,8 +9,8 @@ use multiversion::multiversion;
 use super::optimiser::{self, Control};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// Parameters of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,13 +83,13 @@ impl AdamW {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
         let params = Params {
-            state: (&writes[0].view).into(),
-            grad: (&reads[0].view).into(),
-            control: (&reads[1].view).into(),
-            factor: reads[2].view.offset as u32,
-            weights: writes[0].view.dims[MAX_RANK - 1] as u32,
+            state: (&writes[0]).into(),
+            grad: (&reads[0]).into(),
+            control: (&reads[1]).into(),
+            factor: reads[2].offset as u32,
+            weights: writes[0].dims[MAX_RANK - 1] as u32,
             beta1: self.beta1 as f32,
             beta2: self.beta2 as f32,
             eps: self.eps as f32,
@@ -97,7 +97,7 @@ impl AdamW {
             rest1: (1.0 - self.beta1) as f32,
             rest2: (1.0 - self.beta2) as f32,
         };
-        let n = writes[0].view.dims[MAX_RANK - 1];
+        let n = writes[0].dims[MAX_RANK - 1];
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
             constants: vec![],
@@ -106,8 +106,8 @@ impl AdamW {
     }
 
     /// Operations of the launch.
-    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
-        16.0 * writes[0].view.dims[MAX_RANK - 1] as f64
+    pub fn flops(&self, _: &[View], writes: &[View]) -> f64 {
+        16.0 * writes[0].dims[MAX_RANK - 1] as f64
     }
 }
 

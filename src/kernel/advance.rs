@@ -2,7 +2,7 @@
 
 use super::uniform::params;
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
+use crate::view::View;
 
 /// Advancing has no parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,13 +23,13 @@ impl Advance {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, _: &[Arg], writes: &[Arg]) -> Dispatch {
-        let params = Params { counter: writes[0].view.offset as u32, pad0: 0, pad1: 0, pad2: 0 };
+    pub fn dispatch(&self, _: &[View], writes: &[View]) -> Dispatch {
+        let params = Params { counter: writes[0].offset as u32, pad0: 0, pad1: 0, pad2: 0 };
         Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: [1, 1, 1] }
     }
 
     /// One addition.
-    pub fn flops(&self, _: &[Arg], _: &[Arg]) -> f64 {
+    pub fn flops(&self, _: &[View], _: &[View]) -> f64 {
         1.0
     }
 }

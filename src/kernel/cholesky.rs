@@ -2,8 +2,8 @@
 //! lower triangle of A is read. Of a matrix that is not positive definite the factor is NaN, and so is what is made of it.
 
 use super::Real;
-use crate::plan::View;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// Where matrix `b` of a stack `[b, r, c]` starts, and its strides.
 pub(super) fn matrix(v: &View, b: usize) -> (usize, usize, usize) {

@@ -3,8 +3,7 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
-use crate::plan::Arg;
-use crate::plan::view::{collapse, for_each};
+use crate::view::{View, collapse, for_each};
 
 /// A copy has no parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,8 +28,8 @@ impl Copy {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let [y, x] = collapse([writes[0].view, reads[0].view]);
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let [y, x] = collapse([writes[0], reads[0]]);
         let params = Params { dims: GpuView::dims(&y), x: (&x).into(), y: (&y).into() };
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
@@ -40,7 +39,7 @@ impl Copy {
     }
 
     /// A copy computes nothing.
-    pub fn flops(&self, _: &[Arg], _: &[Arg]) -> f64 {
+    pub fn flops(&self, _: &[View], _: &[View]) -> f64 {
         0.0
     }
 }

@@ -4,8 +4,8 @@ use super::log_softmax::{log_sum_exp, rows_at_once};
 use super::parallel::Shared;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// A cross entropy has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ impl CrossEntropy {
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (x, p, view) = (reads[0], reads[1], writes[0].view);
         let (r, c) = (x.view.dims[MAX_RANK - 2], x.view.dims[MAX_RANK - 1]);
-        let at = |v: &crate::plan::View, i: usize, j: usize| {
+        let at = |v: &View, i: usize, j: usize| {
             v.offset + i * v.strides[MAX_RANK - 2] + j * v.strides[MAX_RANK - 1]
         };
         for i in 0..r {
@@ -45,13 +45,13 @@ impl CrossEntropy {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let x = &reads[0].view;
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let x = &reads[0];
         let rows = x.dims[MAX_RANK - 2];
         let params = Params {
             x: x.into(),
-            p: (&reads[1].view).into(),
-            y: (&writes[0].view).into(),
+            p: (&reads[1]).into(),
+            y: (&writes[0]).into(),
             rows: rows as u32,
             classes: x.dims[MAX_RANK - 1] as u32,
             pad0: 0,
@@ -65,7 +65,7 @@ impl CrossEntropy {
     }
 
     /// An exponential and some additions an element.
-    pub fn flops(&self, reads: &[Arg], _: &[Arg]) -> f64 {
-        14.0 * reads[0].view.count() as f64
+    pub fn flops(&self, reads: &[View], _: &[View]) -> f64 {
+        14.0 * reads[0].count() as f64
     }
 }

@@ -2,8 +2,7 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
-use crate::plan::view::{collapse, for_each};
+use crate::view::{View, collapse, for_each};
 
 /// Parameters of a fill.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,8 +27,8 @@ impl Fill {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, _: &[Arg], writes: &[Arg]) -> Dispatch {
-        let [y] = collapse([writes[0].view]);
+    pub fn dispatch(&self, _: &[View], writes: &[View]) -> Dispatch {
+        let [y] = collapse([writes[0]]);
         let params = Params {
             dims: GpuView::dims(&y),
             y: (&y).into(),
@@ -46,7 +45,7 @@ impl Fill {
     }
 
     /// A fill computes nothing.
-    pub fn flops(&self, _: &[Arg], _: &[Arg]) -> f64 {
+    pub fn flops(&self, _: &[View], _: &[View]) -> f64 {
         0.0
     }
 }

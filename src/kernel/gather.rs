@@ -4,9 +4,8 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
-use crate::plan::Arg;
-use crate::plan::view::{View, for_each};
 use crate::spec::MAX_RANK;
+use crate::view::{View, for_each};
 
 /// A gather has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,14 +57,14 @@ impl Gather {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let y = &writes[0].view;
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let y = &writes[0];
         let params = Params {
             dims: GpuView::dims(y),
-            table: (&reads[0].view).into(),
-            index: (&reads[1].view).into(),
+            table: (&reads[0]).into(),
+            index: (&reads[1]).into(),
             y: y.into(),
-            rows: reads[0].view.dims[MAX_RANK - 2] as u32,
+            rows: reads[0].dims[MAX_RANK - 2] as u32,
             pad0: 0,
             pad1: 0,
             pad2: 0,
@@ -78,7 +77,7 @@ impl Gather {
     }
 
     /// A gather computes nothing.
-    pub fn flops(&self, _: &[Arg], _: &[Arg]) -> f64 {
+    pub fn flops(&self, _: &[View], _: &[View]) -> f64 {
         0.0
     }
 }

@@ -6,8 +6,8 @@ use super::simd::apply;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::Func;
-use crate::plan::Arg;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// A log-softmax has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +54,7 @@ impl LogSoftmax {
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (x, view) = (reads[0], writes[0].view);
         let (r, c) = (view.dims[MAX_RANK - 2], view.dims[MAX_RANK - 1]);
-        let at = |v: &crate::plan::View, i: usize, j: usize| {
+        let at = |v: &View, i: usize, j: usize| {
             v.offset + i * v.strides[MAX_RANK - 2] + j * v.strides[MAX_RANK - 1]
         };
         for i in 0..r {
@@ -81,11 +81,11 @@ impl LogSoftmax {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let y = &writes[0].view;
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let y = &writes[0];
         let rows = y.dims[MAX_RANK - 2];
         let params = Params {
-            x: (&reads[0].view).into(),
+            x: (&reads[0]).into(),
             y: y.into(),
             rows: rows as u32,
             classes: y.dims[MAX_RANK - 1] as u32,
@@ -100,7 +100,7 @@ impl LogSoftmax {
     }
 
     /// An exponential and some additions an element.
-    pub fn flops(&self, reads: &[Arg], _: &[Arg]) -> f64 {
-        12.0 * reads[0].view.count() as f64
+    pub fn flops(&self, reads: &[View], _: &[View]) -> f64 {
+        12.0 * reads[0].count() as f64
     }
 }

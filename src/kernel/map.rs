@@ -6,9 +6,8 @@ use super::simd::apply;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::{Func, Num};
-use crate::plan::Arg;
-use crate::plan::view::{View, collapse, for_each};
 use crate::spec::Activation;
+use crate::view::{View, collapse, for_each};
 
 /// Parameters of a pointwise function.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,7 +24,7 @@ pub(super) fn act_code(a: Activation) -> f64 {
 }
 
 /// Code and order of derivative of a function in `shaders/shared/pointwise.wgsl`.
-pub(super) fn func_code(f: Func) -> (f64, f64) {
+pub(crate) fn func_code(f: Func) -> (f64, f64) {
     match f {
         Func::Act(a, k) => (act_code(a), k as f64),
         Func::Affine(..) => (9.0, 0.0),
@@ -42,7 +41,7 @@ pub(super) fn func_code(f: Func) -> (f64, f64) {
 }
 
 /// Scale and shift of an affine function; other functions ignore them.
-pub(super) fn affine(f: Func) -> (f32, f32) {
+pub(crate) fn affine(f: Func) -> (f32, f32) {
     if let Func::Affine(Num(a), Num(b)) = f { (a as f32, b as f32) } else { (1.0, 0.0) }
 }
 
@@ -75,8 +74,8 @@ impl Map {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let [y, x] = collapse([writes[0].view, reads[0].view]);
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let [y, x] = collapse([writes[0], reads[0]]);
         let (scale, shift) = affine(self.func);
         let params = Params {
             dims: GpuView::dims(&y),
@@ -96,8 +95,8 @@ impl Map {
     }
 
     /// Operations of the launch.
-    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
-        writes[0].view.count() as f64 * func_flops(self.func)
+    pub fn flops(&self, _: &[View], writes: &[View]) -> f64 {
+        writes[0].count() as f64 * func_flops(self.func)
     }
 }
 

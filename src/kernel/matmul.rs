@@ -13,9 +13,8 @@ use super::parallel::pieces;
 use super::pointwise::activation;
 use super::uniform::{GpuView, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
-use crate::plan::view::{View, for_each};
 use crate::spec::{Activation, MAX_RANK};
+use crate::view::{View, for_each};
 use job::{Job, Matrix, Target};
 use tier::Product;
 pub use tier::{FILL, Tier, parts, tier};
@@ -109,20 +108,20 @@ impl MatMul {
     }
 
     /// How a GPU computes the product, the product as it sees it, and whether that is the transposed one.
-    fn tiered(&self, reads: &[Arg], writes: &[Arg]) -> (Tier, Product, bool) {
-        let y = writes[0].view;
-        let bias = if self.bias { reads[2].view } else { y };
-        let z = writes.get(1).map_or(y, |z| z.view);
-        Product::of([reads[0].view, reads[1].view, bias, y, z]).tiered(self.fill)
+    fn tiered(&self, reads: &[View], writes: &[View]) -> (Tier, Product, bool) {
+        let y = writes[0];
+        let bias = if self.bias { reads[2] } else { y };
+        let z = writes.get(1).copied().unwrap_or(y);
+        Product::of([reads[0], reads[1], bias, y, z]).tiered(self.fill)
     }
 
     /// The shader that a GPU computes the launch with.
-    pub fn shader(&self, reads: &[Arg], writes: &[Arg]) -> &'static str {
+    pub fn shader(&self, reads: &[View], writes: &[View]) -> &'static str {
         self.tiered(reads, writes).0.shader()
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
         let (tier, p, swap) = self.tiered(reads, writes);
         let (tiles_m, tiles_n) = tier.tiles(p.m, p.n);
         let [a, b, bias, y, z] = &p.views;
@@ -152,8 +151,8 @@ impl MatMul {
     }
 
     /// Two operations a multiply-add.
-    pub fn flops(&self, reads: &[Arg], writes: &[Arg]) -> f64 {
-        2.0 * writes[0].view.count() as f64 * reads[0].view.dims[MAX_RANK - 1] as f64
+    pub fn flops(&self, reads: &[View], writes: &[View]) -> f64 {
+        2.0 * writes[0].count() as f64 * reads[0].dims[MAX_RANK - 1] as f64
     }
 }
 

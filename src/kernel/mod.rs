@@ -5,7 +5,6 @@
 //! Every kernel has a plain `reference`, generic over [`Real`]; the few heavy ones also have a fast f32
 //! version that the CPU runner prefers.
 
-pub mod case;
 pub mod pointwise;
 pub mod real;
 pub mod uniform;
@@ -18,22 +17,21 @@ mod cross_entropy;
 mod fill;
 mod gather;
 mod log_softmax;
-mod map;
+pub(crate) mod map;
 mod matmul;
 mod optimiser;
 pub(crate) mod parallel;
 mod random;
-pub mod region;
 mod row_read;
 mod row_write;
 mod scatter_add;
 mod select;
 mod sgd;
-mod simd;
+pub(crate) mod simd;
 mod spd_logdet;
 mod spd_solve;
 mod sum_to;
-mod zip;
+pub(crate) mod zip;
 
 pub use adamw::AdamW;
 pub use advance::Advance;
@@ -44,9 +42,8 @@ pub use gather::Gather;
 pub use log_softmax::LogSoftmax;
 pub use map::Map;
 pub use matmul::{FILL, MatMul, Tier, parts, tier};
-pub use random::{Random, threefry2x32};
+pub use random::Random;
 pub use real::{Bounded, Real};
-pub use region::lanes::LaneProgram;
 pub use row_read::RowRead;
 pub use row_write::RowWrite;
 pub use scatter_add::ScatterAdd;
@@ -57,11 +54,8 @@ pub use spd_solve::SpdSolve;
 pub use sum_to::{SumTo, sum_parts};
 pub use zip::Zip;
 
-use std::sync::Arc;
-
-use crate::plan::region::Region;
-use crate::plan::{Arg, Launch, View};
 use crate::spec::DType;
+use crate::view::View;
 
 /// Contents of a slot on the CPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,8 +184,6 @@ macro_rules! kernels {
         #[derive(Clone, Debug, PartialEq)]
         pub enum Kernel {
             $(#[doc = concat!("`", $name, "`")] $variant($ty),)*
-            /// A task region: blocks of other kernels as one launch.
-            Region(Arc<Region>),
         }
 
         /// Every shader: its name and its WGSL, with imports not yet expanded.
@@ -205,14 +197,13 @@ macro_rules! kernels {
         impl Kernel {
             /// The kernel's name: that of its shader file, or of the first where it has several.
             pub fn name(&self) -> &'static str {
-                match self { $(Kernel::$variant(_) => $name,)* Kernel::Region(_) => "region" }
+                match self { $(Kernel::$variant(_) => $name,)* }
             }
 
             /// Computes a launch in any number type, by plain loops.
             pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
                 match self {
                     $(Kernel::$variant(k) => k.reference(reads, writes),)*
-                    Kernel::Region(r) => region::reference(r, reads, writes),
                 }
             }
 
@@ -220,32 +211,20 @@ macro_rules! kernels {
             pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
                 match self {
                     $(Kernel::$variant(k) => k.fast(reads, writes),)*
-                    Kernel::Region(r) => region::lanes::run(r, reads, writes),
                 }
             }
 
-            /// The uniform, constants and workgroups of a launch.
-            pub fn dispatch(&self, launch: &Launch) -> Dispatch {
+            /// The uniform, constants and workgroups of a launch over these operands.
+            pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
                 match self {
-                    $(Kernel::$variant(k) => k.dispatch(&launch.reads, &launch.writes),)*
-                    Kernel::Region(r) => region::dispatch(r),
+                    $(Kernel::$variant(k) => k.dispatch(reads, writes),)*
                 }
             }
 
-            /// Operations and traffic of a launch.
-            pub fn work(&self, launch: &Launch) -> Work {
-                if let Kernel::Region(r) = self {
-                    return region::work(r, &launch.reads);
-                }
-                let each: f64 = launch.reads.iter().chain(&launch.writes).map(|a| touched(&a.view)).sum();
-                Work { flops: self.flops(&launch.reads, &launch.writes), bytes: 4.0 * each }
-            }
-
-            /// Operations of a launch over these operands.
-            pub(crate) fn flops(&self, reads: &[Arg], writes: &[Arg]) -> f64 {
+            /// Floating-point operations of a launch over these operands.
+            pub fn flops(&self, reads: &[View], writes: &[View]) -> f64 {
                 match self {
                     $(Kernel::$variant(k) => k.flops(reads, writes),)*
-                    Kernel::Region(r) => region::flops(r),
                 }
             }
         }
@@ -280,20 +259,21 @@ kernels! {
 }
 
 impl Kernel {
-    /// The written operand that a launch uses for itself alone, where it has one: the last.
-    pub fn scratch(&self, launch: &Launch) -> Option<usize> {
-        let has = match self {
-            Kernel::Region(r) => r.layout.as_ref().is_some_and(|l| l.spilled > 0),
-            Kernel::SpdSolve(_) | Kernel::SpdLogdet(_) => true,
-            _ => false,
-        };
-        has.then(|| launch.writes.len() - 1)
+    /// Operations and traffic of a launch over these operands.
+    pub fn work(&self, reads: &[View], writes: &[View]) -> Work {
+        let each: f64 = reads.iter().chain(writes).map(touched).sum();
+        Work { flops: self.flops(reads, writes), bytes: 4.0 * each }
+    }
+
+    /// Whether the last operand that is written is room that the launch uses for itself alone.
+    pub fn has_scratch(&self) -> bool {
+        matches!(self, Kernel::SpdSolve(_) | Kernel::SpdLogdet(_))
     }
 
     /// The shader that a GPU computes a launch with: its kernel's, or that of the tier which the shapes choose.
-    pub fn shader(&self, launch: &Launch) -> &'static str {
+    pub fn shader(&self, reads: &[View], writes: &[View]) -> &'static str {
         match self {
-            Kernel::MatMul(k) => k.shader(&launch.reads, &launch.writes),
+            Kernel::MatMul(k) => k.shader(reads, writes),
             k => k.name(),
         }
     }
@@ -312,7 +292,7 @@ impl Kernel {
 
 /// Rows as columns, in registers.
 #[inline(always)]
-fn transposed(block: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+pub(crate) fn transposed(block: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     glam::Mat4::from_cols_array_2d(&block).transpose().to_cols_array_2d()
 }
 

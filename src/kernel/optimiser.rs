@@ -3,8 +3,8 @@
 
 use super::parallel::{Shared, pieces};
 use super::{Read, Real, Write};
-use crate::plan::view::View;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// Elements of one piece of work on the CPU.
 const PIECE: usize = 16_384;

@@ -3,8 +3,8 @@
 
 use rayon::prelude::*;
 
-use crate::plan::view::{View, for_each};
 use crate::spec::MAX_RANK;
+use crate::view::{View, for_each};
 
 /// Below this many operations a fork costs more than it saves.
 const INLINE: f64 = 400_000.0;
@@ -15,7 +15,7 @@ pub(crate) fn is_parallel(flops: f64) -> bool {
 }
 
 /// Runs `piece(0..n)`, in parallel where `flops` in all is worth it.
-pub(super) fn pieces(n: usize, flops: f64, piece: impl Fn(usize) + Sync) {
+pub(crate) fn pieces(n: usize, flops: f64, piece: impl Fn(usize) + Sync) {
     if n <= 1 || !is_parallel(flops) {
         (0..n).for_each(piece);
     } else {
@@ -25,7 +25,7 @@ pub(super) fn pieces(n: usize, flops: f64, piece: impl Fn(usize) + Sync) {
 
 /// A pointer that threads may share because each writes elements that no other touches.
 #[derive(Clone, Copy)]
-pub(super) struct Shared<T>(pub(super) *mut T);
+pub(crate) struct Shared<T>(pub(crate) *mut T);
 
 // SAFETY: users write disjoint elements from different threads (each says why) and the borrow that the
 // pointer was made from outlives the parallel call.
@@ -35,7 +35,7 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
     /// The pointer; a method, so that closures capture the wrapper and not the raw pointer.
-    pub(super) fn get(self) -> *mut T {
+    pub(crate) fn get(self) -> *mut T {
         self.0
     }
 }
@@ -45,7 +45,7 @@ const SEGMENT: usize = 16_384;
 
 /// Runs `run(positions, length)` over stretches of the last axis that cover the (collapsed, equally
 /// shaped) views, in parallel where `cost` operations an element make that worth it.
-pub(super) fn segments<const N: usize>(views: [&View; N], cost: f64, run: impl Fn([usize; N], usize) + Sync) {
+pub(crate) fn segments<const N: usize>(views: [&View; N], cost: f64, run: impl Fn([usize; N], usize) + Sync) {
     const LAST: usize = MAX_RANK - 1;
     let len = views[0].dims[LAST];
     let outer: usize = views[0].dims[..LAST].iter().product();

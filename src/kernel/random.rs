@@ -10,8 +10,8 @@ use multiversion::multiversion;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::graph::op::Dist;
-use crate::plan::Arg;
-use crate::plan::view::for_each;
+use crate::rng::{threefry2x32, threefry2x32_several};
+use crate::view::{View, for_each};
 
 /// Parameters of a draw.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,36 +27,6 @@ pub struct Random {
 }
 
 params!(Random { dims: GpuView, y: GpuView, stream: u32, per_task: u32, first_task: u32, key: u32 });
-
-/// Threefry-2x32, 20 rounds.
-pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
-    threefry(key, counter.map(|c| [c])).map(|[x]| x)
-}
-
-/// The same of several counters side by side.
-#[inline(always)]
-fn threefry<const N: usize>(key: [u32; 2], counters: [[u32; N]; 2]) -> [[u32; N]; 2] {
-    const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
-    let keys = [key[0], key[1], 0x1BD1_1BDA ^ key[0] ^ key[1]];
-    let [mut a, mut b] = counters;
-    for n in 0..N {
-        (a[n], b[n]) = (a[n].wrapping_add(keys[0]), b[n].wrapping_add(keys[1]));
-    }
-    for round in 0..20 {
-        for n in 0..N {
-            a[n] = a[n].wrapping_add(b[n]);
-            b[n] = b[n].rotate_left(ROTATIONS[round % 8]) ^ a[n];
-        }
-        if round % 4 == 3 {
-            let i = round / 4 + 1;
-            for n in 0..N {
-                a[n] = a[n].wrapping_add(keys[i % 3]);
-                b[n] = b[n].wrapping_add(keys[(i + 1) % 3]).wrapping_add(i as u32);
-            }
-        }
-    }
-    [a, b]
-}
 
 impl Random {
     /// The key of this stream, from the operand (seed, step).
@@ -106,15 +76,15 @@ impl Random {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let y = &writes[0].view;
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let y = &writes[0];
         let params = Params {
             dims: GpuView::dims(y),
             y: y.into(),
             stream: self.stream,
             per_task: self.per_task as u32,
             first_task: self.first_task,
-            key: reads[0].view.offset as u32,
+            key: reads[0].offset as u32,
         };
         let dist = match self.dist {
             Dist::Bits => 0.0,
@@ -129,8 +99,8 @@ impl Random {
     }
 
     /// Twenty rounds of three operations a number.
-    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
-        70.0 * writes[0].view.count() as f64
+    pub fn flops(&self, _: &[View], writes: &[View]) -> f64 {
+        70.0 * writes[0].count() as f64
     }
 }
 
@@ -143,25 +113,9 @@ fn uniform(random: &Random, key: [u32; 2], y: &mut [f32]) {
         for n in 0..chunk.len() {
             [counters[0][n], counters[1][n]] = random.counter(c * TOGETHER + n);
         }
-        let [words, _] = threefry(key, counters);
+        let [words, _] = threefry2x32_several(key, counters);
         for (y, w) in chunk.iter_mut().zip(words) {
             *y = (w >> 8) as f32 / 16_777_216.0;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn known_answers() {
-        // Vectors published with the Random123 library.
-        assert_eq!(threefry2x32([0, 0], [0, 0]), [0x6b20_0159, 0x99ba_4efe]);
-        assert_eq!(threefry2x32([u32::MAX; 2], [u32::MAX; 2]), [0x1cb9_96fc, 0xbb00_2be7]);
-        assert_eq!(
-            threefry2x32([0x1319_8a2e, 0x0370_7344], [0x243f_6a88, 0x85a3_08d3]),
-            [0xc492_3a9c, 0x483d_f7a0]
-        );
     }
 }

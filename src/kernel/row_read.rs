@@ -3,8 +3,8 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
-use crate::plan::Arg;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// A row read has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,14 +37,14 @@ impl RowRead {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let (window, y) = (&reads[0].view, &writes[0].view);
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let (window, y) = (&reads[0], &writes[0]);
         let params = Params {
             window: window.into(),
             y: y.into(),
             rows: window.dims[MAX_RANK - 2] as u32,
             len: y.dims[MAX_RANK - 1] as u32,
-            counter: reads[1].view.offset as u32,
+            counter: reads[1].offset as u32,
             pad: 0,
         };
         Dispatch {
@@ -55,7 +55,7 @@ impl RowRead {
     }
 
     /// A copy computes nothing.
-    pub fn flops(&self, _: &[Arg], _: &[Arg]) -> f64 {
+    pub fn flops(&self, _: &[View], _: &[View]) -> f64 {
         0.0
     }
 }

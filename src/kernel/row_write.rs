@@ -3,8 +3,8 @@
 
 use super::uniform::{GpuView, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// Parameters of a row write.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,20 +31,20 @@ impl RowWrite {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let ring = &writes[0].view;
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let ring = &writes[0];
         let params = Params {
             ring: ring.into(),
             rows: ring.dims[MAX_RANK - 2] as u32,
             column: self.column as u32,
-            x: reads[0].view.offset as u32,
-            counter: reads[1].view.offset as u32,
+            x: reads[0].offset as u32,
+            counter: reads[1].offset as u32,
         };
         Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![], groups: [1, 1, 1] }
     }
 
     /// A copy computes nothing.
-    pub fn flops(&self, _: &[Arg], _: &[Arg]) -> f64 {
+    pub fn flops(&self, _: &[View], _: &[View]) -> f64 {
         0.0
     }
 }

@@ -5,9 +5,8 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
-use crate::plan::view::for_each;
 use crate::spec::MAX_RANK;
+use crate::view::{View, for_each};
 
 /// A scatter has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,14 +52,14 @@ impl ScatterAdd {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let y = &writes[0].view;
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let y = &writes[0];
         let params = Params {
             dims: GpuView::dims(y),
-            src: (&reads[0].view).into(),
-            index: (&reads[1].view).into(),
+            src: (&reads[0]).into(),
+            index: (&reads[1]).into(),
             y: y.into(),
-            sources: reads[1].view.count() as u32,
+            sources: reads[1].count() as u32,
             rows: y.dims[MAX_RANK - 2] as u32,
             pad0: 0,
             pad1: 0,
@@ -73,7 +72,7 @@ impl ScatterAdd {
     }
 
     /// One addition a source element.
-    pub fn flops(&self, reads: &[Arg], _: &[Arg]) -> f64 {
-        reads[0].view.count() as f64
+    pub fn flops(&self, reads: &[View], _: &[View]) -> f64 {
+        reads[0].count() as f64
     }
 }

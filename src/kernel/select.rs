@@ -2,8 +2,7 @@
 
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
-use crate::plan::view::{collapse, for_each};
+use crate::view::{View, collapse, for_each};
 
 /// A choice between two values has no parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,8 +27,8 @@ impl Select {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let [y, c, a, b] = collapse([writes[0].view, reads[0].view, reads[1].view, reads[2].view]);
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let [y, c, a, b] = collapse([writes[0], reads[0], reads[1], reads[2]]);
         let params = Params {
             dims: GpuView::dims(&y),
             c: (&c).into(),
@@ -45,7 +44,7 @@ impl Select {
     }
 
     /// Operations of the launch.
-    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
-        writes[0].view.count() as f64
+    pub fn flops(&self, _: &[View], writes: &[View]) -> f64 {
+        writes[0].count() as f64
     }
 }

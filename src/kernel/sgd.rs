@@ -8,8 +8,8 @@ use multiversion::multiversion;
 use super::optimiser::{self, Control};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// Parameters of SGD.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,17 +50,17 @@ impl Sgd {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
         let params = Params {
-            state: (&writes[0].view).into(),
-            grad: (&reads[0].view).into(),
-            control: (&reads[1].view).into(),
-            factor: reads[2].view.offset as u32,
-            weights: writes[0].view.dims[MAX_RANK - 1] as u32,
+            state: (&writes[0]).into(),
+            grad: (&reads[0]).into(),
+            control: (&reads[1]).into(),
+            factor: reads[2].offset as u32,
+            weights: writes[0].dims[MAX_RANK - 1] as u32,
             momentum: self.momentum as f32,
             decay: self.decay as f32,
         };
-        let n = writes[0].view.dims[MAX_RANK - 1];
+        let n = writes[0].dims[MAX_RANK - 1];
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
             constants: vec![],
@@ -69,8 +69,8 @@ impl Sgd {
     }
 
     /// Operations of the launch.
-    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
-        6.0 * writes[0].view.dims[MAX_RANK - 1] as f64
+    pub fn flops(&self, _: &[View], writes: &[View]) -> f64 {
+        6.0 * writes[0].dims[MAX_RANK - 1] as f64
     }
 }
 

@@ -5,18 +5,18 @@ mod functions;
 
 use pulp::Simd;
 
-pub(super) use apply::*;
+pub(crate) use apply::*;
 
 /// A register of numbers.
 #[derive(Clone, Copy)]
-pub(in crate::kernel) struct V<S: Simd> {
-    pub(in crate::kernel) simd: S,
-    pub(in crate::kernel) x: S::f32s,
+pub(crate) struct V<S: Simd> {
+    pub(crate) simd: S,
+    pub(crate) x: S::f32s,
 }
 
 impl<S: Simd> V<S> {
     #[inline(always)]
-    pub(in crate::kernel) fn splat(simd: S, x: f32) -> V<S> {
+    pub(crate) fn splat(simd: S, x: f32) -> V<S> {
         V { simd, x: simd.splat_f32s(x) }
     }
 
@@ -32,7 +32,7 @@ impl<S: Simd> V<S> {
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn of(self, x: f32) -> V<S> {
+    pub(crate) fn of(self, x: f32) -> V<S> {
         V::splat(self.simd, x)
     }
 
@@ -42,28 +42,28 @@ impl<S: Simd> V<S> {
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn add(self, o: V<S>) -> V<S> {
+    pub(crate) fn add(self, o: V<S>) -> V<S> {
         self.with(self.simd.add_f32s(self.x, o.x))
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn sub(self, o: V<S>) -> V<S> {
+    pub(crate) fn sub(self, o: V<S>) -> V<S> {
         self.with(self.simd.sub_f32s(self.x, o.x))
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn mul(self, o: V<S>) -> V<S> {
+    pub(crate) fn mul(self, o: V<S>) -> V<S> {
         self.with(self.simd.mul_f32s(self.x, o.x))
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn div(self, o: V<S>) -> V<S> {
+    pub(crate) fn div(self, o: V<S>) -> V<S> {
         self.with(self.simd.div_f32s(self.x, o.x))
     }
 
     /// `self · a + b`, fused where the processor has that in hardware.
     #[inline(always)]
-    pub(in crate::kernel) fn fma(self, a: V<S>, b: V<S>) -> V<S> {
+    pub(crate) fn fma(self, a: V<S>, b: V<S>) -> V<S> {
         self.with(self.simd.mul_add_e_f32s(self.x, a.x, b.x))
     }
 
@@ -73,7 +73,7 @@ impl<S: Simd> V<S> {
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn sqrt(self) -> V<S> {
+    pub(crate) fn sqrt(self) -> V<S> {
         self.with(self.simd.sqrt_f32s(self.x))
     }
 
@@ -121,14 +121,14 @@ impl<S: Simd> V<S> {
 
     /// `a` where `self` is not 0, else `b`.
     #[inline(always)]
-    pub(in crate::kernel) fn choose(self, a: V<S>, b: V<S>) -> V<S> {
+    pub(crate) fn choose(self, a: V<S>, b: V<S>) -> V<S> {
         let zero = self.simd.equal_f32s(self.x, self.of(0.0).x);
         self.with(self.simd.select_f32s(zero, b.x, a.x))
     }
 
     /// The larger; NaN where either is none.
     #[inline(always)]
-    pub(in crate::kernel) fn larger(self, o: V<S>) -> V<S> {
+    pub(crate) fn larger(self, o: V<S>) -> V<S> {
         self.if_below(o, o, self).nan_of(o)
     }
 
@@ -148,7 +148,7 @@ impl<S: Simd> V<S> {
 
     /// Any function, lane by lane.
     #[inline(always)]
-    pub(in crate::kernel) fn each(self, f: impl Fn(f32) -> f32) -> V<S> {
+    pub(crate) fn each(self, f: impl Fn(f32) -> f32) -> V<S> {
         let mut y = self;
         for x in bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut y.x)) {
             *x = f(*x);
@@ -158,7 +158,7 @@ impl<S: Simd> V<S> {
 
     /// Any function of two, lane by lane.
     #[inline(always)]
-    pub(in crate::kernel) fn both(self, o: V<S>, f: impl Fn(f32, f32) -> f32) -> V<S> {
+    pub(crate) fn both(self, o: V<S>, f: impl Fn(f32, f32) -> f32) -> V<S> {
         let mut y = self;
         let others = bytemuck::cast_slice::<S::f32s, f32>(std::slice::from_ref(&o.x));
         let ys = bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut y.x));

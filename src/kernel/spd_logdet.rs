@@ -6,8 +6,8 @@ use super::cholesky::{factor, flops, matrix, sizes};
 use super::parallel::{Shared, pieces};
 use super::uniform::{GpuView, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// A determinant has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,12 +37,12 @@ impl SpdLogdet {
     }
 
     /// The uniform, constants and workgroups: one a matrix.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let (count, n, _) = sizes(&reads[0].view);
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let (count, n, _) = sizes(&reads[0]);
         let params = Params {
-            a: (&reads[0].view).into(),
-            y: (&writes[0].view).into(),
-            l: (&writes[1].view).into(),
+            a: (&reads[0]).into(),
+            y: (&writes[0]).into(),
+            l: (&writes[1]).into(),
             n: n as u32,
             matrices: count as u32,
             pad0: 0,
@@ -52,8 +52,8 @@ impl SpdLogdet {
     }
 
     /// A factor a matrix.
-    pub fn flops(&self, reads: &[Arg], _: &[Arg]) -> f64 {
-        let (count, n, _) = sizes(&reads[0].view);
+    pub fn flops(&self, reads: &[View], _: &[View]) -> f64 {
+        let (count, n, _) = sizes(&reads[0]);
         count as f64 * flops(n)
     }
 }

@@ -6,7 +6,7 @@ use super::cholesky::{factor, flops, matrix, sizes};
 use super::parallel::{Shared, pieces};
 use super::uniform::{GpuView, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
+use crate::view::View;
 
 /// A solve has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,13 +68,13 @@ impl SpdSolve {
     }
 
     /// The uniform, constants and workgroups: one a matrix.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let (count, n, m) = sizes(&writes[0].view);
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let (count, n, m) = sizes(&writes[0]);
         let params = Params {
-            a: (&reads[0].view).into(),
-            b: (&reads[1].view).into(),
-            x: (&writes[0].view).into(),
-            l: (&writes[1].view).into(),
+            a: (&reads[0]).into(),
+            b: (&reads[1]).into(),
+            x: (&writes[0]).into(),
+            l: (&writes[1]).into(),
             n: n as u32,
             columns: m as u32,
             matrices: count as u32,
@@ -84,8 +84,8 @@ impl SpdSolve {
     }
 
     /// A factor a matrix, and two substitutions a column.
-    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
-        let (count, n, m) = sizes(&writes[0].view);
+    pub fn flops(&self, _: &[View], writes: &[View]) -> f64 {
+        let (count, n, m) = sizes(&writes[0]);
         count as f64 * (flops(n) + 2.0 * (n * n * m) as f64)
     }
 }

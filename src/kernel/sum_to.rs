@@ -9,9 +9,8 @@ use rayon::prelude::*;
 use super::parallel::{Shared, segments};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
-use crate::plan::Arg;
-use crate::plan::view::{View, collapse, for_each};
 use crate::spec::MAX_RANK;
+use crate::view::{View, collapse, for_each};
 
 /// Parameters of a sum.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -160,8 +159,8 @@ impl SumTo {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let p = split(&writes[0].view, &reads[0].view, &reads[1].view);
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let p = split(&writes[0], &reads[0], &reads[1]);
         let params = Params {
             kept: GpuView::dims(&p.y),
             y: (&p.y).into(),
@@ -183,8 +182,8 @@ impl SumTo {
     }
 
     /// Operations of the launch.
-    pub fn flops(&self, reads: &[Arg], _: &[Arg]) -> f64 {
-        reads[0].view.count() as f64 * if self.dot { 2.0 } else { 1.0 }
+    pub fn flops(&self, reads: &[View], _: &[View]) -> f64 {
+        reads[0].count() as f64 * if self.dot { 2.0 } else { 1.0 }
     }
 }
 

@@ -5,8 +5,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::plan::View;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// Threads of a workgroup in the pointwise kernels.
 pub const WG: usize = 64;

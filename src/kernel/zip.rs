@@ -8,8 +8,7 @@ use super::simd::apply;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::{Binary, Func};
-use crate::plan::Arg;
-use crate::plan::view::{View, collapse, for_each};
+use crate::view::{View, collapse, for_each};
 
 /// Parameters of a pointwise function of two values.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +31,7 @@ params!(Zip {
 });
 
 /// Code of a function in `shaders/shared/binary.wgsl`.
-pub(super) fn code(op: Binary) -> f64 {
+pub(crate) fn code(op: Binary) -> f64 {
     match op {
         Binary::Add => 0.0,
         Binary::Sub => 1.0,
@@ -72,8 +71,8 @@ impl Zip {
     }
 
     /// The uniform, constants and workgroups.
-    pub fn dispatch(&self, reads: &[Arg], writes: &[Arg]) -> Dispatch {
-        let [y, a, b] = collapse([writes[0].view, reads[0].view, reads[1].view]);
+    pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
+        let [y, a, b] = collapse([writes[0], reads[0], reads[1]]);
         let (scale, shift) = self.pre.map_or((1.0, 0.0), affine);
         let params = Params {
             dims: GpuView::dims(&y),
@@ -94,8 +93,8 @@ impl Zip {
     }
 
     /// Operations of the launch.
-    pub fn flops(&self, _: &[Arg], writes: &[Arg]) -> f64 {
-        writes[0].view.count() as f64 * (1.0 + self.pre.map_or(0.0, func_flops))
+    pub fn flops(&self, _: &[View], writes: &[View]) -> f64 {
+        writes[0].count() as f64 * (1.0 + self.pre.map_or(0.0, func_flops))
     }
 }
 

@@ -231,7 +231,7 @@ impl<'f> Trainer<'f> {
     }
 
     /// Runs `steps` steps from the present state launch by launch on the CPU and on `gpu`, both by the GPU's plan and
-    /// from the same buffers ([`crate::run::lockstep`]). The trainer's own state stays as it is.
+    /// from the same buffers ([`crate::check::lockstep`]). The trainer's own state stays as it is.
     ///
     /// # Errors
     /// Those of the GPU, and [`Error::Memory`] where its plan does not fit.
@@ -240,7 +240,7 @@ impl<'f> Trainer<'f> {
         &mut self,
         gpu: &crate::run::gpu::Gpu,
         steps: usize,
-    ) -> Result<crate::run::lockstep::LockstepReport> {
+    ) -> Result<crate::check::lockstep::LockstepReport> {
         let (state, params) = (self.state()?, self.params()?);
         let caps = gpu.caps(self.family.window(self.settings.tasks));
         let (learner, settings) = (self.learner.clone(), self.settings);
@@ -249,7 +249,7 @@ impl<'f> Trainer<'f> {
         let n = twin.stage(steps as u64)?;
         let plan = twin.session.plan().clone();
         match twin.session.cpu_runner(n)? {
-            Some(cpu) => crate::run::lockstep::lockstep(gpu, &plan, cpu, n),
+            Some(cpu) => crate::check::lockstep::lockstep(gpu, &plan, cpu, n),
             None => Err(Error::Device("lockstep starts from the CPU path's buffers".into())),
         }
     }

@@ -15,7 +15,7 @@ pub struct Cost {
 impl Plan {
     /// Operations and traffic of one step, launch by launch.
     pub fn cost(&self) -> Cost {
-        let launches: Vec<Work> = self.launches.iter().map(|l| l.kernel.work(l)).collect();
+        let launches: Vec<Work> = self.launches.iter().map(|l| l.work()).collect();
         let total = launches
             .iter()
             .fold(Work::default(), |s, w| Work { flops: s.flops + w.flops, bytes: s.bytes + w.bytes });

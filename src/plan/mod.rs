@@ -2,22 +2,22 @@
 //! execute and no type of any device.
 
 mod cost;
+mod launch;
 mod lower;
 mod memory;
-pub mod region;
 mod show;
 mod verify;
-pub mod view;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
+use crate::region::RegionCaps;
 use crate::spec::{DType, Shape};
+use crate::view::View;
 pub use cost::Cost;
+pub use launch::{Launch, Program};
 pub(crate) use lower::bytes;
 pub use lower::lower;
-pub use view::View;
 
 /// Number of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,19 +62,6 @@ pub struct Arg {
     pub view: View,
 }
 
-/// One kernel launch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Launch {
-    /// Which kernel, with its scalar parameters.
-    pub kernel: Kernel,
-    /// What it reads, in the kernel's order.
-    pub reads: Vec<Arg>,
-    /// What it writes, in the kernel's order. In-place kernels read it too.
-    pub writes: Vec<Arg>,
-    /// The graph scope it comes from.
-    pub label: String,
-}
-
 /// A named value of a plan that the host reads or writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {
@@ -100,31 +87,6 @@ pub struct Caps {
     /// Workgroups that keep the device busy, which the tiles of products are chosen by; more than 1 also has long sums
     /// with few results cut in parts, for a device that computes many results at once.
     pub fill: usize,
-}
-
-/// What a device can do with task regions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RegionCaps {
-    /// Fewer tasks are not worth one.
-    pub least_tasks: usize,
-    /// Bytes of the values of one task that are needed at the same time, at most.
-    pub bytes: usize,
-    /// Bytes of them for which there is room close by, in cache or in the memory of a workgroup: where they need more than
-    /// twice that, rows go some at a time.
-    pub near: usize,
-    /// The workgroups that run it; `None` on the CPU.
-    pub group: Option<GroupCaps>,
-}
-
-/// Workgroups of a GPU.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GroupCaps {
-    /// Memory of a workgroup, in bytes.
-    pub bytes: usize,
-    /// Threads of a workgroup.
-    pub threads: usize,
-    /// Storage buffers that a launch can bind.
-    pub operands: usize,
 }
 
 static REGIONS: AtomicBool = AtomicBool::new(true);

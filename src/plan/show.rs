@@ -3,9 +3,8 @@
 use std::fmt;
 
 use super::lower::bytes;
-use super::region::{At, Home, Operand, Region};
 use super::{Arg, Launch, Plan};
-use crate::kernel::Kernel;
+use crate::region::{At, Home, Operand, Region};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +27,7 @@ impl fmt::Display for Plan {
             writeln!(
                 f,
                 "  {i:>3} {:<13} {} <- {}  {:.3} MFLOP {:.3} MB  {}",
-                l.kernel.shader(l),
+                l.shader(),
                 show(&l.writes),
                 show(&l.reads),
                 w.flops / 1e6,
@@ -37,7 +36,7 @@ impl fmt::Display for Plan {
             )?;
         }
         for (i, l) in self.launches.iter().enumerate() {
-            if let Kernel::Region(r) = &l.kernel {
+            if let Some(r) = l.region() {
                 region(f, i, r, l)?;
             }
         }

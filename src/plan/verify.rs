@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::region::Region;
-use super::{Launch, Plan, SlotRole};
+use super::{Launch, Plan, Program, SlotRole};
 use crate::kernel::{Kernel, KernelInfo};
+use crate::region::Region;
 use crate::spec::DType;
 
 /// Checks every launch: slots exist, views end inside them, element types match, no slot is read and
@@ -14,12 +14,15 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
     let mut written: HashSet<usize> = HashSet::new();
     for (i, l) in plan.launches.iter().enumerate() {
         let fault = |what: String| Err(format!("launch {i} ({}): {what}", l.label));
-        if let Kernel::Region(region) = &l.kernel {
-            region_launch(plan, l, region, &mut written).or_else(fault)?;
-            continue;
-        }
-        let Some(info) = KernelInfo::find(l.kernel.name()) else {
-            return fault(format!("no kernel '{}'", l.kernel.name()));
+        let kernel = match &l.program {
+            Program::Kernel(kernel) => kernel,
+            Program::Region(region) => {
+                region_launch(plan, l, region, &mut written).or_else(fault)?;
+                continue;
+            }
+        };
+        let Some(info) = KernelInfo::find(kernel.name()) else {
+            return fault(format!("no kernel '{}'", kernel.name()));
         };
         if l.reads.len() != info.reads || l.writes.is_empty() || l.writes.len() > info.writes {
             return fault(format!("{} operands read and {} written", l.reads.len(), l.writes.len()));
@@ -36,7 +39,7 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
                     slot.len
                 ));
             }
-            if let Some(want) = dtype(&l.kernel, k, l.reads.len())
+            if let Some(want) = dtype(kernel, k, l.reads.len())
                 && want != slot.dtype
             {
                 return fault(format!("operand {k} is {:?}, not {want:?}", slot.dtype));

@@ -7,28 +7,28 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::kernel::parallel::is_parallel;
-use crate::kernel::{Bounded, Buffer, Kernel, Read, Real, Write};
+use crate::kernel::{Bounded, Buffer, Read, Real, Write};
 use crate::plan::{Launch, Plan, SlotId};
 
 /// A number type that the CPU runner can compute plans in.
 pub trait Number: Real {
     /// Runs one launch.
-    fn launch(kernel: &Kernel, reads: &[Read<'_, Self>], writes: &mut [Write<'_, Self>]);
+    fn launch(launch: &Launch, reads: &[Read<'_, Self>], writes: &mut [Write<'_, Self>]);
 }
 
 impl Number for f32 {
-    fn launch(kernel: &Kernel, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        kernel.fast(reads, writes);
+    fn launch(launch: &Launch, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        launch.fast(reads, writes);
     }
 }
 impl Number for f64 {
-    fn launch(kernel: &Kernel, reads: &[Read<'_, f64>], writes: &mut [Write<'_, f64>]) {
-        kernel.reference(reads, writes);
+    fn launch(launch: &Launch, reads: &[Read<'_, f64>], writes: &mut [Write<'_, f64>]) {
+        launch.reference(reads, writes);
     }
 }
 impl Number for Bounded {
-    fn launch(kernel: &Kernel, reads: &[Read<'_, Bounded>], writes: &mut [Write<'_, Bounded>]) {
-        kernel.reference(reads, writes);
+    fn launch(launch: &Launch, reads: &[Read<'_, Bounded>], writes: &mut [Write<'_, Bounded>]) {
+        launch.reference(reads, writes);
     }
 }
 
@@ -48,7 +48,7 @@ impl<T: Number> CpuRunner<T> {
         if let Some((slot, values)) = &plan.constants {
             slots[slot.0] = Buffer::F(values.iter().map(|&x| T::of(x)).collect());
         }
-        let parallel = plan.launches.iter().any(|l| is_parallel(l.kernel.work(l).flops));
+        let parallel = plan.launches.iter().any(|l| is_parallel(l.work().flops));
         CpuRunner { plan: plan.clone(), slots, parallel }
     }
 
@@ -129,7 +129,7 @@ fn together<R: Send>(parallel: bool, work: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-pub(super) fn run_launch<T: Number>(l: &Launch, slots: &mut [Buffer<T>]) {
+pub(crate) fn run_launch<T: Number>(l: &Launch, slots: &mut [Buffer<T>]) {
     // Written slots are taken out while they are written: no launch reads one (`plan::verify`).
     let mut taken: Vec<Buffer<T>> =
         l.writes.iter().map(|w| std::mem::replace(&mut slots[w.slot.0], Buffer::U(Vec::new()))).collect();
@@ -138,7 +138,7 @@ pub(super) fn run_launch<T: Number>(l: &Launch, slots: &mut [Buffer<T>]) {
             l.reads.iter().map(|arg| Read { buffer: &slots[arg.slot.0], view: arg.view }).collect();
         let mut writes: Vec<Write<'_, T>> =
             taken.iter_mut().zip(&l.writes).map(|(buffer, arg)| Write { buffer, view: arg.view }).collect();
-        T::launch(&l.kernel, &reads, &mut writes);
+        T::launch(l, &reads, &mut writes);
     }
     for (buffer, w) in taken.into_iter().zip(&l.writes) {
         slots[w.slot.0] = buffer;

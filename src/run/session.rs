@@ -6,9 +6,9 @@ use super::cpu::CpuRunner;
 use super::gpu::GpuRunner;
 use crate::error::{Error, Result};
 use crate::kernel::Buffer;
-use crate::plan::view::for_each;
 use crate::plan::{Plan, Port, SlotId};
 use crate::spec::{DType, count};
+use crate::view::for_each;
 
 /// Who executes the plan.
 #[derive(Debug)]

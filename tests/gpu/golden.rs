@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use hyperloom::check::golden::{Job, LIMIT_F32, Outcome, check_golden};
 use hyperloom::error::Result;
-use hyperloom::plan::view::for_each;
 use hyperloom::plan::{Arg, Plan, lower};
-use hyperloom::run::golden::{Job, LIMIT_F32, Outcome, check_golden};
 use hyperloom::run::gpu::{Gpu, GpuRunner};
+use hyperloom::view::for_each;
 
 use super::{bits, floats, gpu};
 

@@ -1,10 +1,10 @@
 //! Plans of random graphs on the device, launch by launch: each within the bounds that follow from what the
 //! launches before it left.
 
+use hyperloom::check::bounds::compare_launch;
 use hyperloom::graph::Graph;
 use hyperloom::kernel::Buffer;
 use hyperloom::plan::{SlotId, lower};
-use hyperloom::run::check::compare_launch;
 use hyperloom::run::gpu::{Gpu, GpuRunner};
 
 use super::gpu;

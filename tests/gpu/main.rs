@@ -13,9 +13,10 @@ mod support;
 mod table;
 mod training;
 
-use hyperloom::plan::{Arg, Launch, Plan, Slot, SlotId, SlotRole, View};
+use hyperloom::plan::{Arg, Launch, Plan, Slot, SlotId, SlotRole};
 use hyperloom::run::gpu::Gpu;
 use hyperloom::spec::DType;
+use hyperloom::view::View;
 
 const HELP: &str = "no GPU was found. Install a driver, or a software one to test with (Mesa's lavapipe: \
     package mesa-vulkan-drivers on Debian and Ubuntu, vulkan-swrast on Arch, mesa-vulkan-drivers on Fedora), \

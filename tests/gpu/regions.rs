@@ -1,15 +1,14 @@
 //! Task regions on the device: inner learning with its gradient, launch by launch and in all tiers of workgroup
 //! memory, against the bounds of the reference.
 
+use hyperloom::check::lockstep::lockstep;
 use hyperloom::graph::Graph;
 use hyperloom::graph::op::Binary;
-use hyperloom::kernel::Kernel;
 use hyperloom::nn::Loss;
-use hyperloom::plan::region::{GroupLayout, Home, Region, Stage};
-use hyperloom::plan::{Caps, GroupCaps, Plan, RegionCaps, lower};
+use hyperloom::plan::{Caps, Plan, lower};
+use hyperloom::region::{GroupCaps, GroupLayout, Home, Region, RegionCaps, Stage};
 use hyperloom::rng::Rng;
 use hyperloom::run::gpu::Gpu;
-use hyperloom::run::lockstep::lockstep;
 use hyperloom::spec::Activation;
 
 use super::gpu;
@@ -24,7 +23,7 @@ fn caps(gpu: &Gpu, bytes: usize) -> Caps {
 }
 
 fn spilled(plan: &Plan) -> bool {
-    plan.launches.iter().any(|l| l.kernel.scratch(l).is_some())
+    plan.launches.iter().any(|l| l.scratch().is_some())
 }
 
 #[test]
@@ -39,7 +38,7 @@ fn inner_learning() {
             // Little memory: most values are put aside.
             for bytes in [16 << 10, 512] {
                 let plan = lower(&g, caps(&gpu, bytes)).expect("the plan fits");
-                assert!(plan.launches.iter().any(|l| matches!(l.kernel, Kernel::Region(_))), "{s:?}");
+                assert!(plan.launches.iter().any(|l| l.region().is_some()), "{s:?}");
                 spills += usize::from(spilled(&plan));
                 let mut cpu = prepared::<f32>(&plan, &feed);
                 let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
@@ -65,7 +64,7 @@ fn many_rows() {
         let regions = caps.regions.map(|r| RegionCaps { bytes: 10 << 10, ..r });
         let plan = lower(&g, Caps { regions, ..caps }).expect("the plan fits");
         let looped = |r: &Region| r.stages.iter().any(|s| matches!(s, Stage::Loop { .. }));
-        assert!(plan.launches.iter().any(|l| matches!(&l.kernel, Kernel::Region(r) if looped(r))), "{plan}");
+        assert!(plan.launches.iter().any(|l| l.region().is_some_and(looped)), "{plan}");
         let mut cpu = prepared::<f32>(&plan, &feed);
         let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
         assert!(report.divergence.is_none(), "{rows} rows: {report:?}");
@@ -96,13 +95,10 @@ fn many_rows_in_a_loop() {
         lower(&g, Caps { regions, ..caps }).expect("the plan fits")
     };
     // What a task needs for all its rows is more than it may take.
-    let whole = limited(1 << 20).launches.into_iter().find_map(|l| match &l.kernel {
-        Kernel::Region(r) => Some(r.peak()),
-        _ => None,
-    });
+    let whole = limited(1 << 20).launches.into_iter().find_map(|l| l.region().map(Region::peak));
     let plan = limited(4 * whole.expect("a region") - 1);
     let deep = |r: &Region| r.blocks().iter().any(|p| p.times[1] > 1);
-    assert!(plan.launches.iter().any(|l| matches!(&l.kernel, Kernel::Region(r) if deep(r))), "{plan}");
+    assert!(plan.launches.iter().any(|l| l.region().is_some_and(deep)), "{plan}");
     let mut cpu = prepared::<f32>(&plan, &feed);
     let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
     assert!(report.divergence.is_none(), "{report:?}");
@@ -147,10 +143,7 @@ fn products_of_all_shapes() {
         let all = g.concat(&results, 1);
         g.output("all", all);
         let plan = lower(&g, caps(&gpu, 32 << 10)).expect("the plan fits");
-        let regions = plan
-            .launches
-            .iter()
-            .filter_map(|l| if let Kernel::Region(r) = &l.kernel { r.layout.as_ref() } else { None });
+        let regions = plan.launches.iter().filter_map(|l| l.region().and_then(|r| r.layout.as_ref()));
         let quads = |l: &&GroupLayout| l.homes.iter().filter(|h| matches!(h, Home::Quads(_))).count() >= 6;
         assert!(regions.filter(quads).count() > 0, "{plan}");
         let mut cpu = prepared::<f32>(&plan, &feed);
@@ -173,8 +166,7 @@ fn many_tiny_tasks() {
     g.output("y", y);
     let caps = gpu.caps(1);
     let plan = lower(&g, caps).expect("the plan fits");
-    let region =
-        plan.launches.iter().find_map(|l| if let Kernel::Region(r) = &l.kernel { Some(r) } else { None });
+    let region = plan.launches.iter().find_map(|l| l.region());
     let layout = region.and_then(|r| r.layout.clone()).expect("a region");
     assert!(layout.together > 1, "{layout:?}");
     let mut runner = hyperloom::run::gpu::GpuRunner::prepare(&gpu, &plan).expect("sound");

@@ -19,7 +19,7 @@ fn affine(scale: f64, shift: f64) -> Kernel {
 /// Launch i reads slot i % 2 and writes the other: x becomes i - x, which depends on the order.
 fn ping_pong(len: usize, launches: usize) -> Plan {
     let launch = |i: usize| Launch {
-        kernel: affine(-1.0, i as f64),
+        program: affine(-1.0, i as f64).into(),
         reads: vec![whole(i % 2, &[len])],
         writes: vec![whole(1 - i % 2, &[len])],
         label: format!("launch {i}"),
@@ -80,7 +80,12 @@ fn a_replay_allocates_nothing() {
 
 /// Each step sums this step's row of the window into the ring.
 fn windowed(rows: usize, width: usize) -> Plan {
-    let launch = |kernel, reads, writes| Launch { kernel, reads, writes: vec![writes], label: "step".into() };
+    let launch = |kernel: Kernel, reads, writes| Launch {
+        program: kernel.into(),
+        reads,
+        writes: vec![writes],
+        label: "step".into(),
+    };
     let (window, counter, row, sum, ring) = (0, 1, 2, 3, 4);
     let mut p = plan(
         vec![

@@ -1,7 +1,7 @@
 //! The case table on the device: every element within its derived bound, nothing beside the views touched.
 
-use hyperloom::kernel::case::cases;
-use hyperloom::run::check::check_case;
+use hyperloom::check::bounds::check_case;
+use hyperloom::check::cases::cases;
 use hyperloom::run::gpu::GpuRunner;
 
 use super::gpu;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use hyperloom::graph::op::{Dist, Num, Op};
 use hyperloom::graph::{Graph, Node};
-use hyperloom::kernel::{pointwise, threefry2x32};
+use hyperloom::kernel::pointwise;
+use hyperloom::rng::threefry2x32;
 use hyperloom::spec::count;
 
 /// A value; words too are held as f64, which is exact.

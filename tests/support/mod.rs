@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 
 use hyperloom::graph::{Graph, Role};
 use hyperloom::kernel::Buffer;
-use hyperloom::plan::view::for_each;
-use hyperloom::plan::{Caps, Plan, Port, RegionCaps, lower};
+use hyperloom::plan::{Caps, Plan, Port, lower};
+use hyperloom::region::RegionCaps;
 use hyperloom::rng::Rng;
 use hyperloom::run::cpu::{CpuRunner, Number};
 use hyperloom::spec::{DType, count};
+use hyperloom::view::for_each;
 use interpret::{Array, Interpreter};
 
 /// Contents of the inputs: of step inputs one a step.

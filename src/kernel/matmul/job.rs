@@ -10,8 +10,8 @@ use crate::graph::op::Func;
 use crate::kernel::Write;
 use crate::kernel::parallel::Shared;
 use crate::kernel::simd::apply;
-use crate::plan::view::View;
 use crate::spec::{Activation, MAX_RANK};
+use crate::view::View;
 
 /// A block length: a multiple of `unit` that gives about `want` columns, at most `n`.
 pub(super) fn block(n: usize, unit: usize, want: usize) -> usize {

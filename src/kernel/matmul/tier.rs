@@ -1,7 +1,7 @@
 //! How a product goes to a GPU: the rule that chooses a shader by the shape, and the shape it is asked about.
 
-use crate::plan::view::{COLUMN, ROW, View};
 use crate::spec::MAX_RANK;
+use crate::view::{COLUMN, ROW, View};
 
 /// A way to compute a product on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use crate::kernel::pointwise::{binary, func};
 use crate::spec::Activation;
 
 /// A function of one register.
-pub(in crate::kernel) trait Unary: Copy {
+pub(crate) trait Unary: Copy {
     fn at<S: Simd>(self, x: V<S>) -> V<S>;
 }
 
 /// A function of two.
-pub(in crate::kernel) trait Binary2: Copy {
+pub(crate) trait Binary2: Copy {
     fn at<S: Simd>(self, a: V<S>, b: V<S>) -> V<S>;
 }
 
@@ -21,7 +21,7 @@ macro_rules! functions {
     ($trait:ident: $($name:ident($($field:ident: $ty:ty),*)($($x:ident),*) = $value:expr;)*) => {
         $(
             #[derive(Clone, Copy)]
-            pub(in crate::kernel) struct $name { $(pub(in crate::kernel) $field: $ty,)* }
+            pub(crate) struct $name { $(pub(crate) $field: $ty,)* }
 
             impl $trait for $name {
                 #[inline(always)]
@@ -73,7 +73,7 @@ functions! { Binary2:
 
 /// `f(a, g(b))`
 #[derive(Clone, Copy)]
-pub(in crate::kernel) struct After<F, G>(pub(in crate::kernel) F, pub(in crate::kernel) G);
+pub(crate) struct After<F, G>(pub(crate) F, pub(crate) G);
 
 impl<F: Binary2, G: Unary> Binary2 for After<F, G> {
     #[inline(always)]
@@ -83,13 +83,13 @@ impl<F: Binary2, G: Unary> Binary2 for After<F, G> {
 }
 
 /// What is done with a function.
-pub(in crate::kernel) trait Visit {
+pub(crate) trait Visit {
     fn with(self, f: impl Unary);
 }
 
 /// Finds the type of a function.
 #[inline(always)]
-pub(in crate::kernel) fn visit(f: Func, v: impl Visit) {
+pub(crate) fn visit(f: Func, v: impl Visit) {
     use Activation as A;
     let f = match f {
         Func::Slope(a) if !matches!(a, A::Tanh | A::Sigmoid) => Func::Act(a, 1),
@@ -128,13 +128,13 @@ pub(in crate::kernel) fn visit(f: Func, v: impl Visit) {
 
 /// Elements of a function that are computed side by side: functions are long chains of operations, and several keep the
 /// processor busy.
-pub(in crate::kernel) const SIDE_BY_SIDE: usize = 4;
+pub(crate) const SIDE_BY_SIDE: usize = 4;
 
 /// Numbers of the widest registers.
-pub(in crate::kernel) const WIDEST: usize = 16;
+pub(crate) const WIDEST: usize = 16;
 
 /// Applies a function to numbers in place.
-pub(in crate::kernel) fn apply(f: Func, xs: &mut [f32]) {
+pub(crate) fn apply(f: Func, xs: &mut [f32]) {
     Arch::new().dispatch(Slice { f, xs });
 }
 

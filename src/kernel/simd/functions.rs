@@ -37,7 +37,7 @@ impl<S: Simd> V<S> {
 
     /// `e^x`, its power of two in two factors, so that the ends of the range come out right.
     #[inline(always)]
-    pub(in crate::kernel) fn exp(self) -> V<S> {
+    pub(crate) fn exp(self) -> V<S> {
         let (p, whole) = self.within(-105.0, 90.0).exp_parts();
         let s = self.simd;
         // n from -152 to 130 in two halves; offset by 256 where it is halved, since words have no sign.
@@ -61,7 +61,7 @@ impl<S: Simd> V<S> {
     /// loses nothing. A rational approximation fitted for this (least squares, weights after Lawson 1961); it takes
     /// two thirds of the time that the exponential takes.
     #[inline(always)]
-    pub(in crate::kernel) fn tanh(self) -> V<S> {
+    pub(crate) fn tanh(self) -> V<S> {
         let (a, s, one, zero) = (self.abs(), self.mul(self), self.of(1.0), self.of(0.0));
         let p = s.polynomial([1.368_165e-8, 2.086_843_8e-5, 3.512_386_6e-3, 0.133_955_21, 1.0]);
         let q = s.polynomial([7.917_249e-7, 3.312_372_6e-4, 2.594_197_8e-2, 0.467_288_54, 1.0]);
@@ -74,7 +74,7 @@ impl<S: Simd> V<S> {
 
     /// Derivatives from the first to the third. `1 - tanh² = 4 e / (1 + e)²` with `e = e^-2|x|`.
     #[inline(always)]
-    pub(in crate::kernel) fn tanh_derivative(self, k: u8) -> V<S> {
+    pub(crate) fn tanh_derivative(self, k: u8) -> V<S> {
         let (t, one) = (self.tanh(), self.of(1.0));
         let e = self.of(-2.0).mul(self.abs()).exp();
         let s = self.of(4.0).mul(e).div(one.add(e).mul(one.add(e)));
@@ -95,13 +95,13 @@ impl<S: Simd> V<S> {
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn sigmoid(self) -> V<S> {
+    pub(crate) fn sigmoid(self) -> V<S> {
         self.sigmoids()[0]
     }
 
     /// Derivatives up to the third.
     #[inline(always)]
-    pub(in crate::kernel) fn sigmoid_derivative(self, k: u8) -> V<S> {
+    pub(crate) fn sigmoid_derivative(self, k: u8) -> V<S> {
         V::derivative_by_sigmoids(self.sigmoids(), k)
     }
 
@@ -119,50 +119,50 @@ impl<S: Simd> V<S> {
 
     /// `ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)`
     #[inline(always)]
-    pub(in crate::kernel) fn softplus(self) -> V<S> {
+    pub(crate) fn softplus(self) -> V<S> {
         let t = self.of(-1.0).mul(self.abs()).exp();
         self.relu().add(self.of(1.0).add(t).ln())
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn relu(self) -> V<S> {
+    pub(crate) fn relu(self) -> V<S> {
         self.if_above(self.of(0.0), self, self.of(0.0)).nan_of(self)
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn relu_slope(self) -> V<S> {
+    pub(crate) fn relu_slope(self) -> V<S> {
         self.if_above(self.of(0.0), self.of(1.0), self.of(0.0)).nan_of(self)
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn leaky(self) -> V<S> {
+    pub(crate) fn leaky(self) -> V<S> {
         self.if_below(self.of(0.0), self.mul(self.of(LEAK as f32)), self)
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn leaky_slope(self) -> V<S> {
+    pub(crate) fn leaky_slope(self) -> V<S> {
         self.if_above(self.of(0.0), self.of(1.0), self.of(LEAK as f32)).nan_of(self)
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn tanh_slope(self) -> V<S> {
+    pub(crate) fn tanh_slope(self) -> V<S> {
         self.of(1.0).sub(self).mul(self.of(1.0).add(self))
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn sigmoid_slope(self) -> V<S> {
+    pub(crate) fn sigmoid_slope(self) -> V<S> {
         self.mul(self.of(1.0).sub(self))
     }
 
     /// `x sigmoid(x)`; 0 below -90, where it would be a denormal.
     #[inline(always)]
-    pub(in crate::kernel) fn silu(self) -> V<S> {
+    pub(crate) fn silu(self) -> V<S> {
         self.if_below(self.of(-90.0), self.of(0.0), self.mul(self.sigmoid()))
     }
 
     /// Derivatives from the first to the third, `x σ⁽ᵏ⁾ + k σ⁽ᵏ⁻¹⁾`; clamped where the factors vanish.
     #[inline(always)]
-    pub(in crate::kernel) fn silu_derivative(self, k: u8) -> V<S> {
+    pub(crate) fn silu_derivative(self, k: u8) -> V<S> {
         let c = self.within(-90.0, 90.0);
         let sigmoids = c.sigmoids();
         let [d, before] = [k, k - 1].map(|k| V::derivative_by_sigmoids(sigmoids, k));
@@ -170,7 +170,7 @@ impl<S: Simd> V<S> {
     }
 
     #[inline(always)]
-    pub(in crate::kernel) fn gelu(self) -> V<S> {
+    pub(crate) fn gelu(self) -> V<S> {
         let b = self.within(-8.0, 8.0);
         let u = b.mul(b.mul(b).fma(self.of((GELU_C * GELU_A) as f32), self.of(GELU_C as f32)));
         let y = b.mul(u.add(u).sigmoid());
@@ -179,7 +179,7 @@ impl<S: Simd> V<S> {
 
     /// Derivatives from the first to the third: h = tanh u, s = 1 - h² (see `pointwise::gelu`).
     #[inline(always)]
-    pub(in crate::kernel) fn gelu_derivative(self, k: u8) -> V<S> {
+    pub(crate) fn gelu_derivative(self, k: u8) -> V<S> {
         let (c, ca, two, half) = (GELU_C as f32, (GELU_C * GELU_A) as f32, self.of(2.0), self.of(0.5));
         let x = self.within(-8.0, 8.0);
         let x2 = x.mul(x);
@@ -206,7 +206,7 @@ impl<S: Simd> V<S> {
     /// `sin(x + k π/2)`: x = n π/2 + r with |r| <= π/4, π/2 in three parts of which n makes exact products up to 8192, also
     /// where multiply-adds are not fused, and the polynomials of Cephes' `sinf` and `cosf`.
     #[inline(always)]
-    pub(in crate::kernel) fn sin_quarter(self, k: u8) -> V<S> {
+    pub(crate) fn sin_quarter(self, k: u8) -> V<S> {
         let s = self.simd;
         let (n, quarters) = self.nearest(std::f32::consts::FRAC_2_PI);
         let r = n.fma(self.of(-1.570_312_5), self);
@@ -228,7 +228,7 @@ impl<S: Simd> V<S> {
 
     /// `ln x`: x = m 2^e with m from √½ to √2, and the polynomial of Cephes' `logf`.
     #[inline(always)]
-    pub(in crate::kernel) fn ln(self) -> V<S> {
+    pub(crate) fn ln(self) -> V<S> {
         let s = self.simd;
         let low = s.splat_u32s(0x3f35_04f3); // √½
         let shifted = s.add_u32s(s.sub_u32s(self.bits(), low), s.splat_u32s(0x3f80_0000));

@@ -5,8 +5,8 @@ use crate::graph::Value;
 use crate::graph::op::Op;
 use crate::kernel::{self, Kernel};
 use crate::plan::SlotRole;
-use crate::plan::view::View;
 use crate::spec::{Activation, DType, MAX_RANK, Shape, count};
+use crate::view::View;
 
 impl Lowering<'_> {
     pub(super) fn place(&self, v: Value) -> Place {

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
 use crate::kernel::Kernel;
-use crate::plan::region::{At, Block, DEPTH, Local, Operand, Outside, Region, Stage, leading, swept};
-use crate::plan::view::{View, for_each};
-use crate::plan::{RegionCaps, SlotRole};
+use crate::plan::SlotRole;
+use crate::region::{At, Block, DEPTH, Local, Operand, Outside, Region, RegionCaps, Stage, leading, swept};
 use crate::spec::{DType, MAX_RANK};
+use crate::view::{View, for_each};
 
 /// Repetitions whose elements are followed one by one at most, to find out what a region writes before it reads.
 const FOLLOWED: usize = 1 << 22;

@@ -16,15 +16,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::memory::{Buffer, assign_slots};
-use super::region::Region;
 use super::verify::verify;
-use super::view::View;
-use super::{Arg, Caps, Launch, Plan, Port, SlotId, SlotRole};
+use super::{Arg, Caps, Launch, Plan, Port, Program, SlotId, SlotRole};
 use crate::error::{Error, Result};
 use crate::graph::op::{Func, Op};
 use crate::graph::{Graph, Role, Value};
 use crate::kernel::{self, Kernel};
+use crate::region::Region;
 use crate::spec::{Activation, DType, count};
+use crate::view::View;
 
 /// Lowers a graph. The window of `caps` is the number of steps between two visits of the host.
 ///
@@ -369,13 +369,13 @@ impl<'g> Lowering<'g> {
             .iter()
             .filter_map(|item| match item {
                 Item::Launch(d) => Some(Launch {
-                    kernel: d.kernel.clone(),
+                    program: d.kernel.clone().into(),
                     reads: d.reads.iter().map(arg).collect(),
                     writes: d.writes.iter().map(arg).collect(),
                     label: d.label.clone(),
                 }),
                 Item::Region { region, reads, writes, label } => Some(Launch {
-                    kernel: Kernel::Region(Arc::new(region.clone())),
+                    program: Program::Region(Arc::new(region.clone())),
                     reads: reads.iter().map(whole).collect(),
                     writes: writes.iter().map(whole).collect(),
                     label: label.clone(),

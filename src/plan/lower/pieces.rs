@@ -6,8 +6,8 @@ use crate::graph::Value;
 use crate::graph::op::Op;
 use crate::kernel::{self, Kernel};
 use crate::plan::SlotRole;
-use crate::plan::view::View;
 use crate::spec::DType;
+use crate::view::View;
 
 impl Lowering<'_> {
     /// The pieces of a concatenation or padding: start along the axis, and the value (`None`: zeros).

@@ -6,8 +6,8 @@ use crate::graph::op::Op;
 use crate::graph::scan::{Outcome, Scan, row_axis};
 use crate::kernel::{self, Kernel};
 use crate::plan::SlotRole;
-use crate::plan::view::View;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 impl Lowering<'_> {
     pub(super) fn emit_scan(&mut self, v: Value, scan: &Scan) {

@@ -4,8 +4,8 @@
 use super::{Lowering, Place};
 use crate::kernel::{self, Kernel};
 use crate::plan::SlotRole;
-use crate::plan::view::View;
 use crate::spec::{Activation, DType, MAX_RANK};
+use crate::view::View;
 
 /// The axis that counts the parts: the first one, which must be free.
 const PART: usize = 0;

@@ -12,8 +12,8 @@ use super::pipeline::{Compiled, Key, Layout};
 use super::shader::{SHARED, Shader};
 use crate::error::{Error, Result};
 use crate::kernel::{Dispatch, FILL};
-use crate::plan::region::TIERS;
-use crate::plan::{Caps, GroupCaps, RegionCaps, available_memory};
+use crate::plan::{Caps, available_memory};
+use crate::region::{GroupCaps, RegionCaps, TIERS};
 
 /// What kind of device an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

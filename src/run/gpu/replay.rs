@@ -10,9 +10,9 @@ use super::guard::poll;
 use super::pipeline::Compiled;
 use super::shader::Access;
 use crate::error::{Error, Result};
-use crate::kernel::region::wgsl;
-use crate::kernel::{Kernel, Work};
-use crate::plan::{Launch, Plan, SlotId};
+use crate::kernel::Work;
+use crate::plan::{Launch, Plan, Program, SlotId};
+use crate::region::wgsl;
 
 /// Estimated work of one submit, in seconds: long enough that submits cost nothing beside it, short enough
 /// that a desktop stays usable and no watchdog wakes up even where the estimate is far off.
@@ -106,7 +106,7 @@ impl GpuRunner {
         Ok(runner)
     }
 
-    /// One step of a plan, from and to words: as [`crate::run::check::check_case`] wants it.
+    /// One step of a plan, from and to words: as [`crate::check::bounds::check_case`] wants it.
     ///
     /// # Errors
     /// As for [`GpuRunner::prepare`], and [`Error::Shape`] where the contents are longer than the slots.
@@ -295,14 +295,14 @@ fn launches(
     let mut uniforms: Vec<u8> = Vec::new();
     let mut parts = Vec::with_capacity(plan.launches.len());
     for l in &plan.launches {
-        let dispatch = l.kernel.dispatch(l);
-        let compiled = match &l.kernel {
-            Kernel::Region(r) if r.layout.is_none() => {
+        let dispatch = l.dispatch();
+        let compiled = match &l.program {
+            Program::Region(r) if r.layout.is_none() => {
                 let what = "the plan was lowered for the CPU: lower it for the caps of the GPU";
                 return Err(Error::Shape(what.into()));
             }
-            Kernel::Region(r) => gpu.region(wgsl::text(r, l.reads.len(), l.writes.len()))?,
-            _ => gpu.pipeline(l.kernel.shader(l), &dispatch)?,
+            Program::Region(r) => gpu.region(wgsl::text(r, l.reads.len(), l.writes.len()))?,
+            _ => gpu.pipeline(l.shader(), &dispatch)?,
         };
         uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
         let at = uniforms.len() as u64;
@@ -363,6 +363,6 @@ fn seconds(gpu: &Gpu, l: &Launch) -> f64 {
         AdapterKind::Integrated | AdapterKind::Virtual => (1e11, 2e10, 1e-5),
         AdapterKind::Cpu | AdapterKind::Other => (2e9, 2e9, 2e-5),
     };
-    let Work { flops: f, bytes: b } = l.kernel.work(l);
+    let Work { flops: f, bytes: b } = l.work();
     launch + (f / flops).max(b / bytes)
 }

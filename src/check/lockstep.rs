@@ -1,12 +1,12 @@
 //! A plan launch by launch on both runners: each launch starts from the same buffers (the CPU's), and what
 //! the GPU writes is compared with the error-bounded reference. The first launch that diverges is named.
 
-use super::check::{CaseReport, compare_launch};
-use super::cpu::CpuRunner;
-use super::gpu::{Gpu, GpuRunner};
+use super::bounds::{CaseReport, compare_launch};
 use crate::error::Result;
 use crate::kernel::Buffer;
 use crate::plan::{Plan, SlotId};
+use crate::run::cpu::CpuRunner;
+use crate::run::gpu::{Gpu, GpuRunner};
 
 /// What a lockstep run found.
 #[derive(Clone, Debug, serde::Serialize)]

@@ -7,11 +7,10 @@ use super::{CROSS_ENTROPY, LOG_SOFTMAX, POINTWISE, POINTWISE_QUADS, PRODUCT, PRO
 use crate::graph::op::{Binary, Func};
 use crate::kernel::map::{affine, func_code};
 use crate::kernel::{Kernel, zip};
-use crate::plan::View;
-use crate::plan::region::quads::{exchanged, in_rows, reads_along};
-use crate::plan::region::{Block, Operand};
-use crate::plan::view::{COLUMN, ROW, collapse};
+use crate::region::quads::{exchanged, in_rows, reads_along};
+use crate::region::{Block, Operand};
 use crate::spec::{Activation, MAX_RANK};
+use crate::view::{COLUMN, ROW, View, collapse};
 
 /// The functions that a block asks for, and its constants.
 #[derive(Default)]

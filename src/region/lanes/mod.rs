@@ -9,15 +9,17 @@ use std::sync::Arc;
 
 use pulp::Arch;
 
-use super::blocks::work;
+use blocks::work;
+mod blocks;
+mod product;
+
 use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::parallel::{Shared, pieces};
 use crate::kernel::simd::WIDEST;
 use crate::kernel::{Kernel, Read, Write, transposed};
-use crate::plan::View;
-use crate::plan::region::{At, Block, DEPTH, Life, Operand, Region, Stage};
-use crate::plan::view::collapse;
+use crate::region::{At, Block, DEPTH, Life, Operand, Region, Stage};
 use crate::spec::{Activation, MAX_RANK};
+use crate::view::{View, collapse};
 
 /// Tasks that are computed at once: a register of the widest processors, several of others.
 pub(crate) const LANES: usize = WIDEST;
@@ -167,7 +169,7 @@ impl LaneProgram {
             steps.extend(transfers(false).map(Step::Store));
             at += len;
         }
-        LaneProgram { arena, flops: super::flops(region), steps }
+        LaneProgram { arena, flops: region.flops(), steps }
     }
 }
 
@@ -268,7 +270,7 @@ thread_local! {
 }
 
 /// Runs a region in f32.
-pub(in crate::kernel) fn run(region: &Region, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+pub(in crate::region) fn run(region: &Region, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
     let program = region.lanes.0.get_or_init(|| Arc::new(LaneProgram::new(region)));
     let shared: Vec<&[f32]> = reads.iter().map(Read::f).collect();
     let arch = Arch::new();

@@ -7,17 +7,17 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::Device;
-use super::cpu::CpuRunner;
 use crate::checkpoint::{Checkpoint, Tensor, TensorData, read_safetensors};
 use crate::error::{Error, Result};
 use crate::graph::op::{Num, Op};
 use crate::graph::{Graph, Value};
 use crate::kernel::Buffer;
 use crate::nn::{Loss, Weights, dense, loss};
-use crate::plan::view::for_each;
 use crate::plan::{Arg, Caps, SlotId, lower};
+use crate::run::Device;
+use crate::run::cpu::CpuRunner;
 use crate::spec::{Activation, DenseSpec, count};
+use crate::view::for_each;
 
 /// Largest difference, as a fraction of a tensor's largest magnitude, of a run in f64.
 pub const LIMIT_F64: f64 = 1e-9;

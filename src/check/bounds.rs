@@ -4,13 +4,13 @@
 
 use serde::Serialize;
 
-use super::cpu::{CpuRunner, run_launch};
+use super::cases::Case;
 use crate::error::{Error, Result};
-use crate::kernel::case::Case;
 use crate::kernel::{Bounded, Buffer};
-use crate::plan::view::for_each;
 use crate::plan::{Launch, Plan, SlotId};
+use crate::run::cpu::{CpuRunner, run_launch};
 use crate::spec::DType;
+use crate::view::for_each;
 
 /// Largest normalised mean square error of plain arithmetic.
 pub const NMSE_LIMIT: f64 = 1e-10;
@@ -132,7 +132,7 @@ pub fn reference(plan: &Plan, launch: &Launch, before: &[Vec<u32>]) -> Vec<(Slot
 /// that the launch does not touch may be empty, those only read may be empty in `after`.
 pub fn compare_launch(plan: &Plan, launch: &Launch, before: &[Vec<u32>], after: &[Vec<u32>]) -> CaseReport {
     let mut report = CaseReport {
-        kernel: launch.kernel.shader(launch),
+        kernel: launch.shader(),
         case: launch.label.clone(),
         elements: 0,
         worst: 0.0,
@@ -147,7 +147,7 @@ pub fn compare_launch(plan: &Plan, launch: &Launch, before: &[Vec<u32>], after: 
         reference(plan, launch, before).iter().zip(&launch.writes).enumerate()
     {
         // What a region puts aside is nobody's result.
-        if launch.kernel.scratch(launch) == Some(k) {
+        if launch.scratch() == Some(k) {
             continue;
         }
         let (i, dtype) = (slot.0, plan.slots[slot.0].dtype);

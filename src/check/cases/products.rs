@@ -3,8 +3,8 @@
 
 use super::{Build, Case, Layout, ORDINARY, POSITIVE};
 use crate::kernel::{FILL, Kernel, MatMul};
-use crate::plan::View;
 use crate::spec::{Activation, DType};
+use crate::view::View;
 
 /// Operands of a product before batches.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,8 @@
 
 use super::{Block, Operand, Region};
 use crate::kernel::Kernel;
-use crate::plan::View;
-use crate::plan::view::{COLUMN, ROW, collapse};
 use crate::spec::MAX_RANK;
+use crate::view::{COLUMN, ROW, View, collapse};
 
 /// Whether all axes but `along`, which steps by one, step by whole quads.
 fn even(v: &View, along: usize) -> bool {

@@ -5,14 +5,13 @@ use std::iter::zip;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::lanes::{Kind, LANES, Lane, Work};
 use super::product::{Product, Source};
+use super::{Kind, LANES, Lane, Work};
 use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::simd::*;
-use crate::plan::View;
-use crate::plan::region::DEPTH;
-use crate::plan::view::for_each;
+use crate::region::DEPTH;
 use crate::spec::MAX_RANK;
+use crate::view::{View, for_each};
 
 /// An operand: vectors, or numbers for all lanes.
 #[derive(Clone, Copy)]

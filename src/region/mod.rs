@@ -4,16 +4,23 @@
 //! them repeated. On the CPU it runs for many tasks at once, one a SIMD lane, with the locals in cache; on a GPU it is
 //! one shader, a workgroup a task. Locals that are read from or left in slots say where.
 
+mod caps;
+mod lanes;
 pub(crate) mod quads;
+mod reference;
 mod rows;
+#[cfg(feature = "gpu")]
+pub mod wgsl;
 
 use std::iter::zip;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::{GroupCaps, View};
 use crate::kernel::Kernel;
 use crate::spec::MAX_RANK;
+use crate::view::View;
+pub use caps::{GroupCaps, RegionCaps};
+pub use lanes::LaneProgram;
 
 /// Where an operand of a block lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,7 +174,7 @@ pub struct Region {
     /// How a workgroup of a GPU runs it, where it was lowered for one.
     pub layout: Option<GroupLayout>,
     /// The form in which the CPU runs it, made when it is first run.
-    pub(crate) lanes: Prepared<crate::kernel::LaneProgram>,
+    pub(crate) lanes: Prepared<LaneProgram>,
 }
 
 /// Where a workgroup keeps a local.
@@ -439,7 +446,7 @@ impl Region {
 
     /// Checks bounds and that writes hit each element once; `len(operand)` gives the length of the slot of an operand,
     /// those read first.
-    pub(super) fn verify(&self, reads: usize, lens: &[usize]) -> Result<(), String> {
+    pub(crate) fn verify(&self, reads: usize, lens: &[usize]) -> Result<(), String> {
         verify_loops(&self.stages, DEPTH)?;
         for l in &self.locals {
             let Some(o) = l.outside else { continue };

@@ -3,7 +3,7 @@
 
 use pulp::Simd;
 
-use super::lanes::{LANES, Lane};
+use super::{LANES, Lane};
 
 /// A matrix of lanes, or of numbers that all tasks share.
 #[derive(Clone, Copy)]

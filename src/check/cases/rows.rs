@@ -7,8 +7,9 @@ use super::{Build, Case, Fill, LENGTHS, Layout, ORDINARY, POSITIVE};
 use crate::graph::op::Dist;
 use crate::kernel::{
     Advance, CrossEntropy, Gather, Kernel, LogSoftmax, Random, RowRead, RowWrite, ScatterAdd, SpdLogdet,
-    SpdSolve, threefry2x32,
+    SpdSolve,
 };
+use crate::rng::threefry2x32;
 use crate::spec::DType;
 
 /// A stack of symmetric positive definite matrices: Gramian of random rows, and n on the diagonal.

@@ -1,9 +1,9 @@
 //! Where the operands of a block lie, as text: elements, quads, positions.
 
 use super::Touch;
-use crate::plan::View;
-use crate::plan::region::Home;
+use crate::region::Home;
 use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// Where an operand lies.
 pub(super) struct Spot {

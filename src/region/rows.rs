@@ -11,9 +11,8 @@ use std::ops::Range;
 use super::{At, Block, DEPTH, Life, Local, Operand, Region, Stage};
 use crate::graph::op::Binary;
 use crate::kernel::{Fill, Kernel, Zip};
-use crate::plan::View;
-use crate::plan::view::{COLUMN, ROW};
 use crate::spec::{Activation, MAX_RANK};
+use crate::view::{COLUMN, ROW, View};
 
 /// Fewer rows are not worth a chunk.
 const LEAST: usize = 8;

@@ -1,5 +1,5 @@
 //! The case table: every kernel with the operands that are likely to break it. One table drives the check
-//! of any runner against the error-bounded reference (`run::check`) and the benches, so that a kernel is
+//! of any runner against the error-bounded reference (`check::bounds`) and the benches, so that a kernel is
 //! described once. It is no test itself and knows no runner.
 //!
 //! A case is one launch over slots that are larger than the views. What surrounds a view that is read is
@@ -13,9 +13,11 @@ mod products;
 mod rows;
 mod sums;
 
-use super::{Kernel, threefry2x32};
-use crate::plan::{Arg, Launch, Plan, Slot, SlotId, SlotRole, View};
+use crate::kernel::Kernel;
+use crate::plan::{Arg, Launch, Plan, Slot, SlotId, SlotRole};
+use crate::rng::threefry2x32;
 use crate::spec::DType;
+use crate::view::View;
 
 /// Bits that fill written slots beside their views: a finite float, and an unlikely word.
 pub const SENTINEL: u32 = 0xC0DE_CAFE;
@@ -53,7 +55,7 @@ pub struct Case {
 impl Case {
     /// The shader that a GPU computes it with.
     pub fn shader(&self) -> &'static str {
-        self.kernel.shader(&self.plan().launches[0])
+        self.plan().launches[0].shader()
     }
 
     /// The plan of this one launch.
@@ -66,7 +68,7 @@ impl Case {
             label: format!("operand {i}"),
         });
         let launch = Launch {
-            kernel: self.kernel.clone(),
+            program: self.kernel.clone().into(),
             reads: self.reads.clone(),
             writes: self.writes.clone(),
             label: self.name.clone(),
@@ -218,7 +220,7 @@ impl Build {
         let mut words = vec![around; view.end() + TAIL];
         if let Some(fill) = fill {
             let mut i = 0;
-            crate::plan::view::for_each([&view], |[at]| {
+            crate::view::for_each([&view], |[at]| {
                 let random = threefry2x32([self.key, slot as u32], [i as u32, 0])[0];
                 words[at] = match fill {
                     Fill::Range(lo, hi) => (lo + (hi - lo) * (random >> 8) as f32 / 16_777_216.0).to_bits(),

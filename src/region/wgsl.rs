@@ -8,13 +8,13 @@ use std::fmt::Write;
 use std::iter::zip;
 
 use crate::kernel::Kernel;
-use crate::plan::region::{At, Block, DEPTH, GroupLayout, Home, Operand, Placed, Region, Stage};
+use crate::region::{At, Block, DEPTH, GroupLayout, Home, Operand, Placed, Region, Stage};
 use blocks::{Functions, pointwise, product, rows, sum};
 use spot::{Spot, four, next};
 
 macro_rules! blocks {
     ($($name:ident = $file:literal),*) => {
-        $(const $name: &str = include_str!(concat!("../../../shaders/region/", $file, ".wgsl"));)*
+        $(const $name: &str = include_str!(concat!("../../shaders/region/", $file, ".wgsl"));)*
         /// Names of the files.
         pub const BLOCKS: &[&str] = &[$($file),*];
     };

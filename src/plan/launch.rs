@@ -1,0 +1,114 @@
+//! One launch of a plan: a kernel, or a whole task region, over views of slots.
+
+use std::sync::Arc;
+
+use super::Arg;
+use crate::kernel::{Dispatch, Kernel, Read, Real, Work, Write};
+use crate::region::Region;
+use crate::view::View;
+
+/// What a launch runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Program {
+    /// A kernel with its scalar parameters.
+    Kernel(Kernel),
+    /// A task region: blocks of kernels, run for every task.
+    Region(Arc<Region>),
+}
+
+impl From<Kernel> for Program {
+    fn from(kernel: Kernel) -> Program {
+        Program::Kernel(kernel)
+    }
+}
+
+/// One launch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// What runs.
+    pub program: Program,
+    /// What it reads, in the kernel's order.
+    pub reads: Vec<Arg>,
+    /// What it writes, in the kernel's order. In-place kernels read it too.
+    pub writes: Vec<Arg>,
+    /// The graph scope it comes from.
+    pub label: String,
+}
+
+impl Launch {
+    /// The region that it runs, if it does.
+    pub fn region(&self) -> Option<&Region> {
+        match &self.program {
+            Program::Region(r) => Some(r),
+            Program::Kernel(_) => None,
+        }
+    }
+
+    /// Views of what is read and of what is written.
+    fn views(&self) -> [Vec<View>; 2] {
+        [&self.reads, &self.writes].map(|args| args.iter().map(|a| a.view).collect())
+    }
+
+    /// The kernel's name; `region` for a region.
+    pub fn name(&self) -> &'static str {
+        match &self.program {
+            Program::Kernel(k) => k.name(),
+            Program::Region(_) => "region",
+        }
+    }
+
+    /// The shader that a GPU runs: the kernel's, or that of the tier which the shapes choose; `region` for a region, which
+    /// has one of its own.
+    pub fn shader(&self) -> &'static str {
+        match &self.program {
+            Program::Kernel(k) => {
+                let [reads, writes] = self.views();
+                k.shader(&reads, &writes)
+            }
+            Program::Region(_) => self.name(),
+        }
+    }
+
+    /// The uniform, constants and workgroups on a GPU.
+    pub fn dispatch(&self) -> Dispatch {
+        let [reads, writes] = self.views();
+        match &self.program {
+            Program::Kernel(k) => k.dispatch(&reads, &writes),
+            Program::Region(r) => r.dispatch(),
+        }
+    }
+
+    /// Operations and traffic.
+    pub fn work(&self) -> Work {
+        let [reads, writes] = self.views();
+        match &self.program {
+            Program::Kernel(k) => k.work(&reads, &writes),
+            Program::Region(r) => r.work(&reads),
+        }
+    }
+
+    /// The written operand that the launch uses for itself alone, where it has one: the last.
+    pub fn scratch(&self) -> Option<usize> {
+        let has = match &self.program {
+            Program::Kernel(k) => k.has_scratch(),
+            Program::Region(r) => r.layout.as_ref().is_some_and(|l| l.spilled > 0),
+        };
+        has.then(|| self.writes.len() - 1)
+    }
+
+    /// Computes it in any number type, by plain loops.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        match &self.program {
+            Program::Kernel(k) => k.reference(reads, writes),
+            Program::Region(r) => r.reference(reads, writes),
+        }
+    }
+
+    /// Computes it in f32 the way the CPU path does it.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        match &self.program {
+            Program::Kernel(k) => k.fast(reads, writes),
+            Program::Region(r) => r.fast(reads, writes),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A task region as one launch: every task runs the region's program over values of its own.
+//!
+//! Here it runs task after task through the kernels' references, in any number type; in f32 the CPU
+//! runs sixteen tasks at once (`lanes`), a GPU one shader made for the region.
+
+use std::collections::BTreeSet;
+
+use super::{At, Block, DEPTH, Operand, Region, Stage};
+use crate::kernel::uniform::grid;
+use crate::kernel::{Buffer, Dispatch, Read, Real, Work, Write};
+use crate::spec::DType;
+use crate::view::View;
+
+impl Region {
+    /// Computes it by the formulas of its blocks.
+    pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
+        for task in 0..self.tasks {
+            let mut locals: Vec<Buffer<T>> =
+                self.locals.iter().map(|l| Buffer::zeros(DType::F32, l.len)).collect();
+            for (l, local) in self.locals.iter().zip(&mut locals) {
+                let (Some(o), Buffer::F(to)) = (l.outside, local) else { continue };
+                let from = o.offset + task * o.stride;
+                let slot = match o.operand.checked_sub(reads.len()) {
+                    Some(w) => &*writes[w].f(),
+                    None => reads[o.operand].f(),
+                };
+                if o.load {
+                    to.copy_from_slice(&slot[from..from + l.len]);
+                }
+            }
+            run(&self.stages, &mut Vec::new(), reads, &mut locals);
+            for (l, local) in self.locals.iter().zip(&locals) {
+                let (Some(o), Buffer::F(from)) = (l.outside, local) else { continue };
+                let to = o.offset + task * o.stride;
+                if o.store {
+                    writes[o.operand - reads.len()].f()[to..to + l.len].copy_from_slice(from);
+                }
+            }
+        }
+    }
+
+    /// Computes it in f32, sixteen tasks at once.
+    pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
+        super::lanes::run(self, reads, writes);
+    }
+
+    /// Operations of all tasks.
+    pub fn flops(&self) -> f64 {
+        let views = |list: &[Operand]| list.iter().map(|o| o.view).collect::<Vec<View>>();
+        let block = |n: usize, b: &Block| n as f64 * b.kernel.flops(&views(&b.reads), &views(&b.writes));
+        self.tasks as f64 * self.blocks().iter().map(|p| block(p.count(), p.block)).sum::<f64>()
+    }
+
+    /// Operations, and bytes that come from slots (`reads` of the launch) and go to them.
+    pub fn work(&self, reads: &[View]) -> Work {
+        let mut work = Work { flops: self.flops(), bytes: 0.0 };
+        let operands = self.blocks().into_iter().flat_map(|p| &p.block.reads);
+        let shared: BTreeSet<usize> =
+            operands.filter_map(|o| if let At::Shared(r) = o.at { Some(r) } else { None }).collect();
+        work.bytes += shared.iter().map(|r| 4.0 * reads[*r].count() as f64).sum::<f64>();
+        for l in &self.locals {
+            let Some(o) = l.outside else { continue };
+            work.bytes += 4.0 * (self.tasks * l.len) as f64 * f64::from(o.load as u8 + o.store as u8);
+        }
+        work
+    }
+
+    /// A region has no uniform: its numbers stand in its shader.
+    pub fn dispatch(&self) -> Dispatch {
+        let together = self.layout.as_ref().map_or(1, |l| l.together);
+        Dispatch { uniform: Vec::new(), constants: Vec::new(), groups: grid(self.tasks.div_ceil(together)) }
+    }
+}
+
+/// Runs stages in the given repetition of each loop around them.
+fn run<T: Real>(stages: &[Stage], turns: &mut Vec<usize>, shared: &[Read<'_, T>], locals: &mut [Buffer<T>]) {
+    for stage in stages {
+        match stage {
+            Stage::Block(b) => {
+                block(b, std::array::from_fn(|d| turns.get(d).copied().unwrap_or(0)), shared, locals);
+            }
+            Stage::Loop { n, body } => {
+                for turn in 0..*n {
+                    turns.push(turn);
+                    run(body, turns, shared, locals);
+                    turns.pop();
+                }
+            }
+        }
+    }
+}
+
+fn block<T: Real>(b: &Block, turns: [usize; DEPTH], shared: &[Read<'_, T>], locals: &mut [Buffer<T>]) {
+    let view = |o: &Operand| View { offset: o.first(turns), ..o.view };
+    // Results go to copies, so that a local may be read, too (in place, element by element).
+    let index = |o: &Operand| o.local().unwrap_or_else(|| panic!("results are locals"));
+    let mut taken: Vec<Buffer<T>> = b.writes.iter().map(|w| locals[index(w)].clone()).collect();
+    let operands: Vec<Read<'_, T>> = b
+        .reads
+        .iter()
+        .map(|o| {
+            let buffer = match o.at {
+                At::Shared(r) => shared[r].buffer,
+                At::Local(l) => &locals[l],
+            };
+            Read { buffer, view: view(o) }
+        })
+        .collect();
+    let results = b.writes.iter().zip(&mut taken).map(|(o, buffer)| Write { buffer, view: view(o) });
+    b.kernel.reference(&operands, &mut results.collect::<Vec<_>>());
+    for (o, buffer) in b.writes.iter().zip(taken) {
+        locals[index(o)] = buffer;
+    }
+}

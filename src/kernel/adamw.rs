@@ -6,6 +6,7 @@
 
 use multiversion::multiversion;
 
+use super::nest::{Family, Nest};
 use super::optimiser::{self, Control};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
@@ -40,6 +41,12 @@ params!(AdamW {
 });
 
 impl AdamW {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     #[inline(always)]
     fn moments<T: Real>(&self, c: &Control<T>, [m, v]: [T; 2], grad: T) -> [T; 2] {
         let g = grad * c.factor;

@@ -1,5 +1,6 @@
 //! `counter += 1`, in place: the last launch of a step.
 
+use super::nest::{Family, Nest};
 use super::uniform::params;
 use super::{Dispatch, Read, Real, Write};
 use crate::view::View;
@@ -11,6 +12,12 @@ pub struct Advance;
 params!(Advance { counter: u32, pad0: u32, pad1: u32, pad2: u32 });
 
 impl Advance {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, _: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let at = writes[0].view.offset;

@@ -1,6 +1,7 @@
 //! `y = x` between views of any strides: permutations, slices, pieces of a concatenation. Moves bits,
 //! so that it serves floats and u32 alike.
 
+use super::nest::{Family, Nest};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::view::{View, collapse, for_each};
@@ -12,6 +13,12 @@ pub struct Copy;
 params!(Copy { dims: GpuView, x: GpuView, y: GpuView });
 
 impl Copy {
+    pub(super) const FAMILY: Family = Family::Pointwise;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        Some(Nest::pointwise(1))
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let [view, x] = collapse([writes[0].view, reads[0].view]);

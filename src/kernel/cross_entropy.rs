@@ -1,6 +1,7 @@
 //! `y = -Σ p · log_softmax(x)` over the last axis: logits x `[r, c]`, probabilities p `[r, c]`, result `[r]`.
 
 use super::log_softmax::{log_sum_exp, rows_at_once};
+use super::nest::{Family, Nest};
 use super::parallel::Shared;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
@@ -14,6 +15,12 @@ pub struct CrossEntropy;
 params!(CrossEntropy { x: GpuView, p: GpuView, y: GpuView, rows: u32, classes: u32, pad0: u32, pad1: u32 });
 
 impl CrossEntropy {
+    pub(super) const FAMILY: Family = Family::Rows;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        Some(Nest::rows(2, true))
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (x, p, view) = (reads[0], reads[1], writes[0].view);

@@ -1,5 +1,6 @@
 //! `y = value`
 
+use super::nest::{Family, Nest};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::view::{View, collapse, for_each};
@@ -14,6 +15,12 @@ pub struct Fill {
 params!(Fill { dims: GpuView, y: GpuView, value: f32, pad0: u32, pad1: u32, pad2: u32 });
 
 impl Fill {
+    pub(super) const FAMILY: Family = Family::Pointwise;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        Some(Nest::pointwise(0))
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, _: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let [view] = collapse([writes[0].view]);

@@ -2,6 +2,7 @@
 //!
 //! Operands: table `[n, w]` (floats or u32), index u32 `[r]`, result `[r, w]`.
 
+use super::nest::{Family, Nest};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
@@ -33,6 +34,12 @@ fn aligned(table: &View, index: &View, y: &View) -> (View, View) {
 }
 
 impl Gather {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let view = writes[0].view;

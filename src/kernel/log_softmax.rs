@@ -1,6 +1,7 @@
 //! `y = x - max x - ln Σ e^(x - max x)` over the last axis of `[r, c]`.
 
 use super::map::gather;
+use super::nest::{Family, Nest};
 use super::parallel::{Shared, pieces};
 use super::simd::apply;
 use super::uniform::{GpuView, WG, grid, params};
@@ -50,6 +51,12 @@ pub(super) fn rows_at_once(x: Read<'_, f32>, each: impl Fn(usize, &[f32]) + Sync
 }
 
 impl LogSoftmax {
+    pub(super) const FAMILY: Family = Family::Rows;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        Some(Nest::rows(1, false))
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (x, view) = (reads[0], writes[0].view);

@@ -1,5 +1,6 @@
 //! `y = f(x)`, pointwise.
 
+use super::nest::{Family, Nest};
 use super::parallel::{Shared, segments};
 use super::pointwise::func;
 use super::simd::apply;
@@ -56,6 +57,12 @@ pub(super) fn func_flops(f: Func) -> f64 {
 }
 
 impl Map {
+    pub(super) const FAMILY: Family = Family::Pointwise;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        Some(Nest::pointwise(1))
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let x = reads[0];

@@ -9,6 +9,7 @@ mod job;
 mod tier;
 mod wide;
 
+use super::nest::{Family, Nest};
 use super::parallel::pieces;
 use super::pointwise::activation;
 use super::uniform::{GpuView, grid, params};
@@ -44,6 +45,13 @@ params!(MatMul {
 });
 
 impl MatMul {
+    pub(super) const FAMILY: Family = Family::Product;
+
+    pub(super) fn nest(&self, _: &[View], writes: &[View]) -> Option<Nest> {
+        let additive = self.act == Activation::Identity && writes.len() == 1;
+        Some(Nest::product(self.bias, writes.len(), additive))
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (a, b) = (&reads[0], &reads[1]);

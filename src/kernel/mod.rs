@@ -19,6 +19,7 @@ mod gather;
 mod log_softmax;
 pub(crate) mod map;
 mod matmul;
+pub mod nest;
 mod optimiser;
 pub(crate) mod parallel;
 mod random;
@@ -56,6 +57,7 @@ pub use zip::Zip;
 
 use crate::spec::DType;
 use crate::view::View;
+use nest::{Family, Nest};
 
 /// Contents of a slot on the CPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,18 +170,18 @@ pub struct Dispatch {
 }
 
 macro_rules! kernels {
-    (@row $shader:literal, $kernel:literal, $ty:ty, $reads:literal, $writes:literal) => {
+    (@row $shader:literal, $kernel:literal, $ty:ty, [$($read:ident),*], [$($write:ident),*]) => {
         KernelInfo {
             name: $shader,
             kernel: $kernel,
             wgsl: include_str!(concat!("../../shaders/", $shader, ".wgsl")),
-            reads: $reads,
-            writes: $writes,
+            reads: &[$(Holds::$read),*],
+            writes: &[$(Holds::$write),*],
             fields: <$ty>::FIELDS,
             uniform_size: <$ty>::SIZE,
         }
     };
-    ($($variant:ident($ty:ty) = $name:literal $(+ $other:literal)*, $reads:literal, $writes:literal;)*) => {
+    ($($variant:ident($ty:ty) = $name:literal $(+ $other:literal)*, $reads:tt, $writes:tt;)*) => {
         /// A kernel with its scalar parameters.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Kernel {
@@ -221,6 +223,20 @@ macro_rules! kernels {
                 }
             }
 
+            /// The loops of a launch over these operands; `None` for a kernel that is always a launch of its own.
+            pub fn nest(&self, reads: &[View], writes: &[View]) -> Option<Nest> {
+                match self {
+                    $(Kernel::$variant(k) => k.nest(reads, writes),)*
+                }
+            }
+
+            /// How a region makes it.
+            pub fn family(&self) -> Family {
+                match self {
+                    $(Kernel::$variant(_) => <$ty>::FAMILY,)*
+                }
+            }
+
             /// Floating-point operations of a launch over these operands.
             pub fn flops(&self, reads: &[View], writes: &[View]) -> f64 {
                 match self {
@@ -237,25 +253,25 @@ fn touched(v: &View) -> f64 {
 }
 
 kernels! {
-    MatMul(MatMul) = "matmul" + "matmul_thin" + "matmul_small" + "matmul_large", 3, 2;
-    Map(Map) = "map", 1, 1;
-    Zip(Zip) = "zip", 2, 1;
-    Select(Select) = "select", 3, 1;
-    SumTo(SumTo) = "sum_to", 2, 1;
-    Copy(CopyKernel) = "copy", 1, 1;
-    Fill(Fill) = "fill", 0, 1;
-    Gather(Gather) = "gather", 2, 1;
-    ScatterAdd(ScatterAdd) = "scatter_add", 2, 1;
-    LogSoftmax(LogSoftmax) = "log_softmax", 1, 1;
-    CrossEntropy(CrossEntropy) = "cross_entropy", 2, 1;
-    SpdSolve(SpdSolve) = "spd_solve", 2, 2;
-    SpdLogdet(SpdLogdet) = "spd_logdet", 1, 2;
-    Random(Random) = "random", 1, 1;
-    AdamW(AdamW) = "adamw", 3, 1;
-    Sgd(Sgd) = "sgd", 3, 1;
-    RowRead(RowRead) = "row_read", 2, 1;
-    RowWrite(RowWrite) = "row_write", 2, 1;
-    Advance(Advance) = "advance", 0, 1;
+    MatMul(MatMul) = "matmul" + "matmul_thin" + "matmul_small" + "matmul_large", [F, F, F], [F, F];
+    Map(Map) = "map", [F], [F];
+    Zip(Zip) = "zip", [F, F], [F];
+    Select(Select) = "select", [F, F, F], [F];
+    SumTo(SumTo) = "sum_to", [F, F], [F];
+    Copy(CopyKernel) = "copy", [Any], [Any];
+    Fill(Fill) = "fill", [], [F];
+    Gather(Gather) = "gather", [Any, U], [Any];
+    ScatterAdd(ScatterAdd) = "scatter_add", [F, U], [F];
+    LogSoftmax(LogSoftmax) = "log_softmax", [F], [F];
+    CrossEntropy(CrossEntropy) = "cross_entropy", [F, F], [F];
+    SpdSolve(SpdSolve) = "spd_solve", [F, F], [F, F];
+    SpdLogdet(SpdLogdet) = "spd_logdet", [F], [F, F];
+    Random(Random) = "random", [U], [Any];
+    AdamW(AdamW) = "adamw", [F, F, F], [F];
+    Sgd(Sgd) = "sgd", [F, F, F], [F];
+    RowRead(RowRead) = "row_read", [Any, U], [Any];
+    RowWrite(RowWrite) = "row_write", [F, U], [F];
+    Advance(Advance) = "advance", [], [U];
 }
 
 impl Kernel {
@@ -263,6 +279,17 @@ impl Kernel {
     pub fn work(&self, reads: &[View], writes: &[View]) -> Work {
         let each: f64 = reads.iter().chain(writes).map(touched).sum();
         Work { flops: self.flops(reads, writes), bytes: 4.0 * each }
+    }
+
+    /// The element type that the `k`-th operand must have, those read first; `None` where any will do.
+    pub fn dtype(&self, k: usize) -> Option<DType> {
+        let info = KernelInfo::find(self.name())?;
+        match (info.reads.iter().chain(info.writes).nth(k)?, self) {
+            (Holds::F, _) => Some(DType::F32),
+            (Holds::U, _) => Some(DType::U32),
+            (Holds::Any, Kernel::Random(r)) => Some(r.dtype()),
+            (Holds::Any, _) => None,
+        }
     }
 
     /// Whether the last operand that is written is room that the launch uses for itself alone.
@@ -280,7 +307,7 @@ impl Kernel {
 
     /// Whether each element of the result is made of the operands' elements at the same place.
     pub(crate) fn is_pointwise(&self) -> bool {
-        matches!(self, Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_))
+        self.family() == Family::Pointwise
     }
 
     /// Whether the written operand is also read: its slot may hold the old contents on entry and the
@@ -296,6 +323,17 @@ pub(crate) fn transposed(block: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     glam::Mat4::from_cols_array_2d(&block).transpose().to_cols_array_2d()
 }
 
+/// What an operand holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Floats.
+    F,
+    /// Words.
+    U,
+    /// Either: bits are moved, or the kernel's parameters say which.
+    Any,
+}
+
 /// A row of the table of shaders.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelInfo {
@@ -306,9 +344,9 @@ pub struct KernelInfo {
     /// The shader's text, imports not expanded.
     pub wgsl: &'static str,
     /// Operands read; they are bound from 1 on, after the uniform.
-    pub reads: usize,
-    /// Operands written; they are bound after those read.
-    pub writes: usize,
+    pub reads: &'static [Holds],
+    /// Operands written; they are bound after those read. The last may be left out where a kernel has several.
+    pub writes: &'static [Holds],
     /// Members of the uniform's Rust twin with their offsets in bytes.
     pub fields: &'static [(&'static str, usize)],
     /// Size of the uniform's Rust twin in bytes.

@@ -7,10 +7,12 @@
 
 use multiversion::multiversion;
 
+use super::nest::{Family, Nest};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::graph::op::Dist;
 use crate::rng::{threefry2x32, threefry2x32_several};
+use crate::spec::DType;
 use crate::view::{View, for_each};
 
 /// Parameters of a draw.
@@ -29,10 +31,24 @@ pub struct Random {
 params!(Random { dims: GpuView, y: GpuView, stream: u32, per_task: u32, first_task: u32, key: u32 });
 
 impl Random {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     /// The key of this stream, from the operand (seed, step).
     fn key<T>(&self, k: &Read<'_, T>) -> [u32; 2] {
         let [seed, step] = [0, k.view.strides[5]].map(|i| k.u()[k.view.offset + i]);
         [seed.wrapping_add(self.stream.wrapping_mul(0x9E37_79B9)), step]
+    }
+
+    /// What is drawn: words, or floats.
+    pub(super) fn dtype(&self) -> DType {
+        match self.dist {
+            Dist::Bits => DType::U32,
+            Dist::Uniform | Dist::Normal => DType::F32,
+        }
     }
 
     fn counter(&self, i: usize) -> [u32; 2] {

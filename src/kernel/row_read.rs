@@ -1,6 +1,7 @@
 //! `y = window[counter]`: this step's row of a window of rows that the host wrote. Moves bits, so that it
 //! serves floats and u32 alike. A counter beyond the window is clamped.
 
+use super::nest::{Family, Nest};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
@@ -13,6 +14,12 @@ pub struct RowRead;
 params!(RowRead { window: GpuView, y: GpuView, rows: u32, len: u32, counter: u32, pad: u32 });
 
 impl RowRead {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (window, counter) = (&reads[0], &reads[1]);

@@ -1,6 +1,7 @@
 //! `ring[counter][column] = x`: one number into this step's row of the ring of records, in place. A
 //! counter beyond the ring writes its last row.
 
+use super::nest::{Family, Nest};
 use super::uniform::{GpuView, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
@@ -16,6 +17,12 @@ pub struct RowWrite {
 params!(RowWrite { ring: GpuView, rows: u32, column: u32, x: u32, counter: u32 });
 
 impl RowWrite {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (x, counter) = (&reads[0], &reads[1]);

@@ -3,6 +3,7 @@
 //!
 //! Operands: src `[r, w]`, index u32 `[r]`, result `[n, w]`.
 
+use super::nest::{Family, Nest};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
@@ -24,6 +25,12 @@ params!(ScatterAdd {
 });
 
 impl ScatterAdd {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let view = writes[0].view;

@@ -1,5 +1,6 @@
 //! `y = c != 0 ? a : b`, pointwise over operands broadcast to one shape.
 
+use super::nest::{Family, Nest};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::view::{View, collapse, for_each};
@@ -11,6 +12,12 @@ pub struct Select;
 params!(Select { dims: GpuView, c: GpuView, a: GpuView, b: GpuView, y: GpuView });
 
 impl Select {
+    pub(super) const FAMILY: Family = Family::Pointwise;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        Some(Nest::pointwise(3))
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (c, a, b) = (reads[0], reads[1], reads[2]);

@@ -5,6 +5,7 @@
 
 use multiversion::multiversion;
 
+use super::nest::{Family, Nest};
 use super::optimiser::{self, Control};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
@@ -31,6 +32,12 @@ params!(Sgd {
 });
 
 impl Sgd {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     #[inline(always)]
     fn step<T: Real>(&self, c: &Control<T>, [w, v]: [T; 2], grad: T) -> [T; 2] {
         let v = T::of(self.momentum) * v + c.factor * grad;

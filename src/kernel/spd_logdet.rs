@@ -3,6 +3,7 @@
 //! Operand: A `[b, n, n]`; result y `[b]`, and room for the factors `[b, n, n]`.
 
 use super::cholesky::{factor, flops, matrix, sizes};
+use super::nest::{Family, Nest};
 use super::parallel::{Shared, pieces};
 use super::uniform::{GpuView, grid, params};
 use super::{Dispatch, Read, Real, Write};
@@ -16,6 +17,12 @@ pub struct SpdLogdet;
 params!(SpdLogdet { a: GpuView, y: GpuView, l: GpuView, n: u32, matrices: u32, pad0: u32, pad1: u32 });
 
 impl SpdLogdet {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (count, n, _) = sizes(&reads[0].view);

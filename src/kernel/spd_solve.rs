@@ -3,6 +3,7 @@
 //! Operands: A `[b, n, n]`, B `[b, n, m]`; result X `[b, n, m]`, and room for the factors `[b, n, n]`.
 
 use super::cholesky::{factor, flops, matrix, sizes};
+use super::nest::{Family, Nest};
 use super::parallel::{Shared, pieces};
 use super::uniform::{GpuView, grid, params};
 use super::{Dispatch, Read, Real, Write};
@@ -36,6 +37,12 @@ fn substitute<T: Real>(n: usize, l: &[T], x: &mut [T]) {
 }
 
 impl SpdSolve {
+    pub(super) const FAMILY: Family = Family::Opaque;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        None
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let view = writes[0].view;

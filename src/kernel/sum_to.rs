@@ -6,6 +6,7 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::nest::{Family, Nest};
 use super::parallel::{Shared, segments};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
@@ -97,6 +98,12 @@ fn split(y: &View, a: &View, b: &View) -> Parts {
 }
 
 impl SumTo {
+    pub(super) const FAMILY: Family = Family::Sum;
+
+    pub(super) fn nest(&self, reads: &[View], writes: &[View]) -> Option<Nest> {
+        Some(Nest::sum(2, &reads[0], &writes[0]))
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let p = split(&writes[0].view, &reads[0].view, &reads[1].view);

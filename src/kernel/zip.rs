@@ -2,6 +2,7 @@
 //! where the backward pass multiplies by one.
 
 use super::map::{affine, func_code, func_flops, gather, in_chunks};
+use super::nest::{Family, Nest};
 use super::parallel::{Shared, segments};
 use super::pointwise::{binary, func};
 use super::simd::apply;
@@ -45,6 +46,12 @@ pub(crate) fn code(op: Binary) -> f64 {
 }
 
 impl Zip {
+    pub(super) const FAMILY: Family = Family::Pointwise;
+
+    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
+        Some(Nest::pointwise(2))
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (a, b) = (reads[0], reads[1]);

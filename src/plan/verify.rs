@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Launch, Plan, Program, SlotRole};
-use crate::kernel::{Kernel, KernelInfo};
+use crate::kernel::KernelInfo;
 use crate::region::Region;
 use crate::spec::DType;
 
@@ -24,7 +24,7 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
         let Some(info) = KernelInfo::find(kernel.name()) else {
             return fault(format!("no kernel '{}'", kernel.name()));
         };
-        if l.reads.len() != info.reads || l.writes.is_empty() || l.writes.len() > info.writes {
+        if l.reads.len() != info.reads.len() || l.writes.is_empty() || l.writes.len() > info.writes.len() {
             return fault(format!("{} operands read and {} written", l.reads.len(), l.writes.len()));
         }
         for (k, arg) in l.reads.iter().chain(&l.writes).enumerate() {
@@ -39,7 +39,7 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
                     slot.len
                 ));
             }
-            if let Some(want) = dtype(kernel, k, l.reads.len())
+            if let Some(want) = kernel.dtype(k)
                 && want != slot.dtype
             {
                 return fault(format!("operand {k} is {:?}, not {want:?}", slot.dtype));
@@ -95,23 +95,4 @@ fn region_launch(
         written.insert(w.slot.0);
     }
     region.verify(l.reads.len(), &lens)
-}
-
-/// The element type an operand must have; `None` where bits are moved.
-fn dtype(kernel: &Kernel, operand: usize, reads: usize) -> Option<DType> {
-    match (kernel, operand) {
-        (Kernel::Copy(_) | Kernel::RowRead(_) | Kernel::Gather(_), 0) => None,
-        (Kernel::Copy(_) | Kernel::RowRead(_) | Kernel::Gather(_), k) if k == reads => None,
-        (Kernel::Random(r), 1) if r.dist != crate::graph::op::Dist::Bits => Some(DType::F32),
-        (
-            Kernel::RowRead(_)
-            | Kernel::RowWrite(_)
-            | Kernel::Gather(_)
-            | Kernel::ScatterAdd(_)
-            | Kernel::Random(_),
-            1,
-        )
-        | (Kernel::Random(_) | Kernel::Advance(_), 0) => Some(DType::U32),
-        _ => Some(DType::F32),
-    }
 }

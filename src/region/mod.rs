@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::kernel::Kernel;
+use crate::kernel::nest::{Family, Nest};
 use crate::spec::MAX_RANK;
 use crate::view::View;
 pub use caps::{GroupCaps, RegionCaps};
@@ -90,6 +91,29 @@ pub struct Block {
     pub writes: Vec<Operand>,
     /// The graph scope it comes from.
     pub label: String,
+}
+
+impl Block {
+    /// Views of what is read and of what is written.
+    pub(crate) fn views(&self) -> [Vec<View>; 2] {
+        [&self.reads, &self.writes].map(|list| list.iter().map(|o| o.view).collect())
+    }
+
+    /// Its loops.
+    ///
+    /// # Panics
+    /// When its kernel has none: such kernels are in no region ([`Region::verify`]).
+    pub(crate) fn nest(&self) -> Nest {
+        let [reads, writes] = self.views();
+        let nest = self.kernel.nest(&reads, &writes);
+        nest.unwrap_or_else(|| panic!("a region has no block '{}'", self.kernel.name()))
+    }
+
+    /// Operations of one task, once.
+    pub(crate) fn flops(&self) -> f64 {
+        let [reads, writes] = self.views();
+        self.kernel.flops(&reads, &writes)
+    }
 }
 
 /// Blocks, some repeated.
@@ -272,7 +296,7 @@ impl Region {
 
     /// Whether products are in it, which is what tasks are put together for; brief launches make regions, too.
     pub fn has_products(&self) -> bool {
-        self.blocks().iter().any(|p| matches!(p.block.kernel, Kernel::MatMul(_)))
+        self.blocks().iter().any(|p| p.block.kernel.family() == Family::Product)
     }
 
     /// When each local is needed; `None` for one that nothing touches. What is touched outside of a loop, too, or moves
@@ -329,18 +353,10 @@ impl Region {
     fn uses(&self) -> Vec<(usize, usize)> {
         let mut uses = vec![(0, 0); self.locals.len()];
         for p in self.blocks() {
-            let b = p.block;
+            let (b, nest) = (p.block, p.block.nest());
             for (k, o) in b.reads.iter().chain(&b.writes).enumerate() {
                 let Some(l) = o.local() else { continue };
-                let y = &b.writes[0].view;
-                let (m, cols) = (y.dims[MAX_RANK - 2], y.dims[MAX_RANK - 1]);
-                let again = match (&b.kernel, k) {
-                    // Tiles of four rows and columns.
-                    (Kernel::MatMul(_), 0) => cols.div_ceil(4),
-                    (Kernel::MatMul(_), 1) => m.div_ceil(4),
-                    _ => 1,
-                };
-                let count = p.count() * o.view.count() * again;
+                let count = p.count() * o.view.count() * nest.reuse(k, &b.writes[0].view);
                 if k < b.reads.len() { uses[l].0 += count } else { uses[l].1 += count }
             }
         }
@@ -429,13 +445,9 @@ impl Region {
         // A thread for about eight results of a typical block, weighted by work.
         let (mut work, mut results) = (0.0, 0.0);
         for p in self.blocks() {
-            let b = p.block;
-            let y = &b.writes[0].view;
-            let terms =
-                if matches!(b.kernel, Kernel::MatMul(_)) { b.reads[0].view.dims[MAX_RANK - 1] } else { 1 };
-            let flops = (p.count() * y.count() * terms) as f64;
+            let flops = p.count() as f64 * p.block.flops();
             work += flops;
-            results += flops * y.count() as f64;
+            results += flops * p.block.writes[0].view.count() as f64;
         }
         let wanted = (results / work.max(1.0) / 8.0).ceil() as usize;
         let threads = wanted.next_power_of_two().clamp(8, caps.threads.min(256));
@@ -460,6 +472,13 @@ impl Region {
         }
         for p in self.blocks() {
             let b = p.block;
+            if b.kernel.family() == Family::Opaque {
+                return Err(format!(
+                    "kernel '{}' of block '{}' is a launch of its own",
+                    b.kernel.name(),
+                    b.label
+                ));
+            }
             for (k, o) in b.reads.iter().chain(&b.writes).enumerate() {
                 let len = match o.at {
                     At::Local(l) if l < self.locals.len() => self.locals[l].len,

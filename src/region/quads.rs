@@ -5,7 +5,7 @@
 //! written there has no meaning, and nobody else's element is there.
 
 use super::{Block, Operand, Region};
-use crate::kernel::Kernel;
+use crate::kernel::nest::Family;
 use crate::spec::MAX_RANK;
 use crate::view::{COLUMN, ROW, View, collapse};
 
@@ -42,11 +42,12 @@ pub(crate) fn exchanged(y: &View) -> bool {
 /// Whether a block writes its `k`-th result, a local of `len` elements, in whole quads.
 fn whole(b: &Block, k: usize, len: usize) -> bool {
     let o = &b.writes[k];
-    match &b.kernel {
-        Kernel::MatMul(_) if exchanged(&b.writes[0].view) => writes_whole(o, &o.view.transposed(), len),
-        Kernel::MatMul(_) => writes_whole(o, &o.view, len),
-        Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_) => false,
-        _ => writes_whole(o, &collapse([o.view])[0], len),
+    match b.kernel.family() {
+        Family::Product if exchanged(&b.writes[0].view) => writes_whole(o, &o.view.transposed(), len),
+        Family::Product => writes_whole(o, &o.view, len),
+        Family::Pointwise | Family::Sum => writes_whole(o, &collapse([o.view])[0], len),
+        // Element by element.
+        Family::Rows | Family::Opaque => false,
     }
 }
 

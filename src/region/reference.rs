@@ -46,9 +46,7 @@ impl Region {
 
     /// Operations of all tasks.
     pub fn flops(&self) -> f64 {
-        let views = |list: &[Operand]| list.iter().map(|o| o.view).collect::<Vec<View>>();
-        let block = |n: usize, b: &Block| n as f64 * b.kernel.flops(&views(&b.reads), &views(&b.writes));
-        self.tasks as f64 * self.blocks().iter().map(|p| block(p.count(), p.block)).sum::<f64>()
+        self.tasks as f64 * self.blocks().iter().map(|p| p.count() as f64 * p.block.flops()).sum::<f64>()
     }
 
     /// Operations, and bytes that come from slots (`reads` of the launch) and go to them.

@@ -10,59 +10,31 @@ use std::ops::Range;
 
 use super::{At, Block, DEPTH, Life, Local, Operand, Region, Stage};
 use crate::graph::op::Binary;
+use crate::kernel::nest::{LOOPS, Nest, Part};
 use crate::kernel::{Fill, Kernel, Zip};
-use crate::spec::{Activation, MAX_RANK};
-use crate::view::{COLUMN, ROW, View};
+use crate::spec::MAX_RANK;
+use crate::view::View;
 
 /// Fewer rows are not worth a chunk.
 const LEAST: usize = 8;
 
 const ADD: Kernel = Kernel::Zip(Zip { op: Binary::Add, pre: None });
 
-/// The axis along which a product adds up; others go by the number of the result's axis.
-const TERMS: usize = MAX_RANK;
-
-/// Where axis `along` of what a block computes is among the axes of its `k`-th operand, those read first.
-fn axis(b: &Block, k: usize, along: usize) -> Option<usize> {
-    match (&b.kernel, k) {
-        (Kernel::MatMul(_), 0) if along == TERMS => Some(COLUMN),
-        (Kernel::MatMul(_), 1) if along == TERMS => Some(ROW),
-        (Kernel::MatMul(_), 0) => (along != COLUMN).then_some(along),
-        (Kernel::MatMul(_), 1) => (along != ROW).then_some(along),
-        (Kernel::LogSoftmax(_), _) => (along == ROW).then_some(ROW),
-        (Kernel::CrossEntropy(_), 2) => (along == ROW).then_some(COLUMN),
-        (Kernel::CrossEntropy(_), _) => (along == ROW).then_some(ROW),
-        (Kernel::MatMul(_), _)
-        | (Kernel::Map(_) | Kernel::Zip(_) | Kernel::Select(_) | Kernel::Copy(_) | Kernel::Fill(_), _)
-        | (Kernel::SumTo(_), _) => (along < MAX_RANK).then_some(along),
-        _ => None,
-    }
-}
-
 /// The bias that a product adds, if it does.
-fn bias(b: &Block) -> Option<&Operand> {
-    b.reads.get(2).filter(|_| matches!(&b.kernel, Kernel::MatMul(p) if p.bias))
+fn bias<'b>(b: &'b Block, nest: &Nest) -> Option<&'b Operand> {
+    (0..b.reads.len()).find(|&k| nest.part(k) == Part::AfterSum).map(|k| &b.reads[k])
 }
 
-/// The operands of a block, those read first, without one that is not used.
-fn operands(b: &Block) -> impl Iterator<Item = (usize, &Operand)> {
-    let unused = matches!(b.kernel, Kernel::MatMul(_)) && bias(b).is_none();
-    b.reads.iter().chain(&b.writes).enumerate().filter(move |(k, _)| !(unused && *k == 2))
+/// The operands of a block that take part, those read first.
+fn operands<'b>(b: &'b Block, nest: &Nest) -> impl Iterator<Item = (usize, &'b Operand)> {
+    let all = move |k: usize| b.reads.get(k).unwrap_or_else(|| &b.writes[k - b.reads.len()]);
+    nest.operands().map(move |k| (k, all(k)))
 }
 
 /// Whether two operands of one place have elements in common, or may have.
 fn meet(a: &Operand, b: &Operand) -> bool {
     let apart = a.view.end() <= b.view.offset || b.view.end() <= a.view.offset;
     !(a.steps == b.steps && apart)
-}
-
-/// Whether results of chunks can be added; a bias is added once.
-fn adds_up(b: &Block) -> bool {
-    match &b.kernel {
-        Kernel::MatMul(p) => p.act == Activation::Identity && b.writes.len() == 1,
-        Kernel::SumTo(_) => true,
-        _ => false,
-    }
 }
 
 /// When a block of a stretch is done.
@@ -192,7 +164,7 @@ impl Stretch {
             || b.writes.iter().any(|o| self.meets(o, Sum.conflicts(true)));
         let (turn, read, written) =
             if waits { (Turn::After, ReadAfter, WrittenAfter) } else { (Turn::Before, Before, Before) };
-        for (k, o) in operands(b) {
+        for (k, o) in operands(b, &b.nest()) {
             self.uses(o, if k < b.reads.len() { read } else { written });
         }
         Some(turn)
@@ -200,17 +172,17 @@ impl Stretch {
 
     /// Along which axis a block goes over rows: `Some(None)` where it reads none of them, `None` if not row by row.
     fn direction(&self, b: &Block) -> Option<Option<usize>> {
-        let mut found: Option<usize> = None;
-        for (k, o) in operands(b).filter(|(k, _)| *k < b.reads.len()) {
+        let (mut found, nest): (Option<usize>, _) = (None, b.nest());
+        for (k, o) in operands(b, &nest).filter(|(k, _)| *k < b.reads.len()) {
             let Some(lie) = self.streamed.get(&o.at) else { continue };
             let fits = |along: &usize| {
-                axis(b, k, *along)
+                nest.axis(k, *along)
                     .is_some_and(|i| o.view.dims[i] == self.rows && Rows::of(o, i) == Some(*lie))
             };
             match found {
                 Some(along) if fits(&along) => {}
                 Some(_) => return None,
-                None => found = Some((0..=TERMS).find(fits)?),
+                None => found = Some((0..LOOPS).find(fits)?),
             }
         }
         Some(found)
@@ -219,11 +191,12 @@ impl Stretch {
     /// Takes in a block that goes over rows along an axis, if it does each by itself.
     fn joins(&mut self, b: &Block, along: usize) -> bool {
         use Use::*;
-        let sum = self.is_sum(b, along);
-        for (k, o) in operands(b) {
+        let nest = b.nest();
+        let sum = self.is_sum(b, &nest, along);
+        for (k, o) in operands(b, &nest) {
             let written = k >= b.reads.len();
-            let row = axis(b, k, along).filter(|&i| o.view.dims[i] == self.rows && o.view.strides[i] > 0);
-            let way = if sum && k == 2 && !written {
+            let row = nest.axis(k, along).filter(|&i| o.view.dims[i] == self.rows && o.view.strides[i] > 0);
+            let way = if sum && nest.part(k) == Part::AfterSum {
                 ReadAfter // a bias, added when the sum is complete
             } else if let Some(i) = row {
                 let Some(own) = Rows::of(o, i) else { return false };
@@ -233,7 +206,7 @@ impl Stretch {
                 Row
             } else if !written {
                 Whole
-            } else if adds_up(b) && !self.streamed.contains_key(&o.at) {
+            } else if nest.additive && !self.streamed.contains_key(&o.at) {
                 Sum
             } else {
                 return false;
@@ -247,8 +220,8 @@ impl Stretch {
     }
 
     /// Whether a block that goes over rows along an axis sums over them.
-    fn is_sum(&self, b: &Block, along: usize) -> bool {
-        axis(b, b.reads.len(), along).is_none_or(|i| b.writes[0].view.dims[i] != self.rows)
+    fn is_sum(&self, b: &Block, nest: &Nest, along: usize) -> bool {
+        nest.axis(b.reads.len(), along).is_none_or(|i| b.writes[0].view.dims[i] != self.rows)
     }
 
     fn stages(&self) -> Range<usize> {
@@ -282,7 +255,8 @@ impl Stretch {
         let mut seen = BTreeSet::new();
         for (i, (b, turn)) in self.blocks(region).enumerate() {
             let Turn::Rows(along) = turn else { continue };
-            for l in operands(b).filter_map(|(_, o)| o.local()).filter(|l| seen.insert(*l)) {
+            let nest = b.nest();
+            for l in operands(b, &nest).filter_map(|(_, o)| o.local()).filter(|l| seen.insert(*l)) {
                 let (own, Some(life)) = (&region.locals[l], lives[l]) else { continue };
                 let there = life.first.max(before)..(life.last + 1).min(before + len);
                 let row = passing.get(&At::Local(l)).map(|r| r.stride);
@@ -292,7 +266,7 @@ impl Stretch {
                     by_row[at - before] += row.unwrap_or(0);
                 }
             }
-            if self.is_sum(b, along) {
+            if self.is_sum(b, &nest, along) {
                 rest[i] += b.writes[0].view.count();
             }
         }
@@ -312,13 +286,14 @@ impl Stretch {
         };
         let (mut stages, mut zeros, mut after) = (vec![], vec![], vec![]);
         for (b, turn) in self.blocks(all.region) {
+            let nest = b.nest();
             match turn {
                 Turn::Before => stages.push(Stage::Block(b.clone())),
                 Turn::After => after.push(Stage::Block(b.clone())),
-                Turn::Rows(along) if self.is_sum(b, along) => {
+                Turn::Rows(along) if self.is_sum(b, &nest, along) => {
                     let sum = b.writes[0];
                     zeros.push(block(Kernel::Fill(Fill { value: 0.0 }), vec![], sum, b));
-                    after.extend(bias(b).map(|c| block(ADD, vec![sum, *c], sum, b)));
+                    after.extend(bias(b, &nest).map(|c| block(ADD, vec![sum, *c], sum, b)));
                 }
                 Turn::Rows(_) => {}
             }
@@ -374,10 +349,10 @@ impl Stretch {
         let mut blocks = Vec::new();
         for (whole, turn) in self.blocks(all.region) {
             let Turn::Rows(along) = turn else { continue };
-            let mut b = whole.clone();
+            let (mut b, nest) = (whole.clone(), whole.nest());
             let reads = b.reads.len();
             for k in 0..reads + b.writes.len() {
-                let i = axis(&b, k, along);
+                let i = nest.axis(k, along);
                 let o = if k < reads { &mut b.reads[k] } else { &mut b.writes[k - reads] };
                 let Some(i) = i.filter(|i| o.view.dims[*i] == self.rows) else { continue };
                 o.view.dims[i] = rows;
@@ -389,7 +364,7 @@ impl Stretch {
                     o.steps[depth] = (step * o.view.strides[i]) as isize;
                 }
             }
-            let sums = self.is_sum(whole, along);
+            let sums = self.is_sum(whole, &nest, along);
             if let Kernel::MatMul(p) = &mut b.kernel {
                 p.bias &= !sums;
                 if !p.bias {
@@ -453,9 +428,9 @@ impl<'r> Survey<'r> {
 }
 
 /// Where the first operand of a block lies in rows, if it does along an axis, and how many.
-fn first_rows(b: &Block, along: usize) -> Option<(usize, (At, Rows))> {
+fn first_rows(b: &Block, nest: &Nest, along: usize) -> Option<(usize, (At, Rows))> {
     let o = b.reads.first()?;
-    let i = axis(b, 0, along)?;
+    let i = nest.axis(0, along)?;
     let (rows, lie) = (o.view.dims[i], Rows::of(o, i)?);
     (rows >= 2 * LEAST).then_some((rows, (o.at, lie)))
 }
@@ -473,8 +448,9 @@ fn stretches(region: &Region) -> Vec<Stretch> {
         for (first, stage) in stages.iter().enumerate() {
             let Stage::Block(b) = stage else { continue };
             found.extend(open.extract_if(.., |s| s.stages().end <= first));
-            for along in 0..=TERMS {
-                let Some((rows, (at, lie))) = first_rows(b, along) else { continue };
+            let nest = b.nest();
+            for along in 0..LOOPS {
+                let Some((rows, (at, lie))) = first_rows(b, &nest, along) else { continue };
                 if !open.iter().any(|s| s.rows == rows && s.streamed.get(&at) == Some(&lie)) {
                     open.extend(Stretch::find(stages, around, first, rows, (at, lie)));
                 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
-use crate::kernel::Kernel;
+use crate::kernel::nest::Family;
 use crate::plan::SlotRole;
 use crate::region::{At, Block, DEPTH, Local, Operand, Outside, Region, RegionCaps, Stage, leading, swept};
 use crate::spec::{DType, MAX_RANK};
@@ -80,7 +80,7 @@ impl Lowering<'_> {
                 // that are over as soon as they have begun.
                 let drafts = || group.iter().flat_map(|&i| items[i].drafts());
                 let loops = group.iter().any(|&i| matches!(items[i], Item::Loop { .. }));
-                let product = drafts().any(|d| matches!(d.kernel, Kernel::MatMul(_)));
+                let product = drafts().any(|d| d.kernel.family() == Family::Product);
                 let brief = drafts().all(|d| d.writes.iter().all(|w| w.view.count() <= BRIEF));
                 let worth = loops || (group.len() > 1 && (product || brief));
                 let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));
@@ -117,7 +117,7 @@ impl Lowering<'_> {
         // What products are batched over, most work first.
         let mut work: BTreeMap<usize, f64> = BTreeMap::new();
         for d in items.iter().flat_map(Item::drafts) {
-            let Some(y) = d.writes.first().filter(|_| matches!(d.kernel, Kernel::MatMul(_))) else {
+            let Some(y) = d.writes.first().filter(|_| d.kernel.family() == Family::Product) else {
                 continue;
             };
             let k = leading(&y.view);
@@ -148,38 +148,30 @@ impl Lowering<'_> {
 
     /// The operands of a launch as one of `t` tasks sees them, reads first; `None` where tasks are mixed.
     fn seen_by_task(&self, d: &Draft, t: usize) -> Option<Vec<Part>> {
-        let y = &d.writes.first()?.view;
+        let [reads, writes] = [&d.reads, &d.writes].map(|l| l.iter().map(|p| p.view).collect::<Vec<View>>());
+        let nest = d.kernel.nest(&reads, &writes)?;
         if t == 1 {
             // Single numbers: all of a buffer is the one task's.
-            let pointwise = d.kernel.is_pointwise() || matches!(d.kernel, Kernel::Fill(_));
             let part = |p: &Place| {
                 let buffer = &self.buffers[p.buffer];
-                let single = pointwise && p.view.count() == 1 && buffer.dtype == DType::F32;
+                let single = d.kernel.is_pointwise() && p.view.count() == 1 && buffer.dtype == DType::F32;
                 single.then_some((View { strides: [0; MAX_RANK], ..p.view }, buffer.len))
             };
             return d.reads.iter().chain(&d.writes).map(part).collect();
         }
-        let axis = leading(y);
-        let axes: Vec<usize> = match d.kernel {
-            Kernel::MatMul(_) if axis < MAX_RANK - 2 => vec![axis; 5],
-            Kernel::Fill(_) => vec![axis; 4],
-            _ if d.kernel.is_pointwise() => vec![axis; 4],
-            // What is summed leads with the tasks, too: a sum over tasks may have as many results as there are tasks.
-            Kernel::SumTo(_) if leading(&d.reads[0].view) == axis => vec![axis; 4],
-            // Rows of all tasks follow one another along one axis.
-            Kernel::LogSoftmax(_) => vec![MAX_RANK - 2; 2],
-            Kernel::CrossEntropy(_) => vec![MAX_RANK - 2, MAX_RANK - 2, MAX_RANK - 1],
-            _ => return None,
-        };
-        let rows = matches!(d.kernel, Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_));
+        let tasks = nest.batch_loop(leading(writes.first()?))?;
         let mut parts = Vec::new();
         for (k, p) in d.reads.iter().chain(&d.writes).enumerate() {
             if self.buffers[p.buffer].dtype != DType::F32 {
                 return None;
             }
-            let (mut view, axis) = (p.view, axes[k]);
+            let (mut view, axis) = (p.view, nest.axis(k, tasks)?);
+            // What is read leads with the tasks, too: a sum over tasks may have as many results as there are tasks.
+            if leading(&view) < axis {
+                return None;
+            }
             let (n, stride) = (view.dims[axis], view.strides[axis]);
-            if rows && n % t == 0 {
+            if nest.stacked && n % t == 0 {
                 view.dims[axis] = n / t;
                 if n == t {
                     view.strides[axis] = 0;

@@ -3,6 +3,7 @@
 
 mod support;
 
+use hyperloom::graph::conv::{Conv, Window};
 use hyperloom::graph::op::{Binary, Dist, Func, Num};
 use hyperloom::graph::{Graph, Value};
 use hyperloom::rng::Rng;
@@ -396,4 +397,40 @@ fn gradients_of_random_graphs() {
         checked += usize::from(slope_agrees(seed, &r));
     }
     assert!(checked > 150, "only {checked} graphs were smooth");
+}
+
+#[test]
+fn convolutions() {
+    let strided = Window { stride: 2, ..Window::new(3) };
+    for (name, conv, extent, groups) in [
+        ("same", Conv::square(3, 1).same([4, 3]), [4, 3], 1),
+        ("strided", Conv { windows: [strided.same(5), Window::new(2)], groups: 1 }, [5, 3], 1),
+        (
+            "grouped and dilated",
+            Conv { windows: [Window { dilation: 2, ..Window::new(2) }; 2], groups: 2 },
+            [4, 4],
+            2,
+        ),
+    ] {
+        let windows = |i: usize| match conv.windows[i].before {
+            0 => conv.windows[i].valid(extent[i]).expect("a window"),
+            _ => extent[i].div_ceil(conv.windows[i].stride),
+        };
+        let [h, w] = extent;
+        let (p, q) = (windows(0), windows(1));
+        let (image, result) = ([2, 2, h, w, 2], [2, 2, p, q, 2]);
+        let kernels = [2, conv.windows[0].size, conv.windows[1].size, 2 / groups, 2];
+        check(&format!("conv, {name}"), 3, |t| {
+            let (x, k) = (t.ordinary(&image), t.ordinary(&kernels));
+            t.g.conv(conv, x, k, [p, q])
+        });
+        check(&format!("conv by its input, {name}"), 2, |t| {
+            let (y, k) = (t.ordinary(&result), t.ordinary(&kernels));
+            t.g.conv_input(conv, y, k, [h, w])
+        });
+        check(&format!("conv by its kernels, {name}"), 2, |t| {
+            let (x, y) = (t.ordinary(&image), t.ordinary(&result));
+            t.g.conv_kernels(conv, x, y)
+        });
+    }
 }

@@ -5,10 +5,11 @@ mod support;
 
 use std::collections::{BTreeSet, HashMap};
 
+use hyperloom::graph::conv::{Conv, Wrt};
 use hyperloom::graph::op::{Binary, Dist, Func, Num};
 use hyperloom::kernel::{
-    ALL, AdamW, Advance, CopyKernel, CrossEntropy, FILL, Fill, Gather, Kernel, KernelInfo, LogSoftmax, Map,
-    MatMul, Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
+    self, ALL, AdamW, Advance, CopyKernel, CrossEntropy, FILL, Fill, Gather, Kernel, KernelInfo, LogSoftmax,
+    Map, MatMul, Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
 };
 use hyperloom::plan::{Arg, Caps, Launch, SlotId, lower};
 use hyperloom::region::wgsl;
@@ -32,6 +33,9 @@ fn launches(name: &str) -> Vec<Launch> {
     let info = KernelInfo::find(name).expect("a row");
     if info.kernel == "matmul" {
         return products(name);
+    }
+    if name == "conv" {
+        return convolutions();
     }
     let kernels: Vec<Kernel> = match name {
         "map" => functions().into_iter().map(|func| Kernel::Map(Map { func })).collect(),
@@ -110,6 +114,31 @@ fn products(name: &str) -> Vec<Launch> {
     }
     out.retain(|l| l.shader() == name);
     assert!(!out.is_empty(), "no product takes {name}");
+    out
+}
+
+/// The three convolutions with everything that they may take along.
+fn convolutions() -> Vec<Launch> {
+    let geometry = Conv::square(3, 1).same([4, 4]);
+    let mut out = Vec::new();
+    for wrt in [Wrt::Output, Wrt::Input, Wrt::Kernels] {
+        for act in Activation::ALL {
+            for (bias, save) in [(false, false), (true, true)] {
+                let arg =
+                    |slot, shape: [usize; 5]| Arg { slot: SlotId(slot), view: View::contiguous(&shape, 0) };
+                let (image, kernels) = ([2, 3, 4, 4, 5], [2, 3, 3, 5, 5]);
+                let [a, b, y] = match wrt {
+                    Wrt::Output | Wrt::Input => [image, kernels, image],
+                    Wrt::Kernels => [image, image, kernels],
+                };
+                let mut writes = vec![arg(3, y)];
+                writes.extend(save.then(|| arg(4, y)));
+                let kernel = Kernel::Conv(kernel::Conv { geometry, wrt, bias, act });
+                let reads = vec![arg(0, a), arg(1, b), arg(2, y)];
+                out.push(Launch { program: kernel.into(), reads, writes, label: "conv".into() });
+            }
+        }
+    }
     out
 }
 

@@ -7,6 +7,7 @@
 //! that is written is [`SENTINEL`], gaps between strided elements included, and must survive.
 
 mod choices;
+mod convs;
 mod optimisers;
 mod pointwise;
 mod products;
@@ -97,6 +98,7 @@ pub fn cases() -> Vec<Case> {
     choices::cases(&mut table);
     sums::cases(&mut table);
     products::cases(&mut table);
+    convs::cases(&mut table);
     rows::cases(&mut table);
     optimisers::cases(&mut table);
     table

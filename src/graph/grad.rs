@@ -240,6 +240,14 @@ impl Graph {
                 send!(0, if ta { self.matmul_t(b, tb, g, true) } else { self.matmul_t(g, false, b, !tb) });
                 send!(1, if tb { self.matmul_t(g, true, a, ta) } else { self.matmul_t(a, !ta, g, false) })
             }
+            Op::Conv(conv, wrt) => {
+                let back = self.conv_back(conv, wrt, [inputs[0], inputs[1]], [wants(0), wants(1)], g);
+                for (i, value) in back.into_iter().enumerate() {
+                    if let Some(value) = value {
+                        send!(i, value);
+                    }
+                }
+            }
             Op::SumTo => send!(0, self.expand(g, &shapes[0])),
             Op::Expand => send!(0, g),
             Op::Reshape => send!(0, self.reshape(g, &shapes[0])),

@@ -4,6 +4,7 @@
 //! A wrong shape is the programmer's mistake and panics, naming the op, its label and the shapes;
 //! configuration is validated before anything is built from it.
 
+pub mod conv;
 mod grad;
 pub mod op;
 pub mod scan;

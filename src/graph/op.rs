@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::conv::{Conv, Wrt};
 use super::scan::Scan;
 use crate::spec::Activation;
 
@@ -108,6 +109,8 @@ pub enum Op {
         /// Whether the second operand is transposed.
         tb: bool,
     },
+    /// One of the three convolutions ([`super::conv`]).
+    Conv(Conv, Wrt),
     /// Pointwise function.
     Map(Func),
     /// Pointwise function of two, with broadcasting.
@@ -195,6 +198,9 @@ impl Op {
             Op::Input(_) => "input",
             Op::Const(_) => "const",
             Op::MatMul { .. } => "matmul",
+            Op::Conv(_, Wrt::Output) => "conv",
+            Op::Conv(_, Wrt::Input) => "conv_input",
+            Op::Conv(_, Wrt::Kernels) => "conv_kernels",
             Op::Map(_) => "map",
             Op::Zip(_) => "zip",
             Op::Select => "select",

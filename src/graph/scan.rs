@@ -495,6 +495,7 @@ impl Scan {
         for (i, node) in nodes.iter().enumerate() {
             let v = Value(i as u32);
             let own = match &node.op {
+                Op::Conv(..) => true,
                 Op::MatMul { ta, .. } => {
                     let a = self.body.shape(node.inputs[0]);
                     a[a.len() - if *ta { 2 } else { 1 }] >= 8

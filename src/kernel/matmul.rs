@@ -16,7 +16,7 @@ use super::uniform::{GpuView, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{View, for_each};
-use job::{Job, Matrix, Target};
+pub(super) use job::{Job, Matrix, Target};
 use tier::Product;
 pub use tier::{FILL, Tier, parts, tier};
 
@@ -82,8 +82,7 @@ impl MatMul {
         let (m, n, k) = (shape[MAX_RANK - 2], shape[MAX_RANK - 1], reads[0].view.dims[MAX_RANK - 1]);
         let batch: usize = shape[..MAX_RANK - 2].iter().product();
         let (y, z) = writes.split_at_mut(1);
-        // Rows that are walked become the tile's rows; the operand of the columns must step by one or is packed.
-        let mut job = Job {
+        let job = Job {
             m,
             n,
             k,
@@ -93,10 +92,8 @@ impl MatMul {
             y: Target::of(&mut y[0]),
             z: z.first_mut().map(Target::of),
             act: self.act,
-        };
-        if job.b.col != 1 && (job.a.row == 1 || m < n) || (n < 8 && m >= 8) {
-            job = job.transposed();
         }
+        .oriented();
         let (m, n) = (job.m, job.n);
         let (block_m, block_n) = job.blocks();
         let (nn, nm) = (n.div_ceil(block_n), m.div_ceil(block_m));

@@ -12,6 +12,7 @@ pub mod uniform;
 mod adamw;
 mod advance;
 mod cholesky;
+mod conv;
 mod copy;
 mod cross_entropy;
 mod fill;
@@ -36,6 +37,7 @@ pub(crate) mod zip;
 
 pub use adamw::AdamW;
 pub use advance::Advance;
+pub use conv::Conv;
 pub use copy::Copy as CopyKernel;
 pub use cross_entropy::CrossEntropy;
 pub use fill::Fill;
@@ -254,6 +256,7 @@ fn touched(v: &View) -> f64 {
 
 kernels! {
     MatMul(MatMul) = "matmul" + "matmul_thin" + "matmul_small" + "matmul_large", [F, F, F], [F, F];
+    Conv(Conv) = "conv", [F, F, F], [F, F];
     Map(Map) = "map", [F], [F];
     Zip(Zip) = "zip", [F, F], [F];
     Select(Select) = "select", [F, F, F], [F];

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use hyperloom::graph::conv::{Conv, Wrt};
 use hyperloom::graph::op::{Dist, Num, Op};
 use hyperloom::graph::{Graph, Node};
 use hyperloom::kernel::pointwise;
@@ -45,6 +46,38 @@ fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
+/// The trilinear form `Σ x k y` of a convolution, derived by one of the three: every product of the other two is added where
+/// it belongs.
+fn convolution(conv: &Conv, wrt: Wrt, a: &Array, b: &Array, shape: &[usize]) -> Array {
+    let mut sum = Array { shape: shape.to_vec(), data: vec![0.0; count(shape)] };
+    let [x, k, y] = match wrt {
+        Wrt::Output => [&a.shape[..], &b.shape, shape],
+        Wrt::Input => [shape, &b.shape, &a.shape],
+        Wrt::Kernels => [&a.shape, shape, &b.shape],
+    };
+    let [along_h, along_w] = conv.windows;
+    for i in indices(&[y[0], y[1], y[2], y[3], k[1], k[2], k[3], k[4]]) {
+        let [b_, n, p, q, i, j, c, o] = i[..] else { unreachable!("eight axes") };
+        // Positions count from the first zero of the padding.
+        let (h, w) = (p * along_h.stride + i * along_h.dilation, q * along_w.stride + j * along_w.dilation);
+        let inside = |at: usize, before: usize, len: usize| at >= before && at < before + len;
+        if !inside(h, along_h.before, x[2]) || !inside(w, along_w.before, x[3]) {
+            continue;
+        }
+        let group = o / (k[4] / conv.groups);
+        let at_x = [b_, n, h - along_h.before, w - along_w.before, group * k[3] + c];
+        let (at_k, at_y) = ([b_, i, j, c, o], [b_, n, p, q, o]);
+        let (first, second, to) = match wrt {
+            Wrt::Output => (at_x, at_k, at_y),
+            Wrt::Input => (at_y, at_k, at_x),
+            Wrt::Kernels => (at_x, at_y, at_k),
+        };
+        let to = to.iter().zip(shape).fold(0, |at, (i, d)| at * d + i);
+        sum.data[to] += a.at(&first) * b.at(&second);
+    }
+    sum
+}
+
 /// Values of the nodes so far; grows with its graph.
 #[derive(Debug, Default)]
 pub(crate) struct Interpreter {
@@ -80,6 +113,7 @@ impl Interpreter {
                     (0..inner).map(|l| x(0).at(&a(l)) * x(1).at(&b(l))).sum()
                 })
             }
+            Op::Conv(conv, wrt) => convolution(conv, *wrt, x(0), x(1), shape),
             Op::Map(f) => Array::build(shape, |i| pointwise::func(*f, x(0).at(i))),
             Op::Zip(f) => Array::build(shape, |i| pointwise::binary(*f, x(0).at(i), x(1).at(i))),
             Op::Select => Array::build(shape, |i| if x(0).at(i) != 0.0 { x(1).at(i) } else { x(2).at(i) }),

@@ -2,6 +2,7 @@
 //! and records. Values are interpreted as the graph grows, so that magnitudes stay ordinary and every
 //! function gets arguments it is defined on.
 
+use hyperloom::graph::conv::{Conv, Window};
 use hyperloom::graph::op::{Binary, Dist, Func, Num, Op};
 use hyperloom::graph::{Graph, Role, Value};
 use hyperloom::rng::Rng;
@@ -107,7 +108,7 @@ impl Random {
     fn grow(&mut self, rng: &mut Rng) {
         let x = self.pick(rng);
         let scoped = rng.below(3) == 0;
-        let v = match rng.below(20) {
+        let v = match rng.below(21) {
             0..=2 => self.map(rng, x),
             3..=5 => self.zip(rng, x),
             6..=9 => self.product(rng, x),
@@ -117,6 +118,7 @@ impl Random {
             16 => self.turn(rng, x),
             17 => self.rows(rng, x),
             18 => self.classes(rng, x),
+            19 => self.convolution(rng, x),
             _ => self.other(rng, x),
         };
         let g = &mut self.graph;
@@ -215,6 +217,57 @@ impl Random {
             self.pool.push(y);
         }
         if rng.below(2) == 0 { self.graph.act(Activation::ALL[rng.below(9)], y) } else { y }
+    }
+
+    /// One of the three convolutions of a value seen as images.
+    fn convolution(&mut self, rng: &mut Rng, x: Value) -> Value {
+        let n = count(&self.shape(x));
+        // Factors of its size for five axes.
+        let (mut image, mut rest) = ([1; 5], n);
+        for (axis, most) in [(4, 4), (2, 6), (3, 6), (0, 3)] {
+            let fits: Vec<usize> = (1..=most).filter(|d| rest.is_multiple_of(*d)).collect();
+            image[axis] = fits[rng.below(fits.len())];
+            rest /= image[axis];
+        }
+        image[1] = rest;
+        let x = self.graph.reshape(x, &image);
+        let [b, _, h, w, c] = image;
+        let mut window = |len: usize| {
+            let [size, stride, dilation] = [3, 2, 2].map(|most| 1 + rng.below(most));
+            let window = Window { size, stride, dilation, before: 0 };
+            if rng.below(2) == 0 || window.valid(len).is_none() {
+                (window.same(len), len.div_ceil(stride))
+            } else {
+                (window, window.valid(len).unwrap_or(1))
+            }
+        };
+        let ((along_h, p), (along_w, q)) = (window(h), window(w));
+        let groups = if c.is_multiple_of(2) && rng.below(3) == 0 { 2 } else { 1 };
+        let conv = Conv { windows: [along_h, along_w], groups };
+        let o = groups * (1 + rng.below(3));
+        let kernels = [b, along_h.size, along_w.size, c / groups, o];
+        let result = [b, image[1], p, q, o];
+        match rng.below(4) {
+            0 => {
+                let y = self.input(rng, &result);
+                self.graph.conv_kernels(conv, x, y)
+            }
+            1 => {
+                // The value as the result's cotangent would be: images again, from as many windows.
+                let k = self.input(rng, &kernels);
+                let y = self.graph.conv(conv, x, k, [p, q]);
+                self.graph.conv_input(conv, y, k, [h, w])
+            }
+            _ => {
+                let k = self.input(rng, &kernels);
+                let mut y = self.graph.conv(conv, x, k, [p, q]);
+                if rng.below(2) == 0 {
+                    let bias = self.input(rng, &[o]);
+                    y = self.graph.add(y, bias);
+                }
+                if rng.below(2) == 0 { self.graph.act(Activation::ALL[rng.below(9)], y) } else { y }
+            }
+        }
     }
 
     fn sum(&mut self, rng: &mut Rng, x: Value) -> Value {

@@ -83,7 +83,7 @@ impl Lowering<'_> {
                     .insert(v, Place { view: p.view.slice(shape.len(), *axis, *start, shape[*axis]), ..p });
             }
             Op::Concat { .. } | Op::Pad { .. } => self.emit_pieces(v),
-            Op::MatMul { .. } => {} // every product is in `products`
+            Op::MatMul { .. } | Op::Conv(..) => {} // every product is in `products`
             Op::Map(func) => {
                 let reads = vec![self.place(x[0])];
                 self.simple(v, Kernel::Map(kernel::Map { func: *func }), reads)
@@ -190,27 +190,14 @@ impl Lowering<'_> {
     }
 
     pub(super) fn emit_product(&mut self, p: Product) {
-        let Op::MatMul { ta, tb } = *self.op(p.matmul) else { return };
-        let shape = self.shape(p.matmul);
-        let operand = |l: &Lowering<'_>, v: Value, transposed: bool| {
-            let place = l.place(v);
-            let rank = l.shape(v).len();
-            let mut view = place.view;
-            if transposed {
-                let mut order: Vec<usize> = (0..rank).collect();
-                order.swap(rank - 2, rank - 1);
-                view = view.permute(&order);
+        let shape = self.shape(p.value);
+        let x = self.g.node(p.value).inputs.clone();
+        let [a, b] = match *self.op(p.value) {
+            Op::MatMul { ta, tb } => {
+                [self.matrix_operand(x[0], ta, shape), self.matrix_operand(x[1], tb, shape)]
             }
-            // Broadcast the batch axes, keep the matrix's own.
-            let mut full = shape.to_vec();
-            let r = full.len();
-            full[r - 2] = view.dims[view.dims.len() - 2];
-            full[r - 1] = view.dims[view.dims.len() - 1];
-            Place { view: view.expand(&full), ..place }
+            _ => [self.place(x[0]), self.place(x[1])],
         };
-        let x = self.g.node(p.matmul).inputs.clone();
-        let a = operand(self, x[0], ta);
-        let b = operand(self, x[1], tb);
         let bias = p.bias.map_or(a, |v| self.expanded(v, shape));
         let reads = vec![a, b, bias];
         let act = p.act.map_or(Activation::Identity, |(a, _)| a);
@@ -229,8 +216,34 @@ impl Lowering<'_> {
             }
             writes.push(z_place);
         }
-        let kernel = kernel::MatMul { bias: p.bias.is_some(), act, fill: self.caps.fill };
-        let label = self.g.node(p.sum.or(p.act.map(|(_, y)| y)).unwrap_or(p.matmul)).label.clone();
-        self.launch_product(kernel, reads, writes, &label);
+        let label = self.g.node(p.sum.or(p.act.map(|(_, y)| y)).unwrap_or(p.value)).label.clone();
+        let bias = p.bias.is_some();
+        match *self.op(p.value) {
+            Op::Conv(geometry, wrt) => {
+                let kernel = Kernel::Conv(kernel::Conv { geometry, wrt, bias, act });
+                self.launch(kernel, reads, writes, &label);
+            }
+            _ => {
+                let kernel = kernel::MatMul { bias, act, fill: self.caps.fill };
+                self.launch_product(kernel, reads, writes, &label);
+            }
+        }
+    }
+
+    /// An operand of a product of matrices whose result has `shape`: batch axes broadcast, the matrix's own kept.
+    fn matrix_operand(&self, v: Value, transposed: bool, shape: &[usize]) -> Place {
+        let place = self.place(v);
+        let rank = self.shape(v).len();
+        let mut view = place.view;
+        if transposed {
+            let mut order: Vec<usize> = (0..rank).collect();
+            order.swap(rank - 2, rank - 1);
+            view = view.permute(&order);
+        }
+        let mut full = shape.to_vec();
+        let r = full.len();
+        full[r - 2] = view.dims[view.dims.len() - 2];
+        full[r - 1] = view.dims[view.dims.len() - 1];
+        Place { view: view.expand(&full), ..place }
     }
 }

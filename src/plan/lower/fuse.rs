@@ -11,7 +11,7 @@ impl Lowering<'_> {
         for &i in &live {
             let v = Value(i as u32);
             match self.op(v) {
-                Op::MatMul { .. } => self.fuse_product(v),
+                Op::MatMul { .. } | Op::Conv(..) => self.fuse_product(v),
                 Op::SumTo => {
                     let x = self.g.node(v).inputs[0];
                     if matches!(self.op(x), Op::Zip(Binary::Mul))
@@ -52,20 +52,20 @@ impl Lowering<'_> {
         }
     }
 
-    pub(super) fn fuse_product(&mut self, matmul: Value) {
-        let shape = self.shape(matmul);
-        let mut p = Product { matmul, bias: None, sum: Some(matmul), act: None };
-        let mut at = matmul;
-        if let Some(u) = self.only_user(matmul)
+    pub(super) fn fuse_product(&mut self, value: Value) {
+        let shape = self.shape(value);
+        let mut p = Product { value, bias: None, sum: Some(value), act: None };
+        let mut at = value;
+        if let Some(u) = self.only_user(value)
             && matches!(self.op(u), Op::Zip(Binary::Add))
             && self.shape(u) == shape
         {
             let [a, b] = self.g.node(u).inputs[..] else { return };
             // Of two products that are summed, the first takes the other as its bias.
             if a != b && !self.products.contains_key(&u) {
-                p.bias = Some(if a == matmul { b } else { a });
+                p.bias = Some(if a == value { b } else { a });
                 p.sum = Some(u);
-                self.absorbed[matmul.index()] = true;
+                self.absorbed[value.index()] = true;
                 at = u;
             }
         }

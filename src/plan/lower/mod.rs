@@ -98,10 +98,10 @@ enum Item {
     },
 }
 
-/// A product with what it takes along.
+/// A product of matrices or a convolution, with what it takes along.
 #[derive(Clone, Copy)]
 struct Product {
-    matmul: Value,
+    value: Value,
     bias: Option<Value>,
     /// `a b + bias`, where something beside the activation reads it.
     sum: Option<Value>,

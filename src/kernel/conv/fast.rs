@@ -13,7 +13,7 @@ use crate::kernel::parallel::{Shared, pieces};
 use crate::kernel::simd::apply;
 use crate::kernel::{Read, Write};
 use crate::spec::{Activation, MAX_RANK};
-use crate::view::{COLUMN, View};
+use crate::view::{COLUMN, View, for_each};
 
 /// Elements of a panel of gathered windows: they stay in a core's own cache.
 const PANEL: usize = 1 << 15;
@@ -206,13 +206,24 @@ fn matrix<'a>(
         return Matrix::of(&even, data);
     }
     copy.clear();
-    crate::view::for_each([&own], |[i]| copy.push(data[i]));
+    for_each([&own], |[i]| copy.push(data[i]));
     Matrix::of(&View::contiguous(&shape, 0), copy)
 }
 
-/// Rows and columns of a stack of equal matrices one after another in a buffer.
+/// A matrix alone in a buffer, row after row.
 fn plain(rows: usize, columns: usize) -> View {
     View::contiguous(&[rows, columns], 0)
+}
+
+/// Kernels of a batch and a group with their output channels first: `[o, i, j, c]`.
+fn turned(kernels: &View, start: usize, dims: [usize; 4]) -> View {
+    let mut v = View { offset: start, dims: [1; MAX_RANK], strides: [0; MAX_RANK] };
+    for (to, (from, n)) in zip([4, 1, 2, 3], dims).enumerate() {
+        let axis = MAX_RANK - 4 + to;
+        v.dims[axis] = n;
+        v.strides[axis] = if n > 1 { kernels.strides[AXES.start + from] } else { 0 };
+    }
+    v
 }
 
 /// `y = a b (+ sums)` on this thread.
@@ -322,7 +333,10 @@ fn input(p: &Product, a: &[f32], b: &[f32], kernels: &View, results: &Results<'_
         let [a0, b0] = p.starts(batch, group);
         SCRATCH.with_borrow_mut(|scratch| {
             let Scratch { panel, tile: image, matrix: copy, sums } = scratch;
-            let b = matrix(b, kernels, b0, [p.terms[0], p.terms[1], channels], p.terms[2], copy).transposed();
+            // Channels of y before taps: results then follow one another.
+            copy.clear();
+            for_each([&turned(kernels, b0, [k, p.terms[0], p.terms[1], channels])], |[i]| copy.push(b[i]));
+            let b = Matrix::of(&plain(k, n), copy);
             image.resize(images.extent.iter().product::<usize>() * channels, 0.0);
             for i in stack..(stack + together).min(count) {
                 image.fill(0.0);

@@ -4,13 +4,14 @@
 
 use std::time::Instant;
 
-use hyperloom::config::{Config, TaskKind};
-use hyperloom::data::problem::Problem;
-use hyperloom::meta::experiment::settings;
-use hyperloom::meta::outer::{Learner, WINDOW, training_plan};
+use hyperloom::experiment::config::{Config, TaskKind};
+use hyperloom::experiment::settings;
+use hyperloom::experiment::setup::Problem;
+use hyperloom::meta::outer::{Learner, training_plan};
 use hyperloom::plan::Plan;
 use hyperloom::run::gpu::{Gpu, GpuRunner, wgpu};
 use hyperloom::run::median;
+use hyperloom::task::WINDOW;
 
 fn noop() -> Gpu {
     let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use hyperloom::meta::experiment::{HeldOut, Report};
+use hyperloom::experiment::{HeldOut, Report};
 
 /// Reports of one set, in the order of their seeds.
 fn reports(folder: &Path, set: &str) -> Result<Vec<Report>, String> {

@@ -1,34 +1,35 @@
 #![doc = include_str!("../README.md")]
 
+pub mod adapt;
 pub mod bench;
 pub mod check;
 pub mod checkpoint;
-pub mod config;
 pub mod data;
 pub mod error;
+pub mod experiment;
 pub mod files;
 pub mod graph;
 pub mod hyper;
 pub mod kernel;
 pub mod meta;
-pub mod nn;
+pub mod net;
 pub mod optim;
 pub mod plan;
 pub mod region;
 pub mod report;
 pub mod rng;
 pub mod run;
-pub mod run_folder;
 pub mod spec;
+pub mod task;
 pub mod view;
 
-pub use config::{Config, TaskKind};
 pub use error::{Error, Result};
-pub use meta::episode::Task;
-pub use meta::experiment::{Experiment, Observer, Outcome, Progress, Report, Silent};
+pub use experiment::config::{Config, TaskKind};
+pub use experiment::run_folder::RunFolder;
+pub use experiment::{Experiment, Observer, Outcome, Progress, Report, Silent};
 pub use meta::model::{Model, Network};
 pub use run::{Device, Session};
-pub use run_folder::RunFolder;
+pub use task::Task;
 
 /// What an application moves between threads.
 const _: () = {
@@ -38,6 +39,6 @@ const _: () = {
     send::<Model>();
     send::<Network>();
     send::<Session>();
-    send::<meta::adapt::Adapter>();
+    send::<adapt::Adapter>();
     send::<meta::outer::Trainer<'_>>();
 };

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::op::{Func, Num, Op};
+use crate::graph::op::{Binary, Func, Num, Op};
 use crate::graph::{Graph, Value};
-use crate::nn::clip_factor;
 
 /// Which optimiser, with its constants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,6 +146,19 @@ impl Schedule {
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
         self.peak * (self.floor + (1.0 - self.floor) * cosine)
     }
+}
+
+/// Factor that brings a gradient of squared norm `norm2` (any shape) down to norm `max`: `min(1, max/√norm2)`.
+pub fn clip_factor(g: &mut Graph, norm2: Value, max: f64) -> Value {
+    let safe = g.affine(norm2, 1.0, 1e-20);
+    let r = g.map(Func::Rsqrt, safe);
+    // min(1, c r) = -max(-1, -c r)
+    let down = g.scale(r, -max);
+    let shape = g.shape(norm2).to_vec();
+    let minus_one = g.constant(-1.0);
+    let minus_one = g.expand(minus_one, &shape);
+    let m = g.zip(Binary::Max, down, minus_one);
+    g.scale(m, -1.0)
 }
 
 #[cfg(test)]

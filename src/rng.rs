@@ -1,8 +1,6 @@
 //! Random numbers on the host, from the same counter-based generator as in plans: a number is a function
 //! of (seed, stream, index), so that a resumed run draws what an uninterrupted one would have.
 
-use crate::spec::{Init, ParamLayout, count};
-
 /// Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): words for a key and a
 /// counter.
 pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
@@ -85,21 +83,6 @@ impl Rng {
         }
         all.truncate(k);
         all
-    }
-
-    /// A flat vector of initial weights.
-    pub fn init(&mut self, layout: &ParamLayout) -> Vec<f32> {
-        let mut w = Vec::with_capacity(layout.len());
-        for p in &layout.params {
-            for _ in 0..count(&p.shape) {
-                w.push(match p.init {
-                    Init::Constant(c) => c,
-                    Init::Uniform(b) => self.range(-b, b),
-                    Init::Normal(s) => s * self.normal(),
-                } as f32);
-            }
-        }
-        w
     }
 }
 

@@ -3,16 +3,16 @@
 
 mod support;
 
-use hyperloom::config::{Config, Method, TaskKind};
+use hyperloom::adapt::{Inner, Part, Rates, Rule};
+use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
-use hyperloom::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder, Support};
-use hyperloom::meta::episode::Episode;
-use hyperloom::meta::inner::{Inner, Part, Rates, Rule};
+use hyperloom::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use hyperloom::meta::objective::{MetaSpec, Through};
-use hyperloom::nn::{Loss, Weights};
+use hyperloom::net::{DenseSpec, Weights};
 use hyperloom::plan::{Caps, lower};
 use hyperloom::rng::Rng;
-use hyperloom::spec::{Activation, DenseSpec};
+use hyperloom::spec::Activation;
+use hyperloom::task::{Episode, Loss, Support};
 use support::differences::check_derivatives;
 use support::interpret::Array;
 use support::{Feed, close, data, numbers, run_plan, with_regions, words};
@@ -105,7 +105,7 @@ fn episodes(g: &mut Graph, feed: &mut Feed, rng: &mut Rng, meta: &MetaSpec, kind
 fn objective(meta: &MetaSpec, kind: Loss, t: usize) -> (Graph, Feed, Value, Value) {
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(7, 1));
     let layout = meta.layout();
-    let base: Vec<f32> = rng.init(&meta.hyper.target.layout());
+    let base: Vec<f32> = meta.hyper.target.layout().init(&mut rng);
     let mut params: Vec<f64> = meta.init(&mut rng, &base).into_iter().map(f64::from).collect();
     // The head writes nothing at first: something, so that what it reads matters.
     let head = layout.get("head.weight").map_or(0..0, |p| p.range());
@@ -149,7 +149,7 @@ fn first_order_is_the_gradient_at_the_adapted_weights() {
     // Adapted by hand: two steps, then the plain gradient of the query loss.
     let layout = meta.layout();
     let (mut h, mut other, mut rng) = (Graph::new(), Feed::default(), Rng::new(7, 1));
-    let _: Vec<f32> = rng.init(&meta.hyper.target.layout());
+    let _: Vec<f32> = meta.hyper.target.layout().init(&mut rng);
     let flat = data(&mut h, &mut other, "params", feed.inputs["params"].clone());
     let _ = meta.init(&mut rng, &vec![0.0; meta.hyper.target.layout().len()]);
     let e = episodes(&mut h, &mut other, &mut rng, &meta, Loss::Mse, 2);
@@ -162,7 +162,7 @@ fn first_order_is_the_gradient_at_the_adapted_weights() {
         fast = inner.step(&mut h, &given, &[fast], false)[0];
     }
     let y = inner.predict(&mut h, &given, fast, e.xq);
-    let each = hyperloom::nn::loss(&mut h, Loss::Mse, y, e.yq, None);
+    let each = hyperloom::task::loss(&mut h, Loss::Mse, y, e.yq, None);
     let query = h.mean(each);
     let grad = h.grad(query, &[fast])[0];
     let grad = h.sum_to(grad, &[1, layout.len()]);
@@ -222,8 +222,8 @@ fn reptile_moves_towards_the_adapted_weights() {
     let mut w = start;
     for _ in 0..meta.steps {
         let y_hat =
-            hyperloom::nn::dense(&mut h, &meta.hyper.target, Weights { flat: w, layout: &layout }, "", x);
-        let each = hyperloom::nn::loss(&mut h, Loss::Mse, y_hat, y, Some(rows));
+            hyperloom::net::dense(&mut h, &meta.hyper.target, Weights { flat: w, layout: &layout }, "", x);
+        let each = hyperloom::task::loss(&mut h, Loss::Mse, y_hat, y, Some(rows));
         let total = h.sum_to(each, &[]);
         let grad = h.grad(total, &[w])[0];
         let step = h.scale(grad, meta.adaptation.rate);
@@ -244,7 +244,7 @@ fn the_closed_form_is_bayesian_linear_regression() {
     (meta.adaptation.rule, meta.adaptation.of, meta.steps) = (Rule::Ridge, Part::Head, 1);
     let (target, layout) = (meta.hyper.target.clone(), meta.layout());
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(4, 4));
-    let base: Vec<f32> = rng.init(&target.layout());
+    let base: Vec<f32> = target.layout().init(&mut rng);
     let params: Vec<f64> = meta.init(&mut rng, &base).into_iter().map(f64::from).collect();
     let flat = data(&mut g, &mut feed, "params", Array { shape: vec![layout.len()], data: params.clone() });
     let t = 2;
@@ -325,8 +325,8 @@ fn memory_of_the_second_order_path_is_known() {
     let bytes = |steps: usize| {
         let mut config = Config::with_method(TaskKind::Sine, Method::Maml);
         config.adapt.train_steps = steps;
-        let problem = hyperloom::data::problem::Problem::load(&config).expect("sine");
-        let settings = hyperloom::meta::experiment::settings(&config, 0, true);
+        let problem = hyperloom::experiment::setup::Problem::load(&config).expect("sine");
+        let settings = hyperloom::experiment::settings(&config, 0, true);
         let learner = hyperloom::meta::outer::Learner::Hyper(problem.meta().into());
         let graph =
             hyperloom::meta::outer::training_graph(problem.family(0).as_ref(), &learner, &settings, 1);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use hyperloom::data::Table;
 use hyperloom::data::format::Format;
-use hyperloom::run_folder::{RunFolder, load_network};
+use hyperloom::experiment::run_folder::{RunFolder, load_network};
 use hyperloom::{Device, Model, Result, Task};
 
 fn fixture(name: &str) -> PathBuf {

@@ -8,13 +8,13 @@ use std::path::Path;
 use hyperloom::check::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, run_on_for};
 use hyperloom::graph::{Graph, Value};
 use hyperloom::kernel::Bounded;
-use hyperloom::nn::Loss;
 use hyperloom::plan::{Caps, Launch, Plan, lower};
 use hyperloom::region::RegionCaps;
 use hyperloom::region::Stage;
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
 use hyperloom::spec::Activation;
+use hyperloom::task::Loss;
 use support::learning::{Shape, learning, many_rows};
 use support::random_graph::random_graph;
 use support::{

@@ -12,34 +12,54 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("files", &["error"]),
     ("spec", &[]),
     ("view", &["spec"]),
-    ("rng", &["spec"]),
+    ("rng", &[]),
     ("graph", &["spec"]),
     ("kernel", &["graph", "rng", "spec", "view"]),
     ("region", &["graph", "kernel", "spec", "view"]),
     ("plan", &["error", "graph", "kernel", "region", "spec", "view"]),
     ("checkpoint", &["error", "files"]),
     ("run", &["error", "kernel", "plan", "region", "spec", "view"]),
-    ("nn", &["graph", "spec"]),
-    ("data", &["error", "graph", "hyper", "meta", "nn", "plan", "rng", "run", "spec"]),
-    ("optim", &["graph", "nn"]),
-    ("hyper", &["graph", "nn", "rng", "spec"]),
-    ("check", &["checkpoint", "error", "graph", "kernel", "nn", "plan", "rng", "run", "spec", "view"]),
-    ("meta", &["check", "error", "graph", "hyper", "kernel", "nn", "optim", "plan", "rng", "run", "spec"]),
-    ("report", &["config", "error", "files", "meta", "nn"]),
-    ("bench", &["config", "error", "graph", "meta", "nn", "optim", "plan", "run", "spec"]),
-    ("config", &["data", "error", "meta", "optim", "spec"]),
-    ("run_folder", &["checkpoint", "config", "data", "error", "files", "hyper", "meta", "spec"]),
+    ("net", &["graph", "rng", "spec"]),
+    ("task", &["error", "graph", "run"]),
+    ("data", &["error", "graph", "rng", "run", "spec", "task"]),
+    ("optim", &["graph"]),
+    ("hyper", &["graph", "net", "rng", "spec", "task"]),
+    ("adapt", &["error", "graph", "hyper", "net", "optim", "plan", "run", "spec", "task"]),
+    (
+        "check",
+        &["checkpoint", "error", "graph", "kernel", "net", "plan", "rng", "run", "spec", "task", "view"],
+    ),
+    (
+        "meta",
+        &["adapt", "check", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec", "task"],
+    ),
+    ("report", &["error", "files"]),
+    (
+        "experiment",
+        &[
+            "adapt",
+            "checkpoint",
+            "data",
+            "error",
+            "files",
+            "hyper",
+            "kernel",
+            "meta",
+            "net",
+            "optim",
+            "plan",
+            "report",
+            "rng",
+            "run",
+            "spec",
+            "task",
+        ],
+    ),
+    ("bench", &["error", "experiment", "graph", "net", "optim", "plan", "run", "spec", "task"]),
 ];
 
 /// Arrows that close a circle: from, to, and why they are still there.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("data", "config", "a source of tasks is put together from the configuration"),
-    ("meta", "config", "a whole run is an experiment of meta-learning"),
-    ("meta", "data", "a whole run is an experiment of meta-learning"),
-    ("meta", "report", "a whole run writes its metrics"),
-    ("meta", "run_folder", "a whole run writes its folder"),
-    ("report", "run_folder", "pictures know the folder of a run"),
-];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 /// Names that the root gives on, and the room that they come from.
 const ROOT: &[(&str, &str)] = &[("Error", "error"), ("Result", "error")];

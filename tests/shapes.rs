@@ -4,13 +4,14 @@ use glam::{Affine2, DVec2, Vec2};
 use hyperloom::data::shapes::{Placed, SCALE, Shape, Shapes};
 use hyperloom::graph::Graph;
 use hyperloom::hyper::{ConditionSpec, HyperSpec, SetEncoder};
-use hyperloom::meta::episode::{Task, TaskFamily};
 use hyperloom::meta::outer::{Learner, OuterSettings, Trainer};
+use hyperloom::net::DenseSpec;
 use hyperloom::optim::{Optimiser, Schedule};
 use hyperloom::plan::lower;
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
-use hyperloom::spec::{Activation, DenseSpec};
+use hyperloom::spec::Activation;
+use hyperloom::task::{Task, TaskFamily};
 use std::collections::HashSet;
 use std::f64::consts::TAU;
 
@@ -327,7 +328,7 @@ fn a_short_training_run_learns() {
         target: target.clone(),
     };
     let mut rng = Rng::new(1, 0);
-    let base = rng.init(&target.layout());
+    let base = target.layout().init(&mut rng);
     let params = hyper.init(&mut rng, &base);
     let settings = OuterSettings {
         tasks: 16,

@@ -1,8 +1,8 @@
 //! The training plan as a whole: split batches, refused steps, the same bits after an interruption.
 
-use hyperloom::config::{Config, TaskKind};
-use hyperloom::data::problem::Problem;
-use hyperloom::meta::experiment::settings;
+use hyperloom::experiment::config::{Config, TaskKind};
+use hyperloom::experiment::settings;
+use hyperloom::experiment::setup::Problem;
 use hyperloom::meta::outer::{Learner, Trainer, training_graph, training_plan};
 use hyperloom::plan::{Caps, lower};
 use hyperloom::rng::Rng;
@@ -26,7 +26,7 @@ fn a_split_batch_is_the_same_step() -> Result<()> {
     let (family, learner, s) =
         (problem.family(0), Learner::Hyper(problem.meta().into()), settings(&config, 0, true));
     let mut rng = Rng::new(1, 2);
-    let base = rng.init(&problem.hyper().target.layout());
+    let base = problem.hyper().target.layout().init(&mut rng);
     let params = problem.hyper().init(&mut rng, &base);
     let run = |parts: usize| -> Result<(Vec<f32>, u64)> {
         let plan = lower(&training_graph(family.as_ref(), &learner, &s, parts), Caps::cpu(50))?;
@@ -72,7 +72,7 @@ fn nan_is_refused_and_the_state_kept() -> Result<()> {
     let family = problem.family(0);
     let spec = problem.hyper();
     let mut rng = Rng::new(1, 2);
-    let base = rng.init(&spec.target.layout());
+    let base = spec.target.layout().init(&mut rng);
     let init = spec.init(&mut rng, &base);
     let mut trainer = Trainer::new(
         &Device::Cpu,

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::Workload;
-use crate::config::{Config, TaskKind};
 use crate::error::Result;
-use crate::meta::experiment::starting_trainer;
-use crate::meta::outer::WINDOW;
+use crate::experiment::config::{Config, TaskKind};
+use crate::experiment::starting_trainer;
 use crate::plan::Plan;
 use crate::run::{Device, median};
+use crate::task::WINDOW;
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Serialize)]

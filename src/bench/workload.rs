@@ -5,11 +5,12 @@ use std::str::FromStr;
 use super::{numbers, word};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::nn::{Loss, Weights, dense, loss};
+use crate::net::{DenseSpec, Init, ParamLayout, Weights, dense};
 use crate::optim::Optimiser;
 use crate::plan::{Caps, Plan, lower};
 use crate::run::{Device, Session, medians};
-use crate::spec::{Activation, DenseSpec, Init, ParamLayout};
+use crate::spec::Activation;
+use crate::task::{Loss, loss};
 
 /// A workload by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

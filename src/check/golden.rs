@@ -12,11 +12,13 @@ use crate::error::{Error, Result};
 use crate::graph::op::{Num, Op};
 use crate::graph::{Graph, Value};
 use crate::kernel::Buffer;
-use crate::nn::{Loss, Weights, dense, loss};
+use crate::task::{Loss, loss};
+use crate::net::{Weights, dense};
 use crate::plan::{Arg, Caps, SlotId, lower};
 use crate::run::Device;
 use crate::run::cpu::CpuRunner;
-use crate::spec::{Activation, DenseSpec, count};
+use crate::spec::{Activation, count};
+use crate::net::DenseSpec;
 use crate::view::for_each;
 
 /// Largest difference, as a fraction of a tensor's largest magnitude, of a run in f64.

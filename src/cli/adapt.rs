@@ -7,9 +7,9 @@ use clap::Args;
 use hyperloom::data::Table;
 use hyperloom::data::csv::group_rows;
 use hyperloom::data::format::Format;
-use hyperloom::meta::episode::Task;
+use hyperloom::experiment::run_folder::{RunFolder, save_network};
 use hyperloom::meta::model::Model;
-use hyperloom::run_folder::{RunFolder, save_network};
+use hyperloom::task::Task;
 use hyperloom::{Error, Result};
 
 use super::{check_steps, open_device, say};

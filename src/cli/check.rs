@@ -8,12 +8,12 @@ use hyperloom::check::bounds::{CaseReport, check_case, run_cpu};
 use hyperloom::check::cases::cases;
 use hyperloom::check::golden::{GoldenReport, LIMIT_F32, LIMIT_F64, check_golden, run_f64, run_on};
 use hyperloom::check::lockstep::LockstepReport;
-use hyperloom::config::Config;
+use hyperloom::experiment::config::Config;
 use hyperloom::kernel::KernelInfo;
-use hyperloom::meta::experiment::starting_trainer;
+use hyperloom::experiment::run_folder::RunFolder;
+use hyperloom::experiment::starting_trainer;
 use hyperloom::run::gpu::{Gpu, GpuRunner};
 use hyperloom::run::{Device, DeviceRequest};
-use hyperloom::run_folder::RunFolder;
 use hyperloom::{Error, Result};
 use serde::Serialize;
 

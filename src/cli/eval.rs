@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use hyperloom::config::Config;
+use hyperloom::experiment::config::Config;
+use hyperloom::experiment::run_folder::RunFolder;
+use hyperloom::experiment::{Experiment, HeldOut, pictures};
 use hyperloom::files::write_atomically;
-use hyperloom::meta::experiment::{Experiment, HeldOut};
-use hyperloom::report::pictures;
 use hyperloom::report::plot::error_by_steps;
 use hyperloom::run::Device;
-use hyperloom::run_folder::RunFolder;
 use hyperloom::{Error, Result};
 use serde::Serialize;
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use hyperloom::config::Source;
+use hyperloom::experiment::config::Source;
+use hyperloom::experiment::{Experiment, Observer, Outcome, Progress};
 use hyperloom::files::write_atomically;
-use hyperloom::meta::experiment::{Experiment, Observer, Outcome, Progress};
 use hyperloom::{Error, Result};
 use serde::Serialize;
 

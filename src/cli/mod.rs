@@ -20,10 +20,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use hyperloom::config::{Config, CsvConfig, ImagesConfig, MOST_STEPS, TaskKind};
-use hyperloom::data::problem::Problem;
-use hyperloom::nn::Loss;
+use hyperloom::experiment::config::{Config, CsvConfig, ImagesConfig, MOST_STEPS, TaskKind};
+use hyperloom::experiment::setup::Problem;
 use hyperloom::run::Device;
+use hyperloom::task::Loss;
 use hyperloom::{Error, Result};
 
 /// Trains hypernetworks on any GPU, or with none.

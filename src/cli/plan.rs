@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::Result;
-use hyperloom::data::problem::Problem;
-use hyperloom::meta::experiment::settings;
+use hyperloom::experiment::settings;
+use hyperloom::experiment::setup::Problem;
 use hyperloom::meta::outer::{Learner, training_graph, training_plan};
 
 use super::{Settings, open_device, say};

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use hyperloom::adapt::StartFrom;
 use hyperloom::data::Table;
 use hyperloom::data::csv::group_rows;
 use hyperloom::data::format::Format;
+use hyperloom::experiment::run_folder::{RunFolder, load_network};
 use hyperloom::files::write_atomically;
-use hyperloom::meta::episode::Task;
-use hyperloom::meta::model::{From, Model};
+use hyperloom::meta::model::Model;
 use hyperloom::run::Device;
-use hyperloom::run_folder::{RunFolder, load_network};
+use hyperloom::task::Task;
 use hyperloom::{Error, Result};
 
 use super::adapt::one_task;
@@ -181,7 +182,7 @@ fn with_run(
     };
     let (found, deviations) = match steps {
         Some(k) => {
-            let from = From::Generated(model.choice.correction);
+            let from = StartFrom::Generated(model.choice.correction);
             (model.predict(device, &tasks, from, &[k])?.pop().unwrap_or_default(), vec![vec![]; tasks.len()])
         }
         None => model.chosen(device, &tasks)?,

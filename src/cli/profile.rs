@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::bench::{Ceilings, Profile, Workload};
-use hyperloom::config::Config;
-use hyperloom::meta::experiment::starting_trainer;
-use hyperloom::run_folder::RunFolder;
+use hyperloom::experiment::config::Config;
+use hyperloom::experiment::run_folder::RunFolder;
+use hyperloom::experiment::starting_trainer;
 use hyperloom::{Error, Result};
 
 use super::{figure, open_device, say};

@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Args;
-use hyperloom::meta::experiment::{Experiment, Observer, Outcome, Progress, Report};
-use hyperloom::report::pictures;
-use hyperloom::run_folder::RunFolder;
+use hyperloom::experiment::run_folder::RunFolder;
+use hyperloom::experiment::{Experiment, Observer, Outcome, Progress, Report, pictures};
 use hyperloom::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -47,7 +46,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
             ));
         }
         let device = config.device.clone();
-        config = hyperloom::config::Config::read(&file, None)?;
+        config = hyperloom::experiment::config::Config::read(&file, None)?;
         if args.settings.device.is_some() {
             config.device = device;
         }
@@ -104,7 +103,7 @@ impl Settings {
     }
 
     /// With `--resume` the folder's own settings count, and only the task's name and the device are taken from here.
-    fn resolve_unless(&self, resume: bool) -> Result<hyperloom::config::Config> {
+    fn resolve_unless(&self, resume: bool) -> Result<hyperloom::experiment::config::Config> {
         if !resume {
             return self.resolve();
         }
@@ -115,9 +114,12 @@ impl Settings {
                  --resume out to start another run",
             ));
         }
-        let task =
-            self.task.as_deref().map(|t| hyperloom::config::TaskKind::parse(t, "--task")).transpose()?;
-        let mut config = hyperloom::config::Config::of(task.unwrap_or_default());
+        let task = self
+            .task
+            .as_deref()
+            .map(|t| hyperloom::experiment::config::TaskKind::parse(t, "--task"))
+            .transpose()?;
+        let mut config = hyperloom::experiment::config::Config::of(task.unwrap_or_default());
         if let Some(d) = &self.device {
             config.device = d.clone();
         }

@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::encoder::{Encoder, TargetKind};
 use super::table::Table;
-use crate::config::TaskKind;
 use crate::error::{Error, Result};
-use crate::meta::evaluate::{largest, softmax};
+use crate::task::{largest, softmax};
 
 /// How a model's files are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,16 +25,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of a family of tasks; of a CSV run its encoder.
-    pub fn of(task: TaskKind, encoder: Option<&Encoder>) -> Format {
+    /// Numbers as they are, in columns of these names.
+    pub fn plain(inputs: &[&str], outputs: &[&str]) -> Format {
         let names = |list: &[&str]| list.iter().map(|s| s.to_string()).collect();
-        match (task, encoder) {
-            (_, Some(e)) => Format::Encoded(e.clone()),
-            (TaskKind::Shapes, None) => {
-                Format::Plain { inputs: names(&["x", "y"]), outputs: names(&["distance"]) }
-            }
-            _ => Format::Plain { inputs: names(&["x"]), outputs: names(&["y"]) },
-        }
+        Format::Plain { inputs: names(inputs), outputs: names(outputs) }
     }
 
     /// Checks what was read from `path`.

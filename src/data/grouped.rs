@@ -7,12 +7,10 @@ use super::csv::Groups;
 use super::encoder::TargetKind;
 use crate::error::Result;
 use crate::graph::{Graph, Role, Value};
-use crate::hyper::Support;
-use crate::meta::episode::{Episode, EpisodeShape, Task, TaskFamily};
-use crate::nn::Loss;
 use crate::rng::Rng;
 use crate::run::Session;
 use crate::spec::DType;
+use crate::task::{Episode, EpisodeShape, Loss, Support, Task, TaskFamily};
 
 /// Draws of a held-out group at most: they average over which rows happen to be the support. Where groups
 /// are many, they do that themselves.

@@ -11,7 +11,6 @@ pub mod format;
 pub mod grouped;
 pub mod idx;
 pub mod images;
-pub mod problem;
 pub mod shapes;
 pub mod sine;
 pub mod split;

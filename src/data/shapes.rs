@@ -16,11 +16,9 @@ use glam::{Affine2, Vec2};
 
 use crate::error::Result;
 use crate::graph::{Graph, Value};
-use crate::hyper::Support;
-use crate::meta::episode::{Episode, EpisodeShape, Task, TaskFamily};
-use crate::nn::Loss;
 use crate::rng::Rng;
 use crate::run::Session;
+use crate::task::{Episode, EpisodeShape, Loss, Support, Task, TaskFamily};
 
 /// The encoder sees inputs and targets multiplied by this. Both are of order one as they are, but its first
 /// layer starts without biases: further from the origin its units tell places apart better. 4 rather than 1

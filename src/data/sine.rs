@@ -5,12 +5,10 @@
 use crate::error::Result;
 use crate::graph::op::{Binary, Dist};
 use crate::graph::{Graph, Value};
-use crate::hyper::Support;
-use crate::meta::episode::{Episode, EpisodeShape, Task, TaskFamily};
-use crate::nn::Loss;
 use crate::rng::Rng;
 use crate::run::Session;
 use crate::spec::Activation;
+use crate::task::{Episode, EpisodeShape, Loss, Support, Task, TaskFamily};
 
 /// The encoder sees inputs and targets divided by this: both lie within ±5.
 pub const SCALE: f64 = 5.0;

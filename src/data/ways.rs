@@ -6,11 +6,9 @@ use std::sync::Arc;
 use super::images::ImageSet;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::hyper::Support;
-use crate::meta::episode::{Episode, EpisodeShape, Task, TaskFamily, WINDOW};
-use crate::nn::Loss;
 use crate::rng::Rng;
 use crate::run::Session;
+use crate::task::{Episode, EpisodeShape, Loss, Support, Task, TaskFamily, WINDOW};
 
 /// Numbers of staged episodes of a window at most: 64 MiB.
 const STAGED: usize = 1 << 24;

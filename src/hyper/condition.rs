@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
-use crate::nn::{Weights, dense};
-use crate::spec::{Activation, DenseSpec, Init, ParamLayout};
+use crate::net::{DenseSpec, Init, ParamLayout, Weights, dense};
+use crate::spec::Activation;
+use crate::task::Support;
 
 /// Which conditions are read; they are concatenated in this order.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -36,19 +37,6 @@ pub struct Embedding {
     pub tasks: usize,
     /// Width of a vector.
     pub width: usize,
-}
-
-/// Support examples in a graph.
-#[derive(Clone, Copy, Debug)]
-pub struct Support {
-    /// `[T, n, i]`
-    pub x: Value,
-    /// `[T, n, o]`
-    pub y: Value,
-    /// Row weights `[T, n]` that sum to one over n.
-    pub rows: Value,
-    /// Number of examples of each task `[T, 1]`.
-    pub count: Value,
 }
 
 /// What is at hand for the tasks of a batch.

@@ -13,10 +13,10 @@ mod condition;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
-use crate::nn::Weights;
+use crate::net::{DenseSpec, Init, ParamLayout, Weights};
 use crate::rng::Rng;
-use crate::spec::{Activation, DenseSpec, Init, ParamLayout};
-pub use condition::{Condition, ConditionSpec, Embedding, SetEncoder, Support};
+use crate::spec::Activation;
+pub use condition::{Condition, ConditionSpec, Embedding, SetEncoder};
 
 /// A hypernetwork for a dense target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl HyperSpec {
     /// Initial parameters; `base` are the target weights that every task starts with.
     pub fn init(&self, rng: &mut Rng, base: &[f32]) -> Vec<f32> {
         let layout = self.layout();
-        let mut w = rng.init(&layout);
+        let mut w = layout.init(rng);
         if let Some(bias) = layout.get("head.bias") {
             w[bias.range()].copy_from_slice(base);
         }

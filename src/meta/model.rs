@@ -2,18 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::adapt::{Adapter, Found, Written};
-pub use super::adapt::{From, Member};
-use super::episode::Task;
-use super::evaluate::{Judge, support_as_query};
-use super::gate::{Candidates, Gate};
-use super::inner::Adaptation;
-use super::interval::Intervals;
+use crate::adapt::{Adaptation, Adapter, Candidates, Found, Gate, Member, StartFrom, Written};
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
-use crate::nn::Loss;
+use crate::net::DenseSpec;
 use crate::run::Device;
-use crate::spec::DenseSpec;
+use crate::task::{Intervals, Judge, Loss, Task, support_as_query};
 
 /// What was chosen on validation tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +60,7 @@ pub type Predictions = Vec<Vec<Vec<f32>>>;
 
 /// Prepared plans by which members are asked about some tasks.
 #[derive(Debug)]
-pub(super) struct Panel {
+pub(crate) struct Panel {
     /// For generated and adapted networks.
     adapter: Adapter,
     /// For the pooled network, on query rows and on support rows, where networks are weighed.
@@ -82,7 +76,7 @@ impl Model {
         &self,
         device: &Device,
         tasks: &[Task],
-        from: From,
+        from: StartFrom,
         steps: &[usize],
     ) -> Result<Predictions> {
         let mut found = self.found(device, tasks, from, steps)?;
@@ -101,7 +95,7 @@ impl Model {
         &self,
         device: &Device,
         tasks: &[Task],
-        from: From,
+        from: StartFrom,
         steps: &[usize],
     ) -> Result<Vec<Vec<Found>>> {
         let mut adapter = self.adapter(device, tasks, from)?;
@@ -109,9 +103,9 @@ impl Model {
     }
 
     /// Plans by which members are asked about tasks; also about what a gate needs, where it is asked for or chosen.
-    pub(super) fn panel(&self, device: &Device, tasks: &[Task], gate: bool) -> Result<Panel> {
-        let from = From::Generated(self.choice.correction);
-        let pooled = |tasks: Vec<Task>| Ok((self.adapter(device, &tasks, From::Pooled)?, tasks));
+    pub(crate) fn panel(&self, device: &Device, tasks: &[Task], gate: bool) -> Result<Panel> {
+        let from = StartFrom::Generated(self.choice.correction);
+        let pooled = |tasks: Vec<Task>| Ok((self.adapter(device, &tasks, StartFrom::Pooled)?, tasks));
         Ok(Panel {
             adapter: self.adapter(device, tasks, from)?,
             pooled: (gate || self.choice.gate.is_some())
@@ -121,16 +115,16 @@ impl Model {
     }
 
     /// What one member says about tasks: by its pooled, its generated and its adapted network.
-    pub(super) fn candidates(&self, panel: &mut Panel, m: &Member, tasks: &[Task]) -> Result<Candidates> {
+    pub(crate) fn candidates(&self, panel: &mut Panel, m: &Member, tasks: &[Task]) -> Result<Candidates> {
         let mut c = Candidates::default();
-        let from = From::Generated(self.choice.correction);
+        let from = StartFrom::Generated(self.choice.correction);
         let found = panel.adapter.predict(m, from, tasks, &[0, self.choice.steps])?;
         let [generated, adapted] = <[Found; 2]>::try_from(found).unwrap_or_default();
         c.evidence = adapted.evidence.iter().map(|e| e.map(f64::from)).collect();
         c.variance = adapted.variance;
         if let Some(pooled) = &mut panel.pooled {
             let [query, support] = pooled.each_mut().map(|(adapter, tasks)| {
-                let found = adapter.predict(m, From::Pooled, tasks, &[0])?;
+                let found = adapter.predict(m, StartFrom::Pooled, tasks, &[0])?;
                 Ok::<_, Error>(found.into_iter().next().unwrap_or_default().predictions)
             });
             c.predictions[0] = query?;
@@ -144,8 +138,8 @@ impl Model {
     }
 
     /// What one member writes for tasks.
-    pub(super) fn written(&self, device: &Device, m: &Member, tasks: &[Task]) -> Result<Written> {
-        self.adapter(device, tasks, From::Generated(1.0))?.written(m, tasks)
+    pub(crate) fn written(&self, device: &Device, m: &Member, tasks: &[Task]) -> Result<Written> {
+        self.adapter(device, tasks, StartFrom::Generated(1.0))?.written(m, tasks)
     }
 
     /// What the outputs of a network are multiplied by.
@@ -154,7 +148,7 @@ impl Model {
     }
 
     /// One member's predictions as chosen, and their deviations `[q]` where there are intervals.
-    pub(super) fn settled(&self, tasks: &[Task], c: &Candidates) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+    pub(crate) fn settled(&self, tasks: &[Task], c: &Candidates) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let y = match &self.choice.gate {
             Some(gate) => gate.mixed(&self.judge, c),
             None => c.predictions[2].clone(),
@@ -194,8 +188,8 @@ impl Model {
         Ok((self.judge.combine(&all), deviation))
     }
 
-    fn adapter(&self, device: &Device, tasks: &[Task], from: From) -> Result<Adapter> {
-        let adaptation = if from == From::Pooled { self.fine_tuning } else { self.adaptation };
+    fn adapter(&self, device: &Device, tasks: &[Task], from: StartFrom) -> Result<Adapter> {
+        let adaptation = if from == StartFrom::Pooled { self.fine_tuning } else { self.adaptation };
         Adapter::new(device, &self.spec, self.judge.loss, adaptation, tasks)
     }
 
@@ -222,7 +216,7 @@ impl Model {
             )));
         }
         let tasks = [support.clone()];
-        let from = From::Generated(self.choice.correction);
+        let from = StartFrom::Generated(self.choice.correction);
         let mut panel = self.panel(device, &tasks, false)?;
         let (mut members, mut shares) = (Vec::new(), Vec::new());
         for m in &self.members {
@@ -254,7 +248,7 @@ impl Model {
 
     /// A network of the target's shape, without context parameters.
     fn plain(&self, weights: &[f32]) -> Vec<f32> {
-        super::adapt::folded(&self.spec.target, weights, &vec![0.0; self.spec.target.context])
+        crate::adapt::folded(&self.spec.target, weights, &vec![0.0; self.spec.target.context])
     }
 
     /// Shape of a task's network: the target's, without context parameters.
@@ -301,7 +295,7 @@ impl Network {
         }
         let mut all = Vec::new();
         for w in &self.members {
-            all.push(super::adapt::forward(device, &self.spec, w, x)?);
+            all.push(crate::adapt::forward(device, &self.spec, w, x)?);
         }
         let all: Vec<&[f32]> = all.iter().map(|y| &y[..]).collect();
         Ok(self.judge.mixture(&all, &self.shares))

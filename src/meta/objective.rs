@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::episode::Episode;
-use super::inner::{Adaptation, Inner};
+use crate::adapt::{Adaptation, Inner};
 use crate::graph::op::{Binary, Func};
 use crate::graph::{Graph, Value};
-use crate::hyper::{Condition, HyperSpec, Support};
-use crate::nn::{Loss, Weights, dense, loss};
+use crate::hyper::{Condition, HyperSpec};
+use crate::net::{DenseSpec, ParamLayout, Weights, dense};
 use crate::rng::Rng;
-use crate::spec::{DenseSpec, ParamLayout, count};
+use crate::spec::count;
+use crate::task::{Episode, Loss, Support, loss};
 
 /// How the outer loop sees the inner one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ impl MetaSpec {
     /// Initial parameters; `base` are the target weights that every task starts with.
     pub fn init(&self, rng: &mut Rng, base: &[f32]) -> Vec<f32> {
         let mut w = self.hyper.init(rng, base);
-        w.extend(rng.init(&self.adaptation.learned(&self.hyper)));
+        w.extend(self.adaptation.learned(&self.hyper).init(rng));
         w
     }
 
@@ -120,7 +120,7 @@ impl MetaSpec {
         let z = self.hyper.condition(g, params, &condition);
         // One row for all tasks where that is all there is, and the tasks' own part is their last layer.
         let weights = match z {
-            None if self.adaptation.of == super::inner::Part::Head => params.get(g, "head.bias"),
+            None if self.adaptation.of == crate::adapt::Part::Head => params.get(g, "head.bias"),
             _ => self.hyper.generate(g, params, z, t),
         };
         let Objective { mut minimise, shown, accuracy } = match self.through {
@@ -190,7 +190,7 @@ impl MetaSpec {
         let first_order = self.through == Through::First;
         let mut more = vec![xq, e.yq];
         more.extend(e.query_rows);
-        let after = |g: &mut Graph, given: &super::inner::Given, fast: Value, more: &[Value]| {
+        let after = |g: &mut Graph, given: &crate::adapt::Given, fast: Value, more: &[Value]| {
             let y = inner.predict(g, given, fast, more[0]);
             loss(g, kind, y, more[1], more.get(2).copied())
         };

@@ -2,16 +2,14 @@
 
 use std::ops::Range;
 
-use super::episode::TaskFamily;
-pub use super::episode::WINDOW;
 use super::objective::{MetaSpec, Objective, pooled};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::nn::Weights;
+use crate::net::{DenseSpec, ParamLayout, Weights};
 use crate::optim::{Optimiser, Schedule};
 use crate::plan::{Caps, Plan, lower};
 use crate::run::{Device, Session};
-use crate::spec::{DenseSpec, ParamLayout};
+use crate::task::TaskFamily;
 
 /// What is trained.
 #[derive(Clone, Debug, PartialEq)]
@@ -336,7 +334,7 @@ pub fn training_plan(
 ///
 /// # Errors
 /// Those of [`training_plan`].
-pub(super) fn training_fits(
+pub(crate) fn training_fits(
     family: &dyn TaskFamily,
     learner: &Learner,
     settings: &OuterSettings,

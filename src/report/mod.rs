@@ -1,5 +1,4 @@
 //! What a run leaves for people to read: its numbers as a table and its pictures.
 
 pub mod metrics;
-pub mod pictures;
 pub mod plot;

@@ -1,6 +1,6 @@
 //! Run folders and checkpoints that are damaged, someone else's, or in the way; a disk that is full.
 
-use hyperloom::run_folder::RunFolder;
+use hyperloom::experiment::run_folder::RunFolder;
 
 use crate::*;
 

@@ -1,9 +1,9 @@
 //! Good files with random changes, read through the library: used or refused, never a panic.
 
-use hyperloom::config::Config;
 use hyperloom::data::Table;
+use hyperloom::experiment::config::Config;
+use hyperloom::experiment::run_folder::{RunFolder, load_network};
 use hyperloom::run::Device;
-use hyperloom::run_folder::{RunFolder, load_network};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -149,7 +149,7 @@ proptest! {
             let table = Table::parse("s.csv", format!("x,mood,site,{x}\n1,calm,g,{y}").as_bytes())?;
             let (xs, ys) = (format.inputs(&table)?, format.targets(&table)?);
             let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
-            let task = hyperloom::meta::episode::Task {
+            let task = hyperloom::task::Task {
                 name: String::new(), xs: xs.clone(), ys, xq: vec![], yq: vec![], descriptor, known: None,
             };
             let y = model.adapt(&Device::Cpu, &task, Some(1))?.predict(&Device::Cpu, &xs)?;

@@ -4,12 +4,12 @@
 use hyperloom::check::lockstep::lockstep;
 use hyperloom::graph::Graph;
 use hyperloom::graph::op::Binary;
-use hyperloom::nn::Loss;
 use hyperloom::plan::{Caps, Plan, lower};
 use hyperloom::region::{GroupCaps, GroupLayout, Home, Region, RegionCaps, Stage};
 use hyperloom::rng::Rng;
 use hyperloom::run::gpu::Gpu;
 use hyperloom::spec::Activation;
+use hyperloom::task::Loss;
 
 use super::gpu;
 use super::support::learning::{Shape, learning, many_rows as many_rows_of_tasks};

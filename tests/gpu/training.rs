@@ -1,12 +1,13 @@
 //! Training on the GPU path: the same steps as on the CPU, nothing allocated and nothing read back a step,
 //! and every launch of a step in lockstep.
 
-use hyperloom::config::{Config, Method, TaskKind};
-use hyperloom::data::problem::Problem;
-use hyperloom::meta::experiment::{settings, starting_trainer};
-use hyperloom::meta::outer::{Learner, WINDOW, training_plan};
+use hyperloom::experiment::config::{Config, Method, TaskKind};
+use hyperloom::experiment::setup::Problem;
+use hyperloom::experiment::{settings, starting_trainer};
+use hyperloom::meta::outer::{Learner, training_plan};
 use hyperloom::run::Device;
 use hyperloom::run::gpu::GpuRunner;
+use hyperloom::task::WINDOW;
 
 use super::gpu;
 

@@ -1,9 +1,11 @@
 //! Graphs of inner learning: what task regions are for.
 
 use hyperloom::graph::{Graph, Value};
-use hyperloom::nn::{Loss, Weights, clip_factor, dense, loss};
+use hyperloom::net::{DenseSpec, Weights, dense};
+use hyperloom::optim::clip_factor;
 use hyperloom::rng::Rng;
-use hyperloom::spec::{Activation, DenseSpec};
+use hyperloom::spec::Activation;
+use hyperloom::task::{Loss, loss};
 
 use super::interpret::Array;
 use super::{Feed, data, numbers};

@@ -2,25 +2,24 @@
 
 use std::sync::Arc;
 
-use super::csv::{CsvSpec, Groups};
-use super::encoder::{Encoder, TargetKind};
-use super::format::Format;
-use super::grouped::{Grouped, loss_of};
-use super::images::ImageSet;
-use super::shapes::{self, Shapes};
-use super::sine::{self, Sine};
-use super::ways::Ways;
-use crate::config::{Config, ImagesConfig, Method, Source, TaskKind};
+use super::config::{Config, ImagesConfig, Method, Source, TaskKind};
+use crate::adapt::Adaptation;
+use crate::data::csv::{CsvSpec, Groups};
+use crate::data::encoder::{Encoder, TargetKind};
+use crate::data::format::Format;
+use crate::data::grouped::{Grouped, loss_of};
+use crate::data::images::ImageSet;
+use crate::data::shapes::Shapes;
+use crate::data::sine::Sine;
+use crate::data::ways::Ways;
+use crate::data::{shapes, sine};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
-use crate::meta::episode::{Task, TaskFamily};
-use crate::meta::evaluate::{Judge, Metric};
-use crate::meta::inner::Adaptation;
 use crate::meta::objective::MetaSpec;
-use crate::nn::Loss;
+use crate::net::DenseSpec;
 use crate::plan::{available_memory, bytes};
 use crate::rng::Rng;
-use crate::spec::DenseSpec;
+use crate::task::{Judge, Loss, Metric, Task, TaskFamily};
 
 /// Validation tasks of the families that can make any number.
 const VALIDATION: usize = 200;
@@ -101,7 +100,11 @@ impl Problem {
                 outputs: names("class", p.train.ways),
             };
         }
-        Format::of(self.config.task, self.encoder())
+        match (self.config.task, self.encoder()) {
+            (_, Some(e)) => Format::Encoded(e.clone()),
+            (TaskKind::Shapes, None) => Format::plain(&["x", "y"], &["distance"]),
+            _ => Format::plain(&["x"], &["y"]),
+        }
     }
 
     /// Models to train: more than one only where tasks are few enough to be folded.
@@ -209,7 +212,7 @@ impl Problem {
     /// Initial weights of the target network.
     pub fn initial_target(&self, rng: &mut Rng) -> Vec<f32> {
         let layout = self.hyper().target.layout();
-        let mut w = rng.init(&layout);
+        let mut w = layout.init(rng);
         for p in layout.params.iter().take(2) {
             for v in &mut w[p.range()] {
                 *v *= self.config.model.omega as f32;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::episode::Task;
-use crate::nn::Loss;
+use super::{Loss, Task};
 
 /// What is measured, over the query rows of all tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,11 +190,6 @@ impl Judge {
 
 /// κ that are tried for [`Judge::shifted`].
 pub const SHRINKAGE: [f64; 9] = [0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, f64::INFINITY];
-
-/// The tasks with their support rows as query: for predictions on the support.
-pub fn support_as_query(tasks: &[Task]) -> Vec<Task> {
-    tasks.iter().map(|t| Task { xq: t.xs.clone(), yq: t.ys.clone(), ..t.clone() }).collect()
-}
 
 /// Index of the largest value; the first of equals.
 pub fn largest(values: &[f32]) -> usize {

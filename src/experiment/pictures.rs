@@ -2,18 +2,17 @@
 
 use std::path::PathBuf;
 
-use super::metrics::{self, MetricsRow};
-use super::plot::{
+use super::config::TaskKind;
+use super::run_folder::RunFolder;
+use super::{Experiment, HeldOut, Report};
+use crate::error::Result;
+use crate::report::metrics;
+use crate::report::metrics::MetricsRow;
+use crate::report::plot::{
     Curve, FieldPanel, TaskPanel, accuracy_curve, cloud, confusion, curves, error_by_steps, fields,
     loss_curve, predicted_against_true, task_panels,
 };
-use crate::config::TaskKind;
-use crate::error::Result;
-use crate::meta::episode::Task;
-use crate::meta::evaluate::largest;
-use crate::meta::experiment::{Experiment, HeldOut, Report};
-use crate::nn::Loss;
-use crate::run_folder::RunFolder;
+use crate::task::{Loss, Task, largest};
 
 /// Unseen tasks that are drawn.
 const PANELS: usize = 6;

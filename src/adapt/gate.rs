@@ -6,14 +6,12 @@
 //! share of model m on task t  =  softmax_m (a_m + τ · e_m,t)        a = 0 of the adapted network
 //! ```
 //!
-//! with e the log evidence ([`super::ridge`]); the prior a and the temperature τ are fitted on validation tasks, since
+//! with e the log evidence ([`super::closed_form`]); the prior a and the temperature τ are fitted on validation tasks, since
 //! the evidence of a misspecified model is too sure of itself (Grünwald and van Ommen 2017).
 
 use serde::{Deserialize, Serialize};
 
-use super::episode::Task;
-use super::evaluate::Judge;
-use crate::nn::Loss;
+use crate::task::{Judge, Loss, Task};
 
 /// How the three networks of a task are weighed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +39,7 @@ pub struct Candidates {
 
 impl Candidates {
     /// Multiplies all predictions.
-    pub(super) fn sharpen(&mut self, factor: f32) {
+    pub(crate) fn sharpen(&mut self, factor: f32) {
         self.predictions.iter_mut().flatten().flatten().for_each(|v| *v *= factor);
     }
 }
@@ -119,7 +117,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::evaluate::Metric;
+    use crate::task::Metric;
 
     /// Two kinds of tasks: one that the pooled network fits, one that only adaptation fits. The gate tells them apart.
     #[test]

@@ -1,16 +1,13 @@
 //! What is chosen on validation tasks, which the judged model has not seen: steps of adaptation, how much of a correction is
 //! kept, how networks are weighed, how wide intervals are; and what the baselines choose.
 
-use super::episode::Task;
-use super::evaluate::SHRINKAGE;
-use super::experiment::{Experiment, pooled_on_support};
-use super::gate::{Candidates, Gate};
-use super::interval::Intervals;
-use super::model::{Choice, From, Model, Predictions};
-use crate::config::{Config, Method, Start};
+use super::Experiment;
+use super::config::{Config, Method, Start};
+use super::judge::pooled_on_support;
+use crate::adapt::{Candidates, Gate, Part, StartFrom};
 use crate::error::Result;
-use crate::meta::inner::Part;
-use crate::nn::Loss;
+use crate::meta::model::{Choice, Model, Predictions};
+use crate::task::{Intervals, Loss, SHRINKAGE, Task};
 
 /// What logits are tried to be multiplied by.
 const SHARPNESS: [f64; 13] = [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0];
@@ -100,13 +97,13 @@ impl Experiment<'_> {
     }
 
     /// The score on each member's validation tasks, which it has not seen, over all members.
-    fn validate(&self, from: From, steps: &[usize]) -> Result<Vec<f64>> {
+    fn validate(&self, from: StartFrom, steps: &[usize]) -> Result<Vec<f64>> {
         let (tasks, found) = self.validation_predictions(from, steps)?;
         Ok(found.iter().map(|y| self.model.judge.score(&tasks, y)).collect())
     }
 
     /// Each member's predictions on its own validation tasks; a task's name tells groups apart.
-    fn validation_predictions(&self, from: From, steps: &[usize]) -> Result<(Vec<Task>, Predictions)> {
+    fn validation_predictions(&self, from: StartFrom, steps: &[usize]) -> Result<(Vec<Task>, Predictions)> {
         let (mut tasks, mut found): (Vec<Task>, Predictions) = (vec![], vec![vec![]; steps.len()]);
         for (i, m) in self.model.members.iter().enumerate() {
             let mine = self.problem.validation(i);
@@ -132,7 +129,8 @@ impl Experiment<'_> {
         let (steps, judge) = (self.steps(), self.model.judge);
         let mut found: Vec<(f64, Choice, Vec<f64>)> = Vec::new();
         for correction in self.fractions() {
-            let (tasks, predictions) = self.validation_predictions(From::Generated(correction), &steps)?;
+            let (tasks, predictions) =
+                self.validation_predictions(StartFrom::Generated(correction), &steps)?;
             let scores: Vec<f64> = predictions.iter().map(|y| judge.score(&tasks, y)).collect();
             let k = self.best(&scores);
             let errors = judge.errors_by_name(&tasks, &predictions[k]);
@@ -151,13 +149,13 @@ impl Experiment<'_> {
     /// What the baselines choose on validation tasks: steps of fine-tuning, and the shrinkage κ.
     pub(super) fn baseline_choices(&self) -> Result<(usize, f64)> {
         let (judge, steps) = (self.model.judge, self.fine_tuning_steps());
-        let validation = self.validate(From::Pooled, &steps)?;
+        let validation = self.validate(StartFrom::Pooled, &steps)?;
         // Shrinkage: on each member's own validation tasks.
         let mut scores = vec![0.0; SHRINKAGE.len()];
         for (i, m) in self.model.members.iter().enumerate() {
             let mine = self.problem.validation(i);
             let one = Model { members: vec![m.clone()], ..self.model.clone() };
-            let y = one.predict(self.device, &mine, From::Pooled, &[0])?.concat();
+            let y = one.predict(self.device, &mine, StartFrom::Pooled, &[0])?.concat();
             let s = pooled_on_support(&one, self.device, &mine)?;
             for (score, kappa) in scores.iter_mut().zip(SHRINKAGE) {
                 *score += judge.score(&mine, &judge.shifted(&mine, &y, &s, kappa))

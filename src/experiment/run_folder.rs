@@ -5,24 +5,24 @@
 //! | `config.toml` | the resolved configuration |
 //! | `checkpoint.safetensors` | weights, optimiser state, position, configuration, data encoding |
 //! | `metrics.csv` | a row a step |
-//! | `report.json` | the result ([`crate::meta::experiment::Report`]) |
+//! | `report.json` | the result ([`super::Report`]) |
 //! | `loss.svg`, `tasks.svg`, `steps.svg` | the loss curve, unseen tasks, error by adaptation steps |
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::config::{Config, MOST_STEPS};
 use crate::checkpoint::{Checkpoint, Tensor};
-use crate::config::{Config, MOST_STEPS};
 use crate::data::format::Format;
 use crate::error::{Error, Result};
 use crate::files::{is_temporary, remove_temporaries, write_atomically};
 use crate::hyper::HyperSpec;
 
-use crate::meta::evaluate::Judge;
-use crate::meta::inner::{Adaptation, Rule};
-use crate::meta::model::{Choice, Member, Model, Network};
-use crate::spec::DenseSpec;
+use crate::adapt::{Adaptation, Member, Rule};
+use crate::meta::model::{Choice, Model, Network};
+use crate::net::DenseSpec;
+use crate::task::Judge;
 
 /// A run's folder.
 #[derive(Clone, Debug, PartialEq)]

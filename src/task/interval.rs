@@ -1,11 +1,10 @@
-//! Predictive intervals and the reliability of probabilities. An interval is the prediction plus and minus a factor times the
+//! Predictive intervals: an interval is the prediction plus and minus a factor times the
 //! predictive deviation; the factors are those that cover the right share of validation rows (split conformal prediction with
 //! normalised residuals: Papadopoulos et al. 2008), so that coverage is honest whatever the deviation is worth.
 
 use serde::{Deserialize, Serialize};
 
-use super::episode::Task;
-use super::evaluate::{largest, softmax};
+use super::Task;
 
 /// Levels that are fitted.
 pub const LEVELS: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
@@ -28,17 +27,6 @@ pub struct Coverage {
     pub covered: f64,
     /// Mean width, in the target's own units.
     pub width: f64,
-}
-
-/// Probabilities beside what happened: one bin of a reliability diagram.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reliability {
-    /// Mean probability of the predicted class.
-    pub confidence: f64,
-    /// Share of rows on which it was right.
-    pub accuracy: f64,
-    /// Rows in the bin.
-    pub rows: usize,
 }
 
 /// Ratios of residual to deviation of every query value.
@@ -100,23 +88,6 @@ impl Intervals {
     }
 }
 
-/// Ten bins of the probability of the predicted class; logits or logarithms of probabilities `[tasks][q · c]`.
-pub fn reliability(tasks: &[Task], y: &[Vec<f32>], classes: usize) -> Vec<Reliability> {
-    let mut bins = [(0.0, 0.0, 0usize); 10];
-    for (task, y) in tasks.iter().zip(y) {
-        for (p, t) in y.chunks(classes).zip(task.yq.chunks(classes)) {
-            let best = largest(p);
-            let confidence = softmax(p)[best];
-            let bin = &mut bins[((confidence * 10.0) as usize).min(9)];
-            *bin = (bin.0 + confidence, bin.1 + f64::from(u8::from(largest(t) == best)), bin.2 + 1);
-        }
-    }
-    let filled = bins.into_iter().filter(|b| b.2 > 0);
-    filled
-        .map(|(c, a, n)| Reliability { confidence: c / n as f64, accuracy: a / n as f64, rows: n })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,13 +115,5 @@ mod tests {
             assert!((c.covered - c.level).abs() < 0.03, "{c:?}");
             assert!(c.width > 0.0);
         }
-    }
-
-    #[test]
-    fn reliability_of_sure_and_unsure_rows() {
-        let task = Task { yq: vec![1.0, 0.0, 1.0, 0.0, 0.0, 1.0], ..Task::from_support(vec![], vec![]) };
-        let y = vec![vec![4.0, 0.0, 0.1, 0.0, 0.1, 0.0]];
-        let bins = reliability(&[task], &y, 2);
-        assert_eq!(bins.iter().map(|b| (b.rows, b.accuracy)).collect::<Vec<_>>(), [(2, 0.5), (1, 1.0)]);
     }
 }

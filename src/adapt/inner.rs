@@ -3,16 +3,18 @@
 //!
 //! What changes is the task's *fast* state: all weights, the last layer (ANIL: Raghu et al. 2020), context parameters (CAVIA:
 //! Zintgraf et al. 2019), or the task's embedding. What it learns by is a gradient step with a fixed or a learned rate (MAML:
-//! Finn et al. 2017; Meta-SGD: Li et al. 2017), or for the last layer the exact solution ([`super::ridge`]).
+//! Finn et al. 2017; Meta-SGD: Li et al. 2017), or for the last layer the exact solution ([`super::closed_form`]).
 
 use serde::{Deserialize, Serialize};
 
-use super::ridge;
+use super::closed_form;
 use crate::graph::op::Func;
 use crate::graph::{Graph, Value};
-use crate::hyper::{HyperSpec, Support};
-use crate::nn::{Loss, Weights, clip_factor, dense, dense_in_context, features, loss, with_context};
-use crate::spec::{DenseSpec, Init, ParamLayout, count};
+use crate::hyper::HyperSpec;
+use crate::net::{DenseSpec, Init, ParamLayout, Weights, dense, dense_in_context, features, with_context};
+use crate::optim::clip_factor;
+use crate::spec::count;
+use crate::task::{Loss, Support, loss};
 
 /// What a step of adaptation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,10 +95,10 @@ impl Adaptation {
     }
 
     /// Parameters that are learned for adaptation, beside those of the hypernetwork.
-    pub(super) fn learned(&self, hyper: &HyperSpec) -> ParamLayout {
+    pub(crate) fn learned(&self, hyper: &HyperSpec) -> ParamLayout {
         let mut layout = ParamLayout::default();
         if self.rule == Rule::Ridge {
-            layout.extend("adapt", &ridge::layout(&hyper.target));
+            layout.extend("adapt", &closed_form::layout(&hyper.target));
             return layout;
         }
         let tensors = self.tensors(hyper);
@@ -190,7 +192,7 @@ pub struct Given {
     /// What the hypernetwork read, and its parameters, where the embedding is adapted.
     reads: Option<(Value, Value)>,
     /// What the closed form knows beforehand.
-    prior: Option<ridge::Prior>,
+    prior: Option<closed_form::Prior>,
 }
 
 impl Inner<'_> {
@@ -216,7 +218,7 @@ impl Inner<'_> {
         let reads = (self.adaptation.of == Part::Embedding)
             .then(|| (z.unwrap_or_else(|| panic!("an embedding is read")), learned("an embedding").flat));
         let prior = (self.adaptation.rule == Rule::Ridge)
-            .then(|| ridge::Prior::read(g, learned("the closed form"), t, &self.hyper.target));
+            .then(|| closed_form::Prior::read(g, learned("the closed form"), t, &self.hyper.target));
         let rates = (self.adaptation.rates != Rates::Fixed && prior.is_none())
             .then(|| self.rates(g, learned("a learned rate"), t));
         let x = self.inputs(g, weights, support.x);
@@ -319,8 +321,8 @@ impl Inner<'_> {
     }
 
     /// The support as the closed form reads it.
-    fn seen(&self, g: &mut Graph, given: &Given) -> ridge::Seen {
-        ridge::Seen { before: self.fast(g, given), x: given.x, y: given.y, rows: given.rows }
+    fn seen(&self, g: &mut Graph, given: &Given) -> closed_form::Seen {
+        closed_form::Seen { before: self.fast(g, given), x: given.x, y: given.y, rows: given.rows }
     }
 
     /// Log density of the support `[T, 2]`: of the generated network, and of what adaptation may reach, where the rule knows it.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapt::{Part, Rates, Rule};
 use crate::data::TargetKind;
 use crate::error::{Error, Result, nearest};
-use crate::meta::inner::{Part, Rates, Rule};
 use crate::meta::objective::Through;
 use crate::optim::Optimiser;
 use crate::spec::Activation;

@@ -1,15 +1,15 @@
 //! Tasks that were not trained on: their weights are generated, then go on learning from their support
 //! rows. Any number of tasks, in batches of one size, of any sizes within.
 
-use super::episode::Task;
-use super::inner::{Adaptation, Inner, Part, Rule};
+use super::{Adaptation, Inner, Part, Rule};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Role};
-use crate::hyper::{Condition, HyperSpec, Support};
-use crate::nn::{Loss, Weights, dense};
+use crate::hyper::{Condition, HyperSpec};
+use crate::net::{DenseSpec, Weights, dense};
 use crate::plan::lower;
 use crate::run::{Device, Session};
-use crate::spec::{DType, DenseSpec};
+use crate::spec::DType;
+use crate::task::{Loss, Support, Task};
 
 /// Tasks in a batch, as many as run at once.
 const BATCH: usize = 256;
@@ -27,7 +27,7 @@ pub struct Member {
 
 /// Where adaptation starts from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum From {
+pub enum StartFrom {
     /// The pooled network's weights.
     Pooled,
     /// The generated weights; of their correction to the pooled network this fraction.
@@ -199,10 +199,10 @@ impl Adapter {
     }
 
     /// Weights that at most a batch of tasks starts with, `[t, P]`, by the parameters of a member that was read.
-    fn start(&mut self, member: &Member, from: From, tasks: &[Task], batch: &Batch) -> Result<Vec<f32>> {
+    fn start(&mut self, member: &Member, from: StartFrom, tasks: &[Task], batch: &Batch) -> Result<Vec<f32>> {
         let fraction = match from {
-            From::Pooled => return Ok(member.pooled.repeat(self.sizes.t)),
-            From::Generated(fraction) => fraction,
+            StartFrom::Pooled => return Ok(member.pooled.repeat(self.sizes.t)),
+            StartFrom::Generated(fraction) => fraction,
         };
         debug_assert!(tasks.len() <= self.sizes.t);
         batch.write_support(&mut self.generate)?;
@@ -225,7 +225,7 @@ impl Adapter {
         self.read_member(member)?;
         for chunk in tasks.chunks(t) {
             let batch = Batch::new(chunk, self.sizes);
-            let w = self.start(member, From::Generated(1.0), chunk, &batch)?;
+            let w = self.start(member, StartFrom::Generated(1.0), chunk, &batch)?;
             all.weights.extend(w.chunks(w.len() / t).take(chunk.len()).map(<[f32]>::to_vec));
             if self.hyper.is_shared() {
                 continue;
@@ -248,7 +248,7 @@ impl Adapter {
     fn descend(
         &mut self,
         member: &Member,
-        from: From,
+        from: StartFrom,
         tasks: &[Task],
         steps: &[usize],
         mut visit: impl FnMut(&mut Session, usize, &[Task], &[f32], &[f32]) -> Result<()>,
@@ -300,7 +300,7 @@ impl Adapter {
     pub fn predict(
         &mut self,
         member: &Member,
-        from: From,
+        from: StartFrom,
         tasks: &[Task],
         steps: &[usize],
     ) -> Result<Vec<Found>> {
@@ -332,7 +332,7 @@ impl Adapter {
     pub fn adapt(
         &mut self,
         member: &Member,
-        from: From,
+        from: StartFrom,
         tasks: &[Task],
         steps: usize,
     ) -> Result<Vec<Vec<f32>>> {
@@ -356,7 +356,7 @@ impl Adapter {
             Ok(())
         })?;
         if adaptation.rule == Rule::Ridge && self.kind == Loss::CrossEntropy {
-            let scale = super::ridge::logit_scale(&member.hyper, &adaptation.layout(&hyper));
+            let scale = super::closed_form::logit_scale(&member.hyper, &adaptation.layout(&hyper));
             let head = adaptation.width(&hyper);
             all.iter_mut().for_each(|w| {
                 let start = w.len() - head;
@@ -372,7 +372,7 @@ impl Adapter {
 }
 
 /// Weights without the rows of the context parameters, which have gone into the first bias.
-pub(super) fn folded(target: &DenseSpec, weights: &[f32], context: &[f32]) -> Vec<f32> {
+pub(crate) fn folded(target: &DenseSpec, weights: &[f32], context: &[f32]) -> Vec<f32> {
     let (inputs, width) = (target.inputs(), target.widths[1]);
     let (first, rest) = weights.split_at(target.widths[0] * width);
     let (kept, rows) = first.split_at(inputs * width);
@@ -422,7 +422,7 @@ fn generate_graph(hyper: &HyperSpec, t: usize, n: usize) -> Graph {
 }
 
 /// What a step and a prediction know of a batch, as inputs of their plans.
-fn given(g: &mut Graph, inner: Inner<'_>, t: usize, n: usize) -> super::inner::Given {
+fn given(g: &mut Graph, inner: Inner<'_>, t: usize, n: usize) -> super::Given {
     let (hyper, a) = (inner.hyper, inner.adaptation);
     let all = a.layout(hyper);
     let s = support(g, t, n, hyper.target.inputs(), hyper.target.outputs());
@@ -478,7 +478,7 @@ fn predict_graph(inner: Inner<'_>, t: usize, n: usize, q: usize) -> Graph {
 }
 
 /// Outputs of one network on rows `[n, i]`.
-pub(super) fn forward(device: &Device, spec: &DenseSpec, weights: &[f32], x: &[f32]) -> Result<Vec<f32>> {
+pub(crate) fn forward(device: &Device, spec: &DenseSpec, weights: &[f32], x: &[f32]) -> Result<Vec<f32>> {
     let (rows, layout) = (x.len() / spec.inputs(), spec.layout());
     let mut graph = Graph::new();
     let g = &mut graph;

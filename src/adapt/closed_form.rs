@@ -15,8 +15,8 @@
 
 use crate::graph::op::{Binary, Func};
 use crate::graph::{Graph, Value};
-use crate::nn::{Loss, Weights};
-use crate::spec::{DenseSpec, Init, ParamLayout};
+use crate::net::{DenseSpec, Init, ParamLayout, Weights};
+use crate::task::Loss;
 
 /// Least variance of the noise, and its least share of the trace of K: the condition number of K stays below a million, where
 /// f32 can still solve with it.

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::adapt::Written;
-use super::episode::Task;
-use super::model::Model;
+use crate::adapt::Written;
 use crate::error::Result;
 use crate::kernel::pointwise::activation;
+use crate::meta::model::Model;
 use crate::run::Device;
+use crate::task::Task;
 
 /// Tasks that are looked at, at most.
 const TASKS: usize = 100;
@@ -254,7 +254,7 @@ fn attribute(task: &Task, outputs: usize) -> f64 {
     let rows = task.shots(outputs).max(1) as f64;
     let mean: Vec<f32> =
         (0..outputs).map(|o| task.ys.iter().skip(o).step_by(outputs).sum::<f32>() / rows as f32).collect();
-    if outputs == 1 { mean[0] as f64 } else { super::evaluate::largest(&mean) as f64 }
+    if outputs == 1 { mean[0] as f64 } else { crate::task::largest(&mean) as f64 }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What is refused: at the border, so that inner code may assert.
 
 use super::{Config, MOST_STEPS, Source, TaskKind};
+use crate::adapt::{Part, Rates, Rule};
 use crate::error::{Error, Result};
-use crate::meta::inner::{Part, Rates, Rule};
 use crate::meta::objective::Through;
 
 impl Config {

@@ -4,7 +4,7 @@ use super::{
     AdaptConfig, Config, CsvConfig, EvalConfig, ImagesConfig, Method, ModelConfig, Source, Start, TaskKind,
     TrainConfig,
 };
-use crate::meta::inner::{Part, Rates, Rule};
+use crate::adapt::{Part, Rates, Rule};
 use crate::meta::objective::Through;
 use crate::optim::Optimiser;
 use crate::spec::Activation;

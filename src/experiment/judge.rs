@@ -1,0 +1,144 @@
+//! Error on unseen tasks, beside simple things that need no hypernetwork.
+
+use indexmap::IndexMap;
+
+use super::Experiment;
+use super::instruments::Instruments;
+use super::observer::{Observer, Progress};
+use super::report::{Baselines, HeldOut, Report};
+use crate::adapt::StartFrom;
+use crate::error::Result;
+use crate::meta::model::Model;
+use crate::run::Device;
+use crate::task::{Loss, Task, reliability, support_as_query};
+
+impl Experiment<'_> {
+    /// Error on the test tasks, beside the baselines.
+    pub(super) fn judge(&self, observer: &mut dyn Observer) -> Result<Report> {
+        observer.progress(&Progress::of("judging on unseen tasks"));
+        let shots = self.config.eval.shots;
+        let tasks = self.problem.test(shots);
+        let held_out = self.held_out(&tasks, shots, self.baseline_choices()?)?;
+        let rows = crate::report::metrics::read(&self.folder.file("metrics.csv"))?;
+        let refused = rows.iter().filter(|r| !(r.loss.is_finite() && r.grad_norm.is_finite()));
+        let refused = refused.map(|r| r.step).collect();
+        let instruments = Instruments::of(&self.model, self.device, &tasks, refused)?;
+        for w in &instruments.warnings {
+            log::warn!("{w}");
+        }
+        let seconds = self.position.millis as f64 / 1e3;
+        let layout = self.model.adaptation.layout(&self.model.spec).len();
+        let done = self.config.train.steps * self.problem.members() as u64;
+        Ok(Report {
+            task: self.config.task.name().into(),
+            device: self.device.kind().into(),
+            seed: self.config.seed,
+            steps: self.config.train.steps,
+            seconds,
+            tasks_per_second: rows
+                .last()
+                .map_or((done * self.config.train.tasks as u64) as f64 / seconds, |r| r.tasks_per_second),
+            target_weights: self.model.spec.target.layout().len(),
+            hyper_parameters: layout,
+            members: self.model.members.len(),
+            held_out,
+            instruments,
+        })
+    }
+
+    /// Error on unseen tasks with each of these numbers of support rows, beside the baselines.
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`] where the held-out tasks would not fit, before any is made.
+    pub fn sweep(&self, shots: &[usize]) -> Result<Vec<HeldOut>> {
+        shots.iter().try_for_each(|&s| self.problem.check_held_out(s))?;
+        // The baselines choose once, on validation tasks, whatever the shots of the test tasks.
+        let choices = self.baseline_choices()?;
+        shots.iter().map(|&s| self.held_out(&self.problem.test(s), s, choices)).collect()
+    }
+
+    fn held_out(&self, tasks: &[Task], shots: usize, choices: (usize, f64)) -> Result<HeldOut> {
+        let judge = self.model.judge;
+        let steps = self.steps();
+        let chosen = &self.model.choice;
+        let found =
+            self.model.predict(self.device, tasks, StartFrom::Generated(chosen.correction), &steps)?;
+        let (y, deviation) = self.model.chosen(self.device, tasks)?;
+        let coverage = chosen
+            .intervals
+            .as_ref()
+            .map(|i| i.coverage(tasks, &y, &deviation, judge.unit))
+            .unwrap_or_default();
+        let reliability = match judge.loss {
+            Loss::CrossEntropy => reliability(tasks, &y, judge.outputs),
+            Loss::Mse => vec![],
+        };
+        let by_steps: IndexMap<String, f64> =
+            steps.iter().zip(&found).map(|(k, y)| (k.to_string(), judge.score(tasks, y))).collect();
+        Ok(HeldOut {
+            metric: judge.metric.name().into(),
+            tasks: tasks.len(),
+            shots,
+            chosen_steps: chosen.steps,
+            chosen_correction: chosen.correction,
+            chosen: judge.score(tasks, &y),
+            gate: chosen.gate,
+            by_steps,
+            main: self.main(tasks, choices.0)?,
+            baselines: self.baselines(tasks, choices)?,
+            target_std: judge.unit,
+            coverage,
+            reliability,
+        })
+    }
+
+    fn baselines(&self, tasks: &[Task], (tuned_steps, kappa): (usize, f64)) -> Result<Baselines> {
+        let judge = self.model.judge;
+        let mut both = vec![0, tuned_steps];
+        both.dedup();
+        let pooled = self.model.predict(self.device, tasks, StartFrom::Pooled, &both)?;
+        let on_support = pooled_on_support(&self.model, self.device, tasks)?;
+        Ok(Baselines {
+            support_mean: judge.score(tasks, &judge.support_mean(tasks)),
+            pooled: judge.score(tasks, &pooled[0]),
+            pooled_residual: judge.score(tasks, &judge.shifted(tasks, &pooled[0], &on_support, kappa)),
+            pooled_fine_tuned: judge.score(tasks, &pooled[both.len() - 1]),
+        })
+    }
+
+    /// The metric of the main networks, before and after fine-tuning; `None` where all tasks start with the same weights anyway.
+    fn main(&self, tasks: &[Task], tuned_steps: usize) -> Result<Option<[f64; 2]>> {
+        let layout = self.model.spec.layout();
+        let Some(theta) = layout.get("head.bias").filter(|_| !self.model.spec.is_shared()) else {
+            return Ok(None);
+        };
+        let mut model = self.model.clone();
+        for m in &mut model.members {
+            m.pooled = m.hyper[theta.range()].to_vec();
+        }
+        let found = model.predict(self.device, tasks, StartFrom::Pooled, &[0, tuned_steps])?;
+        Ok(Some([self.model.judge.score(tasks, &found[0]), self.model.judge.score(tasks, &found[1])]))
+    }
+
+    /// Predictions on the query rows of `tasks`, before adaptation and after the chosen steps.
+    pub fn before_and_after(&self, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+        // Where no step was chosen, the pictures show the most that were tried.
+        let after = match self.model.choice.steps {
+            0 => self.steps().last().copied().unwrap_or(0),
+            k => k,
+        };
+        let mut found = self.model.predict(
+            self.device,
+            tasks,
+            StartFrom::Generated(self.model.choice.correction),
+            &[0, after],
+        )?;
+        let after = found.pop().unwrap_or_default();
+        Ok((found.pop().unwrap_or_default(), after))
+    }
+}
+
+/// The pooled network's predictions on support rows.
+pub(super) fn pooled_on_support(model: &Model, device: &Device, tasks: &[Task]) -> Result<Vec<Vec<f32>>> {
+    Ok(model.predict(device, &support_as_query(tasks), StartFrom::Pooled, &[0])?.concat())
+}

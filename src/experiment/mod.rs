@@ -1,0 +1,190 @@
+//! A whole run in a folder: set up from its configuration, trained in stages, chosen on validation tasks, judged on unseen ones.
+//!
+//! The only room that knows all the others.
+
+mod choose;
+pub mod config;
+pub mod instruments;
+mod judge;
+mod observer;
+pub mod pictures;
+mod report;
+pub mod run_folder;
+pub mod setup;
+mod stages;
+mod transfer;
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::adapt::Member;
+use crate::error::{Error, Result};
+use crate::meta::model::{Choice, Model};
+use crate::meta::outer::{Learner, training_fits};
+use crate::report::metrics::MetricsWriter;
+use crate::run::Device;
+use config::Config;
+pub use observer::{Observer, Outcome, Progress, Silent};
+pub use report::{Baselines, HeldOut, Report};
+use run_folder::{Position, RunFolder};
+use setup::Problem;
+pub use stages::{settings, starting_trainer};
+use transfer::transfer;
+
+/// A run in a folder.
+pub struct Experiment<'a> {
+    config: Config,
+    problem: Problem,
+    device: &'a Device,
+    folder: RunFolder,
+    position: Position,
+    model: Model,
+    state: Vec<f32>,
+    held: Vec<f32>,
+    started: Instant,
+    before: u64,
+}
+
+impl std::fmt::Debug for Experiment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Experiment")
+            .field("folder", &self.folder)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Experiment<'a> {
+    /// Starts a run in a new folder, or with `resume` goes on in an existing one (afresh where it has no
+    /// checkpoint yet).
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that make no sense or a folder that exists, those of reading
+    /// data, and [`Error::Memory`].
+    pub fn open(config: &Config, device: &'a Device, path: &Path, resume: bool) -> Result<Experiment<'a>> {
+        let mut config = config.clone();
+        let folder = if resume { RunFolder::open(path)? } else { RunFolder::fresh(path)? };
+        let saved = if resume && folder.has_checkpoint() { Some(folder.load()?) } else { None };
+        if let Some(s) = &saved {
+            same_settings(&folder, &config, &s.config)?;
+            config = s.config.clone();
+        }
+        config.validate()?;
+        let problem = Problem::load(&config)?;
+        for w in problem.warnings() {
+            log::warn!("{w}");
+        }
+        problem.check_size()?;
+        let model = Model {
+            spec: problem.hyper(),
+            judge: problem.judge(),
+            adaptation: problem.meta().adaptation,
+            fine_tuning: problem.fine_tuning(),
+            members: vec![Member::default(); problem.members()],
+            choice: Choice::default(),
+        };
+        let (position, model, state, held) = match saved {
+            Some(s) => {
+                let fits = s.model.spec == model.spec
+                    && s.model.adaptation == model.adaptation
+                    && s.model.fine_tuning == model.fine_tuning
+                    && s.model.members.len() == model.members.len()
+                    && s.model.judge == model.judge
+                    && s.format == problem.format();
+                if !fits {
+                    return Err(Error::checkpoint(
+                        folder.path(),
+                        "the checkpoint's model is not the one that its configuration and data describe; has the data file changed?",
+                    ));
+                }
+                (s.position, s.model, s.state, s.held)
+            }
+            None => (Position::default(), model, vec![], vec![]),
+        };
+        // What does not fit is refused before a folder is made or weights are drawn.
+        if !position.trained {
+            if let (Some(from), true) = (&config.train.from, state.is_empty()) {
+                let meta = problem.meta();
+                transfer(from, 0, &meta, &mut vec![0.0; meta.layout().len()])?;
+            }
+            let family = problem.family(position.member);
+            let (pooled, hyper) =
+                (Learner::Pooled(model.spec.target.clone()), Learner::Hyper(problem.meta().into()));
+            for (learner, hyper) in [(pooled, false), (hyper, true)] {
+                let settings = settings(&config, position.member, hyper);
+                let caps = device.caps(family.window(settings.tasks));
+                training_fits(family.as_ref(), &learner, &settings, caps)?;
+            }
+        }
+        folder.ensure()?;
+        folder.write("config.toml", &config.to_toml()?)?;
+        Ok(Experiment {
+            config,
+            problem,
+            device,
+            folder,
+            before: position.millis,
+            position,
+            model,
+            state,
+            held,
+            started: Instant::now(),
+        })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The problem.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// The model as far as it is trained.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Trains what is left to train, then chooses and judges.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when training keeps giving NaN (the last good weights are in the checkpoint),
+    /// and whatever a device or the file system refuses.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let metrics_step = self.metrics_base() + if self.position.hyper { self.position.step } else { 0 };
+        let mut metrics = MetricsWriter::resume(&self.folder.file("metrics.csv"), metrics_step)?;
+        for stage in self.stages() {
+            if !self.pass(stage, observer, &mut metrics)? {
+                return Ok(Outcome::Stopped(self.position));
+            }
+        }
+        let report = self.judge(observer)?;
+        self.folder
+            .write("report.json", &(serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"))?;
+        Ok(Outcome::Done(Box::new(report)))
+    }
+}
+
+/// Refuses to go on with settings that were changed since the checkpoint, which would be lost silently. Device and
+/// sweep may differ: nothing that is trained depends on them.
+fn same_settings(folder: &RunFolder, now: &Config, then: &Config) -> Result<()> {
+    let mut now = now.clone();
+    now.device.clone_from(&then.device);
+    now.eval.sweep.clone_from(&then.eval.sweep);
+    if now == *then {
+        return Ok(());
+    }
+    let (now, then) = (now.to_toml()?, then.to_toml()?);
+    let (a, b) = now.lines().zip(then.lines()).find(|(a, b)| a != b).unwrap_or(("more", "less"));
+    Err(Error::config(
+        folder.file("config.toml").display().to_string(),
+        format!("says '{a}', but the checkpoint was made with '{b}': put it back, or start another run"),
+    ))
+}

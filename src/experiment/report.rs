@@ -1,0 +1,82 @@
+//! What a run found: `report.json`.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::instruments::Instruments;
+use crate::adapt::Gate;
+use crate::task::{Coverage, Reliability};
+
+/// What a run found: `report.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Family of tasks.
+    pub task: String,
+    /// `cpu` or `gpu`.
+    pub device: String,
+    /// Seed.
+    pub seed: u64,
+    /// Steps of the hypernetwork's training.
+    pub steps: u64,
+    /// Seconds of training, pooled network included.
+    pub seconds: f64,
+    /// Tasks trained on a second, while the hypernetwork was trained.
+    pub tasks_per_second: f64,
+    /// Weights of the target network.
+    pub target_weights: usize,
+    /// Parameters of the hypernetwork.
+    pub hyper_parameters: usize,
+    /// Models whose predictions are averaged.
+    pub members: usize,
+    /// Error on unseen tasks.
+    pub held_out: HeldOut,
+    /// What the generated networks look like.
+    pub instruments: Instruments,
+}
+
+/// Error on tasks that nothing was trained on or chosen by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// `mse`, `rmse` in the target's own units, or `accuracy`.
+    pub metric: String,
+    /// Number of tasks.
+    pub tasks: usize,
+    /// Support rows a task (at most).
+    pub shots: usize,
+    /// Steps of adaptation chosen on validation tasks.
+    pub chosen_steps: usize,
+    /// Fraction of the correction to the pooled network chosen on validation tasks.
+    pub chosen_correction: f64,
+    /// How pooled, generated and adapted networks are weighed for each task, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+    /// The metric of what was chosen: that many steps, weighed.
+    pub chosen: f64,
+    /// The metric after each number of steps.
+    pub by_steps: IndexMap<String, f64>,
+    /// The metric of the main network alone (θ, which all tasks' weights are a correction to), and after as many steps of
+    /// fine-tuning as are best for the pooled network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main: Option<[f64; 2]>,
+    /// The same metric of simple things.
+    pub baselines: Baselines,
+    /// Standard deviation of the target on the training groups, in its own units (1 where there is no file).
+    pub target_std: f64,
+    /// How many rows predictive intervals cover, of values.
+    pub coverage: Vec<Coverage>,
+    /// How probabilities agree with what happened, of classes.
+    pub reliability: Vec<Reliability>,
+}
+
+/// Simple things that a hypernetwork is held against.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baselines {
+    /// The mean target of the support.
+    pub support_mean: f64,
+    /// One network for all tasks.
+    pub pooled: f64,
+    /// The same, shifted by the shrunk mean residual on the support (shrinkage chosen on validation tasks).
+    pub pooled_residual: f64,
+    /// The same, fine-tuned on the support (steps chosen on validation tasks).
+    pub pooled_fine_tuned: f64,
+}

@@ -1,0 +1,111 @@
+//! What a flat vector of weights holds: named parameters, one after another, and how each starts.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rng::Rng;
+use crate::spec::{Shape, count};
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Init {
+    /// All the same value.
+    Constant(f64),
+    /// Uniform on `[-bound, bound]`.
+    Uniform(f64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+}
+
+/// One named parameter in a flat vector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Param {
+    /// Dotted name, for example `trunk.0.weight`.
+    pub name: String,
+    /// Its shape; weights of a dense layer are `[in, out]`, row-major.
+    pub shape: Shape,
+    /// First element in the flat vector.
+    pub offset: usize,
+    /// How it starts.
+    pub init: Init,
+}
+
+impl Param {
+    /// Whether `name` is its name, or the first parts of it.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    /// Where the parameter lies in the flat vector.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + count(&self.shape)
+    }
+}
+
+/// What a flat vector of `P` weights holds: names, shapes, offsets and initial distributions.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct ParamLayout {
+    /// The parameters, in order of their offsets, without gaps.
+    pub params: Vec<Param>,
+}
+
+impl ParamLayout {
+    /// Appends a parameter and returns its index.
+    pub fn push(&mut self, name: impl Into<String>, shape: &[usize], init: Init) -> usize {
+        let offset = self.len();
+        self.params.push(Param { name: name.into(), shape: shape.to_vec(), offset, init });
+        self.params.len() - 1
+    }
+
+    /// Appends another layout, each name prefixed with `prefix.`.
+    pub fn extend(&mut self, prefix: &str, other: &ParamLayout) {
+        for p in &other.params {
+            self.push(format!("{prefix}.{}", p.name), &p.shape, p.init);
+        }
+    }
+
+    /// `P`: the number of weights.
+    pub fn len(&self) -> usize {
+        self.params.last().map_or(0, |p| p.range().end)
+    }
+
+    /// Whether there is no weight at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A vector of initial weights.
+    pub fn init(&self, rng: &mut Rng) -> Vec<f32> {
+        let mut w = Vec::with_capacity(self.len());
+        for p in &self.params {
+            for _ in 0..count(&p.shape) {
+                w.push(match p.init {
+                    Init::Constant(c) => c,
+                    Init::Uniform(b) => rng.range(-b, b),
+                    Init::Normal(s) => s * rng.normal(),
+                } as f32);
+            }
+        }
+        w
+    }
+
+    /// The vector in stretches, in order: each with whether its parameters are called one of `names` (`trunk` is all of
+    /// `trunk.0.weight`, `trunk.0.bias`, …).
+    pub fn stretches(&self, names: &[String]) -> Vec<(Range<usize>, bool)> {
+        let mut all: Vec<(Range<usize>, bool)> = Vec::new();
+        for p in &self.params {
+            let named = names.iter().any(|n| p.is_called(n));
+            match all.last_mut() {
+                Some((range, same)) if *same == named => range.end = p.range().end,
+                _ => all.push((p.range(), named)),
+            }
+        }
+        all
+    }
+
+    /// The parameter called `name`.
+    pub fn get(&self, name: &str) -> Option<&Param> {
+        self.params.iter().find(|p| p.name == name)
+    }
+}

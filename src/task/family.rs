@@ -1,0 +1,54 @@
+//! Families of tasks: where the episodes of training come from.
+
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::run::Session;
+
+use super::{Episode, Loss};
+
+/// Steps between two visits of the host at most.
+pub const WINDOW: usize = 50;
+
+/// What a family of tasks looks like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpisodeShape {
+    /// Largest number of support rows.
+    pub support: usize,
+    /// Largest number of query rows.
+    pub query: usize,
+    /// Inputs of the target network.
+    pub inputs: usize,
+    /// Outputs of the target network.
+    pub outputs: usize,
+    /// Width of the task's descriptor (0: none).
+    pub descriptor: usize,
+    /// Known tasks that an embedding can tell apart (0: none); the number after them stands for any other.
+    pub known: usize,
+    /// What is minimised.
+    pub loss: Loss,
+}
+
+/// A family of tasks to train on.
+pub trait TaskFamily: Send + Sync {
+    /// Sizes of its episodes.
+    fn shape(&self) -> EpisodeShape;
+
+    /// Adds the sampling of `tasks` episodes to a training graph; `key` is (seed, step).
+    fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Episode;
+
+    /// Steps between two visits of the host: fewer where what is staged for a step is large.
+    fn window(&self, _tasks: usize) -> usize {
+        WINDOW
+    }
+
+    /// Writes what stays on the device.
+    fn upload(&self, _session: &mut Session) -> Result<()> {
+        Ok(())
+    }
+
+    /// Stages the step inputs that the episodes of step `step` read, in row `row` of the window. What is
+    /// staged is a function of the seed and the step alone.
+    fn stage(&self, _session: &mut Session, _row: usize, _step: u64, _tasks: usize) -> Result<()> {
+        Ok(())
+    }
+}

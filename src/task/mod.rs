@@ -1,0 +1,57 @@
+//! Tasks: rows to learn from and rows to be judged on; families that make them; what is minimised on them, and what the outputs
+//! of a network mean.
+
+mod batch;
+mod family;
+mod interval;
+mod likelihood;
+mod loss;
+mod reliability;
+
+pub use batch::{Episode, Support};
+pub use family::{EpisodeShape, TaskFamily, WINDOW};
+pub use interval::{Coverage, Intervals, LEVELS};
+pub use likelihood::{Judge, Metric, SHRINKAGE, largest, softmax};
+pub use loss::{Loss, loss};
+pub use reliability::{Reliability, reliability};
+
+/// One task on the host: rows to learn from and rows to be judged on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// Its name, for reports.
+    pub name: String,
+    /// Support inputs `[n, i]`.
+    pub xs: Vec<f32>,
+    /// Support targets `[n, o]`.
+    pub ys: Vec<f32>,
+    /// Query inputs `[q, i]`.
+    pub xq: Vec<f32>,
+    /// Query targets `[q, o]`.
+    pub yq: Vec<f32>,
+    /// Descriptor `[d]`.
+    pub descriptor: Vec<f32>,
+    /// Its number where it is a known task; others count as the first unknown one.
+    pub known: Option<usize>,
+}
+
+impl Task {
+    /// A new task of which only support rows are known: inputs `[n, i]`, targets `[n, o]`.
+    pub fn from_support(xs: Vec<f32>, ys: Vec<f32>) -> Task {
+        Task { name: String::new(), xs, ys, xq: vec![], yq: vec![], descriptor: vec![], known: None }
+    }
+
+    /// Number of support rows, given the number of outputs.
+    pub fn shots(&self, outputs: usize) -> usize {
+        self.ys.len() / outputs
+    }
+
+    /// Number of query rows, given the number of outputs.
+    pub fn queries(&self, outputs: usize) -> usize {
+        self.yq.len() / outputs
+    }
+}
+
+/// The tasks with their support rows as query: for predictions on the support.
+pub fn support_as_query(tasks: &[Task]) -> Vec<Task> {
+    tasks.iter().map(|t| Task { xq: t.xs.clone(), yq: t.ys.clone(), ..t.clone() }).collect()
+}

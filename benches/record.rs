@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use hyperloom::experiment::config::{Config, TaskKind};
 use hyperloom::experiment::settings;
-use hyperloom::experiment::setup::Problem;
+use hyperloom::experiment::setup::Setup;
 use hyperloom::meta::outer::{Learner, training_plan};
 use hyperloom::plan::Plan;
 use hyperloom::run::gpu::{Gpu, GpuRunner, wgpu};
@@ -56,8 +56,8 @@ fn report(gpu: &Gpu, name: &str, plan: &Plan) {
 fn main() {
     let gpu = noop();
     let config = Config::of(TaskKind::Sine);
-    let problem = Problem::load(&config).expect("sine needs no data");
-    let (family, learner) = (problem.family(0), Learner::Hyper(problem.meta().into()));
+    let setup = Setup::load(&config).expect("sine needs no data");
+    let (family, learner) = (setup.family(0), Learner::Hyper(setup.meta().into()));
     let caps = gpu.caps(WINDOW);
     for (name, caps) in [("sine", caps), ("sine, without regions", caps.without_regions())] {
         let plan = training_plan(family.as_ref(), &learner, &settings(&config, 0, true), caps);

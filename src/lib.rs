@@ -26,7 +26,7 @@ pub mod view;
 pub use error::{Error, Result};
 pub use experiment::config::{Config, TaskKind};
 pub use experiment::run_folder::RunFolder;
-pub use experiment::{Experiment, Observer, Outcome, Progress, Report, Silent};
+pub use experiment::{Experiment, Observer, Progress, Report, RunStatus, Silent};
 pub use meta::model::{Model, Network};
 pub use run::{Device, Session};
 pub use task::Task;

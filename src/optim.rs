@@ -132,7 +132,7 @@ pub struct Schedule {
     /// Steps in all.
     pub steps: u64,
     /// What is left of the peak at the end.
-    pub floor: f64,
+    pub final_fraction: f64,
 }
 
 impl Schedule {
@@ -144,7 +144,7 @@ impl Schedule {
         let span = self.steps.saturating_sub(self.warmup).max(1) as f64;
         let at = ((step - self.warmup) as f64 / span).min(1.0);
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
-        self.peak * (self.floor + (1.0 - self.floor) * cosine)
+        self.peak * (self.final_fraction + (1.0 - self.final_fraction) * cosine)
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn schedule() {
-        let s = Schedule { peak: 1.0, warmup: 10, steps: 110, floor: 0.1 };
+        let s = Schedule { peak: 1.0, warmup: 10, steps: 110, final_fraction: 0.1 };
         assert!((s.rate(4) - 0.5).abs() < 1e-12 && (s.rate(9) - 1.0).abs() < 1e-12);
         assert!((s.rate(60) - 0.55).abs() < 1e-12 && (s.rate(110) - 0.1).abs() < 1e-12);
     }

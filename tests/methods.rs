@@ -3,7 +3,7 @@
 
 mod support;
 
-use hyperloom::adapt::{Inner, Part, Rates, Rule};
+use hyperloom::adapt::{Fast, InnerLoop, Rates, Rule};
 use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
@@ -12,7 +12,7 @@ use hyperloom::net::{DenseSpec, Weights};
 use hyperloom::plan::{Caps, lower};
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
-use hyperloom::task::{Episode, Loss, Support};
+use hyperloom::task::{Batch, Loss, Rows};
 use support::differences::check_derivatives;
 use support::interpret::Array;
 use support::{Feed, close, data, numbers, run_plan, with_regions, words};
@@ -57,16 +57,16 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                 (m.adaptation.rule, m.adaptation.rate, m.adaptation.clip) = (Rule::Adam, 0.05, 1e6);
             });
             add("clipped", &|m| m.adaptation.clip = 0.05);
-            add("head", &|m| m.adaptation.of = Part::Head);
-            add("context", &|m| m.adaptation.of = Part::Context);
+            add("head", &|m| m.adaptation.fast = Fast::Head);
+            add("context", &|m| m.adaptation.fast = Fast::Context);
             add("rate a layer", &|m| m.adaptation.rates = Rates::Layer);
             add("rate a weight", &|m| m.adaptation.rates = Rates::Weight);
             add("every step", &|m| m.per_step = 0.5);
-            add("ridge", &|m| (m.adaptation.rule, m.adaptation.of, m.steps) = (Rule::Ridge, Part::Head, 1));
+            add("ridge", &|m| (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1));
             if generated {
-                add("embedding", &|m| m.adaptation.of = Part::Embedding);
+                add("embedding", &|m| m.adaptation.fast = Fast::Embedding);
                 add("none", &|m| m.through = Through::None);
-                add("joint", &|m| (m.main, m.weight_penalty, m.diversity) = (0.3, 0.01, 0.02));
+                add("joint", &|m| (m.joint_lambda, m.weight_penalty, m.diversity) = (0.3, 0.01, 0.02));
             }
         }
     }
@@ -74,7 +74,7 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
 }
 
 /// Episodes of `t` tasks as inputs; the last support row of every second task does not count.
-fn episodes(g: &mut Graph, feed: &mut Feed, rng: &mut Rng, meta: &MetaSpec, kind: Loss, t: usize) -> Episode {
+fn episodes(g: &mut Graph, feed: &mut Feed, rng: &mut Rng, meta: &MetaSpec, kind: Loss, t: usize) -> Batch {
     let (i, o) = (meta.hyper.target.inputs(), meta.hyper.target.outputs());
     let mut rows = |name: &str, g: &mut Graph, feed: &mut Feed, n: usize| {
         let x = numbers(rng, &[t, n, i], -1.5, 1.5);
@@ -97,8 +97,8 @@ fn episodes(g: &mut Graph, feed: &mut Feed, rng: &mut Rng, meta: &MetaSpec, kind
     let counts = (0..t).map(|task| count(task) as f64).collect();
     let count = data(g, feed, "count", Array { shape: vec![t, 1], data: counts });
     let task = meta.hyper.condition.embedding.is_some().then(|| words(g, feed, "task", &[t], &vec![2; t]));
-    let support = Support { x, y, rows: weights, count };
-    Episode { support, xq, yq, query_rows: None, descriptor: None, task }
+    let support = Rows { x, y, rows: weights, count };
+    Batch { support, xq, yq, query_rows: None, descriptor: None, task }
 }
 
 /// The objective of one way, its parameters, and what feeds it.
@@ -154,14 +154,14 @@ fn first_order_is_the_gradient_at_the_adapted_weights() {
     let _ = meta.init(&mut rng, &vec![0.0; meta.hyper.target.layout().len()]);
     let e = episodes(&mut h, &mut other, &mut rng, &meta, Loss::Mse, 2);
     other.inputs.clone_from(&feed.inputs);
-    let inner = Inner { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::Mse };
+    let inner = InnerLoop { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::Mse };
     let weights = meta.hyper.generate(&mut h, Weights { flat, layout: &layout }, None, 2);
-    let given = inner.given(&mut h, None, weights, None, &e.support);
+    let problem = inner.problem(&mut h, None, weights, None, &e.support);
     let mut fast = weights;
     for _ in 0..meta.steps {
-        fast = inner.step(&mut h, &given, &[fast], false)[0];
+        fast = inner.step(&mut h, &problem, &[fast], false)[0];
     }
-    let y = inner.predict(&mut h, &given, fast, e.xq);
+    let y = inner.predict(&mut h, &problem, fast, e.xq);
     let each = hyperloom::task::loss(&mut h, Loss::Mse, y, e.yq, None);
     let query = h.mean(each);
     let grad = h.grad(query, &[fast])[0];
@@ -241,7 +241,7 @@ fn reptile_moves_towards_the_adapted_weights() {
 #[test]
 fn the_closed_form_is_bayesian_linear_regression() {
     let mut meta = spec(false, Loss::Mse, 0);
-    (meta.adaptation.rule, meta.adaptation.of, meta.steps) = (Rule::Ridge, Part::Head, 1);
+    (meta.adaptation.rule, meta.adaptation.fast, meta.steps) = (Rule::Ridge, Fast::Head, 1);
     let (target, layout) = (meta.hyper.target.clone(), meta.layout());
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(4, 4));
     let base: Vec<f32> = target.layout().init(&mut rng);
@@ -249,15 +249,15 @@ fn the_closed_form_is_bayesian_linear_regression() {
     let flat = data(&mut g, &mut feed, "params", Array { shape: vec![layout.len()], data: params.clone() });
     let t = 2;
     let e = episodes(&mut g, &mut feed, &mut rng, &meta, Loss::Mse, t);
-    let inner = Inner { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::Mse };
+    let inner = InnerLoop { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::Mse };
     let p = Weights { flat, layout: &layout };
     let weights = p.get(&mut g, "head.bias");
-    let given = inner.given(&mut g, Some(p), weights, None, &e.support);
-    let start = inner.fast(&mut g, &given);
-    let solved = inner.step(&mut g, &given, &[start], false)[0];
+    let problem = inner.problem(&mut g, Some(p), weights, None, &e.support);
+    let start = inner.start(&mut g, &problem);
+    let solved = inner.step(&mut g, &problem, &[start], false)[0];
     let xq = inner.inputs(&mut g, weights, e.xq);
-    let variance = inner.variance(&mut g, &given, xq).expect("values");
-    let evidence = inner.evidence(&mut g, &given).expect("closed form");
+    let variance = inner.variance(&mut g, &problem, xq).expect("values");
+    let evidence = inner.evidence(&mut g, &problem).expect("closed form");
     let phi = inner.inputs(&mut g, weights, e.support.x);
     for (name, v) in [
         ("phi", phi),
@@ -325,11 +325,10 @@ fn memory_of_the_second_order_path_is_known() {
     let bytes = |steps: usize| {
         let mut config = Config::with_method(TaskKind::Sine, Method::Maml);
         config.adapt.train_steps = steps;
-        let problem = hyperloom::experiment::setup::Problem::load(&config).expect("sine");
+        let setup = hyperloom::experiment::setup::Setup::load(&config).expect("sine");
         let settings = hyperloom::experiment::settings(&config, 0, true);
-        let learner = hyperloom::meta::outer::Learner::Hyper(problem.meta().into());
-        let graph =
-            hyperloom::meta::outer::training_graph(problem.family(0).as_ref(), &learner, &settings, 1);
+        let learner = hyperloom::meta::outer::Learner::Hyper(setup.meta().into());
+        let graph = hyperloom::meta::outer::training_graph(setup.family(0).as_ref(), &learner, &settings, 1);
         lower(&graph, Caps::cpu(1)).expect("it fits").bytes()
     };
     // More steps than a region keeps.

@@ -219,7 +219,7 @@ fn staged(family: &Shapes, step: u64, tasks: usize) -> [Vec<f32>; 6] {
 
 #[test]
 fn episodes_are_whole() {
-    let family = Shapes { shots: 20, fewest: 5, query: 40, seed: 3 };
+    let family = Shapes { shots: 20, min_shots: 5, query: 40, seed: 3 };
     let (t, n) = (50, family.shots);
     let mut counts = HashSet::new();
     for step in 0..20 {
@@ -245,7 +245,7 @@ fn episodes_are_whole() {
         }
     }
     assert_eq!(counts.len(), 16, "support sets of every size from a quarter of 20 to 20: {counts:?}");
-    let few = staged(&Shapes { shots: 2, fewest: 2, query: 1, seed: 3 }, 0, 5);
+    let few = staged(&Shapes { shots: 2, min_shots: 2, query: 1, seed: 3 }, 0, 5);
     assert!(few[3].iter().all(|k| *k == 2.0));
 }
 
@@ -332,7 +332,7 @@ fn a_short_training_run_learns() {
     let params = hyper.init(&mut rng, &base);
     let settings = OuterSettings {
         tasks: 16,
-        schedule: Schedule { peak: 2e-3, warmup: 20, steps: 300, floor: 0.1 },
+        schedule: Schedule { peak: 2e-3, warmup: 20, steps: 300, final_fraction: 0.1 },
         optimiser: Optimiser::default(),
         clip: 1.0,
         seed: 1,

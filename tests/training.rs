@@ -2,7 +2,7 @@
 
 use hyperloom::experiment::config::{Config, TaskKind};
 use hyperloom::experiment::settings;
-use hyperloom::experiment::setup::Problem;
+use hyperloom::experiment::setup::Setup;
 use hyperloom::meta::outer::{Learner, Trainer, training_graph, training_plan};
 use hyperloom::plan::{Caps, lower};
 use hyperloom::rng::Rng;
@@ -22,12 +22,12 @@ fn small() -> Config {
 #[test]
 fn a_split_batch_is_the_same_step() -> Result<()> {
     let config = small();
-    let problem = Problem::load(&config)?;
+    let setup = Setup::load(&config)?;
     let (family, learner, s) =
-        (problem.family(0), Learner::Hyper(problem.meta().into()), settings(&config, 0, true));
+        (setup.family(0), Learner::Hyper(setup.meta().into()), settings(&config, 0, true));
     let mut rng = Rng::new(1, 2);
-    let base = problem.hyper().target.layout().init(&mut rng);
-    let params = problem.hyper().init(&mut rng, &base);
+    let base = setup.hyper().target.layout().init(&mut rng);
+    let params = setup.hyper().init(&mut rng, &base);
     let run = |parts: usize| -> Result<(Vec<f32>, u64)> {
         let plan = lower(&training_graph(family.as_ref(), &learner, &s, parts), Caps::cpu(50))?;
         let bytes = plan.bytes();
@@ -68,16 +68,16 @@ fn nan_is_refused_and_the_state_kept() -> Result<()> {
     let mut config = small();
     config.train.learning_rate = 1e30;
     config.train.warmup = 0;
-    let problem = Problem::load(&config)?;
-    let family = problem.family(0);
-    let spec = problem.hyper();
+    let setup = Setup::load(&config)?;
+    let family = setup.family(0);
+    let spec = setup.hyper();
     let mut rng = Rng::new(1, 2);
     let base = spec.target.layout().init(&mut rng);
     let init = spec.init(&mut rng, &base);
     let mut trainer = Trainer::new(
         &Device::Cpu,
         family.as_ref(),
-        Learner::Hyper(problem.meta().into()),
+        Learner::Hyper(setup.meta().into()),
         settings(&config, 0, true),
         &init,
     )?;

@@ -1,7 +1,7 @@
 //! Tasks that were not trained on: their weights are generated, then go on learning from their support
 //! rows. Any number of tasks, in batches of one size, of any sizes within.
 
-use super::{Adaptation, Inner, Part, Rule};
+use super::{Adaptation, Fast, InnerLoop, Rule};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Role};
 use crate::hyper::{Condition, HyperSpec};
@@ -9,12 +9,12 @@ use crate::net::{DenseSpec, Weights, dense};
 use crate::plan::lower;
 use crate::run::{Device, Session};
 use crate::spec::DType;
-use crate::task::{Loss, Support, Task};
+use crate::task::{Loss, Rows, Task};
 
 /// Tasks in a batch, as many as run at once.
-const BATCH: usize = 256;
+const MAX_BATCH_TASKS: usize = 256;
 /// Weights of a batch at most: 256 MiB.
-const MOST_WEIGHTS: usize = 1 << 26;
+const MAX_BATCH_WEIGHTS: usize = 1 << 26;
 
 /// One trained hypernetwork with the pooled network beside it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,7 +35,7 @@ pub enum StartFrom {
 }
 
 /// Tasks padded to one size.
-struct Batch {
+struct PaddedBatch {
     xs: Vec<f32>,
     ys: Vec<f32>,
     rows: Vec<f32>,
@@ -47,7 +47,7 @@ struct Batch {
 
 /// Sizes of a batch: tasks, support rows, query rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Sizes {
+struct BatchSizes {
     t: usize,
     n: usize,
     q: usize,
@@ -57,10 +57,10 @@ struct Sizes {
     known: usize,
 }
 
-impl Batch {
+impl PaddedBatch {
     /// Pads at most `t` tasks to `t` (repeating the first) of `n` support and `q` query rows.
-    fn new(tasks: &[Task], s: Sizes) -> Batch {
-        let mut b = Batch {
+    fn new(tasks: &[Task], s: BatchSizes) -> PaddedBatch {
+        let mut b = PaddedBatch {
             xs: vec![],
             ys: vec![],
             rows: vec![],
@@ -110,7 +110,7 @@ impl Batch {
 
 /// What was found on a batch of tasks after some steps, a row a task.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
+pub struct TaskPredictions {
     /// Predictions on the query rows, `[q · o]`.
     pub predictions: Vec<Vec<f32>>,
     /// Predictive variances of the query rows, `[q]`, where the rule of adaptation knows them.
@@ -121,7 +121,7 @@ pub struct Found {
 
 /// What a hypernetwork reads and writes, a row a task.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Written {
+pub struct Generated {
     /// Weights `[P]`.
     pub weights: Vec<Vec<f32>>,
     /// What is read, `[t · E]`.
@@ -139,7 +139,7 @@ pub struct Adapter {
     generate: Session,
     descend: Session,
     predict: Session,
-    sizes: Sizes,
+    sizes: BatchSizes,
 }
 
 impl Adapter {
@@ -155,13 +155,13 @@ impl Adapter {
         tasks: &[Task],
     ) -> Result<Adapter> {
         let (inputs, outputs) = (hyper.target.inputs(), hyper.target.outputs());
-        let most = (MOST_WEIGHTS / hyper.target.layout().len()).clamp(1, BATCH);
+        let most = (MAX_BATCH_WEIGHTS / hyper.target.layout().len()).clamp(1, MAX_BATCH_TASKS);
         let mut t = tasks.len().clamp(1, most);
         let known = hyper.condition.embedding.as_ref().map_or(0, |e| e.tasks - 1);
         let n = tasks.iter().map(|x| x.shots(outputs)).max().unwrap_or(1).max(1);
         let q = tasks.iter().map(|x| x.queries(outputs)).max().unwrap_or(1).max(1);
         let plan = |g: Graph| lower(&g, device.caps(1));
-        let inner = Inner { hyper, adaptation: &adaptation, kind };
+        let inner = InnerLoop { hyper, adaptation: &adaptation, kind };
         // Fewer tasks at once where a batch of them does not fit.
         let (generate, descend, predict) = loop {
             let plans = plan(generate_graph(hyper, t, n)).and_then(|a| {
@@ -173,7 +173,7 @@ impl Adapter {
                 done => break done?,
             }
         };
-        let sizes = Sizes { t, n, q, inputs, outputs, known };
+        let sizes = BatchSizes { t, n, q, inputs, outputs, known };
         Ok(Adapter {
             hyper: hyper.clone(),
             adaptation,
@@ -199,7 +199,13 @@ impl Adapter {
     }
 
     /// Weights that at most a batch of tasks starts with, `[t, P]`, by the parameters of a member that was read.
-    fn start(&mut self, member: &Member, from: StartFrom, tasks: &[Task], batch: &Batch) -> Result<Vec<f32>> {
+    fn start(
+        &mut self,
+        member: &Member,
+        from: StartFrom,
+        tasks: &[Task],
+        batch: &PaddedBatch,
+    ) -> Result<Vec<f32>> {
         let fraction = match from {
             StartFrom::Pooled => return Ok(member.pooled.repeat(self.sizes.t)),
             StartFrom::Generated(fraction) => fraction,
@@ -219,12 +225,12 @@ impl Adapter {
     }
 
     /// What is written for tasks.
-    pub fn written(&mut self, member: &Member, tasks: &[Task]) -> Result<Written> {
-        let mut all = Written { trunk: vec![vec![]; self.hyper.trunk.len()], ..Written::default() };
+    pub fn written(&mut self, member: &Member, tasks: &[Task]) -> Result<Generated> {
+        let mut all = Generated { trunk: vec![vec![]; self.hyper.trunk.len()], ..Generated::default() };
         let t = self.sizes.t;
         self.read_member(member)?;
         for chunk in tasks.chunks(t) {
-            let batch = Batch::new(chunk, self.sizes);
+            let batch = PaddedBatch::new(chunk, self.sizes);
             let w = self.start(member, StartFrom::Generated(1.0), chunk, &batch)?;
             all.weights.extend(w.chunks(w.len() / t).take(chunk.len()).map(<[f32]>::to_vec));
             if self.hyper.is_shared() {
@@ -255,7 +261,7 @@ impl Adapter {
     ) -> Result<()> {
         self.read_member(member)?;
         for chunk in tasks.chunks(self.sizes.t) {
-            let batch = Batch::new(chunk, self.sizes);
+            let batch = PaddedBatch::new(chunk, self.sizes);
             let weights = self.start(member, from, chunk, &batch)?;
             let fast: Vec<f32> = weights
                 .chunks(weights.len() / self.sizes.t)
@@ -303,8 +309,8 @@ impl Adapter {
         from: StartFrom,
         tasks: &[Task],
         steps: &[usize],
-    ) -> Result<Vec<Found>> {
-        let mut all = vec![Found::default(); steps.len()];
+    ) -> Result<Vec<TaskPredictions>> {
+        let mut all = vec![TaskPredictions::default(); steps.len()];
         let (q, outputs) = (self.sizes.q, self.sizes.outputs);
         self.descend(member, from, tasks, steps, |predict, at, chunk, _, _| {
             let found = &mut all[at];
@@ -339,18 +345,18 @@ impl Adapter {
         let mut all = Vec::with_capacity(tasks.len());
         let (t, adaptation, hyper) = (self.sizes.t, self.adaptation, self.hyper.clone());
         self.descend(member, from, tasks, &[steps], |predict, _, chunk, weights, fast| {
-            let written = match adaptation.of {
-                Part::Embedding => Some(predict.read("generated")?),
+            let written = match adaptation.fast {
+                Fast::Embedding => Some(predict.read("generated")?),
                 _ => None,
             };
             let weights = written.as_deref().unwrap_or(weights);
             let (p, s) = (weights.len() / t, fast.len() / t);
             for (w, f) in weights.chunks(p).zip(fast.chunks(s)).take(chunk.len()) {
-                all.push(match adaptation.of {
-                    Part::All => f.to_vec(),
-                    Part::Head => [&w[..p - s], f].concat(),
-                    Part::Context => folded(&hyper.target, w, f),
-                    Part::Embedding => w.to_vec(),
+                all.push(match adaptation.fast {
+                    Fast::All => f.to_vec(),
+                    Fast::Head => [&w[..p - s], f].concat(),
+                    Fast::Context => folded(&hyper.target, w, f),
+                    Fast::Embedding => w.to_vec(),
                 });
             }
             Ok(())
@@ -363,7 +369,7 @@ impl Adapter {
                 w[start..].iter_mut().for_each(|v| *v *= scale);
             });
         }
-        if adaptation.of != Part::Context && hyper.target.context > 0 {
+        if adaptation.fast != Fast::Context && hyper.target.context > 0 {
             let none = vec![0.0; hyper.target.context];
             all.iter_mut().for_each(|w| *w = folded(&hyper.target, w, &none));
         }
@@ -384,8 +390,8 @@ pub(crate) fn folded(target: &DenseSpec, weights: &[f32], context: &[f32]) -> Ve
     kept.iter().copied().chain(bias).chain(rest.iter().copied()).collect()
 }
 
-fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> Support {
-    Support {
+fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> Rows {
+    Rows {
         x: g.data("xs", &[t, n, inputs]),
         y: g.data("ys", &[t, n, outputs]),
         rows: g.data("rows", &[t, n]),
@@ -394,7 +400,7 @@ fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> 
 }
 
 /// What is at hand of the tasks of a batch.
-fn condition(g: &mut Graph, hyper: &HyperSpec, support: Support, t: usize) -> Condition {
+fn condition(g: &mut Graph, hyper: &HyperSpec, support: Rows, t: usize) -> Condition {
     let d = hyper.condition.descriptor;
     let descriptor = (d > 0).then(|| g.data("descriptor", &[t, d]));
     let task = hyper.condition.embedding.as_ref().map(|_| g.input("task", Role::Data, &[t], DType::U32));
@@ -422,55 +428,55 @@ fn generate_graph(hyper: &HyperSpec, t: usize, n: usize) -> Graph {
 }
 
 /// What a step and a prediction know of a batch, as inputs of their plans.
-fn given(g: &mut Graph, inner: Inner<'_>, t: usize, n: usize) -> super::Given {
+fn problem(g: &mut Graph, inner: InnerLoop<'_>, t: usize, n: usize) -> super::InnerProblem {
     let (hyper, a) = (inner.hyper, inner.adaptation);
     let all = a.layout(hyper);
     let s = support(g, t, n, hyper.target.inputs(), hyper.target.outputs());
     let params = a.reads_params().then(|| Weights { flat: g.data("params", &[all.len()]), layout: &all });
-    let z = match (a.of, params) {
-        (Part::Embedding, Some(p)) => {
+    let z = match (a.fast, params) {
+        (Fast::Embedding, Some(p)) => {
             let condition = condition(g, hyper, s, t);
             hyper.condition(g, p, &condition)
         }
         _ => None,
     };
     let weights = g.data("weights", &[t, hyper.target.layout().len()]);
-    inner.given(g, params, weights, z, &s)
+    inner.problem(g, params, weights, z, &s)
 }
 
 /// One step of every task.
-fn descend_graph(inner: Inner<'_>, t: usize, n: usize) -> Graph {
+fn descend_graph(inner: InnerLoop<'_>, t: usize, n: usize) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
-    let given = given(g, inner, t, n);
+    let problem = problem(g, inner, t, n);
     let (hyper, a) = (inner.hyper, inner.adaptation);
     let mut state = vec![g.state("fast", &[t, a.width(hyper)])];
     state.extend(a.moments(hyper).into_iter().map(|(name, width, _)| g.state(name, &[t, width])));
-    let new = inner.step(g, &given, &state, false);
+    let new = inner.step(g, &problem, &state, false);
     for (old, new) in state.into_iter().zip(new) {
         g.update(old, new);
     }
     graph
 }
 
-fn predict_graph(inner: Inner<'_>, t: usize, n: usize, q: usize) -> Graph {
+fn predict_graph(inner: InnerLoop<'_>, t: usize, n: usize, q: usize) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
-    let given = given(g, inner, t, n);
+    let problem = problem(g, inner, t, n);
     let fast = g.data("fast", &[t, inner.adaptation.width(inner.hyper)]);
     let xq = g.data("xq", &[t, q, inner.hyper.target.inputs()]);
-    let xq = inner.inputs(g, given.weights(), xq);
-    let y = inner.predict(g, &given, fast, xq);
+    let xq = inner.inputs(g, problem.weights(), xq);
+    let y = inner.predict(g, &problem, fast, xq);
     g.output("prediction", y);
-    if inner.adaptation.of == Part::Embedding {
-        let w = inner.generated(g, &given, fast);
+    if inner.adaptation.fast == Fast::Embedding {
+        let w = inner.generated(g, &problem, fast);
         g.output("generated", w);
     }
     if inner.adaptation.rule == Rule::Ridge {
-        if let Some(v) = inner.variance(g, &given, xq) {
+        if let Some(v) = inner.variance(g, &problem, xq) {
             g.output("variance", v);
         }
-        if let Some(e) = inner.evidence(g, &given) {
+        if let Some(e) = inner.evidence(g, &problem) {
             g.output("evidence", e);
         }
     }

@@ -20,19 +20,19 @@ use crate::task::Loss;
 
 /// Least variance of the noise, and its least share of the trace of K: the condition number of K stays below a million, where
 /// f32 can still solve with it.
-const LEAST_NOISE: f64 = 1e-6;
-const LEAST_SHARE: f64 = 1e-6;
+const MIN_NOISE: f64 = 1e-6;
+const MIN_NOISE_FRACTION: f64 = 1e-6;
 
 /// Logarithms are learned in units of this: Adam moves a parameter by no more than about its learning rate a step, which for a
 /// variance that has to change by orders of magnitude would take the whole training.
-const SPEED: f64 = 10.0;
+const LOG_UNIT: f64 = 10.0;
 
 /// What is learned for the closed form, beside the networks.
 pub fn layout(target: &DenseSpec) -> ParamLayout {
     let mut layout = ParamLayout::default();
     // The variance of a weight that is worth learning is of the order of its initial one.
     let mut log = |name: &str, len: usize, value: f64| {
-        layout.push(name, &[len], Init::Constant(value.ln() / SPEED));
+        layout.push(name, &[len], Init::Constant(value.ln() / LOG_UNIT));
     };
     log("log_variance", target.features() + 1, 1.0 / target.features() as f64);
     log("log_noise", 1, 0.1);
@@ -43,7 +43,7 @@ pub fn layout(target: &DenseSpec) -> ParamLayout {
 /// What one-hot predictions are multiplied by to be logits, from all learned parameters.
 pub(super) fn logit_scale(params: &[f32], layout: &ParamLayout) -> f32 {
     let log = layout.get("adapt.log_scale").and_then(|p| params.get(p.offset)).copied().unwrap_or(0.0);
-    (SPEED * log as f64).exp() as f32
+    (LOG_UNIT * log as f64).exp() as f32
 }
 
 /// What is known before the support is seen.
@@ -59,7 +59,7 @@ pub struct Prior {
 
 /// What is known of tasks once their support is seen.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub struct SupportFeatures {
     /// The last layer before, flat `[T, S]`.
     pub before: Value,
     /// Features of the support `[T, n, f]`.
@@ -71,7 +71,7 @@ pub struct Seen {
 }
 
 /// Rows of a batch of tasks, as the closed form reads them.
-struct Rows {
+struct Regression {
     /// Features with a 1 for the bias, 0 in rows that do not count, times the prior variances, `[T, n, f + 1]`.
     weighted: Value,
     /// Variance of the noise, `[T, 1, 1]`.
@@ -89,7 +89,7 @@ impl Prior {
     pub fn read(g: &mut Graph, params: Weights<'_>, t: usize, target: &DenseSpec) -> Prior {
         let get = |g: &mut Graph, name: &str, len: usize| {
             let log = params.get(g, &format!("adapt.{name}"));
-            let log = g.scale(log, SPEED);
+            let log = g.scale(log, LOG_UNIT);
             let v = g.map(Func::Exp, log);
             let v = g.reshape(v, &[1, 1, len]);
             g.expand(v, &[t, 1, len])
@@ -97,7 +97,7 @@ impl Prior {
         let noise = get(g, "log_noise", 1);
         Prior {
             variance: get(g, "log_variance", target.features() + 1),
-            noise: g.affine(noise, 1.0, LEAST_NOISE),
+            noise: g.affine(noise, 1.0, MIN_NOISE),
             scale: get(g, "log_scale", 1),
         }
     }
@@ -110,8 +110,8 @@ impl Prior {
         }
     }
 
-    fn rows(&self, g: &mut Graph, target: &DenseSpec, seen: Seen) -> Rows {
-        let Seen { before, x, y, rows } = seen;
+    fn rows(&self, g: &mut Graph, target: &DenseSpec, seen: SupportFeatures) -> Regression {
+        let SupportFeatures { before, x, y, rows } = seen;
         let [t, n, _] = g.shape(x)[..] else { panic!("features are [T, n, f]") };
         let zero = g.constant(0.0);
         let zero = g.expand(zero, &[t, n]);
@@ -123,7 +123,7 @@ impl Prior {
         let inner = g.matmul_t(weighted, false, phi, true);
         let trace = g.mul(weighted, phi);
         let trace = g.sum_to(trace, &[t, 1, 1]);
-        let least = g.scale(trace, LEAST_SHARE);
+        let least = g.scale(trace, MIN_NOISE_FRACTION);
         let noise = g.add(self.noise, least);
         let diagonal = g.diagonal(noise, n);
         let covariance = g.add(inner, diagonal);
@@ -131,11 +131,11 @@ impl Prior {
         let mean = g.matmul(phi, w);
         let y = g.mul(y, mask);
         let residual = g.sub(y, mean);
-        Rows { weighted, noise, covariance, residual, mask }
+        Regression { weighted, noise, covariance, residual, mask }
     }
 
     /// The posterior mean of the last layer, flat `[T, S]`.
-    pub fn solve(&self, g: &mut Graph, target: &DenseSpec, seen: Seen) -> Value {
+    pub fn solve(&self, g: &mut Graph, target: &DenseSpec, seen: SupportFeatures) -> Value {
         g.scope("closed form", |g| {
             let r = self.rows(g, target, seen);
             let alpha = g.spd_solve(r.covariance, r.residual);
@@ -147,7 +147,7 @@ impl Prior {
     }
 
     /// Predictive variance `[T, q]` on rows with features `[T, q, f]`.
-    pub fn variance(&self, g: &mut Graph, target: &DenseSpec, seen: Seen, xq: Value) -> Value {
+    pub fn variance(&self, g: &mut Graph, target: &DenseSpec, seen: SupportFeatures, xq: Value) -> Value {
         let [t, q, _] = g.shape(xq)[..] else { panic!("features are [T, q, f]") };
         let r = self.rows(g, target, seen);
         let phi = with_one(g, xq);
@@ -170,7 +170,7 @@ impl Prior {
 
     /// Log density of the support targets `[T]`: under the prior with its noise alone (the generated network as it is), and
     /// with the last layer integrated out (the marginal likelihood of what adaptation may reach).
-    pub fn evidence(&self, g: &mut Graph, target: &DenseSpec, seen: Seen) -> (Value, Value) {
+    pub fn evidence(&self, g: &mut Graph, target: &DenseSpec, seen: SupportFeatures) -> (Value, Value) {
         let r = self.rows(g, target, seen);
         let [t, n, o] = g.shape(r.residual)[..] else { panic!("residuals are [T, n, o]") };
         let one = |g: &mut Graph, v: Value| g.reshape(v, &[t]);

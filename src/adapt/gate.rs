@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::task::{Judge, Loss, Task};
+use crate::task::{Likelihood, Loss, Task};
 
 /// How the three networks of a task are weighed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Candidates {
     pub variance: Vec<Vec<f32>>,
     /// Log evidence of the generated and of the adapted network.
     pub evidence: Vec<[f64; 2]>,
-    /// The pooled network on the support: its cost ([`Judge::cost`]), and number of values.
+    /// The pooled network on the support: its cost ([`Likelihood::cost`]), and number of values.
     pub pooled: Vec<(f64, f64)>,
 }
 
@@ -51,9 +51,9 @@ const TEMPERATURES: [f64; 5] = [0.0, 0.03, 0.1, 0.3, 1.0];
 
 impl Gate {
     /// Shares of the pooled, the generated and the adapted network of task `t`.
-    pub fn shares(&self, judge: &Judge, c: &Candidates, t: usize) -> [f64; 3] {
+    pub fn shares(&self, likelihood: &Likelihood, c: &Candidates, t: usize) -> [f64; 3] {
         let (sum, n) = c.pooled[t];
-        let pooled = match judge.loss {
+        let pooled = match likelihood.loss {
             Loss::Mse => -0.5 * (sum / self.noise + n * (std::f64::consts::TAU * self.noise).ln()),
             Loss::CrossEntropy => -sum,
         };
@@ -75,17 +75,17 @@ impl Gate {
     }
 
     /// Predictions of each task by its three networks together.
-    pub fn mixed(&self, judge: &Judge, c: &Candidates) -> Vec<Vec<f32>> {
+    pub fn mixed(&self, likelihood: &Likelihood, c: &Candidates) -> Vec<Vec<f32>> {
         (0..c.evidence.len())
             .map(|t| {
                 let three: Vec<&[f32]> = c.predictions.iter().map(|p| &p[t][..]).collect();
-                judge.mixture(&three, &self.shares(judge, c, t))
+                likelihood.mixture(&three, &self.shares(likelihood, c, t))
             })
             .collect()
     }
 
     /// The gate that does best on validation tasks, each of which is seen by one of `members`.
-    pub fn fit(judge: &Judge, members: &[(Vec<Task>, Candidates)]) -> Gate {
+    pub fn fit(likelihood: &Likelihood, members: &[(Vec<Task>, Candidates)]) -> Gate {
         let all = || members.iter().flat_map(|(tasks, c)| tasks.iter().zip(&c.predictions[0]));
         let (sum, n) = all().fold((0.0, 0.0), |(sum, n), (task, y)| {
             let square = task.yq.iter().zip(y).map(|(t, p)| ((t - p) as f64).powi(2)).sum::<f64>();
@@ -95,8 +95,8 @@ impl Gate {
         let cost = |gate: &Gate| -> f64 {
             members
                 .iter()
-                .flat_map(|(tasks, c)| tasks.iter().zip(gate.mixed(judge, c)))
-                .map(|(task, y)| judge.cost(&task.yq, &y))
+                .flat_map(|(tasks, c)| tasks.iter().zip(gate.mixed(likelihood, c)))
+                .map(|(task, y)| likelihood.cost(&task.yq, &y))
                 .sum()
         };
         // From the adapted network alone on: of equals the first is kept.
@@ -122,7 +122,7 @@ mod tests {
     /// Two kinds of tasks: one that the pooled network fits, one that only adaptation fits. The gate tells them apart.
     #[test]
     fn a_task_that_needs_no_adaptation_is_left_alone() {
-        let judge = Judge { metric: Metric::Mse, loss: Loss::Mse, outputs: 1, unit: 1.0 };
+        let likelihood = Likelihood { metric: Metric::Mse, loss: Loss::Mse, outputs: 1, unit: 1.0 };
         let mut tasks = Vec::new();
         let mut c = Candidates::default();
         for i in 0..40 {
@@ -136,10 +136,10 @@ mod tests {
             c.pooled.push((5.0 * (y as f64 - 0.1).powi(2), 5.0));
         }
         let members = [(tasks, c)];
-        let gate = Gate::fit(&judge, &members);
+        let gate = Gate::fit(&likelihood, &members);
         let (tasks, c) = &members[0];
-        assert!(gate.shares(&judge, c, 0)[0] > 0.9, "{gate:?}: {:?}", gate.shares(&judge, c, 0));
-        assert!(gate.shares(&judge, c, 1)[2] > 0.9, "{gate:?}: {:?}", gate.shares(&judge, c, 1));
-        assert!(judge.score(tasks, &gate.mixed(&judge, c)) < 0.05);
+        assert!(gate.shares(&likelihood, c, 0)[0] > 0.9, "{gate:?}: {:?}", gate.shares(&likelihood, c, 0));
+        assert!(gate.shares(&likelihood, c, 1)[2] > 0.9, "{gate:?}: {:?}", gate.shares(&likelihood, c, 1));
+        assert!(likelihood.score(tasks, &gate.mixed(&likelihood, c)) < 0.05);
     }
 }

@@ -14,7 +14,7 @@ use crate::hyper::HyperSpec;
 use crate::net::{DenseSpec, Init, ParamLayout, Weights, dense, dense_in_context, features, with_context};
 use crate::optim::clip_factor;
 use crate::spec::count;
-use crate::task::{Loss, Support, loss};
+use crate::task::{Loss, Rows, loss};
 
 /// What a step of adaptation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub enum Rule {
 /// What adaptation changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Part {
+pub enum Fast {
     /// All weights of the target.
     All,
     /// Its last layer.
@@ -62,7 +62,8 @@ pub struct Adaptation {
     /// What a step does.
     pub rule: Rule,
     /// What it changes.
-    pub of: Part,
+    #[serde(alias = "of")]
+    pub fast: Fast,
     /// Whether step sizes are learned.
     pub rates: Rates,
     /// Step size (where it is learned: its start).
@@ -80,18 +81,18 @@ const EPS: f64 = 1e-6;
 impl Adaptation {
     /// Clipped gradient descent on all weights.
     pub fn fine_tuning(rate: f64, clip: f64) -> Adaptation {
-        Adaptation { rule: Rule::Sgd, of: Part::All, rates: Rates::Fixed, rate, clip }
+        Adaptation { rule: Rule::Sgd, fast: Fast::All, rates: Rates::Fixed, rate, clip }
     }
 
     /// Whether `hyper` has what is adapted.
     pub fn fits(&self, hyper: &HyperSpec) -> bool {
-        let there = match self.of {
-            Part::All | Part::Head => true,
-            Part::Context => hyper.target.context > 0,
-            Part::Embedding => hyper.condition.embedding.is_some(),
+        let there = match self.fast {
+            Fast::All | Fast::Head => true,
+            Fast::Context => hyper.target.context > 0,
+            Fast::Embedding => hyper.condition.embedding.is_some(),
         };
         let sizes = self.rate.is_finite() && self.clip.is_finite() && self.clip > 0.0;
-        there && sizes && (self.rule != Rule::Ridge || self.of == Part::Head)
+        there && sizes && (self.rule != Rule::Ridge || self.fast == Fast::Head)
     }
 
     /// Parameters that are learned for adaptation, beside those of the hypernetwork.
@@ -126,11 +127,11 @@ impl Adaptation {
     /// Sizes of the tensors that are adapted.
     fn tensors(&self, hyper: &HyperSpec) -> Vec<usize> {
         let sizes: Vec<usize> = hyper.target.layout().params.iter().map(|p| count(&p.shape)).collect();
-        match self.of {
-            Part::All => sizes,
-            Part::Head => sizes[sizes.len() - 2..].to_vec(),
-            Part::Context => vec![hyper.target.context],
-            Part::Embedding => vec![hyper.condition.embedding.as_ref().map_or(0, |e| e.width)],
+        match self.fast {
+            Fast::All => sizes,
+            Fast::Head => sizes[sizes.len() - 2..].to_vec(),
+            Fast::Context => vec![hyper.target.context],
+            Fast::Embedding => vec![hyper.condition.embedding.as_ref().map_or(0, |e| e.width)],
         }
     }
 
@@ -151,23 +152,23 @@ impl Adaptation {
 
     /// Fast state that a task starts with, from its weights `[P]` and its embedding.
     pub fn start(&self, hyper: &HyperSpec, weights: &[f32], embedding: &[f32]) -> Vec<f32> {
-        match self.of {
-            Part::All => weights.to_vec(),
-            Part::Head => weights[weights.len() - self.width(hyper)..].to_vec(),
-            Part::Context => vec![0.0; hyper.target.context],
-            Part::Embedding => embedding.to_vec(),
+        match self.fast {
+            Fast::All => weights.to_vec(),
+            Fast::Head => weights[weights.len() - self.width(hyper)..].to_vec(),
+            Fast::Context => vec![0.0; hyper.target.context],
+            Fast::Embedding => embedding.to_vec(),
         }
     }
 
     /// Whether a step or a prediction reads the learned parameters.
     pub fn reads_params(&self) -> bool {
-        self.rates != Rates::Fixed || self.of == Part::Embedding || self.rule == Rule::Ridge
+        self.rates != Rates::Fixed || self.fast == Fast::Embedding || self.rule == Rule::Ridge
     }
 }
 
 /// The inner learning of a batch of tasks.
 #[derive(Clone, Copy, Debug)]
-pub struct Inner<'a> {
+pub struct InnerLoop<'a> {
     /// The hypernetwork, and the target.
     pub hyper: &'a HyperSpec,
     /// How is learned.
@@ -178,7 +179,7 @@ pub struct Inner<'a> {
 
 /// What stays the same from step to step.
 #[derive(Clone, Debug)]
-pub struct Given {
+pub struct InnerProblem {
     /// Number of tasks.
     t: usize,
     /// Weights that tasks start with, `[T, P]`, or one row `[P]` for all where only the last layer is adapted.
@@ -195,39 +196,39 @@ pub struct Given {
     prior: Option<closed_form::Prior>,
 }
 
-impl Inner<'_> {
+impl InnerLoop<'_> {
     /// What the steps on `support` need: `params` are all learned parameters, `weights` `[T, P]` (or `[P]`) those that the
     /// tasks start with, `z` what the hypernetwork read of them.
-    pub fn given(
+    pub fn problem(
         &self,
         g: &mut Graph,
         params: Option<Weights<'_>>,
         weights: Value,
         z: Option<Value>,
-        support: &Support,
-    ) -> Given {
+        support: &Rows,
+    ) -> InnerProblem {
         let t = g.shape(support.x)[0];
         let learned = |what: &str| params.unwrap_or_else(|| panic!("{what} needs the learned parameters"));
-        let weights = match self.adaptation.of {
-            Part::Head => weights,
+        let weights = match self.adaptation.fast {
+            Fast::Head => weights,
             _ => {
                 let p = g.shape(weights).last().copied().unwrap_or(0);
                 g.expand(weights, &[t, p])
             }
         };
-        let reads = (self.adaptation.of == Part::Embedding)
+        let reads = (self.adaptation.fast == Fast::Embedding)
             .then(|| (z.unwrap_or_else(|| panic!("an embedding is read")), learned("an embedding").flat));
         let prior = (self.adaptation.rule == Rule::Ridge)
             .then(|| closed_form::Prior::read(g, learned("the closed form"), t, &self.hyper.target));
         let rates = (self.adaptation.rates != Rates::Fixed && prior.is_none())
             .then(|| self.rates(g, learned("a learned rate"), t));
         let x = self.inputs(g, weights, support.x);
-        Given { t, weights, x, y: support.y, rows: support.rows, rates, reads, prior }
+        InnerProblem { t, weights, x, y: support.y, rows: support.rows, rates, reads, prior }
     }
 
     /// What the fast state reads of rows `[T, n, i]`.
     pub fn inputs(&self, g: &mut Graph, weights: Value, x: Value) -> Value {
-        if self.adaptation.of != Part::Head {
+        if self.adaptation.fast != Fast::Head {
             return x;
         }
         let (target, layout) = (&self.hyper.target, self.hyper.target.layout());
@@ -258,47 +259,47 @@ impl Inner<'_> {
     }
 
     /// The fast state of every task `[T, S]` as it starts.
-    pub fn fast(&self, g: &mut Graph, given: &Given) -> Value {
+    pub fn start(&self, g: &mut Graph, problem: &InnerProblem) -> Value {
         let s = self.adaptation.width(self.hyper);
-        match (self.adaptation.of, given.reads) {
-            (Part::All, _) => given.weights,
-            (Part::Head, _) => {
-                let shape = g.shape(given.weights).to_vec();
+        match (self.adaptation.fast, problem.reads) {
+            (Fast::All, _) => problem.weights,
+            (Fast::Head, _) => {
+                let shape = g.shape(problem.weights).to_vec();
                 let axis = shape.len() - 1;
-                let head = g.slice(given.weights, axis, shape[axis] - s, s);
-                g.expand(head, &[given.t, s])
+                let head = g.slice(problem.weights, axis, shape[axis] - s, s);
+                g.expand(head, &[problem.t, s])
             }
-            (Part::Embedding, Some((z, _))) => g.slice(z, 1, self.hyper.condition.embedding_range().start, s),
+            (Fast::Embedding, Some((z, _))) => g.slice(z, 1, self.hyper.condition.embedding_range().start, s),
             _ => {
                 let zero = g.constant(0.0);
-                g.expand(zero, &[given.t, s])
+                g.expand(zero, &[problem.t, s])
             }
         }
     }
 
-    /// Predictions `[T, n, o]` by a fast state on rows as [`Inner::inputs`] gives them.
-    pub fn predict(&self, g: &mut Graph, given: &Given, fast: Value, x: Value) -> Value {
+    /// Predictions `[T, n, o]` by a fast state on rows as [`InnerLoop::inputs`] gives them.
+    pub fn predict(&self, g: &mut Graph, problem: &InnerProblem, fast: Value, x: Value) -> Value {
         let (target, layout) = (&self.hyper.target, self.hyper.target.layout());
-        match (self.adaptation.of, given.reads) {
-            (Part::All, _) => dense(g, target, Weights { flat: fast, layout: &layout }, "", x),
-            (Part::Head, _) => {
+        match (self.adaptation.fast, problem.reads) {
+            (Fast::All, _) => dense(g, target, Weights { flat: fast, layout: &layout }, "", x),
+            (Fast::Head, _) => {
                 let y = last_layer(g, target, fast, x);
-                match given.prior {
+                match problem.prior {
                     Some(prior) => prior.output(g, self.kind, y),
                     None => y,
                 }
             }
-            (Part::Embedding, Some(_)) => {
-                let w = self.generated(g, given, fast);
+            (Fast::Embedding, Some(_)) => {
+                let w = self.generated(g, problem, fast);
                 dense(g, target, Weights { flat: w, layout: &layout }, "", x)
             }
-            _ => dense_in_context(g, target, Weights { flat: given.weights, layout: &layout }, x, fast),
+            _ => dense_in_context(g, target, Weights { flat: problem.weights, layout: &layout }, x, fast),
         }
     }
 
     /// Weights `[T, P]` that the hypernetwork writes for a fast state that is an embedding.
-    pub fn generated(&self, g: &mut Graph, given: &Given, fast: Value) -> Value {
-        let Some((z, params)) = given.reads else { return given.weights };
+    pub fn generated(&self, g: &mut Graph, problem: &InnerProblem, fast: Value) -> Value {
+        let Some((z, params)) = problem.reads else { return problem.weights };
         let (all, range) = (self.adaptation.layout(self.hyper), self.hyper.condition.embedding_range());
         let e = g.shape(z)[1];
         let mut parts = Vec::new();
@@ -310,52 +311,63 @@ impl Inner<'_> {
             parts.push(g.slice(z, 1, range.end, e - range.end));
         }
         let z = g.concat(&parts, 1);
-        self.hyper.generate(g, Weights { flat: params, layout: &all }, Some(z), given.t)
+        self.hyper.generate(g, Weights { flat: params, layout: &all }, Some(z), problem.t)
     }
 
-    /// Predictive variance `[T, q]` of rows as [`Inner::inputs`] gives them, where the rule knows one of values.
-    pub fn variance(&self, g: &mut Graph, given: &Given, xq: Value) -> Option<Value> {
-        let prior = given.prior.filter(|_| self.kind == Loss::Mse)?;
-        let seen = self.seen(g, given);
+    /// Predictive variance `[T, q]` of rows as [`InnerLoop::inputs`] gives them, where the rule knows one of values.
+    pub fn variance(&self, g: &mut Graph, problem: &InnerProblem, xq: Value) -> Option<Value> {
+        let prior = problem.prior.filter(|_| self.kind == Loss::Mse)?;
+        let seen = self.seen(g, problem);
         Some(g.scope("variance", |g| prior.variance(g, &self.hyper.target, seen, xq)))
     }
 
     /// The support as the closed form reads it.
-    fn seen(&self, g: &mut Graph, given: &Given) -> closed_form::Seen {
-        closed_form::Seen { before: self.fast(g, given), x: given.x, y: given.y, rows: given.rows }
+    fn seen(&self, g: &mut Graph, problem: &InnerProblem) -> closed_form::SupportFeatures {
+        closed_form::SupportFeatures {
+            before: self.start(g, problem),
+            x: problem.x,
+            y: problem.y,
+            rows: problem.rows,
+        }
     }
 
     /// Log density of the support `[T, 2]`: of the generated network, and of what adaptation may reach, where the rule knows it.
-    pub fn evidence(&self, g: &mut Graph, given: &Given) -> Option<Value> {
-        let prior = given.prior?;
-        let seen = self.seen(g, given);
+    pub fn evidence(&self, g: &mut Graph, problem: &InnerProblem) -> Option<Value> {
+        let prior = problem.prior?;
+        let seen = self.seen(g, problem);
         let (plain, marginal) = prior.evidence(g, &self.hyper.target, seen);
-        let both = [plain, marginal].map(|v| g.reshape(v, &[given.t, 1]));
+        let both = [plain, marginal].map(|v| g.reshape(v, &[problem.t, 1]));
         Some(g.concat(&both, 1))
     }
 
     /// One step of every task: the fast state, then what is carried beside it ([`Adaptation::moments`]). With `first_order`
     /// the gradient is held constant (FOMAML: Finn et al. 2017, section 5.2).
-    pub fn step(&self, g: &mut Graph, given: &Given, state: &[Value], first_order: bool) -> Vec<Value> {
+    pub fn step(
+        &self,
+        g: &mut Graph,
+        problem: &InnerProblem,
+        state: &[Value],
+        first_order: bool,
+    ) -> Vec<Value> {
         let (a, fast) = (self.adaptation, state[0]);
-        if let Some(prior) = &given.prior {
-            let seen = self.seen(g, given);
+        if let Some(prior) = &problem.prior {
+            let seen = self.seen(g, problem);
             return vec![prior.solve(g, &self.hyper.target, seen)];
         }
-        let prediction = self.predict(g, given, fast, given.x);
-        let each = loss(g, self.kind, prediction, given.y, Some(given.rows));
+        let prediction = self.predict(g, problem, fast, problem.x);
+        let each = loss(g, self.kind, prediction, problem.y, Some(problem.rows));
         let total = g.sum_to(each, &[]);
         let mut grad = g.grad(total, &[fast])[0];
         if first_order {
             grad = g.stop_gradient(grad);
         }
         let square = g.mul(grad, grad);
-        let norm2 = g.sum_to(square, &[given.t, 1]);
+        let norm2 = g.sum_to(square, &[problem.t, 1]);
         let factor = clip_factor(g, norm2, a.clip);
         match a.rule {
             Rule::Sgd | Rule::Ridge => {
                 // A fixed rate goes into the factor: one number a task instead of S.
-                let step = match given.rates {
+                let step = match problem.rates {
                     Some(rates) => {
                         let clipped = g.mul(grad, factor);
                         g.mul(clipped, rates)
@@ -371,7 +383,7 @@ impl Inner<'_> {
                 let grad = g.mul(grad, factor);
                 let kept = g.scale(state[1], MOMENTUM);
                 let velocity = g.add(kept, grad);
-                vec![self.apply(g, given, fast, velocity), velocity]
+                vec![self.apply(g, problem, fast, velocity), velocity]
             }
             Rule::Adam => {
                 let grad = g.mul(grad, factor);
@@ -397,14 +409,14 @@ impl Inner<'_> {
                 let r = g.map(Func::Rsqrt, v);
                 let direction = g.mul(m, r);
                 let powers = g.concat(&[power1, power2], 1);
-                vec![self.apply(g, given, fast, direction), first, second, powers]
+                vec![self.apply(g, problem, fast, direction), first, second, powers]
             }
         }
     }
 
     /// `fast - α · direction`
-    fn apply(&self, g: &mut Graph, given: &Given, fast: Value, direction: Value) -> Value {
-        let step = match given.rates {
+    fn apply(&self, g: &mut Graph, problem: &InnerProblem, fast: Value, direction: Value) -> Value {
+        let step = match problem.rates {
             Some(rates) => g.mul(direction, rates),
             None => g.scale(direction, self.adaptation.rate),
         };
@@ -415,35 +427,35 @@ impl Inner<'_> {
     pub fn learn(
         &self,
         g: &mut Graph,
-        given: &Given,
+        problem: &InnerProblem,
         steps: usize,
         first_order: bool,
-        each: Option<&dyn Fn(&mut Graph, &Given, Value, &[Value]) -> Value>,
+        each: Option<&dyn Fn(&mut Graph, &InnerProblem, Value, &[Value]) -> Value>,
         more: &[Value],
     ) -> (Value, Option<Value>) {
-        let fast = self.fast(g, given);
+        let fast = self.start(g, problem);
         if self.adaptation.rule == Rule::Ridge {
-            return (self.step(g, given, &[fast], first_order)[0], None);
+            return (self.step(g, problem, &[fast], first_order)[0], None);
         }
         let mut carried = vec![fast];
         for (_, width, value) in self.adaptation.moments(self.hyper) {
             let start = g.constant(value as f64);
-            carried.push(g.expand(start, &[given.t, width]));
+            carried.push(g.expand(start, &[problem.t, width]));
         }
-        let mut constants = given.values();
+        let mut constants = problem.values();
         constants.extend(more);
         let (last, rows) = g.scan(steps, &carried, &constants, &[], |g, args| {
             let (mine, more) = args.constants.split_at(args.constants.len() - more.len());
-            let inside = given.with(mine);
+            let inside = problem.with(mine);
             let next = self.step(g, &inside, args.carried, first_order);
-            let given = each.map(|f| f(g, &inside, next[0], more));
-            (next, given.into_iter().collect())
+            let row = each.map(|f| f(g, &inside, next[0], more));
+            (next, row.into_iter().collect())
         });
         (last[0], rows.first().copied())
     }
 }
 
-impl Given {
+impl InnerProblem {
     /// Weights that tasks start with.
     pub fn weights(&self) -> Value {
         self.weights
@@ -460,12 +472,12 @@ impl Given {
     }
 
     /// The same with these values in their order.
-    fn with(&self, values: &[Value]) -> Given {
+    fn with(&self, values: &[Value]) -> InnerProblem {
         let mut rest = values[4..].iter().copied();
         let rates = self.rates.and_then(|_| rest.next());
         let reads = self.reads.and_then(|_| rest.next().zip(rest.next()));
         let [weights, x, y, rows] = values[..4] else { panic!("there are four at least") };
-        Given { t: self.t, weights, x, y, rows, rates, reads, prior: None }
+        InnerProblem { t: self.t, weights, x, y, rows, rates, reads, prior: None }
     }
 }
 

@@ -5,7 +5,7 @@ pub mod closed_form;
 mod gate;
 mod inner;
 
-pub use adapter::{Adapter, Found, Member, StartFrom, Written};
+pub use adapter::{Adapter, Generated, Member, StartFrom, TaskPredictions};
 pub(crate) use adapter::{folded, forward};
 pub use gate::{Candidates, Gate};
-pub use inner::{Adaptation, Given, Inner, Part, Rates, Rule};
+pub use inner::{Adaptation, Fast, InnerLoop, InnerProblem, Rates, Rule};

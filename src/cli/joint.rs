@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use hyperloom::experiment::config::Source;
-use hyperloom::experiment::{Experiment, Observer, Outcome, Progress};
+use hyperloom::experiment::config::WeightSource;
+use hyperloom::experiment::{Experiment, Observer, Progress, RunStatus};
 use hyperloom::files::write_atomically;
 use hyperloom::{Error, Result};
 use serde::Serialize;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &JointArgs) -> Result<ExitCode> {
         return Err(Error::config("--lambda", format!("{l} is out of range: it must lie from 0 to 1")));
     }
     let base = args.settings.resolve()?;
-    if base.model.weights == Source::Shared {
+    if base.model.weights == WeightSource::Shared {
         return Err(Error::config(
             "model.weights",
             "there is no main network beside weights that all tasks share: model.weights = \"generated\"",
@@ -66,11 +66,13 @@ pub(super) fn run(args: &JointArgs) -> Result<ExitCode> {
     let mut rows = Vec::new();
     for &lambda in &args.lambda {
         let mut config = base.clone();
-        config.train.main = lambda;
+        config.train.joint_lambda = lambda;
         let folder = args.out.join(format!("lambda-{lambda}"));
         let begun = folder.join("config.toml").is_file();
         let mut experiment = Experiment::open(&config, &device, &folder, begun)?;
-        let Outcome::Done(report) = experiment.run(&mut Lines(lambda, String::new()))? else { continue };
+        let RunStatus::Finished(report) = experiment.run(&mut Lines(lambda, String::new()))? else {
+            continue;
+        };
         let h = report.held_out;
         let [main, main_fine_tuned] = h.main.unwrap_or([f64::NAN; 2]);
         let generated = h.by_steps.get("0").copied().unwrap_or(f64::NAN);

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use hyperloom::experiment::config::{Config, CsvConfig, ImagesConfig, MOST_STEPS, TaskKind};
-use hyperloom::experiment::setup::Problem;
+use hyperloom::experiment::config::{Config, CsvConfig, ImagesConfig, MAX_ADAPT_STEPS, TaskKind};
+use hyperloom::experiment::setup::Setup;
 use hyperloom::run::Device;
 use hyperloom::task::Loss;
 use hyperloom::{Error, Result};
@@ -150,7 +150,7 @@ impl Settings {
         // Values are best adapted to in closed form, classes by gradient steps (README, "Ways of adaptation").
         if c.task == TaskKind::Csv
             && !Config::says_how_to_adapt(&text, &over)
-            && Problem::load(&c).is_ok_and(|p| p.judge().loss == Loss::Mse)
+            && Setup::load(&c).is_ok_and(|p| p.likelihood().loss == Loss::Mse)
         {
             over.push("adapt.method=ridge".into());
             return self.resolve_with(&text, &origin, task, &over);
@@ -246,9 +246,10 @@ fn open_device(request: &str) -> Result<Device> {
 /// Refuses more steps of adaptation than make sense.
 fn check_steps(steps: Option<usize>) -> Result<()> {
     match steps {
-        Some(k) if k > MOST_STEPS => {
-            Err(Error::config("--steps", format!("{k} is out of range: it must lie from 0 to {MOST_STEPS}")))
-        }
+        Some(k) if k > MAX_ADAPT_STEPS => Err(Error::config(
+            "--steps",
+            format!("{k} is out of range: it must lie from 0 to {MAX_ADAPT_STEPS}"),
+        )),
         _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use hyperloom::Result;
 use hyperloom::experiment::settings;
-use hyperloom::experiment::setup::Problem;
+use hyperloom::experiment::setup::Setup;
 use hyperloom::meta::outer::{Learner, training_graph, training_plan};
 
 use super::{Settings, open_device, say};
@@ -23,7 +23,7 @@ pub(super) struct PlanArgs {
 pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let config = args.settings.resolve()?;
     let device = open_device(&config.device)?;
-    let problem = Problem::load(&config)?;
+    let problem = Setup::load(&config)?;
     problem.check_size()?;
     let settings = settings(&config, 0, true);
     let (family, learner) = (problem.family(0), Learner::Hyper(problem.meta().into()));

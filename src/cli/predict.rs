@@ -130,7 +130,7 @@ fn with_run(
     steps: Option<usize>,
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let x = format.inputs(query)?;
-    let (i, o) = (model.spec.target.inputs(), model.judge.outputs);
+    let (i, o) = (model.spec.target.inputs(), model.likelihood.outputs);
     let pooled = model.pooled();
     let Some(support) = support else {
         log::warn!(

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use clap::Args;
 use hyperloom::experiment::run_folder::RunFolder;
-use hyperloom::experiment::{Experiment, Observer, Outcome, Progress, Report, pictures};
+use hyperloom::experiment::{Experiment, Observer, Progress, Report, RunStatus, pictures};
 use hyperloom::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -57,7 +57,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let outcome = experiment.run(&mut watch);
     watch.finish();
     match outcome? {
-        Outcome::Stopped(p) => {
+        RunStatus::Stopped(p) => {
             hint(format_args!(
                 "stopped at step {} with a checkpoint; go on with: hyperloom train --resume --out {}",
                 p.step,
@@ -65,7 +65,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
             ));
             Ok(ExitCode::from(130))
         }
-        Outcome::Done(report) => {
+        RunStatus::Finished(report) => {
             pictures::draw(&experiment, &report)?;
             if args.json {
                 say(format_args!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default()));

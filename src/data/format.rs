@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::encoder::{Encoder, TargetKind};
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::task::{largest, softmax};
+use crate::task::{argmax, softmax};
 
 /// How a model's files are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -151,7 +151,7 @@ impl Format {
                     }
                 }
                 Format::Encoded(e) => {
-                    cells.push(e.classes().get(largest(y)).cloned().unwrap_or_default());
+                    cells.push(e.classes().get(argmax(y)).cloned().unwrap_or_default());
                     cells.extend(softmax(y).iter().map(|p| format!("{p:.6}")));
                 }
             }

@@ -10,16 +10,16 @@ use crate::graph::{Graph, Role, Value};
 use crate::rng::Rng;
 use crate::run::Session;
 use crate::spec::DType;
-use crate::task::{Episode, EpisodeShape, Loss, Support, Task, TaskFamily};
+use crate::task::{Batch, Loss, Rows, Task, TaskFamily, TaskShape};
 
 /// Draws of a held-out group at most: they average over which rows happen to be the support. Where groups
 /// are many, they do that themselves.
-const DRAWS: usize = 5;
+const MAX_DRAWS: usize = 5;
 /// Held-out tasks that are enough.
-const ENOUGH: usize = 200;
+const ENOUGH_TASKS: usize = 200;
 
 /// Share of training episodes whose task counts as unknown.
-const UNKNOWN: f64 = 0.2;
+const UNKNOWN_FRACTION: f64 = 0.2;
 
 /// Groups of a table to train on.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Grouped {
         let mut tasks = Vec::new();
         for &g in groups {
             let n = self.groups.groups[g].rows.len();
-            for draw in 0..(ENOUGH / groups.len()).clamp(1, DRAWS) as u64 {
+            for draw in 0..(ENOUGH_TASKS / groups.len()).clamp(1, MAX_DRAWS) as u64 {
                 let mut rng = Rng::new(self.seed, stream ^ (g as u64) << 16 ^ draw << 48);
                 tasks.push(self.task(g, &rng.choose(n, support_size(n, shots))));
             }
@@ -119,8 +119,8 @@ impl Grouped {
 }
 
 impl TaskFamily for Grouped {
-    fn shape(&self) -> EpisodeShape {
-        EpisodeShape {
+    fn shape(&self) -> TaskShape {
+        TaskShape {
             support: self.shots,
             query: self.query,
             inputs: self.groups.encoder.inputs(),
@@ -131,17 +131,17 @@ impl TaskFamily for Grouped {
         }
     }
 
-    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Episode {
+    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Batch {
         g.scope("rows", |g| {
             let (t, n, q) = (tasks, self.shots, self.query);
-            let EpisodeShape { inputs, outputs, descriptor, .. } = self.shape();
+            let TaskShape { inputs, outputs, descriptor, .. } = self.shape();
             let total = self.groups.x.len() / inputs;
             let x = g.input("table_x", Role::Data, &[total, inputs], DType::F32);
             let y = g.input("table_y", Role::Data, &[total, outputs], DType::F32);
             let support_rows = g.step_u32("support_rows", &[t, n]);
             let query_rows = g.step_u32("query_rows", &[t, q]);
-            Episode {
-                support: Support {
+            Batch {
+                support: Rows {
                     x: g.gather(x, support_rows),
                     y: g.gather(y, support_rows),
                     rows: g.step("support_weights", &[t, n]),
@@ -171,7 +171,7 @@ impl TaskFamily for Grouped {
         for t in 0..tasks {
             let group = self.train[rng.below(self.train.len())];
             // Now and then the task counts as unknown, so that the embedding of unknown tasks learns too.
-            let hidden = rng.uniform() < UNKNOWN;
+            let hidden = rng.uniform() < UNKNOWN_FRACTION;
             known.push(if hidden { self.groups.groups.len() } else { group } as u32);
             let rows = &self.groups.groups[group].rows;
             let most = n.min(rows.len() - 1);

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
-use crate::task::{Episode, EpisodeShape, Loss, Support, Task, TaskFamily};
+use crate::task::{Batch, Loss, Rows, Task, TaskFamily, TaskShape};
 
 /// The encoder sees inputs and targets multiplied by this. Both are of order one as they are, but its first
 /// layer starts without biases: further from the origin its units tell places apart better. 4 rather than 1
@@ -308,7 +308,7 @@ pub struct Shapes {
     /// Largest number of support rows.
     pub shots: usize,
     /// Fewest support rows of a training episode.
-    pub fewest: usize,
+    pub min_shots: usize,
     /// Query rows of a training episode.
     pub query: usize,
     /// Seed of the training episodes.
@@ -317,13 +317,13 @@ pub struct Shapes {
 
 impl Default for Shapes {
     fn default() -> Shapes {
-        Shapes { shots: 32, fewest: 8, query: 64, seed: 0 }
+        Shapes { shots: 32, min_shots: 8, query: 64, seed: 0 }
     }
 }
 
 impl TaskFamily for Shapes {
-    fn shape(&self) -> EpisodeShape {
-        EpisodeShape {
+    fn shape(&self) -> TaskShape {
+        TaskShape {
             support: self.shots,
             query: self.query,
             inputs: 2,
@@ -334,11 +334,11 @@ impl TaskFamily for Shapes {
         }
     }
 
-    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Episode {
+    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Batch {
         g.scope("shapes", |g| {
             let (t, n, q) = (tasks, self.shots, self.query);
-            Episode {
-                support: Support {
+            Batch {
+                support: Rows {
                     x: g.step("support_x", &[t, n, 2]),
                     y: g.step("support_y", &[t, n, 1]),
                     rows: g.step("support_rows", &[t, n]),
@@ -358,11 +358,11 @@ impl TaskFamily for Shapes {
         let (mut xs, mut ys) = (Vec::with_capacity(2 * t * n), Vec::with_capacity(t * n));
         let (mut xq, mut yq) = (Vec::with_capacity(2 * t * q), Vec::with_capacity(t * q));
         let (mut rows, mut counts) = (Vec::with_capacity(t * n), Vec::with_capacity(t));
-        let fewest = self.fewest;
+        let min_shots = self.min_shots;
         for task in 0..t {
             let mut rng = stream(self.seed, Purpose::Training, step, task);
             let placed = Placed::random(&mut rng);
-            let k = fewest + rng.below(n - fewest + 1);
+            let k = min_shots + rng.below(n - min_shots + 1);
             placed.draw_rows(&mut rng, k, &mut xs, &mut ys);
             placed.draw_rows(&mut rng, q, &mut xq, &mut yq);
             // The rows after the k-th count nothing; zeros keep them finite.

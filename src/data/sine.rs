@@ -8,7 +8,7 @@ use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
 use crate::spec::Activation;
-use crate::task::{Episode, EpisodeShape, Loss, Support, Task, TaskFamily};
+use crate::task::{Batch, Loss, Rows, Task, TaskFamily, TaskShape};
 
 /// The encoder sees inputs and targets divided by this: both lie within ±5.
 pub const SCALE: f64 = 5.0;
@@ -19,7 +19,7 @@ pub struct Sine {
     /// Largest number of support rows.
     pub shots: usize,
     /// Fewest support rows of a training episode.
-    pub fewest: usize,
+    pub min_shots: usize,
     /// Query rows of a training episode.
     pub query: usize,
     /// Seed of the numbers of support rows.
@@ -27,8 +27,8 @@ pub struct Sine {
 }
 
 impl TaskFamily for Sine {
-    fn shape(&self) -> EpisodeShape {
-        EpisodeShape {
+    fn shape(&self) -> TaskShape {
+        TaskShape {
             support: self.shots,
             query: self.query,
             inputs: 1,
@@ -39,7 +39,7 @@ impl TaskFamily for Sine {
         }
     }
 
-    fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Episode {
+    fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Batch {
         g.scope("sine", |g| {
             let (t, n, q) = (tasks, self.shots, self.query);
             let uniform = |g: &mut Graph, stream, shape: &[usize], low: f64, high: f64| {
@@ -58,8 +58,8 @@ impl TaskFamily for Sine {
             let row = g.data("row_number", &[1, n]);
             let mask = g.zip(Binary::Less, row, k);
             let rows = g.div(mask, k);
-            Episode {
-                support: Support { x: g.slice(x, 1, 0, n), y: g.slice(y, 1, 0, n), rows, count: k },
+            Batch {
+                support: Rows { x: g.slice(x, 1, 0, n), y: g.slice(y, 1, 0, n), rows, count: k },
                 xq: g.slice(x, 1, n, q),
                 yq: g.slice(y, 1, n, q),
                 query_rows: None,
@@ -76,9 +76,9 @@ impl TaskFamily for Sine {
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
         let mut rng = Rng::new(self.seed, 0x51e1_0000_0000 + step);
-        let fewest = self.fewest;
+        let min_shots = self.min_shots;
         let counts: Vec<f32> =
-            (0..tasks).map(|_| (fewest + rng.below(self.shots - fewest + 1)) as f32).collect();
+            (0..tasks).map(|_| (min_shots + rng.below(self.shots - min_shots + 1)) as f32).collect();
         session.set_step(row, "support_count", &counts)
     }
 }

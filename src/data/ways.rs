@@ -8,10 +8,10 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
-use crate::task::{Episode, EpisodeShape, Loss, Support, Task, TaskFamily, WINDOW};
+use crate::task::{Batch, Loss, Rows, Task, TaskFamily, TaskShape, WINDOW};
 
 /// Numbers of staged episodes of a window at most: 64 MiB.
-const STAGED: usize = 1 << 24;
+const MAX_STAGED_NUMBERS: usize = 1 << 24;
 
 /// Episodes over some classes of a set.
 #[derive(Clone, Debug)]
@@ -122,9 +122,9 @@ impl Ways {
 }
 
 impl TaskFamily for Ways {
-    fn shape(&self) -> EpisodeShape {
+    fn shape(&self) -> TaskShape {
         let (support, query) = self.rows();
-        EpisodeShape {
+        TaskShape {
             support,
             query,
             inputs: self.set.side * self.set.side,
@@ -135,13 +135,13 @@ impl TaskFamily for Ways {
         }
     }
 
-    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Episode {
+    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Batch {
         g.scope("pictures", |g| {
-            let EpisodeShape { support: n, query: q, inputs, outputs, .. } = self.shape();
+            let TaskShape { support: n, query: q, inputs, outputs, .. } = self.shape();
             let each = g.constant(1.0 / n as f64);
             let count = g.constant(n as f64);
-            Episode {
-                support: Support {
+            Batch {
+                support: Rows {
                     x: g.step("support_x", &[tasks, n, inputs]),
                     y: g.step("support_y", &[tasks, n, outputs]),
                     rows: g.expand(each, &[tasks, n]),
@@ -159,11 +159,11 @@ impl TaskFamily for Ways {
     fn window(&self, tasks: usize) -> usize {
         let shape = self.shape();
         let step = tasks * (shape.support + shape.query) * (shape.inputs + shape.outputs);
-        (STAGED / step.max(1)).clamp(1, WINDOW)
+        (MAX_STAGED_NUMBERS / step.max(1)).clamp(1, WINDOW)
     }
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
-        let EpisodeShape { query, inputs, outputs, .. } = self.shape();
+        let TaskShape { query, inputs, outputs, .. } = self.shape();
         let (mut xs, mut ys, mut xq, mut yq, mut weights) = (vec![], vec![], vec![], vec![], vec![]);
         for t in 0..tasks {
             let mut rng = Rng::new(self.seed, 0x3a75_0000_0000_0000 ^ step << 20 ^ t as u64);

@@ -4,7 +4,7 @@
 use super::Experiment;
 use super::config::{Config, Method, Start};
 use super::judge::pooled_on_support;
-use crate::adapt::{Candidates, Gate, Part, StartFrom};
+use crate::adapt::{Candidates, Fast, Gate, StartFrom};
 use crate::error::Result;
 use crate::meta::model::{Choice, Model, Predictions};
 use crate::task::{Intervals, Loss, SHRINKAGE, Task};
@@ -18,13 +18,13 @@ impl Experiment<'_> {
         self.model.choice = self.best_choice()?;
         let members = (self.model.members.iter().enumerate())
             .map(|(i, m)| {
-                let tasks = self.problem.validation(i);
+                let tasks = self.setup.validation(i);
                 let mut panel = self.model.panel(self.device, &tasks, self.config.adapt.gate)?;
                 let candidates = self.model.candidates(&mut panel, m, &tasks)?;
                 Ok((tasks, candidates))
             })
             .collect::<Result<Vec<(Vec<Task>, Candidates)>>>()?;
-        let judge = self.model.judge;
+        let likelihood = self.model.likelihood;
         let tasks: Vec<Task> = members.iter().flat_map(|(tasks, _)| tasks.iter().cloned()).collect();
         // Predictions and deviations on all of these tasks, as a model settles them.
         let settled = |model: &Model, members: &[(Vec<Task>, Candidates)]| {
@@ -38,15 +38,15 @@ impl Experiment<'_> {
         };
         if self.config.adapt.gate {
             // The adapted networks alone are simpler: the same rule of one standard error.
-            let errors = |model: &Model| judge.errors_by_name(&tasks, &settled(model, &members).0);
+            let errors = |model: &Model| likelihood.errors_by_name(&tasks, &settled(model, &members).0);
             let alone = errors(&self.model);
-            self.model.choice.gate = Some(Gate::fit(&judge, &members));
+            self.model.choice.gate = Some(Gate::fit(&likelihood, &members));
             if !clearly_less(&errors(&self.model), &alone) {
                 self.model.choice.gate = None;
             }
         }
-        let cost = |y: &[Vec<f32>]| tasks.iter().zip(y).map(|(t, y)| judge.cost(&t.yq, y)).sum::<f64>();
-        match judge.loss {
+        let cost = |y: &[Vec<f32>]| tasks.iter().zip(y).map(|(t, y)| likelihood.cost(&t.yq, y)).sum::<f64>();
+        match likelihood.loss {
             Loss::CrossEntropy => {
                 let tried = SHARPNESS.map(|sharpness| {
                     let mut members = members.clone();
@@ -90,7 +90,7 @@ impl Experiment<'_> {
     fn fractions(&self) -> Vec<f64> {
         // An embedding writes all weights anew: there is nothing to keep half of.
         match self.config.model.start {
-            _ if self.config.adapt.of == Part::Embedding => vec![1.0],
+            _ if self.config.adapt.fast == Fast::Embedding => vec![1.0],
             Start::Fresh => vec![1.0],
             Start::Pooled => vec![1.0, 0.5, 0.0],
         }
@@ -99,14 +99,14 @@ impl Experiment<'_> {
     /// The score on each member's validation tasks, which it has not seen, over all members.
     fn validate(&self, from: StartFrom, steps: &[usize]) -> Result<Vec<f64>> {
         let (tasks, found) = self.validation_predictions(from, steps)?;
-        Ok(found.iter().map(|y| self.model.judge.score(&tasks, y)).collect())
+        Ok(found.iter().map(|y| self.model.likelihood.score(&tasks, y)).collect())
     }
 
     /// Each member's predictions on its own validation tasks; a task's name tells groups apart.
     fn validation_predictions(&self, from: StartFrom, steps: &[usize]) -> Result<(Vec<Task>, Predictions)> {
         let (mut tasks, mut found): (Vec<Task>, Predictions) = (vec![], vec![vec![]; steps.len()]);
         for (i, m) in self.model.members.iter().enumerate() {
-            let mine = self.problem.validation(i);
+            let mine = self.setup.validation(i);
             let one = Model { members: vec![m.clone()], ..self.model.clone() };
             for (all, new) in found.iter_mut().zip(one.predict(self.device, &mine, from, steps)?) {
                 all.extend(new);
@@ -117,7 +117,7 @@ impl Experiment<'_> {
     }
 
     pub(super) fn best(&self, scores: &[f64]) -> usize {
-        let metric = self.model.judge.metric;
+        let metric = self.model.likelihood.metric;
         (0..scores.len()).fold(0, |best, i| if metric.better(scores[i], scores[best]) { i } else { best })
     }
 
@@ -126,19 +126,19 @@ impl Experiment<'_> {
     /// more than one standard error over the groups (the rule of Breiman et al. 1984, section 3.4.3): with few
     /// groups the best of many candidates is often the luckiest.
     fn best_choice(&self) -> Result<Choice> {
-        let (steps, judge) = (self.steps(), self.model.judge);
+        let (steps, likelihood) = (self.steps(), self.model.likelihood);
         let mut found: Vec<(f64, Choice, Vec<f64>)> = Vec::new();
         for correction in self.fractions() {
             let (tasks, predictions) =
                 self.validation_predictions(StartFrom::Generated(correction), &steps)?;
-            let scores: Vec<f64> = predictions.iter().map(|y| judge.score(&tasks, y)).collect();
+            let scores: Vec<f64> = predictions.iter().map(|y| likelihood.score(&tasks, y)).collect();
             let k = self.best(&scores);
-            let errors = judge.errors_by_name(&tasks, &predictions[k]);
+            let errors = likelihood.errors_by_name(&tasks, &predictions[k]);
             found.push((scores[k], Choice { steps: steps[k], correction, ..Choice::default() }, errors));
         }
         let (simple, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|f| f.1.correction == 0.0);
         let simple = simple.into_iter().next();
-        let best = rest.into_iter().reduce(|a, b| if judge.metric.better(b.0, a.0) { b } else { a });
+        let best = rest.into_iter().reduce(|a, b| if likelihood.metric.better(b.0, a.0) { b } else { a });
         Ok(match (best, simple) {
             (Some(best), Some(simple)) if !clearly_less(&best.2, &simple.2) => simple.1,
             (Some(best), _) => best.1,
@@ -148,17 +148,17 @@ impl Experiment<'_> {
 
     /// What the baselines choose on validation tasks: steps of fine-tuning, and the shrinkage κ.
     pub(super) fn baseline_choices(&self) -> Result<(usize, f64)> {
-        let (judge, steps) = (self.model.judge, self.fine_tuning_steps());
+        let (likelihood, steps) = (self.model.likelihood, self.fine_tuning_steps());
         let validation = self.validate(StartFrom::Pooled, &steps)?;
         // Shrinkage: on each member's own validation tasks.
         let mut scores = vec![0.0; SHRINKAGE.len()];
         for (i, m) in self.model.members.iter().enumerate() {
-            let mine = self.problem.validation(i);
+            let mine = self.setup.validation(i);
             let one = Model { members: vec![m.clone()], ..self.model.clone() };
             let y = one.predict(self.device, &mine, StartFrom::Pooled, &[0])?.concat();
             let s = pooled_on_support(&one, self.device, &mine)?;
             for (score, kappa) in scores.iter_mut().zip(SHRINKAGE) {
-                *score += judge.score(&mine, &judge.shifted(&mine, &y, &s, kappa))
+                *score += likelihood.score(&mine, &likelihood.shifted(&mine, &y, &s, kappa))
                     / self.model.members.len() as f64;
             }
         }

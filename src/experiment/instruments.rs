@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::adapt::Written;
+use crate::adapt::Generated;
 use crate::error::Result;
 use crate::kernel::pointwise::activation;
 use crate::meta::model::Model;
@@ -11,13 +11,13 @@ use crate::run::Device;
 use crate::task::Task;
 
 /// Tasks that are looked at, at most.
-const TASKS: usize = 100;
+const MAX_TASKS: usize = 100;
 /// Rows of each task that are looked at, at most.
-const ROWS: usize = 50;
+const MAX_ROWS: usize = 50;
 /// Below this share of their own size, predictions do not depend on the task.
-const DEPENDS: f64 = 1e-3;
+const MIN_OUTPUT_SENSITIVITY: f64 = 1e-3;
 /// From this share of dead units on, a layer of the trunk is called dead.
-const DEAD: f64 = 0.5;
+const MAX_DEAD_FRACTION: f64 = 0.5;
 
 /// What the instruments show of the first member.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -91,8 +91,8 @@ impl Instruments {
             ));
         }
         let (Some(member), false) = (model.members.first(), tasks.is_empty()) else { return Ok(found) };
-        let tasks = &tasks[..tasks.len().min(TASKS)];
-        let Written { weights, condition, trunk } = model.written(device, member, tasks)?;
+        let tasks = &tasks[..tasks.len().min(MAX_TASKS)];
+        let Generated { weights, condition, trunk } = model.written(device, member, tasks)?;
         found.look_at_layers(model, &weights, tasks);
         if model.spec.is_shared() {
             return Ok(found);
@@ -100,7 +100,7 @@ impl Instruments {
         found.look_at_tensors(model, &weights);
         found.output_sensitivity = output_sensitivity(model, &weights, tasks);
         found.dead_units = trunk.iter().map(|h| dead_share(h, tasks.len())).collect();
-        let attribute = |t: &Task| attribute(t, model.judge.outputs);
+        let attribute = |t: &Task| attribute(t, model.likelihood.outputs);
         found.map = map(&condition, tasks.len())
             .into_iter()
             .zip(tasks)
@@ -111,14 +111,14 @@ impl Instruments {
         if c.support.is_none() && c.descriptor == 0 {
             return Ok(found);
         }
-        if found.output_sensitivity < DEPENDS {
+        if found.output_sensitivity < MIN_OUTPUT_SENSITIVITY {
             found.warnings.push(format!(
                 "the generated networks do not depend on the task: their predictions differ by {:.1e} of their size. More \
                  steps, a larger learning rate, or inputs of the encoder of order one may help",
                 found.output_sensitivity
             ));
         }
-        for (i, share) in found.dead_units.iter().enumerate().filter(|(_, s)| **s >= DEAD) {
+        for (i, share) in found.dead_units.iter().enumerate().filter(|(_, s)| **s >= MAX_DEAD_FRACTION) {
             found.warnings.push(format!(
                 "{:.0} % of the units of trunk layer {i} give the same for every task: the layer is dead. A smooth \
                  model.hyper_activation (leaky_relu, silu) or a smaller learning rate helps",
@@ -161,7 +161,7 @@ impl Instruments {
 fn rows<'t>(task: &'t Task, model: &Model) -> &'t [f32] {
     let i = model.spec.target.inputs();
     let from = if task.xq.is_empty() { &task.xs } else { &task.xq };
-    &from[..from.len().min(ROWS * i)]
+    &from[..from.len().min(MAX_ROWS * i)]
 }
 
 /// Inputs and, before its activation, what each layer gives on rows `x`. Context parameters are 0.
@@ -254,7 +254,7 @@ fn attribute(task: &Task, outputs: usize) -> f64 {
     let rows = task.shots(outputs).max(1) as f64;
     let mean: Vec<f32> =
         (0..outputs).map(|o| task.ys.iter().skip(o).step_by(outputs).sum::<f32>() / rows as f32).collect();
-    if outputs == 1 { mean[0] as f64 } else { crate::task::largest(&mean) as f64 }
+    if outputs == 1 { mean[0] as f64 } else { crate::task::argmax(&mean) as f64 }
 }
 
 #[cfg(test)]

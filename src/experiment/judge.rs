@@ -17,7 +17,7 @@ impl Experiment<'_> {
     pub(super) fn judge(&self, observer: &mut dyn Observer) -> Result<Report> {
         observer.progress(&Progress::of("judging on unseen tasks"));
         let shots = self.config.eval.shots;
-        let tasks = self.problem.test(shots);
+        let tasks = self.setup.test(shots);
         let held_out = self.held_out(&tasks, shots, self.baseline_choices()?)?;
         let rows = crate::report::metrics::read(&self.folder.file("metrics.csv"))?;
         let refused = rows.iter().filter(|r| !(r.loss.is_finite() && r.grad_norm.is_finite()));
@@ -28,7 +28,7 @@ impl Experiment<'_> {
         }
         let seconds = self.position.millis as f64 / 1e3;
         let layout = self.model.adaptation.layout(&self.model.spec).len();
-        let done = self.config.train.steps * self.problem.members() as u64;
+        let done = self.config.train.steps * self.setup.members() as u64;
         Ok(Report {
             task: self.config.task.name().into(),
             device: self.device.kind().into(),
@@ -49,16 +49,16 @@ impl Experiment<'_> {
     /// Error on unseen tasks with each of these numbers of support rows, beside the baselines.
     ///
     /// # Errors
-    /// [`crate::Error::Memory`] where the held-out tasks would not fit, before any is made.
+    /// [`crate::Error::Memory`] where the frozen-out tasks would not fit, before any is made.
     pub fn sweep(&self, shots: &[usize]) -> Result<Vec<HeldOut>> {
-        shots.iter().try_for_each(|&s| self.problem.check_held_out(s))?;
+        shots.iter().try_for_each(|&s| self.setup.check_held_out(s))?;
         // The baselines choose once, on validation tasks, whatever the shots of the test tasks.
         let choices = self.baseline_choices()?;
-        shots.iter().map(|&s| self.held_out(&self.problem.test(s), s, choices)).collect()
+        shots.iter().map(|&s| self.held_out(&self.setup.test(s), s, choices)).collect()
     }
 
     fn held_out(&self, tasks: &[Task], shots: usize, choices: (usize, f64)) -> Result<HeldOut> {
-        let judge = self.model.judge;
+        let likelihood = self.model.likelihood;
         let steps = self.steps();
         let chosen = &self.model.choice;
         let found =
@@ -67,42 +67,43 @@ impl Experiment<'_> {
         let coverage = chosen
             .intervals
             .as_ref()
-            .map(|i| i.coverage(tasks, &y, &deviation, judge.unit))
+            .map(|i| i.coverage(tasks, &y, &deviation, likelihood.unit))
             .unwrap_or_default();
-        let reliability = match judge.loss {
-            Loss::CrossEntropy => reliability(tasks, &y, judge.outputs),
+        let reliability = match likelihood.loss {
+            Loss::CrossEntropy => reliability(tasks, &y, likelihood.outputs),
             Loss::Mse => vec![],
         };
         let by_steps: IndexMap<String, f64> =
-            steps.iter().zip(&found).map(|(k, y)| (k.to_string(), judge.score(tasks, y))).collect();
+            steps.iter().zip(&found).map(|(k, y)| (k.to_string(), likelihood.score(tasks, y))).collect();
         Ok(HeldOut {
-            metric: judge.metric.name().into(),
+            metric: likelihood.metric.name().into(),
             tasks: tasks.len(),
             shots,
             chosen_steps: chosen.steps,
             chosen_correction: chosen.correction,
-            chosen: judge.score(tasks, &y),
+            chosen: likelihood.score(tasks, &y),
             gate: chosen.gate,
             by_steps,
             main: self.main(tasks, choices.0)?,
             baselines: self.baselines(tasks, choices)?,
-            target_std: judge.unit,
+            target_std: likelihood.unit,
             coverage,
             reliability,
         })
     }
 
     fn baselines(&self, tasks: &[Task], (tuned_steps, kappa): (usize, f64)) -> Result<Baselines> {
-        let judge = self.model.judge;
+        let likelihood = self.model.likelihood;
         let mut both = vec![0, tuned_steps];
         both.dedup();
         let pooled = self.model.predict(self.device, tasks, StartFrom::Pooled, &both)?;
         let on_support = pooled_on_support(&self.model, self.device, tasks)?;
         Ok(Baselines {
-            support_mean: judge.score(tasks, &judge.support_mean(tasks)),
-            pooled: judge.score(tasks, &pooled[0]),
-            pooled_residual: judge.score(tasks, &judge.shifted(tasks, &pooled[0], &on_support, kappa)),
-            pooled_fine_tuned: judge.score(tasks, &pooled[both.len() - 1]),
+            support_mean: likelihood.score(tasks, &likelihood.support_mean(tasks)),
+            pooled: likelihood.score(tasks, &pooled[0]),
+            pooled_residual: likelihood
+                .score(tasks, &likelihood.shifted(tasks, &pooled[0], &on_support, kappa)),
+            pooled_fine_tuned: likelihood.score(tasks, &pooled[both.len() - 1]),
         })
     }
 
@@ -117,7 +118,10 @@ impl Experiment<'_> {
             m.pooled = m.hyper[theta.range()].to_vec();
         }
         let found = model.predict(self.device, tasks, StartFrom::Pooled, &[0, tuned_steps])?;
-        Ok(Some([self.model.judge.score(tasks, &found[0]), self.model.judge.score(tasks, &found[1])]))
+        Ok(Some([
+            self.model.likelihood.score(tasks, &found[0]),
+            self.model.likelihood.score(tasks, &found[1]),
+        ]))
     }
 
     /// Predictions on the query rows of `tasks`, before adaptation and after the chosen steps.

@@ -24,23 +24,23 @@ use crate::meta::outer::{Learner, training_fits};
 use crate::report::metrics::MetricsWriter;
 use crate::run::Device;
 use config::Config;
-pub use observer::{Observer, Outcome, Progress, Silent};
+pub use observer::{Observer, Progress, RunStatus, Silent};
 pub use report::{Baselines, HeldOut, Report};
 use run_folder::{Position, RunFolder};
-use setup::Problem;
+use setup::Setup;
 pub use stages::{settings, starting_trainer};
 use transfer::transfer;
 
 /// A run in a folder.
 pub struct Experiment<'a> {
     config: Config,
-    problem: Problem,
+    setup: Setup,
     device: &'a Device,
     folder: RunFolder,
     position: Position,
     model: Model,
     state: Vec<f32>,
-    held: Vec<f32>,
+    frozen: Vec<f32>,
     started: Instant,
     before: u64,
 }
@@ -70,46 +70,46 @@ impl<'a> Experiment<'a> {
             config = s.config.clone();
         }
         config.validate()?;
-        let problem = Problem::load(&config)?;
-        for w in problem.warnings() {
+        let setup = Setup::load(&config)?;
+        for w in setup.warnings() {
             log::warn!("{w}");
         }
-        problem.check_size()?;
+        setup.check_size()?;
         let model = Model {
-            spec: problem.hyper(),
-            judge: problem.judge(),
-            adaptation: problem.meta().adaptation,
-            fine_tuning: problem.fine_tuning(),
-            members: vec![Member::default(); problem.members()],
+            spec: setup.hyper(),
+            likelihood: setup.likelihood(),
+            adaptation: setup.meta().adaptation,
+            fine_tuning: setup.fine_tuning(),
+            members: vec![Member::default(); setup.members()],
             choice: Choice::default(),
         };
-        let (position, model, state, held) = match saved {
+        let (position, model, state, frozen) = match saved {
             Some(s) => {
                 let fits = s.model.spec == model.spec
                     && s.model.adaptation == model.adaptation
                     && s.model.fine_tuning == model.fine_tuning
                     && s.model.members.len() == model.members.len()
-                    && s.model.judge == model.judge
-                    && s.format == problem.format();
+                    && s.model.likelihood == model.likelihood
+                    && s.format == setup.format();
                 if !fits {
                     return Err(Error::checkpoint(
                         folder.path(),
                         "the checkpoint's model is not the one that its configuration and data describe; has the data file changed?",
                     ));
                 }
-                (s.position, s.model, s.state, s.held)
+                (s.position, s.model, s.state, s.frozen)
             }
             None => (Position::default(), model, vec![], vec![]),
         };
         // What does not fit is refused before a folder is made or weights are drawn.
         if !position.trained {
             if let (Some(from), true) = (&config.train.from, state.is_empty()) {
-                let meta = problem.meta();
+                let meta = setup.meta();
                 transfer(from, 0, &meta, &mut vec![0.0; meta.layout().len()])?;
             }
-            let family = problem.family(position.member);
+            let family = setup.family(position.member);
             let (pooled, hyper) =
-                (Learner::Pooled(model.spec.target.clone()), Learner::Hyper(problem.meta().into()));
+                (Learner::Pooled(model.spec.target.clone()), Learner::Hyper(setup.meta().into()));
             for (learner, hyper) in [(pooled, false), (hyper, true)] {
                 let settings = settings(&config, position.member, hyper);
                 let caps = device.caps(family.window(settings.tasks));
@@ -120,14 +120,14 @@ impl<'a> Experiment<'a> {
         folder.write("config.toml", &config.to_toml()?)?;
         Ok(Experiment {
             config,
-            problem,
+            setup,
             device,
             folder,
             before: position.millis,
             position,
             model,
             state,
-            held,
+            frozen,
             started: Instant::now(),
         })
     }
@@ -142,9 +142,9 @@ impl<'a> Experiment<'a> {
         &self.config
     }
 
-    /// The problem.
-    pub fn problem(&self) -> &Problem {
-        &self.problem
+    /// What the configuration was set up to.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// The model as far as it is trained.
@@ -157,18 +157,18 @@ impl<'a> Experiment<'a> {
     /// # Errors
     /// [`Error::Diverged`] when training keeps giving NaN (the last good weights are in the checkpoint),
     /// and whatever a device or the file system refuses.
-    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<RunStatus> {
         let metrics_step = self.metrics_base() + if self.position.hyper { self.position.step } else { 0 };
         let mut metrics = MetricsWriter::resume(&self.folder.file("metrics.csv"), metrics_step)?;
         for stage in self.stages() {
             if !self.pass(stage, observer, &mut metrics)? {
-                return Ok(Outcome::Stopped(self.position));
+                return Ok(RunStatus::Stopped(self.position));
             }
         }
         let report = self.judge(observer)?;
         self.folder
             .write("report.json", &(serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"))?;
-        Ok(Outcome::Done(Box::new(report)))
+        Ok(RunStatus::Finished(Box::new(report)))
     }
 }
 

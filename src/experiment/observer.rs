@@ -42,9 +42,9 @@ impl Observer for Silent {}
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum RunStatus {
     /// Trained and judged.
-    Done(Box<Report>),
+    Finished(Box<Report>),
     /// Stopped by the observer at this step; the checkpoint goes on from here.
     Stopped(Position),
 }

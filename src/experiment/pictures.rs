@@ -12,7 +12,7 @@ use crate::report::plot::{
     Curve, FieldPanel, TaskPanel, accuracy_curve, cloud, confusion, curves, error_by_steps, fields,
     loss_curve, predicted_against_true, task_panels,
 };
-use crate::task::{Loss, Task, largest};
+use crate::task::{Loss, Task, argmax};
 
 /// Unseen tasks that are drawn.
 const PANELS: usize = 6;
@@ -39,22 +39,22 @@ pub fn draw(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<PathBuf>
         &baselines(held_out),
     )?;
 
-    let tasks = experiment.problem().test(held_out.shots);
+    let tasks = experiment.setup().test(held_out.shots);
     let model = experiment.model();
     if experiment.config().task == TaskKind::Images {
         // Classes of different tasks have nothing to do with one another.
-    } else if model.judge.loss == Loss::CrossEntropy {
+    } else if model.likelihood.loss == Loss::CrossEntropy {
         let (_, after) = experiment.before_and_after(&tasks)?;
-        let classes = experiment.problem().encoder().map_or(vec![], |e| e.classes().to_vec());
+        let classes = experiment.setup().encoder().map_or(vec![], |e| e.classes().to_vec());
         let mut counts = vec![vec![0; classes.len()]; classes.len()];
         for (task, y) in tasks.iter().zip(&after) {
             for (p, t) in y.chunks(classes.len()).zip(task.yq.chunks(classes.len())) {
-                counts[largest(t)][largest(p)] += 1;
+                counts[argmax(t)][argmax(p)] += 1;
             }
         }
         confusion(&files[2], "Classes of unseen tasks", &classes, &counts)?;
     } else if experiment.config().task == TaskKind::Shapes {
-        let shown = experiment.problem().fields(PANELS, FIELD);
+        let shown = experiment.setup().fields(PANELS, FIELD);
         let (before, after) = experiment.before_and_after(&shown)?;
         let panels: Vec<FieldPanel> = shown
             .into_iter()
@@ -69,7 +69,7 @@ pub fn draw(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<PathBuf>
             })
             .collect();
         fields(&files[2], "Signed distances of unseen shapes", &panels)?;
-    } else if model.spec.target.inputs() == 1 && experiment.problem().encoder().is_none() {
+    } else if model.spec.target.inputs() == 1 && experiment.setup().encoder().is_none() {
         let shown = &tasks[..PANELS.min(tasks.len())];
         let (before, after) = experiment.before_and_after(shown)?;
         let panels: Vec<TaskPanel> =
@@ -77,8 +77,8 @@ pub fn draw(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<PathBuf>
         task_panels(&files[2], "Unseen tasks", "x", "y", &panels)?;
     } else {
         let (before, after) = experiment.before_and_after(&tasks)?;
-        let (mean, std) = experiment.problem().encoder().map_or((0.0, 1.0), |e| e.target_scale());
-        let unit = experiment.problem().encoder().map_or("", |e| e.target());
+        let (mean, std) = experiment.setup().encoder().map_or((0.0, 1.0), |e| e.target_scale());
+        let unit = experiment.setup().encoder().map_or("", |e| e.target());
         let pairs = |all: &[Vec<f32>]| -> Vec<(f64, f64)> {
             let pair = |(t, p): (&f32, &f32)| (mean + std * *t as f64, mean + std * *p as f64);
             tasks.iter().zip(all).flat_map(|(t, y)| t.yq.iter().zip(y).map(pair)).collect()

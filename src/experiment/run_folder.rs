@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Config, MOST_STEPS};
+use super::config::{Config, MAX_ADAPT_STEPS};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::data::format::Format;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ use crate::hyper::HyperSpec;
 use crate::adapt::{Adaptation, Member, Rule};
 use crate::meta::model::{Choice, Model, Network};
 use crate::net::DenseSpec;
-use crate::task::Judge;
+use crate::task::Likelihood;
 
 /// A run's folder.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +57,7 @@ pub struct Saved {
     /// Parameters and moments of the training in progress.
     pub state: Vec<f32>,
     /// Parameters that the training in progress holds as they are.
-    pub held: Vec<f32>,
+    pub frozen: Vec<f32>,
     /// How support and query files are read.
     pub format: Format,
 }
@@ -66,7 +66,8 @@ pub struct Saved {
 #[derive(Serialize, Deserialize)]
 struct About {
     spec: HyperSpec,
-    judge: Judge,
+    #[serde(alias = "judge")]
+    likelihood: Likelihood,
     adaptation: Adaptation,
     fine_tuning: Adaptation,
     choice: Choice,
@@ -77,7 +78,8 @@ struct About {
 #[derive(Serialize, Deserialize)]
 struct AboutNetwork {
     spec: DenseSpec,
-    judge: Judge,
+    #[serde(alias = "judge")]
+    likelihood: Likelihood,
     shares: Vec<f64>,
 }
 
@@ -150,12 +152,12 @@ impl RunFolder {
         if !s.state.is_empty() {
             c.tensors.insert("state".into(), Tensor::f32(&[s.state.len()], s.state.clone()));
         }
-        if !s.held.is_empty() {
-            c.tensors.insert("held".into(), Tensor::f32(&[s.held.len()], s.held.clone()));
+        if !s.frozen.is_empty() {
+            c.tensors.insert("frozen".into(), Tensor::f32(&[s.frozen.len()], s.frozen.clone()));
         }
         let about = About {
             spec: s.model.spec.clone(),
-            judge: s.model.judge,
+            likelihood: s.model.likelihood,
             adaptation: s.model.adaptation,
             fine_tuning: s.model.fine_tuning,
             choice: s.model.choice.clone(),
@@ -186,9 +188,9 @@ impl RunFolder {
         let position: Position = parse(&path, &c, "position")?;
         let about: About = parse(&path, &c, "model")?;
         let format: Format = parse(&path, &c, "format_of_files")?;
-        check_widths(&path, &about.spec.target, about.judge.outputs)?;
+        check_widths(&path, &about.spec.target, about.likelihood.outputs)?;
         check_about(&path, &about, &position)?;
-        format.validate(&path, about.spec.target.inputs(), about.judge.outputs)?;
+        format.validate(&path, about.spec.target.inputs(), about.likelihood.outputs)?;
         check_descriptor(&path, &about.spec, &format)?;
         let (p, h) = (about.spec.target.layout().len(), about.adaptation.layout(&about.spec).len());
         let mut members = Vec::new();
@@ -212,17 +214,19 @@ impl RunFolder {
                 .map_err(|e| Error::checkpoint(&path, e.to_string())),
             None => Ok(vec![]),
         };
-        let (state, held) = (vector("state")?, vector("held")?);
-        let frozen = about.adaptation.layout(&about.spec).stretches(&config.train.freeze);
-        let frozen: usize = frozen.iter().filter(|s| s.1).map(|s| s.0.len()).sum();
+        // The first version called them held.
+        let frozen = if c.tensors.contains_key("held") { "held" } else { "frozen" };
+        let (state, frozen) = (vector("state")?, vector(frozen)?);
+        let frozen_segments = about.adaptation.layout(&about.spec).segments(&config.train.freeze);
+        let frozen_len: usize = frozen_segments.iter().filter(|s| s.1).map(|s| s.0.len()).sum();
         let (len, steps) = match position.hyper {
-            true => (h - frozen, config.train.steps),
+            true => (h - frozen_len, config.train.steps),
             false => (p, config.train.pooled_steps),
         };
         let rows = config.train.optimiser.rows();
-        let kept = if position.hyper && !state.is_empty() { frozen } else { 0 };
+        let kept = if position.hyper && !state.is_empty() { frozen_len } else { 0 };
         let whole = if state.is_empty() { position.step == 0 } else { state.len() == rows * len };
-        let whole = whole && held.len() == kept;
+        let whole = whole && frozen.len() == kept;
         if !whole || position.step > steps {
             return Err(Error::checkpoint(
                 &path,
@@ -235,13 +239,13 @@ impl RunFolder {
         }
         let model = Model {
             spec: about.spec,
-            judge: about.judge,
+            likelihood: about.likelihood,
             adaptation: about.adaptation,
             fine_tuning: about.fine_tuning,
             members,
             choice: about.choice,
         };
-        Ok(Saved { config, position, model, state, held, format })
+        Ok(Saved { config, position, model, state, frozen, format })
     }
 
     /// The trained model of a finished run, and how its files are read.
@@ -273,8 +277,11 @@ pub fn save_network(path: &Path, network: &Network, format: &Format) -> Result<(
     for (i, w) in network.members.iter().enumerate() {
         c.tensors.insert(format!("member.{i}"), Tensor::f32(&[w.len()], w.clone()));
     }
-    let about =
-        AboutNetwork { spec: network.spec.clone(), judge: network.judge, shares: network.shares.clone() };
+    let about = AboutNetwork {
+        spec: network.spec.clone(),
+        likelihood: network.likelihood,
+        shares: network.shares.clone(),
+    };
     c.metadata.insert("network".into(), json(&about));
     c.metadata.insert("format_of_files".into(), json(format));
     c.save(path)
@@ -284,9 +291,9 @@ pub fn save_network(path: &Path, network: &Network, format: &Format) -> Result<(
 pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     let c = Checkpoint::load(path)?;
     let about: AboutNetwork = parse(path, &c, "network")?;
-    check_widths(path, &about.spec, about.judge.outputs)?;
+    check_widths(path, &about.spec, about.likelihood.outputs)?;
     let format: Format = parse(path, &c, "format_of_files")?;
-    format.validate(path, about.spec.inputs(), about.judge.outputs)?;
+    format.validate(path, about.spec.inputs(), about.likelihood.outputs)?;
     let p = about.spec.layout().len();
     let n = about.shares.len();
     if n > 300 || !about.shares.iter().all(|s| (0.0..=1.0).contains(s)) {
@@ -302,7 +309,7 @@ pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     if members.is_empty() {
         return Err(Error::checkpoint(path, "the file holds no network; `hyperloom adapt` writes one"));
     }
-    Ok((Network { spec: about.spec, judge: about.judge, members, shares: about.shares }, format))
+    Ok((Network { spec: about.spec, likelihood: about.likelihood, members, shares: about.shares }, format))
 }
 
 /// Widths and numbers of layers as a configuration may have them; no size computed from them overflows.
@@ -333,7 +340,7 @@ fn check_about(path: &Path, about: &About, position: &Position) -> Result<()> {
         && about.choice.intervals.as_ref().is_none_or(|i| i.factors.len() <= 100)
         && condition.descriptor <= 65_536
         && (1..=100).contains(&about.members)
-        && about.choice.steps <= MOST_STEPS;
+        && about.choice.steps <= MAX_ADAPT_STEPS;
     let trained = position.member == about.members;
     let placed =
         position.member <= about.members && position.trained == trained && !(trained && position.hyper);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::{Config, ImagesConfig, Method, Source, TaskKind};
+use super::config::{Config, ImagesConfig, Method, TaskKind, WeightSource};
 use crate::adapt::Adaptation;
 use crate::data::csv::{CsvSpec, Groups};
 use crate::data::encoder::{Encoder, TargetKind};
@@ -19,19 +19,19 @@ use crate::meta::objective::MetaSpec;
 use crate::net::DenseSpec;
 use crate::plan::{available_memory, bytes};
 use crate::rng::Rng;
-use crate::task::{Judge, Loss, Metric, Task, TaskFamily};
+use crate::task::{Likelihood, Loss, Metric, Task, TaskFamily};
 
 /// Validation tasks of the families that can make any number.
-const VALIDATION: usize = 200;
-/// Query points of a held-out shape.
+const VALIDATION_TASKS: usize = 200;
+/// Query points of a frozen-out shape.
 const FIELD_POINTS: usize = 256;
-/// Streams of held-out tasks, apart from those of training.
+/// Streams of frozen-out tasks, apart from those of training.
 const VALIDATION_SEED: u64 = 0x7a11_d000;
 const TEST_SEED: u64 = 0x7e57_0000;
 
 /// A source of tasks for a configuration.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct Setup {
     config: Config,
     groups: Option<Arc<Groups>>,
     folds: Vec<(Vec<usize>, Vec<usize>)>,
@@ -46,15 +46,15 @@ struct Pictures {
     test: Ways,
 }
 
-impl Problem {
+impl Setup {
     /// Reads what the configuration names.
     ///
     /// # Errors
     /// Those of [`Groups::load`] for a CSV file.
-    pub fn load(config: &Config) -> Result<Problem> {
-        let mut problem = Problem { config: config.clone(), groups: None, folds: vec![], pictures: None };
+    pub fn load(config: &Config) -> Result<Setup> {
+        let mut setup = Setup { config: config.clone(), groups: None, folds: vec![], pictures: None };
         if let (TaskKind::Images, Some(i)) = (config.task, &config.images) {
-            problem.pictures = Some(pictures(config, i)?);
+            setup.pictures = Some(pictures(config, i)?);
         }
         if let (TaskKind::Csv, Some(c)) = (config.task, &config.csv) {
             let spec = CsvSpec {
@@ -69,10 +69,10 @@ impl Problem {
                 kind: c.kind,
             };
             let groups = Groups::load(&spec)?;
-            problem.folds = folds(&groups, config.model.members, config.seed);
-            problem.groups = Some(Arc::new(groups));
+            setup.folds = folds(&groups, config.model.members, config.seed);
+            setup.groups = Some(Arc::new(groups));
         }
-        Ok(problem)
+        Ok(setup)
     }
 
     /// What should be said about the data before training.
@@ -121,20 +121,20 @@ impl Problem {
         match (self.config.task, &self.groups) {
             (TaskKind::Csv, Some(groups)) => Box::new(self.grouped(groups, member)),
             (TaskKind::Shapes, _) => {
-                let fewest = self.fewest();
-                Box::new(Shapes { shots: e.shots, fewest, query: e.query, seed: self.config.seed })
+                let min_shots = self.min_shots();
+                Box::new(Shapes { shots: e.shots, min_shots, query: e.query, seed: self.config.seed })
             }
             _ => {
-                let fewest = self.fewest();
-                Box::new(Sine { shots: e.shots, fewest, query: e.query, seed: self.config.seed })
+                let min_shots = self.min_shots();
+                Box::new(Sine { shots: e.shots, min_shots, query: e.query, seed: self.config.seed })
             }
         }
     }
 
     /// Fewest support rows of a training episode.
-    fn fewest(&self) -> usize {
+    fn min_shots(&self) -> usize {
         let shots = self.config.eval.shots;
-        match self.config.train.fewest {
+        match self.config.train.min_shots {
             0 => shots,
             n => n.min(shots),
         }
@@ -154,14 +154,14 @@ impl Problem {
     /// Tasks that member `member` has not trained on, to choose by.
     pub fn validation(&self, member: usize) -> Vec<Task> {
         if let Some(p) = &self.pictures {
-            return p.validation.held_out(VALIDATION, self.config.eval.shots, VALIDATION_SEED);
+            return p.validation.held_out(VALIDATION_TASKS, self.config.eval.shots, VALIDATION_SEED);
         }
         match &self.groups {
             Some(groups) => {
                 let family = self.grouped(groups, member);
                 family.drawn_tasks(&self.folds[member].1, self.config.eval.shots, VALIDATION_SEED)
             }
-            None => self.made(VALIDATION_SEED, VALIDATION, self.config.eval.shots),
+            None => self.made(VALIDATION_SEED, VALIDATION_TASKS, self.config.eval.shots),
         }
     }
 
@@ -192,19 +192,19 @@ impl Problem {
     }
 
     /// How predictions are judged.
-    pub fn judge(&self) -> Judge {
+    pub fn likelihood(&self) -> Likelihood {
         if let Some(p) = &self.pictures {
             let (metric, loss) = (Metric::Accuracy, Loss::CrossEntropy);
-            return Judge { metric, loss, outputs: p.train.ways, unit: 1.0 };
+            return Likelihood { metric, loss, outputs: p.train.ways, unit: 1.0 };
         }
         match self.encoder() {
-            None => Judge { metric: Metric::Mse, loss: Loss::Mse, outputs: 1, unit: 1.0 },
+            None => Likelihood { metric: Metric::Mse, loss: Loss::Mse, outputs: 1, unit: 1.0 },
             Some(e) => {
                 let metric = match e.kind() {
                     TargetKind::Regression => Metric::Rmse,
                     TargetKind::Classification => Metric::Accuracy,
                 };
-                Judge { metric, loss: loss_of(e.kind()), outputs: e.outputs(), unit: e.target_scale().1 }
+                Likelihood { metric, loss: loss_of(e.kind()), outputs: e.outputs(), unit: e.target_scale().1 }
             }
         }
     }
@@ -234,7 +234,7 @@ impl Problem {
             TaskKind::Csv | TaskKind::Images => 1.0,
         };
         let target = DenseSpec { context: m.context, ..DenseSpec::new(&widths, m.activation) };
-        if m.weights == Source::Shared {
+        if m.weights == WeightSource::Shared {
             let condition = ConditionSpec::default();
             return HyperSpec { condition, trunk: vec![], activation: m.hyper_activation, target };
         }
@@ -260,29 +260,29 @@ impl Problem {
         let (a, t) = (&self.config.adapt, &self.config.train);
         MetaSpec {
             hyper: self.hyper(),
-            adaptation: Adaptation { rule: a.rule, of: a.of, rates: a.rates, rate: a.rate, clip: a.clip },
+            adaptation: Adaptation { rule: a.rule, fast: a.fast, rates: a.rates, rate: a.rate, clip: a.clip },
             through: a.through,
             steps: a.train_steps,
             per_step: a.per_step,
-            main: t.main,
+            joint_lambda: t.joint_lambda,
             freeze: t.freeze.clone(),
             weight_penalty: t.weight_penalty,
             diversity: t.diversity,
         }
     }
 
-    /// How the pooled network is fine-tuned, to be held against.
+    /// How the pooled network is fine-tuned, to be frozen against.
     pub fn fine_tuning(&self) -> Adaptation {
         let (a, d) = (&self.config.adapt, Config::with_method(self.config.task, Method::FineTune).adapt);
         let own = Adaptation::fine_tuning(a.rate, a.clip);
         if own == self.meta().adaptation { own } else { Adaptation::fine_tuning(d.rate, d.clip) }
     }
 
-    /// Refuses a model that would read nothing, and a model or held-out tasks that the memory would not hold,
+    /// Refuses a model that would read nothing, and a model or frozen-out tasks that the memory would not hold,
     /// before anything is allocated.
     pub fn check_size(&self) -> Result<()> {
         let hyper = self.hyper();
-        if hyper.is_shared() && self.config.model.weights == Source::Generated {
+        if hyper.is_shared() && self.config.model.weights == WeightSource::Generated {
             return Err(Error::config(
                 "model.descriptor",
                 "no column is constant inside every group, so the hypernetwork would read nothing: give the set \
@@ -312,7 +312,7 @@ impl Problem {
         self.check_held_out(self.config.eval.shots)
     }
 
-    /// Refuses held-out tasks with `shots` support rows that the memory would not hold.
+    /// Refuses frozen-out tasks with `shots` support rows that the memory would not hold.
     pub fn check_held_out(&self, shots: usize) -> Result<()> {
         if self.groups.is_some() {
             return Ok(());
@@ -326,11 +326,11 @@ impl Problem {
             }
             None => shots + FIELD_POINTS,
         };
-        let tasks = self.config.eval.tasks.max(VALIDATION);
+        let tasks = self.config.eval.tasks.max(VALIDATION_TASKS);
         let need = 4 * (tasks * rows * (shape.inputs + shape.outputs)) as u64;
         match available_memory() {
             memory if need > memory => Err(Error::Memory(format!(
-                "{tasks} held-out tasks of {shots} shots need {}, and {} are there; fewer eval.tasks or shots would fit",
+                "{tasks} frozen-out tasks of {shots} shots need {}, and {} are there; fewer eval.tasks or shots would fit",
                 bytes(need),
                 bytes(memory)
             ))),
@@ -421,7 +421,7 @@ fn check_freeze(meta: &MetaSpec) -> Result<()> {
             ));
         }
     }
-    if layout.stretches(&meta.freeze).iter().all(|s| s.1) {
+    if layout.segments(&meta.freeze).iter().all(|s| s.1) {
         return Err(Error::config("train.freeze", "nothing would be left to train: freeze less"));
     }
     Ok(())

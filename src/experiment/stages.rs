@@ -7,7 +7,7 @@ use super::Experiment;
 use super::config::{Config, Start};
 use super::observer::{Observer, Progress};
 use super::run_folder::Saved;
-use super::setup::Problem;
+use super::setup::Setup;
 use super::transfer::transfer;
 use crate::error::Result;
 use crate::meta::outer::{Learner, OuterSettings, StepRecord, Trainer};
@@ -44,8 +44,8 @@ impl Experiment<'_> {
             position: self.position,
             model: self.model.clone(),
             state: self.state.clone(),
-            held: self.held.clone(),
-            format: self.problem.format(),
+            frozen: self.frozen.clone(),
+            format: self.setup.format(),
         })
     }
 
@@ -55,7 +55,7 @@ impl Experiment<'_> {
             return vec![];
         }
         let mut all = Vec::new();
-        for member in self.position.member..self.problem.members() {
+        for member in self.position.member..self.setup.members() {
             if !(member == self.position.member && self.position.hyper) {
                 all.push(Stage::Pooled(member));
             }
@@ -83,7 +83,7 @@ impl Experiment<'_> {
                 true
             }
         };
-        if done && (self.position.trained || self.position.member < self.problem.members()) {
+        if done && (self.position.trained || self.position.member < self.setup.members()) {
             self.save()?;
         }
         Ok(done)
@@ -97,16 +97,16 @@ impl Experiment<'_> {
         observer: &mut dyn Observer,
         metrics: &mut MetricsWriter,
     ) -> Result<bool> {
-        let family = self.problem.family(member);
+        let family = self.setup.family(member);
         let settings = settings(&self.config, member, hyper);
         let spec = self.model.spec.clone();
         // Initial weights are drawn again on every start: they are a function of the seed.
         let mut rng = Rng::new(self.config.seed, 0x1217 + member as u64);
-        let base = self.problem.initial_target(&mut rng);
+        let base = self.setup.initial_target(&mut rng);
         let start =
             if self.config.model.start == Start::Pooled { &self.model.members[member].pooled } else { &base };
         let (learner, init) = if hyper {
-            let meta = self.problem.meta();
+            let meta = self.setup.meta();
             let mut init = meta.init(&mut rng, start);
             // Once the hypernetwork is being trained, a checkpoint has all of it; until then the run is read again.
             if let (Some(from), true) = (&self.config.train.from, self.state.is_empty()) {
@@ -118,11 +118,11 @@ impl Experiment<'_> {
         };
         let mut trainer = Trainer::new(self.device, family.as_ref(), learner, settings, &init)?;
         if !self.state.is_empty() {
-            trainer.restore(&self.state, &self.held, self.position.step)?;
+            trainer.restore(&self.state, &self.frozen, self.position.step)?;
         }
-        self.held = trainer.held().to_vec();
+        self.frozen = trainer.frozen().to_vec();
         let steps = settings.schedule.steps;
-        let label = match (hyper, self.problem.members()) {
+        let label = match (hyper, self.setup.members()) {
             (false, 1) => "pooled network".to_string(),
             (true, 1) => "hypernetwork".to_string(),
             (false, n) => format!("pooled network {} of {n}", member + 1),
@@ -169,7 +169,7 @@ impl Experiment<'_> {
             m.pooled = params
         }
         self.state.clear();
-        self.held.clear();
+        self.frozen.clear();
         self.position.step = 0;
         self.position.hyper = !hyper;
         self.position.member += usize::from(hyper);
@@ -197,7 +197,12 @@ pub fn settings(config: &Config, member: usize, hyper: bool) -> OuterSettings {
     let (peak, steps) = if hyper { (t.learning_rate, t.steps) } else { (t.pooled_rate, t.pooled_steps) };
     OuterSettings {
         tasks: t.tasks,
-        schedule: Schedule { peak, warmup: t.warmup.min(steps / 2), steps, floor: t.floor },
+        schedule: Schedule {
+            peak,
+            warmup: t.warmup.min(steps / 2),
+            steps,
+            final_fraction: t.final_rate_fraction,
+        },
         optimiser: t.optimiser,
         clip: t.clip,
         seed: config.seed.wrapping_mul(0x9E37_79B9).wrapping_add(member as u64 * 2 + u64::from(hyper)),
@@ -213,12 +218,12 @@ pub fn starting_trainer<R>(
     device: &Device,
     with: impl FnOnce(&mut Trainer<'_>) -> Result<R>,
 ) -> Result<R> {
-    let problem = Problem::load(config)?;
-    problem.check_size()?;
-    let family = problem.family(0);
-    let meta = problem.meta();
+    let setup = Setup::load(config)?;
+    setup.check_size()?;
+    let family = setup.family(0);
+    let meta = setup.meta();
     let mut rng = Rng::new(config.seed, 0x1217);
-    let base = problem.initial_target(&mut rng);
+    let base = setup.initial_target(&mut rng);
     let init = meta.init(&mut rng, &base);
     let learner = Learner::Hyper(meta.into());
     let mut trainer = Trainer::new(device, family.as_ref(), learner, settings(config, 0, true), &init)?;

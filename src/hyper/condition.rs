@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::{Graph, Value};
 use crate::net::{DenseSpec, Init, ParamLayout, Weights, dense};
 use crate::spec::Activation;
-use crate::task::Support;
+use crate::task::Rows;
 
 /// Which conditions are read; they are concatenated in this order.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Embedding {
 #[derive(Clone, Copy, Debug)]
 pub struct Condition {
     /// The support set, where the spec encodes one.
-    pub support: Option<Support>,
+    pub support: Option<Rows>,
     /// Numbers of known tasks, u32 `[T]`, where the spec has an embedding.
     pub task: Option<Value>,
     /// Descriptors `[T, d]`, where the spec has one.
@@ -84,17 +84,17 @@ impl ConditionSpec {
     /// The condition of every task, `[T, E]`.
     ///
     /// # Panics
-    /// When `at_hand` lacks what the spec asks for.
+    /// When `available` lacks what the spec asks for.
     #[track_caller]
     pub(super) fn encode(
         &self,
         g: &mut Graph,
         params: Weights<'_>,
-        at_hand: &Condition,
+        available: &Condition,
         activation: Activation,
     ) -> Value {
         let mut parts = Vec::new();
-        if let (Some(encoder), Some(s)) = (&self.support, &at_hand.support) {
+        if let (Some(encoder), Some(s)) = (&self.support, &available.support) {
             parts.push(g.scope("encoder", |g| {
                 let [t, n, _] = g.shape(s.x)[..] else { panic!("support inputs are [T, n, i]") };
                 let example = g.concat(&[s.x, s.y], 2);
@@ -112,12 +112,12 @@ impl ConditionSpec {
             let n = g.map(crate::graph::op::Func::Log, n);
             parts.push(g.scale(n, 0.25));
         }
-        if let (Some(_), Some(task)) = (&self.embedding, at_hand.task) {
+        if let (Some(_), Some(task)) = (&self.embedding, available.task) {
             let table = params.get(g, "embedding");
             parts.push(g.gather(table, task));
         }
         if self.descriptor > 0
-            && let Some(d) = at_hand.descriptor
+            && let Some(d) = available.descriptor
         {
             parts.push(d);
         }

@@ -75,9 +75,9 @@ impl HyperSpec {
     }
 
     /// What is read of every task, `[T, E]`; `None` where nothing is.
-    pub fn condition(&self, g: &mut Graph, params: Weights<'_>, at_hand: &Condition) -> Option<Value> {
+    pub fn condition(&self, g: &mut Graph, params: Weights<'_>, available: &Condition) -> Option<Value> {
         (!self.is_shared())
-            .then(|| g.scope("hyper", |g| self.condition.encode(g, params, at_hand, self.activation)))
+            .then(|| g.scope("hyper", |g| self.condition.encode(g, params, available, self.activation)))
     }
 
     /// Writes the weights of `tasks` tasks, `[T, P]`, from what was read of them and parameters `[H]` laid out by

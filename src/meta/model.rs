@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::adapt::{Adaptation, Adapter, Candidates, Found, Gate, Member, StartFrom, Written};
+use crate::adapt::{Adaptation, Adapter, Candidates, Gate, Generated, Member, StartFrom, TaskPredictions};
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
 use crate::net::DenseSpec;
 use crate::run::Device;
-use crate::task::{Intervals, Judge, Loss, Task, support_as_query};
+use crate::task::{Intervals, Likelihood, Loss, Task, support_as_query};
 
 /// What was chosen on validation tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct Model {
     /// The hypernetwork.
     pub spec: HyperSpec,
     /// How its outputs are read and judged.
-    pub judge: Judge,
+    pub likelihood: Likelihood,
     /// How generated weights go on learning.
     pub adaptation: Adaptation,
     /// How the pooled network does, to be held against.
@@ -60,7 +60,7 @@ pub type Predictions = Vec<Vec<Vec<f32>>>;
 
 /// Prepared plans by which members are asked about some tasks.
 #[derive(Debug)]
-pub(crate) struct Panel {
+pub(crate) struct Adapters {
     /// For generated and adapted networks.
     adapter: Adapter,
     /// For the pooled network, on query rows and on support rows, where networks are weighed.
@@ -83,7 +83,9 @@ impl Model {
         let each = found.iter_mut().flatten().flat_map(|f| &mut f.predictions).flatten();
         each.for_each(|v| *v *= self.sharpness());
         Ok((0..steps.len())
-            .map(|k| self.judge.combine(&found.iter().map(|m| m[k].predictions.clone()).collect::<Vec<_>>()))
+            .map(|k| {
+                self.likelihood.combine(&found.iter().map(|m| m[k].predictions.clone()).collect::<Vec<_>>())
+            })
             .collect())
     }
 
@@ -97,16 +99,16 @@ impl Model {
         tasks: &[Task],
         from: StartFrom,
         steps: &[usize],
-    ) -> Result<Vec<Vec<Found>>> {
+    ) -> Result<Vec<Vec<TaskPredictions>>> {
         let mut adapter = self.adapter(device, tasks, from)?;
         self.members.iter().map(|m| adapter.predict(m, from, tasks, steps)).collect()
     }
 
     /// Plans by which members are asked about tasks; also about what a gate needs, where it is asked for or chosen.
-    pub(crate) fn panel(&self, device: &Device, tasks: &[Task], gate: bool) -> Result<Panel> {
+    pub(crate) fn panel(&self, device: &Device, tasks: &[Task], gate: bool) -> Result<Adapters> {
         let from = StartFrom::Generated(self.choice.correction);
         let pooled = |tasks: Vec<Task>| Ok((self.adapter(device, &tasks, StartFrom::Pooled)?, tasks));
-        Ok(Panel {
+        Ok(Adapters {
             adapter: self.adapter(device, tasks, from)?,
             pooled: (gate || self.choice.gate.is_some())
                 .then(|| Ok::<_, Error>([pooled(tasks.to_vec())?, pooled(support_as_query(tasks))?]))
@@ -115,11 +117,11 @@ impl Model {
     }
 
     /// What one member says about tasks: by its pooled, its generated and its adapted network.
-    pub(crate) fn candidates(&self, panel: &mut Panel, m: &Member, tasks: &[Task]) -> Result<Candidates> {
+    pub(crate) fn candidates(&self, panel: &mut Adapters, m: &Member, tasks: &[Task]) -> Result<Candidates> {
         let mut c = Candidates::default();
         let from = StartFrom::Generated(self.choice.correction);
         let found = panel.adapter.predict(m, from, tasks, &[0, self.choice.steps])?;
-        let [generated, adapted] = <[Found; 2]>::try_from(found).unwrap_or_default();
+        let [generated, adapted] = <[TaskPredictions; 2]>::try_from(found).unwrap_or_default();
         c.evidence = adapted.evidence.iter().map(|e| e.map(f64::from)).collect();
         c.variance = adapted.variance;
         if let Some(pooled) = &mut panel.pooled {
@@ -128,7 +130,7 @@ impl Model {
                 Ok::<_, Error>(found.into_iter().next().unwrap_or_default().predictions)
             });
             c.predictions[0] = query?;
-            let cost = |(t, y): (&Task, &Vec<f32>)| (self.judge.cost(&t.ys, y), t.ys.len() as f64);
+            let cost = |(t, y): (&Task, &Vec<f32>)| (self.likelihood.cost(&t.ys, y), t.ys.len() as f64);
             c.pooled = tasks.iter().zip(&support?).map(cost).collect();
         }
         c.predictions[1] = generated.predictions;
@@ -138,27 +140,27 @@ impl Model {
     }
 
     /// What one member writes for tasks.
-    pub(crate) fn written(&self, device: &Device, m: &Member, tasks: &[Task]) -> Result<Written> {
+    pub(crate) fn written(&self, device: &Device, m: &Member, tasks: &[Task]) -> Result<Generated> {
         self.adapter(device, tasks, StartFrom::Generated(1.0))?.written(m, tasks)
     }
 
     /// What the outputs of a network are multiplied by.
     fn sharpness(&self) -> f32 {
-        if self.judge.loss == Loss::CrossEntropy { self.choice.sharpness as f32 } else { 1.0 }
+        if self.likelihood.loss == Loss::CrossEntropy { self.choice.sharpness as f32 } else { 1.0 }
     }
 
     /// One member's predictions as chosen, and their deviations `[q]` where there are intervals.
     pub(crate) fn settled(&self, tasks: &[Task], c: &Candidates) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let y = match &self.choice.gate {
-            Some(gate) => gate.mixed(&self.judge, c),
+            Some(gate) => gate.mixed(&self.likelihood, c),
             None => c.predictions[2].clone(),
         };
         let unknown = self.choice.intervals.as_ref().map_or(1.0, |i| i.variance);
         let deviation = tasks.iter().enumerate().map(|(t, task)| {
-            let rows = task.queries(self.judge.outputs);
+            let rows = task.queries(self.likelihood.outputs);
             let adapted = |row: usize| c.variance.get(t).map_or(unknown, |v| v[row] as f64);
             let share = match &self.choice.gate {
-                Some(gate) => gate.shares(&self.judge, c, t)[2],
+                Some(gate) => gate.shares(&self.likelihood, c, t)[2],
                 None => 1.0,
             };
             (0..rows).map(|r| (share * adapted(r) + (1.0 - share) * unknown).sqrt() as f32).collect()
@@ -185,12 +187,12 @@ impl Model {
         }
         let n = self.members.len() as f64;
         let deviation = variance.iter().map(|v| v.iter().map(|v| (v / n).sqrt() as f32).collect()).collect();
-        Ok((self.judge.combine(&all), deviation))
+        Ok((self.likelihood.combine(&all), deviation))
     }
 
     fn adapter(&self, device: &Device, tasks: &[Task], from: StartFrom) -> Result<Adapter> {
         let adaptation = if from == StartFrom::Pooled { self.fine_tuning } else { self.adaptation };
-        Adapter::new(device, &self.spec, self.judge.loss, adaptation, tasks)
+        Adapter::new(device, &self.spec, self.likelihood.loss, adaptation, tasks)
     }
 
     /// The network of one new task: generated from its support rows `xs [n, i]`, `ys [n, o]`, then adapted for
@@ -199,7 +201,7 @@ impl Model {
     /// # Errors
     /// [`Error::Shape`] where the arrays do not fit the model.
     pub fn adapt(&self, device: &Device, support: &Task, steps: Option<usize>) -> Result<Network> {
-        let (i, o) = (self.spec.target.inputs(), self.judge.outputs);
+        let (i, o) = (self.spec.target.inputs(), self.likelihood.outputs);
         let rows = support.ys.len() / o;
         if rows == 0 || support.ys.len() != rows * o || support.xs.len() != rows * i {
             return Err(Error::Shape(format!(
@@ -227,7 +229,7 @@ impl Model {
             // Steps that are asked for are taken as they are.
             if let (Some(gate), None) = (&self.choice.gate, steps) {
                 let c = self.candidates(&mut panel, m, &tasks)?;
-                let [pooled, generated, adapted] = gate.shares(&self.judge, &c, 0);
+                let [pooled, generated, adapted] = gate.shares(&self.likelihood, &c, 0);
                 add(Some(self.plain(&m.pooled)), pooled);
                 add(panel.adapter.adapt(m, from, &tasks, 0)?.pop(), generated);
                 add(panel.adapter.adapt(m, from, &tasks, self.choice.steps)?.pop(), adapted);
@@ -235,7 +237,7 @@ impl Model {
                 add(panel.adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?.pop(), 1.0);
             }
         }
-        Ok(Network { spec: self.network_spec(), judge: self.judge, members, shares })
+        Ok(Network { spec: self.network_spec(), likelihood: self.likelihood, members, shares })
     }
 
     /// A network with its outputs sharpened: its last layer is multiplied.
@@ -263,7 +265,7 @@ impl Model {
         let members: Vec<Vec<f32>> =
             self.members.iter().map(|m| self.sharpened(self.plain(&m.pooled))).collect();
         let shares = vec![1.0 / members.len() as f64; members.len()];
-        Network { spec: self.network_spec(), judge: self.judge, members, shares }
+        Network { spec: self.network_spec(), likelihood: self.likelihood, members, shares }
     }
 }
 
@@ -273,7 +275,7 @@ pub struct Network {
     /// Its shape.
     pub spec: DenseSpec,
     /// How its outputs are read.
-    pub judge: Judge,
+    pub likelihood: Likelihood,
     /// Weights `[P]` of each member.
     pub members: Vec<Vec<f32>>,
     /// Share of each member in the prediction; they sum to one.
@@ -298,6 +300,6 @@ impl Network {
             all.push(crate::adapt::forward(device, &self.spec, w, x)?);
         }
         let all: Vec<&[f32]> = all.iter().map(|y| &y[..]).collect();
-        Ok(self.judge.mixture(&all, &self.shares))
+        Ok(self.likelihood.mixture(&all, &self.shares))
     }
 }

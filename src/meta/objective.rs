@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::adapt::{Adaptation, Inner};
+use crate::adapt::{Adaptation, InnerLoop};
 use crate::graph::op::{Binary, Func};
 use crate::graph::{Graph, Value};
 use crate::hyper::{Condition, HyperSpec};
 use crate::net::{DenseSpec, ParamLayout, Weights, dense};
 use crate::rng::Rng;
 use crate::spec::count;
-use crate::task::{Episode, Loss, Support, loss};
+use crate::task::{Batch, Loss, Rows, loss};
 
 /// How the outer loop sees the inner one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub struct MetaSpec {
     pub per_step: f64,
     /// λ: share of the main network's own loss, `J = λ L_main(θ) + (1 - λ) L_meta(θ, φ)`. θ is the head's bias, which every
     /// task's weights are a correction to.
-    pub main: f64,
+    pub joint_lambda: f64,
     /// Parameters that are not trained, by name or the first parts of it (`trunk`, `encoder.0`).
     pub freeze: Vec<String>,
     /// λ of `λ · mean_t ‖w_t‖²` on the generated weights.
@@ -59,7 +59,7 @@ impl From<HyperSpec> for MetaSpec {
             through: Through::None,
             steps: 1,
             per_step: 0.0,
-            main: 0.0,
+            joint_lambda: 0.0,
             freeze: vec![],
             weight_penalty: 0.0,
             diversity: 0.0,
@@ -111,7 +111,7 @@ impl MetaSpec {
         &self,
         g: &mut Graph,
         params: Weights<'_>,
-        e: &Episode,
+        e: &Batch,
         kind: Loss,
         step_weights: Option<Value>,
     ) -> Objective {
@@ -120,7 +120,7 @@ impl MetaSpec {
         let z = self.hyper.condition(g, params, &condition);
         // One row for all tasks where that is all there is, and the tasks' own part is their last layer.
         let weights = match z {
-            None if self.adaptation.of == crate::adapt::Part::Head => params.get(g, "head.bias"),
+            None if self.adaptation.fast == crate::adapt::Fast::Head => params.get(g, "head.bias"),
             _ => self.hyper.generate(g, params, z, t),
         };
         let Objective { mut minimise, shown, accuracy } = match self.through {
@@ -158,20 +158,20 @@ impl MetaSpec {
             });
             minimise = g.add(minimise, reward);
         }
-        if self.main > 0.0 {
+        if self.joint_lambda > 0.0 {
             let layout = self.hyper.target.layout();
             let theta = params.get(g, "head.bias");
             let main = g.scope("main", |g| {
                 pooled(g, &self.hyper.target, Weights { flat: theta, layout: &layout }, e, kind)
             });
-            let (main, meta) = (g.scale(main, self.main), g.scale(minimise, 1.0 - self.main));
+            let (main, meta) = (g.scale(main, self.joint_lambda), g.scale(minimise, 1.0 - self.joint_lambda));
             minimise = g.add(main, meta);
         }
         Objective { minimise, shown, accuracy }
     }
 
-    fn inner(&self, kind: Loss) -> Inner<'_> {
-        Inner { hyper: &self.hyper, adaptation: &self.adaptation, kind }
+    fn inner(&self, kind: Loss) -> InnerLoop<'_> {
+        InnerLoop { hyper: &self.hyper, adaptation: &self.adaptation, kind }
     }
 
     /// The query loss after adaptation, differentiated through it.
@@ -179,25 +179,25 @@ impl MetaSpec {
         &self,
         g: &mut Graph,
         params: Weights<'_>,
-        e: &Episode,
+        e: &Batch,
         kind: Loss,
         (weights, z): (Value, Option<Value>),
         step_weights: Option<Value>,
     ) -> Objective {
         let inner = self.inner(kind);
-        let given = inner.given(g, Some(params), weights, z, &e.support);
+        let problem = inner.problem(g, Some(params), weights, z, &e.support);
         let xq = inner.inputs(g, weights, e.xq);
         let first_order = self.through == Through::First;
         let mut more = vec![xq, e.yq];
         more.extend(e.query_rows);
-        let after = |g: &mut Graph, given: &crate::adapt::Given, fast: Value, more: &[Value]| {
-            let y = inner.predict(g, given, fast, more[0]);
+        let after = |g: &mut Graph, problem: &crate::adapt::InnerProblem, fast: Value, more: &[Value]| {
+            let y = inner.predict(g, problem, fast, more[0]);
             loss(g, kind, y, more[1], more.get(2).copied())
         };
         let each = step_weights.map(|_| &after as &dyn Fn(&mut Graph, &_, Value, &[Value]) -> Value);
         let (fast, losses) =
-            g.scope("inner", |g| inner.learn(g, &given, self.steps, first_order, each, &more));
-        let y = g.scope("target", |g| inner.predict(g, &given, fast, xq));
+            g.scope("inner", |g| inner.learn(g, &problem, self.steps, first_order, each, &more));
+        let y = g.scope("target", |g| inner.predict(g, &problem, fast, xq));
         let plain = Objective::of(g, kind, y, e);
         let minimise = match (losses, step_weights) {
             (Some(losses), Some(weights)) => {
@@ -206,7 +206,7 @@ impl MetaSpec {
                 let t = g.shape(e.xq)[0];
                 g.scale(sum, 1.0 / t as f64)
             }
-            _ => match inner.variance(g, &given, xq) {
+            _ => match inner.variance(g, &problem, xq) {
                 Some(v) => g.scope("density", |g| negative_log_density(g, y, v, e)),
                 None => plain.minimise,
             },
@@ -220,16 +220,16 @@ impl MetaSpec {
         &self,
         g: &mut Graph,
         params: Weights<'_>,
-        e: &Episode,
+        e: &Batch,
         kind: Loss,
         (weights, z): (Value, Option<Value>),
     ) -> Objective {
         let inner = self.inner(kind);
         let start = g.stop_gradient(weights);
         let rows = all_rows(g, e);
-        let given = inner.given(g, Some(params), start, z, &rows);
-        let (fast, _) = g.scope("inner", |g| inner.learn(g, &given, self.steps, true, None, &[]));
-        let y = g.scope("target", |g| inner.predict(g, &given, fast, e.xq));
+        let problem = inner.problem(g, Some(params), start, z, &rows);
+        let (fast, _) = g.scope("inner", |g| inner.learn(g, &problem, self.steps, true, None, &[]));
+        let y = g.scope("target", |g| inner.predict(g, &problem, fast, e.xq));
         let plain = Objective::of(g, kind, y, e);
         let goal = g.stop_gradient(fast);
         let d = g.sub(weights, goal);
@@ -242,7 +242,7 @@ impl MetaSpec {
 
 impl Objective {
     /// The mean query loss over tasks of a prediction.
-    fn of(g: &mut Graph, kind: Loss, prediction: Value, e: &Episode) -> Objective {
+    fn of(g: &mut Graph, kind: Loss, prediction: Value, e: &Batch) -> Objective {
         let value = g.scope("loss", |g| {
             let each = loss(g, kind, prediction, e.yq, e.query_rows);
             g.mean(each)
@@ -253,7 +253,7 @@ impl Objective {
 }
 
 /// Share of query rows whose own class has the largest logit, by the weights of the rows.
-fn accuracy(g: &mut Graph, logits: Value, e: &Episode) -> Value {
+fn accuracy(g: &mut Graph, logits: Value, e: &Batch) -> Value {
     g.scope("accuracy", |g| {
         let [t, q, c] = g.shape(logits)[..] else { panic!("logits are [T, q, c]") };
         let own = g.mul(logits, e.yq);
@@ -268,7 +268,7 @@ fn accuracy(g: &mut Graph, logits: Value, e: &Episode) -> Value {
 }
 
 /// Mean over tasks of what each query row has `[T, q]`, by the weights of the rows.
-fn mean_over_queries(g: &mut Graph, each: Value, e: &Episode) -> Value {
+fn mean_over_queries(g: &mut Graph, each: Value, e: &Batch) -> Value {
     let [t, q] = g.shape(each)[..] else { panic!("a value a query row is [T, q]") };
     let weighted = match e.query_rows {
         Some(rows) => g.mul(each, rows),
@@ -279,7 +279,7 @@ fn mean_over_queries(g: &mut Graph, each: Value, e: &Episode) -> Value {
 }
 
 /// `mean ½ ((y - μ)² / v + ln v)` over the query rows, predictions μ `[T, q, o]`, variances v `[T, q]`.
-fn negative_log_density(g: &mut Graph, mean: Value, v: Value, e: &Episode) -> Value {
+fn negative_log_density(g: &mut Graph, mean: Value, v: Value, e: &Batch) -> Value {
     let [t, q, o] = g.shape(mean)[..] else { panic!("a prediction is [T, q, o]") };
     let d = g.sub(e.yq, mean);
     let square = g.mul(d, d);
@@ -294,7 +294,7 @@ fn negative_log_density(g: &mut Graph, mean: Value, v: Value, e: &Episode) -> Va
 }
 
 /// Support and query rows as one set. They count by their weights, each set as a whole by its share of the rows.
-fn all_rows(g: &mut Graph, e: &Episode) -> Support {
+fn all_rows(g: &mut Graph, e: &Batch) -> Rows {
     let x = g.concat(&[e.support.x, e.xq], 1);
     let y = g.concat(&[e.support.y, e.yq], 1);
     let [t, n, _] = g.shape(x)[..] else { panic!("inputs are [T, n, i]") };
@@ -306,13 +306,13 @@ fn all_rows(g: &mut Graph, e: &Episode) -> Support {
     let share = q as f64 / n as f64;
     let (support, query) = (g.scale(e.support.rows, 1.0 - share), g.scale(query, share));
     let rows = g.concat(&[support, query], 1);
-    Support { x, y, rows, count: e.support.count }
+    Rows { x, y, rows, count: e.support.count }
 }
 
 /// Loss of one network on all rows of all tasks.
-pub(super) fn pooled(g: &mut Graph, spec: &DenseSpec, params: Weights<'_>, e: &Episode, kind: Loss) -> Value {
+pub(super) fn pooled(g: &mut Graph, spec: &DenseSpec, params: Weights<'_>, e: &Batch, kind: Loss) -> Value {
     g.scope("pooled", |g| {
-        let Support { x, y, rows, .. } = all_rows(g, e);
+        let Rows { x, y, rows, .. } = all_rows(g, e);
         let prediction = dense(g, spec, params, "", x);
         let each = loss(g, kind, prediction, y, Some(rows));
         debug_assert_eq!(count(g.shape(each)), g.shape(x)[0]);

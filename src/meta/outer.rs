@@ -30,26 +30,26 @@ impl Learner {
         }
     }
 
-    /// Its parameters in stretches, each with whether it is held as it is.
-    fn stretches(&self) -> Vec<(Range<usize>, bool)> {
+    /// Its parameters in segments, each with whether it is frozen as it is.
+    fn segments(&self) -> Vec<(Range<usize>, bool)> {
         match self {
-            Learner::Hyper(h) => h.layout().stretches(&h.freeze),
-            Learner::Pooled(d) => d.layout().stretches(&[]),
+            Learner::Hyper(h) => h.layout().segments(&h.freeze),
+            Learner::Pooled(d) => d.layout().segments(&[]),
         }
     }
 
     /// Number of parameters that are trained.
     pub fn trained(&self) -> usize {
-        self.stretches().iter().filter(|s| !s.1).map(|s| s.0.len()).sum()
+        self.segments().iter().filter(|s| !s.1).map(|s| s.0.len()).sum()
     }
 
-    /// Parameters that are trained, and those that are held.
-    fn parted(&self, params: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let (mut trained, mut held) = (vec![], vec![]);
-        for (range, frozen) in self.stretches() {
-            if frozen { &mut held } else { &mut trained }.extend(&params[range]);
+    /// Parameters that are trained, and those that are frozen.
+    fn split(&self, params: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let (mut trained, mut frozen) = (vec![], vec![]);
+        for (range, is_frozen) in self.segments() {
+            if is_frozen { &mut frozen } else { &mut trained }.extend(&params[range]);
         }
-        (trained, held)
+        (trained, frozen)
     }
 }
 
@@ -91,7 +91,7 @@ impl StepRecord {
 }
 
 /// Steps in a row that may be refused before training gives up.
-const MOST_REFUSED: u64 = 25;
+const MAX_REFUSED_STEPS: u64 = 25;
 
 /// A training run in progress.
 pub struct Trainer<'f> {
@@ -100,7 +100,7 @@ pub struct Trainer<'f> {
     settings: OuterSettings,
     session: Session,
     /// Parameters that are not trained.
-    held: Vec<f32>,
+    frozen: Vec<f32>,
     step: u64,
     refused: u64,
 }
@@ -116,7 +116,7 @@ impl std::fmt::Debug for Trainer<'_> {
 
 /// Parts that a batch is split into at most: a plan grows with each, and what has not shrunk enough by then (the
 /// episodes themselves, which are not split) would not shrink enough later.
-const MOST_PARTS: usize = 256;
+const MAX_PARTS: usize = 256;
 
 impl<'f> Trainer<'f> {
     /// Plans and allocates a run that starts from `params` (flat, as [`Learner::layout`]).
@@ -146,14 +146,14 @@ impl<'f> Trainer<'f> {
         let plan = training_plan(family, &learner, &settings, caps)?;
         let mut session = device.prepare(plan)?;
         family.upload(&mut session)?;
-        let (trained, held) = learner.parted(params);
+        let (trained, frozen) = learner.split(params);
         let mut state = vec![0.0; settings.optimiser.rows() * trained.len()];
         state[..trained.len()].copy_from_slice(&trained);
         session.write("learner", &state)?;
-        if !held.is_empty() {
-            session.write("held", &held)?;
+        if !frozen.is_empty() {
+            session.write("frozen", &frozen)?;
         }
-        Ok(Trainer { family, learner, settings, session, held, step: 0, refused: 0 })
+        Ok(Trainer { family, learner, settings, session, frozen, step: 0, refused: 0 })
     }
 
     /// Steps done.
@@ -179,11 +179,11 @@ impl<'f> Trainer<'f> {
     /// Present parameters, flat.
     pub fn params(&mut self) -> Result<Vec<f32>> {
         let state = self.state()?;
-        let (mut trained, mut held) =
-            (&state[..state.len() / self.settings.optimiser.rows()], &self.held[..]);
-        let mut all = Vec::with_capacity(trained.len() + held.len());
-        for (range, frozen) in self.learner.stretches() {
-            let from = if frozen { &mut held } else { &mut trained };
+        let (mut trained, mut frozen) =
+            (&state[..state.len() / self.settings.optimiser.rows()], &self.frozen[..]);
+        let mut all = Vec::with_capacity(trained.len() + frozen.len());
+        for (range, is_frozen) in self.learner.segments() {
+            let from = if is_frozen { &mut frozen } else { &mut trained };
             let (now, rest) = from.split_at(range.len());
             all.extend(now);
             *from = rest;
@@ -192,17 +192,17 @@ impl<'f> Trainer<'f> {
     }
 
     /// Parameters that are not trained.
-    pub fn held(&self) -> &[f32] {
-        &self.held
+    pub fn frozen(&self) -> &[f32] {
+        &self.frozen
     }
 
     /// Goes on from a stored state after `step` steps, with the parameters that are not trained.
-    pub fn restore(&mut self, state: &[f32], held: &[f32], step: u64) -> Result<()> {
+    pub fn restore(&mut self, state: &[f32], frozen: &[f32], step: u64) -> Result<()> {
         self.session.write("learner", state)?;
-        if !held.is_empty() {
-            self.session.write("held", held)?;
+        if !frozen.is_empty() {
+            self.session.write("frozen", frozen)?;
         }
-        self.held = held.to_vec();
+        self.frozen = frozen.to_vec();
         self.step = step;
         Ok(())
     }
@@ -243,7 +243,7 @@ impl<'f> Trainer<'f> {
         let caps = gpu.caps(self.family.window(self.settings.tasks));
         let (learner, settings) = (self.learner.clone(), self.settings);
         let mut twin = Trainer::lowered_for(caps, &Device::Cpu, self.family, learner, settings, &params)?;
-        twin.restore(&state, &self.held, self.step)?;
+        twin.restore(&state, &self.frozen, self.step)?;
         let n = twin.stage(steps as u64)?;
         let plan = twin.session.plan().clone();
         match twin.session.cpu_runner(n)? {
@@ -295,9 +295,9 @@ impl<'f> Trainer<'f> {
                     r.grad_norm
                 );
             }
-            if self.refused >= MOST_REFUSED {
+            if self.refused >= MAX_REFUSED_STEPS {
                 return Err(Error::Diverged(format!(
-                    "{MOST_REFUSED} steps in a row up to step {} gave a loss or gradient that is not finite; \
+                    "{MAX_REFUSED_STEPS} steps in a row up to step {} gave a loss or gradient that is not finite; \
                      the last good weights are kept. A lower learning rate or a stronger clip would help",
                     r.step
                 )));
@@ -352,7 +352,7 @@ fn split_plan(
 ) -> Result<(Plan, usize)> {
     // How far weights of different tasks lie apart is not a sum over parts.
     let whole = matches!(learner, Learner::Hyper(spec) if spec.diversity > 0.0);
-    let most = if whole { 1 } else { settings.tasks.min(MOST_PARTS) };
+    let most = if whole { 1 } else { settings.tasks.min(MAX_PARTS) };
     let mut parts = 1;
     loop {
         match lower(&training_graph(family, learner, settings, parts), caps) {
@@ -378,7 +378,7 @@ pub fn training_graph(
     let state = g.state("learner", &[settings.optimiser.rows(), p]);
     let trained = g.slice(state, 0, 0, 1);
     let trained = g.reshape(trained, &[p]);
-    let flat = with_held(g, learner, trained);
+    let flat = all_params(g, learner, trained);
     let params = Weights { flat, layout: &layout };
     let episode = family.episodes(g, settings.tasks, key);
     let kind = family.shape().loss;
@@ -422,21 +422,21 @@ pub fn training_graph(
     graph
 }
 
-/// All parameters, from those that are trained and those that are held.
-fn with_held(g: &mut Graph, learner: &Learner, trained: Value) -> Value {
-    let stretches = learner.stretches();
+/// All parameters, from those that are trained and those that are frozen.
+fn all_params(g: &mut Graph, learner: &Learner, trained: Value) -> Value {
+    let segments = learner.segments();
     let most = learner.layout().len() - g.shape(trained)[0];
     if most == 0 {
         return trained;
     }
-    let held = g.data("held", &[most]);
+    let frozen = g.data("frozen", &[most]);
     let mut at = [0, 0];
-    let parts: Vec<Value> = stretches
+    let parts: Vec<Value> = segments
         .into_iter()
-        .map(|(range, frozen)| {
-            let from = if frozen { held } else { trained };
-            let start = at[usize::from(frozen)];
-            at[usize::from(frozen)] += range.len();
+        .map(|(range, is_frozen)| {
+            let from = if is_frozen { frozen } else { trained };
+            let start = at[usize::from(is_frozen)];
+            at[usize::from(is_frozen)] += range.len();
             g.slice(from, 0, start, range.len())
         })
         .collect();

@@ -90,9 +90,9 @@ impl ParamLayout {
         w
     }
 
-    /// The vector in stretches, in order: each with whether its parameters are called one of `names` (`trunk` is all of
+    /// The vector in segments, in order: each with whether its parameters are called one of `names` (`trunk` is all of
     /// `trunk.0.weight`, `trunk.0.bias`, …).
-    pub fn stretches(&self, names: &[String]) -> Vec<(Range<usize>, bool)> {
+    pub fn segments(&self, names: &[String]) -> Vec<(Range<usize>, bool)> {
         let mut all: Vec<(Range<usize>, bool)> = Vec::new();
         for p in &self.params {
             let named = names.iter().any(|n| p.is_called(n));

@@ -4,7 +4,7 @@ use crate::graph::{Graph, Value};
 
 /// Support examples in a graph.
 #[derive(Clone, Copy, Debug)]
-pub struct Support {
+pub struct Rows {
     /// `[T, n, i]`
     pub x: Value,
     /// `[T, n, o]`
@@ -17,9 +17,9 @@ pub struct Support {
 
 /// A batch of episodes in a graph.
 #[derive(Clone, Copy, Debug)]
-pub struct Episode {
+pub struct Batch {
     /// What the tasks may learn from.
-    pub support: Support,
+    pub support: Rows,
     /// Query inputs `[T, q, i]`.
     pub xq: Value,
     /// Query targets `[T, q, o]`.
@@ -32,12 +32,12 @@ pub struct Episode {
     pub task: Option<Value>,
 }
 
-impl Episode {
+impl Batch {
     /// The episodes of tasks `start .. start + len` alone.
-    pub fn part(&self, g: &mut Graph, start: usize, len: usize) -> Episode {
+    pub fn part(&self, g: &mut Graph, start: usize, len: usize) -> Batch {
         let cut = |g: &mut Graph, v: Value| g.slice(v, 0, start, len);
-        Episode {
-            support: Support {
+        Batch {
+            support: Rows {
                 x: cut(g, self.support.x),
                 y: cut(g, self.support.y),
                 rows: cut(g, self.support.rows),

@@ -4,14 +4,14 @@ use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::run::Session;
 
-use super::{Episode, Loss};
+use super::{Batch, Loss};
 
 /// Steps between two visits of the host at most.
 pub const WINDOW: usize = 50;
 
 /// What a family of tasks looks like.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EpisodeShape {
+pub struct TaskShape {
     /// Largest number of support rows.
     pub support: usize,
     /// Largest number of query rows.
@@ -31,10 +31,10 @@ pub struct EpisodeShape {
 /// A family of tasks to train on.
 pub trait TaskFamily: Send + Sync {
     /// Sizes of its episodes.
-    fn shape(&self) -> EpisodeShape;
+    fn shape(&self) -> TaskShape;
 
     /// Adds the sampling of `tasks` episodes to a training graph; `key` is (seed, step).
-    fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Episode;
+    fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Batch;
 
     /// Steps between two visits of the host: fewer where what is staged for a step is large.
     fn window(&self, _tasks: usize) -> usize {

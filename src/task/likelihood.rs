@@ -39,7 +39,7 @@ impl Metric {
 
 /// How predictions are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Judge {
+pub struct Likelihood {
     /// What is measured.
     pub metric: Metric,
     /// What the networks were trained to minimise: it says what their outputs mean.
@@ -50,14 +50,14 @@ pub struct Judge {
     pub unit: f64,
 }
 
-impl Judge {
+impl Likelihood {
     /// The metric of predictions `[tasks][q · o]` on the query rows of `tasks`.
     pub fn score(&self, tasks: &[Task], predictions: &[Vec<f32>]) -> f64 {
         let (mut sum, mut n) = (0.0, 0.0);
         for (task, y) in tasks.iter().zip(predictions) {
             for (p, t) in y.chunks(self.outputs).zip(task.yq.chunks(self.outputs)) {
                 sum += match self.metric {
-                    Metric::Accuracy => f64::from(largest(p) == largest(t)),
+                    Metric::Accuracy => f64::from(argmax(p) == argmax(t)),
                     _ => {
                         p.iter().zip(t).map(|(a, b)| ((a - b) as f64).powi(2)).sum::<f64>()
                             / self.outputs as f64
@@ -77,7 +77,7 @@ impl Judge {
     /// the names.
     pub fn errors_by_name(&self, tasks: &[Task], predictions: &[Vec<f32>]) -> Vec<f64> {
         let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-        let plain = Judge {
+        let plain = Likelihood {
             metric: if self.metric == Metric::Accuracy { Metric::Accuracy } else { Metric::Mse },
             ..*self
         };
@@ -188,11 +188,11 @@ impl Judge {
     }
 }
 
-/// κ that are tried for [`Judge::shifted`].
+/// κ that are tried for [`Likelihood::shifted`].
 pub const SHRINKAGE: [f64; 9] = [0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, f64::INFINITY];
 
 /// Index of the largest value; the first of equals.
-pub fn largest(values: &[f32]) -> usize {
+pub fn argmax(values: &[f32]) -> usize {
     (0..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
 }
 
@@ -231,19 +231,20 @@ mod tests {
 
     #[test]
     fn regression_scores_and_shrinkage() {
-        let judge = Judge { metric: Metric::Rmse, loss: Loss::Mse, outputs: 1, unit: 2.0 };
+        let likelihood = Likelihood { metric: Metric::Rmse, loss: Loss::Mse, outputs: 1, unit: 2.0 };
         let tasks = [task(&[1.0, 3.0], &[0.0, 0.0])];
-        assert_eq!(judge.score(&tasks, &[vec![3.0, 4.0]]), 2.0 * (12.5f64).sqrt());
-        assert_eq!(judge.support_mean(&tasks), [[2.0, 2.0]]);
-        let shifted = judge.shifted(&tasks, &[vec![1.0, 2.0]], &[vec![0.0, 0.0]], 2.0);
+        assert_eq!(likelihood.score(&tasks, &[vec![3.0, 4.0]]), 2.0 * (12.5f64).sqrt());
+        assert_eq!(likelihood.support_mean(&tasks), [[2.0, 2.0]]);
+        let shifted = likelihood.shifted(&tasks, &[vec![1.0, 2.0]], &[vec![0.0, 0.0]], 2.0);
         assert_eq!(shifted, [[2.0, 3.0]]); // residual 2, shrunk by 2 / (2 + 2)
     }
 
     #[test]
     fn probabilities_are_averaged() {
-        let judge = Judge { metric: Metric::Accuracy, loss: Loss::CrossEntropy, outputs: 2, unit: 1.0 };
-        let mean = judge.combine(&[vec![vec![0.0, 0.0]], vec![vec![100.0, 0.0]]]);
+        let likelihood =
+            Likelihood { metric: Metric::Accuracy, loss: Loss::CrossEntropy, outputs: 2, unit: 1.0 };
+        let mean = likelihood.combine(&[vec![vec![0.0, 0.0]], vec![vec![100.0, 0.0]]]);
         assert!((mean[0][0].exp() - 0.75).abs() < 1e-6);
-        assert_eq!(judge.score(&[task(&[], &[1.0, 0.0])], &mean), 1.0);
+        assert_eq!(likelihood.score(&[task(&[], &[1.0, 0.0])], &mean), 1.0);
     }
 }

@@ -8,10 +8,10 @@ mod likelihood;
 mod loss;
 mod reliability;
 
-pub use batch::{Episode, Support};
-pub use family::{EpisodeShape, TaskFamily, WINDOW};
+pub use batch::{Batch, Rows};
+pub use family::{TaskFamily, TaskShape, WINDOW};
 pub use interval::{Coverage, Intervals, LEVELS};
-pub use likelihood::{Judge, Metric, SHRINKAGE, largest, softmax};
+pub use likelihood::{Likelihood, Metric, SHRINKAGE, argmax, softmax};
 pub use loss::{Loss, loss};
 pub use reliability::{Reliability, reliability};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Task, largest, softmax};
+use super::{Task, argmax, softmax};
 
 /// Probabilities beside what happened: one bin of a reliability diagram.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,10 +20,10 @@ pub fn reliability(tasks: &[Task], y: &[Vec<f32>], classes: usize) -> Vec<Reliab
     let mut bins = [(0.0, 0.0, 0usize); 10];
     for (task, y) in tasks.iter().zip(y) {
         for (p, t) in y.chunks(classes).zip(task.yq.chunks(classes)) {
-            let best = largest(p);
+            let best = argmax(p);
             let confidence = softmax(p)[best];
             let bin = &mut bins[((confidence * 10.0) as usize).min(9)];
-            *bin = (bin.0 + confidence, bin.1 + f64::from(u8::from(largest(t) == best)), bin.2 + 1);
+            *bin = (bin.0 + confidence, bin.1 + f64::from(u8::from(argmax(t) == best)), bin.2 + 1);
         }
     }
     let filled = bins.into_iter().filter(|b| b.2 > 0);

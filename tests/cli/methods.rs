@@ -59,7 +59,7 @@ fn embeddings_of_known_tasks() {
     let sets = [
         "model.embedding=4",
         "model.encoder=[]",
-        "adapt.of=embedding",
+        "adapt.fast=embedding",
         "adapt.rate=0.5",
         "adapt.steps=[0, 20]",
     ];
@@ -128,17 +128,17 @@ fn ways_that_make_no_sense() {
     let place = Place::with([("sine.toml", SINE)]);
     for (settings, parts) in [
         (&["adapt.method=mamml"][..], &["mamml", "did you mean `maml`"][..]),
-        (&["adapt.of=context"], &["model.context", "model.context = 5"]),
-        (&["adapt.of=embedding"], &["model.embedding", "model.embedding = 8"]),
-        (&["adapt.rule=ridge"], &["adapt.of", "head"]),
-        (&["adapt.rule=ridge", "adapt.of=head"], &["adapt.through", "second"]),
+        (&["adapt.fast=context"], &["model.context", "model.context = 5"]),
+        (&["adapt.fast=embedding"], &["model.embedding", "model.embedding = 8"]),
+        (&["adapt.rule=ridge"], &["adapt.fast", "head"]),
+        (&["adapt.rule=ridge", "adapt.fast=head"], &["adapt.through", "second"]),
         (&["adapt.method=ridge", "adapt.steps=[0, 5]"], &["adapt.steps", "[0, 1]"]),
         (&["adapt.method=ridge", "adapt.steps=[0, 1]", "adapt.rates=weight"], &["adapt.rates", "fixed"]),
-        (&["adapt.method=reptile", "adapt.of=head"], &["adapt.of", "all"]),
+        (&["adapt.method=reptile", "adapt.fast=head"], &["adapt.fast", "all"]),
         (&["adapt.rates=layer"], &["adapt.rates", "adapt.through"]),
         (&["adapt.per_step=0.5"], &["adapt.per_step", "adapt.through"]),
         (&["adapt.per_step=2"], &["adapt.per_step", "from 0 to 1"]),
-        (&["adapt.method=maml", "train.main=0.5"], &["train.main", "generated"]),
+        (&["adapt.method=maml", "train.joint_lambda=0.5"], &["train.joint_lambda", "generated"]),
         (&["model.weights=shared"], &["adapt.through", "generated"]),
         (&["adapt.gate=true"], &["adapt.gate", "ridge"]),
         (&["train.freeze=[\"trnk\"]"], &["train.freeze", "did you mean 'trunk'", "encoder"]),

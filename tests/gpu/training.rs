@@ -2,7 +2,7 @@
 //! and every launch of a step in lockstep.
 
 use hyperloom::experiment::config::{Config, Method, TaskKind};
-use hyperloom::experiment::setup::Problem;
+use hyperloom::experiment::setup::Setup;
 use hyperloom::experiment::{settings, starting_trainer};
 use hyperloom::meta::outer::{Learner, training_plan};
 use hyperloom::run::Device;
@@ -56,11 +56,11 @@ fn every_launch_of_a_training_step_is_within_its_bound() {
 fn a_window_of_training_allocates_and_reads_nothing() {
     let Some(gpu) = gpu(false) else { return };
     let config = small(TaskKind::Sine);
-    let problem = Problem::load(&config).expect("sine");
-    let learner = Learner::Hyper(problem.meta().into());
+    let setup = Setup::load(&config).expect("sine");
+    let learner = Learner::Hyper(setup.meta().into());
     let caps = Device::Gpu(gpu.clone()).caps(WINDOW);
     let plan =
-        training_plan(problem.family(0).as_ref(), &learner, &settings(&config, 0, true), caps).expect("plan");
+        training_plan(setup.family(0).as_ref(), &learner, &settings(&config, 0, true), caps).expect("plan");
     let mut runner = GpuRunner::prepare(&gpu, &plan).expect("prepared");
     let before = runner.stats();
     runner.run(WINDOW).expect("a window of steps");

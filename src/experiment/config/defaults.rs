@@ -1,10 +1,10 @@
 //! The defaults of families of tasks and of ways of adaptation.
 
 use super::{
-    AdaptConfig, Config, CsvConfig, EvalConfig, ImagesConfig, Method, ModelConfig, Source, Start, TaskKind,
-    TrainConfig,
+    AdaptConfig, Config, CsvConfig, EvalConfig, ImagesConfig, Method, ModelConfig, Start, TaskKind,
+    TrainConfig, WeightSource,
 };
-use crate::adapt::{Part, Rates, Rule};
+use crate::adapt::{Fast, Rates, Rule};
 use crate::meta::objective::Through;
 use crate::optim::Optimiser;
 use crate::spec::Activation;
@@ -67,21 +67,21 @@ impl Config {
                 tasks: 25,
                 learning_rate: 1e-3,
                 warmup: 100,
-                floor: 0.02,
+                final_rate_fraction: 0.02,
                 clip: 10.0,
                 weight_penalty: 0.0,
                 diversity: 0.0,
-                main: 0.0,
+                joint_lambda: 0.0,
                 freeze: vec![],
                 from: None,
-                fewest: 3,
+                min_shots: 3,
                 optimiser: Optimiser::default(),
                 pooled_steps: 2_000,
                 pooled_rate: 1e-3,
                 checkpoint_seconds: 20.0,
             },
             model: ModelConfig {
-                weights: Source::Generated,
+                weights: WeightSource::Generated,
                 context: 0,
                 target: vec![40, 40],
                 activation: Activation::Relu,
@@ -97,7 +97,7 @@ impl Config {
             adapt: AdaptConfig {
                 method: Method::FineTune,
                 rule: Rule::Sgd,
-                of: Part::All,
+                fast: Fast::All,
                 rates: Rates::Fixed,
                 rate: 0.01,
                 clip: 10.0,
@@ -117,9 +117,9 @@ impl Config {
                 train: TrainConfig {
                     steps: 5_000,
                     learning_rate: 2e-3,
-                    floor: 0.01,
+                    final_rate_fraction: 0.01,
                     clip: 1.0,
-                    fewest: 16,
+                    min_shots: 16,
                     ..sine.train
                 },
                 model: ModelConfig {
@@ -167,7 +167,7 @@ impl Config {
             TaskKind::Images => Config {
                 train: TrainConfig { steps: 10_000, tasks: 16, clip: 1.0, pooled_steps: 1, ..sine.train },
                 model: ModelConfig {
-                    weights: Source::Shared,
+                    weights: WeightSource::Shared,
                     target: vec![256, 128, 64],
                     encoder: vec![128, 64],
                     ..sine.model
@@ -186,28 +186,28 @@ impl Config {
         let (a, m) = (&mut c.adapt, &mut c.model);
         a.method = method;
         if !matches!(method, Method::FineTune | Method::Ridge) {
-            m.weights = Source::Shared;
+            m.weights = WeightSource::Shared;
             m.start = Start::Fresh;
             a.through = Through::Second;
             a.train_steps = 5;
             // Steps that training sees are long; a cosine down to nothing leaves much to be learned.
             a.clip = 50.0;
-            c.train.floor = 0.3;
-            c.train.fewest = 0;
+            c.train.final_rate_fraction = 0.3;
+            c.train.min_shots = 0;
         }
         match method {
-            Method::FineTune => m.weights = Source::Generated,
+            Method::FineTune => m.weights = WeightSource::Generated,
             Method::Maml => {}
             Method::Fomaml => a.through = Through::First,
             Method::Reptile => a.through = Through::Reptile,
-            Method::Anil => a.of = Part::Head,
+            Method::Anil => a.fast = Fast::Head,
             Method::Cavia => {
                 m.context = 5;
-                (a.of, a.rate, a.train_steps) = (Part::Context, 1.0, 1);
+                (a.fast, a.rate, a.train_steps) = (Fast::Context, 1.0, 1);
             }
             Method::MetaSgd => (a.rates, a.train_steps) = (Rates::Weight, 1),
             Method::Ridge => {
-                (a.rule, a.of, a.through, a.train_steps) = (Rule::Ridge, Part::Head, Through::Second, 1);
+                (a.rule, a.fast, a.through, a.train_steps) = (Rule::Ridge, Fast::Head, Through::Second, 1);
                 a.steps = vec![0, 1];
                 a.gate = task == TaskKind::Csv;
             }

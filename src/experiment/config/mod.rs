@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::adapt::{Part, Rates, Rule};
+use crate::adapt::{Fast, Rates, Rule};
 use crate::data::TargetKind;
 use crate::error::{Error, Result, nearest};
 use crate::meta::objective::Through;
@@ -16,7 +16,7 @@ use crate::optim::Optimiser;
 use crate::spec::Activation;
 
 /// The most steps of adaptation.
-pub const MOST_STEPS: usize = 100_000;
+pub const MAX_ADAPT_STEPS: usize = 100_000;
 
 /// Families of tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +98,8 @@ pub struct TrainConfig {
     /// Steps of linear warm-up.
     pub warmup: u64,
     /// What is left of the learning rate at the end of the cosine, as a fraction.
-    pub floor: f64,
+    #[serde(alias = "floor")]
+    pub final_rate_fraction: f64,
     /// Largest global norm of the gradient.
     pub clip: f64,
     /// λ of `λ · mean ‖w‖²` on the generated weights.
@@ -107,7 +108,8 @@ pub struct TrainConfig {
     pub diversity: f64,
     /// λ: share of the main network's own loss, `λ L_main(θ) + (1 - λ) L_meta(θ, φ)`; θ is what every task's weights are a
     /// correction to.
-    pub main: f64,
+    #[serde(alias = "main")]
+    pub joint_lambda: f64,
     /// Parameters of the hypernetwork that are not trained, by name or the first parts of it: "encoder", "trunk.0", "head",
     /// "embedding".
     pub freeze: Vec<String>,
@@ -115,7 +117,8 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
     /// Fewest support rows of a training episode (`sine`, `shapes`; 0: always `eval.shots`).
-    pub fewest: usize,
+    #[serde(alias = "fewest")]
+    pub min_shots: usize,
     /// Optimiser.
     pub optimiser: Optimiser,
     /// Steps of the pooled network: the baseline, and where asked for the start of the hypernetwork.
@@ -139,7 +142,7 @@ pub enum Start {
 /// Where a task's weights come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum WeightSource {
     /// A hypernetwork writes them.
     Generated,
     /// All tasks start with the same, learned weights (MAML and its kin).
@@ -193,7 +196,7 @@ impl Method {
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
     /// Where a task's weights come from.
-    pub weights: Source,
+    pub weights: WeightSource,
     /// Context parameters: further inputs of the target that are the task's own.
     pub context: usize,
     /// Hidden widths of the target network.
@@ -228,7 +231,8 @@ pub struct AdaptConfig {
     /// What a step does.
     pub rule: Rule,
     /// What it changes.
-    pub of: Part,
+    #[serde(alias = "of")]
+    pub fast: Fast,
     /// Whether step sizes are learned.
     pub rates: Rates,
     /// Step size on the support loss (where it is learned: its start).
@@ -428,10 +432,27 @@ fn merge(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// The settings of a text; read as a configuration first, so that errors carry lines.
+/// Names that settings had in the first version.
+const RENAMED: [(&str, &str, &str); 4] = [
+    ("adapt", "of", "fast"),
+    ("train", "main", "joint_lambda"),
+    ("train", "fewest", "min_shots"),
+    ("train", "floor", "final_rate_fraction"),
+];
+
+/// The settings of a text; read as a configuration first, so that errors carry lines. Old names become the present ones.
 fn table(text: &str, origin: &str) -> Result<toml::Table> {
     let _: Config = toml::from_str(text).map_err(|e| fault(&e, text, origin))?;
-    toml::from_str(text).map_err(|e| fault(&e, text, origin))
+    let mut table: toml::Table = toml::from_str(text).map_err(|e| fault(&e, text, origin))?;
+    for (section, old, new) in RENAMED {
+        if let Some(toml::Value::Table(settings)) = table.get_mut(section)
+            && let Some(value) = settings.remove(old)
+        {
+            log::warn!("{origin}: {section}.{old} is called {section}.{new} now");
+            settings.insert(new.into(), value);
+        }
+    }
+    Ok(table)
 }
 
 /// A TOML error as one line: where, what, and the nearest known key.
@@ -467,6 +488,16 @@ mod tests {
         )?;
         assert_eq!((c.train.steps, c.model.start), (7, Start::Pooled));
         c.validate()?;
+        assert_eq!(Config::parse(&c.to_toml()?, "x", None)?, c);
+        Ok(())
+    }
+
+    #[test]
+    fn old_names_are_read() -> Result<()> {
+        let old = "[train]\nmain = 0.5\nfewest = 4\nfloor = 0.25\n[adapt]\nof = 'head'\n";
+        let c = Config::parse_over(old, "x", None, &["train.fewest=5".into()])?;
+        assert_eq!((c.train.joint_lambda, c.train.min_shots, c.train.final_rate_fraction), (0.5, 5, 0.25));
+        assert_eq!(c.adapt.fast, Fast::Head);
         assert_eq!(Config::parse(&c.to_toml()?, "x", None)?, c);
         Ok(())
     }

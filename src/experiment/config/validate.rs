@@ -1,7 +1,7 @@
 //! What is refused: at the border, so that inner code may assert.
 
-use super::{Config, MOST_STEPS, Source, TaskKind};
-use crate::adapt::{Part, Rates, Rule};
+use super::{Config, MAX_ADAPT_STEPS, TaskKind, WeightSource};
+use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result};
 use crate::meta::objective::Through;
 
@@ -14,7 +14,7 @@ impl Config {
             ("train.steps", t.steps as f64, 1.0, 1e9),
             ("train.tasks", t.tasks as f64, 1.0, 1e6),
             ("train.pooled_steps", t.pooled_steps as f64, 1.0, 1e9),
-            ("train.fewest", t.fewest as f64, 0.0, 1e5),
+            ("train.min_shots", t.min_shots as f64, 0.0, 1e5),
             ("adapt.train_steps", self.adapt.train_steps as f64, 1.0, 1e4),
             ("model.context", self.model.context as f64, 0.0, 4096.0),
             ("eval.shots", self.eval.shots as f64, 1.0, 1e5),
@@ -41,15 +41,19 @@ impl Config {
                 );
             }
         }
-        if !(0.0..=1.0).contains(&t.floor) {
-            return fail("train.floor", format!("{} is no fraction: it must lie from 0 to 1", t.floor));
+        if !(0.0..=1.0).contains(&t.final_rate_fraction) {
+            return fail(
+                "train.final_rate_fraction",
+                format!("{} is no fraction: it must lie from 0 to 1", t.final_rate_fraction),
+            );
         }
         for (key, value) in [("train.weight_penalty", t.weight_penalty), ("train.diversity", t.diversity)] {
             if !(value >= 0.0 && value.is_finite()) {
                 return fail(key, format!("{value} is out of range: it must be 0 or more"));
             }
         }
-        for (key, value) in [("train.main", t.main), ("adapt.per_step", self.adapt.per_step)] {
+        for (key, value) in [("train.joint_lambda", t.joint_lambda), ("adapt.per_step", self.adapt.per_step)]
+        {
             if !(0.0..=1.0).contains(&value) {
                 return fail(key, format!("{value} is out of range: it must lie from 0 to 1"));
             }
@@ -90,14 +94,14 @@ impl Config {
             return fail("model.descriptor", "only the task 'csv' has columns to describe a task by".into());
         }
         self.validate_adaptation()?;
-        let generated = self.model.weights == Source::Generated;
+        let generated = self.model.weights == WeightSource::Generated;
         if generated && self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
             return fail(
                 "model.encoder",
                 "the hypernetwork would read nothing: give the set encoder a layer at least, for example [64, 64]".into(),
             );
         }
-        if self.adapt.steps.is_empty() || self.adapt.steps.iter().any(|k| *k > MOST_STEPS) {
+        if self.adapt.steps.is_empty() || self.adapt.steps.iter().any(|k| *k > MAX_ADAPT_STEPS) {
             return fail(
                 "adapt.steps",
                 "a list of step numbers is needed, for example [0, 1, 5, 10], none above 100000".into(),
@@ -161,10 +165,10 @@ impl Config {
     fn validate_adaptation(&self) -> Result<()> {
         let (a, m, t) = (&self.adapt, &self.model, &self.train);
         let fail = |key: &str, message: &str| Err(Error::config(key, message));
-        let generated = m.weights == Source::Generated;
+        let generated = m.weights == WeightSource::Generated;
         let ridge = a.rule == Rule::Ridge;
-        if ridge && a.of != Part::Head {
-            return fail("adapt.of", "the closed form is for the last layer: adapt.of = \"head\"");
+        if ridge && a.fast != Fast::Head {
+            return fail("adapt.fast", "the closed form is for the last layer: adapt.fast = \"head\"");
         }
         if ridge && !matches!(a.through, Through::Second) {
             return fail(
@@ -184,10 +188,10 @@ impl Config {
         if t.diversity > 0.0 && t.tasks < 2 {
             return fail("train.diversity", "one task a step differs from none: train.tasks = 2 at least");
         }
-        if m.context > 0 && a.of != Part::Context {
+        if m.context > 0 && a.fast != Fast::Context {
             return fail(
                 "model.context",
-                "context parameters that nothing adapts stay 0: adapt.of = \"context\"",
+                "context parameters that nothing adapts stay 0: adapt.fast = \"context\"",
             );
         }
         if a.gate && !ridge {
@@ -196,18 +200,18 @@ impl Config {
                 "only the closed form knows the evidence that networks are weighed by: adapt.method = \"ridge\", or adapt.gate = false",
             );
         }
-        if a.of == Part::Context && m.context == 0 {
+        if a.fast == Fast::Context && m.context == 0 {
             return fail("model.context", "adaptation of context parameters needs some: model.context = 5");
         }
-        if a.of == Part::Embedding && (m.embedding == 0 || !generated) {
+        if a.fast == Fast::Embedding && (m.embedding == 0 || !generated) {
             return fail(
                 "model.embedding",
                 "adaptation of the embedding needs one that a hypernetwork reads: model.embedding = 8 and \
                  model.weights = \"generated\"",
             );
         }
-        if a.through == Through::Reptile && a.of != Part::All {
-            return fail("adapt.of", "Reptile moves all weights: adapt.of = \"all\"");
+        if a.through == Through::Reptile && a.fast != Fast::All {
+            return fail("adapt.fast", "Reptile moves all weights: adapt.fast = \"all\"");
         }
         if a.rates != Rates::Fixed && matches!(a.through, Through::None | Through::Reptile) {
             return fail(
@@ -228,8 +232,8 @@ impl Config {
                  \"second\", \"first\" or \"reptile\", or model.weights = \"generated\"",
             );
         }
-        if !generated && (t.diversity > 0.0 || t.main > 0.0) {
-            let key = if t.main > 0.0 { "train.main" } else { "train.diversity" };
+        if !generated && (t.diversity > 0.0 || t.joint_lambda > 0.0) {
+            let key = if t.joint_lambda > 0.0 { "train.joint_lambda" } else { "train.diversity" };
             return fail(
                 key,
                 "weights that all tasks share do not differ: 0, or model.weights = \"generated\"",

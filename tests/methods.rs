@@ -8,7 +8,7 @@ use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use hyperloom::meta::objective::{MetaSpec, Through};
-use hyperloom::net::{DenseSpec, Weights};
+use hyperloom::net::{Net, Weights};
 use hyperloom::plan::{Caps, lower};
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
@@ -23,7 +23,7 @@ const QUERY: usize = 3;
 /// A small model of every kind that a way of adaptation may need.
 fn spec(generated: bool, kind: Loss, context: usize) -> MetaSpec {
     let outputs = if kind == Loss::Mse { 1 } else { 3 };
-    let target = DenseSpec { context, ..DenseSpec::new(&[2 + context, 4, 3, outputs], Activation::Tanh) };
+    let target = Net::mlp_in_context(&[2, 4, 3, outputs], Activation::Tanh, context);
     let condition = if generated {
         ConditionSpec {
             support: Some(SetEncoder { example: 2 + outputs, widths: vec![3], scale: 0.7 }),
@@ -63,6 +63,26 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
             add("rate a weight", &|m| m.adaptation.rates = Rates::Weight);
             add("every step", &|m| m.per_step = 0.5);
             add("ridge", &|m| (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1));
+            // Layers of every kind, over rows of two axes.
+            let net = |m: &mut MetaSpec| {
+                let outputs = m.hyper.target.outputs();
+                m.hyper.target = Net::rows([2, 1])
+                    .dense(2)
+                    .tanh()
+                    .flatten()
+                    .residual(|branch| branch.dense(3).sin().dense(4))
+                    .parallel([|a| a.dense(2).tanh(), |b| b.scale(0.5)])
+                    .dense(outputs);
+            };
+            add("net", &net);
+            add("net, head", &|m| {
+                net(m);
+                m.adaptation.fast = Fast::Head;
+            });
+            add("net, ridge", &|m| {
+                net(m);
+                (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
+            });
             if generated {
                 add("embedding", &|m| m.adaptation.fast = Fast::Embedding);
                 add("none", &|m| m.through = Through::None);
@@ -221,8 +241,7 @@ fn reptile_moves_towards_the_adapted_weights() {
     let start = data(&mut h, &mut other, "w", Array { shape: vec![t, layout.len()], data: start });
     let mut w = start;
     for _ in 0..meta.steps {
-        let y_hat =
-            hyperloom::net::dense(&mut h, &meta.hyper.target, Weights { flat: w, layout: &layout }, "", x);
+        let y_hat = meta.hyper.target.apply(&mut h, Weights { flat: w, layout: &layout }, x);
         let each = hyperloom::task::loss(&mut h, Loss::Mse, y_hat, y, Some(rows));
         let total = h.sum_to(each, &[]);
         let grad = h.grad(total, &[w])[0];
@@ -270,7 +289,7 @@ fn the_closed_form_is_bayesian_linear_regression() {
         g.output(name, v);
     }
     let found = run_plan::<f64>(&g, &feed).values;
-    let f = target.features() + 1;
+    let f = target.expect_head().features + 1;
     let learned = |name: &str| &params[layout.get(name).expect("a parameter").range()];
     let prior: Vec<f64> = learned("adapt.log_variance").iter().map(|v| (10.0 * v).exp()).collect();
     let noise0 = (10.0 * learned("adapt.log_noise")[0]).exp() + 1e-6;

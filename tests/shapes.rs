@@ -5,7 +5,7 @@ use hyperloom::data::shapes::{Placed, SCALE, Shape, Shapes};
 use hyperloom::graph::Graph;
 use hyperloom::hyper::{ConditionSpec, HyperSpec, SetEncoder};
 use hyperloom::meta::outer::{Learner, OuterSettings, Trainer};
-use hyperloom::net::DenseSpec;
+use hyperloom::net::Net;
 use hyperloom::optim::{Optimiser, Schedule};
 use hyperloom::plan::lower;
 use hyperloom::rng::Rng;
@@ -319,7 +319,7 @@ fn more_shots_and_grids_leave_the_task_as_it_is() {
 /// A hypernetwork that is trained for a moment only knows where the shape is, more or less.
 #[test]
 fn a_short_training_run_learns() {
-    let target = DenseSpec::new(&[2, 32, 32, 1], Activation::Silu);
+    let target = Net::mlp(&[2, 32, 32, 1], Activation::Silu);
     let support = Some(SetEncoder { example: 3, widths: vec![64, 64], scale: SCALE });
     let hyper = HyperSpec {
         condition: ConditionSpec { support, ..ConditionSpec::default() },

@@ -5,7 +5,7 @@ use super::{Adaptation, Fast, InnerLoop, Rule};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Role};
 use crate::hyper::{Condition, HyperSpec};
-use crate::net::{DenseSpec, Weights, dense};
+use crate::net::{Net, Weights};
 use crate::plan::lower;
 use crate::run::{Device, Session};
 use crate::spec::DType;
@@ -355,7 +355,7 @@ impl Adapter {
                 all.push(match adaptation.fast {
                     Fast::All => f.to_vec(),
                     Fast::Head => [&w[..p - s], f].concat(),
-                    Fast::Context => folded(&hyper.target, w, f),
+                    Fast::Context => hyper.target.fold_context(w, f),
                     Fast::Embedding => w.to_vec(),
                 });
             }
@@ -369,25 +369,16 @@ impl Adapter {
                 w[start..].iter_mut().for_each(|v| *v *= scale);
             });
         }
-        if adaptation.fast != Fast::Context && hyper.target.context > 0 {
-            let none = vec![0.0; hyper.target.context];
-            all.iter_mut().for_each(|w| *w = folded(&hyper.target, w, &none));
+        if adaptation.fast != Fast::Context {
+            all.iter_mut().for_each(|w| *w = without_context(&hyper.target, w));
         }
         Ok(all)
     }
 }
 
-/// Weights without the rows of the context parameters, which have gone into the first bias.
-pub(crate) fn folded(target: &DenseSpec, weights: &[f32], context: &[f32]) -> Vec<f32> {
-    let (inputs, width) = (target.inputs(), target.widths[1]);
-    let (first, rest) = weights.split_at(target.widths[0] * width);
-    let (kept, rows) = first.split_at(inputs * width);
-    let (bias, rest) = rest.split_at(width);
-    let bias = bias.iter().enumerate().map(|(j, b)| {
-        let of_context = context.iter().zip(rows.chunks(width)).map(|(c, row)| c * row[j]);
-        b + of_context.sum::<f32>()
-    });
-    kept.iter().copied().chain(bias).chain(rest.iter().copied()).collect()
+/// Weights of [`Net::without_context`] for context parameters of 0.
+pub(crate) fn without_context(target: &Net, weights: &[f32]) -> Vec<f32> {
+    target.fold_context(weights, &vec![0.0; target.context_width()])
 }
 
 fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> Rows {
@@ -484,13 +475,13 @@ fn predict_graph(inner: InnerLoop<'_>, t: usize, n: usize, q: usize) -> Graph {
 }
 
 /// Outputs of one network on rows `[n, i]`.
-pub(crate) fn forward(device: &Device, spec: &DenseSpec, weights: &[f32], x: &[f32]) -> Result<Vec<f32>> {
+pub(crate) fn forward(device: &Device, spec: &Net, weights: &[f32], x: &[f32]) -> Result<Vec<f32>> {
     let (rows, layout) = (x.len() / spec.inputs(), spec.layout());
     let mut graph = Graph::new();
     let g = &mut graph;
     let flat = g.data("weights", &[1, layout.len()]);
     let input = g.data("xq", &[1, rows, spec.inputs()]);
-    let y = dense(g, spec, Weights { flat, layout: &layout }, "", input);
+    let y = spec.apply(g, Weights { flat, layout: &layout }, input);
     g.output("prediction", y);
     let mut session = device.prepare(lower(&graph, device.caps(1))?)?;
     session.write("weights", weights)?;

@@ -15,7 +15,7 @@
 
 use crate::graph::op::{Binary, Func};
 use crate::graph::{Graph, Value};
-use crate::net::{DenseSpec, Init, ParamLayout, Weights};
+use crate::net::{Head, Init, ParamLayout, Weights};
 use crate::task::Loss;
 
 /// Least variance of the noise, and its least share of the trace of K: the condition number of K stays below a million, where
@@ -28,13 +28,13 @@ const MIN_NOISE_FRACTION: f64 = 1e-6;
 const LOG_UNIT: f64 = 10.0;
 
 /// What is learned for the closed form, beside the networks.
-pub fn layout(target: &DenseSpec) -> ParamLayout {
+pub fn layout(head: &Head) -> ParamLayout {
     let mut layout = ParamLayout::default();
     // The variance of a weight that is worth learning is of the order of its initial one.
     let mut log = |name: &str, len: usize, value: f64| {
         layout.push(name, &[len], Init::Constant(value.ln() / LOG_UNIT));
     };
-    log("log_variance", target.features() + 1, 1.0 / target.features() as f64);
+    log("log_variance", head.features + 1, 1.0 / head.features as f64);
     log("log_noise", 1, 0.1);
     log("log_scale", 1, 5.0);
     layout
@@ -86,7 +86,7 @@ struct Regression {
 
 impl Prior {
     /// From the learned parameters, for `t` tasks.
-    pub fn read(g: &mut Graph, params: Weights<'_>, t: usize, target: &DenseSpec) -> Prior {
+    pub fn read(g: &mut Graph, params: Weights<'_>, t: usize, head: &Head) -> Prior {
         let get = |g: &mut Graph, name: &str, len: usize| {
             let log = params.get(g, &format!("adapt.{name}"));
             let log = g.scale(log, LOG_UNIT);
@@ -96,7 +96,7 @@ impl Prior {
         };
         let noise = get(g, "log_noise", 1);
         Prior {
-            variance: get(g, "log_variance", target.features() + 1),
+            variance: get(g, "log_variance", head.features + 1),
             noise: g.affine(noise, 1.0, MIN_NOISE),
             scale: get(g, "log_scale", 1),
         }
@@ -110,7 +110,7 @@ impl Prior {
         }
     }
 
-    fn rows(&self, g: &mut Graph, target: &DenseSpec, seen: SupportFeatures) -> Regression {
+    fn rows(&self, g: &mut Graph, head: &Head, seen: SupportFeatures) -> Regression {
         let SupportFeatures { before, x, y, rows } = seen;
         let [t, n, _] = g.shape(x)[..] else { panic!("features are [T, n, f]") };
         let zero = g.constant(0.0);
@@ -127,7 +127,7 @@ impl Prior {
         let noise = g.add(self.noise, least);
         let diagonal = g.diagonal(noise, n);
         let covariance = g.add(inner, diagonal);
-        let w = matrix(g, target, before);
+        let w = matrix(g, head, before);
         let mean = g.matmul(phi, w);
         let y = g.mul(y, mask);
         let residual = g.sub(y, mean);
@@ -135,9 +135,9 @@ impl Prior {
     }
 
     /// The posterior mean of the last layer, flat `[T, S]`.
-    pub fn solve(&self, g: &mut Graph, target: &DenseSpec, seen: SupportFeatures) -> Value {
+    pub fn solve(&self, g: &mut Graph, head: &Head, seen: SupportFeatures) -> Value {
         g.scope("closed form", |g| {
-            let r = self.rows(g, target, seen);
+            let r = self.rows(g, head, seen);
             let alpha = g.spd_solve(r.covariance, r.residual);
             let change = g.matmul_t(r.weighted, true, alpha, false);
             let shape = g.shape(seen.before).to_vec();
@@ -147,9 +147,9 @@ impl Prior {
     }
 
     /// Predictive variance `[T, q]` on rows with features `[T, q, f]`.
-    pub fn variance(&self, g: &mut Graph, target: &DenseSpec, seen: SupportFeatures, xq: Value) -> Value {
+    pub fn variance(&self, g: &mut Graph, head: &Head, seen: SupportFeatures, xq: Value) -> Value {
         let [t, q, _] = g.shape(xq)[..] else { panic!("features are [T, q, f]") };
-        let r = self.rows(g, target, seen);
+        let r = self.rows(g, head, seen);
         let phi = with_one(g, xq);
         let weighted = g.mul(phi, self.variance);
         let prior = g.mul(weighted, phi);
@@ -170,8 +170,8 @@ impl Prior {
 
     /// Log density of the support targets `[T]`: under the prior with its noise alone (the generated network as it is), and
     /// with the last layer integrated out (the marginal likelihood of what adaptation may reach).
-    pub fn evidence(&self, g: &mut Graph, target: &DenseSpec, seen: SupportFeatures) -> (Value, Value) {
-        let r = self.rows(g, target, seen);
+    pub fn evidence(&self, g: &mut Graph, head: &Head, seen: SupportFeatures) -> (Value, Value) {
+        let r = self.rows(g, head, seen);
         let [t, n, o] = g.shape(r.residual)[..] else { panic!("residuals are [T, n, o]") };
         let one = |g: &mut Graph, v: Value| g.reshape(v, &[t]);
         let count = g.sum_to(r.mask, &[t, 1, 1]);
@@ -214,7 +214,7 @@ fn with_one(g: &mut Graph, x: Value) -> Value {
 }
 
 /// The last layer as a matrix `[T, f + 1, o]`: in the flat row the biases follow the weights, row by row.
-fn matrix(g: &mut Graph, target: &DenseSpec, flat: Value) -> Value {
+fn matrix(g: &mut Graph, head: &Head, flat: Value) -> Value {
     let t = g.shape(flat)[0];
-    g.reshape(flat, &[t, target.features() + 1, target.outputs()])
+    g.reshape(flat, &[t, head.features + 1, head.outputs])
 }

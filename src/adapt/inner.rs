@@ -11,7 +11,7 @@ use super::closed_form;
 use crate::graph::op::Func;
 use crate::graph::{Graph, Value};
 use crate::hyper::HyperSpec;
-use crate::net::{DenseSpec, Init, ParamLayout, Weights, dense, dense_in_context, features, with_context};
+use crate::net::{Init, ParamLayout, Weights};
 use crate::optim::clip_factor;
 use crate::spec::count;
 use crate::task::{Loss, Rows, loss};
@@ -87,8 +87,9 @@ impl Adaptation {
     /// Whether `hyper` has what is adapted.
     pub fn fits(&self, hyper: &HyperSpec) -> bool {
         let there = match self.fast {
-            Fast::All | Fast::Head => true,
-            Fast::Context => hyper.target.context > 0,
+            Fast::All => true,
+            Fast::Head => hyper.target.head().is_some(),
+            Fast::Context => hyper.target.context_width() > 0,
             Fast::Embedding => hyper.condition.embedding.is_some(),
         };
         let sizes = self.rate.is_finite() && self.clip.is_finite() && self.clip > 0.0;
@@ -99,7 +100,7 @@ impl Adaptation {
     pub(crate) fn learned(&self, hyper: &HyperSpec) -> ParamLayout {
         let mut layout = ParamLayout::default();
         if self.rule == Rule::Ridge {
-            layout.extend("adapt", &closed_form::layout(&hyper.target));
+            layout.extend("adapt", &closed_form::layout(&hyper.target.expect_head()));
             return layout;
         }
         let tensors = self.tensors(hyper);
@@ -130,7 +131,7 @@ impl Adaptation {
         match self.fast {
             Fast::All => sizes,
             Fast::Head => sizes[sizes.len() - 2..].to_vec(),
-            Fast::Context => vec![hyper.target.context],
+            Fast::Context => vec![hyper.target.context_width()],
             Fast::Embedding => vec![hyper.condition.embedding.as_ref().map_or(0, |e| e.width)],
         }
     }
@@ -155,7 +156,7 @@ impl Adaptation {
         match self.fast {
             Fast::All => weights.to_vec(),
             Fast::Head => weights[weights.len() - self.width(hyper)..].to_vec(),
-            Fast::Context => vec![0.0; hyper.target.context],
+            Fast::Context => vec![0.0; hyper.target.context_width()],
             Fast::Embedding => embedding.to_vec(),
         }
     }
@@ -218,8 +219,9 @@ impl InnerLoop<'_> {
         };
         let reads = (self.adaptation.fast == Fast::Embedding)
             .then(|| (z.unwrap_or_else(|| panic!("an embedding is read")), learned("an embedding").flat));
-        let prior = (self.adaptation.rule == Rule::Ridge)
-            .then(|| closed_form::Prior::read(g, learned("the closed form"), t, &self.hyper.target));
+        let prior = (self.adaptation.rule == Rule::Ridge).then(|| {
+            closed_form::Prior::read(g, learned("the closed form"), t, &self.hyper.target.expect_head())
+        });
         let rates = (self.adaptation.rates != Rates::Fixed && prior.is_none())
             .then(|| self.rates(g, learned("a learned rate"), t));
         let x = self.inputs(g, weights, support.x);
@@ -232,8 +234,7 @@ impl InnerLoop<'_> {
             return x;
         }
         let (target, layout) = (&self.hyper.target, self.hyper.target.layout());
-        let x = with_context(g, target, x, None);
-        g.scope("features", |g| features(g, target, Weights { flat: weights, layout: &layout }, x))
+        g.scope("features", |g| target.features(g, Weights { flat: weights, layout: &layout }, x))
     }
 
     /// Learned step sizes, one a fast value of every task.
@@ -281,9 +282,9 @@ impl InnerLoop<'_> {
     pub fn predict(&self, g: &mut Graph, problem: &InnerProblem, fast: Value, x: Value) -> Value {
         let (target, layout) = (&self.hyper.target, self.hyper.target.layout());
         match (self.adaptation.fast, problem.reads) {
-            (Fast::All, _) => dense(g, target, Weights { flat: fast, layout: &layout }, "", x),
+            (Fast::All, _) => target.apply(g, Weights { flat: fast, layout: &layout }, x),
             (Fast::Head, _) => {
-                let y = last_layer(g, target, fast, x);
+                let y = target.apply_head(g, fast, x);
                 match problem.prior {
                     Some(prior) => prior.output(g, self.kind, y),
                     None => y,
@@ -291,9 +292,9 @@ impl InnerLoop<'_> {
             }
             (Fast::Embedding, Some(_)) => {
                 let w = self.generated(g, problem, fast);
-                dense(g, target, Weights { flat: w, layout: &layout }, "", x)
+                target.apply(g, Weights { flat: w, layout: &layout }, x)
             }
-            _ => dense_in_context(g, target, Weights { flat: problem.weights, layout: &layout }, x, fast),
+            _ => target.apply_in_context(g, Weights { flat: problem.weights, layout: &layout }, x, fast),
         }
     }
 
@@ -318,7 +319,7 @@ impl InnerLoop<'_> {
     pub fn variance(&self, g: &mut Graph, problem: &InnerProblem, xq: Value) -> Option<Value> {
         let prior = problem.prior.filter(|_| self.kind == Loss::Mse)?;
         let seen = self.seen(g, problem);
-        Some(g.scope("variance", |g| prior.variance(g, &self.hyper.target, seen, xq)))
+        Some(g.scope("variance", |g| prior.variance(g, &self.hyper.target.expect_head(), seen, xq)))
     }
 
     /// The support as the closed form reads it.
@@ -335,7 +336,7 @@ impl InnerLoop<'_> {
     pub fn evidence(&self, g: &mut Graph, problem: &InnerProblem) -> Option<Value> {
         let prior = problem.prior?;
         let seen = self.seen(g, problem);
-        let (plain, marginal) = prior.evidence(g, &self.hyper.target, seen);
+        let (plain, marginal) = prior.evidence(g, &self.hyper.target.expect_head(), seen);
         let both = [plain, marginal].map(|v| g.reshape(v, &[problem.t, 1]));
         Some(g.concat(&both, 1))
     }
@@ -352,7 +353,7 @@ impl InnerLoop<'_> {
         let (a, fast) = (self.adaptation, state[0]);
         if let Some(prior) = &problem.prior {
             let seen = self.seen(g, problem);
-            return vec![prior.solve(g, &self.hyper.target, seen)];
+            return vec![prior.solve(g, &self.hyper.target.expect_head(), seen)];
         }
         let prediction = self.predict(g, problem, fast, problem.x);
         let each = loss(g, self.kind, prediction, problem.y, Some(problem.rows));
@@ -479,15 +480,4 @@ impl InnerProblem {
         let [weights, x, y, rows] = values[..4] else { panic!("there are four at least") };
         InnerProblem { t: self.t, weights, x, y, rows, rates, reads, prior: None }
     }
-}
-
-/// The last layer of `target` from a flat row of its weights and biases `[T, S]`, on features `[T, n, f]`.
-fn last_layer(g: &mut Graph, target: &DenseSpec, fast: Value, x: Value) -> Value {
-    let (f, o, t) = (target.features(), target.outputs(), g.shape(fast)[0]);
-    let w = g.slice(fast, 1, 0, f * o);
-    let w = g.reshape(w, &[t, f, o]);
-    let b = g.slice(fast, 1, f * o, o);
-    let b = g.reshape(b, &[t, 1, o]);
-    let y = g.matmul(x, w);
-    g.add(y, b)
 }

@@ -6,6 +6,6 @@ mod gate;
 mod inner;
 
 pub use adapter::{Adapter, Generated, Member, StartFrom, TaskPredictions};
-pub(crate) use adapter::{folded, forward};
+pub(crate) use adapter::{forward, without_context};
 pub use gate::{Candidates, Gate};
 pub use inner::{Adaptation, Fast, InnerLoop, InnerProblem, Rates, Rule};

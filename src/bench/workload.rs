@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::{numbers, word};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::net::{DenseSpec, Init, ParamLayout, Weights, dense};
+use crate::net::{Init, Net, ParamLayout, Weights};
 use crate::optim::Optimiser;
 use crate::plan::{Caps, Plan, lower};
 use crate::run::{Device, Session, medians};
@@ -40,7 +40,7 @@ const WINDOW: usize = 8;
 
 /// Widths of the networks of a workload, and rows that they learn from.
 struct Sizes {
-    target: DenseSpec,
+    target: Net,
     support: usize,
     query: usize,
     steps: usize,
@@ -80,17 +80,14 @@ impl Workload {
         match self {
             Workload::Adapt64 | Workload::AdaptRows => {
                 let (support, steps) = if self == Workload::Adapt64 { (16, 10) } else { (784, 5) };
-                let target = DenseSpec::new(&[2, 64, 64, 1], Activation::Tanh);
+                let target = Net::mlp(&[2, 64, 64, 1], Activation::Tanh);
                 Sizes { target, support, query: 0, steps }
             }
-            Workload::Generator => Sizes {
-                target: DenseSpec::new(&[784, 128, 10], Activation::Relu),
-                support: 0,
-                query: 64,
-                steps: 0,
-            },
+            Workload::Generator => {
+                Sizes { target: Net::mlp(&[784, 128, 10], Activation::Relu), support: 0, query: 64, steps: 0 }
+            }
             _ => Sizes {
-                target: DenseSpec::new(&[1, 40, 40, 1], Activation::Tanh),
+                target: Net::mlp(&[1, 40, 40, 1], Activation::Tanh),
                 support: 10,
                 query: 50,
                 steps: 5,
@@ -104,7 +101,13 @@ impl Workload {
         let t = tasks as f64;
         let s = self.sizes();
         let network = |rows: usize| -> f64 {
-            s.target.widths.windows(2).map(|w| 2.0 * (rows * w[0] * w[1]) as f64).sum()
+            s.target
+                .layout()
+                .params
+                .iter()
+                .filter_map(|p| p.fans())
+                .map(|(i, o)| 2.0 * (rows * i * o) as f64)
+                .sum()
         };
         let p = s.target.layout().len() as f64;
         let generator = 2.0 * t * (32.0 * 128.0 + 128.0 * 128.0 + 128.0 * p);
@@ -278,7 +281,7 @@ impl Builder {
         } else {
             (self.random("w0", &[t, p], 8, 0.15), 9)
         };
-        let (x, y) = self.waves("s", stream, t, s.support, s.target.widths[0]);
+        let (x, y) = self.waves("s", stream, t, s.support, s.target.inputs());
         let w = learn(&mut self.g, &s, w0, x, y);
         self.g.output("result", w);
     }
@@ -359,9 +362,9 @@ impl Builder {
     }
 }
 
-fn task_loss(g: &mut Graph, target: &DenseSpec, kind: Loss, w: Value, x: Value, y: Value) -> Value {
+fn task_loss(g: &mut Graph, target: &Net, kind: Loss, w: Value, x: Value, y: Value) -> Value {
     let layout = target.layout();
-    let prediction = dense(g, target, Weights { flat: w, layout: &layout }, "", x);
+    let prediction = target.apply(g, Weights { flat: w, layout: &layout }, x);
     loss(g, kind, prediction, y, None)
 }
 

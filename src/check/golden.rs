@@ -12,13 +12,12 @@ use crate::error::{Error, Result};
 use crate::graph::op::{Num, Op};
 use crate::graph::{Graph, Value};
 use crate::kernel::Buffer;
+use crate::net::{Net, Weights};
 use crate::task::{Loss, loss};
-use crate::net::{Weights, dense};
 use crate::plan::{Arg, Caps, SlotId, lower};
 use crate::run::Device;
 use crate::run::cpu::CpuRunner;
 use crate::spec::{Activation, count};
-use crate::net::DenseSpec;
 use crate::view::for_each;
 
 /// Largest difference, as a fraction of a tensor's largest magnitude, of a run in f64.
@@ -239,12 +238,12 @@ impl File<'_> {
         found.ok_or_else(|| Error::checkpoint(self.path, format!("unknown activation '{name}'")))
     }
 
-    fn target(&self) -> Result<DenseSpec> {
+    fn target(&self) -> Result<Net> {
         let widths: Vec<usize> = self.setting("dims")?;
         if widths.len() < 2 || widths.contains(&0) {
             return Err(Error::checkpoint(self.path, format!("dims {widths:?} are no network")));
         }
-        Ok(DenseSpec::new(&widths, self.activation("activation")?))
+        Ok(Net::mlp(&widths, self.activation("activation")?))
     }
 
     /// Some tasks, each with its own weights: predictions, losses, gradient of the losses' sum.
@@ -264,7 +263,7 @@ impl File<'_> {
         };
         let kind = if self.content.tensors.contains_key("labels") { Loss::CrossEntropy } else { Loss::Mse };
         let g = &mut job.graph;
-        let prediction = dense(g, &target, Weights { flat: w, layout: &layout }, "", x);
+        let prediction = target.apply(g, Weights { flat: w, layout: &layout }, x);
         let losses = loss(g, kind, prediction, y, None);
         let total = g.sum_to(losses, &[]);
         let gradient = g.grad(total, &[w])[0];
@@ -301,7 +300,7 @@ impl File<'_> {
         let g = &mut job.graph;
         let tasks = g.shape(xs)[0];
         let of = |g: &mut Graph, w: Value, x: Value, y: Value| {
-            let prediction = dense(g, &target, Weights { flat: w, layout: &layout }, "", x);
+            let prediction = target.apply(g, Weights { flat: w, layout: &layout }, x);
             let losses = loss(g, Loss::Mse, prediction, y, None);
             g.sum_to(losses, &[])
         };
@@ -368,7 +367,7 @@ impl File<'_> {
         let h = g.act(hidden, h);
         let w = g.matmul(h, w2);
         let w = g.add(w, b2);
-        let prediction = dense(g, &target, Weights { flat: w, layout: &layout }, "", x);
+        let prediction = target.apply(g, Weights { flat: w, layout: &layout }, x);
         let losses = loss(g, Loss::Mse, prediction, y, None);
         let total = g.mean(losses);
         g.record("loss", total);

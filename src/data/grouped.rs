@@ -123,7 +123,7 @@ impl TaskFamily for Grouped {
         TaskShape {
             support: self.shots,
             query: self.query,
-            inputs: self.groups.encoder.inputs(),
+            row: vec![self.groups.encoder.inputs()],
             outputs: self.groups.encoder.outputs(),
             descriptor: self.descriptor_width(),
             known: self.groups.groups.len(),
@@ -134,7 +134,8 @@ impl TaskFamily for Grouped {
     fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Batch {
         g.scope("rows", |g| {
             let (t, n, q) = (tasks, self.shots, self.query);
-            let TaskShape { inputs, outputs, descriptor, .. } = self.shape();
+            let shape = self.shape();
+            let (inputs, outputs, descriptor) = (shape.inputs(), shape.outputs, shape.descriptor);
             let total = self.groups.x.len() / inputs;
             let x = g.input("table_x", Role::Data, &[total, inputs], DType::F32);
             let y = g.input("table_y", Role::Data, &[total, outputs], DType::F32);

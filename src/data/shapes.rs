@@ -326,7 +326,7 @@ impl TaskFamily for Shapes {
         TaskShape {
             support: self.shots,
             query: self.query,
-            inputs: 2,
+            row: vec![2],
             outputs: 1,
             descriptor: 0,
             known: 0,

@@ -31,7 +31,7 @@ impl TaskFamily for Sine {
         TaskShape {
             support: self.shots,
             query: self.query,
-            inputs: 1,
+            row: vec![1],
             outputs: 1,
             descriptor: 0,
             known: 0,

@@ -127,7 +127,7 @@ impl TaskFamily for Ways {
         TaskShape {
             support,
             query,
-            inputs: self.set.side * self.set.side,
+            row: vec![self.set.side, self.set.side, 1],
             outputs: self.ways,
             descriptor: 0,
             known: 0,
@@ -137,7 +137,8 @@ impl TaskFamily for Ways {
 
     fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Batch {
         g.scope("pictures", |g| {
-            let TaskShape { support: n, query: q, inputs, outputs, .. } = self.shape();
+            let shape = self.shape();
+            let (inputs, outputs, n, q) = (shape.inputs(), shape.outputs, shape.support, shape.query);
             let each = g.constant(1.0 / n as f64);
             let count = g.constant(n as f64);
             Batch {
@@ -158,12 +159,13 @@ impl TaskFamily for Ways {
 
     fn window(&self, tasks: usize) -> usize {
         let shape = self.shape();
-        let step = tasks * (shape.support + shape.query) * (shape.inputs + shape.outputs);
+        let step = tasks * (shape.support + shape.query) * (shape.inputs() + shape.outputs);
         (MAX_STAGED_NUMBERS / step.max(1)).clamp(1, WINDOW)
     }
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
-        let TaskShape { query, inputs, outputs, .. } = self.shape();
+        let shape = self.shape();
+        let (inputs, outputs, query) = (shape.inputs(), shape.outputs, shape.query);
         let (mut xs, mut ys, mut xq, mut yq, mut weights) = (vec![], vec![], vec![], vec![], vec![]);
         for t in 0..tasks {
             let mut rng = Rng::new(self.seed, 0x3a75_0000_0000_0000 ^ step << 20 ^ t as u64);

@@ -47,7 +47,7 @@ impl Experiment<'_> {
         }
         let cost = |y: &[Vec<f32>]| tasks.iter().zip(y).map(|(t, y)| likelihood.cost(&t.yq, y)).sum::<f64>();
         match likelihood.loss {
-            Loss::CrossEntropy => {
+            Loss::CrossEntropy if self.model.spec.target.head().is_some() => {
                 let tried = SHARPNESS.map(|sharpness| {
                     let mut members = members.clone();
                     members.iter_mut().for_each(|(_, c)| c.sharpen(sharpness as f32));
@@ -56,6 +56,8 @@ impl Experiment<'_> {
                 let best = tried.into_iter().filter(|t| !t.0.is_nan()).min_by(|a, b| a.0.total_cmp(&b.0));
                 self.model.choice.sharpness = best.map_or(1.0, |b| b.1);
             }
+            // What would be sharpened is the head.
+            Loss::CrossEntropy => {}
             Loss::Mse => {
                 let (y, _) = settled(&self.model, &members);
                 let values: usize = tasks.iter().map(|t| t.yq.len()).sum();

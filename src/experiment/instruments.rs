@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::adapt::Generated;
 use crate::error::Result;
-use crate::kernel::pointwise::activation;
+use crate::graph::Graph;
 use crate::meta::model::Model;
+use crate::net::Weights;
+use crate::plan::{Caps, lower};
 use crate::run::Device;
+use crate::run::cpu::CpuRunner;
 use crate::task::Task;
 
 /// Tasks that are looked at, at most.
@@ -93,12 +96,13 @@ impl Instruments {
         let (Some(member), false) = (model.members.first(), tasks.is_empty()) else { return Ok(found) };
         let tasks = &tasks[..tasks.len().min(MAX_TASKS)];
         let Generated { weights, condition, trunk } = model.written(device, member, tasks)?;
-        found.look_at_layers(model, &weights, tasks);
+        let mut networks = Networks::prepare(model, tasks)?;
+        found.look_at_layers(&mut networks, model, &weights, tasks)?;
         if model.spec.is_shared() {
             return Ok(found);
         }
         found.look_at_tensors(model, &weights);
-        found.output_sensitivity = output_sensitivity(model, &weights, tasks);
+        found.output_sensitivity = output_sensitivity(&mut networks, model, &weights, tasks)?;
         found.dead_units = trunk.iter().map(|h| dead_share(h, tasks.len())).collect();
         let attribute = |t: &Task| attribute(t, model.likelihood.outputs);
         found.map = map(&condition, tasks.len())
@@ -128,11 +132,18 @@ impl Instruments {
         Ok(found)
     }
 
-    fn look_at_layers(&mut self, model: &Model, weights: &[Vec<f32>], tasks: &[Task]) {
-        let layers = model.spec.target.layers();
+    fn look_at_layers(
+        &mut self,
+        networks: &mut Networks,
+        model: &Model,
+        weights: &[Vec<f32>],
+        tasks: &[Task],
+    ) -> Result<()> {
+        let layers = networks.layers;
         let (mut squares, mut counts) = (vec![0.0; layers + 1], vec![0.0; layers + 1]);
         for (w, task) in weights.iter().zip(tasks) {
-            for (l, z) in forward(model, w, rows(task, model)).iter().enumerate() {
+            let (x, given, _) = networks.run(w, rows(task, model))?;
+            for (l, z) in [x].iter().chain(&given).enumerate() {
                 squares[l] += z.iter().map(|v| v * v).sum::<f64>();
                 counts[l] += z.len() as f64;
             }
@@ -140,6 +151,7 @@ impl Instruments {
         let mean = |l: usize| squares[l] / f64::max(counts[l], 1.0);
         let one = |layer| LayerActivation { layer, mean_square: mean(layer + 1), ideal: mean(0) };
         self.activations = (0..layers).map(one).collect();
+        Ok(())
     }
 
     fn look_at_tensors(&mut self, model: &Model, weights: &[Vec<f32>]) {
@@ -164,43 +176,69 @@ fn rows<'t>(task: &'t Task, model: &Model) -> &'t [f32] {
     &from[..from.len().min(MAX_ROWS * i)]
 }
 
-/// Inputs and, before its activation, what each layer gives on rows `x`. Context parameters are 0.
-fn forward(model: &Model, w: &[f32], x: &[f32]) -> Vec<Vec<f64>> {
-    let (target, layout) = (&model.spec.target, model.spec.target.layout());
-    let mut h: Vec<f64> = x.iter().map(|v| *v as f64).collect();
-    let mut all = vec![h.clone()];
-    let mut width = target.inputs();
-    for layer in 0..target.layers() {
-        let (weight, bias) = (&w[layout.params[2 * layer].range()], &w[layout.params[2 * layer + 1].range()]);
-        let out = bias.len();
-        let z: Vec<f64> = h
-            .chunks(width)
-            .flat_map(|row| {
-                (0..out).map(|j| {
-                    let sum: f64 = row.iter().enumerate().map(|(i, v)| v * weight[i * out + j] as f64).sum();
-                    sum + bias[j] as f64
-                })
-            })
-            .collect();
-        h = z.iter().map(|v| activation(target.activation, 0, *v)).collect();
-        width = out;
-        all.push(z);
+/// The networks of tasks, one after another, in f64.
+struct Networks {
+    runner: CpuRunner<f64>,
+    inputs: usize,
+    /// Rows that the plan reads.
+    rows: usize,
+    /// Layers that have parameters.
+    layers: usize,
+}
+
+impl Networks {
+    fn prepare(model: &Model, tasks: &[Task]) -> Result<Networks> {
+        let (target, layout) = (&model.spec.target, model.spec.target.layout());
+        let inputs = target.inputs();
+        let n = tasks.iter().map(|t| rows(t, model).len() / inputs).max().unwrap_or(0).max(1);
+        let mut g = Graph::new();
+        let flat = g.data("weights", &[1, layout.len()]);
+        let x = g.data("x", &[1, n, inputs]);
+        let (y, given) = target.apply_watched(&mut g, Weights { flat, layout: &layout }, x);
+        for (i, z) in given.iter().enumerate() {
+            g.output(&format!("layer {i}"), *z);
+        }
+        g.output("prediction", y);
+        let plan = lower(&g, Caps::cpu(1))?;
+        Ok(Networks { runner: CpuRunner::prepare(&plan), inputs, rows: n, layers: given.len() })
     }
-    all
+
+    /// Inputs, what each layer with parameters gives before its activation, and predictions, on rows `x` (no more than the
+    /// plan reads). Context parameters are 0.
+    fn run(&mut self, w: &[f32], x: &[f32]) -> Result<(Vec<f64>, Vec<Vec<f64>>, Vec<f64>)> {
+        let mut input: Vec<f64> = x.iter().map(|v| *v as f64).collect();
+        input.resize(self.rows * self.inputs, 0.0);
+        self.runner.write("weights", &w.iter().map(|v| *v as f64).collect::<Vec<_>>())?;
+        self.runner.write("x", &input)?;
+        self.runner.run(1)?;
+        let there = x.len() / self.inputs;
+        let read = |name: &str| -> Result<Vec<f64>> {
+            let all = self.runner.read(name)?;
+            Ok(all[..all.len() / self.rows * there].to_vec())
+        };
+        let given = (0..self.layers).map(|i| read(&format!("layer {i}"))).collect::<Result<_>>()?;
+        let y = read("prediction")?;
+        input.truncate(x.len());
+        Ok((input, given, y))
+    }
 }
 
 /// How much predictions on the first task's rows differ between the networks of all tasks.
-fn output_sensitivity(model: &Model, weights: &[Vec<f32>], tasks: &[Task]) -> f64 {
+fn output_sensitivity(
+    networks: &mut Networks,
+    model: &Model,
+    weights: &[Vec<f32>],
+    tasks: &[Task],
+) -> Result<f64> {
     let x = rows(&tasks[0], model);
-    let outputs: Vec<Vec<f64>> =
-        weights.iter().map(|w| forward(model, w, x).pop().unwrap_or_default()).collect();
+    let outputs: Vec<Vec<f64>> = weights.iter().map(|w| Ok(networks.run(w, x)?.2)).collect::<Result<_>>()?;
     let (mut spread, mut size) = (0.0, 0.0);
     for i in 0..outputs[0].len() {
         let mean = outputs.iter().map(|y| y[i]).sum::<f64>() / outputs.len() as f64;
         spread += outputs.iter().map(|y| (y[i] - mean).powi(2)).sum::<f64>() / outputs.len() as f64;
         size += outputs.iter().map(|y| y[i] * y[i]).sum::<f64>() / outputs.len() as f64;
     }
-    if size > 0.0 { (spread / size).sqrt() } else { 0.0 }
+    Ok(if size > 0.0 { (spread / size).sqrt() } else { 0.0 })
 }
 
 /// Share of columns of `[tasks, width]` that are the same in all rows.

@@ -49,7 +49,7 @@ impl Experiment<'_> {
     /// Error on unseen tasks with each of these numbers of support rows, beside the baselines.
     ///
     /// # Errors
-    /// [`crate::Error::Memory`] where the frozen-out tasks would not fit, before any is made.
+    /// [`crate::Error::Memory`] where the held-out tasks would not fit, before any is made.
     pub fn sweep(&self, shots: &[usize]) -> Result<Vec<HeldOut>> {
         shots.iter().try_for_each(|&s| self.setup.check_held_out(s))?;
         // The baselines choose once, on validation tasks, whatever the shots of the test tasks.

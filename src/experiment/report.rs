@@ -68,7 +68,7 @@ pub struct HeldOut {
     pub reliability: Vec<Reliability>,
 }
 
-/// Simple things that a hypernetwork is frozen against.
+/// Simple things that a hypernetwork is held against.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
     /// The mean target of the support.

@@ -21,7 +21,7 @@ use crate::hyper::HyperSpec;
 
 use crate::adapt::{Adaptation, Member, Rule};
 use crate::meta::model::{Choice, Model, Network};
-use crate::net::DenseSpec;
+use crate::net::Net;
 use crate::task::Likelihood;
 
 /// A run's folder.
@@ -77,7 +77,7 @@ struct About {
 /// What a network file says beside the weights.
 #[derive(Serialize, Deserialize)]
 struct AboutNetwork {
-    spec: DenseSpec,
+    spec: Net,
     #[serde(alias = "judge")]
     likelihood: Likelihood,
     shares: Vec<f64>,
@@ -188,7 +188,7 @@ impl RunFolder {
         let position: Position = parse(&path, &c, "position")?;
         let about: About = parse(&path, &c, "model")?;
         let format: Format = parse(&path, &c, "format_of_files")?;
-        check_widths(&path, &about.spec.target, about.likelihood.outputs)?;
+        check_net(&path, &about.spec.target, about.likelihood.outputs)?;
         check_about(&path, &about, &position)?;
         format.validate(&path, about.spec.target.inputs(), about.likelihood.outputs)?;
         check_descriptor(&path, &about.spec, &format)?;
@@ -291,7 +291,7 @@ pub fn save_network(path: &Path, network: &Network, format: &Format) -> Result<(
 pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     let c = Checkpoint::load(path)?;
     let about: AboutNetwork = parse(path, &c, "network")?;
-    check_widths(path, &about.spec, about.likelihood.outputs)?;
+    check_net(path, &about.spec, about.likelihood.outputs)?;
     let format: Format = parse(path, &c, "format_of_files")?;
     format.validate(path, about.spec.inputs(), about.likelihood.outputs)?;
     let p = about.spec.layout().len();
@@ -366,13 +366,11 @@ fn check_descriptor(path: &Path, spec: &HyperSpec, format: &Format) -> Result<()
     Ok(())
 }
 
-fn check_widths(path: &Path, spec: &DenseSpec, outputs: usize) -> Result<()> {
-    let sound = spec.widths.len() >= 2 && sound_widths(&spec.widths) && spec.context < spec.widths[0];
-    if !sound || spec.outputs() != outputs {
-        return Err(Error::checkpoint(
-            path,
-            format!("widths {:?} with {outputs} outputs are no dense network", spec.widths),
-        ));
+fn check_net(path: &Path, net: &Net, outputs: usize) -> Result<()> {
+    net.check().map_err(|e| Error::checkpoint(path, format!("its network is not possible: {e}")))?;
+    if net.outputs() != outputs {
+        let message = format!("a network of {} outputs where {outputs} are needed", net.outputs());
+        return Err(Error::checkpoint(path, message));
     }
     Ok(())
 }

@@ -16,16 +16,16 @@ use crate::data::{shapes, sine};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use crate::meta::objective::MetaSpec;
-use crate::net::DenseSpec;
+use crate::net::Net;
 use crate::plan::{available_memory, bytes};
 use crate::rng::Rng;
-use crate::task::{Likelihood, Loss, Metric, Task, TaskFamily};
+use crate::task::{Likelihood, Loss, Metric, Task, TaskFamily, TaskShape};
 
 /// Validation tasks of the families that can make any number.
 const VALIDATION_TASKS: usize = 200;
-/// Query points of a frozen-out shape.
+/// Query points of a held-out shape.
 const FIELD_POINTS: usize = 256;
-/// Streams of frozen-out tasks, apart from those of training.
+/// Streams of held-out tasks, apart from those of training.
 const VALIDATION_SEED: u64 = 0x7a11_d000;
 const TEST_SEED: u64 = 0x7e57_0000;
 
@@ -221,19 +221,38 @@ impl Setup {
         w
     }
 
+    /// The target network: the layers of `model.net`, or dense ones by the widths of `model.target`, and a head with the outputs
+    /// that the tasks need.
+    fn target(&self, shape: &TaskShape) -> Net {
+        let m = &self.config.model;
+        match &m.net {
+            Some(layers) => {
+                let net = Net::rows(shape.row.clone()).with_all(layers.iter().cloned());
+                let net = if m.context > 0 && net.context_width() == 0 {
+                    let start = Net::rows(shape.row.clone()).context(m.context);
+                    start.with_all(layers.iter().cloned())
+                } else {
+                    net
+                };
+                net.dense(shape.outputs)
+            }
+            None => {
+                let widths = [&[shape.inputs()], &m.target[..], &[shape.outputs]].concat();
+                Net::mlp_in_context(&widths, m.activation, m.context)
+            }
+        }
+    }
+
     /// The hypernetwork that the configuration describes, for tasks of this source.
     pub fn hyper(&self) -> HyperSpec {
         let shape = self.family(0).shape();
         let m = &self.config.model;
-        let mut widths = vec![shape.inputs + m.context];
-        widths.extend(&m.target);
-        widths.push(shape.outputs);
         let scale = match self.config.task {
             TaskKind::Sine => 1.0 / sine::SCALE,
             TaskKind::Shapes => shapes::SCALE,
             TaskKind::Csv | TaskKind::Images => 1.0,
         };
-        let target = DenseSpec { context: m.context, ..DenseSpec::new(&widths, m.activation) };
+        let target = self.target(&shape);
         if m.weights == WeightSource::Shared {
             let condition = ConditionSpec::default();
             return HyperSpec { condition, trunk: vec![], activation: m.hyper_activation, target };
@@ -241,7 +260,7 @@ impl Setup {
         HyperSpec {
             condition: ConditionSpec {
                 support: (!m.encoder.is_empty()).then(|| SetEncoder {
-                    example: shape.inputs + shape.outputs,
+                    example: shape.inputs() + shape.outputs,
                     widths: m.encoder.clone(),
                     scale,
                 }),
@@ -271,14 +290,14 @@ impl Setup {
         }
     }
 
-    /// How the pooled network is fine-tuned, to be frozen against.
+    /// How the pooled network is fine-tuned, to be held against.
     pub fn fine_tuning(&self) -> Adaptation {
         let (a, d) = (&self.config.adapt, Config::with_method(self.config.task, Method::FineTune).adapt);
         let own = Adaptation::fine_tuning(a.rate, a.clip);
         if own == self.meta().adaptation { own } else { Adaptation::fine_tuning(d.rate, d.clip) }
     }
 
-    /// Refuses a model that would read nothing, and a model or frozen-out tasks that the memory would not hold,
+    /// Refuses a model that would read nothing, and a model or held-out tasks that the memory would not hold,
     /// before anything is allocated.
     pub fn check_size(&self) -> Result<()> {
         let hyper = self.hyper();
@@ -289,7 +308,7 @@ impl Setup {
                  encoder a layer at least, for example model.encoder = [32, 32]",
             ));
         }
-        let inputs = hyper.target.widths[0];
+        let inputs = hyper.target.inputs();
         if inputs > 65_536 {
             return Err(Error::config(
                 "images.train",
@@ -297,6 +316,22 @@ impl Setup {
                     "a network would read {inputs} numbers of each row, and 65536 are the most: make the pictures smaller"
                 ),
             ));
+        }
+        let net = &hyper.target;
+        net.check().map_err(|e| Error::config("model.net", e))?;
+        if net.outputs() != self.family(0).shape().outputs {
+            let message = format!(
+                "the layers before the head give rows of several axes, so that the net gives {} numbers a row where {} are \
+                 needed: put flatten = true behind them",
+                net.outputs(),
+                self.family(0).shape().outputs
+            );
+            return Err(Error::config("model.net", message));
+        }
+        if !self.meta().adaptation.fits(&hyper) {
+            let what = self.config.adapt.fast;
+            let message = format!("the network has nothing of the kind that adapt.fast = {what:?} changes");
+            return Err(Error::config("adapt.fast", message));
         }
         check_freeze(&self.meta())?;
         // A validated configuration has no widths that overflow here.
@@ -312,7 +347,7 @@ impl Setup {
         self.check_held_out(self.config.eval.shots)
     }
 
-    /// Refuses frozen-out tasks with `shots` support rows that the memory would not hold.
+    /// Refuses held-out tasks with `shots` support rows that the memory would not hold.
     pub fn check_held_out(&self, shots: usize) -> Result<()> {
         if self.groups.is_some() {
             return Ok(());
@@ -327,10 +362,10 @@ impl Setup {
             None => shots + FIELD_POINTS,
         };
         let tasks = self.config.eval.tasks.max(VALIDATION_TASKS);
-        let need = 4 * (tasks * rows * (shape.inputs + shape.outputs)) as u64;
+        let need = 4 * (tasks * rows * (shape.inputs() + shape.outputs)) as u64;
         match available_memory() {
             memory if need > memory => Err(Error::Memory(format!(
-                "{tasks} frozen-out tasks of {shots} shots need {}, and {} are there; fewer eval.tasks or shots would fit",
+                "{tasks} held-out tasks of {shots} shots need {}, and {} are there; fewer eval.tasks or shots would fit",
                 bytes(need),
                 bytes(memory)
             ))),

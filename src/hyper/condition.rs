@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
-use crate::net::{DenseSpec, Init, ParamLayout, Weights, dense};
+use crate::net::{Init, Net, ParamLayout, Weights};
 use crate::spec::Activation;
 use crate::task::Rows;
 
@@ -51,10 +51,9 @@ pub struct Condition {
 }
 
 impl SetEncoder {
-    fn spec(&self, activation: Activation) -> DenseSpec {
-        let mut widths = vec![self.example];
-        widths.extend(&self.widths);
-        DenseSpec::new(&widths, activation)
+    /// The network up to the last activation.
+    fn net(&self, activation: Activation) -> Net {
+        Net::mlp(&[&[self.example], &self.widths[..]].concat(), activation)
     }
 }
 
@@ -74,7 +73,7 @@ impl ConditionSpec {
 
     pub(super) fn add_to(&self, layout: &mut ParamLayout, activation: Activation) {
         if let Some(s) = &self.support {
-            layout.extend("encoder", &s.spec(activation).layout_he());
+            layout.extend("encoder", &s.net(activation).layout_he(activation));
         }
         if let Some(e) = &self.embedding {
             layout.push("embedding", &[e.tasks, e.width], Init::Normal(1.0));
@@ -99,7 +98,7 @@ impl ConditionSpec {
                 let [t, n, _] = g.shape(s.x)[..] else { panic!("support inputs are [T, n, i]") };
                 let example = g.concat(&[s.x, s.y], 2);
                 let example = g.scale(example, encoder.scale);
-                let h = dense(g, &encoder.spec(activation), params, "encoder", example);
+                let h = encoder.net(activation).apply_named(g, params, "encoder", example);
                 let h = g.act(activation, h);
                 let width = g.shape(h)[2];
                 let rows = g.reshape(s.rows, &[t, n, 1]);

@@ -13,12 +13,12 @@ mod condition;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
-use crate::net::{DenseSpec, Init, ParamLayout, Weights};
+use crate::net::{Init, Net, ParamLayout, Weights};
 use crate::rng::Rng;
 use crate::spec::Activation;
 pub use condition::{Condition, ConditionSpec, Embedding, SetEncoder};
 
-/// A hypernetwork for a dense target.
+/// A hypernetwork, and the network whose weights it writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HyperSpec {
     /// What is read.
@@ -28,14 +28,13 @@ pub struct HyperSpec {
     /// Activation of trunk and encoder.
     pub activation: Activation,
     /// The network whose weights are written.
-    pub target: DenseSpec,
+    pub target: Net,
 }
 
 impl HyperSpec {
-    fn trunk_spec(&self) -> DenseSpec {
-        let mut widths = vec![self.condition.width()];
-        widths.extend(&self.trunk);
-        DenseSpec::new(&widths, self.activation)
+    /// The trunk up to its last activation.
+    fn trunk_net(&self) -> Net {
+        Net::mlp(&[&[self.condition.width()], &self.trunk[..]].concat(), self.activation)
     }
 
     /// Width of the vector that the head reads.
@@ -56,7 +55,7 @@ impl HyperSpec {
         if !self.is_shared() {
             self.condition.add_to(&mut layout, self.activation);
             if !self.trunk.is_empty() {
-                layout.extend("trunk", &self.trunk_spec().layout_he());
+                layout.extend("trunk", &self.trunk_net().layout_he(self.activation));
             }
             layout.push("head.weight", &[self.features(), p], Init::Constant(0.0));
         }

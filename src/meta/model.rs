@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::adapt::{Adaptation, Adapter, Candidates, Gate, Generated, Member, StartFrom, TaskPredictions};
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
-use crate::net::DenseSpec;
+use crate::net::Net;
 use crate::run::Device;
 use crate::task::{Intervals, Likelihood, Loss, Task, support_as_query};
 
@@ -240,24 +240,22 @@ impl Model {
         Ok(Network { spec: self.network_spec(), likelihood: self.likelihood, members, shares })
     }
 
-    /// A network with its outputs sharpened: its last layer is multiplied.
+    /// A network with its outputs sharpened: its head is multiplied.
     fn sharpened(&self, mut weights: Vec<f32>) -> Vec<f32> {
-        let target = self.network_spec();
-        let start = weights.len() - (target.features() + 1) * target.outputs();
-        weights[start..].iter_mut().for_each(|w| *w *= self.sharpness());
+        if let Some(head) = self.network_spec().head() {
+            weights[head.range].iter_mut().for_each(|w| *w *= self.sharpness());
+        }
         weights
     }
 
     /// A network of the target's shape, without context parameters.
     fn plain(&self, weights: &[f32]) -> Vec<f32> {
-        crate::adapt::folded(&self.spec.target, weights, &vec![0.0; self.spec.target.context])
+        crate::adapt::without_context(&self.spec.target, weights)
     }
 
-    /// Shape of a task's network: the target's, without context parameters.
-    fn network_spec(&self) -> DenseSpec {
-        let mut spec = self.spec.target.clone();
-        spec.widths[0] -= std::mem::take(&mut spec.context);
-        spec
+    /// A task's network: the target without context parameters.
+    fn network_spec(&self) -> Net {
+        self.spec.target.without_context()
     }
 
     /// The pooled network, for tasks of which nothing is known.
@@ -272,8 +270,8 @@ impl Model {
 /// The network of one task, free of the hypernetwork that wrote it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// Its shape.
-    pub spec: DenseSpec,
+    /// Its layers.
+    pub spec: Net,
     /// How its outputs are read.
     pub likelihood: Likelihood,
     /// Weights `[P]` of each member.

@@ -6,7 +6,7 @@ use crate::adapt::{Adaptation, InnerLoop};
 use crate::graph::op::{Binary, Func};
 use crate::graph::{Graph, Value};
 use crate::hyper::{Condition, HyperSpec};
-use crate::net::{DenseSpec, ParamLayout, Weights, dense};
+use crate::net::{Net, ParamLayout, Weights};
 use crate::rng::Rng;
 use crate::spec::count;
 use crate::task::{Batch, Loss, Rows, loss};
@@ -127,7 +127,7 @@ impl MetaSpec {
             Through::None => {
                 let layout = self.hyper.target.layout();
                 let y = g.scope("target", |g| {
-                    dense(g, &self.hyper.target, Weights { flat: weights, layout: &layout }, "", e.xq)
+                    self.hyper.target.apply(g, Weights { flat: weights, layout: &layout }, e.xq)
                 });
                 Objective::of(g, kind, y, e)
             }
@@ -310,10 +310,10 @@ fn all_rows(g: &mut Graph, e: &Batch) -> Rows {
 }
 
 /// Loss of one network on all rows of all tasks.
-pub(super) fn pooled(g: &mut Graph, spec: &DenseSpec, params: Weights<'_>, e: &Batch, kind: Loss) -> Value {
+pub(super) fn pooled(g: &mut Graph, net: &Net, params: Weights<'_>, e: &Batch, kind: Loss) -> Value {
     g.scope("pooled", |g| {
         let Rows { x, y, rows, .. } = all_rows(g, e);
-        let prediction = dense(g, spec, params, "", x);
+        let prediction = net.apply(g, params, x);
         let each = loss(g, kind, prediction, y, Some(rows));
         debug_assert_eq!(count(g.shape(each)), g.shape(x)[0]);
         g.mean(each)

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::objective::{MetaSpec, Objective, pooled};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::net::{DenseSpec, ParamLayout, Weights};
+use crate::net::{Net, ParamLayout, Weights};
 use crate::optim::{Optimiser, Schedule};
 use crate::plan::{Caps, Plan, lower};
 use crate::run::{Device, Session};
@@ -18,7 +18,7 @@ pub enum Learner {
     Hyper(Box<MetaSpec>),
     /// One plain network for all tasks, on support and query rows alike: what there would be without
     /// hypernetworks.
-    Pooled(DenseSpec),
+    Pooled(Net),
 }
 
 impl Learner {
@@ -30,7 +30,7 @@ impl Learner {
         }
     }
 
-    /// Its parameters in segments, each with whether it is frozen as it is.
+    /// Its parameters in segments, each with whether it is frozen.
     fn segments(&self) -> Vec<(Range<usize>, bool)> {
         match self {
             Learner::Hyper(h) => h.layout().segments(&h.freeze),

@@ -18,6 +18,17 @@ pub enum Init {
     Normal(f64),
 }
 
+/// What a parameter is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParamRole {
+    /// Anything that is not named below.
+    #[default]
+    Body,
+    /// The dense layer that a net ends in: what ANIL and the closed form adapt.
+    Head,
+}
+
 /// One named parameter in a flat vector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Param {
@@ -29,12 +40,21 @@ pub struct Param {
     pub offset: usize,
     /// How it starts.
     pub init: Init,
+    /// What it is for.
+    pub role: ParamRole,
 }
 
 impl Param {
     /// Whether `name` is its name, or the first parts of it.
     pub fn is_called(&self, name: &str) -> bool {
         self.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    /// Fan-in and fan-out: of a weight `[.., in, out]` how many values an output is summed from, and how many outputs a value goes
+    /// into; `None` for a bias.
+    pub fn fans(&self) -> Option<(usize, usize)> {
+        let [window @ .., inputs, outputs] = &self.shape[..] else { return None };
+        Some((count(window) * inputs, count(window) * outputs))
     }
 
     /// Where the parameter lies in the flat vector.
@@ -51,17 +71,18 @@ pub struct ParamLayout {
 }
 
 impl ParamLayout {
-    /// Appends a parameter and returns its index.
-    pub fn push(&mut self, name: impl Into<String>, shape: &[usize], init: Init) -> usize {
-        let offset = self.len();
-        self.params.push(Param { name: name.into(), shape: shape.to_vec(), offset, init });
-        self.params.len() - 1
+    /// Appends a parameter of the body.
+    pub fn push(&mut self, name: impl Into<String>, shape: &[usize], init: Init) -> &mut Param {
+        let (at, offset) = (self.params.len(), self.len());
+        let (name, shape, role) = (name.into(), shape.to_vec(), ParamRole::Body);
+        self.params.push(Param { name, shape, offset, init, role });
+        &mut self.params[at]
     }
 
     /// Appends another layout, each name prefixed with `prefix.`.
     pub fn extend(&mut self, prefix: &str, other: &ParamLayout) {
         for p in &other.params {
-            self.push(format!("{prefix}.{}", p.name), &p.shape, p.init);
+            self.push(format!("{prefix}.{}", p.name), &p.shape, p.init).role = p.role;
         }
     }
 

@@ -1,9 +1,39 @@
-//! Networks: layers as pure functions over a graph, the layout of their weights, and how these start.
+//! Networks as values: a [`Net`] is a list of layers, residual and parallel branches among them, over rows of some shape.
+//!
+//! A layer is one file here and one row of the table in `layer.rs`. Weights are a flat vector, described by a [`ParamLayout`],
+//! of one network or of one a task ([`Weights`]); a layer does not know which.
+//!
+//! ```
+//! use hyperloom::net::Net;
+//!
+//! let net = Net::rows([2]).dense(40).relu().dense(40).relu().dense(1);
+//! assert_eq!(net.layout().len(), 2 * 40 + 40 + 40 * 40 + 40 + 40 + 1);
+//! let picture = Net::rows([28, 28, 1]).flatten().dense(64).tanh().dense(10);
+//! assert_eq!((picture.inputs(), picture.outputs()), (784, 10));
+//! ```
 
+mod activation;
+mod context;
 mod dense;
+mod first_version;
+mod flatten;
+mod layer;
 mod layout;
+mod net;
+mod parallel;
+mod residual;
+mod scale;
 mod weights;
 
-pub use dense::{DenseSpec, dense, dense_in_context, features, with_context};
-pub use layout::{Init, Param, ParamLayout};
+pub use activation::Pointwise;
+pub use context::Context;
+pub use dense::Dense;
+pub use flatten::Flatten;
+pub use layer::Layer;
+pub(crate) use layer::layers;
+pub use layout::{Init, Param, ParamLayout, ParamRole};
+pub use net::{Head, Net};
+pub use parallel::Parallel;
+pub use residual::Residual;
+pub use scale::Scale;
 pub use weights::Weights;

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::parallel::is_parallel;
 use crate::kernel::{Bounded, Buffer, Read, Real, Write};
 use crate::plan::{Launch, Plan, SlotId};
+use crate::view::for_each;
 
 /// A number type that the CPU runner can compute plans in.
 pub trait Number: Real {
@@ -65,6 +66,38 @@ impl<T: Number> CpuRunner<T> {
     /// Contents of a slot, to be written.
     pub fn slot_mut(&mut self, slot: SlotId) -> &mut Buffer<T> {
         &mut self.slots[slot.0]
+    }
+
+    /// Writes an input or a state by name, all of it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the plan has no such input of that many numbers.
+    pub fn write(&mut self, name: &str, values: &[f64]) -> Result<()> {
+        let arg = self.plan.input(name).map(|p| p.arg);
+        let slot = arg.and_then(|a| Some((a.view, self.slots.get_mut(a.slot.0)?)));
+        match slot {
+            Some((view, Buffer::F(x))) if view.count() == values.len() => {
+                let to = &mut x[view.offset..view.offset + values.len()];
+                to.iter_mut().zip(values).for_each(|(to, v)| *to = T::of(*v));
+                Ok(())
+            }
+            _ => Err(Error::Shape(format!("the plan has no input '{name}' of {} numbers", values.len()))),
+        }
+    }
+
+    /// An output by name.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the plan has none of that name.
+    pub fn read(&self, name: &str) -> Result<Vec<T>> {
+        match self.plan.output(name).map(|p| (p.arg.view, self.slot(p.arg.slot))) {
+            Some((view, Buffer::F(x))) => {
+                let mut out = Vec::with_capacity(view.count());
+                for_each([&view], |[i]| out.push(x[i]));
+                Ok(out)
+            }
+            _ => Err(Error::Shape(format!("the plan has no output '{name}'"))),
+        }
     }
 
     /// Runs whole steps.

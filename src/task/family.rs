@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::run::Session;
+use crate::spec::{Shape, count};
 
 use super::{Batch, Loss};
 
@@ -10,14 +11,14 @@ use super::{Batch, Loss};
 pub const WINDOW: usize = 50;
 
 /// What a family of tasks looks like.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TaskShape {
     /// Largest number of support rows.
     pub support: usize,
     /// Largest number of query rows.
     pub query: usize,
-    /// Inputs of the target network.
-    pub inputs: usize,
+    /// Shape of a row of inputs: `[2]`, `[28, 28, 1]` (height, width, channels). Batches hold rows flat, the last axis fastest.
+    pub row: Shape,
     /// Outputs of the target network.
     pub outputs: usize,
     /// Width of the task's descriptor (0: none).
@@ -26,6 +27,13 @@ pub struct TaskShape {
     pub known: usize,
     /// What is minimised.
     pub loss: Loss,
+}
+
+impl TaskShape {
+    /// Numbers of a row of inputs.
+    pub fn inputs(&self) -> usize {
+        count(&self.row)
+    }
 }
 
 /// A family of tasks to train on.

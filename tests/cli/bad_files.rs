@@ -79,11 +79,26 @@ fn checkpoints_that_contradict_themselves() {
         c.save(&path).unwrap();
         unusable(&place, &["checkpoint.safetensors"]);
     };
-    forged("model", r#""target":{"widths":[1,8,1]"#, r#""target":{"widths":[1,9,1]"#);
-    forged("model", r#""target":{"widths":[1,8,1]"#, r#""target":{"widths":[1,0,1]"#);
-    forged("model", r#""target":{"widths":[1,8,1]"#, r#""target":{"widths":[1]"#);
-    forged("model", r#""target":{"widths":[1,8,1]"#, r#""target":{"widths":[2,8,1]"#);
-    forged("model", r#""target":{"widths":[1,8,1]"#, r#""target":{"widths":[1,18446744073709551615,1]"#);
+    let net = r#"{"input":[1],"layers":[{"dense":8},{"activation":"relu"},{"dense":1}]}"#;
+    for other in [
+        r#"{"input":[1],"layers":[{"dense":9},{"activation":"relu"},{"dense":1}]}"#,
+        r#"{"input":[1],"layers":[{"dense":0},{"activation":"relu"},{"dense":1}]}"#,
+        r#"{"input":[1],"layers":[{"dense":18446744073709551615},{"dense":1}]}"#,
+        r#"{"input":[2],"layers":[{"dense":8},{"activation":"relu"},{"dense":1}]}"#,
+        r#"{"input":[],"layers":[{"dense":8},{"dense":1}]}"#,
+        r#"{"input":[4294967296,4294967296,4294967296],"layers":[{"dense":1}]}"#,
+        r#"{"input":[1],"layers":[{"residual":[{"dense":8}]},{"dense":1}]}"#,
+        r#"{"input":[1],"layers":[{"parallel":[]},{"dense":1}]}"#,
+        r#"{"input":[1],"layers":[{"context":3},{"activation":"relu"},{"dense":1}]}"#,
+        r#"{"input":[1],"layers":[]}"#,
+        // As the first version said it.
+        r#"{"widths":[1,9,1],"activation":"relu","context":0}"#,
+        r#"{"widths":[1],"activation":"relu","context":0}"#,
+        r#"{"widths":[1,8,1],"activation":"relu","context":1}"#,
+        r#"{"widths":[1,18446744073709551615,1],"activation":"relu","context":0}"#,
+    ] {
+        forged("model", net, other);
+    }
     forged("model", r#""trunk":[8]"#, r#""trunk":[9]"#);
     forged("model", r#""trunk":[8]"#, r#""trunk":[0]"#);
     forged("model", r#""trunk":[8]"#, r#""trunk":[18446744073709551615,18446744073709551615]"#);

@@ -53,7 +53,7 @@ fn settings_out_of_range() {
         ("train", "learning_rate", "nan"),
         ("train", "pooled_rate", "inf"),
         ("train", "clip", "0"),
-        ("train", "floor", "2"),
+        ("train", "final_rate_fraction", "2"),
         ("train", "weight_penalty", "-1"),
         ("train", "weight_penalty", "nan"),
         ("train", "checkpoint_seconds", "-1"),

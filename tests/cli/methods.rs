@@ -52,6 +52,35 @@ fn every_way_in_one_table() {
     );
 }
 
+/// A target network of layers of several kinds, written out in the file; its head is adapted like that of a dense one.
+#[test]
+fn layers_of_the_target_in_the_file() {
+    let text = SINE.replace("[adapt]\nsteps = [0, 1, 3]\n", "");
+    let net = "\n[[model.net]]\ndense = 8\nactivation = \"tanh\"\n[[model.net]]\nresidual = [{ dense = 8, activation = \"sin\" }, { dense = 8 }]\n";
+    let place = Place::with([("net.toml", format!("{text}{net}").as_str())]);
+    for way in ["maml", "anil", "cavia", "ridge"] {
+        place.ok(&["train", "net.toml", "--method", way, "--out", way]);
+        let report = place.json(&format!("{way}/report.json"));
+        // Of cavia five context parameters are read by the first dense layer, too.
+        let more = if way == "cavia" { 5 * 8 } else { 0 };
+        assert_eq!(report["target_weights"], 8 + 8 + 2 * (64 + 8) + 8 + 1 + more, "{way}");
+        place.write("support.csv", "x,y\n0,0.1\n1,0.9\n-1,-0.8\n");
+        place.write("query.csv", "x\n0\n0.5\n");
+        let out = format!("{way}.csv");
+        let args = ["predict", way, "--support", "support.csv", "--query", "query.csv", "--device", "cpu"];
+        place.ok(&[&args[..], &["--out", &out]].concat());
+        place.ok(&["eval", way, "--shots", "3", "--device", "cpu"]);
+        assert!(place.read(&format!("{way}/config.toml")).contains("residual"));
+    }
+    place.write("wrong.toml", format!("{text}\n[[model.net]]\nresidual = [{{ dense = 3 }}]\n"));
+    place.refused(&["train", "wrong.toml", "--out", "w"], &["model.net", "layer 0", "both must be the same"]);
+    place.write("unknown.toml", format!("{text}\n[[model.net]]\ndens = 3\n"));
+    place.refused(
+        &["train", "unknown.toml", "--out", "w"],
+        &["unknown.toml", "dens", "there are dense, activation"],
+    );
+}
+
 /// Many known tasks with learned embeddings; a new one by fitting its embedding, with all else as it is.
 #[test]
 fn embeddings_of_known_tasks() {

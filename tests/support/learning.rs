@@ -1,7 +1,7 @@
 //! Graphs of inner learning: what task regions are for.
 
 use hyperloom::graph::{Graph, Value};
-use hyperloom::net::{DenseSpec, Weights, dense};
+use hyperloom::net::{Net, Weights};
 use hyperloom::optim::clip_factor;
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
@@ -49,7 +49,7 @@ impl Shape {
 /// gradient with respect to weights and step size, the losses on the way.
 pub(crate) fn learning(s: Shape, seed: u64, scan: bool) -> (Graph, Feed) {
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(seed, 9));
-    let target = DenseSpec::new(&s.widths, s.activation);
+    let target = Net::mlp(&s.widths, s.activation);
     let layout = target.layout();
     let [inputs, _, outputs] = s.widths;
     let (t, n, p) = (s.tasks, s.rows, layout.len());
@@ -65,7 +65,7 @@ pub(crate) fn learning(s: Shape, seed: u64, scan: bool) -> (Graph, Feed) {
     let step_size = 0.125 * (8.0 / n as f64).min(1.0);
     let rate = data(&mut g, &mut feed, "rate", Array { shape: vec![t, 1], data: vec![step_size; t] });
     let each = |g: &mut Graph, w: Value, x: Value, y: Value, rows: Option<Value>| {
-        let prediction = dense(g, &target, Weights { flat: w, layout: &layout }, "", x);
+        let prediction = target.apply(g, Weights { flat: w, layout: &layout }, x);
         loss(g, s.kind, prediction, y, rows)
     };
     // One step: weights, velocity and rate to new weights, velocity and the loss before it.
@@ -132,7 +132,7 @@ pub(crate) fn learning(s: Shape, seed: u64, scan: bool) -> (Graph, Feed) {
 /// A network of each task's own on many rows: the loss of each, and the gradient with respect to weights and rows.
 pub(crate) fn many_rows(tasks: usize, rows: usize, widths: &[usize], kind: Loss, seed: u64) -> (Graph, Feed) {
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(seed, 21));
-    let target = DenseSpec::new(widths, Activation::Tanh);
+    let target = Net::mlp(widths, Activation::Tanh);
     let layout = target.layout();
     let [inputs, outputs] = [widths[0], widths[widths.len() - 1]];
     let shapes = [
@@ -144,7 +144,7 @@ pub(crate) fn many_rows(tasks: usize, rows: usize, widths: &[usize], kind: Loss,
         let contents = numbers(&mut rng, &shape, -1.0, 1.0);
         data(&mut g, &mut feed, name, contents)
     });
-    let prediction = dense(&mut g, &target, Weights { flat: w, layout: &layout }, "", x);
+    let prediction = target.apply(&mut g, Weights { flat: w, layout: &layout }, x);
     let losses = loss(&mut g, kind, prediction, y, None);
     let sum = g.sum_to(losses, &[]);
     let grads = g.grad(sum, &[w, x]);

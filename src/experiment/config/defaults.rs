@@ -84,6 +84,7 @@ impl Config {
                 weights: WeightSource::Generated,
                 context: 0,
                 target: vec![40, 40],
+                net: None,
                 activation: Activation::Relu,
                 omega: 1.0,
                 encoder: vec![64, 64],

@@ -12,6 +12,7 @@ use crate::adapt::{Fast, Rates, Rule};
 use crate::data::TargetKind;
 use crate::error::{Error, Result, nearest};
 use crate::meta::objective::Through;
+use crate::net::Layer;
 use crate::optim::Optimiser;
 use crate::spec::Activation;
 
@@ -199,8 +200,12 @@ pub struct ModelConfig {
     pub weights: WeightSource,
     /// Context parameters: further inputs of the target that are the task's own.
     pub context: usize,
-    /// Hidden widths of the target network.
+    /// Hidden widths of the target network, where it is dense.
     pub target: Vec<usize>,
+    /// Instead of `target` and `activation`: the layers of the target network before its head. In a file one `[[model.net]]` a layer:
+    /// `dense = 32`, `residual = [...]`, each with an `activation` beside it or not ([`Layer`]).
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "net")]
+    pub net: Option<Vec<Layer>>,
     /// Activation of the target network.
     pub activation: Activation,
     /// Factor on the initial weights of the target's first layer: ω₀ of Sitzmann et al. 2020 (SIREN), which
@@ -220,6 +225,10 @@ pub struct ModelConfig {
     pub descriptor: bool,
     /// Models trained on different folds of the training groups, whose predictions are averaged (`csv`).
     pub members: usize,
+}
+
+fn net<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Option<Vec<Layer>>, D::Error> {
+    crate::net::layers(from).map(Some)
 }
 
 /// Adaptation.

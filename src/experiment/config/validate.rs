@@ -4,6 +4,7 @@ use super::{Config, MAX_ADAPT_STEPS, TaskKind, WeightSource};
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result};
 use crate::meta::objective::Through;
+use crate::net::Layer;
 
 impl Config {
     /// Refuses what makes no sense; each message says what would be right.
@@ -188,7 +189,9 @@ impl Config {
         if t.diversity > 0.0 && t.tasks < 2 {
             return fail("train.diversity", "one task a step differs from none: train.tasks = 2 at least");
         }
-        if m.context > 0 && a.fast != Fast::Context {
+        let layers = m.net.as_deref().unwrap_or_default();
+        let context = m.context > 0 || layers.iter().any(|l| matches!(l, Layer::Context(_)));
+        if context && a.fast != Fast::Context {
             return fail(
                 "model.context",
                 "context parameters that nothing adapts stay 0: adapt.fast = \"context\"",
@@ -200,7 +203,7 @@ impl Config {
                 "only the closed form knows the evidence that networks are weighed by: adapt.method = \"ridge\", or adapt.gate = false",
             );
         }
-        if a.fast == Fast::Context && m.context == 0 {
+        if a.fast == Fast::Context && !context {
             return fail("model.context", "adaptation of context parameters needs some: model.context = 5");
         }
         if a.fast == Fast::Embedding && (m.embedding == 0 || !generated) {

@@ -1,0 +1,26 @@
+//! A pointwise function of everything in a row.
+
+use serde::{Deserialize, Serialize};
+
+use super::layer::{Forward, Kind};
+use crate::graph::{Graph, Value};
+use crate::spec::{Activation, Shape};
+
+/// An activation as a layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pointwise {
+    /// The function.
+    #[serde(rename = "activation")]
+    pub function: Activation,
+}
+
+impl Kind for Pointwise {
+    fn output(&self, row: &[usize]) -> Result<Shape, String> {
+        Ok(row.to_vec())
+    }
+
+    fn apply(&self, g: &mut Graph, x: Value, _: &mut Forward<'_>) -> Value {
+        g.act(self.function, x)
+    }
+}

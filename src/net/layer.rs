@@ -1,0 +1,179 @@
+//! The table of layers, and what each of them has to say.
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Serialize, Serializer};
+
+use super::{ParamLayout, ParamRole, Weights};
+use crate::graph::{Graph, Value};
+use crate::spec::{Activation, Shape};
+
+/// What a layer says about itself; its file has nothing else to do.
+pub(super) trait Kind {
+    /// The shape that a row `row` comes out with, or what would be right instead.
+    fn output(&self, row: &[usize]) -> Result<Shape, String>;
+
+    /// Appends the layer's parameters for rows of shape `row`. A layer that has some begins with [`Params::layer`].
+    fn params(&self, _row: &[usize], _to: &mut Params<'_>) {}
+
+    /// Rows `[.., row]`, with [`Forward::lead`] axes before the row's own. A layer that has parameters begins with
+    /// [`Forward::layer`] and ends with [`Forward::gave`].
+    fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value;
+}
+
+/// One row a layer: its name in files, its variant, its file.
+macro_rules! table {
+    ($($(#[$doc:meta])* $name:literal $variant:ident($layer:ty),)*) => {
+        /// A layer of a [`Net`](super::Net).
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Layer { $($(#[$doc])* $variant($layer),)* }
+
+        impl Layer {
+            /// All names, for messages.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            pub(super) fn kind(&self) -> &dyn Kind {
+                match self { $(Layer::$variant(layer) => layer,)* }
+            }
+
+            /// Settings that name the layer: `{ dense = 32 }`.
+            fn read(settings: Settings) -> Result<Layer, String> {
+                $(if settings.contains_key($name) {
+                    let layer = serde_json::from_value(settings.into());
+                    return layer.map(Layer::$variant).map_err(|e| format!("layer '{}': {e}", $name));
+                })*
+                let keys: Vec<&str> = settings.keys().map(String::as_str).collect();
+                Err(format!("{keys:?} name no layer: there are {}", Layer::NAMES.join(", ")))
+            }
+        }
+
+        impl Serialize for Layer {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                match self { $(Layer::$variant(layer) => layer.serialize(to),)* }
+            }
+        }
+    };
+}
+
+table! {
+    /// `x W + b` over the last axis.
+    "dense" Dense(super::dense::Dense),
+    /// A pointwise function.
+    "activation" Activation(super::activation::Pointwise),
+    /// Times a constant.
+    "scale" Scale(super::scale::Scale),
+    /// All axes of a row as one.
+    "flatten" Flatten(super::flatten::Flatten),
+    /// The task's context parameters behind every row.
+    "context" Context(super::context::Context),
+    /// `x + f(x)`
+    "residual" Residual(super::residual::Residual),
+    /// Several branches side by side along the last axis.
+    "parallel" Parallel(super::parallel::Parallel),
+}
+
+type Settings = serde_json::Map<String, serde_json::Value>;
+
+/// Reads a list of layers. Beside the settings of any layer `activation = "relu"` may stand: a layer of its own after it.
+pub(crate) fn layers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Layer>, D::Error> {
+    let mut all = Vec::new();
+    for mut settings in Vec::<Settings>::deserialize(from)? {
+        let after = if settings.len() > 1 { settings.remove("activation") } else { None };
+        all.push(Layer::read(settings).map_err(D::Error::custom)?);
+        if let Some(function) = after {
+            let settings = Settings::from_iter([("activation".to_string(), function)]);
+            all.push(Layer::read(settings).map_err(D::Error::custom)?);
+        }
+    }
+    Ok(all)
+}
+
+/// How weights start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Weights and biases uniform in ±1/√fan_in, the scale that PyTorch's linear layers start with.
+    Uniform,
+    /// Weights `N(0, gain/fan_in)` (He et al. 2015), biases 0.
+    He,
+}
+
+/// Where layers put their parameters.
+#[derive(Debug)]
+pub(super) struct Params<'l> {
+    pub(super) layout: &'l mut ParamLayout,
+    pub(super) scheme: Scheme,
+    /// What the layers' parameters are for.
+    pub(super) role: ParamRole,
+    /// Layers with parameters so far.
+    pub(super) layers: usize,
+    /// The activation after the present layer.
+    pub(super) activation: Activation,
+}
+
+impl Params<'_> {
+    /// The name of the next layer that has parameters.
+    pub(super) fn layer(&mut self) -> String {
+        self.layers += 1;
+        (self.layers - 1).to_string()
+    }
+
+    /// Puts a list of layers' parameters, for rows of shape `row`.
+    pub(super) fn list(&mut self, layers: &[Layer], row: &[usize]) {
+        let (mut row, after) = (row.to_vec(), self.activation);
+        for (i, layer) in layers.iter().enumerate() {
+            self.activation = match layers.get(i + 1) {
+                Some(Layer::Activation(a)) => a.function,
+                Some(_) => Activation::Identity,
+                None => after,
+            };
+            layer.kind().params(&row, self);
+            row = shape_after(layer, &row);
+        }
+        self.activation = after;
+    }
+}
+
+/// The row shape behind a layer of a net that was checked.
+#[track_caller]
+pub(super) fn shape_after(layer: &Layer, row: &[usize]) -> Shape {
+    layer.kind().output(row).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The row shape behind a list of layers.
+pub(super) fn output(layers: &[Layer], row: &[usize]) -> Result<Shape, String> {
+    layers.iter().try_fold(row.to_vec(), |row, layer| layer.kind().output(&row))
+}
+
+/// A forward pass in the making.
+#[derive(Debug)]
+pub(super) struct Forward<'w> {
+    pub(super) weights: Weights<'w>,
+    /// The net's name in the layout, with a dot behind it.
+    pub(super) prefix: String,
+    /// Layers with parameters so far.
+    pub(super) layers: usize,
+    /// Axes before those of a row: `[T, n]`, or one where all tasks share the weights.
+    pub(super) lead: usize,
+    /// Context parameters `[T, c]`; `None`: 0.
+    pub(super) context: Option<Value>,
+    /// What each layer with parameters gave.
+    pub(super) given: Vec<Value>,
+}
+
+impl Forward<'_> {
+    /// The name of the next layer that has parameters.
+    pub(super) fn layer(&mut self) -> String {
+        self.layers += 1;
+        format!("{}{}", self.prefix, self.layers - 1)
+    }
+
+    /// Notes what a layer with parameters gave, before any activation.
+    pub(super) fn gave(&mut self, y: Value) -> Value {
+        self.given.push(y);
+        y
+    }
+
+    /// A list of layers, one after another.
+    pub(super) fn list(&mut self, g: &mut Graph, layers: &[Layer], x: Value) -> Value {
+        layers.iter().fold(x, |x, layer| layer.kind().apply(g, x, self))
+    }
+}

@@ -1,0 +1,462 @@
+//! A network: the shape of its rows, and its layers.
+
+use std::ops::Range;
+
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
+
+use super::first_version::DenseSpec;
+use super::layer::{Forward, Params, Scheme, layers, output, shape_after};
+use super::{
+    Context, Dense, Flatten, Layer, Parallel, ParamLayout, ParamRole, Pointwise, Residual, Scale, Weights,
+};
+use crate::graph::{Graph, Value};
+use crate::spec::{Activation, Shape, count};
+
+/// Layers of a net, branches included, at most.
+const MAX_LAYERS: usize = 256;
+/// Numbers of a row at most, before and behind every layer.
+const MAX_ROW: usize = 1 << 24;
+
+/// A network as a value: it says what weights it has and how rows go through, and holds none.
+///
+/// Built layer by layer ([`Net::rows`]), or read from a file. A net that is built wrongly panics where it is used as
+/// [`Net::check`] says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Net {
+    /// Shape of a row.
+    input: Shape,
+    layers: Vec<Layer>,
+}
+
+impl<'de> Deserialize<'de> for Net {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Net, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Stored {
+            input: Shape,
+            #[serde(deserialize_with = "layers")]
+            layers: Vec<Layer>,
+        }
+        let settings = serde_json::Value::deserialize(from)?;
+        if settings.get("widths").is_some() {
+            let old: DenseSpec = serde_json::from_value(settings).map_err(D::Error::custom)?;
+            return Net::try_from(old).map_err(D::Error::custom);
+        }
+        let Stored { input, layers } = serde_json::from_value(settings).map_err(D::Error::custom)?;
+        Ok(Net { input, layers })
+    }
+}
+
+/// The dense layer that a net ends in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Width of what it reads.
+    pub features: usize,
+    /// Width of what it gives.
+    pub outputs: usize,
+    /// Where its weight `[features, outputs]` and then its bias `[outputs]` lie in the flat vector: at its end.
+    pub range: Range<usize>,
+}
+
+/// Building.
+impl Net {
+    /// A net without layers over rows of this shape: `[2]`, `[28, 28, 1]` (height, width, channels), `[length, channels]`.
+    #[must_use]
+    pub fn rows(shape: impl Into<Shape>) -> Net {
+        Net { input: shape.into(), layers: vec![] }
+    }
+
+    /// A net over pictures `[height, width, channels]`.
+    #[must_use]
+    pub fn image(shape: [usize; 3]) -> Net {
+        Net::rows(shape)
+    }
+
+    /// Dense layers from `widths[0]` inputs to the last width, the activation after all but the last.
+    ///
+    /// # Panics
+    /// Where there are fewer than two widths.
+    #[must_use]
+    #[track_caller]
+    pub fn mlp(widths: &[usize], activation: Activation) -> Net {
+        Net::mlp_in_context(widths, activation, 0)
+    }
+
+    /// The same with so many context parameters behind the inputs.
+    #[must_use]
+    #[track_caller]
+    pub fn mlp_in_context(widths: &[usize], activation: Activation, context: usize) -> Net {
+        assert!(widths.len() >= 2, "a net needs inputs and outputs: {widths:?} are not enough widths");
+        let start = Net::rows([widths[0]]);
+        let start = if context > 0 { start.context(context) } else { start };
+        widths[1..].iter().enumerate().fold(start, |net, (i, &width)| {
+            let net = net.dense(width);
+            if i + 2 < widths.len() { net.activation(activation) } else { net }
+        })
+    }
+
+    /// With another layer.
+    #[must_use]
+    pub fn with(mut self, layer: Layer) -> Net {
+        self.layers.push(layer);
+        self
+    }
+
+    /// With these layers.
+    #[must_use]
+    pub fn with_all(mut self, layers: impl IntoIterator<Item = Layer>) -> Net {
+        self.layers.extend(layers);
+        self
+    }
+
+    /// A dense layer over the last axis of a row.
+    #[must_use]
+    pub fn dense(self, outputs: usize) -> Net {
+        self.with(Layer::Dense(Dense { outputs }))
+    }
+
+    /// A pointwise function.
+    #[must_use]
+    pub fn activation(self, function: Activation) -> Net {
+        self.with(Layer::Activation(Pointwise { function }))
+    }
+
+    /// `max(x, 0)`
+    #[must_use]
+    pub fn relu(self) -> Net {
+        self.activation(Activation::Relu)
+    }
+
+    /// `tanh x`
+    #[must_use]
+    pub fn tanh(self) -> Net {
+        self.activation(Activation::Tanh)
+    }
+
+    /// `sin x`
+    #[must_use]
+    pub fn sin(self) -> Net {
+        self.activation(Activation::Sin)
+    }
+
+    /// Times a constant.
+    #[must_use]
+    pub fn scale(self, factor: f64) -> Net {
+        self.with(Layer::Scale(Scale { factor }))
+    }
+
+    /// All axes of a row as one.
+    #[must_use]
+    pub fn flatten(self) -> Net {
+        self.with(Layer::Flatten(Flatten { on: true }))
+    }
+
+    /// So many context parameters behind every row; a dense layer has to follow.
+    #[must_use]
+    pub fn context(self, width: usize) -> Net {
+        self.with(Layer::Context(Context { width }))
+    }
+
+    /// `x + f(x)`: the branch is built from an empty net.
+    #[must_use]
+    pub fn residual(self, branch: impl FnOnce(Net) -> Net) -> Net {
+        let layers = branch(Net::rows([])).layers;
+        self.with(Layer::Residual(Residual { layers }))
+    }
+
+    /// Branches side by side along the last axis, each built from an empty net.
+    #[must_use]
+    pub fn parallel<const N: usize>(self, branches: [fn(Net) -> Net; N]) -> Net {
+        let branches = branches.map(|branch| branch(Net::rows([])).layers).into();
+        self.with(Layer::Parallel(Parallel { branches }))
+    }
+}
+
+/// Looking at it.
+impl Net {
+    /// The layers.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Shape of a row.
+    pub fn input(&self) -> &[usize] {
+        &self.input
+    }
+
+    /// Numbers of a row.
+    pub fn inputs(&self) -> usize {
+        count(&self.input)
+    }
+
+    /// Numbers that a row becomes.
+    ///
+    /// # Panics
+    /// Where [`Net::check`] refuses.
+    #[track_caller]
+    pub fn outputs(&self) -> usize {
+        count(&output(&self.layers, &self.input).unwrap_or_else(|e| panic!("{e}")))
+    }
+
+    /// Refuses layers that do not fit one another, and sizes beyond any use.
+    ///
+    /// # Errors
+    /// What does not fit, which layer it is, and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        let sound = |row: &Shape| {
+            let size = row.iter().try_fold(1usize, |size, n| size.checked_mul(*n));
+            (1..=4).contains(&row.len()) && size.is_some_and(|size| (1..=MAX_ROW).contains(&size))
+        };
+        let refuse = |row: &Shape| {
+            Err(format!("rows of shape {row:?}: one to four axes, and up to {MAX_ROW} numbers, are possible"))
+        };
+        if !sound(&self.input) {
+            return refuse(&self.input);
+        }
+        if branched(&self.layers) > MAX_LAYERS {
+            return Err(format!("more than {MAX_LAYERS} layers"));
+        }
+        let mut row = self.input.clone();
+        for (i, layer) in self.layers.iter().enumerate() {
+            row = layer.kind().output(&row).map_err(|e| format!("layer {i}: {e}"))?;
+            if !sound(&row) {
+                return refuse(&row).map_err(|e| format!("layer {i}: {e}"));
+            }
+            if matches!(layer, Layer::Context(_)) && !matches!(self.layers.get(i + 1), Some(Layer::Dense(_)))
+            {
+                return Err(format!("layer {i}: context parameters need a dense layer behind them"));
+            }
+        }
+        let nested = |layers: &[Layer]| layers.iter().any(|l| matches!(l, Layer::Context(_)));
+        let inside = self.layers.iter().any(|layer| match layer {
+            Layer::Residual(r) => nested(&r.layers),
+            Layer::Parallel(p) => p.branches.iter().any(|b| nested(b)),
+            _ => false,
+        });
+        let contexts = self.layers.iter().filter(|l| matches!(l, Layer::Context(_))).count();
+        if inside || contexts > 1 {
+            return Err("context parameters stand once, and in no branch".into());
+        }
+        Ok(())
+    }
+
+    /// The dense layer that the net ends in; `None` where it ends otherwise.
+    pub fn head(&self) -> Option<Head> {
+        let Some((Layer::Dense(dense), before)) = self.layers.split_last() else { return None };
+        let features = match output(before, &self.input).ok()?[..] {
+            [features] => features,
+            _ => return None,
+        };
+        let (outputs, end) = (dense.outputs, self.layout().len());
+        Some(Head { features, outputs, range: end - (features + 1) * outputs..end })
+    }
+
+    /// The head of a net that is known to have one.
+    ///
+    /// # Panics
+    /// Where it has none.
+    #[track_caller]
+    pub fn expect_head(&self) -> Head {
+        self.head().unwrap_or_else(|| panic!("the net does not end in a dense layer over rows of one axis"))
+    }
+
+    /// Number of context parameters.
+    pub fn context_width(&self) -> usize {
+        self.context_at().map_or(0, |(_, width)| width)
+    }
+
+    fn context_at(&self) -> Option<(usize, usize)> {
+        self.layers.iter().enumerate().find_map(|(i, layer)| match layer {
+            Layer::Context(c) => Some((i, c.width)),
+            _ => None,
+        })
+    }
+
+    /// Flat layout: layers that have parameters are numbered from 0 in the order in which they run, `0.weight`, `0.bias`, …; all
+    /// uniform in ±1/√fan_in (the scale PyTorch's linear layers start with).
+    pub fn layout(&self) -> ParamLayout {
+        self.layout_by(Scheme::Uniform, Activation::Identity)
+    }
+
+    /// Flat layout with He initialisation: weights `N(0, gain/fan_in)` for the activation behind them, biases 0. `after` is the
+    /// activation that outputs go through.
+    pub fn layout_he(&self, after: Activation) -> ParamLayout {
+        self.layout_by(Scheme::He, after)
+    }
+
+    fn layout_by(&self, scheme: Scheme, after: Activation) -> ParamLayout {
+        let mut layout = ParamLayout::default();
+        let mut to =
+            Params { layout: &mut layout, scheme, role: ParamRole::Body, layers: 0, activation: after };
+        to.list(&self.layers, &self.input);
+        if matches!(self.layers.last(), Some(Layer::Dense(_))) {
+            layout.params.iter_mut().rev().take(2).for_each(|p| p.role = ParamRole::Head);
+        }
+        layout
+    }
+
+    /// The net without context parameters.
+    #[must_use]
+    pub fn without_context(&self) -> Net {
+        let layers = self.layers.iter().filter(|l| !matches!(l, Layer::Context(_)));
+        Net { input: self.input.clone(), layers: layers.cloned().collect() }
+    }
+
+    /// Weights of [`Net::without_context`] that do the same: context parameters go into the bias of the layer behind them.
+    pub fn fold_context(&self, weights: &[f32], context: &[f32]) -> Vec<f32> {
+        let Some((at, width)) = self.context_at() else { return weights.to_vec() };
+        let before = Net { input: self.input.clone(), layers: self.layers[..at].to_vec() };
+        let (start, inputs) = (before.layout().len(), before.outputs());
+        let Some(Layer::Dense(dense)) = self.layers.get(at + 1) else { return weights.to_vec() };
+        let outputs = dense.outputs;
+        let (first, rest) = weights.split_at(start + (inputs + width) * outputs);
+        let (kept, rows) = first.split_at(start + inputs * outputs);
+        let (bias, rest) = rest.split_at(outputs);
+        let bias = bias.iter().enumerate().map(|(j, b)| {
+            let of_context = context.iter().zip(rows.chunks(outputs)).map(|(c, row)| c * row[j]);
+            b + of_context.sum::<f32>()
+        });
+        kept.iter().copied().chain(bias).chain(rest.iter().copied()).collect()
+    }
+}
+
+/// Number of layers, branches included.
+fn branched(layers: &[Layer]) -> usize {
+    let inside = |layer: &Layer| match layer {
+        Layer::Residual(r) => branched(&r.layers),
+        Layer::Parallel(p) => p.branches.iter().map(|b| branched(b)).sum(),
+        _ => 0,
+    };
+    layers.iter().map(|layer| 1 + inside(layer)).sum()
+}
+
+/// Running it, as graph.
+impl Net {
+    /// Rows x `[.., inputs]` to `[.., outputs]`; with a row of weights a task, x is `[T, n, inputs]`. Context parameters are 0.
+    #[track_caller]
+    pub fn apply(&self, g: &mut Graph, weights: Weights<'_>, x: Value) -> Value {
+        self.run(g, weights, "", x, None, self.layers.len()).0
+    }
+
+    /// The same for a net whose parameters are called `prefix.0.weight`, … in the layout.
+    #[track_caller]
+    pub fn apply_named(&self, g: &mut Graph, weights: Weights<'_>, prefix: &str, x: Value) -> Value {
+        self.run(g, weights, prefix, x, None, self.layers.len()).0
+    }
+
+    /// Rows `[T, n, inputs]` whose tasks have context parameters `[T, c]`.
+    #[track_caller]
+    pub fn apply_in_context(&self, g: &mut Graph, weights: Weights<'_>, x: Value, context: Value) -> Value {
+        self.run(g, weights, "", x, Some(context), self.layers.len()).0
+    }
+
+    /// What the last layer reads: rows `[.., inputs]` to `[.., features]`.
+    #[track_caller]
+    pub fn features(&self, g: &mut Graph, weights: Weights<'_>, x: Value) -> Value {
+        self.run(g, weights, "", x, None, self.layers.len() - 1).0
+    }
+
+    /// Predictions, and what each layer that has parameters gives before any activation.
+    #[track_caller]
+    pub fn apply_watched(&self, g: &mut Graph, weights: Weights<'_>, x: Value) -> (Value, Vec<Value>) {
+        self.run(g, weights, "", x, None, self.layers.len())
+    }
+
+    /// The head alone, by a flat row of its weight and bias a task `[T, (features + 1) · outputs]`, on features `[T, n, features]`.
+    #[track_caller]
+    pub fn apply_head(&self, g: &mut Graph, head: Value, features: Value) -> Value {
+        let Head { features: f, outputs: o, .. } = self.expect_head();
+        let t = g.shape(head)[0];
+        let w = g.slice(head, 1, 0, f * o);
+        let w = g.reshape(w, &[t, f, o]);
+        let b = g.slice(head, 1, f * o, o);
+        let b = g.reshape(b, &[t, 1, o]);
+        let y = g.matmul(features, w);
+        g.add(y, b)
+    }
+
+    #[track_caller]
+    fn run(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        prefix: &str,
+        x: Value,
+        context: Option<Value>,
+        most: usize,
+    ) -> (Value, Vec<Value>) {
+        let shape = g.shape(x).to_vec();
+        let before = &shape[..shape.len() - 1];
+        // Shared weights see all rows of all tasks as one matrix.
+        let lead = if weights.per_task(g) { before.to_vec() } else { vec![count(before)] };
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}.") };
+        let mut f = Forward { weights, prefix, layers: 0, lead: lead.len(), context, given: vec![] };
+        let x = g.reshape(x, &[&lead[..], &self.input[..]].concat());
+        let layers = &self.layers[..most];
+        let y = f.list(g, layers, x);
+        let row = layers.iter().fold(self.input.clone(), |row, layer| shape_after(layer, &row));
+        (g.reshape(y, &[before, &[count(&row)]].concat()), f.given)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_flat_and_gapless() {
+        let layout = Net::mlp(&[1, 40, 40, 1], Activation::Relu).layout();
+        assert_eq!(layout.len(), 1761);
+        assert_eq!(layout.get("1.weight").map(|p| (p.offset, p.fans())), Some((80, Some((40, 40)))));
+        let roles: Vec<ParamRole> = layout.params.iter().map(|p| p.role).collect();
+        assert!(roles[..4].iter().all(|r| *r == ParamRole::Body) && roles[4..] == [ParamRole::Head; 2]);
+    }
+
+    #[test]
+    fn files_and_builders_agree() -> Result<(), serde_json::Error> {
+        let net = Net::rows([4, 4, 1])
+            .flatten()
+            .dense(8)
+            .relu()
+            .residual(|branch| branch.dense(8).tanh().dense(8))
+            .parallel([|a| a.dense(3), |b| b.scale(2.0)])
+            .dense(2);
+        net.check().expect("it fits");
+        assert_eq!((net.outputs(), net.expect_head().features), (2, 11));
+        let text = r#"{"input": [4, 4, 1], "layers": [{"flatten": true}, {"dense": 8, "activation": "relu"},
+            {"residual": [{"dense": 8, "activation": "tanh"}, {"dense": 8}]},
+            {"parallel": [[{"dense": 3}], [{"scale": 2.0}]]}, {"dense": 2}]}"#;
+        assert_eq!(serde_json::from_str::<Net>(text)?, net);
+        assert_eq!(serde_json::from_str::<Net>(&serde_json::to_string(&net)?)?, net);
+        let names: Vec<String> = net.layout().params.iter().map(|p| p.name.clone()).collect();
+        assert_eq!(names.iter().filter(|n| n.ends_with("weight")).count(), 5);
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_version_is_read() -> Result<(), serde_json::Error> {
+        let old = r#"{"widths": [3, 4, 1], "activation": "tanh", "context": 2}"#;
+        let net: Net = serde_json::from_str(old)?;
+        assert_eq!(net, Net::rows([1]).context(2).dense(4).tanh().dense(1));
+        assert_eq!((net.inputs(), net.context_width(), net.layout().len()), (1, 2, 21));
+        let weights: Vec<f32> = (0..21).map(|i| i as f32).collect();
+        let folded = net.fold_context(&weights, &[0.5, 2.0]);
+        assert_eq!(folded.len(), net.without_context().layout().len());
+        // bias 12 + ½ · 4 + 2 · 8
+        assert_eq!((folded[0], folded[4]), (0.0, 30.0));
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        let said = |net: Net| net.check().expect_err("it does not fit");
+        assert!(said(Net::rows([3]).residual(|b| b.dense(4))).contains("both must be the same"));
+        assert!(said(Net::rows([3]).context(2).relu().dense(1)).contains("dense layer behind"));
+        assert!(said(Net::rows([3]).dense(0)).contains("layer 0"));
+        let e = serde_json::from_str::<Net>(r#"{"input": [1], "layers": [{"dens": 3}]}"#)
+            .map_err(|e| e.to_string());
+        assert!(e.expect_err("no layer").contains("there are dense, activation"));
+        assert_eq!(Net::rows([3]).dense(4).relu().head(), None);
+    }
+}

@@ -57,7 +57,7 @@ fn main() {
     let gpu = noop();
     let config = Config::of(TaskKind::Sine);
     let setup = Setup::load(&config).expect("sine needs no data");
-    let (family, learner) = (setup.family(0), Learner::Hyper(setup.meta().into()));
+    let (family, learner) = (setup.source().family(0), Learner::Hyper(setup.meta().into()));
     let caps = gpu.caps(WINDOW);
     for (name, caps) in [("sine", caps), ("sine, without regions", caps.without_regions())] {
         let plan = training_plan(family.as_ref(), &learner, &settings(&config, 0, true), caps);

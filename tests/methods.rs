@@ -347,7 +347,8 @@ fn memory_of_the_second_order_path_is_known() {
         let setup = hyperloom::experiment::setup::Setup::load(&config).expect("sine");
         let settings = hyperloom::experiment::settings(&config, 0, true);
         let learner = hyperloom::meta::outer::Learner::Hyper(setup.meta().into());
-        let graph = hyperloom::meta::outer::training_graph(setup.family(0).as_ref(), &learner, &settings, 1);
+        let graph =
+            hyperloom::meta::outer::training_graph(setup.source().family(0).as_ref(), &learner, &settings, 1);
         lower(&graph, Caps::cpu(1)).expect("it fits").bytes()
     };
     // More steps than a region keeps.

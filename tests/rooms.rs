@@ -31,7 +31,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "meta",
-        &["adapt", "check", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec", "task"],
+        &[
+            "adapt",
+            "check",
+            "checkpoint",
+            "error",
+            "graph",
+            "hyper",
+            "net",
+            "optim",
+            "plan",
+            "rng",
+            "run",
+            "spec",
+            "task",
+        ],
     ),
     ("report", &["error", "files"]),
     (

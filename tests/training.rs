@@ -24,7 +24,7 @@ fn a_split_batch_is_the_same_step() -> Result<()> {
     let config = small();
     let setup = Setup::load(&config)?;
     let (family, learner, s) =
-        (setup.family(0), Learner::Hyper(setup.meta().into()), settings(&config, 0, true));
+        (setup.source().family(0), Learner::Hyper(setup.meta().into()), settings(&config, 0, true));
     let mut rng = Rng::new(1, 2);
     let base = setup.hyper().target.layout().init(&mut rng);
     let params = setup.hyper().init(&mut rng, &base);
@@ -69,7 +69,7 @@ fn nan_is_refused_and_the_state_kept() -> Result<()> {
     config.train.learning_rate = 1e30;
     config.train.warmup = 0;
     let setup = Setup::load(&config)?;
-    let family = setup.family(0);
+    let family = setup.source().family(0);
     let spec = setup.hyper();
     let mut rng = Rng::new(1, 2);
     let base = spec.target.layout().init(&mut rng);

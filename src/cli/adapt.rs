@@ -5,11 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::data::Table;
-use hyperloom::data::csv::group_rows;
-use hyperloom::data::format::Format;
+use hyperloom::experiment::files::support_of_file;
 use hyperloom::experiment::run_folder::{RunFolder, save_network};
-use hyperloom::meta::model::Model;
-use hyperloom::task::Task;
 use hyperloom::{Error, Result};
 
 use super::{check_steps, open_device, say};
@@ -43,7 +40,7 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
     check_steps(args.steps)?;
     let (model, format) = RunFolder::open(&args.run)?.model()?;
     let table = Table::read(&args.support)?;
-    let task = support(&model, &format, &table)?;
+    let task = support_of_file(&model, &format, &table)?;
     let network = model.adapt(&open_device(&args.device)?, &task, args.steps)?;
     save_network(&args.out, &network, &format)?;
     say(format_args!(
@@ -59,26 +56,4 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
         args.steps.unwrap_or(model.choice.steps)
     ));
     Ok(ExitCode::SUCCESS)
-}
-
-/// A file's rows as the support of one task.
-pub(super) fn support(model: &Model, format: &Format, table: &Table) -> Result<Task> {
-    one_task(format, table)?;
-    let (xs, ys) = (format.inputs(table)?, format.targets(table)?);
-    let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
-    Ok(Task { descriptor, ..Task::from_support(xs, ys) })
-}
-
-/// Says so where rows of several groups are taken as one task.
-pub(super) fn one_task(format: &Format, table: &Table) -> Result<()> {
-    if let Some(column) = format.group().filter(|c| table.columns().iter().any(|n| n == c)) {
-        let groups = group_rows(table, column)?.len();
-        if groups > 1 {
-            log::warn!(
-                "{}: the {groups} groups of column '{column}' are taken as one task",
-                table.path().display()
-            );
-        }
-    }
-    Ok(())
 }

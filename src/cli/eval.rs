@@ -96,14 +96,7 @@ fn judged(device: &Device, path: &Path, shots: &[usize]) -> Result<Row> {
     folder.model()?;
     let config = Config::read(&folder.file("config.toml"), None)?;
     let experiment = Experiment::open(&config, device, path, true)?;
-    let data = match (&config.csv, &config.images) {
-        (Some(c), _) => format!(" of {} ('{}' by '{}')", c.file.display(), c.target, c.group),
-        (_, Some(i)) => {
-            let file = i.test.as_ref().unwrap_or(&i.train);
-            format!(" of {}, {} ways", file.display(), i.ways)
-        }
-        _ => String::new(),
-    };
+    let data = experiment.setup().source().place();
     let tasks = format!("{}{data}, seed {}", config.task.name(), config.seed);
     let shots = if shots.is_empty() { &config.eval.sweep[..] } else { shots };
     Ok(Row {

@@ -21,9 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use hyperloom::experiment::config::{Config, CsvConfig, ImagesConfig, MAX_ADAPT_STEPS, TaskKind};
-use hyperloom::experiment::setup::Setup;
 use hyperloom::run::Device;
-use hyperloom::task::Loss;
 use hyperloom::{Error, Result};
 
 /// Trains hypernetworks on any GPU, or with none.
@@ -146,16 +144,7 @@ impl Settings {
         };
         let mut over: Vec<String> = self.method.iter().map(|m| format!("adapt.method={m}")).collect();
         over.extend(self.set.iter().cloned());
-        let c = self.resolve_with(&text, &origin, task, &over)?;
-        // Values are best adapted to in closed form, classes by gradient steps (README, "Ways of adaptation").
-        if c.task == TaskKind::Csv
-            && !Config::says_how_to_adapt(&text, &over)
-            && Setup::load(&c).is_ok_and(|p| p.likelihood().loss == Loss::Mse)
-        {
-            over.push("adapt.method=ridge".into());
-            return self.resolve_with(&text, &origin, task, &over);
-        }
-        Ok(c)
+        self.resolve_with(&text, &origin, task, &over)
     }
 
     /// The same, with single settings `over` the file.

@@ -23,10 +23,10 @@ pub(super) struct PlanArgs {
 pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let config = args.settings.resolve()?;
     let device = open_device(&config.device)?;
-    let problem = Setup::load(&config)?;
-    problem.check_size()?;
+    let setup = Setup::load(&config)?;
+    setup.check_size()?;
     let settings = settings(&config, 0, true);
-    let (family, learner) = (problem.family(0), Learner::Hyper(problem.meta().into()));
+    let (family, learner) = (setup.source().family(0), Learner::Hyper(setup.meta().into()));
     if args.graph {
         say(format_args!("{}\n", training_graph(family.as_ref(), &learner, &settings, 1)));
     }

@@ -1,22 +1,16 @@
 //! `hyperloom predict`
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use hyperloom::adapt::StartFrom;
 use hyperloom::data::Table;
-use hyperloom::data::csv::group_rows;
-use hyperloom::data::format::Format;
+use hyperloom::experiment::files::predict_table;
 use hyperloom::experiment::run_folder::{RunFolder, load_network};
 use hyperloom::files::write_atomically;
 use hyperloom::meta::model::Model;
-use hyperloom::run::Device;
-use hyperloom::task::Task;
 use hyperloom::{Error, Result};
 
-use super::adapt::one_task;
 use super::{check_steps, open_device, say};
 
 /// Arguments of `predict`.
@@ -77,7 +71,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             ));
         }
         let support = args.support.as_ref().map(Table::read).transpose()?;
-        let (y, deviation) = with_run(&device, &model, &format, support.as_ref(), &query, args.steps)?;
+        let (y, deviation) = predict_table(&device, &model, &format, support.as_ref(), &query, args.steps)?;
         let half = args.interval.map(|level| half_widths(&model, level, &deviation, args)).transpose()?;
         (y, half, format)
     } else {
@@ -117,87 +111,4 @@ fn half_widths(model: &Model, level: f64, deviation: &[f32], args: &PredictArgs)
     }
     let factor = intervals.factor(level);
     Ok(deviation.iter().map(|d| factor as f32 * d).collect())
-}
-
-/// Outputs for every query row and their deviations: each group by the network of its own support rows, the rest by the
-/// pooled one, whose deviations are not known (NaN).
-fn with_run(
-    device: &Device,
-    model: &Model,
-    format: &Format,
-    support: Option<&Table>,
-    query: &Table,
-    steps: Option<usize>,
-) -> Result<(Vec<f32>, Vec<f32>)> {
-    let x = format.inputs(query)?;
-    let (i, o) = (model.spec.target.inputs(), model.likelihood.outputs);
-    let pooled = model.pooled();
-    let Some(support) = support else {
-        log::warn!(
-            "no support rows are given: these are the pooled network's predictions, the same for every task"
-        );
-        return Ok((pooled.predict(device, &x)?, vec![f32::NAN; query.rows()]));
-    };
-    let (xs, ys) = (format.inputs(support)?, format.targets(support)?);
-    let pick = |from: &[f32], rows: &[usize], w: usize| -> Vec<f32> {
-        rows.iter().flat_map(|r| from[r * w..(r + 1) * w].to_vec()).collect()
-    };
-    // Support and query rows of every task.
-    let column = format
-        .group()
-        .filter(|c| query.columns().iter().any(|n| n == c) && support.columns().iter().any(|n| n == c));
-    let (groups, strangers) = match column {
-        None => {
-            one_task(format, support)?;
-            (vec![((0..support.rows()).collect(), (0..query.rows()).collect())], vec![])
-        }
-        Some(column) => {
-            let known: HashMap<String, Vec<usize>> = group_rows(support, column)?.into_iter().collect();
-            let (mut groups, mut strangers) = (vec![], vec![]);
-            for (name, rows) in group_rows(query, column)? {
-                match known.get(&name) {
-                    Some(s) => groups.push((s.clone(), rows)),
-                    None => strangers.push(rows),
-                }
-            }
-            (groups, strangers)
-        }
-    };
-    let tasks: Vec<Task> = groups
-        .iter()
-        .map(|(s, q): &(Vec<usize>, Vec<usize>)| {
-            let mine = pick(&xs, s, i);
-            let descriptor = format.descriptor(&mine, model.spec.condition.descriptor);
-            // Targets of the query are what is asked for.
-            let yq = vec![0.0; q.len() * o];
-            Task { descriptor, xq: pick(&x, q, i), yq, ..Task::from_support(mine, pick(&ys, s, o)) }
-        })
-        .collect();
-    let (mut y, mut deviation) = (vec![0.0; query.rows() * o], vec![f32::NAN; query.rows()]);
-    let mut put = |rows: &[usize], values: &[f32], deviations: &[f32]| {
-        for (k, &row) in rows.iter().enumerate() {
-            y[row * o..(row + 1) * o].copy_from_slice(&values[k * o..(k + 1) * o]);
-            deviation[row] = deviations.get(k).copied().unwrap_or(f32::NAN);
-        }
-    };
-    let (found, deviations) = match steps {
-        Some(k) => {
-            let from = StartFrom::Generated(model.choice.correction);
-            (model.predict(device, &tasks, from, &[k])?.pop().unwrap_or_default(), vec![vec![]; tasks.len()])
-        }
-        None => model.chosen(device, &tasks)?,
-    };
-    for ((_, rows), (values, deviations)) in groups.iter().zip(found.iter().zip(&deviations)) {
-        put(rows, values, deviations);
-    }
-    for rows in &strangers {
-        put(rows, &pooled.predict(device, &pick(&x, rows, i))?, &[]);
-    }
-    if !strangers.is_empty() {
-        log::warn!(
-            "{} groups of the query have no support rows: the pooled network predicts them",
-            strangers.len()
-        );
-    }
-    Ok((y, deviation))
 }

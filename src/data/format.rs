@@ -71,6 +71,30 @@ impl Format {
         }
     }
 
+    /// The names of classes, where classes are predicted.
+    pub fn classes(&self) -> Vec<String> {
+        match self {
+            Format::Plain { outputs, .. } => outputs.clone(),
+            Format::Encoded(e) => e.classes().to_vec(),
+        }
+    }
+
+    /// Mean and standard deviation by which a value is brought back to the target's own units.
+    pub fn target_scale(&self) -> (f64, f64) {
+        match self {
+            Format::Plain { .. } => (0.0, 1.0),
+            Format::Encoded(e) => e.target_scale(),
+        }
+    }
+
+    /// The name of the target's column in a file of several groups.
+    pub fn target(&self) -> &str {
+        match self {
+            Format::Plain { .. } => "",
+            Format::Encoded(e) => e.target(),
+        }
+    }
+
     /// The column that tells tasks apart, where the training file had one.
     pub fn group(&self) -> Option<&str> {
         match self {

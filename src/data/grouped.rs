@@ -45,7 +45,7 @@ fn support_size(rows: usize, shots: usize) -> usize {
 }
 
 /// The loss of a kind of target.
-pub fn loss_of(kind: TargetKind) -> Loss {
+fn loss_of(kind: TargetKind) -> Loss {
     match kind {
         TargetKind::Regression => Loss::Mse,
         TargetKind::Classification => Loss::CrossEntropy,

@@ -13,6 +13,9 @@ use crate::task::{Batch, Loss, Rows, Task, TaskFamily, TaskShape};
 /// The encoder sees inputs and targets divided by this: both lie within ±5.
 pub const SCALE: f64 = 5.0;
 
+/// Query points of a held-out wave.
+pub const QUERY_POINTS: usize = 100;
+
 /// The sine family.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sine {
@@ -92,7 +95,8 @@ impl Sine {
                 let (a, phase) = (rng.range(0.1, 5.0), rng.range(0.0, std::f64::consts::PI));
                 let y = |x: f64| (a * (x - phase).sin()) as f32;
                 let xs: Vec<f64> = (0..shots).map(|_| rng.range(-5.0, 5.0)).collect();
-                let xq: Vec<f64> = (0..100).map(|i| -5.0 + 10.0 * i as f64 / 99.0).collect();
+                let xq: Vec<f64> =
+                    (0..QUERY_POINTS).map(|i| -5.0 + 10.0 * i as f64 / (QUERY_POINTS - 1) as f64).collect();
                 Task {
                     name: format!("amplitude {a:.2}, phase {phase:.2}"),
                     ys: xs.iter().map(|x| y(*x)).collect(),

@@ -18,19 +18,19 @@ impl Experiment<'_> {
         self.model.choice = self.best_choice()?;
         let members = (self.model.members.iter().enumerate())
             .map(|(i, m)| {
-                let tasks = self.setup.validation(i);
-                let mut panel = self.model.panel(self.device, &tasks, self.config.adapt.gate)?;
-                let candidates = self.model.candidates(&mut panel, m, &tasks)?;
+                let tasks = self.setup.source().validation(i);
+                let mut adapters = self.model.adapters(self.device, &tasks, self.config.adapt.gate)?;
+                let candidates = self.model.candidates(&mut adapters, m, &tasks)?;
                 Ok((tasks, candidates))
             })
             .collect::<Result<Vec<(Vec<Task>, Candidates)>>>()?;
         let likelihood = self.model.likelihood;
         let tasks: Vec<Task> = members.iter().flat_map(|(tasks, _)| tasks.iter().cloned()).collect();
         // Predictions and deviations on all of these tasks, as a model settles them.
-        let settled = |model: &Model, members: &[(Vec<Task>, Candidates)]| {
+        let combined = |model: &Model, members: &[(Vec<Task>, Candidates)]| {
             let (mut y, mut d) = (vec![], vec![]);
             for (mine, c) in members {
-                let (found, deviation) = model.settled(mine, c);
+                let (found, deviation) = model.combined(mine, c);
                 y.extend(found);
                 d.extend(deviation);
             }
@@ -38,7 +38,7 @@ impl Experiment<'_> {
         };
         if self.config.adapt.gate {
             // The adapted networks alone are simpler: the same rule of one standard error.
-            let errors = |model: &Model| likelihood.errors_by_name(&tasks, &settled(model, &members).0);
+            let errors = |model: &Model| likelihood.errors_by_name(&tasks, &combined(model, &members).0);
             let alone = errors(&self.model);
             self.model.choice.gate = Some(Gate::fit(&likelihood, &members));
             if !clearly_less(&errors(&self.model), &alone) {
@@ -51,7 +51,7 @@ impl Experiment<'_> {
                 let tried = SHARPNESS.map(|sharpness| {
                     let mut members = members.clone();
                     members.iter_mut().for_each(|(_, c)| c.sharpen(sharpness as f32));
-                    (cost(&settled(&self.model, &members).0), sharpness)
+                    (cost(&combined(&self.model, &members).0), sharpness)
                 });
                 let best = tried.into_iter().filter(|t| !t.0.is_nan()).min_by(|a, b| a.0.total_cmp(&b.0));
                 self.model.choice.sharpness = best.map_or(1.0, |b| b.1);
@@ -59,11 +59,11 @@ impl Experiment<'_> {
             // What would be sharpened is the head.
             Loss::CrossEntropy => {}
             Loss::Mse => {
-                let (y, _) = settled(&self.model, &members);
+                let (y, _) = combined(&self.model, &members);
                 let values: usize = tasks.iter().map(|t| t.yq.len()).sum();
                 let variance = cost(&y) / values.max(1) as f64;
                 self.model.choice.intervals = Some(Intervals { factors: vec![], variance });
-                let (_, deviation) = settled(&self.model, &members);
+                let (_, deviation) = combined(&self.model, &members);
                 self.model.choice.intervals = Some(Intervals::fit(&tasks, &y, &deviation, variance));
             }
         }
@@ -108,9 +108,9 @@ impl Experiment<'_> {
     fn validation_predictions(&self, from: StartFrom, steps: &[usize]) -> Result<(Vec<Task>, Predictions)> {
         let (mut tasks, mut found): (Vec<Task>, Predictions) = (vec![], vec![vec![]; steps.len()]);
         for (i, m) in self.model.members.iter().enumerate() {
-            let mine = self.setup.validation(i);
+            let mine = self.setup.source().validation(i);
             let one = Model { members: vec![m.clone()], ..self.model.clone() };
-            for (all, new) in found.iter_mut().zip(one.predict(self.device, &mine, from, steps)?) {
+            for (all, new) in found.iter_mut().zip(one.predict_after(self.device, &mine, from, steps)?) {
                 all.extend(new);
             }
             tasks.extend(mine);
@@ -155,9 +155,9 @@ impl Experiment<'_> {
         // Shrinkage: on each member's own validation tasks.
         let mut scores = vec![0.0; SHRINKAGE.len()];
         for (i, m) in self.model.members.iter().enumerate() {
-            let mine = self.setup.validation(i);
+            let mine = self.setup.source().validation(i);
             let one = Model { members: vec![m.clone()], ..self.model.clone() };
-            let y = one.predict(self.device, &mine, StartFrom::Pooled, &[0])?.concat();
+            let y = one.predict_after(self.device, &mine, StartFrom::Pooled, &[0])?.concat();
             let s = pooled_on_support(&one, self.device, &mine)?;
             for (score, kappa) in scores.iter_mut().zip(SHRINKAGE) {
                 *score += likelihood.score(&mine, &likelihood.shifted(&mine, &y, &s, kappa))

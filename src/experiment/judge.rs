@@ -17,7 +17,7 @@ impl Experiment<'_> {
     pub(super) fn judge(&self, observer: &mut dyn Observer) -> Result<Report> {
         observer.progress(&Progress::of("judging on unseen tasks"));
         let shots = self.config.eval.shots;
-        let tasks = self.setup.test(shots);
+        let tasks = self.setup.source().test(shots);
         let held_out = self.held_out(&tasks, shots, self.baseline_choices()?)?;
         let rows = crate::report::metrics::read(&self.folder.file("metrics.csv"))?;
         let refused = rows.iter().filter(|r| !(r.loss.is_finite() && r.grad_norm.is_finite()));
@@ -28,7 +28,7 @@ impl Experiment<'_> {
         }
         let seconds = self.position.millis as f64 / 1e3;
         let layout = self.model.adaptation.layout(&self.model.spec).len();
-        let done = self.config.train.steps * self.setup.members() as u64;
+        let done = self.config.train.steps * self.setup.source().members() as u64;
         Ok(Report {
             task: self.config.task.name().into(),
             device: self.device.kind().into(),
@@ -51,10 +51,10 @@ impl Experiment<'_> {
     /// # Errors
     /// [`crate::Error::Memory`] where the held-out tasks would not fit, before any is made.
     pub fn sweep(&self, shots: &[usize]) -> Result<Vec<HeldOut>> {
-        shots.iter().try_for_each(|&s| self.setup.check_held_out(s))?;
+        shots.iter().try_for_each(|&s| self.setup.source().check_held_out(s))?;
         // The baselines choose once, on validation tasks, whatever the shots of the test tasks.
         let choices = self.baseline_choices()?;
-        shots.iter().map(|&s| self.held_out(&self.setup.test(s), s, choices)).collect()
+        shots.iter().map(|&s| self.held_out(&self.setup.source().test(s), s, choices)).collect()
     }
 
     fn held_out(&self, tasks: &[Task], shots: usize, choices: (usize, f64)) -> Result<HeldOut> {
@@ -62,8 +62,10 @@ impl Experiment<'_> {
         let steps = self.steps();
         let chosen = &self.model.choice;
         let found =
-            self.model.predict(self.device, tasks, StartFrom::Generated(chosen.correction), &steps)?;
-        let (y, deviation) = self.model.chosen(self.device, tasks)?;
+            self.model.predict_after(self.device, tasks, StartFrom::Generated(chosen.correction), &steps)?;
+        let predictions = self.model.predict(self.device, tasks)?;
+        let (y, deviation): (Vec<_>, Vec<_>) =
+            predictions.into_iter().map(|p| (p.values, p.deviation)).unzip();
         let coverage = chosen
             .intervals
             .as_ref()
@@ -96,7 +98,7 @@ impl Experiment<'_> {
         let likelihood = self.model.likelihood;
         let mut both = vec![0, tuned_steps];
         both.dedup();
-        let pooled = self.model.predict(self.device, tasks, StartFrom::Pooled, &both)?;
+        let pooled = self.model.predict_after(self.device, tasks, StartFrom::Pooled, &both)?;
         let on_support = pooled_on_support(&self.model, self.device, tasks)?;
         Ok(Baselines {
             support_mean: likelihood.score(tasks, &likelihood.support_mean(tasks)),
@@ -117,7 +119,7 @@ impl Experiment<'_> {
         for m in &mut model.members {
             m.pooled = m.hyper[theta.range()].to_vec();
         }
-        let found = model.predict(self.device, tasks, StartFrom::Pooled, &[0, tuned_steps])?;
+        let found = model.predict_after(self.device, tasks, StartFrom::Pooled, &[0, tuned_steps])?;
         Ok(Some([
             self.model.likelihood.score(tasks, &found[0]),
             self.model.likelihood.score(tasks, &found[1]),
@@ -131,7 +133,7 @@ impl Experiment<'_> {
             0 => self.steps().last().copied().unwrap_or(0),
             k => k,
         };
-        let mut found = self.model.predict(
+        let mut found = self.model.predict_after(
             self.device,
             tasks,
             StartFrom::Generated(self.model.choice.correction),
@@ -144,5 +146,5 @@ impl Experiment<'_> {
 
 /// The pooled network's predictions on support rows.
 pub(super) fn pooled_on_support(model: &Model, device: &Device, tasks: &[Task]) -> Result<Vec<Vec<f32>>> {
-    Ok(model.predict(device, &support_as_query(tasks), StartFrom::Pooled, &[0])?.concat())
+    Ok(model.predict_after(device, &support_as_query(tasks), StartFrom::Pooled, &[0])?.concat())
 }

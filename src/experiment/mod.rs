@@ -4,6 +4,7 @@
 
 mod choose;
 pub mod config;
+pub mod files;
 pub mod instruments;
 mod judge;
 mod observer;
@@ -11,10 +12,12 @@ pub mod pictures;
 mod report;
 pub mod run_folder;
 pub mod setup;
+pub mod source;
 mod stages;
 mod transfer;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::adapt::Member;
@@ -23,11 +26,12 @@ use crate::meta::model::{Choice, Model};
 use crate::meta::outer::{Learner, training_fits};
 use crate::report::metrics::MetricsWriter;
 use crate::run::Device;
-use config::Config;
+use config::{Config, Method};
 pub use observer::{Observer, Progress, RunStatus, Silent};
 pub use report::{Baselines, HeldOut, Report};
 use run_folder::{Position, RunFolder};
 use setup::Setup;
+use source::Source;
 pub use stages::{settings, starting_trainer};
 use transfer::transfer;
 
@@ -56,31 +60,62 @@ impl std::fmt::Debug for Experiment<'_> {
 
 impl<'a> Experiment<'a> {
     /// Starts a run in a new folder, or with `resume` goes on in an existing one (afresh where it has no
-    /// checkpoint yet).
+    /// checkpoint yet), on the source of tasks that the configuration names.
     ///
     /// # Errors
     /// [`Error::Config`] for settings that make no sense or a folder that exists, those of reading
     /// data, and [`Error::Memory`].
     pub fn open(config: &Config, device: &'a Device, path: &Path, resume: bool) -> Result<Experiment<'a>> {
+        Experiment::start(None, config, device, path, resume)
+    }
+
+    /// The same on a source of tasks that a program brings.
+    ///
+    /// # Errors
+    /// As for [`Experiment::open`].
+    pub fn on(
+        source: Arc<dyn Source>,
+        config: &Config,
+        device: &'a Device,
+        path: &Path,
+        resume: bool,
+    ) -> Result<Experiment<'a>> {
+        Experiment::start(Some(source), config, device, path, resume)
+    }
+
+    fn start(
+        source: Option<Arc<dyn Source>>,
+        config: &Config,
+        device: &'a Device,
+        path: &Path,
+        resume: bool,
+    ) -> Result<Experiment<'a>> {
         let mut config = config.clone();
         let folder = if resume { RunFolder::open(path)? } else { RunFolder::fresh(path)? };
         let saved = if resume && folder.has_checkpoint() { Some(folder.load()?) } else { None };
         if let Some(s) = &saved {
+            if config.adapt.method == Method::Auto {
+                config = config.under(s.config.adapt.method)?;
+            }
             same_settings(&folder, &config, &s.config)?;
             config = s.config.clone();
         }
         config.validate()?;
-        let setup = Setup::load(&config)?;
-        for w in setup.warnings() {
+        let setup = match source {
+            Some(source) => Setup::on(source, &config)?,
+            None => Setup::load(&config)?,
+        };
+        config = setup.config().clone();
+        for w in setup.source().warnings() {
             log::warn!("{w}");
         }
         setup.check_size()?;
         let model = Model {
             spec: setup.hyper(),
-            likelihood: setup.likelihood(),
+            likelihood: setup.source().likelihood(),
             adaptation: setup.meta().adaptation,
             fine_tuning: setup.fine_tuning(),
-            members: vec![Member::default(); setup.members()],
+            members: vec![Member::default(); setup.source().members()],
             choice: Choice::default(),
         };
         let (position, model, state, frozen) = match saved {
@@ -90,7 +125,7 @@ impl<'a> Experiment<'a> {
                     && s.model.fine_tuning == model.fine_tuning
                     && s.model.members.len() == model.members.len()
                     && s.model.likelihood == model.likelihood
-                    && s.format == setup.format();
+                    && s.format == setup.source().format();
                 if !fits {
                     return Err(Error::checkpoint(
                         folder.path(),
@@ -107,7 +142,7 @@ impl<'a> Experiment<'a> {
                 let meta = setup.meta();
                 transfer(from, 0, &meta, &mut vec![0.0; meta.layout().len()])?;
             }
-            let family = setup.family(position.member);
+            let family = setup.source().family(position.member);
             let (pooled, hyper) =
                 (Learner::Pooled(model.spec.target.clone()), Learner::Hyper(setup.meta().into()));
             for (learner, hyper) in [(pooled, false), (hyper, true)] {

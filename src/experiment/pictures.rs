@@ -1,9 +1,9 @@
 //! The pictures of a finished run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::config::TaskKind;
 use super::run_folder::RunFolder;
+use super::source::TasksPicture;
 use super::{Experiment, HeldOut, Report};
 use crate::error::Result;
 use crate::report::metrics;
@@ -16,8 +16,6 @@ use crate::task::{Loss, Task, argmax};
 
 /// Unseen tasks that are drawn.
 const PANELS: usize = 6;
-/// Cells of a field along each axis.
-const FIELD: usize = 64;
 
 /// Draws the loss curve, error by steps of adaptation, and unseen tasks; returns the files.
 ///
@@ -39,60 +37,59 @@ pub fn draw(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<PathBuf>
         &baselines(held_out),
     )?;
 
-    let tasks = experiment.setup().test(held_out.shots);
-    let model = experiment.model();
-    if experiment.config().task == TaskKind::Images {
-        // Classes of different tasks have nothing to do with one another.
-    } else if model.likelihood.loss == Loss::CrossEntropy {
-        let (_, after) = experiment.before_and_after(&tasks)?;
-        let classes = experiment.setup().encoder().map_or(vec![], |e| e.classes().to_vec());
-        let mut counts = vec![vec![0; classes.len()]; classes.len()];
-        for (task, y) in tasks.iter().zip(&after) {
-            for (p, t) in y.chunks(classes.len()).zip(task.yq.chunks(classes.len())) {
-                counts[argmax(t)][argmax(p)] += 1;
-            }
-        }
-        confusion(&files[2], "Classes of unseen tasks", &classes, &counts)?;
-    } else if experiment.config().task == TaskKind::Shapes {
-        let shown = experiment.setup().fields(PANELS, FIELD);
-        let (before, after) = experiment.before_and_after(&shown)?;
-        let panels: Vec<FieldPanel> = shown
+    draw_tasks(experiment, held_out, &files[2])?;
+    files.retain(|f| f.exists());
+    Ok(files)
+}
+
+/// Unseen tasks as their source has them shown.
+fn draw_tasks(experiment: &Experiment<'_>, held_out: &HeldOut, file: &Path) -> Result<()> {
+    let (source, model) = (experiment.setup().source(), experiment.model());
+    if let TasksPicture::Fields { tasks, size } = source.picture() {
+        let (before, after) = experiment.before_and_after(&tasks)?;
+        let panels: Vec<FieldPanel> = tasks
             .into_iter()
             .zip(before.into_iter().zip(after))
             .map(|(t, (before, after))| FieldPanel {
                 title: t.name,
-                size: FIELD,
+                size,
                 truth: t.yq,
                 before,
                 after,
                 support: t.xs.chunks(2).map(|p| (p[0], p[1])).collect(),
             })
             .collect();
-        fields(&files[2], "Signed distances of unseen shapes", &panels)?;
-    } else if model.spec.target.inputs() == 1 && experiment.setup().encoder().is_none() {
+        return fields(file, "Signed distances of unseen shapes", &panels);
+    }
+    if source.picture() == TasksPicture::None {
+        return Ok(());
+    }
+    let (tasks, format) = (source.test(held_out.shots), source.format());
+    if model.likelihood.loss == Loss::CrossEntropy {
+        let (_, after) = experiment.before_and_after(&tasks)?;
+        let classes = format.classes();
+        let mut counts = vec![vec![0; classes.len()]; classes.len()];
+        for (task, y) in tasks.iter().zip(&after) {
+            for (p, t) in y.chunks(classes.len()).zip(task.yq.chunks(classes.len())) {
+                counts[argmax(t)][argmax(p)] += 1;
+            }
+        }
+        confusion(file, "Classes of unseen tasks", &classes, &counts)
+    } else if model.spec.target.inputs() == 1 && model.likelihood.outputs == 1 && format.group().is_none() {
         let shown = &tasks[..PANELS.min(tasks.len())];
         let (before, after) = experiment.before_and_after(shown)?;
         let panels: Vec<TaskPanel> =
             shown.iter().zip(before.iter().zip(&after)).map(|(t, (b, a))| panel(t, b, a)).collect();
-        task_panels(&files[2], "Unseen tasks", "x", "y", &panels)?;
+        task_panels(file, "Unseen tasks", "x", "y", &panels)
     } else {
         let (before, after) = experiment.before_and_after(&tasks)?;
-        let (mean, std) = experiment.setup().encoder().map_or((0.0, 1.0), |e| e.target_scale());
-        let unit = experiment.setup().encoder().map_or("", |e| e.target());
+        let ((mean, std), unit) = (format.target_scale(), format.target());
         let pairs = |all: &[Vec<f32>]| -> Vec<(f64, f64)> {
             let pair = |(t, p): (&f32, &f32)| (mean + std * *t as f64, mean + std * *p as f64);
             tasks.iter().zip(all).flat_map(|(t, y)| t.yq.iter().zip(y).map(pair)).collect()
         };
-        predicted_against_true(
-            &files[2],
-            "Query rows of unseen tasks",
-            unit,
-            &pairs(&before),
-            &pairs(&after),
-        )?;
+        predicted_against_true(file, "Query rows of unseen tasks", unit, &pairs(&before), &pairs(&after))
     }
-    files.retain(|f| f.exists());
-    Ok(files)
 }
 
 /// Accuracy in training, how honest intervals or probabilities are, and the map of conditions.

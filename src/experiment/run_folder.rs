@@ -12,15 +12,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Config, MAX_ADAPT_STEPS};
+use super::config::Config;
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::data::format::Format;
 use crate::error::{Error, Result};
 use crate::files::{is_temporary, remove_temporaries, write_atomically};
 use crate::hyper::HyperSpec;
-
-use crate::adapt::{Adaptation, Member, Rule};
-use crate::meta::model::{Choice, Model, Network};
+use crate::meta::model::{Model, Network};
+use crate::meta::store::{check_net, field, impossible, json, parse};
 use crate::net::Net;
 use crate::task::Likelihood;
 
@@ -60,18 +59,6 @@ pub struct Saved {
     pub frozen: Vec<f32>,
     /// How support and query files are read.
     pub format: Format,
-}
-
-/// What a checkpoint says about its model beside the weights.
-#[derive(Serialize, Deserialize)]
-struct About {
-    spec: HyperSpec,
-    #[serde(alias = "judge")]
-    likelihood: Likelihood,
-    adaptation: Adaptation,
-    fine_tuning: Adaptation,
-    choice: Choice,
-    members: usize,
 }
 
 /// What a network file says beside the weights.
@@ -142,30 +129,15 @@ impl RunFolder {
     /// Stores everything that the run needs to go on, or to be used.
     pub fn save(&self, s: &Saved) -> Result<()> {
         let mut c = Checkpoint::default();
-        for (i, m) in s.model.members.iter().enumerate() {
-            for (name, w) in [("pooled", &m.pooled), ("hyper", &m.hyper)] {
-                if !w.is_empty() {
-                    c.tensors.insert(format!("member.{i}.{name}"), Tensor::f32(&[w.len()], w.clone()));
-                }
-            }
-        }
+        s.model.put(&mut c);
         if !s.state.is_empty() {
             c.tensors.insert("state".into(), Tensor::f32(&[s.state.len()], s.state.clone()));
         }
         if !s.frozen.is_empty() {
             c.tensors.insert("frozen".into(), Tensor::f32(&[s.frozen.len()], s.frozen.clone()));
         }
-        let about = About {
-            spec: s.model.spec.clone(),
-            likelihood: s.model.likelihood,
-            adaptation: s.model.adaptation,
-            fine_tuning: s.model.fine_tuning,
-            choice: s.model.choice.clone(),
-            members: s.model.members.len(),
-        };
         c.metadata.insert("config".into(), s.config.to_toml()?);
         c.metadata.insert("position".into(), json(&s.position));
-        c.metadata.insert("model".into(), json(&about));
         c.metadata.insert("format_of_files".into(), json(&s.format));
         c.save(&self.file("checkpoint.safetensors"))
     }
@@ -186,27 +158,19 @@ impl RunFolder {
         let config = Config::parse(field(&path, &c, "config")?, &path.display().to_string(), None)?;
         config.validate().map_err(|e| Error::checkpoint(&path, e.to_string()))?;
         let position: Position = parse(&path, &c, "position")?;
-        let about: About = parse(&path, &c, "model")?;
         let format: Format = parse(&path, &c, "format_of_files")?;
-        check_net(&path, &about.spec.target, about.likelihood.outputs)?;
-        check_about(&path, &about, &position)?;
-        format.validate(&path, about.spec.target.inputs(), about.likelihood.outputs)?;
-        check_descriptor(&path, &about.spec, &format)?;
-        let (p, h) = (about.spec.target.layout().len(), about.adaptation.layout(&about.spec).len());
-        let mut members = Vec::new();
-        for i in 0..about.members {
-            // What is trained must be there, and only that.
-            let get = |name: &str, len: usize, trained: bool| -> Result<Vec<f32>> {
-                if !trained {
-                    return Ok(vec![]);
-                }
-                let key = format!("member.{i}.{name}");
-                Ok(c.f32(&key, &[len]).map_err(|e| Error::checkpoint(&path, e.to_string()))?.to_vec())
-            };
+        // Finished members, then the one in progress.
+        let model = Model::get(&path, &c, |i| {
             let done = i < position.member;
-            let begun = i == position.member && position.hyper;
-            members.push(Member { pooled: get("pooled", p, done || begun)?, hyper: get("hyper", h, done)? });
+            (done || (i == position.member && position.hyper), done)
+        })?;
+        let (members, inputs) = (model.members.len(), model.spec.target.inputs());
+        let trained = position.member == members;
+        if position.member > members || position.trained != trained || (trained && position.hyper) {
+            return Err(impossible(&path, "position"));
         }
+        format.validate(&path, inputs, model.likelihood.outputs)?;
+        check_descriptor(&path, &model.spec, &format)?;
         let vector = |name: &str| match c.tensors.get(name) {
             Some(t) => c
                 .f32(name, &[t.shape.iter().product()])
@@ -217,11 +181,11 @@ impl RunFolder {
         // The first version called them held.
         let frozen = if c.tensors.contains_key("held") { "held" } else { "frozen" };
         let (state, frozen) = (vector("state")?, vector(frozen)?);
-        let frozen_segments = about.adaptation.layout(&about.spec).segments(&config.train.freeze);
+        let frozen_segments = model.adaptation.layout(&model.spec).segments(&config.train.freeze);
         let frozen_len: usize = frozen_segments.iter().filter(|s| s.1).map(|s| s.0.len()).sum();
         let (len, steps) = match position.hyper {
-            true => (h - frozen_len, config.train.steps),
-            false => (p, config.train.pooled_steps),
+            true => (model.adaptation.layout(&model.spec).len() - frozen_len, config.train.steps),
+            false => (model.spec.target.layout().len(), config.train.pooled_steps),
         };
         let rows = config.train.optimiser.rows();
         let kept = if position.hyper && !state.is_empty() { frozen_len } else { 0 };
@@ -237,14 +201,6 @@ impl RunFolder {
                 ),
             ));
         }
-        let model = Model {
-            spec: about.spec,
-            likelihood: about.likelihood,
-            adaptation: about.adaptation,
-            fine_tuning: about.fine_tuning,
-            members,
-            choice: about.choice,
-        };
         Ok(Saved { config, position, model, state, frozen, format })
     }
 
@@ -262,12 +218,16 @@ impl RunFolder {
 }
 
 impl Model {
-    /// The trained model in a run folder. For the way its CSV files are encoded, see [`RunFolder::model`].
+    /// The trained model in a run folder, or in a file that [`Model::save`] wrote. For the way its CSV files are encoded, see
+    /// [`RunFolder::model`].
     ///
     /// # Errors
     /// [`Error::Checkpoint`] where the folder holds no finished run.
-    pub fn load(folder: impl AsRef<Path>) -> Result<Model> {
-        Ok(RunFolder::open(folder.as_ref())?.model()?.0)
+    pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+        match path.as_ref().is_file() {
+            true => Model::open(path),
+            false => Ok(RunFolder::open(path.as_ref())?.model()?.0),
+        }
     }
 }
 
@@ -312,50 +272,6 @@ pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     Ok((Network { spec: about.spec, likelihood: about.likelihood, members, shares: about.shares }, format))
 }
 
-/// Widths and numbers of layers as a configuration may have them; no size computed from them overflows.
-fn sound_widths(widths: &[usize]) -> bool {
-    widths.len() <= 66 && widths.iter().all(|w| (1..=65_536).contains(w))
-}
-
-/// Checks what a checkpoint says about its model: nothing in it may lead outside an array, or to an allocation
-/// that its own size does not account for.
-fn check_about(path: &Path, about: &About, position: &Position) -> Result<()> {
-    let HyperSpec { condition, trunk, target, .. } = &about.spec;
-    let support = condition.support.as_ref().is_none_or(|s| {
-        sound_widths(&s.widths)
-            && !s.widths.is_empty()
-            && s.scale.is_finite()
-            && s.example == target.inputs() + target.outputs()
-    });
-    let embedding = condition
-        .embedding
-        .as_ref()
-        .is_none_or(|e| (1..=1 << 31).contains(&e.tasks) && (1..=65_536).contains(&e.width));
-    let sound = support
-        && embedding
-        && sound_widths(trunk)
-        && (about.choice.gate.is_none() || about.adaptation.rule == Rule::Ridge)
-        && about.adaptation.fits(&about.spec)
-        && about.fine_tuning.fits(&about.spec)
-        && about.choice.intervals.as_ref().is_none_or(|i| i.factors.len() <= 100)
-        && condition.descriptor <= 65_536
-        && (1..=100).contains(&about.members)
-        && about.choice.steps <= MAX_ADAPT_STEPS;
-    let trained = position.member == about.members;
-    let placed =
-        position.member <= about.members && position.trained == trained && !(trained && position.hyper);
-    if !sound || !placed {
-        let what = if sound { "position" } else { "model" };
-        return Err(Error::checkpoint(
-            path,
-            format!(
-                "what it says about its {what} is not possible; use an earlier checkpoint or train again"
-            ),
-        ));
-    }
-    Ok(())
-}
-
 /// Whether the descriptor that the model reads can be made from its files.
 fn check_descriptor(path: &Path, spec: &HyperSpec, format: &Format) -> Result<()> {
     let (needed, there) = (spec.condition.descriptor, format.descriptors());
@@ -364,28 +280,4 @@ fn check_descriptor(path: &Path, spec: &HyperSpec, format: &Format) -> Result<()
         return Err(Error::checkpoint(path, message));
     }
     Ok(())
-}
-
-fn check_net(path: &Path, net: &Net, outputs: usize) -> Result<()> {
-    net.check().map_err(|e| Error::checkpoint(path, format!("its network is not possible: {e}")))?;
-    if net.outputs() != outputs {
-        let message = format!("a network of {} outputs where {outputs} are needed", net.outputs());
-        return Err(Error::checkpoint(path, message));
-    }
-    Ok(())
-}
-
-fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-fn field<'c>(path: &Path, c: &'c Checkpoint, key: &str) -> Result<&'c str> {
-    c.metadata.get(key).map(String::as_str).ok_or_else(|| {
-        Error::checkpoint(path, format!("the metadata lack '{key}': this is no checkpoint of that kind"))
-    })
-}
-
-fn parse<T: for<'d> Deserialize<'d>>(path: &Path, c: &Checkpoint, key: &str) -> Result<T> {
-    serde_json::from_str(field(path, c, key)?)
-        .map_err(|e| Error::checkpoint(path, format!("the metadata '{key}' cannot be read: {e}")))
 }

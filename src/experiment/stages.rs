@@ -45,7 +45,7 @@ impl Experiment<'_> {
             model: self.model.clone(),
             state: self.state.clone(),
             frozen: self.frozen.clone(),
-            format: self.setup.format(),
+            format: self.setup.source().format(),
         })
     }
 
@@ -55,7 +55,7 @@ impl Experiment<'_> {
             return vec![];
         }
         let mut all = Vec::new();
-        for member in self.position.member..self.setup.members() {
+        for member in self.position.member..self.setup.source().members() {
             if !(member == self.position.member && self.position.hyper) {
                 all.push(Stage::Pooled(member));
             }
@@ -83,7 +83,7 @@ impl Experiment<'_> {
                 true
             }
         };
-        if done && (self.position.trained || self.position.member < self.setup.members()) {
+        if done && (self.position.trained || self.position.member < self.setup.source().members()) {
             self.save()?;
         }
         Ok(done)
@@ -97,7 +97,7 @@ impl Experiment<'_> {
         observer: &mut dyn Observer,
         metrics: &mut MetricsWriter,
     ) -> Result<bool> {
-        let family = self.setup.family(member);
+        let family = self.setup.source().family(member);
         let settings = settings(&self.config, member, hyper);
         let spec = self.model.spec.clone();
         // Initial weights are drawn again on every start: they are a function of the seed.
@@ -122,7 +122,7 @@ impl Experiment<'_> {
         }
         self.frozen = trainer.frozen().to_vec();
         let steps = settings.schedule.steps;
-        let label = match (hyper, self.setup.members()) {
+        let label = match (hyper, self.setup.source().members()) {
             (false, 1) => "pooled network".to_string(),
             (true, 1) => "hypernetwork".to_string(),
             (false, n) => format!("pooled network {} of {n}", member + 1),
@@ -220,12 +220,13 @@ pub fn starting_trainer<R>(
 ) -> Result<R> {
     let setup = Setup::load(config)?;
     setup.check_size()?;
-    let family = setup.family(0);
+    let family = setup.source().family(0);
     let meta = setup.meta();
-    let mut rng = Rng::new(config.seed, 0x1217);
+    let mut rng = Rng::new(setup.config().seed, 0x1217);
     let base = setup.initial_target(&mut rng);
     let init = meta.init(&mut rng, &base);
     let learner = Learner::Hyper(meta.into());
-    let mut trainer = Trainer::new(device, family.as_ref(), learner, settings(config, 0, true), &init)?;
+    let mut trainer =
+        Trainer::new(device, family.as_ref(), learner, settings(setup.config(), 0, true), &init)?;
     with(&mut trainer)
 }

@@ -3,3 +3,4 @@
 pub mod model;
 pub mod objective;
 pub mod outer;
+pub(crate) mod store;

@@ -55,6 +55,15 @@ pub struct Model {
     pub choice: Choice,
 }
 
+/// What a model says about the query rows of a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prediction {
+    /// Values, or logarithms of class probabilities, `[q · o]`.
+    pub values: Vec<f32>,
+    /// Predictive standard deviation of each row `[q]`: intervals are the value ± [`Model::half_width`] of it.
+    pub deviation: Vec<f32>,
+}
+
 /// Predictions `[steps][tasks][q · o]`.
 pub type Predictions = Vec<Vec<Vec<f32>>>;
 
@@ -68,18 +77,46 @@ pub(crate) struct Adapters {
 }
 
 impl Model {
+    /// A model of one hypernetwork, by its parameters as [`Adaptation::layout`] has them: trained elsewhere, or yet to be. Nothing is
+    /// chosen: no step of adaptation is taken unless it is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the parts do not fit one another.
+    pub fn new(
+        spec: HyperSpec,
+        likelihood: Likelihood,
+        adaptation: Adaptation,
+        params: Vec<f32>,
+    ) -> Result<Model> {
+        spec.target.check().map_err(Error::Shape)?;
+        let needed = if adaptation.fits(&spec) { adaptation.layout(&spec).len() } else { 0 };
+        if needed == 0 || params.len() != needed || spec.target.outputs() != likelihood.outputs {
+            return Err(Error::Shape(format!(
+                "a model of {needed} parameters and {} outputs was given {} parameters and a likelihood of {} outputs (0 \
+                 parameters: the network has nothing of the kind that adaptation changes)",
+                spec.target.outputs(),
+                params.len(),
+                likelihood.outputs
+            )));
+        }
+        let pooled = spec.layout().get("head.bias").map_or(vec![], |p| params[p.range()].to_vec());
+        let members = vec![Member { pooled, hyper: params }];
+        let fine_tuning = Adaptation::fine_tuning(adaptation.rate, adaptation.clip);
+        Ok(Model { spec, likelihood, adaptation, fine_tuning, members, choice: Choice::default() })
+    }
+
     /// Predictions of all members together, on the query rows of `tasks`, after each number of steps.
     ///
     /// # Errors
     /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
-    pub fn predict(
+    pub fn predict_after(
         &self,
         device: &Device,
         tasks: &[Task],
         from: StartFrom,
         steps: &[usize],
     ) -> Result<Predictions> {
-        let mut found = self.found(device, tasks, from, steps)?;
+        let mut found = self.member_predictions(device, tasks, from, steps)?;
         let each = found.iter_mut().flatten().flat_map(|f| &mut f.predictions).flatten();
         each.for_each(|v| *v *= self.sharpness());
         Ok((0..steps.len())
@@ -89,11 +126,8 @@ impl Model {
             .collect())
     }
 
-    /// What each member finds on the query rows of `tasks` after each number of steps: `[members][steps]`.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
-    pub fn found(
+    /// Of each member and number of steps.
+    fn member_predictions(
         &self,
         device: &Device,
         tasks: &[Task],
@@ -105,7 +139,7 @@ impl Model {
     }
 
     /// Plans by which members are asked about tasks; also about what a gate needs, where it is asked for or chosen.
-    pub(crate) fn panel(&self, device: &Device, tasks: &[Task], gate: bool) -> Result<Adapters> {
+    pub(crate) fn adapters(&self, device: &Device, tasks: &[Task], gate: bool) -> Result<Adapters> {
         let from = StartFrom::Generated(self.choice.correction);
         let pooled = |tasks: Vec<Task>| Ok((self.adapter(device, &tasks, StartFrom::Pooled)?, tasks));
         Ok(Adapters {
@@ -117,14 +151,19 @@ impl Model {
     }
 
     /// What one member says about tasks: by its pooled, its generated and its adapted network.
-    pub(crate) fn candidates(&self, panel: &mut Adapters, m: &Member, tasks: &[Task]) -> Result<Candidates> {
+    pub(crate) fn candidates(
+        &self,
+        adapters: &mut Adapters,
+        m: &Member,
+        tasks: &[Task],
+    ) -> Result<Candidates> {
         let mut c = Candidates::default();
         let from = StartFrom::Generated(self.choice.correction);
-        let found = panel.adapter.predict(m, from, tasks, &[0, self.choice.steps])?;
+        let found = adapters.adapter.predict(m, from, tasks, &[0, self.choice.steps])?;
         let [generated, adapted] = <[TaskPredictions; 2]>::try_from(found).unwrap_or_default();
         c.evidence = adapted.evidence.iter().map(|e| e.map(f64::from)).collect();
         c.variance = adapted.variance;
-        if let Some(pooled) = &mut panel.pooled {
+        if let Some(pooled) = &mut adapters.pooled {
             let [query, support] = pooled.each_mut().map(|(adapter, tasks)| {
                 let found = adapter.predict(m, StartFrom::Pooled, tasks, &[0])?;
                 Ok::<_, Error>(found.into_iter().next().unwrap_or_default().predictions)
@@ -150,7 +189,7 @@ impl Model {
     }
 
     /// One member's predictions as chosen, and their deviations `[q]` where there are intervals.
-    pub(crate) fn settled(&self, tasks: &[Task], c: &Candidates) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+    pub(crate) fn combined(&self, tasks: &[Task], c: &Candidates) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let y = match &self.choice.gate {
             Some(gate) => gate.mixed(&self.likelihood, c),
             None => c.predictions[2].clone(),
@@ -168,16 +207,16 @@ impl Model {
         (y, deviation.collect())
     }
 
-    /// Predictions on the query rows of `tasks` as was chosen on validation tasks, `[q · o]` each, and their deviations
-    /// `[q]`, to be multiplied by the factors of [`Choice::intervals`].
+    /// Predictions on the query rows of `tasks`, with the steps, the correction and the weighing that were chosen on validation
+    /// tasks.
     ///
     /// # Errors
     /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
-    pub fn chosen(&self, device: &Device, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+    pub fn predict(&self, device: &Device, tasks: &[Task]) -> Result<Vec<Prediction>> {
         let (mut all, mut variance): (Vec<Vec<Vec<f32>>>, Vec<Vec<f64>>) = (vec![], vec![]);
-        let mut panel = self.panel(device, tasks, false)?;
+        let mut adapters = self.adapters(device, tasks, false)?;
         for m in &self.members {
-            let (y, d) = self.settled(tasks, &self.candidates(&mut panel, m, tasks)?);
+            let (y, d) = self.combined(tasks, &self.candidates(&mut adapters, m, tasks)?);
             variance.resize_with(tasks.len(), Vec::new);
             for (sum, d) in variance.iter_mut().zip(&d) {
                 sum.resize(d.len(), 0.0);
@@ -186,8 +225,19 @@ impl Model {
             all.push(y);
         }
         let n = self.members.len() as f64;
-        let deviation = variance.iter().map(|v| v.iter().map(|v| (v / n).sqrt() as f32).collect()).collect();
-        Ok((self.likelihood.combine(&all), deviation))
+        let deviation = variance.iter().map(|v| v.iter().map(|v| (v / n).sqrt() as f32).collect());
+        let values = self.likelihood.combine(&all);
+        Ok(values
+            .into_iter()
+            .zip(deviation)
+            .map(|(values, deviation)| Prediction { values, deviation })
+            .collect())
+    }
+
+    /// Half the width of an interval that covers the share `level` (.1 to .95) of rows, by the deviation of its row; `None` where
+    /// classes are predicted.
+    pub fn half_width(&self, deviation: f32, level: f64) -> Option<f32> {
+        self.choice.intervals.as_ref().map(|i| i.factor(level) as f32 * deviation)
     }
 
     fn adapter(&self, device: &Device, tasks: &[Task], from: StartFrom) -> Result<Adapter> {
@@ -219,7 +269,7 @@ impl Model {
         }
         let tasks = [support.clone()];
         let from = StartFrom::Generated(self.choice.correction);
-        let mut panel = self.panel(device, &tasks, false)?;
+        let mut adapters = self.adapters(device, &tasks, false)?;
         let (mut members, mut shares) = (Vec::new(), Vec::new());
         for m in &self.members {
             let mut add = |network: Option<Vec<f32>>, share: f64| {
@@ -228,13 +278,13 @@ impl Model {
             };
             // Steps that are asked for are taken as they are.
             if let (Some(gate), None) = (&self.choice.gate, steps) {
-                let c = self.candidates(&mut panel, m, &tasks)?;
+                let c = self.candidates(&mut adapters, m, &tasks)?;
                 let [pooled, generated, adapted] = gate.shares(&self.likelihood, &c, 0);
                 add(Some(self.plain(&m.pooled)), pooled);
-                add(panel.adapter.adapt(m, from, &tasks, 0)?.pop(), generated);
-                add(panel.adapter.adapt(m, from, &tasks, self.choice.steps)?.pop(), adapted);
+                add(adapters.adapter.adapt(m, from, &tasks, 0)?.pop(), generated);
+                add(adapters.adapter.adapt(m, from, &tasks, self.choice.steps)?.pop(), adapted);
             } else {
-                add(panel.adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?.pop(), 1.0);
+                add(adapters.adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?.pop(), 1.0);
             }
         }
         Ok(Network { spec: self.network_spec(), likelihood: self.likelihood, members, shares })

@@ -173,6 +173,13 @@ impl Net {
     }
 }
 
+impl From<Net> for Vec<Layer> {
+    /// The layers alone.
+    fn from(net: Net) -> Vec<Layer> {
+        net.layers
+    }
+}
+
 /// Looking at it.
 impl Net {
     /// The layers.

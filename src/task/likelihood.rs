@@ -51,6 +51,16 @@ pub struct Likelihood {
 }
 
 impl Likelihood {
+    /// Of `outputs` values, judged by their mean squared error.
+    pub fn values(outputs: usize) -> Likelihood {
+        Likelihood { metric: Metric::Mse, loss: Loss::Mse, outputs, unit: 1.0 }
+    }
+
+    /// Of one of `classes` classes, judged by how often it is right.
+    pub fn classes(classes: usize) -> Likelihood {
+        Likelihood { metric: Metric::Accuracy, loss: Loss::CrossEntropy, outputs: classes, unit: 1.0 }
+    }
+
     /// The metric of predictions `[tasks][q · o]` on the query rows of `tasks`.
     pub fn score(&self, tasks: &[Task], predictions: &[Vec<f32>]) -> f64 {
         let (mut sum, mut n) = (0.0, 0.0);

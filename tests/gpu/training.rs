@@ -59,8 +59,8 @@ fn a_window_of_training_allocates_and_reads_nothing() {
     let setup = Setup::load(&config).expect("sine");
     let learner = Learner::Hyper(setup.meta().into());
     let caps = Device::Gpu(gpu.clone()).caps(WINDOW);
-    let plan =
-        training_plan(setup.family(0).as_ref(), &learner, &settings(&config, 0, true), caps).expect("plan");
+    let plan = training_plan(setup.source().family(0).as_ref(), &learner, &settings(&config, 0, true), caps)
+        .expect("plan");
     let mut runner = GpuRunner::prepare(&gpu, &plan).expect("prepared");
     let before = runner.stats();
     runner.run(WINDOW).expect("a window of steps");

@@ -1,14 +1,12 @@
 //! The defaults of families of tasks and of ways of adaptation.
 
 use super::{
-    AdaptConfig, Config, CsvConfig, EvalConfig, ImagesConfig, Method, ModelConfig, Start, TaskKind,
-    TrainConfig, WeightSource,
+    AdaptConfig, Config, EvalConfig, Method, ModelConfig, Start, TaskKind, TrainConfig, WeightSource,
 };
 use crate::adapt::{Fast, Rates, Rule};
 use crate::meta::objective::Through;
 use crate::optim::Optimiser;
 use crate::spec::Activation;
-use std::path::PathBuf;
 
 impl Default for Config {
     fn default() -> Config {
@@ -36,20 +34,6 @@ impl Default for EvalConfig {
     }
 }
 
-impl Default for ImagesConfig {
-    fn default() -> ImagesConfig {
-        ImagesConfig {
-            train: PathBuf::new(),
-            train_labels: None,
-            test: None,
-            test_labels: None,
-            ways: 5,
-            rotations: true,
-            shifts: true,
-        }
-    }
-}
-
 impl Config {
     /// The defaults of a family of tasks.
     pub fn of(task: TaskKind) -> Config {
@@ -58,7 +42,7 @@ impl Config {
 
     /// What the defaults of all ways of adaptation have in common.
     fn base(task: TaskKind) -> Config {
-        let sine = Config {
+        let base = Config {
             task,
             device: "auto".into(),
             seed: 0,
@@ -112,73 +96,7 @@ impl Config {
             csv: None,
             images: None,
         };
-        match task {
-            TaskKind::Sine => sine,
-            TaskKind::Shapes => Config {
-                train: TrainConfig {
-                    steps: 5_000,
-                    learning_rate: 2e-3,
-                    final_rate_fraction: 0.01,
-                    clip: 1.0,
-                    min_shots: 16,
-                    ..sine.train
-                },
-                model: ModelConfig {
-                    target: vec![32, 32],
-                    activation: Activation::Sin,
-                    omega: 10.0,
-                    encoder: vec![128, 128],
-                    trunk: vec![128],
-                    hyper_activation: Activation::Silu,
-                    ..sine.model
-                },
-                adapt: AdaptConfig { rate: 0.2, clip: 1.0, steps: vec![0, 1, 10, 100, 500], ..sine.adapt },
-                eval: EvalConfig { shots: 64, query: 64, tasks: 200, sweep: vec![16, 32, 64] },
-                ..sine
-            },
-            TaskKind::Csv => Config {
-                train: TrainConfig {
-                    steps: 1_000,
-                    tasks: 32,
-                    warmup: 50,
-                    clip: 1.0,
-                    pooled_steps: 1_000,
-                    ..sine.train
-                },
-                model: ModelConfig {
-                    target: vec![32, 32],
-                    activation: Activation::Tanh,
-                    encoder: vec![32, 32],
-                    trunk: vec![32],
-                    hyper_activation: Activation::LeakyRelu,
-                    start: Start::Pooled,
-                    members: 5,
-                    ..sine.model
-                },
-                adapt: AdaptConfig {
-                    rate: 0.03,
-                    clip: 1.0,
-                    steps: vec![0, 1, 2, 5, 10, 20, 50, 100, 200],
-                    ..sine.adapt
-                },
-                eval: EvalConfig { shots: 5, query: 16, tasks: 0, sweep: vec![1, 2, 5, 10] },
-                csv: Some(CsvConfig::default()),
-                ..sine
-            },
-            TaskKind::Images => Config {
-                train: TrainConfig { steps: 10_000, tasks: 16, clip: 1.0, pooled_steps: 1, ..sine.train },
-                model: ModelConfig {
-                    weights: WeightSource::Shared,
-                    target: vec![256, 128, 64],
-                    encoder: vec![128, 64],
-                    ..sine.model
-                },
-                adapt: AdaptConfig { rate: 0.1, steps: vec![0, 1, 5, 20], ..sine.adapt.clone() },
-                eval: EvalConfig { shots: 1, query: 15, tasks: 600, sweep: vec![1, 5] },
-                images: Some(ImagesConfig::default()),
-                ..sine
-            },
-        }
+        task.defaults(base)
     }
 
     /// The defaults of a family of tasks with a way of adaptation.
@@ -186,7 +104,7 @@ impl Config {
         let mut c = Config::base(task);
         let (a, m) = (&mut c.adapt, &mut c.model);
         a.method = method;
-        if !matches!(method, Method::FineTune | Method::Ridge) {
+        if !matches!(method, Method::Auto | Method::FineTune | Method::Ridge) {
             m.weights = WeightSource::Shared;
             m.start = Start::Fresh;
             a.through = Through::Second;
@@ -197,7 +115,7 @@ impl Config {
             c.train.min_shots = 0;
         }
         match method {
-            Method::FineTune => m.weights = WeightSource::Generated,
+            Method::Auto | Method::FineTune => m.weights = WeightSource::Generated,
             Method::Maml => {}
             Method::Fomaml => a.through = Through::First,
             Method::Reptile => a.through = Through::Reptile,

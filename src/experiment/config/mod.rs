@@ -8,57 +8,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::source::{CsvConfig, ImagesConfig, TaskKind};
 use crate::adapt::{Fast, Rates, Rule};
-use crate::data::TargetKind;
 use crate::error::{Error, Result, nearest};
 use crate::meta::objective::Through;
 use crate::net::Layer;
 use crate::optim::Optimiser;
 use crate::spec::Activation;
+use crate::task::{Likelihood, Loss};
 
 /// The most steps of adaptation.
-pub const MAX_ADAPT_STEPS: usize = 100_000;
-
-/// Families of tasks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskKind {
-    /// Sine waves of random amplitude and phase.
-    #[default]
-    Sine,
-    /// Signed-distance fields of random 2-D shapes.
-    Shapes,
-    /// The groups of a CSV file.
-    Csv,
-    /// A few classes of pictures each.
-    Images,
-}
-
-impl TaskKind {
-    /// All names, for messages.
-    pub const NAMES: [&'static str; 4] = ["sine", "shapes", "csv", "images"];
-
-    /// The name used in files and on the command line.
-    pub fn name(self) -> &'static str {
-        TaskKind::NAMES[self as usize]
-    }
-
-    /// The kind of that name.
-    pub fn parse(name: &str, origin: &str) -> Result<TaskKind> {
-        match name {
-            "sine" => Ok(TaskKind::Sine),
-            "shapes" => Ok(TaskKind::Shapes),
-            "csv" => Ok(TaskKind::Csv),
-            "images" => Ok(TaskKind::Images),
-            other => {
-                let hint = nearest(other, TaskKind::NAMES)
-                    .map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));
-                let known = TaskKind::NAMES.join(", ");
-                Err(Error::config(origin, format!("no task family '{other}'{hint}: there are {known}")))
-            }
-        }
-    }
-}
+pub const MAX_ADAPT_STEPS: usize = crate::meta::store::MAX_STEPS;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,6 +114,8 @@ pub enum WeightSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
+    /// Left to the data: the closed form where values of a table are predicted, fine-tuning where classes are. Each did better there.
+    Auto,
     /// Generated weights, fine-tuned at test only.
     FineTune,
     /// Model-agnostic meta-learning, second order (Finn et al. 2017).
@@ -176,15 +138,15 @@ impl Method {
     /// The one that a family of tasks has by default.
     fn of(task: TaskKind) -> Method {
         match task {
-            // Of values in a table the closed form does better (`hyperloom train` sees which it is).
-            TaskKind::Sine | TaskKind::Shapes | TaskKind::Csv => Method::FineTune,
+            TaskKind::Csv => Method::Auto,
             TaskKind::Images => Method::Ridge,
+            _ => Method::FineTune,
         }
     }
 
     /// All names, for messages.
-    pub const NAMES: [&'static str; 8] =
-        ["fine-tune", "maml", "fomaml", "reptile", "anil", "cavia", "meta-sgd", "ridge"];
+    pub const NAMES: [&'static str; 9] =
+        ["auto", "fine-tune", "maml", "fomaml", "reptile", "anil", "cavia", "meta-sgd", "ridge"];
 
     /// The name used in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -274,51 +236,6 @@ pub struct EvalConfig {
     pub sweep: Vec<usize>,
 }
 
-/// A grouped CSV file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CsvConfig {
-    /// The file.
-    pub file: PathBuf,
-    /// Column that tells tasks apart.
-    pub group: String,
-    /// Column to predict.
-    pub target: String,
-    /// Input columns; none named: every other column.
-    pub inputs: Vec<String>,
-    /// Columns to leave out.
-    pub drop: Vec<String>,
-    /// File of splits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub splits: Option<PathBuf>,
-    /// `regression` or `classification`; not given: by the target's type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<TargetKind>,
-}
-
-/// Pictures sorted into classes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ImagesConfig {
-    /// Pictures to train on and choose by: an IDX file, or a folder of PNG files with a folder for each class.
-    pub train: PathBuf,
-    /// The IDX file of their labels.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub train_labels: Option<PathBuf>,
-    /// Pictures of other classes, to be judged on (not given: a fifth of the classes).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test: Option<PathBuf>,
-    /// The IDX file of their labels.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test_labels: Option<PathBuf>,
-    /// Classes of a task; `eval.shots` and `eval.query` count pictures of each.
-    pub ways: usize,
-    /// Whether a picture turned by a quarter counts as another class, in training.
-    pub rotations: bool,
-    /// Whether pictures are shifted a little at random, in training.
-    pub shifts: bool,
-}
-
 impl Config {
     /// Reads a file: its settings over the defaults of its task (or of `task`, which wins).
     ///
@@ -347,26 +264,18 @@ impl Config {
             && old != new
         {
             let old: Config = parsed(given.clone(), origin)?;
-            let old = Config::with_method(task.unwrap_or(old.task), old.adapt.method);
-            let old = toml::Table::try_from(&old).map_err(|e| Error::config(origin, e.to_string()))?;
-            for name in ["train", "model", "adapt"] {
-                if let (Some(toml::Value::Table(mine)), Some(toml::Value::Table(old))) =
-                    (given.get_mut(name), old.get(name))
-                {
-                    drop_equal(mine, old);
-                }
-            }
+            drop_defaults(&mut given, task.unwrap_or(old.task), old.adapt.method)?;
         }
         merge(&mut given, flags);
         let own: Config = parsed(given.clone(), origin)?;
         let task_kind = task.unwrap_or(own.task);
         let method = match method_of(&given) {
             Some(_) => own.adapt.method,
+            // Settings of adaptation belong to gradient steps where no way is named.
+            None if given.contains_key("adapt") && Method::of(task_kind) == Method::Auto => Method::FineTune,
             None => Method::of(task_kind),
         };
-        let defaults = Config::with_method(task_kind, method);
-        let mut merged =
-            toml::Table::try_from(&defaults).map_err(|e| Error::config(origin, e.to_string()))?;
+        let mut merged = as_table(&Config::with_method(task_kind, method))?;
         merge(&mut merged, given);
         if let Some(task) = task {
             merged.insert("task".into(), task.name().into());
@@ -374,16 +283,54 @@ impl Config {
         parsed(merged, origin)
     }
 
-    /// Whether a text or single settings say anything of adaptation.
-    pub fn says_how_to_adapt(text: &str, over: &[String]) -> bool {
-        toml::from_str::<toml::Table>(text).is_ok_and(|t| t.contains_key("adapt"))
-            || over.iter().any(|s| s.trim_start().split(['.', '=', ' ']).next() == Some("adapt"))
+    /// The same with a way of adaptation that was left to the data settled: [`Method::Auto`] becomes what does best with such
+    /// outputs, and settings that are only its defaults give way to the new one's.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that the way does not allow.
+    pub fn settled(&self, likelihood: &Likelihood) -> Result<Config> {
+        let method = match likelihood.loss {
+            Loss::Mse => Method::Ridge,
+            Loss::CrossEntropy => Method::FineTune,
+        };
+        if self.adapt.method == Method::Auto { self.under(method) } else { Ok(self.clone()) }
+    }
+
+    /// The same settings under another way of adaptation.
+    pub(super) fn under(&self, method: Method) -> Result<Config> {
+        let mut given = as_table(self)?;
+        drop_defaults(&mut given, self.task, self.adapt.method)?;
+        let mut merged = as_table(&Config::with_method(self.task, method))?;
+        merge(&mut merged, given);
+        if let Some(toml::Value::Table(adapt)) = merged.get_mut("adapt") {
+            adapt.insert("method".into(), method.name().into());
+        }
+        let config = parsed(merged, "configuration")?;
+        config.validate()?;
+        Ok(config)
     }
 
     /// The file that gives this configuration back.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::config("configuration", e.to_string()))
     }
+}
+
+fn as_table(config: &Config) -> Result<toml::Table> {
+    toml::Table::try_from(config).map_err(|e| Error::config("configuration", e.to_string()))
+}
+
+/// Takes out of `given` what is only the default of a way of adaptation.
+fn drop_defaults(given: &mut toml::Table, task: TaskKind, method: Method) -> Result<()> {
+    let defaults = as_table(&Config::with_method(task, method))?;
+    for name in ["train", "model", "adapt"] {
+        if let (Some(toml::Value::Table(mine)), Some(toml::Value::Table(default))) =
+            (given.get_mut(name), defaults.get(name))
+        {
+            drop_equal(mine, default);
+        }
+    }
+    Ok(())
 }
 
 /// A table as a configuration.

@@ -114,50 +114,7 @@ impl Config {
                 "a list of numbers of shots is needed, for example [5, 10, 20], each from 1 to 100000".into(),
             );
         }
-        match (&self.images, self.task) {
-            (Some(i), TaskKind::Images) => {
-                if i.train.as_os_str().is_empty() {
-                    return fail("images.train", "is missing: give --images FILE, or a folder".into());
-                }
-                if i.test.is_none() && i.test_labels.is_some() {
-                    return fail("images.test_labels", "go with images.test: give --test-images".into());
-                }
-                if !(2..=1000).contains(&i.ways) {
-                    return fail(
-                        "images.ways",
-                        format!("{} is out of range: it must lie from 2 to 1000", i.ways),
-                    );
-                }
-            }
-            (Some(_), task) => {
-                let message =
-                    format!("pictures are given, but the task is '{}': add --task images", task.name());
-                return fail("images", message);
-            }
-            (None, TaskKind::Images) => return fail("images", "the task 'images' needs --images".into()),
-            (None, _) => {}
-        }
-        match (&self.csv, self.task) {
-            (Some(c), TaskKind::Csv) => {
-                for (key, value, flag) in [
-                    ("csv.file", c.file.display().to_string(), "--csv FILE"),
-                    ("csv.group", c.group.clone(), "--group COLUMN"),
-                    ("csv.target", c.target.clone(), "--target COLUMN"),
-                ] {
-                    if value.is_empty() {
-                        return fail(key, format!("is missing: give {flag}"));
-                    }
-                }
-                Ok(())
-            }
-            (None, TaskKind::Csv) => {
-                fail("csv", "the task 'csv' needs --csv FILE --group COLUMN --target COLUMN".into())
-            }
-            (Some(_), task) => {
-                fail("csv", format!("a CSV file is given, but the task is '{}': add --task csv", task.name()))
-            }
-            (None, _) => Ok(()),
-        }
+        TaskKind::ALL.iter().try_for_each(|source| source.validate(self))
     }
 }
 

@@ -1,0 +1,201 @@
+//! The groups of a CSV file: each is a task.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Source, TaskKind, VALIDATION_SEED};
+use crate::data::csv::{CsvSpec, Groups};
+use crate::data::encoder::TargetKind;
+use crate::data::format::Format;
+use crate::data::grouped::Grouped;
+use crate::error::{Error, Result};
+use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, Start, TrainConfig};
+use crate::rng::Rng;
+use crate::spec::Activation;
+use crate::task::{Likelihood, Metric, Task, TaskFamily};
+
+/// A grouped CSV file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CsvConfig {
+    /// The file.
+    pub file: PathBuf,
+    /// Column that tells tasks apart.
+    pub group: String,
+    /// Column to predict.
+    pub target: String,
+    /// Input columns; none named: every other column.
+    pub inputs: Vec<String>,
+    /// Columns to leave out.
+    pub drop: Vec<String>,
+    /// File of splits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub splits: Option<PathBuf>,
+    /// `regression` or `classification`; not given: by the target's type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TargetKind>,
+}
+
+/// A table in folds.
+#[derive(Clone, Debug)]
+struct Folded {
+    settings: CsvConfig,
+    /// Of each member; it trains on the first of its groups and is validated on the second.
+    families: Vec<(Grouped, Vec<usize>)>,
+}
+
+pub(super) fn defaults(base: Config) -> Config {
+    Config {
+        train: TrainConfig {
+            steps: 1_000,
+            tasks: 32,
+            warmup: 50,
+            clip: 1.0,
+            pooled_steps: 1_000,
+            ..base.train
+        },
+        model: ModelConfig {
+            target: vec![32, 32],
+            activation: Activation::Tanh,
+            encoder: vec![32, 32],
+            trunk: vec![32],
+            hyper_activation: Activation::LeakyRelu,
+            start: Start::Pooled,
+            members: 5,
+            ..base.model
+        },
+        adapt: AdaptConfig {
+            rate: 0.03,
+            clip: 1.0,
+            steps: vec![0, 1, 2, 5, 10, 20, 50, 100, 200],
+            ..base.adapt
+        },
+        eval: EvalConfig { shots: 5, query: 16, tasks: 0, sweep: vec![1, 2, 5, 10] },
+        csv: Some(CsvConfig::default()),
+        ..base
+    }
+}
+
+pub(super) fn validate(config: &Config) -> Result<()> {
+    let fail = |key: &str, message: String| Err(Error::config(key, message));
+    match (&config.csv, config.task) {
+        (Some(c), TaskKind::Csv) => {
+            for (key, value, flag) in [
+                ("csv.file", c.file.display().to_string(), "--csv FILE"),
+                ("csv.group", c.group.clone(), "--group COLUMN"),
+                ("csv.target", c.target.clone(), "--target COLUMN"),
+            ] {
+                if value.is_empty() {
+                    return fail(key, format!("is missing: give {flag}"));
+                }
+            }
+            Ok(())
+        }
+        (None, TaskKind::Csv) => {
+            fail("csv", "the task 'csv' needs --csv FILE --group COLUMN --target COLUMN".into())
+        }
+        (Some(_), task) => {
+            fail("csv", format!("a CSV file is given, but the task is '{}': add --task csv", task.name()))
+        }
+        (None, _) => Ok(()),
+    }
+}
+
+pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
+    let c = config.csv.clone().unwrap_or_default();
+    let spec = CsvSpec {
+        path: c.file.clone(),
+        group: c.group.clone(),
+        target: c.target.clone(),
+        inputs: c.inputs.clone(),
+        drop: c.drop.clone(),
+        shots: config.eval.shots,
+        splits: c.splits.clone(),
+        seed: config.seed,
+        kind: c.kind,
+    };
+    let groups = Arc::new(Groups::load(&spec)?);
+    let family = |member: usize, train: Vec<usize>| Grouped {
+        groups: groups.clone(),
+        train,
+        shots: config.eval.shots,
+        query: config.eval.query,
+        descriptor: config.model.descriptor,
+        seed: config.seed.wrapping_add((member as u64) << 32),
+    };
+    let folds = folds(&groups, config.model.members, config.seed).into_iter().enumerate();
+    let families = folds.map(|(m, (train, validation))| (family(m, train), validation)).collect();
+    Ok(Arc::new(Folded { settings: c, families }))
+}
+
+impl Folded {
+    fn groups(&self) -> &Groups {
+        &self.families[0].0.groups
+    }
+}
+
+impl Source for Folded {
+    fn family(&self, member: usize) -> Arc<dyn TaskFamily> {
+        Arc::new(self.families[member].0.clone())
+    }
+
+    fn validation(&self, member: usize) -> Vec<Task> {
+        let (family, groups) = &self.families[member];
+        family.drawn_tasks(groups, family.shots, VALIDATION_SEED)
+    }
+
+    fn test(&self, shots: usize) -> Vec<Task> {
+        self.families[0].0.test_tasks(shots)
+    }
+
+    fn likelihood(&self) -> Likelihood {
+        let e = &self.groups().encoder;
+        match e.kind() {
+            TargetKind::Regression => {
+                Likelihood { metric: Metric::Rmse, unit: e.target_scale().1, ..Likelihood::values(1) }
+            }
+            TargetKind::Classification => Likelihood::classes(e.outputs()),
+        }
+    }
+
+    fn format(&self) -> Format {
+        Format::Encoded(self.groups().encoder.clone())
+    }
+
+    fn members(&self) -> usize {
+        self.families.len()
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.groups().warnings
+    }
+
+    fn place(&self) -> String {
+        let c = &self.settings;
+        format!(" of {} ('{}' by '{}')", c.file.display(), c.target, c.group)
+    }
+}
+
+/// Training and validation groups of each member: the training groups in `members` folds, each validating once.
+/// With one member, or too few groups, the split's own validation groups.
+fn folds(groups: &Groups, members: usize, seed: u64) -> Vec<(Vec<usize>, Vec<usize>)> {
+    let split = &groups.split;
+    let all: Vec<usize> = split.train.iter().chain(&split.validation).copied().collect();
+    let members = members.min(all.len() / 2);
+    if members <= 1 {
+        return vec![(split.train.clone(), split.validation.clone())];
+    }
+    let order: Vec<usize> =
+        Rng::new(seed, 0xf01d).choose(all.len(), all.len()).into_iter().map(|i| all[i]).collect();
+    (0..members)
+        .map(|m| {
+            let (mut train, mut validation) = (vec![], vec![]);
+            for (i, &g) in order.iter().enumerate() {
+                if i % members == m { validation.push(g) } else { train.push(g) }
+            }
+            (train, validation)
+        })
+        .collect()
+}

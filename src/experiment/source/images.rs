@@ -1,0 +1,197 @@
+//! Pictures sorted into classes: a task is a few classes that were not seen before.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory};
+use crate::data::format::Format;
+use crate::data::images::ImageSet;
+use crate::data::ways::Ways;
+use crate::error::{Error, Result};
+use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig, WeightSource};
+use crate::rng::Rng;
+use crate::task::{Likelihood, Task, TaskFamily};
+
+/// Pictures sorted into classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImagesConfig {
+    /// Pictures to train on and choose by: an IDX file, or a folder of PNG files with a folder for each class.
+    pub train: PathBuf,
+    /// The IDX file of their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_labels: Option<PathBuf>,
+    /// Pictures of other classes, to be judged on (not given: a fifth of the classes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// The IDX file of their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_labels: Option<PathBuf>,
+    /// Classes of a task; `eval.shots` and `eval.query` count pictures of each.
+    pub ways: usize,
+    /// Whether a picture turned by a quarter counts as another class, in training.
+    pub rotations: bool,
+    /// Whether pictures are shifted a little at random, in training.
+    pub shifts: bool,
+}
+
+impl Default for ImagesConfig {
+    fn default() -> ImagesConfig {
+        ImagesConfig {
+            train: PathBuf::new(),
+            train_labels: None,
+            test: None,
+            test_labels: None,
+            ways: 5,
+            rotations: true,
+            shifts: true,
+        }
+    }
+}
+
+/// Classes of pictures for each use; no class has two.
+#[derive(Clone, Debug)]
+struct Pictures {
+    train: Ways,
+    validation: Ways,
+    test: Ways,
+    /// Held-out tasks.
+    tasks: usize,
+    /// Where the pictures to be judged on are.
+    place: PathBuf,
+}
+
+pub(super) fn defaults(base: Config) -> Config {
+    Config {
+        train: TrainConfig { steps: 10_000, tasks: 16, clip: 1.0, pooled_steps: 1, ..base.train },
+        model: ModelConfig {
+            weights: WeightSource::Shared,
+            target: vec![256, 128, 64],
+            encoder: vec![128, 64],
+            ..base.model
+        },
+        adapt: AdaptConfig { rate: 0.1, steps: vec![0, 1, 5, 20], ..base.adapt },
+        eval: EvalConfig { shots: 1, query: 15, tasks: 600, sweep: vec![1, 5] },
+        images: Some(ImagesConfig::default()),
+        ..base
+    }
+}
+
+pub(super) fn validate(config: &Config) -> Result<()> {
+    let fail = |key: &str, message: String| Err(Error::config(key, message));
+    match (&config.images, config.task) {
+        (Some(i), TaskKind::Images) => {
+            if i.train.as_os_str().is_empty() {
+                return fail("images.train", "is missing: give --images FILE, or a folder".into());
+            }
+            if i.test.is_none() && i.test_labels.is_some() {
+                return fail("images.test_labels", "go with images.test: give --test-images".into());
+            }
+            if !(2..=1000).contains(&i.ways) {
+                return fail(
+                    "images.ways",
+                    format!("{} is out of range: it must lie from 2 to 1000", i.ways),
+                );
+            }
+        }
+        (Some(_), task) => {
+            let message = format!("pictures are given, but the task is '{}': add --task images", task.name());
+            return fail("images", message);
+        }
+        (None, TaskKind::Images) => return fail("images", "the task 'images' needs --images".into()),
+        (None, _) => {}
+    }
+    Ok(())
+}
+
+pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
+    let i = config.images.clone().unwrap_or_default();
+    Ok(Arc::new(pictures(config, &i)?))
+}
+
+impl Source for Pictures {
+    fn family(&self, _: usize) -> Arc<dyn TaskFamily> {
+        Arc::new(self.train.clone())
+    }
+
+    fn validation(&self, _: usize) -> Vec<Task> {
+        self.validation.held_out(VALIDATION_TASKS, self.train.shots, VALIDATION_SEED)
+    }
+
+    fn test(&self, shots: usize) -> Vec<Task> {
+        self.test.held_out(self.tasks, shots, TEST_SEED)
+    }
+
+    fn likelihood(&self) -> Likelihood {
+        Likelihood::classes(self.train.ways)
+    }
+
+    fn format(&self) -> Format {
+        let names = |what: &str, n: usize| (0..n).map(|i| format!("{what}{i}")).collect();
+        let side = self.train.set.side;
+        Format::Plain { inputs: names("pixel", side * side), outputs: names("class", self.train.ways) }
+    }
+
+    fn check_held_out(&self, shots: usize) -> Result<()> {
+        let more = Ways { shots, ..self.test.clone() };
+        more.check("the tasks that are judged on")?;
+        let rows = self.test.ways * (shots + self.test.query);
+        check_memory(self.tasks, rows, shots, &self.train.shape())
+    }
+
+    fn place(&self) -> String {
+        format!(" of {}, {} ways", self.place.display(), self.train.ways)
+    }
+
+    fn picture(&self) -> TasksPicture {
+        TasksPicture::None
+    }
+}
+
+/// Reads pictures, and parts their classes: a tenth to choose by, and where no other file is given a fifth to be judged on.
+fn pictures(config: &Config, i: &ImagesConfig) -> Result<Pictures> {
+    let set = Arc::new(ImageSet::read(&i.train, i.train_labels.as_deref())?);
+    let n = set.classes.len();
+    let order = Rng::new(config.seed, 0xc1a5).choose(n, n);
+    let (judged, test_set) = match &i.test {
+        Some(path) => {
+            let other = ImageSet::read(path, i.test_labels.as_deref())?;
+            if other.side != set.side {
+                return Err(Error::data(
+                    path,
+                    "",
+                    format!("holds pictures of side {}, and those to train on have {}", other.side, set.side),
+                ));
+            }
+            (0, Arc::new(other))
+        }
+        None => ((n / 5).max(i.ways).min(n), set.clone()),
+    };
+    let chosen = (n / 10).max(i.ways).min(n - judged);
+    let (test, rest) = order.split_at(judged);
+    let (validation, train) = rest.split_at(chosen);
+    let ways = |set: &Arc<ImageSet>, classes: &[usize]| Ways {
+        set: set.clone(),
+        classes: classes.to_vec(),
+        ways: i.ways,
+        shots: config.eval.shots,
+        query: config.eval.query,
+        rotations: i.rotations,
+        shifts: i.shifts,
+        seed: config.seed,
+    };
+    let all: Vec<usize> = (0..test_set.classes.len()).collect();
+    let found = Pictures {
+        train: ways(&set, train),
+        validation: ways(&set, validation),
+        test: ways(&test_set, if i.test.is_some() { &all } else { test }),
+        tasks: config.eval.tasks.max(1),
+        place: i.test.as_ref().unwrap_or(&i.train).clone(),
+    };
+    found.train.check("training")?;
+    found.validation.check("choosing")?;
+    found.test.check("the tasks that are judged on")?;
+    Ok(found)
+}

@@ -1,0 +1,182 @@
+//! Where the tasks of a run come from. A source is one file here and one row of the table below; a program may bring one of its
+//! own ([`OwnTasks`], or anything that is a [`Source`]).
+
+mod csv;
+mod images;
+mod own;
+mod shapes;
+mod sine;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::csv::CsvConfig;
+pub use self::images::ImagesConfig;
+pub use self::own::{OwnFamily, OwnTasks};
+use super::config::Config;
+use crate::data::format::Format;
+use crate::error::{Error, Result, nearest};
+use crate::plan::{available_memory, bytes};
+use crate::task::{Likelihood, Task, TaskFamily, TaskShape};
+
+/// Validation tasks of the sources that can make any number.
+const VALIDATION_TASKS: usize = 200;
+/// Streams of held-out tasks, apart from those of training.
+const VALIDATION_SEED: u64 = 0x7a11_d000;
+const TEST_SEED: u64 = 0x7e57_0000;
+
+/// Where tasks come from: to train on, to choose by, and to be judged by. The three never share a task.
+pub trait Source: Debug + Send + Sync {
+    /// The family that member `member` trains on.
+    fn family(&self, member: usize) -> Arc<dyn TaskFamily>;
+
+    /// Tasks that member `member` has not trained on, to choose by.
+    fn validation(&self, member: usize) -> Vec<Task>;
+
+    /// Tasks that nothing was trained on or chosen by, with `shots` support rows each where there are so many.
+    fn test(&self, shots: usize) -> Vec<Task>;
+
+    /// What outputs mean, and how predictions are judged.
+    fn likelihood(&self) -> Likelihood;
+
+    /// How files of support and query rows are read for a trained model.
+    fn format(&self) -> Format;
+
+    /// Models to train on different tasks, whose predictions are averaged.
+    fn members(&self) -> usize {
+        1
+    }
+
+    /// What should be said about the data before training.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
+
+    /// What inputs and targets are multiplied by before the set encoder reads them, which brings them to order one.
+    fn encoder_scale(&self) -> f64 {
+        1.0
+    }
+
+    /// Refuses held-out tasks with `shots` support rows that are not there, or that the memory would not hold.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with the numbers, or [`Error::Config`] naming the setting.
+    fn check_held_out(&self, _shots: usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// Where its data are, behind the name of the source: ` of FILE`.
+    fn place(&self) -> String {
+        String::new()
+    }
+
+    /// How unseen tasks are shown.
+    fn picture(&self) -> TasksPicture {
+        TasksPicture::Predictions
+    }
+}
+
+/// How unseen tasks are shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TasksPicture {
+    /// Curves where a row is one number; else predicted beside true values, or classes.
+    Predictions,
+    /// Fields over a square: tasks whose query is a grid of `size × size` points.
+    Fields {
+        /// The tasks.
+        tasks: Vec<Task>,
+        /// Points along each side.
+        size: usize,
+    },
+    /// Not at all: outputs of different tasks have nothing to do with one another.
+    None,
+}
+
+/// One row a source: its variant, its name, its file. A file has `defaults` (settings that differ from the common ones), `validate`
+/// (refuses settings of the source that make no sense, and those that belong to another source) and `open`.
+macro_rules! table {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $file:ident,)*) => {
+        /// The sources of tasks that a configuration can name.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum TaskKind { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
+
+        impl TaskKind {
+            /// All of them.
+            pub const ALL: &[TaskKind] = &[$(TaskKind::$variant),*];
+
+            /// All names, for messages.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            pub(super) fn defaults(self, base: Config) -> Config {
+                match self { $(TaskKind::$variant => $file::defaults(base),)* }
+            }
+
+            pub(super) fn validate(self, config: &Config) -> Result<()> {
+                match self { $(TaskKind::$variant => $file::validate(config),)* }
+            }
+
+            pub(super) fn open(self, config: &Config) -> Result<Arc<dyn Source>> {
+                match self { $(TaskKind::$variant => $file::open(config),)* }
+            }
+        }
+    };
+}
+
+table! {
+    /// Sine waves of random amplitude and phase.
+    #[default]
+    Sine "sine" sine,
+    /// Signed-distance fields of random 2-D shapes.
+    Shapes "shapes" shapes,
+    /// The groups of a CSV file.
+    Csv "csv" csv,
+    /// A few classes of pictures each.
+    Images "images" images,
+    /// Tasks that a program brings itself: [`super::Experiment::on`].
+    Own "own" own,
+}
+
+impl TaskKind {
+    /// The name used in files and on the command line.
+    pub fn name(self) -> &'static str {
+        TaskKind::NAMES[self as usize]
+    }
+
+    /// The kind of that name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the nearest one.
+    pub fn parse(name: &str, origin: &str) -> Result<TaskKind> {
+        let found = TaskKind::ALL.iter().find(|kind| kind.name() == name);
+        found.copied().ok_or_else(|| {
+            let known = TaskKind::NAMES.iter().copied();
+            let hint = nearest(name, known).map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));
+            let known = TaskKind::NAMES.join(", ");
+            Error::config(origin, format!("no task family '{name}'{hint}: there are {known}"))
+        })
+    }
+}
+
+/// Fewest support rows of a training episode.
+fn min_shots(config: &Config) -> usize {
+    match config.train.min_shots {
+        0 => config.eval.shots,
+        n => n.min(config.eval.shots),
+    }
+}
+
+/// Refuses so many held-out tasks of so many rows that the memory would not hold.
+fn check_memory(tasks: usize, rows: usize, shots: usize, shape: &TaskShape) -> Result<()> {
+    let tasks = tasks.max(VALIDATION_TASKS);
+    let need = 4 * (tasks * rows * (shape.inputs() + shape.outputs)) as u64;
+    match available_memory() {
+        memory if need > memory => Err(Error::Memory(format!(
+            "{tasks} held-out tasks of {shots} shots need {}, and {} are there; fewer eval.tasks or shots would fit",
+            bytes(need),
+            bytes(memory)
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,163 @@
+//! Models in files: what they are as JSON, their weights as tensors (safetensors).
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Choice, Model};
+use crate::adapt::{Adaptation, Member, Rule};
+use crate::checkpoint::{Checkpoint, Tensor};
+use crate::error::{Error, Result};
+use crate::hyper::HyperSpec;
+use crate::net::Net;
+use crate::task::Likelihood;
+
+/// The most steps of adaptation.
+pub(crate) const MAX_STEPS: usize = 100_000;
+
+/// What a checkpoint says about its model beside the weights.
+#[derive(Serialize, Deserialize)]
+struct About {
+    spec: HyperSpec,
+    #[serde(alias = "judge")]
+    likelihood: Likelihood,
+    adaptation: Adaptation,
+    fine_tuning: Adaptation,
+    choice: Choice,
+    members: usize,
+}
+
+impl Model {
+    /// Writes the model to a file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let mut c = Checkpoint::default();
+        self.put(&mut c);
+        c.save(path.as_ref())
+    }
+
+    /// The model in a file that [`Model::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming what does not fit and what would be right.
+    pub fn open(path: impl AsRef<Path>) -> Result<Model> {
+        Model::get(path.as_ref(), &Checkpoint::load(path.as_ref())?, |_| (true, true))
+    }
+
+    /// Puts all that it is into a checkpoint.
+    pub(crate) fn put(&self, c: &mut Checkpoint) {
+        for (i, m) in self.members.iter().enumerate() {
+            for (name, w) in [("pooled", &m.pooled), ("hyper", &m.hyper)] {
+                if !w.is_empty() {
+                    c.tensors.insert(format!("member.{i}.{name}"), Tensor::f32(&[w.len()], w.clone()));
+                }
+            }
+        }
+        let about = About {
+            spec: self.spec.clone(),
+            likelihood: self.likelihood,
+            adaptation: self.adaptation,
+            fine_tuning: self.fine_tuning,
+            choice: self.choice.clone(),
+            members: self.members.len(),
+        };
+        c.metadata.insert("model".into(), json(&about));
+    }
+
+    /// Reads it back; `trained` says of a member whether its pooled network and its hypernetwork are there.
+    pub(crate) fn get(path: &Path, c: &Checkpoint, trained: impl Fn(usize) -> (bool, bool)) -> Result<Model> {
+        let about: About = parse(path, c, "model")?;
+        check_net(path, &about.spec.target, about.likelihood.outputs)?;
+        check_about(path, &about)?;
+        let (p, h) = (about.spec.target.layout().len(), about.adaptation.layout(&about.spec).len());
+        let mut members = Vec::new();
+        for i in 0..about.members {
+            // What is trained must be there, and only that.
+            let get = |name: &str, len: usize, trained: bool| -> Result<Vec<f32>> {
+                if !trained {
+                    return Ok(vec![]);
+                }
+                let key = format!("member.{i}.{name}");
+                Ok(c.f32(&key, &[len]).map_err(|e| Error::checkpoint(path, e.to_string()))?.to_vec())
+            };
+            let (pooled, hyper) = trained(i);
+            members.push(Member { pooled: get("pooled", p, pooled)?, hyper: get("hyper", h, hyper)? });
+        }
+        Ok(Model {
+            spec: about.spec,
+            likelihood: about.likelihood,
+            adaptation: about.adaptation,
+            fine_tuning: about.fine_tuning,
+            members,
+            choice: about.choice,
+        })
+    }
+}
+
+/// Widths and numbers of layers as a configuration may have them; no size computed from them overflows.
+fn sound_widths(widths: &[usize]) -> bool {
+    widths.len() <= 66 && widths.iter().all(|w| (1..=65_536).contains(w))
+}
+
+/// Checks what a checkpoint says about its model: nothing in it may lead outside an array, or to an allocation
+/// that its own size does not account for.
+fn check_about(path: &Path, about: &About) -> Result<()> {
+    let HyperSpec { condition, trunk, target, .. } = &about.spec;
+    let support = condition.support.as_ref().is_none_or(|s| {
+        sound_widths(&s.widths)
+            && !s.widths.is_empty()
+            && s.scale.is_finite()
+            && s.example == target.inputs() + target.outputs()
+    });
+    let embedding = condition
+        .embedding
+        .as_ref()
+        .is_none_or(|e| (1..=1 << 31).contains(&e.tasks) && (1..=65_536).contains(&e.width));
+    let sound = support
+        && embedding
+        && sound_widths(trunk)
+        && (about.choice.gate.is_none() || about.adaptation.rule == Rule::Ridge)
+        && about.adaptation.fits(&about.spec)
+        && about.fine_tuning.fits(&about.spec)
+        && about.choice.intervals.as_ref().is_none_or(|i| i.factors.len() <= 100)
+        && condition.descriptor <= 65_536
+        && (1..=100).contains(&about.members)
+        && about.choice.steps <= MAX_STEPS;
+    match sound {
+        true => Ok(()),
+        false => Err(impossible(path, "model")),
+    }
+}
+
+/// A checkpoint that contradicts itself.
+pub(crate) fn impossible(path: &Path, what: &str) -> Error {
+    let message =
+        format!("what it says about its {what} is not possible; use an earlier checkpoint or train again");
+    Error::checkpoint(path, message)
+}
+
+pub(crate) fn check_net(path: &Path, net: &Net, outputs: usize) -> Result<()> {
+    net.check().map_err(|e| Error::checkpoint(path, format!("its network is not possible: {e}")))?;
+    if net.outputs() != outputs {
+        let message = format!("a network of {} outputs where {outputs} are needed", net.outputs());
+        return Err(Error::checkpoint(path, message));
+    }
+    Ok(())
+}
+
+pub(crate) fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+pub(crate) fn field<'c>(path: &Path, c: &'c Checkpoint, key: &str) -> Result<&'c str> {
+    c.metadata.get(key).map(String::as_str).ok_or_else(|| {
+        Error::checkpoint(path, format!("the metadata lack '{key}': this is no checkpoint of that kind"))
+    })
+}
+
+pub(crate) fn parse<T: for<'d> Deserialize<'d>>(path: &Path, c: &Checkpoint, key: &str) -> Result<T> {
+    serde_json::from_str(field(path, c, key)?)
+        .map_err(|e| Error::checkpoint(path, format!("the metadata '{key}' cannot be read: {e}")))
+}

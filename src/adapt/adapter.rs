@@ -1,7 +1,7 @@
 //! Tasks that were not trained on: their weights are generated, then go on learning from their support
 //! rows. Any number of tasks, in batches of one size, of any sizes within.
 
-use super::{Adaptation, Fast, InnerLoop, Rule};
+use super::{Adaptation, InnerLoop};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Role};
 use crate::hyper::{Condition, HyperSpec};
@@ -345,32 +345,22 @@ impl Adapter {
         let mut all = Vec::with_capacity(tasks.len());
         let (t, adaptation, hyper) = (self.sizes.t, self.adaptation, self.hyper.clone());
         self.descend(member, from, tasks, &[steps], |predict, _, chunk, weights, fast| {
-            let written = match adaptation.fast {
-                Fast::Embedding => Some(predict.read("generated")?),
-                _ => None,
-            };
+            let state = adaptation.fast.state();
+            let written = if state.rewrites() { Some(predict.read("generated")?) } else { None };
             let weights = written.as_deref().unwrap_or(weights);
             let (p, s) = (weights.len() / t, fast.len() / t);
             for (w, f) in weights.chunks(p).zip(fast.chunks(s)).take(chunk.len()) {
-                all.push(match adaptation.fast {
-                    Fast::All => f.to_vec(),
-                    Fast::Head => [&w[..p - s], f].concat(),
-                    Fast::Context => hyper.target.fold_context(w, f),
-                    Fast::Embedding => w.to_vec(),
-                });
+                all.push(state.network(&hyper, w, f));
             }
             Ok(())
         })?;
-        if adaptation.rule == Rule::Ridge && self.kind == Loss::CrossEntropy {
+        if adaptation.rule.is_closed_form() && self.kind == Loss::CrossEntropy {
             let scale = super::closed_form::logit_scale(&member.hyper, &adaptation.layout(&hyper));
             let head = adaptation.width(&hyper);
             all.iter_mut().for_each(|w| {
                 let start = w.len() - head;
                 w[start..].iter_mut().for_each(|v| *v *= scale);
             });
-        }
-        if adaptation.fast != Fast::Context {
-            all.iter_mut().for_each(|w| *w = without_context(&hyper.target, w));
         }
         Ok(all)
     }
@@ -424,8 +414,8 @@ fn problem(g: &mut Graph, inner: InnerLoop<'_>, t: usize, n: usize) -> super::In
     let all = a.layout(hyper);
     let s = support(g, t, n, hyper.target.inputs(), hyper.target.outputs());
     let params = a.reads_params().then(|| Weights { flat: g.data("params", &[all.len()]), layout: &all });
-    let z = match (a.fast, params) {
-        (Fast::Embedding, Some(p)) => {
+    let z = match params {
+        Some(p) if a.fast.state().rewrites() => {
             let condition = condition(g, hyper, s, t);
             hyper.condition(g, p, &condition)
         }
@@ -459,11 +449,11 @@ fn predict_graph(inner: InnerLoop<'_>, t: usize, n: usize, q: usize) -> Graph {
     let xq = inner.inputs(g, problem.weights(), xq);
     let y = inner.predict(g, &problem, fast, xq);
     g.output("prediction", y);
-    if inner.adaptation.fast == Fast::Embedding {
+    if inner.adaptation.fast.state().rewrites() {
         let w = inner.generated(g, &problem, fast);
         g.output("generated", w);
     }
-    if inner.adaptation.rule == Rule::Ridge {
+    if inner.adaptation.rule.is_closed_form() {
         if let Some(v) = inner.variance(g, &problem, xq) {
             g.output("variance", v);
         }

@@ -7,42 +7,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::closed_form;
-use crate::graph::op::Func;
+use super::rule::Descent;
+use super::{Fast, Rule, closed_form};
 use crate::graph::{Graph, Value};
 use crate::hyper::HyperSpec;
 use crate::net::{Init, ParamLayout, Weights};
 use crate::optim::clip_factor;
-use crate::spec::count;
 use crate::task::{Loss, Rows, loss};
-
-/// What a step of adaptation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rule {
-    /// Gradient descent: `s ← s - α g`.
-    Sgd,
-    /// Descent with momentum .9: `v ← .9 v + g; s ← s - α v`.
-    Momentum,
-    /// Adam (Kingma and Ba 2015), ε inside the root so that the step can be differentiated where a gradient is 0.
-    Adam,
-    /// The last layer in closed form: Bayesian linear regression around the generated one.
-    Ridge,
-}
-
-/// What adaptation changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fast {
-    /// All weights of the target.
-    All,
-    /// Its last layer.
-    Head,
-    /// Its context parameters.
-    Context,
-    /// The task's embedding, which the hypernetwork reads.
-    Embedding,
-}
 
 /// Step sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,12 +43,6 @@ pub struct Adaptation {
     pub clip: f64,
 }
 
-/// Decay of the momentum, and Adam's β₁.
-const MOMENTUM: f64 = 0.9;
-const BETA2: f64 = 0.999;
-/// Adam's ε.
-const EPS: f64 = 1e-6;
-
 impl Adaptation {
     /// Clipped gradient descent on all weights.
     pub fn fine_tuning(rate: f64, clip: f64) -> Adaptation {
@@ -86,20 +51,15 @@ impl Adaptation {
 
     /// Whether `hyper` has what is adapted.
     pub fn fits(&self, hyper: &HyperSpec) -> bool {
-        let there = match self.fast {
-            Fast::All => true,
-            Fast::Head => hyper.target.head().is_some(),
-            Fast::Context => hyper.target.context_width() > 0,
-            Fast::Embedding => hyper.condition.embedding.is_some(),
-        };
+        let there = self.fast.state().is_in(hyper);
         let sizes = self.rate.is_finite() && self.clip.is_finite() && self.clip > 0.0;
-        there && sizes && (self.rule != Rule::Ridge || self.fast == Fast::Head)
+        there && sizes && (!self.rule.is_closed_form() || self.fast == Fast::Head)
     }
 
     /// Parameters that are learned for adaptation, beside those of the hypernetwork.
     pub(crate) fn learned(&self, hyper: &HyperSpec) -> ParamLayout {
         let mut layout = ParamLayout::default();
-        if self.rule == Rule::Ridge {
+        if self.rule.is_closed_form() {
             layout.extend("adapt", &closed_form::layout(&hyper.target.expect_head()));
             return layout;
         }
@@ -127,13 +87,7 @@ impl Adaptation {
 
     /// Sizes of the tensors that are adapted.
     fn tensors(&self, hyper: &HyperSpec) -> Vec<usize> {
-        let sizes: Vec<usize> = hyper.target.layout().params.iter().map(|p| count(&p.shape)).collect();
-        match self.fast {
-            Fast::All => sizes,
-            Fast::Head => sizes[sizes.len() - 2..].to_vec(),
-            Fast::Context => vec![hyper.target.context_width()],
-            Fast::Embedding => vec![hyper.condition.embedding.as_ref().map_or(0, |e| e.width)],
-        }
+        self.fast.state().tensors(hyper)
     }
 
     /// `S`: the width of a task's fast state.
@@ -143,27 +97,17 @@ impl Adaptation {
 
     /// What a task carries from step to step beside its fast state: name, width, and the value it starts with.
     pub fn moments(&self, hyper: &HyperSpec) -> Vec<(&'static str, usize, f32)> {
-        let s = self.width(hyper);
-        match self.rule {
-            Rule::Sgd | Rule::Ridge => vec![],
-            Rule::Momentum => vec![("velocity", s, 0.0)],
-            Rule::Adam => vec![("first moment", s, 0.0), ("second moment", s, 0.0), ("powers", 2, 1.0)],
-        }
+        self.rule.descent().map_or(vec![], |rule| rule.moments(self.width(hyper)))
     }
 
     /// Fast state that a task starts with, from its weights `[P]` and its embedding.
     pub fn start(&self, hyper: &HyperSpec, weights: &[f32], embedding: &[f32]) -> Vec<f32> {
-        match self.fast {
-            Fast::All => weights.to_vec(),
-            Fast::Head => weights[weights.len() - self.width(hyper)..].to_vec(),
-            Fast::Context => vec![0.0; hyper.target.context_width()],
-            Fast::Embedding => embedding.to_vec(),
-        }
+        self.fast.state().values(hyper, weights, embedding)
     }
 
     /// Whether a step or a prediction reads the learned parameters.
     pub fn reads_params(&self) -> bool {
-        self.rates != Rates::Fixed || self.fast == Fast::Embedding || self.rule == Rule::Ridge
+        self.rates != Rates::Fixed || self.fast.state().rewrites() || self.rule.is_closed_form()
     }
 }
 
@@ -182,19 +126,19 @@ pub struct InnerLoop<'a> {
 #[derive(Clone, Debug)]
 pub struct InnerProblem {
     /// Number of tasks.
-    t: usize,
+    pub(super) t: usize,
     /// Weights that tasks start with, `[T, P]`, or one row `[P]` for all where only the last layer is adapted.
-    weights: Value,
+    pub(super) weights: Value,
     /// What the fast state reads of the support: inputs, or features where only the last layer is adapted.
-    x: Value,
-    y: Value,
-    rows: Value,
+    pub(super) x: Value,
+    pub(super) y: Value,
+    pub(super) rows: Value,
     /// Learned step sizes `[T, S]`.
-    rates: Option<Value>,
+    pub(super) rates: Option<Value>,
     /// What the hypernetwork read, and its parameters, where the embedding is adapted.
-    reads: Option<(Value, Value)>,
+    pub(super) reads: Option<(Value, Value)>,
     /// What the closed form knows beforehand.
-    prior: Option<closed_form::Prior>,
+    pub(super) prior: Option<closed_form::Prior>,
 }
 
 impl InnerLoop<'_> {
@@ -210,16 +154,19 @@ impl InnerLoop<'_> {
     ) -> InnerProblem {
         let t = g.shape(support.x)[0];
         let learned = |what: &str| params.unwrap_or_else(|| panic!("{what} needs the learned parameters"));
-        let weights = match self.adaptation.fast {
-            Fast::Head => weights,
-            _ => {
-                let p = g.shape(weights).last().copied().unwrap_or(0);
-                g.expand(weights, &[t, p])
-            }
+        let weights = if self.adaptation.fast.shares_weights() {
+            weights
+        } else {
+            let p = g.shape(weights).last().copied().unwrap_or(0);
+            g.expand(weights, &[t, p])
         };
-        let reads = (self.adaptation.fast == Fast::Embedding)
+        let reads = self
+            .adaptation
+            .fast
+            .state()
+            .rewrites()
             .then(|| (z.unwrap_or_else(|| panic!("an embedding is read")), learned("an embedding").flat));
-        let prior = (self.adaptation.rule == Rule::Ridge).then(|| {
+        let prior = self.adaptation.rule.is_closed_form().then(|| {
             closed_form::Prior::read(g, learned("the closed form"), t, &self.hyper.target.expect_head())
         });
         let rates = (self.adaptation.rates != Rates::Fixed && prior.is_none())
@@ -230,11 +177,7 @@ impl InnerLoop<'_> {
 
     /// What the fast state reads of rows `[T, n, i]`.
     pub fn inputs(&self, g: &mut Graph, weights: Value, x: Value) -> Value {
-        if self.adaptation.fast != Fast::Head {
-            return x;
-        }
-        let (target, layout) = (&self.hyper.target, self.hyper.target.layout());
-        g.scope("features", |g| target.features(g, Weights { flat: weights, layout: &layout }, x))
+        self.adaptation.fast.state().inputs(g, self, weights, x)
     }
 
     /// Learned step sizes, one a fast value of every task.
@@ -261,41 +204,12 @@ impl InnerLoop<'_> {
 
     /// The fast state of every task `[T, S]` as it starts.
     pub fn start(&self, g: &mut Graph, problem: &InnerProblem) -> Value {
-        let s = self.adaptation.width(self.hyper);
-        match (self.adaptation.fast, problem.reads) {
-            (Fast::All, _) => problem.weights,
-            (Fast::Head, _) => {
-                let shape = g.shape(problem.weights).to_vec();
-                let axis = shape.len() - 1;
-                let head = g.slice(problem.weights, axis, shape[axis] - s, s);
-                g.expand(head, &[problem.t, s])
-            }
-            (Fast::Embedding, Some((z, _))) => g.slice(z, 1, self.hyper.condition.embedding_range().start, s),
-            _ => {
-                let zero = g.constant(0.0);
-                g.expand(zero, &[problem.t, s])
-            }
-        }
+        self.adaptation.fast.state().start(g, self, problem)
     }
 
     /// Predictions `[T, n, o]` by a fast state on rows as [`InnerLoop::inputs`] gives them.
     pub fn predict(&self, g: &mut Graph, problem: &InnerProblem, fast: Value, x: Value) -> Value {
-        let (target, layout) = (&self.hyper.target, self.hyper.target.layout());
-        match (self.adaptation.fast, problem.reads) {
-            (Fast::All, _) => target.apply(g, Weights { flat: fast, layout: &layout }, x),
-            (Fast::Head, _) => {
-                let y = target.apply_head(g, fast, x);
-                match problem.prior {
-                    Some(prior) => prior.output(g, self.kind, y),
-                    None => y,
-                }
-            }
-            (Fast::Embedding, Some(_)) => {
-                let w = self.generated(g, problem, fast);
-                target.apply(g, Weights { flat: w, layout: &layout }, x)
-            }
-            _ => target.apply_in_context(g, Weights { flat: problem.weights, layout: &layout }, x, fast),
-        }
+        self.adaptation.fast.state().predict(g, self, problem, fast, x)
     }
 
     /// Weights `[T, P]` that the hypernetwork writes for a fast state that is an embedding.
@@ -365,63 +279,11 @@ impl InnerLoop<'_> {
         let square = g.mul(grad, grad);
         let norm2 = g.sum_to(square, &[problem.t, 1]);
         let factor = clip_factor(g, norm2, a.clip);
-        match a.rule {
-            Rule::Sgd | Rule::Ridge => {
-                // A fixed rate goes into the factor: one number a task instead of S.
-                let step = match problem.rates {
-                    Some(rates) => {
-                        let clipped = g.mul(grad, factor);
-                        g.mul(clipped, rates)
-                    }
-                    None => {
-                        let rate = g.scale(factor, a.rate);
-                        g.mul(grad, rate)
-                    }
-                };
-                vec![g.sub(fast, step)]
-            }
-            Rule::Momentum => {
-                let grad = g.mul(grad, factor);
-                let kept = g.scale(state[1], MOMENTUM);
-                let velocity = g.add(kept, grad);
-                vec![self.apply(g, problem, fast, velocity), velocity]
-            }
-            Rule::Adam => {
-                let grad = g.mul(grad, factor);
-                let mix = |g: &mut Graph, old: Value, new: Value, beta: f64| {
-                    let (old, new) = (g.scale(old, beta), g.scale(new, 1.0 - beta));
-                    g.add(old, new)
-                };
-                let first = mix(g, state[1], grad, MOMENTUM);
-                let square = g.mul(grad, grad);
-                let second = mix(g, state[2], square, BETA2);
-                let column = |g: &mut Graph, i: usize, beta: f64| {
-                    let power = g.slice(state[3], 1, i, 1);
-                    g.scale(power, beta)
-                };
-                let (power1, power2) = (column(g, 0, MOMENTUM), column(g, 1, BETA2));
-                let corrected = |g: &mut Graph, v: Value, power: Value| {
-                    let rest = g.affine(power, -1.0, 1.0);
-                    g.div(v, rest)
-                };
-                let m = corrected(g, first, power1);
-                let v = corrected(g, second, power2);
-                let v = g.affine(v, 1.0, EPS * EPS);
-                let r = g.map(Func::Rsqrt, v);
-                let direction = g.mul(m, r);
-                let powers = g.concat(&[power1, power2], 1);
-                vec![self.apply(g, problem, fast, direction), first, second, powers]
-            }
+        let descent = Descent { grad, factor, rates: problem.rates, rate: a.rate };
+        match a.rule.descent() {
+            Some(rule) => rule.step(g, &descent, state),
+            None => panic!("the closed form needs its prior"),
         }
-    }
-
-    /// `fast - α · direction`
-    fn apply(&self, g: &mut Graph, problem: &InnerProblem, fast: Value, direction: Value) -> Value {
-        let step = match problem.rates {
-            Some(rates) => g.mul(direction, rates),
-            None => g.scale(direction, self.adaptation.rate),
-        };
-        g.sub(fast, step)
     }
 
     /// `steps` steps as a scan, and what `each` makes of the fast state after every one of them, stacked `[T, steps, ..]`.
@@ -435,7 +297,7 @@ impl InnerLoop<'_> {
         more: &[Value],
     ) -> (Value, Option<Value>) {
         let fast = self.start(g, problem);
-        if self.adaptation.rule == Rule::Ridge {
+        if self.adaptation.rule.is_closed_form() {
             return (self.step(g, problem, &[fast], first_order)[0], None);
         }
         let mut carried = vec![fast];

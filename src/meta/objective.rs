@@ -120,7 +120,7 @@ impl MetaSpec {
         let z = self.hyper.condition(g, params, &condition);
         // One row for all tasks where that is all there is, and the tasks' own part is their last layer.
         let weights = match z {
-            None if self.adaptation.fast == crate::adapt::Fast::Head => params.get(g, "head.bias"),
+            None if self.adaptation.fast.shares_weights() => params.get(g, "head.bias"),
             _ => self.hyper.generate(g, params, z, t),
         };
         let Objective { mut minimise, shown, accuracy } = match self.through {

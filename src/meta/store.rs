@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Choice, Model};
-use crate::adapt::{Adaptation, Member, Rule};
+use crate::adapt::{Adaptation, Member};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
@@ -118,7 +118,7 @@ fn check_about(path: &Path, about: &About) -> Result<()> {
     let sound = support
         && embedding
         && sound_widths(trunk)
-        && (about.choice.gate.is_none() || about.adaptation.rule == Rule::Ridge)
+        && (about.choice.gate.is_none() || about.adaptation.rule.is_closed_form())
         && about.adaptation.fits(&about.spec)
         && about.fine_tuning.fits(&about.spec)
         && about.choice.intervals.as_ref().is_none_or(|i| i.factors.len() <= 100)

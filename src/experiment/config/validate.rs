@@ -1,7 +1,7 @@
 //! What is refused: at the border, so that inner code may assert.
 
 use super::{Config, MAX_ADAPT_STEPS, TaskKind, WeightSource};
-use crate::adapt::{Fast, Rates, Rule};
+use crate::adapt::{Fast, Rates};
 use crate::error::{Error, Result};
 use crate::meta::objective::Through;
 use crate::net::Layer;
@@ -124,7 +124,7 @@ impl Config {
         let (a, m, t) = (&self.adapt, &self.model, &self.train);
         let fail = |key: &str, message: &str| Err(Error::config(key, message));
         let generated = m.weights == WeightSource::Generated;
-        let ridge = a.rule == Rule::Ridge;
+        let ridge = a.rule.is_closed_form();
         if ridge && a.fast != Fast::Head {
             return fail("adapt.fast", "the closed form is for the last layer: adapt.fast = \"head\"");
         }

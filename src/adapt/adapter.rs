@@ -354,7 +354,7 @@ impl Adapter {
             }
             Ok(())
         })?;
-        if adaptation.rule.is_closed_form() && self.kind == Loss::CrossEntropy {
+        if adaptation.rule.is_closed_form() && self.kind.has_classes() {
             let scale = super::closed_form::logit_scale(&member.hyper, &adaptation.layout(&hyper));
             let head = adaptation.width(&hyper);
             all.iter_mut().for_each(|w| {

@@ -104,10 +104,7 @@ impl Prior {
 
     /// What a prediction `[T, n, o]` of the last layer means: values, or logits.
     pub fn output(&self, g: &mut Graph, kind: Loss, y: Value) -> Value {
-        match kind {
-            Loss::Mse => y,
-            Loss::CrossEntropy => g.mul(y, self.scale),
-        }
+        if kind.has_classes() { g.mul(y, self.scale) } else { y }
     }
 
     fn rows(&self, g: &mut Graph, head: &Head, seen: SupportFeatures) -> Regression {

@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::task::{Likelihood, Loss, Task};
+use crate::task::{Likelihood, Task};
 
 /// How the three networks of a task are weighed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,10 +53,7 @@ impl Gate {
     /// Shares of the pooled, the generated and the adapted network of task `t`.
     pub fn shares(&self, likelihood: &Likelihood, c: &Candidates, t: usize) -> [f64; 3] {
         let (sum, n) = c.pooled[t];
-        let pooled = match likelihood.loss {
-            Loss::Mse => -0.5 * (sum / self.noise + n * (std::f64::consts::TAU * self.noise).ln()),
-            Loss::CrossEntropy => -sum,
-        };
+        let pooled = likelihood.log_density(sum, n, self.noise);
         let [generated, adapted] = c.evidence[t];
         let score = [
             self.prior + self.temperature * pooled,
@@ -117,12 +114,11 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Metric;
 
     /// Two kinds of tasks: one that the pooled network fits, one that only adaptation fits. The gate tells them apart.
     #[test]
     fn a_task_that_needs_no_adaptation_is_left_alone() {
-        let likelihood = Likelihood { metric: Metric::Mse, loss: Loss::Mse, outputs: 1, unit: 1.0 };
+        let likelihood = Likelihood::values(1);
         let mut tasks = Vec::new();
         let mut c = Candidates::default();
         for i in 0..40 {

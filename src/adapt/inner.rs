@@ -231,7 +231,7 @@ impl InnerLoop<'_> {
 
     /// Predictive variance `[T, q]` of rows as [`InnerLoop::inputs`] gives them, where the rule knows one of values.
     pub fn variance(&self, g: &mut Graph, problem: &InnerProblem, xq: Value) -> Option<Value> {
-        let prior = problem.prior.filter(|_| self.kind == Loss::Mse)?;
+        let prior = problem.prior.filter(|_| !self.kind.has_classes())?;
         let seen = self.seen(g, problem);
         Some(g.scope("variance", |g| prior.variance(g, &self.hyper.target.expect_head(), seen, xq)))
     }

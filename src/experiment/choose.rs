@@ -7,7 +7,7 @@ use super::judge::pooled_on_support;
 use crate::adapt::{Candidates, Fast, Gate, StartFrom};
 use crate::error::Result;
 use crate::meta::model::{Choice, Model, Predictions};
-use crate::task::{Intervals, Loss, SHRINKAGE, Task};
+use crate::task::{Intervals, SHRINKAGE, Task};
 
 /// What logits are tried to be multiplied by.
 const SHARPNESS: [f64; 13] = [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0];
@@ -46,26 +46,22 @@ impl Experiment<'_> {
             }
         }
         let cost = |y: &[Vec<f32>]| tasks.iter().zip(y).map(|(t, y)| likelihood.cost(&t.yq, y)).sum::<f64>();
-        match likelihood.loss {
-            Loss::CrossEntropy if self.model.spec.target.head().is_some() => {
-                let tried = SHARPNESS.map(|sharpness| {
-                    let mut members = members.clone();
-                    members.iter_mut().for_each(|(_, c)| c.sharpen(sharpness as f32));
-                    (cost(&combined(&self.model, &members).0), sharpness)
-                });
-                let best = tried.into_iter().filter(|t| !t.0.is_nan()).min_by(|a, b| a.0.total_cmp(&b.0));
-                self.model.choice.sharpness = best.map_or(1.0, |b| b.1);
-            }
-            // What would be sharpened is the head.
-            Loss::CrossEntropy => {}
-            Loss::Mse => {
-                let (y, _) = combined(&self.model, &members);
-                let values: usize = tasks.iter().map(|t| t.yq.len()).sum();
-                let variance = cost(&y) / values.max(1) as f64;
-                self.model.choice.intervals = Some(Intervals { factors: vec![], variance });
-                let (_, deviation) = combined(&self.model, &members);
-                self.model.choice.intervals = Some(Intervals::fit(&tasks, &y, &deviation, variance));
-            }
+        if !likelihood.has_classes() {
+            let (y, _) = combined(&self.model, &members);
+            let values: usize = tasks.iter().map(|t| t.yq.len()).sum();
+            let variance = cost(&y) / values.max(1) as f64;
+            self.model.choice.intervals = Some(Intervals { factors: vec![], variance });
+            let (_, deviation) = combined(&self.model, &members);
+            self.model.choice.intervals = Some(Intervals::fit(&tasks, &y, &deviation, variance));
+        } else if self.model.spec.target.head().is_some() {
+            // What is sharpened is the head.
+            let tried = SHARPNESS.map(|sharpness| {
+                let mut members = members.clone();
+                members.iter_mut().for_each(|(_, c)| c.sharpen(sharpness as f32));
+                (cost(&combined(&self.model, &members).0), sharpness)
+            });
+            let best = tried.into_iter().filter(|t| !t.0.is_nan()).min_by(|a, b| a.0.total_cmp(&b.0));
+            self.model.choice.sharpness = best.map_or(1.0, |b| b.1);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::adapt::StartFrom;
 use crate::error::Result;
 use crate::meta::model::Model;
 use crate::run::Device;
-use crate::task::{Loss, Task, reliability, support_as_query};
+use crate::task::{Task, reliability, support_as_query};
 
 impl Experiment<'_> {
     /// Error on the test tasks, beside the baselines.
@@ -71,10 +71,8 @@ impl Experiment<'_> {
             .as_ref()
             .map(|i| i.coverage(tasks, &y, &deviation, likelihood.unit))
             .unwrap_or_default();
-        let reliability = match likelihood.loss {
-            Loss::CrossEntropy => reliability(tasks, &y, likelihood.outputs),
-            Loss::Mse => vec![],
-        };
+        let reliability =
+            if likelihood.has_classes() { reliability(tasks, &y, likelihood.outputs) } else { vec![] };
         let by_steps: IndexMap<String, f64> =
             steps.iter().zip(&found).map(|(k, y)| (k.to_string(), likelihood.score(tasks, y))).collect();
         Ok(HeldOut {

@@ -12,7 +12,7 @@ use crate::report::plot::{
     Curve, FieldPanel, TaskPanel, accuracy_curve, cloud, confusion, curves, error_by_steps, fields,
     loss_curve, predicted_against_true, task_panels,
 };
-use crate::task::{Loss, Task, argmax};
+use crate::task::{Task, argmax};
 
 /// Unseen tasks that are drawn.
 const PANELS: usize = 6;
@@ -65,7 +65,7 @@ fn draw_tasks(experiment: &Experiment<'_>, held_out: &HeldOut, file: &Path) -> R
         return Ok(());
     }
     let (tasks, format) = (source.test(held_out.shots), source.format());
-    if model.likelihood.loss == Loss::CrossEntropy {
+    if model.likelihood.has_classes() {
         let (_, after) = experiment.before_and_after(&tasks)?;
         let classes = format.classes();
         let mut counts = vec![vec![0; classes.len()]; classes.len()];

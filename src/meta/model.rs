@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
 use crate::net::Net;
 use crate::run::Device;
-use crate::task::{Intervals, Likelihood, Loss, Task, support_as_query};
+use crate::task::{Intervals, Likelihood, Task, support_as_query};
 
 /// What was chosen on validation tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,7 +185,7 @@ impl Model {
 
     /// What the outputs of a network are multiplied by.
     fn sharpness(&self) -> f32 {
-        if self.likelihood.loss == Loss::CrossEntropy { self.choice.sharpness as f32 } else { 1.0 }
+        if self.likelihood.has_classes() { self.choice.sharpness as f32 } else { 1.0 }
     }
 
     /// One member's predictions as chosen, and their deviations `[q]` where there are intervals.

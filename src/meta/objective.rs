@@ -247,7 +247,7 @@ impl Objective {
             let each = loss(g, kind, prediction, e.yq, e.query_rows);
             g.mean(each)
         });
-        let accuracy = (kind == Loss::CrossEntropy).then(|| accuracy(g, prediction, e));
+        let accuracy = kind.has_classes().then(|| accuracy(g, prediction, e));
         Objective { minimise: value, shown: value, accuracy }
     }
 }

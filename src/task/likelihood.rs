@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Task};
+use super::outputs::column_means;
+use super::{Loss, Task, argmax};
 
 /// What is measured, over the query rows of all tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,11 @@ pub struct Likelihood {
 }
 
 impl Likelihood {
+    /// Whether outputs are logits of classes.
+    pub fn has_classes(&self) -> bool {
+        self.loss.has_classes()
+    }
+
     /// Of `outputs` values, judged by their mean squared error.
     pub fn values(outputs: usize) -> Likelihood {
         Likelihood { metric: Metric::Mse, loss: Loss::Mse, outputs, unit: 1.0 }
@@ -104,21 +110,11 @@ impl Likelihood {
     /// The prediction of several models with these shares: the mean of values, or of probabilities (given back as their
     /// logarithms).
     pub fn mixture(&self, models: &[&[f32]], shares: &[f64]) -> Vec<f32> {
-        let mut mean = vec![0.0; models.first().map_or(0, |y| y.len())];
+        let (outputs, mut mean) = (self.loss.outputs(), vec![0.0; models.first().map_or(0, |y| y.len())]);
         for (y, share) in models.iter().zip(shares).filter(|(_, share)| **share > 0.0) {
-            match self.loss {
-                Loss::Mse => mean.iter_mut().zip(*y).for_each(|(m, v)| *m += share * *v as f64),
-                Loss::CrossEntropy => {
-                    let p = y.chunks(self.outputs).flat_map(softmax);
-                    mean.iter_mut().zip(p).for_each(|(m, v)| *m += share * v);
-                }
-            }
+            mean.iter_mut().zip(outputs.mean(y, self.outputs)).for_each(|(m, v)| *m += share * v);
         }
-        let back = |m: f64| match self.loss {
-            Loss::Mse => m as f32,
-            Loss::CrossEntropy => m.max(1e-30).ln() as f32,
-        };
-        mean.into_iter().map(back).collect()
+        mean.into_iter().map(|m| outputs.of_mean(m)).collect()
     }
 
     /// The mean prediction of several models on each task.
@@ -131,14 +127,12 @@ impl Likelihood {
 
     /// Sum over rows of what is minimised: squared errors, or the negative logarithm of the probability of the right class.
     pub fn cost(&self, targets: &[f32], y: &[f32]) -> f64 {
-        match self.loss {
-            Loss::Mse => targets.iter().zip(y).map(|(t, p)| ((t - p) as f64).powi(2)).sum(),
-            Loss::CrossEntropy => targets
-                .chunks(self.outputs)
-                .zip(y.chunks(self.outputs).map(softmax))
-                .map(|(t, p)| -t.iter().zip(p).map(|(t, p)| *t as f64 * p.max(1e-9).ln()).sum::<f64>())
-                .sum(),
-        }
+        self.loss.outputs().cost(targets, y, self.outputs)
+    }
+
+    /// Log density of `n` targets whose predictions cost so much, where the noise of values has this variance.
+    pub fn log_density(&self, cost: f64, n: f64, noise: f64) -> f64 {
+        self.loss.outputs().log_density(cost, n, noise)
     }
 
     /// The mean target of each task's support rows (class frequencies), for every query row.
@@ -161,38 +155,8 @@ impl Likelihood {
         on_support: &[Vec<f32>],
         kappa: f64,
     ) -> Vec<Vec<f32>> {
-        let o = self.outputs;
-        let one = |((task, yq), ys): ((&Task, &Vec<f32>), &Vec<f32>)| -> Vec<f32> {
-            let n = task.shots(o) as f64;
-            match self.loss {
-                Loss::Mse => {
-                    let residual: Vec<f32> = task.ys.iter().zip(ys).map(|(t, p)| t - p).collect();
-                    let shrink = if kappa.is_finite() { n / (n + kappa) } else { 0.0 };
-                    let shift: Vec<f32> =
-                        column_means(&residual, o).iter().map(|r| (*r as f64 * shrink) as f32).collect();
-                    yq.chunks(o)
-                        .flat_map(|y| y.iter().zip(&shift).map(|(a, b)| a + b).collect::<Vec<_>>())
-                        .collect()
-                }
-                Loss::CrossEntropy => {
-                    if !kappa.is_finite() {
-                        return yq.clone();
-                    }
-                    let probabilities: Vec<f32> =
-                        ys.chunks(o).flat_map(|y| softmax(y).into_iter().map(|p| p as f32)).collect();
-                    let pi = column_means(&probabilities, o);
-                    let seen = column_means(&task.ys, o);
-                    let ratio: Vec<f32> = (0..o)
-                        .map(|c| {
-                            let p = (pi[c] as f64).max(1e-6);
-                            (((seen[c] as f64 * n + kappa * p) / ((n + kappa) * p)).max(1e-6)).ln() as f32
-                        })
-                        .collect();
-                    yq.chunks(o)
-                        .flat_map(|y| y.iter().zip(&ratio).map(|(a, b)| a + b).collect::<Vec<_>>())
-                        .collect()
-                }
-            }
+        let one = |((task, yq), ys): ((&Task, &Vec<f32>), &Vec<f32>)| {
+            self.loss.outputs().shifted(task, yq, ys, kappa, self.outputs)
         };
         tasks.iter().zip(on_query).zip(on_support).map(one).collect()
     }
@@ -200,28 +164,6 @@ impl Likelihood {
 
 /// κ that are tried for [`Likelihood::shifted`].
 pub const SHRINKAGE: [f64; 9] = [0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, f64::INFINITY];
-
-/// Index of the largest value; the first of equals.
-pub fn argmax(values: &[f32]) -> usize {
-    (0..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
-}
-
-/// `e^x / Σ e^x`
-pub fn softmax(x: &[f32]) -> Vec<f64> {
-    let max = x.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
-    let e: Vec<f64> = x.iter().map(|v| ((v - max) as f64).exp()).collect();
-    let sum: f64 = e.iter().sum();
-    e.into_iter().map(|v| v / sum).collect()
-}
-
-fn column_means(rows: &[f32], width: usize) -> Vec<f32> {
-    let n = (rows.len() / width).max(1) as f32;
-    let mut mean = vec![0.0; width];
-    for row in rows.chunks(width) {
-        mean.iter_mut().zip(row).for_each(|(m, v)| *m += v / n);
-    }
-    mean
-}
 
 #[cfg(test)]
 mod tests {

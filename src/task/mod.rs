@@ -6,13 +6,15 @@ mod family;
 mod interval;
 mod likelihood;
 mod loss;
+mod outputs;
 mod reliability;
 
 pub use batch::{Batch, Rows};
 pub use family::{TaskFamily, TaskShape, WINDOW};
 pub use interval::{Coverage, Intervals, LEVELS};
-pub use likelihood::{Likelihood, Metric, SHRINKAGE, argmax, softmax};
+pub use likelihood::{Likelihood, Metric, SHRINKAGE};
 pub use loss::{Loss, loss};
+pub use outputs::{argmax, softmax};
 pub use reliability::{Reliability, reliability};
 
 /// One task on the host: rows to learn from and rows to be judged on.

@@ -15,7 +15,7 @@ use crate::meta::objective::Through;
 use crate::net::Layer;
 use crate::optim::Optimiser;
 use crate::spec::Activation;
-use crate::task::{Likelihood, Loss};
+use crate::task::Likelihood;
 
 /// The most steps of adaptation.
 pub const MAX_ADAPT_STEPS: usize = crate::meta::store::MAX_STEPS;
@@ -289,10 +289,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] for settings that the way does not allow.
     pub fn settled(&self, likelihood: &Likelihood) -> Result<Config> {
-        let method = match likelihood.loss {
-            Loss::Mse => Method::Ridge,
-            Loss::CrossEntropy => Method::FineTune,
-        };
+        let method = if likelihood.has_classes() { Method::FineTune } else { Method::Ridge };
         if self.adapt.method == Method::Auto { self.under(method) } else { Ok(self.clone()) }
     }
 

@@ -1,0 +1,54 @@
+//! Losses: what is minimised on the rows of a task. A loss is one file here and one row of the table, which also says what outputs
+//! that minimise it mean ([`Outputs`]).
+
+mod cross_entropy;
+mod mse;
+
+use serde::{Deserialize, Serialize};
+
+use super::outputs::{Classes, Outputs, Values};
+use crate::graph::{Graph, Value};
+
+/// One row a loss: its variant, its name in files, its graph, what its outputs mean.
+macro_rules! table {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $loss:path, $outputs:expr;)*) => {
+        /// What a network is asked to minimise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Loss { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
+
+        impl Loss {
+            /// What outputs that minimise it mean.
+            pub(super) fn outputs(self) -> &'static dyn Outputs {
+                match self { $(Loss::$variant => $outputs,)* }
+            }
+        }
+
+        /// Loss of each task, `[T]`: prediction and target `[T, n, o]`, row weights `[T, n]` that sum to one over
+        /// n (`None`: all rows alike).
+        #[track_caller]
+        pub fn loss(g: &mut Graph, kind: Loss, prediction: Value, target: Value, rows: Option<Value>) -> Value {
+            match kind { $(Loss::$variant => $loss(g, prediction, target, rows),)* }
+        }
+    };
+}
+
+table! {
+    /// Mean squared error of `[.., o]` outputs, averaged over them.
+    Mse "mse" mse::loss, &Values;
+    /// Cross entropy of `[.., c]` logits with probabilities or one-hot classes.
+    CrossEntropy "crossentropy" cross_entropy::loss, &Classes;
+}
+
+impl Loss {
+    /// Whether outputs are logits of classes.
+    pub fn has_classes(self) -> bool {
+        self.outputs().are_classes()
+    }
+}
+
+/// Sizes of a prediction: tasks, rows, outputs.
+#[track_caller]
+fn sizes(g: &Graph, prediction: Value) -> [usize; 3] {
+    let [t, n, o] = g.shape(prediction)[..] else { panic!("a prediction is [T, n, o]") };
+    [t, n, o]
+}

@@ -4,3 +4,4 @@ pub mod model;
 pub mod objective;
 pub mod outer;
 pub(crate) mod store;
+mod terms;

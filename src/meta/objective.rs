@@ -1,7 +1,8 @@
-//! What is minimised: the pooled network's loss, the hypernetwork's, both together, and what is asked of the generated weights.
+//! What is minimised: the query loss as training sees it through adaptation, then further terms ([`super::terms`]), one after another.
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::{self, TermInput};
 use crate::adapt::{Adaptation, InnerLoop};
 use crate::graph::op::{Binary, Func};
 use crate::graph::{Graph, Value};
@@ -91,6 +92,11 @@ impl MetaSpec {
         w
     }
 
+    /// Whether a term of the objective is no mean over tasks, so that a batch cannot be split.
+    pub(super) fn couples_tasks(&self) -> bool {
+        terms::ALL.iter().any(|term| term.is_asked(self) && term.couples_tasks())
+    }
+
     /// Whether training reads the weights of the losses after each step.
     pub fn reads_step_weights(&self) -> bool {
         self.per_step > 0.0 && self.steps > 1
@@ -134,38 +140,9 @@ impl MetaSpec {
             Through::Reptile => self.reptile(g, params, e, kind, (weights, z)),
             _ => self.adapted(g, params, e, kind, (weights, z), step_weights),
         };
-        let per_task = g.shape(weights).len() == 2;
-        if self.weight_penalty > 0.0 {
-            let penalty = g.scope("penalty", |g| {
-                let square = g.mul(weights, weights);
-                let sum = g.sum_to(square, &[]);
-                let tasks = if per_task { t } else { 1 };
-                g.scale(sum, self.weight_penalty / tasks as f64)
-            });
-            minimise = g.add(minimise, penalty);
-        }
-        if self.diversity > 0.0 {
-            let reward = g.scope("diversity", |g| {
-                let p = g.shape(weights)[1];
-                let sum = g.sum_to(weights, &[1, p]);
-                let mean = g.scale(sum, 1.0 / t as f64);
-                let d = g.sub(weights, mean);
-                let square = g.mul(d, d);
-                let sum = g.sum_to(square, &[]);
-                let spread = g.affine(sum, 1.0 / (t * p) as f64, 1e-6);
-                let log = g.map(Func::Log, spread);
-                g.scale(log, -self.diversity)
-            });
-            minimise = g.add(minimise, reward);
-        }
-        if self.joint_lambda > 0.0 {
-            let layout = self.hyper.target.layout();
-            let theta = params.get(g, "head.bias");
-            let main = g.scope("main", |g| {
-                pooled(g, &self.hyper.target, Weights { flat: theta, layout: &layout }, e, kind)
-            });
-            let (main, meta) = (g.scale(main, self.joint_lambda), g.scale(minimise, 1.0 - self.joint_lambda));
-            minimise = g.add(main, meta);
+        let input = TermInput { params, weights, batch: e, kind };
+        for term in terms::ALL.iter().filter(|term| term.is_asked(self)) {
+            minimise = term.add(g, self, &input, minimise);
         }
         Objective { minimise, shown, accuracy }
     }

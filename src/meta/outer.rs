@@ -351,7 +351,7 @@ fn split_plan(
     caps: Caps,
 ) -> Result<(Plan, usize)> {
     // How far weights of different tasks lie apart is not a sum over parts.
-    let whole = matches!(learner, Learner::Hyper(spec) if spec.diversity > 0.0);
+    let whole = matches!(learner, Learner::Hyper(spec) if spec.couples_tasks());
     let most = if whole { 1 } else { settings.tasks.min(MAX_PARTS) };
     let mut parts = 1;
     loop {

@@ -1,11 +1,18 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    not(feature = "experiment"),
+    allow(dead_code, unused_imports, reason = "some of it is for whole runs only")
+)]
 
 pub mod adapt;
+#[cfg(feature = "experiment")]
 pub mod bench;
 pub mod check;
 pub mod checkpoint;
+#[cfg(feature = "experiment")]
 pub mod data;
 pub mod error;
+#[cfg(feature = "experiment")]
 pub mod experiment;
 pub mod files;
 pub mod graph;
@@ -16,6 +23,7 @@ pub mod net;
 pub mod optim;
 pub mod plan;
 pub mod region;
+#[cfg(feature = "experiment")]
 pub mod report;
 pub mod rng;
 pub mod run;
@@ -24,8 +32,11 @@ pub mod task;
 pub mod view;
 
 pub use error::{Error, Result};
+#[cfg(feature = "experiment")]
 pub use experiment::config::{Config, TaskKind};
+#[cfg(feature = "experiment")]
 pub use experiment::run_folder::RunFolder;
+#[cfg(feature = "experiment")]
 pub use experiment::{Experiment, Observer, Progress, Report, RunStatus, Silent};
 pub use meta::model::{Model, Network};
 pub use run::{Device, Session};
@@ -35,6 +46,7 @@ pub use task::Task;
 const _: () = {
     const fn send<T: Send>() {}
     send::<Device>();
+    #[cfg(feature = "experiment")]
     send::<Experiment<'_>>();
     send::<Model>();
     send::<Network>();

@@ -92,7 +92,7 @@ fn a_family_of_ones_own() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
     let config = small(Method::FineTune);
     let family = hyperloom::data::sine::Sine { shots: 4, min_shots: 2, query: 6, seed: config.seed };
-    let source = OwnFamily::new(family, hyperloom::task::Likelihood::values(1), |seed, shots| {
+    let source = OwnFamily::source(family, hyperloom::task::Likelihood::values(1), |seed, shots| {
         hyperloom::data::sine::Sine::held_out(seed, 20, shots)
     });
     let mut run = Experiment::on(source, &config, &Device::Cpu, &folder.path().join("run"), false)?;

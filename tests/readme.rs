@@ -57,18 +57,29 @@ fn every_command_runs() {
             .expect("a file of the repository");
     }
     std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");
-    let [toml] = &blocks("toml")[..] else { panic!("the README has one configuration file") };
+    let [layers, toml] = &blocks("toml")[..] else { panic!("the README has two configuration files") };
     let shorter = toml.replace("steps = 2000\n", TRAIN).replace("[eval]\n", "[eval]\ntasks = 12\n");
     assert_ne!(&shorter, toml, "the README's file was not shortened");
     std::fs::write(path.join("shapes.toml"), shorter).expect("a file");
+
+    // Layers of a target, as a run of their own.
+    std::fs::write(path.join("net.toml"), format!("task = \"sine\"\n[train]\n{TRAIN}\n{REST}\n{layers}"))
+        .expect("a file");
+    let output = hyperloom(path, &["train", "net.toml", "--device", "cpu", "--out", "runs/net"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let mut ran = 0;
     for line in blocks("sh").concat().lines().filter(|l| !l.is_empty()) {
         let command = line.strip_prefix("cargo run --release -- ").or(line.strip_prefix("hyperloom "));
         let Some(arguments) = command else {
-            // The other two commands; the example runs below.
+            // The other commands; the examples run below and in tests/own_tasks.rs.
             assert!(
-                ["sh scripts/test.sh", "cargo run --release --example adapt_in_app"].contains(&line),
+                [
+                    "sh scripts/test.sh",
+                    "cargo run --release --example adapt_in_app",
+                    "cargo run --release --example own_family",
+                ]
+                .contains(&line),
                 "this test does not know how to run: {line}"
             );
             continue;

@@ -13,11 +13,11 @@ use crate::graph::op::{Num, Op};
 use crate::graph::{Graph, Value};
 use crate::kernel::Buffer;
 use crate::net::{Net, Weights};
-use crate::task::{Loss, loss};
 use crate::plan::{Arg, Caps, SlotId, lower};
 use crate::run::Device;
 use crate::run::cpu::CpuRunner;
 use crate::spec::{Activation, count};
+use crate::task::{Loss, loss};
 use crate::view::for_each;
 
 /// Largest difference, as a fraction of a tensor's largest magnitude, of a run in f64.

@@ -25,7 +25,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let device = open_device(&config.device)?;
     let setup = Setup::load(&config)?;
     setup.check_size()?;
-    let settings = settings(&config, 0, true);
+    let settings = settings(setup.config(), 0, true);
     let (family, learner) = (setup.source().family(0), Learner::Hyper(setup.meta().into()));
     if args.graph {
         say(format_args!("{}\n", training_graph(family.as_ref(), &learner, &settings, 1)));

@@ -22,7 +22,7 @@ pub struct Setup {
 
 impl Setup {
     /// Opens the source that the configuration names. A way of adaptation that is left to the data
-    /// ([`Method::Auto`](super::config::Method::Auto)) is settled.
+    /// ([`Method::Auto`]) is settled.
     ///
     /// # Errors
     /// Those of reading the data.

@@ -1,4 +1,4 @@
-//! What is minimised: the query loss as training sees it through adaptation, then further terms ([`super::terms`]), one after another.
+//! What is minimised: the query loss as training sees it through adaptation, then further terms (`meta/terms`), one after another.
 
 use serde::{Deserialize, Serialize};
 

@@ -199,7 +199,7 @@ impl fmt::Debug for OwnFamily {
 impl OwnFamily {
     /// A family whose episodes are drawn as it likes (in the graph, say), and a function that makes held-out tasks of it: by a seed, with
     /// so many support rows each. Tasks of different seeds must differ.
-    pub fn new(
+    pub fn source(
         family: impl TaskFamily + 'static,
         likelihood: Likelihood,
         held_out: impl Fn(u64, usize) -> Vec<Task> + Send + Sync + 'static,

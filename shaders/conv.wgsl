@@ -8,6 +8,7 @@
 #import view
 #import grid
 #import pointwise
+#import chosen
 
 struct Params {
     dims: View,
@@ -40,7 +41,6 @@ struct Params {
 
 override ROLE: u32 = 0u;
 override BIAS: u32 = 0u;
-override ACT: u32 = 0u;
 override SAVE_Z: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -206,7 +206,7 @@ fn main(
             if SAVE_Z == 1u {
                 z[z_start + at_row(params.z, row) + column * params.z.hi.y] = s;
             }
-            y[y_start + at_row(params.y, row) + column * params.y.hi.y] = activation(ACT, 0u, s);
+            y[y_start + at_row(params.y, row) + column * params.y.hi.y] = apply(s);
         }
     }
 }

@@ -3,11 +3,10 @@
 #import view
 #import grid
 #import pointwise
+#import chosen
 
+// An affine function takes `scale` and `shift`.
 struct Params { dims: View, x: View, y: View, scale: f32, shift: f32, pad0: u32, pad1: u32 }
-
-override FUNC: u32 = 0u;
-override ORDER: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -24,5 +23,5 @@ fn main(
         return;
     }
     let at = unravel(params.dims, i);
-    y[position(params.y, at)] = pointwise(FUNC, ORDER, params.scale, params.shift, x[position(params.x, at)]);
+    y[position(params.y, at)] = apply(x[position(params.x, at)]);
 }

@@ -4,12 +4,10 @@
 #import grid
 #import pointwise
 #import binary
+#import chosen
 
+// An affine g takes `scale` and `shift`.
 struct Params { dims: View, a: View, b: View, y: View, scale: f32, shift: f32, pad0: u32, pad1: u32 }
-
-override OP: u32 = 0u;
-override FUNC: u32 = 0u;
-override ORDER: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -27,6 +25,6 @@ fn main(
         return;
     }
     let at = unravel(params.dims, i);
-    let right = pointwise(FUNC, ORDER, params.scale, params.shift, b[position(params.b, at)]);
-    y[position(params.y, at)] = combine(OP, a[position(params.a, at)], right);
+    let right = apply(b[position(params.b, at)]);
+    y[position(params.y, at)] = combine(a[position(params.a, at)], right);
 }

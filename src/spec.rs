@@ -70,7 +70,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Every activation, in the order of their codes in WGSL.
+    /// Every activation.
     pub const ALL: [Activation; 9] = [
         Activation::Identity,
         Activation::Relu,

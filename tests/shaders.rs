@@ -11,10 +11,10 @@ use hyperloom::kernel::{
     self, ALL, AdamW, Advance, CopyKernel, CrossEntropy, FILL, Fill, Gather, Kernel, KernelInfo, LogSoftmax,
     Map, MatMul, Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
 };
-use hyperloom::plan::{Arg, Caps, Launch, SlotId, lower};
+use hyperloom::plan::{Arg, Caps, Launch, Program, SlotId, lower};
 use hyperloom::region::wgsl;
 use hyperloom::region::{GroupCaps, RegionCaps};
-use hyperloom::run::gpu::shader::{Access, SHARED, Shader};
+use hyperloom::run::gpu::shader::{Access, SHARED, Shader, Source};
 use hyperloom::spec::Activation;
 use hyperloom::view::View;
 use support::learning::{Shape, learning};
@@ -24,6 +24,8 @@ fn functions() -> Vec<Func> {
         Activation::ALL.into_iter().flat_map(|a| (0..=3).map(move |k| Func::Act(a, k))).collect();
     all.extend([Func::Affine(Num(2.0), Num(1.0)), Func::Exp, Func::Log, Func::Sqrt, Func::Rsqrt]);
     all.extend([Func::Recip, Func::IsFinite]);
+    let sloped = [Activation::Tanh, Activation::Sigmoid, Activation::Relu, Activation::LeakyRelu];
+    all.extend(sloped.map(Func::Slope));
     all
 }
 
@@ -197,17 +199,54 @@ fn constants_exist_and_every_one_is_set() {
 #[test]
 fn every_kernel_translates() {
     for k in ALL {
-        let s = Shader::of(k).unwrap_or_else(|e| panic!("{e}"));
-        let module = naga::front::wgsl::parse_str(&s.wgsl).expect("parsed before");
-        let mut seen: Vec<Vec<(&str, u64)>> = Vec::new();
+        let mut seen: HashMap<Source, Vec<Vec<(&str, u64)>>> = HashMap::new();
         for l in launches(k.name) {
             let constants = l.dispatch().constants;
             let key: Vec<(&str, u64)> = constants.iter().map(|(n, v)| (*n, v.to_bits())).collect();
-            if !seen.contains(&key) {
+            let source = Source::of(&l).expect("a kernel of its own");
+            let sets = seen.entry(source.clone()).or_default();
+            if !sets.contains(&key) {
+                let s = source.shader().unwrap_or_else(|e| panic!("{e}"));
+                let module = naga::front::wgsl::parse_str(&s.wgsl).expect("parsed before");
                 translate(k.name, &module, &constants);
-                seen.push(key);
+                sets.push(key);
             }
         }
+    }
+}
+
+/// The functions that a launch is made for.
+fn chosen(l: &Launch) -> String {
+    match &l.program {
+        Program::Kernel(k) => k.chosen(),
+        Program::Region(_) => String::new(),
+    }
+}
+
+/// What is called by its name is the function itself, and none of the others.
+#[test]
+fn a_pipeline_has_the_functions_that_it_is_made_for() {
+    for name in ["map", "zip", "conv", "matmul", "matmul_thin", "matmul_small", "matmul_large"] {
+        let info = KernelInfo::find(name).expect("a row");
+        let imports = |text: &str| text.contains("#import chosen\n");
+        let product = SHARED.iter().any(|(n, text)| *n == "product" && imports(text));
+        assert!(imports(info.wgsl) || product && info.wgsl.contains("#import product\n"), "{name}");
+        let plain = Shader::of(info).unwrap_or_else(|e| panic!("{e}"));
+        let mut functions = BTreeSet::new();
+        for l in launches(name) {
+            let s = Source::of(&l).and_then(|s| s.shader()).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(
+                (&s.bindings, &s.params, &s.overrides),
+                (&plain.bindings, &plain.params, &plain.overrides),
+                "{name}"
+            );
+            assert!(s.wgsl.contains(&chosen(&l)), "{name}");
+            functions.insert(chosen(&l));
+        }
+        assert!(functions.len() >= Activation::ALL.len(), "{name}: {functions:?}");
+    }
+    for k in ALL.iter().filter(|k| !matches!(k.kernel, "map" | "zip" | "conv" | "matmul")) {
+        assert!(launches(k.name).iter().all(|l| chosen(l).is_empty()), "{}", k.name);
     }
 }
 
@@ -223,9 +262,8 @@ fn regions_translate() {
             let plan = lower(&g, Caps { regions, ..Caps::cpu(1) }).expect("the plan fits");
             for l in &plan.launches {
                 let Some(r) = l.region() else { continue };
-                let text = wgsl::text(r, l.reads.len(), l.writes.len());
-                let shader = Shader::from_parts("region/region", &text, SHARED);
-                let shader = shader.unwrap_or_else(|e| panic!("{e}\n{text}"));
+                let shader = Source::of(l).and_then(|s| s.shader());
+                let shader = shader.unwrap_or_else(|e| panic!("{e}\n{r:?}"));
                 let access: Vec<Access> = std::iter::repeat_n(Access::Read, l.reads.len())
                     .chain(std::iter::repeat_n(Access::Write, l.writes.len()))
                     .collect();

@@ -1,6 +1,7 @@
-// The pointwise functions, by the formulas of src/kernel/pointwise.rs: no argument overflows inside, and
-// NaN stays NaN. Codes are those of `func_code` in src/kernel/map.rs; they arrive as override constants,
-// so that a pipeline keeps one branch only.
+// The pointwise functions, by the formulas of src/kernel/pointwise.rs: no argument overflows inside, and NaN stays NaN.
+//
+// A shader calls the one it needs by name (src/kernel/wgsl.rs knows the names), always with a number as the order of the
+// derivative. A choice by a code would come out the same, but drivers inline all functions before they fold it.
 
 #import exponential
 #import sine
@@ -105,50 +106,82 @@ fn gelu(order: u32, x_any: f32) -> f32 {
     return 1.5 * h2 + 0.5 * x * h3;
 }
 
-// The derivative of order 0 to 3 of an activation.
-fn activation(code: u32, order: u32, x: f32) -> f32 {
+// The activations: their derivatives of order 0 to 3.
+
+fn act_identity(order: u32, x: f32) -> f32 {
     if is_nan(x) {
         return x;
     }
-    switch code {
-        case 0u: { // identity
-            return select(select(0.0, 1.0, order == 1u), x, order == 0u);
-        }
-        case 1u: { // relu
-            let step = select(0.0, 1.0, x > 0.0);
-            return select(select(0.0, step, order == 1u), larger(x, 0.0), order == 0u);
-        }
-        case 2u: { // leaky_relu
-            let slope = select(0.01, 1.0, x > 0.0);
-            return select(select(0.0, slope, order == 1u), larger(x, 0.01 * x), order == 0u);
-        }
-        case 3u: { return tanh_derivative(order, x); }
-        case 4u: { return sigmoid_derivative(order, x); }
-        case 5u: { return silu(order, x); }
-        case 6u: { return gelu(order, x); }
-        case 7u: { // softplus: ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)
-            if order == 0u {
-                return larger(x, 0.0) + logarithm(1.0 + exponential(-abs(x)));
-            }
-            return sigmoid_derivative(order - 1u, x);
-        }
-        default: { return sine(x, order); }
-    }
+    return select(select(0.0, 1.0, order == 1u), x, order == 0u);
 }
 
-// Any pointwise function; `scale` and `shift` are those of the affine one.
-fn pointwise(code: u32, order: u32, scale: f32, shift: f32, x: f32) -> f32 {
-    switch code {
-        case 9u: { return scale * x + shift; }
-        case 10u: { return exponential(x); }
-        case 11u: { return logarithm(x); }
-        case 12u: { return square_root(x); }
-        case 13u: { return inverse_square_root(x); }
-        case 14u: { return 1.0 / x; }
-        case 16u: { // slope of tanh or sigmoid, from its value
-            return select(x * (1.0 - x), (1.0 - x) * (1.0 + x), order == 0u);
-        }
-        case 15u: { return select(0.0, 1.0, is_finite(x)); }
-        default: { return activation(code, order, x); }
+fn act_relu(order: u32, x: f32) -> f32 {
+    if is_nan(x) {
+        return x;
     }
+    let step = select(0.0, 1.0, x > 0.0);
+    return select(select(0.0, step, order == 1u), larger(x, 0.0), order == 0u);
+}
+
+fn act_leaky_relu(order: u32, x: f32) -> f32 {
+    if is_nan(x) {
+        return x;
+    }
+    let slope = select(0.01, 1.0, x > 0.0);
+    return select(select(0.0, slope, order == 1u), larger(x, 0.01 * x), order == 0u);
+}
+
+fn act_tanh(order: u32, x: f32) -> f32 {
+    if is_nan(x) {
+        return x;
+    }
+    return tanh_derivative(order, x);
+}
+
+fn act_sigmoid(order: u32, x: f32) -> f32 {
+    if is_nan(x) {
+        return x;
+    }
+    return sigmoid_derivative(order, x);
+}
+
+fn act_silu(order: u32, x: f32) -> f32 {
+    if is_nan(x) {
+        return x;
+    }
+    return silu(order, x);
+}
+
+fn act_gelu(order: u32, x: f32) -> f32 {
+    if is_nan(x) {
+        return x;
+    }
+    return gelu(order, x);
+}
+
+// ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)
+fn act_softplus(order: u32, x: f32) -> f32 {
+    if is_nan(x) {
+        return x;
+    }
+    if order == 0u {
+        return larger(x, 0.0) + logarithm(1.0 + exponential(-abs(x)));
+    }
+    return sigmoid_derivative(order - 1u, x);
+}
+
+fn act_sin(order: u32, x: f32) -> f32 {
+    if is_nan(x) {
+        return x;
+    }
+    return sine(x, order);
+}
+
+// Slopes of tanh and sigmoid, from their values.
+fn slope_of_tanh(y: f32) -> f32 {
+    return (1.0 - y) * (1.0 + y);
+}
+
+fn slope_of_sigmoid(y: f32) -> f32 {
+    return y * (1.0 - y);
 }

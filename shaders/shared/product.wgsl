@@ -8,6 +8,8 @@
 #import view
 #import grid
 #import pointwise
+#import chosen
+#import one_of
 
 struct Params {
     dims: View,
@@ -23,7 +25,6 @@ struct Params {
 }
 
 override BIAS: u32 = 0u;
-override ACT: u32 = 0u;
 override SAVE_Z: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -97,7 +98,7 @@ fn store(y_at: u32, z_at: u32, bias_at: u32, column: u32, sum: f32) {
     if SAVE_Z == 1u {
         z[z_at + column * params.z.hi.y] = s;
     }
-    y[y_at + column * params.y.hi.y] = activation(ACT, 0u, s);
+    y[y_at + column * params.y.hi.y] = apply(s);
 }
 
 // A quad of sums in one row, its columns `gap` apart.
@@ -112,9 +113,4 @@ fn store_row(batch: vec4<u32>, row: u32, column: u32, gap: u32, sums: vec4<f32>)
     for (var c = 0u; c < 4u; c++) {
         store(y_at, z_at, bias_at, column + c * gap, sums[c]);
     }
-}
-
-// One of four rows of sums: a selection, since an indexed array would not stay in registers.
-fn one_of(r: u32, r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32>) -> vec4<f32> {
-    return select(select(r0, r1, r == 1u), select(r2, r3, r == 3u), r >= 2u);
 }

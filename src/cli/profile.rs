@@ -31,15 +31,16 @@ pub(super) struct ProfileArgs {
     json: bool,
 }
 
-/// What is timed.
-enum What {
+/// What a plan is made of.
+pub(super) enum What {
     /// A step of this configuration's training.
     Training(Box<Config>),
+    /// A call of a workload.
     Workload(Workload),
 }
 
 impl What {
-    fn of(name: &str) -> Result<What> {
+    pub(super) fn of(name: &str) -> Result<What> {
         let path = Path::new(name);
         let file = match path.is_dir() {
             true => RunFolder::open(path)?.file("config.toml"),
@@ -54,7 +55,7 @@ impl What {
         workload.map(What::Workload).map_err(|_| {
             let names: Vec<&str> = Workload::ALL.iter().map(|(n, _)| *n).collect();
             let what = format!("'{name}' is no run folder, no file and none of {}", names.join(", "));
-            Error::config("profile", what)
+            Error::config("plan", what)
         })
     }
 }

@@ -6,12 +6,13 @@
 
 mod fast;
 
-use super::map::act_code;
 use super::nest::{Family, Nest};
 use super::pointwise::activation;
 use super::uniform::{GpuView, grid, params};
+use super::wgsl::chosen;
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::conv::{Conv as Geometry, Wrt};
+use crate::graph::op::Func;
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{COLUMN, View};
 
@@ -252,11 +253,15 @@ impl Conv {
             constants: vec![
                 ("ROLE", role),
                 ("BIAS", f64::from(u8::from(self.bias))),
-                ("ACT", act_code(self.act)),
                 ("SAVE_Z", f64::from(u8::from(writes.len() > 1))),
             ],
             groups: grid(p.batch * self.geometry.groups * tiles_m * tiles_n),
         }
+    }
+
+    /// The activation, for the shader.
+    pub fn chosen(&self) -> String {
+        chosen(Func::Act(self.act, 0))
     }
 
     /// Two operations a multiply-add; padding counts, as it does for those who measure convolutions.

@@ -5,8 +5,9 @@ use super::parallel::{Shared, segments};
 use super::pointwise::func;
 use super::simd::apply;
 use super::uniform::{GpuView, WG, grid, params};
+use super::wgsl::{affine, chosen};
 use super::{Dispatch, Read, Real, Write};
-use crate::graph::op::{Func, Num};
+use crate::graph::op::Func;
 use crate::spec::Activation;
 use crate::view::{View, collapse, for_each};
 
@@ -18,33 +19,6 @@ pub struct Map {
 }
 
 params!(Map { dims: GpuView, x: GpuView, y: GpuView, scale: f32, shift: f32, pad0: u32, pad1: u32 });
-
-/// Code of an activation in `shaders/shared/pointwise.wgsl`.
-pub(super) fn act_code(a: Activation) -> f64 {
-    Activation::ALL.iter().position(|x| *x == a).unwrap_or(0) as f64
-}
-
-/// Code and order of derivative of a function in `shaders/shared/pointwise.wgsl`.
-pub(crate) fn func_code(f: Func) -> (f64, f64) {
-    match f {
-        Func::Act(a, k) => (act_code(a), k as f64),
-        Func::Affine(..) => (9.0, 0.0),
-        Func::Exp => (10.0, 0.0),
-        Func::Log => (11.0, 0.0),
-        Func::Sqrt => (12.0, 0.0),
-        Func::Rsqrt => (13.0, 0.0),
-        Func::Recip => (14.0, 0.0),
-        Func::IsFinite => (15.0, 0.0),
-        Func::Slope(Activation::Tanh) => (16.0, 0.0),
-        Func::Slope(Activation::Sigmoid) => (16.0, 1.0),
-        Func::Slope(a) => func_code(Func::Act(a, 1)),
-    }
-}
-
-/// Scale and shift of an affine function; other functions ignore them.
-pub(crate) fn affine(f: Func) -> (f32, f32) {
-    if let Func::Affine(Num(a), Num(b)) = f { (a as f32, b as f32) } else { (1.0, 0.0) }
-}
 
 /// About how many operations a function costs, for the roofline.
 pub(super) fn func_flops(f: Func) -> f64 {
@@ -83,7 +57,7 @@ impl Map {
     /// The uniform, constants and workgroups.
     pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
         let [y, x] = collapse([writes[0], reads[0]]);
-        let (scale, shift) = affine(self.func);
+        let [scale, shift] = affine(self.func);
         let params = Params {
             dims: GpuView::dims(&y),
             x: (&x).into(),
@@ -93,12 +67,16 @@ impl Map {
             pad0: 0,
             pad1: 0,
         };
-        let (code, order) = func_code(self.func);
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![("FUNC", code), ("ORDER", order)],
+            constants: vec![],
             groups: grid(y.count().div_ceil(WG)),
         }
+    }
+
+    /// The function, for the shader.
+    pub fn chosen(&self) -> String {
+        chosen(self.func)
     }
 
     /// Operations of the launch.

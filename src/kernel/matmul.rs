@@ -13,7 +13,9 @@ use super::nest::{Family, Nest};
 use super::parallel::pieces;
 use super::pointwise::activation;
 use super::uniform::{GpuView, grid, params};
+use super::wgsl::chosen;
 use super::{Dispatch, Read, Real, Write};
+use crate::graph::op::Func;
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{View, for_each};
 pub(super) use job::{Job, Matrix, Target};
@@ -142,17 +144,19 @@ impl MatMul {
             tiles_n: tiles_n as u32,
             pad: 0,
         };
-        let mut constants = vec![
-            ("BIAS", self.bias as u32 as f64),
-            ("ACT", super::map::act_code(self.act)),
-            ("SAVE_Z", (writes.len() > 1) as u32 as f64),
-        ];
+        let mut constants =
+            vec![("BIAS", self.bias as u32 as f64), ("SAVE_Z", (writes.len() > 1) as u32 as f64)];
         constants.extend(tier.constants(&p, swap));
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
             constants,
             groups: grid(tier.groups(p.batch, p.m, p.n)),
         }
+    }
+
+    /// The activation, for the shader.
+    pub fn chosen(&self) -> String {
+        chosen(Func::Act(self.act, 0))
     }
 
     /// Two operations a multiply-add.

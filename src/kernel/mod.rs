@@ -33,7 +33,8 @@ pub(crate) mod simd;
 mod spd_logdet;
 mod spd_solve;
 mod sum_to;
-pub(crate) mod zip;
+pub(crate) mod wgsl;
+mod zip;
 
 pub use adamw::AdamW;
 pub use advance::Advance;
@@ -305,6 +306,18 @@ impl Kernel {
         match self {
             Kernel::MatMul(k) => k.shader(reads, writes),
             k => k.name(),
+        }
+    }
+
+    /// The functions that the shader is made for: what stands in the place of `shaders/shared/chosen.wgsl`, which is
+    /// imported where there are some.
+    pub fn chosen(&self) -> String {
+        match self {
+            Kernel::Map(k) => k.chosen(),
+            Kernel::Zip(k) => k.chosen(),
+            Kernel::MatMul(k) => k.chosen(),
+            Kernel::Conv(k) => k.chosen(),
+            _ => String::new(),
         }
     }
 

@@ -1,14 +1,16 @@
 //! `y = f(a, g(b))`, pointwise over operands broadcast to one shape; `g` is an activation's derivative
 //! where the backward pass multiplies by one.
 
-use super::map::{affine, func_code, func_flops, gather, in_chunks};
+use super::map::{func_flops, gather, in_chunks};
 use super::nest::{Family, Nest};
 use super::parallel::{Shared, segments};
 use super::pointwise::{binary, func};
 use super::simd::apply;
 use super::uniform::{GpuView, WG, grid, params};
+use super::wgsl::{affine, chosen_pair};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::{Binary, Func};
+use crate::spec::Activation;
 use crate::view::{View, collapse, for_each};
 
 /// Parameters of a pointwise function of two values.
@@ -30,20 +32,6 @@ params!(Zip {
     pad0: u32,
     pad1: u32
 });
-
-/// Code of a function in `shaders/shared/binary.wgsl`.
-pub(crate) fn code(op: Binary) -> f64 {
-    match op {
-        Binary::Add => 0.0,
-        Binary::Sub => 1.0,
-        Binary::Mul => 2.0,
-        Binary::Div => 3.0,
-        Binary::Max => 4.0,
-        Binary::Less => 5.0,
-        Binary::GreaterEq => 6.0,
-        Binary::Equal => 7.0,
-    }
-}
 
 impl Zip {
     pub(super) const FAMILY: Family = Family::Pointwise;
@@ -80,7 +68,7 @@ impl Zip {
     /// The uniform, constants and workgroups.
     pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
         let [y, a, b] = collapse([writes[0], reads[0], reads[1]]);
-        let (scale, shift) = self.pre.map_or((1.0, 0.0), affine);
+        let [scale, shift] = affine(self.before());
         let params = Params {
             dims: GpuView::dims(&y),
             a: (&a).into(),
@@ -91,12 +79,21 @@ impl Zip {
             pad0: 0,
             pad1: 0,
         };
-        let (func, order) = self.pre.map_or((0.0, 0.0), func_code);
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![("OP", code(self.op)), ("FUNC", func), ("ORDER", order)],
+            constants: vec![],
             groups: grid(y.count().div_ceil(WG)),
         }
+    }
+
+    /// What is applied to `b`.
+    fn before(&self) -> Func {
+        self.pre.unwrap_or(Func::Act(Activation::Identity, 0))
+    }
+
+    /// The functions, for the shader.
+    pub fn chosen(&self) -> String {
+        chosen_pair(self.op, self.before())
     }
 
     /// Operations of the launch.

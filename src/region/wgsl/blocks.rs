@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::spot::{Spot, axes, four, next, position};
 use super::{CROSS_ENTROPY, LOG_SOFTMAX, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_QUADS};
 use crate::graph::op::{Binary, Func};
-use crate::kernel::map::{affine, func_code};
-use crate::kernel::{Kernel, zip};
+use crate::kernel::Kernel;
+use crate::kernel::wgsl::{affine, call, call_of_two, operator};
 use crate::region::quads::{exchanged, in_rows, reads_along};
 use crate::region::{Block, Operand};
 use crate::spec::{Activation, MAX_RANK};
@@ -197,7 +197,7 @@ pub(super) fn product(
         store(f, 1, "z_put", "s".into());
     }
     let act = Func::Act(p.act, 0);
-    store(f, 0, "y_put", if p.act == Activation::Identity { "s".into() } else { map_four(act, "s") });
+    store(f, 0, "y_put", map_four(act, "s"));
     let _ = writeln!(
         f.text,
         "fn finish(item: u32, row: u32, column: u32, sums: vec4<f32>) {{\n    var s = sums;\n{finish}}}"
@@ -306,7 +306,7 @@ pub(super) fn pointwise(f: &mut Functions, b: &Block, reads: &[Spot], writes: &[
         Kernel::Map(m) => map(m.func, "v0"),
         Kernel::Zip(z) => {
             let right = z.pre.map_or("v1".to_string(), |g| map(g, "v1"));
-            if by_quads { zip_four(z.op, "v0", &right) } else { zip_one(z.op, "v0", &right) }
+            if by_quads { zip_four(z.op, "v0", &right) } else { call_of_two(z.op, "v0", &right) }
         }
         Kernel::Select(_) => {
             let u = if by_quads { "vec4<u32>" } else { "u32" };
@@ -335,33 +335,22 @@ fn float(x: f64) -> String {
 
 /// A function of one element.
 fn map_one(f: Func, x: &str) -> String {
-    let (code, order) = func_code(f);
-    let (scale, shift) = affine(f);
-    format!("pointwise({code}u, {order}u, {}, {}, {x})", float(scale.into()), float(shift.into()))
+    let [scale, shift] = affine(f).map(|v| float(v.into()));
+    call(f, [&scale, &shift], x)
 }
 
 /// The same of each of four.
 fn map_four(f: Func, x: &str) -> String {
-    if let Func::Affine(..) = f {
-        let (scale, shift) = affine(f);
-        return format!("({} * {x} + {})", float(scale.into()), float(shift.into()));
+    match f {
+        Func::Affine(..) | Func::Act(Activation::Identity, 0) => map_one(f, x),
+        _ => four(|c| map_one(f, &format!("{x}[{c}]"))),
     }
-    four(|c| map_one(f, &format!("{x}[{c}]")))
-}
-
-/// A function of two elements.
-fn zip_one(op: Binary, a: &str, b: &str) -> String {
-    format!("combine({}u, {a}, {b})", zip::code(op))
 }
 
 /// The same of each of four and four.
-fn zip_four(op: Binary, a: &str, b: &str) -> String {
-    let sign = match op {
-        Binary::Add => "+",
-        Binary::Sub => "-",
-        Binary::Mul => "*",
-        Binary::Div => "/",
-        _ => return four(|c| zip_one(op, &format!("{a}[{c}]"), &format!("{b}[{c}]"))),
-    };
-    format!("({a} {sign} {b})")
+fn zip_four(op: Binary, p: &str, q: &str) -> String {
+    match operator(op) {
+        Some(_) => call_of_two(op, p, q),
+        None => four(|c| call_of_two(op, &format!("{p}[{c}]"), &format!("{q}[{c}]"))),
+    }
 }

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 
+use super::class::region_caps;
 use super::guard::guarded;
 use super::pipeline::{Compiled, Key, Layout};
-use super::shader::{SHARED, Shader};
+use super::shader::Source;
 use crate::error::{Error, Result};
 use crate::kernel::{Dispatch, FILL};
-use crate::plan::{Caps, available_memory};
-use crate::region::{GroupCaps, RegionCaps, TIERS};
+use crate::plan::{Caps, Launch, available_memory};
+use crate::region::{GroupCaps, RegionCaps};
 
 /// What kind of device an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -164,10 +165,8 @@ struct Inner {
     checked: bool,
     /// Set when the driver reports the device lost (only of devices opened here).
     lost: Arc<OnceLock<String>>,
-    layouts: Mutex<HashMap<&'static str, Arc<Layout>>>,
+    layouts: Mutex<HashMap<Source, Arc<Layout>>>,
     pipelines: Mutex<HashMap<Key, Arc<Compiled>>>,
-    /// Pipelines of task regions, by their text.
-    regions: Mutex<HashMap<String, Arc<Compiled>>>,
 }
 
 impl fmt::Debug for Gpu {
@@ -250,20 +249,9 @@ impl Gpu {
         lost: Arc<OnceLock<String>>,
     ) -> Gpu {
         let (info, limits) = (device.adapter_info(), device.limits());
-        let (layouts, pipelines, regions) = Default::default();
+        let (layouts, pipelines) = Default::default();
         Gpu {
-            inner: Arc::new(Inner {
-                device,
-                queue,
-                info,
-                limits,
-                reason,
-                checked,
-                lost,
-                layouts,
-                pipelines,
-                regions,
-            }),
+            inner: Arc::new(Inner { device, queue, info, limits, reason, checked, lost, layouts, pipelines }),
         }
     }
 
@@ -285,8 +273,7 @@ impl Gpu {
             threads: l.max_compute_invocations_per_workgroup as usize,
             operands: l.max_storage_buffers_per_shader_stage as usize,
         };
-        let near = group.bytes.min(TIERS[TIERS.len() - 1]);
-        RegionCaps { least_tasks: 2, bytes: 256 << 10, near, group: Some(group) }
+        region_caps(group)
     }
 
     /// Name, kind, interface and driver in one line.
@@ -323,8 +310,7 @@ impl Gpu {
 
     /// Number of pipelines compiled so far.
     pub fn pipelines(&self) -> usize {
-        let regions = self.inner.regions.lock().unwrap_or_else(PoisonError::into_inner).len();
-        regions + self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Largest buffer that a launch can bind, in bytes.
@@ -351,37 +337,25 @@ impl Gpu {
         Ok(out)
     }
 
-    /// The pipeline of a kernel with its constants, compiled at its first use.
-    pub(super) fn pipeline(&self, kernel: &'static str, dispatch: &Dispatch) -> Result<Arc<Compiled>> {
-        let key = Key::new(kernel, &dispatch.constants);
+    /// The pipeline of a launch, compiled at its first use.
+    pub(super) fn pipeline(&self, launch: &Launch, dispatch: &Dispatch) -> Result<Arc<Compiled>> {
+        let key = Key::new(Source::of(launch)?, &dispatch.constants);
         if let Some(p) = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Arc::clone(p));
         }
         // Compiled without the lock held; should two threads compile the same, one result is dropped.
-        let layout = self.layout(kernel)?;
+        let layout = self.layout(key.source())?;
         let compiled = Arc::new(Compiled::new(self, layout, &dispatch.constants)?);
         let mut all = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(all.entry(key).or_insert(compiled)))
     }
 
-    /// The pipeline of a task region, compiled at its first use.
-    pub(super) fn region(&self, text: String) -> Result<Arc<Compiled>> {
-        if let Some(p) = self.inner.regions.lock().unwrap_or_else(PoisonError::into_inner).get(&text) {
-            return Ok(Arc::clone(p));
-        }
-        let shader = Shader::from_parts("region/region", &text, SHARED)?;
-        let layout = Arc::new(Layout::of(self, "region", shader)?);
-        let compiled = Arc::new(Compiled::new(self, layout, &[])?);
-        let mut all = self.inner.regions.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(all.entry(text).or_insert(compiled)))
-    }
-
-    fn layout(&self, kernel: &'static str) -> Result<Arc<Layout>> {
-        if let Some(l) = self.inner.layouts.lock().unwrap_or_else(PoisonError::into_inner).get(kernel) {
+    fn layout(&self, source: &Source) -> Result<Arc<Layout>> {
+        if let Some(l) = self.inner.layouts.lock().unwrap_or_else(PoisonError::into_inner).get(source) {
             return Ok(Arc::clone(l));
         }
-        let layout = Arc::new(Layout::new(self, kernel)?);
+        let layout = Arc::new(Layout::new(self, source)?);
         let mut all = self.inner.layouts.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(all.entry(kernel).or_insert(layout)))
+        Ok(Arc::clone(all.entry(source.clone()).or_insert(layout)))
     }
 }

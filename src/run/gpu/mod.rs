@@ -4,6 +4,7 @@
 //! many steps a submit, one compute pass a submit, and nothing allocated in between. What changes from
 //! step to step lies in buffers that the kernels themselves walk along (see `row_read` and `advance`).
 
+mod class;
 mod device;
 mod guard;
 mod pipeline;
@@ -12,6 +13,7 @@ pub mod shader;
 mod timing;
 mod transfer;
 
+pub use class::DeviceClass;
 pub use device::{AdapterKind, AdapterReport, Gpu, adapters};
 pub use replay::{GpuRunner, Stats};
 /// The wgpu that [`Gpu::from_device`] takes devices of.

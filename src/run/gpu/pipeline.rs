@@ -1,24 +1,27 @@
-//! Pipelines: a kernel's shader module and binding layout, made once a device, and one pipeline for
-//! every set of override constants that a plan asks for.
+//! Pipelines: a shader's module and binding layout, made once a device, and one pipeline for every set of override
+//! constants that a plan asks for.
 
 use std::sync::Arc;
 
 use super::device::Gpu;
-use super::shader::{Access, Shader};
-use crate::error::{Error, Result};
-use crate::kernel::KernelInfo;
+use super::shader::{Access, Source};
+use crate::error::Result;
 
-/// What tells pipelines apart: the kernel and its constants, by their bits.
+/// What tells pipelines apart: the shader and its constants, by their bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key(&'static str, Vec<(&'static str, u64)>);
+pub(super) struct Key(Source, Vec<(&'static str, u64)>);
 
 impl Key {
-    pub(super) fn new(kernel: &'static str, constants: &[(&'static str, f64)]) -> Key {
-        Key(kernel, constants.iter().map(|(name, value)| (*name, value.to_bits())).collect())
+    pub(super) fn new(source: Source, constants: &[(&'static str, f64)]) -> Key {
+        Key(source, constants.iter().map(|(name, value)| (*name, value.to_bits())).collect())
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.0
     }
 }
 
-/// What all pipelines of a kernel share.
+/// What all pipelines of a shader share.
 #[derive(Debug)]
 pub(super) struct Layout {
     kernel: &'static str,
@@ -31,13 +34,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(gpu: &Gpu, kernel: &'static str) -> Result<Layout> {
-        let info = KernelInfo::find(kernel).ok_or_else(|| Error::Device(format!("no kernel '{kernel}'")))?;
-        Layout::of(gpu, kernel, Shader::of(info)?)
-    }
-
-    /// Of a shader that is no kernel's own.
-    pub(super) fn of(gpu: &Gpu, kernel: &'static str, shader: Shader) -> Result<Layout> {
+    pub(super) fn new(gpu: &Gpu, source: &Source) -> Result<Layout> {
+        let (kernel, shader) = (source.name, source.shader()?);
         let entries: Vec<wgpu::BindGroupLayoutEntry> = shader
             .bindings
             .iter()

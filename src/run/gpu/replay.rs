@@ -11,8 +11,7 @@ use super::pipeline::Compiled;
 use super::shader::Access;
 use crate::error::{Error, Result};
 use crate::kernel::Work;
-use crate::plan::{Launch, Plan, Program, SlotId};
-use crate::region::wgsl;
+use crate::plan::{Launch, Plan, SlotId};
 
 /// Estimated work of one submit, in seconds: long enough that submits cost nothing beside it, short enough
 /// that a desktop stays usable and no watchdog wakes up even where the estimate is far off.
@@ -296,14 +295,7 @@ fn launches(
     let mut parts = Vec::with_capacity(plan.launches.len());
     for l in &plan.launches {
         let dispatch = l.dispatch();
-        let compiled = match &l.program {
-            Program::Region(r) if r.layout.is_none() => {
-                let what = "the plan was lowered for the CPU: lower it for the caps of the GPU";
-                return Err(Error::Shape(what.into()));
-            }
-            Program::Region(r) => gpu.region(wgsl::text(r, l.reads.len(), l.writes.len()))?,
-            _ => gpu.pipeline(l.shader(), &dispatch)?,
-        };
+        let compiled = gpu.pipeline(l, &dispatch)?;
         uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
         let at = uniforms.len() as u64;
         uniforms.extend_from_slice(&dispatch.uniform);

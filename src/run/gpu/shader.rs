@@ -3,7 +3,7 @@
 //! without one.
 //!
 //! The only preprocessing is a line `#import NAME`, which stands for `shaders/shared/NAME.wgsl`, once per
-//! kernel however often it is asked for. WGSL lets declarations stand in any order, so that an import may
+//! shader however often it is asked for; `chosen` stands for the functions that a launch is made for. WGSL lets declarations stand in any order, so that an import may
 //! use names of the file that imports it.
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -11,6 +11,8 @@ use naga::{AddressSpace, StorageAccess, TypeInner};
 
 use crate::error::{Error, Result};
 use crate::kernel::KernelInfo;
+use crate::plan::{Launch, Program};
+use crate::region::wgsl;
 
 macro_rules! shared {
     ($($name:literal),*) => {
@@ -23,9 +25,11 @@ pub const SHARED: &[(&str, &str)] = shared![
     "binary",
     "bits",
     "cholesky",
+    "chosen",
     "exponential",
     "grid",
     "log_sum_exp",
+    "one_of",
     "pointwise",
     "product",
     "sine",
@@ -57,6 +61,48 @@ pub struct Shader {
     pub params_size: usize,
     /// Names of the override constants.
     pub overrides: Vec<String>,
+}
+
+/// What the shader of a launch is made from: a kernel's file and the functions that the launch is made for, or a region.
+/// Launches of equal sources share a shader.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// Name of the kernel's shader, or `region`.
+    pub name: &'static str,
+    /// Of a kernel [`crate::kernel::Kernel::chosen`], of a region all its text.
+    text: String,
+}
+
+impl Source {
+    /// That of a launch.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a region that was not lowered for a GPU.
+    pub fn of(launch: &Launch) -> Result<Source> {
+        let name = launch.shader();
+        let text = match &launch.program {
+            Program::Region(r) if r.layout.is_none() => {
+                let what = "the plan was lowered for the CPU: lower it for the caps of the GPU";
+                return Err(Error::Shape(what.into()));
+            }
+            Program::Region(r) => wgsl::text(r, launch.reads.len(), launch.writes.len()),
+            Program::Kernel(k) => k.chosen(),
+        };
+        Ok(Source { name, text })
+    }
+
+    /// The shader made from it.
+    ///
+    /// # Errors
+    /// As for [`Shader::from_parts`].
+    pub fn shader(&self) -> Result<Shader> {
+        let Some(kernel) = KernelInfo::find(self.name) else {
+            return Shader::from_parts("region/region", &self.text, SHARED);
+        };
+        let given = |&(name, text)| (name, if name == "chosen" { self.text.as_str() } else { text });
+        let shared: Vec<(&str, &str)> = SHARED.iter().map(given).collect();
+        Shader::from_parts(kernel.name, kernel.wgsl, &shared)
+    }
 }
 
 /// A text under expansion, with the file and line that each of its lines comes from.
@@ -164,15 +210,6 @@ fn reflect(file: &str, wgsl: String, module: &naga::Module) -> Result<Shader> {
     let overrides = module.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect();
     let bindings = bindings.into_iter().map(|(_, a)| a).collect();
     Ok(Shader { wgsl, bindings, params, params_size, overrides })
-}
-
-/// The WGSL of the kernel called `name`, imports expanded: for other compilers, and for reading.
-///
-/// # Errors
-/// [`Error::Device`] where there is no such kernel.
-pub fn final_wgsl(name: &str) -> Result<String> {
-    let info = KernelInfo::find(name).ok_or_else(|| Error::Device(format!("no kernel '{name}'")))?;
-    Ok(Shader::of(info)?.wgsl)
 }
 
 #[cfg(test)]

@@ -3,20 +3,24 @@ for (var tile = local; tile < BATCH * TILES_M * TILES_N; tile += THREADS) {
     let item = tile / (TILES_M * TILES_N);
     let row = tile / TILES_N % TILES_M;
     let column = tile % TILES_N * 4u;
-    let a = a_start(item);
-    let b = b_start(item);
+    // As in product.wgsl.
+    let a = a_start(item, row);
+    let b = b_start(item, column);
     var sums = vec4<f32>(0.0);
-    // Four terms at a time, and what remains of them.
-    for (var l = 0u; l < K / 4u * 4u + zero; l += 4u) {
-        let p = a_terms(a, row, l);
-        let q = b_square(b, l, column);
-        sums += p.x * q[0];
-        sums += p.y * q[1];
-        sums += p.z * q[2];
-        sums += p.w * q[3];
+    if K >= 4u {
+        for (var i = 0u; i < K / 4u + zero; i++) {
+            let p = a_terms(a, i);
+            let q = b_square(b, i);
+            sums += p.x * q[0];
+            sums += p.y * q[1];
+            sums += p.z * q[2];
+            sums += p.w * q[3];
+        }
     }
-    for (var l = K / 4u * 4u; l < K + zero; l++) {
-        sums += a_term(a, row, l) * b_term(b, l, column);
+    if K % 4u > 0u {
+        for (var l = K / 4u * 4u; l < K + zero; l++) {
+            sums += a_term(a, l) * b_term(b, l);
+        }
     }
     finish(item, row, column, sums);
 }

@@ -4,6 +4,7 @@
 #import grid
 #import pointwise
 #import binary
+#import one_of
 
 // Values that are written element by element, and those that are written four at a time.
 var<workgroup> words: array<f32, WORDS>;

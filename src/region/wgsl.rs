@@ -27,14 +27,10 @@ blocks! {
 }
 
 /// The names of a block that stand for functions of its own.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 20] = [
     "block",
     "a_start",
     "b_start",
-    "a_get",
-    "b_get",
-    "a_quad",
-    "b_quad",
     "a_term",
     "b_term",
     "a_terms",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::spot::{Spot, axes, four, next, position};
+use super::spot::{Spot, axes, four, listed, next, position};
 use super::{CROSS_ENTROPY, LOG_SOFTMAX, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_QUADS};
 use crate::graph::op::{Binary, Func};
 use crate::kernel::Kernel;
@@ -92,79 +92,19 @@ pub(super) fn product(
     {
         f.constant(name, value);
     }
-    f.at("a_start", "item: u32", start(&va));
-    f.at("b_start", "item: u32", start(&vb));
-    f.get("a_get", &reads[ai]);
-    f.get("b_get", &reads[bi]);
-    let [a_row, a_column] = [va.strides[ROW], va.strides[COLUMN]].map(|s| format!("{s}u"));
-    let [b_row, b_column] = [vb.strides[ROW], vb.strides[COLUMN]].map(|s| format!("{s}u"));
-    let (rows, columns, terms) = (next("row", m), next("column", n), next("l", 4));
-    let along = |i: usize, v: &View, axis: usize| reads[i].is_quads() && reads_along(&b.reads[i], v, axis);
-
-    // Of b: four columns of a term, and of four terms.
-    let arguments = "at: u32, l: u32, column: u32";
-    f.give(
-        "b_term",
-        arguments,
-        "vec4<f32>",
-        match along(bi, &vb, COLUMN) {
-            true => reads[bi].quad(&format!("at + l * {b_row} + column")),
-            false => four(|c| format!("b_get(at + l * {b_row} + {} * {b_column})", columns[c])),
-        },
-    );
-    let square = |each: &dyn Fn(usize) -> String| {
-        let all: Vec<String> = (0..4).map(each).collect();
-        format!("mat4x4<f32>({})", all.join(", "))
-    };
-    f.give(
-        "b_square",
-        arguments,
-        "mat4x4<f32>",
-        match along(bi, &vb, ROW) {
-            true => {
-                let column = |c: usize| reads[bi].quad(&format!("at + l + {} * {b_column}", columns[c]));
-                format!("transpose({})", square(&column))
-            }
-            false => square(&|c| format!("b_term(at, {}, column)", terms[c])),
-        },
-    );
-    // Of a: four rows, or one, of a term, and of four terms.
-    let arguments = "at: u32, row: u32, l: u32";
-    let row = |r: &str| reads[ai].quad(&format!("at + {r} * {a_row} + l"));
-    let by_terms = along(ai, &va, COLUMN);
+    let from = [start(&va), start(&vb)];
+    let a = Factor { name: "a", spot: &reads[ai], operand: &b.reads[ai], view: va, line: ROW, term: COLUMN };
+    let b_side =
+        Factor { name: "b", spot: &reads[bi], operand: &b.reads[bi], view: vb, line: COLUMN, term: ROW };
     if tiles {
-        f.give(
-            "a_term",
-            arguments,
-            "vec4<f32>",
-            match along(ai, &va, ROW) {
-                true => reads[ai].quad(&format!("at + row + l * {a_column}")),
-                false => four(|r| format!("a_get(at + {} * {a_row} + l * {a_column})", rows[r])),
-            },
-        );
-        f.give(
-            "a_square",
-            arguments,
-            "mat4x4<f32>",
-            match by_terms {
-                true => format!("transpose({})", square(&|r| row(&rows[r]))),
-                false => square(&|c| format!("a_term(at, row, {})", terms[c])),
-            },
-        );
+        a.four_lines(f, &from[0], "row");
     } else {
-        f.give("a_term", arguments, "f32", format!("a_get(at + row * {a_row} + l * {a_column})"));
-        f.give(
-            "a_terms",
-            arguments,
-            "vec4<f32>",
-            match by_terms {
-                true => row("row"),
-                false => four(|c| format!("a_term(at, row, {})", terms[c])),
-            },
-        );
+        a.one_line(f, &from[0], "row");
     }
+    b_side.four_lines(f, &from[1], "column");
 
     // Of four sums in a row: the bias, z and y.
+    let columns = next("column", n);
     let place =
         |v: &View| format!("{} + row * {}u + column * {}u", start(v), v.strides[ROW], v.strides[COLUMN]);
     let mut finish = String::new();
@@ -203,6 +143,78 @@ pub(super) fn product(
         "fn finish(item: u32, row: u32, column: u32, sums: vec4<f32>) {{\n    var s = sums;\n{finish}}}"
     );
     if tiles { PRODUCT } else { PRODUCT_ROW }
+}
+
+/// An operand of a product. Its lines are the rows of a, or the columns of b: a line of each makes a sum.
+struct Factor<'b> {
+    name: &'static str,
+    spot: &'b Spot,
+    operand: &'b Operand,
+    view: View,
+    /// The axes of lines and of the terms in them.
+    line: usize,
+    term: usize,
+}
+
+impl Factor<'_> {
+    /// Whether quads lie along an axis.
+    fn quads_along(&self, axis: usize) -> bool {
+        self.spot.is_quads() && reads_along(self.operand, &self.view, axis)
+    }
+
+    /// Position of the first term of a line.
+    fn first(&self, from: &str, line: &str) -> String {
+        format!("{from} + {line} * {}u", self.view.strides[self.line])
+    }
+
+    /// Four lines: where they begin, a term of each, and four terms of each. `from` is the position of the matrix,
+    /// `index` the name of the first line's number; beyond the last line it is repeated.
+    fn four_lines(&self, f: &mut Functions, from: &str, index: &str) {
+        let name = self.name;
+        let lines = next(index, self.view.dims[self.line]);
+        let step = self.view.strides[self.term];
+        let each = |c: usize| format!("at[{c}]");
+        // The type of the beginnings, and a term.
+        let (starts, begin, term) = if self.quads_along(self.term) {
+            let begin = listed(|c| self.spot.quad_place(&self.first(from, &lines[c])));
+            ("vec4<u32>", begin, four(|c| format!("quads[{} + l / 4u][l % 4u]", each(c))))
+        } else if self.quads_along(self.line) {
+            let begin = self.spot.quad_place(&self.first(from, index));
+            ("u32", begin, format!("quads[at + l * {}u]", step / 4))
+        } else {
+            let begin = listed(|c| self.spot.place(&self.first(from, &lines[c])));
+            ("vec4<u32>", begin, four(|c| self.spot.load(&format!("{} + l * {step}u", each(c)))))
+        };
+        let square = if self.quads_along(self.term) {
+            format!("transpose(mat4x4<f32>({}))", listed(|c| format!("quads[{} + i]", each(c))))
+        } else {
+            format!("mat4x4<f32>({})", listed(|c| format!("{name}_term(at, 4u * i + {c}u)")))
+        };
+        f.give(
+            &format!("{name}_start"),
+            &format!("item: u32, {index}: u32"),
+            starts,
+            format!("{starts}({begin})"),
+        );
+        f.give(&format!("{name}_term"), &format!("at: {starts}, l: u32"), "vec4<f32>", term);
+        f.give(&format!("{name}_square"), &format!("at: {starts}, i: u32"), "mat4x4<f32>", square);
+    }
+
+    /// One line: where it begins, a term, and four terms.
+    fn one_line(&self, f: &mut Functions, from: &str, index: &str) {
+        let name = self.name;
+        let (position, step) = (self.first(from, index), self.view.strides[self.term]);
+        let (begin, term, terms) = if self.quads_along(self.term) {
+            let begin = self.spot.quad_place(&position);
+            (begin, "quads[at + l / 4u][l % 4u]".into(), "quads[at + i]".into())
+        } else {
+            let term = self.spot.load(&format!("at + l * {step}u"));
+            (self.spot.place(&position), term, four(|c| format!("{name}_term(at, 4u * i + {c}u)")))
+        };
+        f.at(&format!("{name}_start"), &format!("item: u32, {index}: u32"), begin);
+        f.give(&format!("{name}_term"), "at: u32, l: u32", "f32", term);
+        f.give(&format!("{name}_terms"), "at: u32, i: u32", "vec4<f32>", terms);
+    }
 }
 
 /// Sums.

@@ -18,29 +18,50 @@ impl Spot {
         matches!(self.home, Home::Quads(_))
     }
 
-    /// The element at position `i`.
-    pub(super) fn element(&self, i: &str) -> String {
+    /// Where in its memory the element at position `i` is.
+    pub(super) fn place(&self, i: &str) -> String {
         let turn = &self.turn;
         match self.home {
-            Home::Words(at) => format!("words[base + {at}u + {i}{turn}]"),
-            Home::Quads(at) => format!("quad_part(corner + {at}u + {i}{turn})"),
-            Home::Slot { operand, offset, stride } => {
-                format!("slot{operand}[{offset}u + task * {stride}u + {i}{turn}]")
-            }
+            Home::Words(at) => format!("base + {at}u + {i}{turn}"),
+            Home::Quads(at) => format!("corner + {at}u + {i}{turn}"),
+            Home::Slot { offset, stride, .. } => format!("{offset}u + task * {stride}u + {i}{turn}"),
         }
+    }
+
+    /// The element at a place in its memory.
+    pub(super) fn load(&self, place: &str) -> String {
+        match self.home {
+            Home::Words(_) => format!("words[{place}]"),
+            Home::Quads(_) => format!("quad_part({place})"),
+            Home::Slot { operand, .. } => format!("slot{operand}[{place}]"),
+        }
+    }
+
+    /// The element at position `i`.
+    pub(super) fn element(&self, i: &str) -> String {
+        self.load(&self.place(i))
+    }
+
+    /// Which quad of the memory is at position `i`, a multiple of four.
+    pub(super) fn quad_place(&self, i: &str) -> String {
+        assert!(self.is_quads(), "only quads are read whole");
+        format!("({}) / 4u", self.place(i))
     }
 
     /// The quad at position `i`, a multiple of four.
     pub(super) fn quad(&self, i: &str) -> String {
-        let Home::Quads(at) = self.home else { panic!("only quads are read whole") };
-        format!("quads[(corner + {at}u + {i}{}) / 4u]", self.turn)
+        format!("quads[{}]", self.quad_place(i))
     }
 }
 
 /// Four elements, made one by one.
 pub(super) fn four(element: impl Fn(usize) -> String) -> String {
-    let all: Vec<String> = (0..4).map(element).collect();
-    format!("vec4<f32>({})", all.join(", "))
+    format!("vec4<f32>({})", listed(element))
+}
+
+/// Four things with commas between them.
+pub(super) fn listed(each: impl Fn(usize) -> String) -> String {
+    (0..4).map(each).collect::<Vec<String>>().join(", ")
 }
 
 /// Positions `i .. i + 4` of an axis of `len`, those beyond its end at the last one.

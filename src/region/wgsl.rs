@@ -65,7 +65,8 @@ pub fn text(region: &Region, reads: usize, writes: usize) -> String {
         let access = if i < reads { "read" } else { "read_write" };
         let _ = writeln!(out, "@group(0) @binding({i}) var<storage, {access}> slot{i}: array<f32>;");
     }
-    let mut s = Stitch { region, layout, out, main: String::new(), since: Vec::new(), transfers: 0 };
+    let mut s =
+        Stitch { region, layout, out, main: String::new(), pending: Pending::default(), transfers: 0 };
     s.body();
     let Stitch { mut out, main, .. } = s;
     let GroupLayout { threads, together, words, quads, .. } = layout;
@@ -130,9 +131,27 @@ struct Stitch<'r> {
     layout: &'r GroupLayout,
     out: String,
     main: String,
-    /// What has been touched since the last barrier.
-    since: Vec<Touch>,
+    pending: Pending,
     transfers: usize,
+}
+
+/// What has been touched, and no barrier has made known to the other threads yet.
+#[derive(Default)]
+struct Pending {
+    touches: Vec<Touch>,
+}
+
+impl Pending {
+    /// Whether a barrier must stand before what is touched next, and if so, whether one for slots, too.
+    fn barrier_before(&self, next: &[Touch]) -> Option<bool> {
+        let hits: Vec<&Touch> = self.touches.iter().filter(|t| next.iter().any(|o| t.conflicts(o))).collect();
+        (!hits.is_empty()).then(|| hits.iter().any(|t| t.in_slot()))
+    }
+
+    /// A barrier: one without slots orders workgroup memory alone.
+    fn after(&mut self, slots: bool) {
+        self.touches.retain(|t| !slots && t.in_slot());
+    }
 }
 
 /// Replaces whole words.
@@ -210,17 +229,15 @@ impl Stitch<'_> {
             let _ = writeln!(self.main, "{indent}storageBarrier();");
         }
         let _ = writeln!(self.main, "{indent}workgroupBarrier();");
-        self.since.clear();
+        self.pending.after(slots);
     }
 
     /// Waits for the other threads where that matters to what is touched next.
     fn wait(&mut self, touches: &[Touch], indent: &str) {
-        let hits: Vec<Touch> =
-            self.since.iter().filter(|t| touches.iter().any(|o| t.conflicts(o))).copied().collect();
-        if !hits.is_empty() {
-            self.barrier(indent, hits.iter().any(Touch::in_slot));
+        if let Some(slots) = self.pending.barrier_before(touches) {
+            self.barrier(indent, slots);
         }
-        self.since.extend_from_slice(touches);
+        self.pending.touches.extend_from_slice(touches);
     }
 
     /// Copies a local that lies in memory from its slot, or back.
@@ -310,5 +327,26 @@ impl Stitch<'_> {
             _ => pointwise(&mut f, b, reads, writes),
         };
         f.with(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_barrier_of_workgroup_memory_leaves_slots_pending() {
+        let touch = |space, from, write| Touch { space, from, to: from + 4, write };
+        let slot = |write| touch(Space::Slot(2), 0, write);
+        let mut pending = Pending::default();
+        pending.touches.extend([slot(true), touch(Space::Words, 0, true), touch(Space::Quads, 0, false)]);
+        assert_eq!(pending.barrier_before(&[touch(Space::Words, 4, false)]), None);
+        assert_eq!(pending.barrier_before(&[touch(Space::Quads, 0, false)]), None);
+        assert_eq!(pending.barrier_before(&[touch(Space::Words, 0, false)]), Some(false));
+        pending.after(false);
+        assert_eq!(pending.barrier_before(&[touch(Space::Words, 0, false)]), None);
+        assert_eq!(pending.barrier_before(&[slot(false)]), Some(true));
+        pending.after(true);
+        assert_eq!(pending.barrier_before(&[slot(false)]), None);
     }
 }

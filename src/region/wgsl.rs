@@ -211,9 +211,11 @@ impl Stitch<'_> {
             Stage::Loop { n, body } => {
                 self.barrier(&indent, true);
                 let turn = TURNS[depth];
+                // Barriers lie inside: the bound must be the same for all threads as compilers see it, which a private
+                // variable never is, `zero` neither.
                 let _ = writeln!(
                     self.main,
-                    "{indent}for (var i = 0u; i < {n}u + zero; i++) {{\n{indent}    {turn} = i;"
+                    "{indent}for (var i = 0u; i < {n}u + (groups.z - 1u); i++) {{\n{indent}    {turn} = i;"
                 );
                 for stage in body {
                     self.stage(stage, blocks, depth + 1);

@@ -385,4 +385,12 @@ fn check_devices_and_kernels() {
         assert!(place.read(&format!("wgsl/{}.wgsl", kernel.name)).contains("fn main"), "{}", kernel.name);
         assert!(place.json(&format!("wgsl/{}.constants.json", kernel.name)).is_array());
     }
+    // One of tanh, one of each other function.
+    assert!(place.read("wgsl/map.2.wgsl").contains("fn apply("));
+
+    place.ok(&["kernels", "--of", "adapt", "--of", "gemm", "--device-class", "portable", "--out", "plans"]);
+    assert!(place.read("plans/adapt-region.wgsl").contains("workgroupBarrier"));
+    assert!(place.read("plans/matmul_large.wgsl").contains("fn main"));
+    place
+        .refused(&["kernels", "--of", "nothing", "--out", "plans"], &["'nothing'", "no run folder", "maml2"]);
 }

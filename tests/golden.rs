@@ -9,25 +9,39 @@ fn directory() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn within(reports: &[GoldenReport], limit: f64) {
+/// Tensors that the files hold.
+const DENSE: usize = 7 * 3 + 2 + 3 * 4 + 11;
+const LAYERS: usize = 435;
+
+/// Files of layers.
+fn layers() -> std::path::PathBuf {
+    directory().join("layers")
+}
+
+fn within(reports: &[GoldenReport], tensors: usize, limit: f64, passes: impl Fn(&GoldenReport) -> bool) {
     for r in reports {
         println!("{r}");
     }
-    assert_eq!(reports.len(), 7 * 3 + 2 + 3 * 4 + 11);
-    let bad: Vec<String> =
-        reports.iter().filter(|r| r.error.is_nan() || r.error > limit).map(|r| r.to_string()).collect();
+    assert_eq!(reports.len(), tensors);
+    let bad: Vec<String> = reports.iter().filter(|r| !passes(r)).map(|r| r.to_string()).collect();
     assert!(bad.is_empty(), "beyond {limit:e} of the largest magnitude:\n{}", bad.join("\n"));
 }
 
 #[test]
 fn the_cpu_in_f64() {
-    within(&check_golden(&directory(), &mut run_f64).expect("the files are there"), LIMIT_F64);
+    for (directory, tensors) in [(directory(), DENSE), (layers(), LAYERS)] {
+        let reports = check_golden(&directory, &mut run_f64).expect("the files are there");
+        within(&reports, tensors, LIMIT_F64, |r| r.error <= LIMIT_F64);
+    }
 }
 
 #[test]
 fn the_cpu_in_f32() {
     let mut run = |job: &_| run_on(&Device::Cpu, job);
-    within(&check_golden(&directory(), &mut run).expect("the files are there"), LIMIT_F32);
+    for (directory, tensors) in [(directory(), DENSE), (layers(), LAYERS)] {
+        let reports = check_golden(&directory, &mut run).expect("the files are there");
+        within(&reports, tensors, LIMIT_F32, GoldenReport::passes_f32);
+    }
 }
 
 #[test]

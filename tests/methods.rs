@@ -83,6 +83,21 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                 net(m);
                 (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
             });
+            // Layers over pictures.
+            let pictures = |m: &mut MetaSpec| {
+                m.adaptation.rate = 0.05;
+                let outputs = m.hyper.target.outputs();
+                let net = Net::image([3, 4, 1]).conv(2, [2, 3]).tanh().avg_pool([1, 2]).group_norm(1);
+                m.hyper.target = net.residual(|b| b.conv(2, 2).sin()).flatten().dense(outputs);
+                if let Some(encoder) = &mut m.hyper.condition.support {
+                    encoder.example = 12 + outputs;
+                }
+            };
+            add("pictures", &pictures);
+            add("pictures, ridge", &|m| {
+                pictures(m);
+                (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
+            });
             if generated {
                 add("embedding", &|m| m.adaptation.fast = Fast::Embedding);
                 add("none", &|m| m.through = Through::None);

@@ -160,6 +160,13 @@ impl Adapter {
         let known = hyper.condition.embedding.as_ref().map_or(0, |e| e.tasks - 1);
         let n = tasks.iter().map(|x| x.shots(outputs)).max().unwrap_or(1).max(1);
         let q = tasks.iter().map(|x| x.queries(outputs)).max().unwrap_or(1).max(1);
+        let even = |rows: &dyn Fn(&Task) -> usize| tasks.windows(2).all(|w| rows(&w[0]) == rows(&w[1]));
+        if hyper.target.mixes_rows() && !(even(&|x| x.shots(outputs)) && even(&|x| x.queries(outputs))) {
+            return Err(Error::Shape(
+                "the network normalises over the rows of a task: tasks that are asked about together need as many rows each"
+                    .into(),
+            ));
+        }
         let plan = |g: Graph| lower(&g, device.caps(1));
         let inner = InnerLoop { hyper, adaptation: &adaptation, kind };
         // Fewer tasks at once where a batch of them does not fit.

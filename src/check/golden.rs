@@ -3,6 +3,8 @@
 //! runs plans is compared with them. In the library because `hyperloom check` asks the same of a user's
 //! device as the tests do.
 
+mod layers;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -36,6 +38,15 @@ pub struct GoldenReport {
     pub elements: usize,
     /// Largest difference divided by the largest magnitude in the file.
     pub error: f64,
+    /// The same of exact arithmetic on inputs rounded to f32: what no run in f32 can know better.
+    pub rounding: f64,
+}
+
+impl GoldenReport {
+    /// Whether a run in f32 is as near as [`LIMIT_F32`] allows beyond what the rounding of its inputs costs.
+    pub fn passes_f32(&self) -> bool {
+        self.error <= LIMIT_F32 + self.rounding
+    }
 }
 
 impl std::fmt::Display for GoldenReport {
@@ -45,7 +56,7 @@ impl std::fmt::Display for GoldenReport {
 }
 
 /// A graph to be run for some steps.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Job {
     /// What to compute.
     pub graph: Graph,
@@ -166,23 +177,40 @@ pub fn check_golden(dir: &Path, run: &mut dyn FnMut(&Job) -> Result<Outcome>) ->
     for path in files {
         let file = File { path: &path, content: read_safetensors(&path)? };
         let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        let found = match name.split('_').next() {
-            Some("mlp") => file.network(run)?,
-            Some("maml") => file.maml(run)?,
-            Some("hypernet") => file.hypernet(run)?,
-            _ => return Err(Error::checkpoint(&path, "the name starts with none of mlp_, maml_, hypernet_")),
+        let kind = name.split('-').next().unwrap_or_default();
+        let mut computed = |run: &mut dyn FnMut(&Job) -> Result<Outcome>| match name.split('_').next() {
+            _ if File::is_of_layers(kind) => file.layers(kind, run),
+            _ if kind == "maml_conv" => file.maml_conv(run),
+            Some("mlp") => file.network(run),
+            Some("maml") => file.maml(run),
+            Some("hypernet") => file.hypernet(run),
+            _ => Err(Error::checkpoint(
+                &path,
+                "the name says no kind of golden file: mlp_.., maml_.., conv2d-.. and the like",
+            )),
         };
-        for (tensor, got) in found {
+        let rounded = computed(&mut |job| run_f64(&rounded(job)))?;
+        for ((tensor, got), (_, rounded)) in computed(run)?.into_iter().zip(rounded) {
             let want = file.floats(&tensor)?;
             reports.push(GoldenReport {
                 file: name.clone(),
                 tensor,
                 elements: want.len(),
                 error: difference(&got, &want),
+                rounding: difference(&rounded, &want),
             });
         }
     }
     Ok(reports)
+}
+
+/// A job with all that it is given rounded to f32.
+fn rounded(job: &Job) -> Job {
+    let mut job = job.clone();
+    for (_, values) in job.inputs.iter_mut().chain(job.steps.iter_mut().flatten()) {
+        values.iter_mut().for_each(|v| *v = f64::from(*v as f32));
+    }
+    job
 }
 
 /// Largest difference divided by the largest magnitude wanted; infinite where lengths differ or a number is
@@ -193,7 +221,8 @@ fn difference(got: &[f64], want: &[f64]) -> f64 {
     }
     let scale = want.iter().fold(0.0f64, |m, x| m.max(x.abs()));
     let worst = got.iter().zip(want).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
-    if worst == 0.0 { 0.0 } else { worst / scale }
+    // Zeros are compared as they are.
+    if scale == 0.0 { worst } else { worst / scale }
 }
 
 struct File<'a> {
@@ -216,6 +245,16 @@ impl File<'_> {
             TensorData::F64(x) => Ok(x.clone()),
             _ => Err(Error::checkpoint(self.path, format!("'{name}' is not F64"))),
         }
+    }
+
+    /// Classes of rows `[T, n]` as data `[T, n, classes]`, one-hot.
+    fn one_hot(&self, job: &mut Job, name: &str, classes: usize) -> Result<Value> {
+        let Tensor { shape, data: TensorData::I64(labels) } = self.tensor(name)? else {
+            return Err(Error::checkpoint(self.path, format!("'{name}' is not I64")));
+        };
+        let one = |l: i64| (0..classes).map(move |c| if c as i64 == l { 1.0 } else { 0.0 });
+        job.inputs.push((name.into(), labels.iter().copied().flat_map(one).collect()));
+        Ok(job.graph.data(name, &[&shape[..], &[classes]].concat()))
     }
 
     /// Declares a tensor as data and adds its contents to the job.
@@ -252,16 +291,12 @@ impl File<'_> {
         let layout = target.layout();
         let mut job = Job { steps: vec![vec![]], ..Job::default() };
         let (w, x) = (self.data(&mut job, "w")?, self.data(&mut job, "x")?);
-        let y = match self.content.tensors.get("labels") {
-            Some(Tensor { shape, data: TensorData::I64(labels) }) => {
-                let classes = target.outputs();
-                let one = |l: i64| (0..classes).map(move |c| if c as i64 == l { 1.0 } else { 0.0 });
-                job.inputs.push(("y".into(), labels.iter().copied().flat_map(one).collect()));
-                job.graph.data("y", &[&shape[..], &[classes]].concat())
-            }
-            _ => self.data(&mut job, "y")?,
+        let classes = self.content.tensors.contains_key("labels");
+        let y = match classes {
+            true => self.one_hot(&mut job, "labels", target.outputs())?,
+            false => self.data(&mut job, "y")?,
         };
-        let kind = if self.content.tensors.contains_key("labels") { Loss::CrossEntropy } else { Loss::Mse };
+        let kind = if classes { Loss::CrossEntropy } else { Loss::Mse };
         let g = &mut job.graph;
         let prediction = target.apply(g, Weights { flat: w, layout: &layout }, x);
         let losses = loss(g, kind, prediction, y, None);

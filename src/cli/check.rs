@@ -55,7 +55,7 @@ struct Golden {
 
 impl Golden {
     fn passed(&self) -> bool {
-        self.report.error <= self.limit
+        if self.limit == LIMIT_F32 { self.report.passes_f32() } else { self.report.error <= self.limit }
     }
 }
 

@@ -42,6 +42,10 @@ impl TaskFamily for Sine {
         }
     }
 
+    fn rows_are_even(&self) -> bool {
+        self.min_shots == self.shots
+    }
+
     fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Batch {
         g.scope("sine", |g| {
             let (t, n, q) = (tasks, self.shots, self.query);

@@ -135,6 +135,10 @@ impl TaskFamily for Ways {
         }
     }
 
+    fn rows_are_even(&self) -> bool {
+        true
+    }
+
     fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Batch {
         g.scope("pictures", |g| {
             let shape = self.shape();

@@ -163,6 +163,13 @@ impl Setup {
             );
             return Err(Error::config("model.net", message));
         }
+        if net.mixes_rows() && !self.source.family(0).rows_are_even() {
+            return Err(Error::config(
+                "model.net",
+                "batch_norm takes mean and variance over the rows of a task, and tasks of this source have different numbers \
+                 of rows: layer_norm and group_norm look at each row by itself",
+            ));
+        }
         if !self.meta().adaptation.fits(&hyper) {
             let what = self.config.adapt.fast;
             let message = format!("the network has nothing of the kind that adapt.fast = {what:?} changes");

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layer::{Forward, Kind, Params, Scheme};
-use super::layout::Init;
+use super::layer::{Forward, Kind, Params};
 use crate::graph::{Graph, Value};
 use crate::spec::{Shape, count};
 
@@ -26,17 +25,8 @@ impl Kind for Dense {
     }
 
     fn params(&self, row: &[usize], to: &mut Params<'_>) {
-        let (name, fan_in) = (to.layer(), row[row.len() - 1]);
-        let (weight, bias) = match to.scheme {
-            Scheme::Uniform => {
-                let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
-                (init, init)
-            }
-            Scheme::He => (Init::Normal((to.activation.gain() / fan_in as f64).sqrt()), Init::Constant(0.0)),
-        };
-        let role = to.role;
-        to.layout.push(format!("{name}.weight"), &[fan_in, self.outputs], weight).role = role;
-        to.layout.push(format!("{name}.bias"), &[self.outputs], bias).role = role;
+        let fan_in = row[row.len() - 1];
+        to.weight_and_bias(&[fan_in, self.outputs], fan_in, Some(self.outputs));
     }
 
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {

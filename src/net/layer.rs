@@ -3,6 +3,7 @@
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 
+use super::layout::Init;
 use super::{ParamLayout, ParamRole, Weights};
 use crate::graph::{Graph, Value};
 use crate::spec::{Activation, Shape};
@@ -14,6 +15,11 @@ pub(super) trait Kind {
 
     /// Appends the layer's parameters for rows of shape `row`. A layer that has some begins with [`Params::layer`].
     fn params(&self, _row: &[usize], _to: &mut Params<'_>) {}
+
+    /// Whether what a row becomes depends on the rows of its task beside it.
+    fn mixes_rows(&self) -> bool {
+        false
+    }
 
     /// Rows `[.., row]`, with [`Forward::lead`] axes before the row's own. A layer that has parameters begins with
     /// [`Forward::layer`] and ends with [`Forward::gave`].
@@ -59,6 +65,22 @@ table! {
     "dense" Dense(super::dense::Dense),
     /// A pointwise function.
     "activation" Activation(super::activation::Pointwise),
+    /// Convolution over pictures or series.
+    "conv" Conv(super::conv::Conv),
+    /// Transposed convolution.
+    "conv_transpose" ConvTranspose(super::conv_transpose::ConvTranspose),
+    /// The largest element of each window.
+    "max_pool" MaxPool(super::max_pool::MaxPool),
+    /// The mean of each window.
+    "avg_pool" AvgPool(super::avg_pool::AvgPool),
+    /// The mean over a whole row, channel by channel.
+    "global_pool" GlobalPool(super::global_pool::GlobalPool),
+    /// Channels normalised over the rows of a task.
+    "batch_norm" BatchNorm(super::batch_norm::BatchNorm),
+    /// Rows normalised along their last axis.
+    "layer_norm" LayerNorm(super::layer_norm::LayerNorm),
+    /// Groups of channels normalised over a row.
+    "group_norm" GroupNorm(super::group_norm::GroupNorm),
     /// Times a constant.
     "scale" Scale(super::scale::Scale),
     /// All axes of a row as one.
@@ -116,6 +138,25 @@ impl Params<'_> {
         (self.layers - 1).to_string()
     }
 
+    /// Puts the next layer's weight of this shape, each result a sum of `fan_in` products, and a bias of so many channels.
+    pub(super) fn weight_and_bias(&mut self, shape: &[usize], fan_in: usize, bias: Option<usize>) {
+        let name = self.layer();
+        let (weight, start) = match self.scheme {
+            Scheme::Uniform => {
+                let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
+                (init, init)
+            }
+            Scheme::He => {
+                (Init::Normal((self.activation.gain() / fan_in as f64).sqrt()), Init::Constant(0.0))
+            }
+        };
+        let role = self.role;
+        self.layout.push(format!("{name}.weight"), shape, weight).role = role;
+        if let Some(channels) = bias {
+            self.layout.push(format!("{name}.bias"), &[channels], start).role = role;
+        }
+    }
+
     /// Puts a list of layers' parameters, for rows of shape `row`.
     pub(super) fn list(&mut self, layers: &[Layer], row: &[usize]) {
         let (mut row, after) = (row.to_vec(), self.activation);
@@ -143,6 +184,11 @@ pub(super) fn output(layers: &[Layer], row: &[usize]) -> Result<Shape, String> {
     layers.iter().try_fold(row.to_vec(), |row, layer| layer.kind().output(&row))
 }
 
+/// Whether what a row becomes in these layers depends on the rows beside it.
+pub(super) fn mix_rows(layers: &[Layer]) -> bool {
+    layers.iter().any(|layer| layer.kind().mixes_rows())
+}
+
 /// A forward pass in the making.
 #[derive(Debug)]
 pub(super) struct Forward<'w> {
@@ -153,6 +199,8 @@ pub(super) struct Forward<'w> {
     pub(super) layers: usize,
     /// Axes before those of a row: `[T, n]`, or one where all tasks share the weights.
     pub(super) lead: usize,
+    /// Lengths of these axes.
+    pub(super) rows: Shape,
     /// Context parameters `[T, c]`; `None`: 0.
     pub(super) context: Option<Value>,
     /// What each layer with parameters gave.
@@ -170,6 +218,25 @@ impl Forward<'_> {
     pub(super) fn gave(&mut self, y: Value) -> Value {
         self.given.push(y);
         y
+    }
+
+    /// Images `[b, n, h, w, c]` plus the bias of their channels, of the parameter called so, if there is one.
+    pub(super) fn add_bias(&self, g: &mut Graph, y: Value, name: Option<String>) -> Value {
+        let Some(name) = name else { return y };
+        let bias = self.weights.get(g, &name);
+        let [b, .., c] = g.shape(y)[..] else { panic!("images have five axes") };
+        let bias = g.reshape(bias, &[b, 1, 1, 1, c]);
+        g.add(y, bias)
+    }
+
+    /// Images `[b, n, ..]` as rows of shape `row` again, behind the axes that rows had before.
+    pub(super) fn rows_again(&self, g: &mut Graph, y: Value, row: &[usize]) -> Value {
+        let [b, n] = g.shape(y)[..2] else { panic!("images have five axes") };
+        let lead: &[usize] = match (self.weights.per_task(g), &self.rows) {
+            (true, _) => &[b, n],
+            (false, rows) => rows,
+        };
+        g.reshape(y, &[lead, row].concat())
     }
 
     /// A list of layers, one after another.

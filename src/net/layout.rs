@@ -25,6 +25,8 @@ pub enum ParamRole {
     /// Anything that is not named below.
     #[default]
     Body,
+    /// Gains and shifts of a normalisation.
+    Norm,
     /// The dense layer that a net ends in: what ANIL and the closed form adapt.
     Head,
 }

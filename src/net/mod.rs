@@ -13,27 +13,47 @@
 //! ```
 
 mod activation;
+mod avg_pool;
+mod batch_norm;
 mod context;
+mod conv;
+mod conv_transpose;
 mod dense;
 mod first_version;
 mod flatten;
+mod global_pool;
+mod group_norm;
 mod layer;
+mod layer_norm;
 mod layout;
+mod max_pool;
 mod network;
+mod norm;
 mod parallel;
 mod residual;
 mod scale;
+mod spatial;
 mod weights;
+mod window;
 
 pub use activation::Pointwise;
+pub use avg_pool::AvgPool;
+pub use batch_norm::{BatchNorm, Statistics};
 pub use context::Context;
+pub use conv::Conv;
+pub use conv_transpose::ConvTranspose;
 pub use dense::Dense;
 pub use flatten::Flatten;
+pub use global_pool::GlobalPool;
+pub use group_norm::GroupNorm;
 pub use layer::Layer;
 pub(crate) use layer::layers;
+pub use layer_norm::LayerNorm;
 pub use layout::{Init, Param, ParamLayout, ParamRole};
+pub use max_pool::MaxPool;
 pub use network::{Head, Net};
 pub use parallel::Parallel;
 pub use residual::Residual;
 pub use scale::Scale;
+pub use spatial::{Padding, Sizes};
 pub use weights::Weights;

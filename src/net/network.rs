@@ -6,9 +6,10 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use super::first_version::DenseSpec;
-use super::layer::{Forward, Params, Scheme, layers, output, shape_after};
+use super::layer::{Forward, Params, Scheme, layers, mix_rows, output, shape_after};
 use super::{
-    Context, Dense, Flatten, Layer, Parallel, ParamLayout, ParamRole, Pointwise, Residual, Scale, Weights,
+    AvgPool, BatchNorm, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm, MaxPool,
+    Parallel, ParamLayout, ParamRole, Pointwise, Residual, Scale, Sizes, Statistics, Weights,
 };
 use crate::graph::{Graph, Value};
 use crate::spec::{Activation, Shape, count};
@@ -122,6 +123,48 @@ impl Net {
         self.with(Layer::Activation(Pointwise { function }))
     }
 
+    /// A convolution to so many channels by kernels of so many taps along each axis, zeros around.
+    #[must_use]
+    pub fn conv(self, channels: usize, kernel: impl Into<Sizes>) -> Net {
+        self.with(Layer::Conv(Conv::new(channels, kernel)))
+    }
+
+    /// The largest element of each window of `size`, windows side by side.
+    #[must_use]
+    pub fn max_pool(self, size: impl Into<Sizes>) -> Net {
+        self.with(Layer::MaxPool(MaxPool { size: size.into(), stride: None }))
+    }
+
+    /// The mean of each window of `size`, windows side by side.
+    #[must_use]
+    pub fn avg_pool(self, size: impl Into<Sizes>) -> Net {
+        self.with(Layer::AvgPool(AvgPool { size: size.into(), stride: None }))
+    }
+
+    /// The mean over a whole row, channel by channel.
+    #[must_use]
+    pub fn global_pool(self) -> Net {
+        self.with(Layer::GlobalPool(GlobalPool { on: true }))
+    }
+
+    /// Channels normalised over the rows of a task that are asked about together ([`BatchNorm`]).
+    #[must_use]
+    pub fn batch_norm(self) -> Net {
+        self.with(Layer::BatchNorm(BatchNorm { statistics: Statistics::Batch }))
+    }
+
+    /// Rows normalised along their last axis.
+    #[must_use]
+    pub fn layer_norm(self) -> Net {
+        self.with(Layer::LayerNorm(LayerNorm { on: true }))
+    }
+
+    /// Groups of channels normalised over a row.
+    #[must_use]
+    pub fn group_norm(self, groups: usize) -> Net {
+        self.with(Layer::GroupNorm(GroupNorm { groups }))
+    }
+
     /// `max(x, 0)`
     #[must_use]
     pub fn relu(self) -> Net {
@@ -162,7 +205,7 @@ impl Net {
     #[must_use]
     pub fn residual(self, branch: impl FnOnce(Net) -> Net) -> Net {
         let layers = branch(Net::rows([])).layers;
-        self.with(Layer::Residual(Residual { layers }))
+        self.with(Layer::Residual(Residual { layers, shortcut: vec![] }))
     }
 
     /// Branches side by side along the last axis, each built from an empty net.
@@ -237,7 +280,7 @@ impl Net {
         }
         let nested = |layers: &[Layer]| layers.iter().any(|l| matches!(l, Layer::Context(_)));
         let inside = self.layers.iter().any(|layer| match layer {
-            Layer::Residual(r) => nested(&r.layers),
+            Layer::Residual(r) => nested(&r.layers) || nested(&r.shortcut),
             Layer::Parallel(p) => p.branches.iter().any(|b| nested(b)),
             _ => false,
         });
@@ -266,6 +309,11 @@ impl Net {
     #[track_caller]
     pub fn expect_head(&self) -> Head {
         self.head().unwrap_or_else(|| panic!("the net does not end in a dense layer over rows of one axis"))
+    }
+
+    /// Whether what a row becomes depends on the rows of its task beside it, as with batch normalisation.
+    pub fn mixes_rows(&self) -> bool {
+        mix_rows(&self.layers)
     }
 
     /// Number of context parameters.
@@ -331,7 +379,7 @@ impl Net {
 /// Number of layers, branches included.
 fn branched(layers: &[Layer]) -> usize {
     let inside = |layer: &Layer| match layer {
-        Layer::Residual(r) => branched(&r.layers),
+        Layer::Residual(r) => branched(&r.layers) + branched(&r.shortcut),
         Layer::Parallel(p) => p.branches.iter().map(|b| branched(b)).sum(),
         _ => 0,
     };
@@ -395,10 +443,19 @@ impl Net {
     ) -> (Value, Vec<Value>) {
         let shape = g.shape(x).to_vec();
         let before = &shape[..shape.len() - 1];
-        // Shared weights see all rows of all tasks as one matrix.
-        let lead = if weights.per_task(g) { before.to_vec() } else { vec![count(before)] };
+        // Shared weights see all rows of all tasks as one matrix, unless rows of a task are mixed.
+        let apart = weights.per_task(g) || (self.mixes_rows() && before.len() == 2);
+        let lead = if apart { before.to_vec() } else { vec![count(before)] };
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}.") };
-        let mut f = Forward { weights, prefix, layers: 0, lead: lead.len(), context, given: vec![] };
+        let mut f = Forward {
+            weights,
+            prefix,
+            layers: 0,
+            lead: lead.len(),
+            rows: lead.clone(),
+            context,
+            given: vec![],
+        };
         let x = g.reshape(x, &[&lead[..], &self.input[..]].concat());
         let layers = &self.layers[..most];
         let y = f.list(g, layers, x);
@@ -456,11 +513,35 @@ mod tests {
     }
 
     #[test]
+    fn pictures_and_series() -> Result<(), serde_json::Error> {
+        let net = Net::image([28, 28, 1]).conv(16, 3).relu().max_pool(2).batch_norm().flatten().dense(5);
+        net.check().expect("it fits");
+        assert_eq!((net.outputs(), net.expect_head().features), (5, 14 * 14 * 16));
+        assert_eq!(net.layout().get("0.weight").map(|p| p.shape.clone()), Some(vec![3, 3, 1, 16]));
+        assert!(net.mixes_rows() && !Net::rows([3]).layer_norm().mixes_rows());
+        let text = r#"{"input": [9, 4], "layers": [
+            {"conv": 6, "kernel": 3, "padding": "causal", "dilation": 2, "groups": 2, "bias": false, "activation": "silu"},
+            {"conv_transpose": 2, "kernel": 2, "stride": 2, "padding": "valid"}, {"avg_pool": 3, "stride": 2},
+            {"group_norm": 2}, {"global_pool": true}]}"#;
+        let net: Net = serde_json::from_str(text)?;
+        net.check().expect("it fits");
+        assert_eq!(net.outputs(), 2);
+        let shapes: Vec<Shape> = net.layout().params.iter().map(|p| p.shape.clone()).collect();
+        assert_eq!(shapes, [vec![3, 2, 6], vec![2, 6, 2], vec![2], vec![2], vec![2]]);
+        assert_eq!(serde_json::from_str::<Net>(&serde_json::to_string(&net)?)?, net);
+        Ok(())
+    }
+
+    #[test]
     fn what_does_not_fit_is_said() {
         let said = |net: Net| net.check().expect_err("it does not fit");
         assert!(said(Net::rows([3]).residual(|b| b.dense(4))).contains("both must be the same"));
         assert!(said(Net::rows([3]).context(2).relu().dense(1)).contains("dense layer behind"));
         assert!(said(Net::rows([3]).dense(0)).contains("layer 0"));
+        assert!(said(Net::rows([3]).conv(4, 3)).contains("[height, width, channels]"));
+        assert!(said(Net::image([4, 4, 1]).max_pool(5)).contains("do not lie inside"));
+        assert!(said(Net::image([4, 4, 3]).group_norm(2)).contains("evenly"));
+        assert!(said(Net::image([4, 4, 3]).conv(2, 0)).contains("1 to 4096"));
         let e = serde_json::from_str::<Net>(r#"{"input": [1], "layers": [{"dens": 3}]}"#)
             .map_err(|e| e.to_string());
         assert!(e.expect_err("no layer").contains("there are dense, activation"));

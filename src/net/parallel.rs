@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::layer::{Forward, Kind, Layer, Params, layers, output};
+use super::layer::{Forward, Kind, Layer, Params, layers, mix_rows, output};
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
 
@@ -46,6 +46,10 @@ impl Kind for Parallel {
 
     fn params(&self, row: &[usize], to: &mut Params<'_>) {
         self.branches.iter().for_each(|branch| to.list(branch, row));
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.branches.iter().any(|branch| mix_rows(branch))
     }
 
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {

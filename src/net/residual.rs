@@ -1,8 +1,8 @@
-//! `x + f(x)` (He et al. 2016): a branch of layers that gives rows of the shape that it reads, added to what it read.
+//! `x + f(x)` (He et al. 2016): a branch of layers, added to what it read, or to a projection of that.
 
 use serde::{Deserialize, Serialize};
 
-use super::layer::{Forward, Kind, Layer, Params, layers, output};
+use super::layer::{Forward, Kind, Layer, Params, layers, mix_rows, output};
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
 
@@ -13,23 +13,34 @@ pub struct Residual {
     /// The branch.
     #[serde(rename = "residual", deserialize_with = "layers")]
     pub layers: Vec<Layer>,
+    /// What the input goes through before it is added: a projection where the branch changes the shape. Empty: nothing.
+    #[serde(default, deserialize_with = "layers", skip_serializing_if = "Vec::is_empty")]
+    pub shortcut: Vec<Layer>,
 }
 
 impl Kind for Residual {
     fn output(&self, row: &[usize]) -> Result<Shape, String> {
-        let out = output(&self.layers, row)?;
-        match out == row {
+        let (out, straight) = (output(&self.layers, row)?, output(&self.shortcut, row)?);
+        match out == straight {
             true => Ok(out),
-            false => Err(format!("a residual branch makes {out:?} of a row {row:?}: both must be the same")),
+            false => Err(format!(
+                "a residual branch makes {out:?} of a row {row:?}, and {straight:?} is what it is added to: both must be the same"
+            )),
         }
     }
 
     fn params(&self, row: &[usize], to: &mut Params<'_>) {
         to.list(&self.layers, row);
+        to.list(&self.shortcut, row);
+    }
+
+    fn mixes_rows(&self) -> bool {
+        mix_rows(&self.layers) || mix_rows(&self.shortcut)
     }
 
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let y = f.list(g, &self.layers, x);
-        g.add(x, y)
+        let straight = f.list(g, &self.shortcut, x);
+        g.add(straight, y)
     }
 }

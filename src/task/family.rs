@@ -44,6 +44,11 @@ pub trait TaskFamily: Send + Sync {
     /// Adds the sampling of `tasks` episodes to a training graph; `key` is (seed, step).
     fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Batch;
 
+    /// Whether every task has as many support and query rows as every other, which layers that mix the rows of a task need.
+    fn rows_are_even(&self) -> bool {
+        false
+    }
+
     /// Steps between two visits of the host: fewer where what is staged for a step is large.
     fn window(&self, _tasks: usize) -> usize {
         WINDOW

@@ -285,6 +285,21 @@ fn pictures_in_idx_files_and_folders() {
         }
     }
     place.ok(&[&args[..], &["run-2", "--test-images", "folder"]].concat());
+    // A convolutional network, its last layer in closed form, all of it adapted, or the head alone.
+    let layers = r#"model.net=[{conv = 4, kernel = 3}, {batch_norm = "batch", activation = "relu"}, {max_pool = 2}, {flatten = true}]"#;
+    for method in ["ridge", "maml", "anil"] {
+        let run = format!("conv-{method}");
+        let set =
+            ["--set", layers, "--method", method, "--set", "adapt.train_steps=1", "--set", "train.steps=20"];
+        place.ok(&[&args[..], &[&run], &set[..]].concat());
+        let report = place.json(&format!("{run}/report.json"));
+        assert!(report["held_out"]["chosen"].as_f64().unwrap() > 0.2, "{method}: {report}");
+    }
+    let uneven = r#"model.net=[{dense = 4}, {batch_norm = "batch"}]"#;
+    place.refused(
+        &["train", "--task", "sine", "--set", "train.min_shots=1", "--set", uneven, "--out", "x"],
+        &["model.net", "different numbers of rows"],
+    );
     assert_eq!(place.json("run-2/report.json")["held_out"]["tasks"], 20);
 
     place.refused(&["train", "few.toml", "--images", "images.gz", "--out", "x"], &["images.gz", "labels"]);

@@ -49,13 +49,21 @@ fn run(gpu: &Gpu, job: &Job) -> Result<Outcome> {
     Ok(outcome)
 }
 
+fn within(folder: &str, tensors: usize) {
+    let Some(gpu) = gpu(true) else { return };
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let reports = check_golden(&directory, &mut |job| run(&gpu, job)).expect("the files are there");
+    assert!(reports.len() > tensors);
+    let bad: Vec<String> = reports.iter().filter(|r| !r.passes_f32()).map(|r| r.to_string()).collect();
+    assert!(bad.is_empty(), "beyond {LIMIT_F32:e} of the largest magnitude:\n{}", bad.join("\n"));
+}
+
 #[test]
 fn known_answers() {
-    let Some(gpu) = gpu(true) else { return };
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let reports = check_golden(&directory, &mut |job| run(&gpu, job)).expect("the files are there");
-    assert!(reports.len() > 40);
-    let bad: Vec<String> =
-        reports.iter().filter(|r| r.error.is_nan() || r.error > LIMIT_F32).map(|r| r.to_string()).collect();
-    assert!(bad.is_empty(), "beyond {LIMIT_F32:e} of the largest magnitude:\n{}", bad.join("\n"));
+    within("tests/golden", 40);
+}
+
+#[test]
+fn known_answers_of_layers() {
+    within("tests/golden/layers", 300);
 }

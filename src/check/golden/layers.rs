@@ -1,0 +1,235 @@
+//! Files of single layers and of small stacks of them, each task with weights of its own: results, losses, gradients, and
+//! gradients of the squared norm of gradients. And learning through gradient descent of a convolutional network.
+
+use super::{File, Job, Named, Outcome};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::net::{
+    AvgPool, BatchNorm, Conv, ConvTranspose, GlobalPool, Layer, LayerNorm, MaxPool, Net, Padding, Residual,
+    Sizes, Statistics, Weights,
+};
+use crate::spec::{Activation, count};
+use crate::task::{Loss, loss};
+
+impl File<'_> {
+    /// The network that a file is about, and its parameters in the order of the layout; `None` for another file.
+    fn stack(&self, kind: &str) -> Result<Option<(Net, Vec<String>)>> {
+        let input = if kind == "maml_conv" { "xs" } else { "x" };
+        let row = self.tensor(input)?.shape.get(2..).unwrap_or_default().to_vec();
+        let net = Net::rows(row);
+        let last =
+            |name: &str| -> Result<usize> { Ok(self.tensor(name)?.shape.last().copied().unwrap_or(0)) };
+        let named = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+        let kernel = |name: &str| -> Result<Sizes> {
+            match self.tensor(name)?.shape[..] {
+                [_, kh, kw, _, _] => Ok(Sizes::Each([kh, kw])),
+                _ => Err(Error::checkpoint(self.path, format!("'{name}' holds no kernels"))),
+            }
+        };
+        let conv = |name: &str, stride: Sizes, bias: bool| -> Result<Layer> {
+            let mut conv = Conv::new(last(name)?, kernel(name)?);
+            (conv.stride, conv.bias) = (stride, bias);
+            Ok(Layer::Conv(conv))
+        };
+        let norm = Layer::BatchNorm(BatchNorm { statistics: Statistics::Batch });
+        Ok(Some(match kind {
+            "conv2d" | "conv_grouped" => {
+                let Layer::Conv(layer) = conv("w", Sizes::Each(self.setting("stride")?), true)? else {
+                    return Ok(None);
+                };
+                let (groups, padding): (usize, Padding) = (self.setting("groups")?, self.setting("padding")?);
+                (net.with(Layer::Conv(Conv { groups, padding, ..layer })), named(&["w", "b"]))
+            }
+            "conv_transpose" => {
+                let layer = ConvTranspose {
+                    channels: last("w")?,
+                    kernel: kernel("w")?,
+                    stride: Sizes::Each(self.setting("stride")?),
+                    padding: self.setting("padding")?,
+                    bias: true,
+                };
+                (net.with(Layer::ConvTranspose(layer)), named(&["w", "b"]))
+            }
+            "pool_max" => (net.with(Layer::MaxPool(MaxPool { size: 2.into(), stride: None })), vec![]),
+            "pool_avg" => (net.with(Layer::AvgPool(AvgPool { size: 2.into(), stride: None })), vec![]),
+            "pool_gap" => (net.with(Layer::GlobalPool(GlobalPool { on: true })), vec![]),
+            "batchnorm" => (net.with(norm), named(&["gain", "shift"])),
+            "layernorm" => (net.with(Layer::LayerNorm(LayerNorm { on: true })), named(&["gain", "shift"])),
+            "residual_conv" => {
+                let stride: usize = self.setting("stride")?;
+                let mut names = named(&["k1", "gain1", "shift1", "k2", "gain2", "shift2"]);
+                let branch = Net::rows([]).with(conv("k1", stride.into(), false)?).with(norm.clone()).relu();
+                let branch = branch.with(conv("k2", 1.into(), false)?).with(norm.clone());
+                let mut shortcut = vec![];
+                if self.content.tensors.contains_key("ks") {
+                    shortcut = vec![conv("ks", stride.into(), false)?, norm];
+                    names.extend(named(&["ks", "gains", "shifts"]));
+                }
+                let residual = Residual { layers: branch.into(), shortcut };
+                (net.with(Layer::Residual(residual)).relu(), names)
+            }
+            "residual_mlp" => {
+                let blocks =
+                    (1..).take_while(|l| self.content.tensors.contains_key(&format!("u{l}"))).count();
+                let (width, inner) = (last("w0")?, last("u1")?);
+                let mut names = named(&["w0", "b0"]);
+                let mut net = net.dense(width);
+                for l in 1..=blocks {
+                    net = net.residual(|branch| branch.dense(inner).tanh().dense(width));
+                    names.extend(["u", "ub", "v", "vb"].map(|n| format!("{n}{l}")));
+                }
+                names.extend(named(&["wy", "by"]));
+                (net.dense(last("wy")?), names)
+            }
+            "maml_conv" => {
+                let channels = last("init_kb1")?;
+                let block = |net: Net| net.conv(channels, 3).with(norm.clone()).relu().max_pool(2);
+                let names = ["k1", "kb1", "gain1", "shift1", "k2", "kb2", "gain2", "shift2", "w", "b"];
+                (block(block(net)).flatten().dense(last("init_b")?), named(&names))
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Whether this is a file of layers.
+    pub(super) fn is_of_layers(kind: &str) -> bool {
+        const KINDS: [&str; 10] = [
+            "conv2d",
+            "conv_grouped",
+            "conv_transpose",
+            "pool_max",
+            "pool_avg",
+            "pool_gap",
+            "batchnorm",
+            "layernorm",
+            "residual_conv",
+            "residual_mlp",
+        ];
+        KINDS.contains(&kind)
+    }
+
+    /// Some tasks, each with its own weights.
+    pub(super) fn layers(&self, kind: &str, run: &mut dyn FnMut(&Job) -> Result<Outcome>) -> Result<Named> {
+        let Some((net, names)) = self.stack(kind)? else {
+            return Err(Error::checkpoint(self.path, format!("'{kind}' is no kind of layer")));
+        };
+        net.check().map_err(|e| Error::checkpoint(self.path, e))?;
+        let mut job = Job { steps: vec![vec![]], ..Job::default() };
+        let x = self.data(&mut job, "x")?;
+        let target = self.data(&mut job, "target")?;
+        let mut inputs = vec![("x".to_string(), x)];
+        for name in names {
+            let v = self.data(&mut job, &name)?;
+            inputs.push((name, v));
+        }
+        let g = &mut job.graph;
+        let [t, n] = g.shape(x)[..2] else { return Err(Error::checkpoint(self.path, "x has no rows")) };
+        let rows = g.reshape(x, &[t, n, net.inputs()]);
+        let layout = net.layout();
+        let params: Vec<Value> =
+            inputs[1..].iter().map(|(_, v)| g.reshape(*v, &[t, count(&g.shape(*v)[1..])])).collect();
+        let flat = match params.is_empty() {
+            true => {
+                let zero = g.constant(0.0);
+                g.expand(zero, &[t, 1])
+            }
+            false => g.concat(&params, 1),
+        };
+        let y = net.apply(g, Weights { flat, layout: &layout }, rows);
+        let shape = g.shape(target).to_vec();
+        let y = g.reshape(y, &shape);
+        let squashed = g.act(Activation::Tanh, y);
+        let d = g.sub(squashed, target);
+        let square = g.mul(d, d);
+        let each = count(&shape[1..]);
+        let square = g.reshape(square, &[t, each]);
+        let losses = g.sum_to(square, &[t, 1]);
+        let losses = g.scale(losses, 1.0 / each as f64);
+        let losses = g.reshape(losses, &[t]);
+        let total = g.sum_to(losses, &[]);
+        let wrt: Vec<Value> = inputs.iter().map(|(_, v)| *v).collect();
+        let gradients = g.grad(total, &wrt);
+        let mut outputs = vec![("y".to_string(), y), ("loss".to_string(), losses)];
+        for ((name, _), gradient) in inputs.iter().zip(&gradients) {
+            outputs.push((format!("grad_{name}"), *gradient));
+            outputs.push((format!("grad_{name}_first"), *gradient));
+        }
+        if self.content.metadata.contains_key("gg") {
+            let said: String = self.setting("gg")?;
+            let of = |name: &str| said.contains(&format!("'{name}'"));
+            let mut norm = g.constant(0.0);
+            for (_, gradient) in inputs.iter().zip(&gradients).filter(|((name, _), _)| of(name)) {
+                let square = g.mul(*gradient, *gradient);
+                let sum = g.sum_to(square, &[]);
+                norm = g.add(norm, sum);
+            }
+            for ((name, _), second) in inputs.iter().zip(g.grad(norm, &wrt)) {
+                outputs.push((format!("gg_{name}"), second));
+            }
+        }
+        let outputs: Vec<(&str, Value)> = outputs.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+        self.outputs(run, job, &outputs)
+    }
+
+    /// Steps of gradient descent of a convolutional network from shared weights, and the gradient of the query loss by them.
+    pub(super) fn maml_conv(&self, run: &mut dyn FnMut(&Job) -> Result<Outcome>) -> Result<Named> {
+        let Some((net, names)) = self.stack("maml_conv")? else { return Ok(vec![]) };
+        net.check().map_err(|e| Error::checkpoint(self.path, e))?;
+        let layout = net.layout();
+        let (rate, steps): (f64, usize) = (self.setting("inner_lr")?, self.setting("inner_steps")?);
+        let mut job = Job { steps: vec![vec![]], ..Job::default() };
+        let mut inits = Vec::new();
+        for name in &names {
+            inits.push(self.data(&mut job, &format!("init_{name}"))?);
+        }
+        let [xs, xq] = [self.data(&mut job, "xs")?, self.data(&mut job, "xq")?];
+        let [ys, yq] = [
+            self.one_hot(&mut job, "labels_s", net.outputs())?,
+            self.one_hot(&mut job, "labels_q", net.outputs())?,
+        ];
+        let g = &mut job.graph;
+        let tasks = g.shape(xs)[0];
+        let [xs, xq] = [xs, xq].map(|x| {
+            let n = g.shape(x)[1];
+            g.reshape(x, &[tasks, n, net.inputs()])
+        });
+        let parts: Vec<Value> = inits.iter().map(|v| g.reshape(*v, &[count(g.shape(*v))])).collect();
+        let start = g.concat(&parts, 0);
+        let of = |g: &mut Graph, w: Value, x: Value, y: Value| {
+            let prediction = net.apply(g, Weights { flat: w, layout: &layout }, x);
+            loss(g, Loss::CrossEntropy, prediction, y, None)
+        };
+        let mut outputs: Vec<(String, Value)> = Vec::new();
+        for exact in [true, false] {
+            let w = g.expand(start, &[tasks, layout.len()]);
+            if exact {
+                let before = of(g, w, xs, ys);
+                outputs.push(("support_loss_before".into(), before));
+            }
+            let (finals, _) = g.scan(steps, &[w], &[xs, ys], &[], |g, args| {
+                let w = args.carried[0];
+                let support = of(g, w, args.constants[0], args.constants[1]);
+                let total = g.sum_to(support, &[]);
+                let gradient = g.grad(total, &[w])[0];
+                let gradient = if exact { gradient } else { g.stop_gradient(gradient) };
+                let step = g.scale(gradient, rate);
+                (vec![g.sub(w, step)], vec![])
+            });
+            let query = of(g, finals[0], xq, yq);
+            let mean = g.mean(query);
+            let gradients = g.grad(mean, &inits);
+            let what = if exact { "second" } else { "first" };
+            outputs.extend(names.iter().zip(gradients).map(|(n, v)| (format!("grad_{what}_{n}"), v)));
+            if exact {
+                outputs.push(("query_loss".into(), query));
+                outputs.push(("loss".into(), g.reshape(mean, &[1])));
+                for (name, p) in names.iter().zip(&layout.params) {
+                    let own = g.slice(finals[0], 1, p.offset, count(&p.shape));
+                    outputs.push((format!("adapted_{name}"), own));
+                }
+            }
+        }
+        let outputs: Vec<(&str, Value)> = outputs.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+        self.outputs(run, job, &outputs)
+    }
+}

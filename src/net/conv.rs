@@ -1,0 +1,124 @@
+//! Convolution over pictures `[height, width, channels]` or series `[length, channels]`: kernels `[kh, kw, in / groups, out]`
+//! (series: `[k, in / groups, out]`), then a bias `[out]`.
+
+use serde::{Deserialize, Serialize};
+
+use super::layer::{Forward, Kind, Params};
+use super::spatial::{Padding, Sizes, images, one, spatial};
+use crate::graph::conv::{Conv as Geometry, Window};
+use crate::graph::{Graph, Value};
+use crate::spec::Shape;
+
+/// A convolution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv {
+    /// Output channels.
+    #[serde(rename = "conv")]
+    pub channels: usize,
+    /// Taps of a kernel, along each axis or along both.
+    pub kernel: Sizes,
+    /// Distance of two windows.
+    #[serde(default = "Sizes::one", skip_serializing_if = "Sizes::is_one")]
+    pub stride: Sizes,
+    /// Distance of two taps.
+    #[serde(default = "Sizes::one", skip_serializing_if = "Sizes::is_one")]
+    pub dilation: Sizes,
+    /// Zeros around the rows.
+    #[serde(default)]
+    pub padding: Padding,
+    /// Groups of channels that are convolved by themselves; as many as input channels: a depthwise convolution.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub groups: usize,
+    /// Whether a bias is added.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub bias: bool,
+}
+
+fn is_one(groups: &usize) -> bool {
+    *groups == 1
+}
+
+pub(super) fn yes() -> bool {
+    true
+}
+
+pub(super) fn is_yes(bias: &bool) -> bool {
+    *bias
+}
+
+impl Conv {
+    /// So many channels by kernels of `kernel` taps along each axis, one at each element, zeros around ("same").
+    pub fn new(channels: usize, kernel: impl Into<Sizes>) -> Conv {
+        Conv {
+            channels,
+            kernel: kernel.into(),
+            stride: Sizes::one(),
+            dilation: Sizes::one(),
+            padding: Padding::Same,
+            groups: 1,
+            bias: true,
+        }
+    }
+
+    /// The windows over rows of shape `row`, how many there are along each axis, and the input channels.
+    fn geometry(&self, row: &[usize]) -> Result<(Geometry, [usize; 2], usize), String> {
+        let (extent, channels) = spatial(row, "a convolution")?;
+        if self.groups == 0
+            || !channels.is_multiple_of(self.groups)
+            || !self.channels.is_multiple_of(self.groups)
+        {
+            return Err(format!(
+                "{} groups do not part {channels} channels and {} evenly",
+                self.groups, self.channels
+            ));
+        }
+        if !(1..=65_536).contains(&self.channels) {
+            return Err(format!("a convolution of {} channels: 1 to 65536 are possible", self.channels));
+        }
+        let (kernel, stride, dilation) =
+            (self.kernel.over(row)?, self.stride.over(row)?, self.dilation.over(row)?);
+        let (mut windows, mut counts) = ([Window::new(1); 2], [0; 2]);
+        for i in 0..2 {
+            let window = Window { size: kernel[i], stride: stride[i], dilation: dilation[i], before: 0 };
+            (windows[i], counts[i]) = self.padding.lay(window, extent[i])?;
+        }
+        Ok((Geometry { windows, groups: self.groups }, counts, channels))
+    }
+}
+
+impl Kind for Conv {
+    fn output(&self, row: &[usize]) -> Result<Shape, String> {
+        let (_, [p, q], _) = self.geometry(row)?;
+        Ok(if row.len() == 2 { vec![q, self.channels] } else { vec![p, q, self.channels] })
+    }
+
+    fn params(&self, row: &[usize], to: &mut Params<'_>) {
+        let Ok((geometry, _, channels)) = self.geometry(row) else { return };
+        let taps: Vec<usize> = geometry.windows.iter().map(|w| w.size).skip(3 - row.len()).collect();
+        let inputs = channels / self.groups;
+        let shape = [&taps[..], &[inputs, self.channels]].concat();
+        to.weight_and_bias(
+            &shape,
+            taps.iter().product::<usize>() * inputs,
+            self.bias.then_some(self.channels),
+        );
+    }
+
+    fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
+        let name = f.layer();
+        let row = g.shape(x)[f.lead..].to_vec();
+        let (geometry, windows, channels) = self.geometry(&row).unwrap_or_else(|e| panic!("{e}"));
+        let y = g.scope(name.clone(), |g| {
+            let x = images(g, x, &row, f);
+            let b = g.shape(x)[0];
+            let k = f.weights.get(g, &format!("{name}.weight"));
+            let [kh, kw] = geometry.windows.map(|w| w.size);
+            let k = g.reshape(k, &[b, kh, kw, channels / self.groups, self.channels]);
+            let y = g.conv(geometry, x, k, windows);
+            f.add_bias(g, y, self.bias.then(|| format!("{name}.bias")))
+        });
+        let y = f.rows_again(g, y, &self.output(&row).unwrap_or_default());
+        f.gave(y)
+    }
+}

@@ -1,0 +1,60 @@
+//! `(x - mean) / √(variance + ε) · gain + shift`, with the mean and the (biased) variance of other elements by other layers.
+
+use super::layer::{Forward, Params};
+use crate::graph::op::Func;
+use crate::graph::{Graph, Value};
+use crate::net::layout::{Init, ParamRole};
+
+/// ε, as PyTorch's norms have it.
+pub(super) const EPS: f64 = 1e-5;
+
+/// Puts a gain of 1 and a shift of 0 a channel: `NAME.gain [c]`, `NAME.shift [c]`.
+pub(super) fn params(channels: usize, to: &mut Params<'_>) {
+    let name = to.layer();
+    for (what, start) in [("gain", 1.0), ("shift", 0.0)] {
+        to.layout.push(format!("{name}.{what}"), &[channels], Init::Constant(start)).role = ParamRole::Norm;
+    }
+}
+
+/// Normalises by the mean over axes that have length 1 in `kept`; `weights` of elements, broadcast over x, sum to one over those
+/// axes (`None`: all alike).
+pub(super) fn standardised(g: &mut Graph, x: Value, kept: &[usize], weights: Option<Value>) -> Value {
+    let n: usize = g.shape(x).iter().zip(kept).map(|(d, k)| if *k == 1 { *d } else { 1 }).product();
+    let mean = |g: &mut Graph, v: Value| match weights {
+        Some(w) => {
+            let v = g.mul(v, w);
+            g.sum_to(v, kept)
+        }
+        None => {
+            let sum = g.sum_to(v, kept);
+            g.scale(sum, 1.0 / n as f64)
+        }
+    };
+    let centre = mean(g, x);
+    let near = g.sub(x, centre);
+    // What rounding left of the mean, which a small variance would show a hundredfold.
+    let rest = mean(g, near);
+    let d = g.sub(near, rest);
+    let square = g.mul(d, d);
+    let variance = mean(g, square);
+    let variance = g.affine(variance, 1.0, EPS);
+    let factor = g.map(Func::Rsqrt, variance);
+    g.mul(d, factor)
+}
+
+/// Times the gain, plus the shift of each channel, the last axis of x.
+pub(super) fn scaled(g: &mut Graph, x: Value, name: &str, f: &Forward<'_>) -> Value {
+    let [gain, shift] = ["gain", "shift"].map(|what| {
+        let v = f.weights.get(g, &format!("{name}.{what}"));
+        // A row a task lies before the rows.
+        let mut shape = vec![1; g.shape(x).len()];
+        let (own, last) = (g.shape(v).to_vec(), shape.len() - 1);
+        shape[last] = own[own.len() - 1];
+        if own.len() == 2 {
+            shape[0] = own[0];
+        }
+        g.reshape(v, &shape)
+    });
+    let y = g.mul(x, gain);
+    g.add(y, shift)
+}

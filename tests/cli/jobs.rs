@@ -390,7 +390,7 @@ fn check_devices_and_kernels() {
 
     place.ok(&["kernels", "--of", "adapt", "--of", "gemm", "--device-class", "portable", "--out", "plans"]);
     assert!(place.read("plans/adapt-region.wgsl").contains("workgroupBarrier"));
-    assert!(place.read("plans/matmul_large.wgsl").contains("fn main"));
+    assert!(place.read("plans/matmul.wgsl").contains("fn main"));
     place
         .refused(&["kernels", "--of", "nothing", "--out", "plans"], &["'nothing'", "no run folder", "maml2"]);
 }

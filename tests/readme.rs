@@ -46,6 +46,22 @@ fn short(arguments: &str) -> Vec<&str> {
     words
 }
 
+/// Ten classes of pictures, a bar in a place of its own each.
+fn made_up_pictures(folder: &Path) {
+    for class in 0..10 {
+        let place = folder.join(class.to_string());
+        std::fs::create_dir_all(&place).expect("a folder");
+        for k in 0..6 {
+            let file = std::fs::File::create(place.join(format!("{k}.png"))).expect("a file");
+            let mut encoder = png::Encoder::new(file, 12, 12);
+            encoder.set_color(png::ColorType::Grayscale);
+            let pixel = |i: usize| if i % 12 == class || i / 12 == k { 255 } else { 0 };
+            let pixels: Vec<u8> = (0..144).map(pixel).collect();
+            encoder.write_header().and_then(|mut w| w.write_image_data(&pixels)).expect("a picture");
+        }
+    }
+}
+
 #[test]
 fn every_command_runs() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -57,7 +73,9 @@ fn every_command_runs() {
             .expect("a file of the repository");
     }
     std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");
-    let [layers, toml] = &blocks("toml")[..] else { panic!("the README has two configuration files") };
+    let [layers, pictures, toml] = &blocks("toml")[..] else {
+        panic!("the README has three configuration files")
+    };
     let shorter = toml.replace("steps = 2000\n", TRAIN).replace("[eval]\n", "[eval]\ntasks = 12\n");
     assert_ne!(&shorter, toml, "the README's file was not shortened");
     std::fs::write(path.join("shapes.toml"), shorter).expect("a file");
@@ -66,6 +84,16 @@ fn every_command_runs() {
     std::fs::write(path.join("net.toml"), format!("task = \"sine\"\n[train]\n{TRAIN}\n{REST}\n{layers}"))
         .expect("a file");
     let output = hyperloom(path, &["train", "net.toml", "--device", "cpu", "--out", "runs/net"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    // Layers over pictures, on some that are made up.
+    made_up_pictures(&path.join("pictures"));
+    let settings = "task = \"images\"\n[train]\nsteps = 20\n[eval]\nshots = 2\nquery = 3\ntasks = 6\n[images]\nways = 2\n";
+    std::fs::write(path.join("pictures.toml"), format!("{settings}{pictures}")).expect("a file");
+    let output = hyperloom(
+        path,
+        &["train", "pictures.toml", "--images", "pictures", "--device", "cpu", "--out", "runs/pictures"],
+    );
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let mut ran = 0;

@@ -178,7 +178,7 @@ pub fn check_golden(dir: &Path, run: &mut dyn FnMut(&Job) -> Result<Outcome>) ->
         let file = File { path: &path, content: read_safetensors(&path)? };
         let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let kind = name.split('-').next().unwrap_or_default();
-        let mut computed = |run: &mut dyn FnMut(&Job) -> Result<Outcome>| match name.split('_').next() {
+        let computed = |run: &mut dyn FnMut(&Job) -> Result<Outcome>| match name.split('_').next() {
             _ if File::is_of_layers(kind) => file.layers(kind, run),
             _ if kind == "maml_conv" => file.maml_conv(run),
             Some("mlp") => file.network(run),

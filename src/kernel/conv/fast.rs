@@ -51,6 +51,19 @@ struct Images {
 }
 
 impl Images {
+    /// The first operand of a product, over images and windows `[n, p, q]`, with taps and channels `[i, j, c]` under each.
+    fn of_first(p: &Product, [_, down, across]: [usize; 3], [i, j, channels]: [usize; 3]) -> Images {
+        let s = &p.a.strides[AXES];
+        Images {
+            geometry: p.geometry,
+            windows: [down, across],
+            taps: [i, j],
+            channels,
+            extent: p.extent,
+            strides: [s[2], s[3], s[4]],
+        }
+    }
+
     /// Elements under a window.
     fn width(&self) -> usize {
         self.taps[0] * self.taps[1] * self.channels
@@ -271,14 +284,7 @@ fn block(images: &Images) -> usize {
 
 fn output(p: &Product, a: &[f32], b: &[f32], results: &Results<'_>) {
     let s = &p.a.strides[AXES];
-    let images = Images {
-        geometry: p.geometry,
-        windows: [p.rows[1], p.rows[2]],
-        taps: [p.terms[0], p.terms[1]],
-        channels: p.terms[2],
-        extent: p.extent,
-        strides: [s[2], s[3], s[4]],
-    };
+    let images = Images::of_first(p, p.rows, p.terms);
     let (n, k, rows) = (p.columns, images.width(), images.count());
     let block = block(&images);
     let blocks = rows.div_ceil(block);
@@ -397,14 +403,7 @@ fn some_rows<'a>(
 fn kernels(p: &Product, a: &[f32], b: &[f32], results: &Results<'_>) {
     let (s, t) = (&p.a.strides[AXES], &p.b.strides[AXES]);
     let [count, ..] = p.terms;
-    let images = Images {
-        geometry: p.geometry,
-        windows: [p.terms[1], p.terms[2]],
-        taps: [p.rows[0], p.rows[1]],
-        channels: p.rows[2],
-        extent: p.extent,
-        strides: [s[2], s[3], s[4]],
-    };
+    let images = Images::of_first(p, p.terms, p.rows);
     let (m, n, rows) = (images.width(), p.columns, images.count());
     let block = block(&images);
     let groups = p.geometry.groups;

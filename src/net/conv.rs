@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::layer::{Forward, Kind, Params};
-use super::spatial::{Padding, Sizes, images, one, spatial};
+use super::spatial::{Padding, Sizes, check_channels, images, kernels_like, one, row_like, spatial};
 use crate::graph::conv::{Conv as Geometry, Window};
 use crate::graph::{Graph, Value};
-use crate::spec::Shape;
+use crate::spec::{Shape, count};
 
 /// A convolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,9 +73,7 @@ impl Conv {
                 self.groups, self.channels
             ));
         }
-        if !(1..=65_536).contains(&self.channels) {
-            return Err(format!("a convolution of {} channels: 1 to 65536 are possible", self.channels));
-        }
+        check_channels(self.channels)?;
         let (kernel, stride, dilation) =
             (self.kernel.over(row)?, self.stride.over(row)?, self.dilation.over(row)?);
         let (mut windows, mut counts) = ([Window::new(1); 2], [0; 2]);
@@ -89,20 +87,14 @@ impl Conv {
 
 impl Kind for Conv {
     fn output(&self, row: &[usize]) -> Result<Shape, String> {
-        let (_, [p, q], _) = self.geometry(row)?;
-        Ok(if row.len() == 2 { vec![q, self.channels] } else { vec![p, q, self.channels] })
+        let (_, windows, _) = self.geometry(row)?;
+        Ok(row_like(row, windows, self.channels))
     }
 
     fn params(&self, row: &[usize], to: &mut Params<'_>) {
         let Ok((geometry, _, channels)) = self.geometry(row) else { return };
-        let taps: Vec<usize> = geometry.windows.iter().map(|w| w.size).skip(3 - row.len()).collect();
-        let inputs = channels / self.groups;
-        let shape = [&taps[..], &[inputs, self.channels]].concat();
-        to.weight_and_bias(
-            &shape,
-            taps.iter().product::<usize>() * inputs,
-            self.bias.then_some(self.channels),
-        );
+        let shape = kernels_like(row, &geometry.windows, [channels / self.groups, self.channels]);
+        to.weight_and_bias(&shape, count(&shape) / self.channels, self.bias.then_some(self.channels));
     }
 
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::conv::{is_yes, yes};
 use super::layer::{Forward, Kind, Params};
-use super::spatial::{Padding, Sizes, images, spatial};
+use super::spatial::{Padding, Sizes, check_channels, images, kernels_like, row_like, spatial};
 use crate::graph::conv::{Conv as Geometry, Window};
 use crate::graph::{Graph, Value};
-use crate::spec::Shape;
+use crate::spec::{Shape, count};
 
 /// A transposed convolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,9 +34,7 @@ impl ConvTranspose {
     /// The convolution that it is the transpose of, the extent of the result, and the input channels.
     fn geometry(&self, row: &[usize]) -> Result<(Geometry, [usize; 2], usize), String> {
         let (extent, channels) = spatial(row, "a transposed convolution")?;
-        if !(1..=65_536).contains(&self.channels) {
-            return Err(format!("a convolution of {} channels: 1 to 65536 are possible", self.channels));
-        }
+        check_channels(self.channels)?;
         let (kernel, stride) = (self.kernel.over(row)?, self.stride.over(row)?);
         let (mut windows, mut result) = ([Window::new(1); 2], [0; 2]);
         for i in 0..2 {
@@ -60,17 +58,16 @@ impl ConvTranspose {
 
 impl Kind for ConvTranspose {
     fn output(&self, row: &[usize]) -> Result<Shape, String> {
-        let (_, [h, w], _) = self.geometry(row)?;
-        Ok(if row.len() == 2 { vec![w, self.channels] } else { vec![h, w, self.channels] })
+        let (_, extent, _) = self.geometry(row)?;
+        Ok(row_like(row, extent, self.channels))
     }
 
     fn params(&self, row: &[usize], to: &mut Params<'_>) {
         let Ok((geometry, _, channels)) = self.geometry(row) else { return };
-        let taps: Vec<usize> = geometry.windows.iter().map(|w| w.size).skip(3 - row.len()).collect();
-        let shape = [&taps[..], &[channels, self.channels]].concat();
+        let shape = kernels_like(row, &geometry.windows, [channels, self.channels]);
         // Each result sums over the inputs whose kernels reach it.
         let strides: usize = geometry.windows.iter().map(|w| w.stride).product();
-        let fan_in = (taps.iter().product::<usize>() * channels / strides).max(1);
+        let fan_in = (count(&shape) / self.channels / strides).max(1);
         to.weight_and_bias(&shape, fan_in, self.bias.then_some(self.channels));
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::layer::Forward;
 use crate::graph::conv::Window;
 use crate::graph::{Graph, Value};
+use crate::spec::Shape;
 
 /// A size along both axes of a picture, or along each; along the one axis of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +94,24 @@ pub(super) fn spatial(row: &[usize], what: &str) -> Result<([usize; 2], usize), 
         [h, w, c] => Ok(([h, w], c)),
         [l, c] => Ok(([1, l], c)),
         _ => Err(format!("{what} reads rows [height, width, channels] or [length, channels], not {row:?}")),
+    }
+}
+
+/// The row behind a layer over rows like `row`: of this extent, of these channels.
+pub(super) fn row_like(row: &[usize], [h, w]: [usize; 2], channels: usize) -> Shape {
+    if row.len() == 2 { vec![w, channels] } else { vec![h, w, channels] }
+}
+
+/// The shape of kernels over rows like `row`: a series' have one axis of taps.
+pub(super) fn kernels_like(row: &[usize], windows: &[Window; 2], channels: [usize; 2]) -> Shape {
+    windows.iter().map(|w| w.size).skip(3 - row.len()).chain(channels).collect()
+}
+
+/// Refuses numbers of output channels beyond any use.
+pub(super) fn check_channels(channels: usize) -> Result<(), String> {
+    match (1..=65_536).contains(&channels) {
+        true => Ok(()),
+        false => Err(format!("a convolution of {channels} channels: 1 to 65536 are possible")),
     }
 }
 

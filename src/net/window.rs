@@ -1,6 +1,6 @@
 //! Windows that pools look through: how many there are, and their elements joined two by two.
 
-use super::spatial::{Sizes, spatial, taps};
+use super::spatial::{Sizes, row_like, spatial, taps};
 use crate::graph::conv::Window;
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
@@ -28,11 +28,8 @@ impl Pooling {
 
     /// The row behind the pool.
     pub(super) fn output(&self, row: &[usize]) -> Result<Shape, String> {
-        let [p, q] = self.counts;
-        Ok(match *row {
-            [_, c] => vec![q, c],
-            _ => vec![p, q, row[row.len() - 1]],
-        })
+        let (_, channels) = spatial(row, "a pool")?;
+        Ok(row_like(row, self.counts, channels))
     }
 
     /// Elements of a window.

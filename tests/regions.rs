@@ -9,8 +9,7 @@ use hyperloom::check::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, 
 use hyperloom::graph::{Graph, Value};
 use hyperloom::kernel::Bounded;
 use hyperloom::plan::{Caps, Launch, Plan, lower};
-use hyperloom::region::RegionCaps;
-use hyperloom::region::Stage;
+use hyperloom::region::{GroupCaps, RegionCaps, Stage};
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
 use hyperloom::spec::Activation;
@@ -107,6 +106,39 @@ fn what_a_region_is_too_large_for_is_written_out() {
 }
 
 /// Rows that do not fit at once go some at a time, whatever their number.
+/// A device that binds few buffers: slots share them, and where that does not go far enough, launches stay by themselves.
+#[test]
+fn few_buffers_are_shared_or_the_region_is_left_out() {
+    let few = |operands: usize| {
+        let group = GroupCaps { bytes: 16 << 10, threads: 256, operands };
+        let regions = RegionCaps { least_tasks: 2, bytes: 256 << 10, near: 16 << 10, group: Some(group) };
+        Caps { regions: Some(regions), ..caps(&Feed::default()) }
+    };
+    let (mut shared, mut left_out) = (0, 0);
+    for seed in 0..20 {
+        let s = Shape::random(seed);
+        let (g, feed) = learning(s, seed, true);
+        let all = lower(&g, few(64)).expect("the plan fits");
+        for operands in [8, 4, 1] {
+            let plan = lower(&g, few(operands)).expect("the plan fits");
+            for r in plan.launches.iter().filter_map(|l| l.region()) {
+                let bindings = &r.layout.as_ref().expect("for a GPU").bindings;
+                assert!(bindings.iter().all(|(number, _)| *number < operands), "{operands}: {bindings:?}");
+            }
+            shared += plan.shared_buffers.len();
+            if regions(&plan) < regions(&all) {
+                assert!(plan.notes.iter().any(|n| n.contains("buffers")), "{:?}", plan.notes);
+                left_out += 1;
+            }
+            let what = format!("seed {seed}, {operands} buffers, {s:?}");
+            same(&what, &run_lowered(&plan, &feed), &run_interpreted(&g, &feed));
+            // Eight is what every device has.
+            assert!(operands < 8 || regions(&plan) == regions(&all), "{what}: {:?}", plan.notes);
+        }
+    }
+    assert!(shared > 0 && left_out > 0, "{shared} buffers shared, {left_out} plans with fewer regions");
+}
+
 #[test]
 fn many_rows_go_some_at_a_time() {
     let region = |plan: &Plan| {

@@ -74,20 +74,7 @@ impl Case {
             writes: self.writes.clone(),
             label: self.name.clone(),
         };
-        Plan {
-            slots: slots.collect(),
-            launches: vec![launch],
-            inputs: vec![],
-            steps: vec![],
-            outputs: vec![],
-            records: vec![],
-            window: 1,
-            counter: None,
-            ring: None,
-            unused: vec![],
-            constants: None,
-            notes: vec![],
-        }
+        Plan { slots: slots.collect(), launches: vec![launch], window: 1, ..Plan::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Arg;
+use super::{Arg, SlotId};
 use crate::kernel::{Dispatch, Kernel, Read, Real, Work, Write};
 use crate::region::Region;
 use crate::view::View;
@@ -42,6 +42,25 @@ impl Launch {
             Program::Region(r) => Some(r),
             Program::Kernel(_) => None,
         }
+    }
+
+    /// Tells a region in which buffers its operands lie, by the place of every slot. Returns how many those are; of a kernel
+    /// none.
+    pub(super) fn bind(&mut self, places: &[(SlotId, usize)]) -> usize {
+        let operands: Vec<SlotId> = self.reads.iter().chain(&self.writes).map(|a| a.slot).collect();
+        let Program::Region(region) = &mut self.program else { return 0 };
+        let Some(layout) = &mut Arc::make_mut(region).layout else { return 0 };
+        let mut buffers: Vec<SlotId> = Vec::new();
+        layout.bindings.clear();
+        for slot in operands {
+            let (buffer, offset) = places[slot.0];
+            let number = buffers.iter().position(|b| *b == buffer).unwrap_or_else(|| {
+                buffers.push(buffer);
+                buffers.len() - 1
+            });
+            layout.bindings.push((number, offset));
+        }
+        buffers.len()
     }
 
     /// Views of what is read and of what is written.

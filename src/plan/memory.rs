@@ -1,6 +1,8 @@
 //! From buffers to slots: buffers whose contents are needed at different times share one.
 
-use super::{Slot, SlotRole};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Launch, Slot, SlotId, SlotRole};
 use crate::spec::DType;
 
 /// What the lowering asks for.
@@ -73,6 +75,87 @@ pub(super) fn assign_slots(
         slot_of[b] = slot;
     }
     (slots, slot_of)
+}
+
+/// Where a slot may begin in a buffer that it shares, in elements: what WebGPU lets a launch bind begins at a multiple of
+/// 256 bytes.
+const ALIGNMENT: usize = 64;
+
+/// For each slot, the first slot of the buffer that it lies in, and its first element there.
+pub(super) fn places_in_buffers(slots: &[Slot], shared: &[Vec<SlotId>]) -> Vec<(SlotId, usize)> {
+    let mut places: Vec<_> = (0..slots.len()).map(|i| (SlotId(i), 0)).collect();
+    for list in shared {
+        let mut at = 0;
+        for slot in list {
+            places[slot.0] = (list[0], at);
+            at = (at + slots[slot.0].len).next_multiple_of(ALIGNMENT);
+        }
+    }
+    places
+}
+
+/// Slots to be put into one buffer each, so that no region touches more than `most` buffers, as far as that goes.
+///
+/// A region binds a buffer once, for all that it reads and writes there. Other kernels bind each operand by itself, and
+/// no device lets a launch bind a buffer to read and again to write, so their operands stay apart. `bytes` is the largest
+/// buffer.
+pub(super) fn share_buffers(
+    slots: &[Slot],
+    launches: &[Launch],
+    most: usize,
+    bytes: u64,
+) -> Vec<Vec<SlotId>> {
+    // A region's slots, those that are written marked.
+    let regions: Vec<BTreeMap<usize, bool>> = launches
+        .iter()
+        .filter(|l| l.region().is_some())
+        .map(|l| {
+            let reads = l.reads.iter().map(|a| (a.slot.0, false));
+            reads.chain(l.writes.iter().map(|a| (a.slot.0, true))).collect()
+        })
+        .collect();
+    let mut apart: BTreeSet<(usize, usize)> = BTreeSet::new();
+    for l in launches.iter().filter(|l| l.region().is_none()) {
+        for (k, w) in l.writes.iter().enumerate() {
+            for other in l.reads.iter().chain(&l.writes[..k]) {
+                apart.extend([(w.slot.0, other.slot.0), (other.slot.0, w.slot.0)]);
+            }
+        }
+    }
+    // The list that each slot is in; at first each is alone.
+    let mut lists: Vec<Vec<usize>> = (0..slots.len()).map(|i| vec![i]).collect();
+    let mut list_of: Vec<usize> = (0..slots.len()).collect();
+    let size = |list: &[usize]| list.iter().map(|i| slots[*i].len.next_multiple_of(ALIGNMENT)).sum::<usize>();
+    for region in &regions {
+        loop {
+            let touched: BTreeSet<usize> = region.keys().map(|s| list_of[*s]).collect();
+            if touched.len() <= most {
+                break;
+            }
+            let written = |list: &[usize]| list.iter().any(|s| region.get(s) == Some(&true));
+            // Buffers that are used alike first, small ones first.
+            let best = touched
+                .iter()
+                .flat_map(|&a| touched.range(a + 1..).map(move |&b| (a, b)))
+                .filter(|&(a, b)| {
+                    let (a, b) = (&lists[a], &lists[b]);
+                    4 * (size(a) + size(b)) as u64 <= bytes
+                        && a.iter().all(|s| b.iter().all(|o| !apart.contains(&(*s, *o))))
+                })
+                .min_by_key(|&(a, b)| {
+                    let (a, b) = (&lists[a], &lists[b]);
+                    (written(a) != written(b), size(a) + size(b))
+                });
+            let Some((a, b)) = best else { break };
+            let moved = std::mem::take(&mut lists[b]);
+            for s in &moved {
+                list_of[*s] = a;
+            }
+            lists[a].extend(moved);
+        }
+    }
+    let shared = lists.into_iter().filter(|l| l.len() > 1);
+    shared.map(|l| l.into_iter().map(SlotId).collect()).collect()
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ pub fn available_memory() -> u64 {
 }
 
 /// Launches over slots, with the names through which the host reaches in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// The buffers.
     pub slots: Vec<Slot>,
@@ -152,6 +152,9 @@ pub struct Plan {
     pub ring: Option<SlotId>,
     /// A data slot with these constants, which a runner fills when the plan is prepared.
     pub constants: Option<(SlotId, Vec<f64>)>,
+    /// Slots that share a buffer, so that regions find all they touch in as many as a device can bind: each list is one
+    /// buffer. A slot in none of them has a buffer of its own.
+    pub shared_buffers: Vec<Vec<SlotId>>,
     /// What is in no task region, and why.
     pub notes: Vec<String>,
 }
@@ -169,6 +172,11 @@ impl Plan {
     /// [`Error::Shape`] with the launch and the fault.
     pub fn check(&self) -> Result<()> {
         verify::verify(self).map_err(|fault| Error::Shape(format!("the plan is not sound: {fault}")))
+    }
+
+    /// For each slot, the first slot of the buffer that it lies in, and its first element there.
+    pub(crate) fn places_in_buffers(&self) -> Vec<(SlotId, usize)> {
+        memory::places_in_buffers(&self.slots, &self.shared_buffers)
     }
 
     /// The input called `name`, data or state.

@@ -18,6 +18,10 @@ impl fmt::Display for Plan {
                 s.label
             )?;
         }
+        for list in &self.shared_buffers {
+            let slots: Vec<String> = list.iter().map(|s| s.0.to_string()).collect();
+            writeln!(f, "  slots {} share a buffer", slots.join(", "))?;
+        }
         writeln!(f, "launches")?;
         let cost = self.cost();
         for (i, (l, w)) in self.launches.iter().zip(&cost.launches).enumerate() {

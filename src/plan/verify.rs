@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Launch, Plan, Program, SlotRole};
+use super::{Launch, Plan, Program, SlotId, SlotRole};
 use crate::kernel::KernelInfo;
 use crate::region::Region;
 use crate::spec::DType;
@@ -12,6 +12,8 @@ use crate::spec::DType;
 /// before it is read.
 pub(super) fn verify(plan: &Plan) -> Result<(), String> {
     let mut written: HashSet<usize> = HashSet::new();
+    shared_buffers(plan)?;
+    let places = plan.places_in_buffers();
     for (i, l) in plan.launches.iter().enumerate() {
         let fault = |what: String| Err(format!("launch {i} ({}): {what}", l.label));
         let kernel = match &l.program {
@@ -49,8 +51,9 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
             }
         }
         for (k, w) in l.writes.iter().enumerate() {
-            if l.reads.iter().any(|r| r.slot == w.slot) || l.writes[..k].iter().any(|o| o.slot == w.slot) {
-                return fault(format!("slot {} is bound twice, once for writing", w.slot.0));
+            let buffer = |slot: SlotId| places[slot.0].0;
+            if l.reads.iter().chain(&l.writes[..k]).any(|o| buffer(o.slot) == buffer(w.slot)) {
+                return fault(format!("the buffer of slot {} is bound twice, once for writing", w.slot.0));
             }
             if !w.view.is_injective() {
                 return fault(format!("result {k} overlaps itself"));
@@ -59,6 +62,20 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
                 return fault(format!("slot '{}' belongs to the host", plan.slots[w.slot.0].label));
             }
             written.insert(w.slot.0);
+        }
+    }
+    Ok(())
+}
+
+/// Checks that slots that share a buffer are there, of one type, and in one buffer only.
+fn shared_buffers(plan: &Plan) -> Result<(), String> {
+    let mut seen: HashSet<usize> = HashSet::new();
+    for list in &plan.shared_buffers {
+        for slot in list {
+            let dtype = |s: &SlotId| plan.slots.get(s.0).map(|s| s.dtype);
+            if dtype(slot).is_none() || dtype(slot) != dtype(&list[0]) || !seen.insert(slot.0) {
+                return Err(format!("slot {} cannot share the buffer of slot {}", slot.0, list[0].0));
+            }
         }
     }
     Ok(())

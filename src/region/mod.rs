@@ -234,12 +234,28 @@ pub struct GroupLayout {
     pub threads: usize,
     /// Tasks in a workgroup.
     pub together: usize,
+    /// For each operand of the launch, those read first, the number of the buffer that it lies in and its first element
+    /// there: slots may share a buffer.
+    pub bindings: Vec<(usize, usize)>,
 }
 
 impl GroupLayout {
     /// Bytes of workgroup memory of a task.
     pub fn bytes(&self) -> usize {
         4 * (self.words + self.quads)
+    }
+
+    /// For each buffer that the launch binds, the first of its operands that lies there, and whether one does that is
+    /// written: those from operand `reads` on.
+    pub(crate) fn buffers(&self, reads: usize) -> Vec<(usize, bool)> {
+        let mut buffers: Vec<(usize, bool)> = Vec::new();
+        for (operand, (number, _)) in self.bindings.iter().enumerate() {
+            if *number == buffers.len() {
+                buffers.push((operand, false));
+            }
+            buffers[*number].1 |= operand >= reads;
+        }
+        buffers
     }
 }
 
@@ -453,7 +469,9 @@ impl Region {
         let threads = wanted.next_power_of_two().clamp(8, caps.threads.min(256));
         let room = (TIERS[0].min(caps.bytes) / 4).checked_div(words + in_quads).unwrap_or(usize::MAX);
         let together = (64 / threads).clamp(1, room.max(1));
-        GroupLayout { homes, words, quads: in_quads, spilled: stride, threads, together }
+        let operands = operands + usize::from(stride > 0);
+        let bindings = (0..operands).map(|i| (i, 0)).collect();
+        GroupLayout { homes, words, quads: in_quads, spilled: stride, threads, together, bindings }
     }
 
     /// Checks bounds and that writes hit each element once; `len(operand)` gives the length of the slot of an operand,

@@ -53,17 +53,18 @@ const NAMES: [&str; 20] = [
 /// The repetition of each loop, the outermost first.
 const TURNS: [&str; DEPTH] = ["turn", "inner_turn"];
 
-/// The text of a region's shader, imports not expanded; its bindings are the operands, `reads` of which are only read.
+/// The text of a region's shader, imports not expanded; its bindings are the buffers that the operands lie in, the first
+/// `reads` of which are only read.
 ///
 /// # Panics
 /// When the region was not lowered for a GPU.
-pub fn text(region: &Region, reads: usize, writes: usize) -> String {
+pub fn text(region: &Region, reads: usize) -> String {
     let Some(layout) = &region.layout else { panic!("the region was lowered for the CPU") };
     let size = |elements: usize| (elements * layout.together).max(1).to_string();
     let mut out = REGION.replace("WORDS", &size(layout.words)).replace("QUADS", &size(layout.quads / 4));
-    for i in 0..reads + writes {
-        let access = if i < reads { "read" } else { "read_write" };
-        let _ = writeln!(out, "@group(0) @binding({i}) var<storage, {access}> slot{i}: array<f32>;");
+    for (i, (_, written)) in layout.buffers(reads).into_iter().enumerate() {
+        let access = if written { "read_write" } else { "read" };
+        let _ = writeln!(out, "@group(0) @binding({i}) var<storage, {access}> buffer{i}: array<f32>;");
     }
     let mut s =
         Stitch { region, layout, out, main: String::new(), pending: Pending::default(), transfers: 0 };
@@ -255,7 +256,7 @@ impl Stitch<'_> {
                 Home::Slot { operand, .. } => (Space::Slot(operand), 0),
             };
             let to = if matches!(space, Space::Slot(_)) { usize::MAX } else { at + len };
-            Spot { home, turn: String::new(), touch: Touch { space, from: at, to, write } }
+            Spot { home: self.bound(home), turn: String::new(), touch: Touch { space, from: at, to, write } }
         };
         let memory = whole(home, load);
         let slot = whole(Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride }, !load);
@@ -301,7 +302,14 @@ impl Stitch<'_> {
                 Touch { space: Space::Slot(operand), from: 0, to: usize::MAX, write }
             }
         };
-        Spot { home, turn, touch }
+        Spot { home: self.bound(home), turn, touch }
+    }
+
+    /// Where something lies by the numbers of buffers: the shader knows no slots.
+    fn bound(&self, home: Home) -> Home {
+        let Home::Slot { operand, offset, stride } = home else { return home };
+        let (buffer, first) = self.layout.bindings[operand];
+        Home::Slot { operand: buffer, offset: first + offset, stride }
     }
 
     fn block(&mut self, p: &Placed<'_>, indent: &str) {

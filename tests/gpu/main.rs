@@ -37,20 +37,7 @@ fn gpu(checked: bool) -> Option<Gpu> {
 /// A plan made by hand out of slots and launches.
 fn plan(slots: Vec<(SlotRole, DType, usize)>, launches: Vec<Launch>) -> Plan {
     let slot = |(i, (role, dtype, len))| Slot { role, dtype, len, label: format!("slot {i}") };
-    Plan {
-        slots: slots.into_iter().enumerate().map(slot).collect(),
-        launches,
-        inputs: vec![],
-        steps: vec![],
-        unused: vec![],
-        outputs: vec![],
-        records: vec![],
-        window: 1,
-        counter: None,
-        ring: None,
-        constants: None,
-        notes: vec![],
-    }
+    Plan { slots: slots.into_iter().enumerate().map(slot).collect(), launches, window: 1, ..Plan::default() }
 }
 
 fn arg(slot: usize, view: View) -> Arg {

@@ -4,14 +4,16 @@
 use hyperloom::check::lockstep::lockstep;
 use hyperloom::graph::Graph;
 use hyperloom::graph::op::Binary;
-use hyperloom::plan::{Caps, Plan, lower};
+use hyperloom::kernel::Buffer;
+use hyperloom::plan::{Caps, Plan, Port, SlotId, lower};
 use hyperloom::region::{GroupCaps, GroupLayout, Home, Region, RegionCaps, Stage};
 use hyperloom::rng::Rng;
-use hyperloom::run::gpu::Gpu;
+use hyperloom::run::gpu::{Gpu, GpuRunner};
 use hyperloom::spec::Activation;
 use hyperloom::task::Loss;
 
 use super::gpu;
+use super::runner::plain_device;
 use super::support::learning::{Shape, learning, many_rows as many_rows_of_tasks};
 use super::support::{Feed, data, numbers, prepared};
 
@@ -180,5 +182,55 @@ fn many_tiny_tasks() {
     for (t, y) in out.iter().enumerate() {
         let want = (value(2 * t).powi(2) + value(2 * t + 1).powi(2)).tanh().powi(2);
         assert!((f32::from_bits(*y) - want).abs() < 1e-6, "task {t}");
+    }
+}
+
+/// WebGPU's default limits let a launch bind 8 buffers: slots share them, and every region stays what it is.
+#[test]
+fn default_limits_keep_every_region() {
+    let Some(gpu) = gpu(true) else { return };
+    let (device, queue) = plain_device(&gpu);
+    let own = Gpu::from_device(device, queue, true);
+    let mut shared = 0;
+    for seed in 0..3 {
+        let s = Shape::random(seed);
+        let (g, feed) = learning(s, seed, true);
+        // The same workgroups, all the buffers that the device has.
+        let few = own.caps(1);
+        let most = |r: RegionCaps| GroupCaps { operands: 64, ..r.group.expect("workgroups") };
+        let regions = few.regions.map(|r| RegionCaps { group: Some(most(r)), ..r });
+        let [alone, together] =
+            [Caps { regions, ..few }, few].map(|caps| lower(&g, caps).expect("the plan fits"));
+        let shapes = |plan: &Plan| plan.launches.iter().map(|l| l.shader()).collect::<Vec<_>>();
+        assert_eq!(shapes(&alone), shapes(&together), "seed {seed}, {s:?}");
+        for r in together.launches.iter().filter_map(|l| l.region()) {
+            let bindings = &r.layout.as_ref().expect("for a GPU").bindings;
+            assert!(bindings.iter().all(|(number, _)| *number < 8), "{bindings:?}");
+        }
+        shared += together.shared_buffers.len();
+        let results = |gpu: &Gpu, plan: &Plan| {
+            let mut runner = GpuRunner::prepare(gpu, plan).expect("prepared");
+            let cpu = prepared::<f32>(plan, &feed);
+            for i in 0..plan.slots.len() {
+                runner.write(SlotId(i), 0, &words(cpu.slot(SlotId(i)))).expect("the slot is as long");
+            }
+            runner.run(1).expect("it runs");
+            let mut read = |port: &Port| {
+                let slot = port.arg.slot;
+                (port.name.clone(), runner.read(slot, 0..plan.slots[slot.0].len).expect("read"))
+            };
+            plan.outputs.iter().map(&mut read).collect::<Vec<_>>()
+        };
+        let want = results(&gpu, &alone);
+        assert!(!want.is_empty());
+        assert!(results(&own, &together) == want, "seed {seed}, {s:?}: other results");
+    }
+    assert!(shared > 0, "no plan had slots share a buffer");
+}
+
+fn words(slot: &Buffer<f32>) -> Vec<u32> {
+    match slot {
+        Buffer::F(x) => x.iter().map(|x| x.to_bits()).collect(),
+        Buffer::U(x) => x.clone(),
     }
 }

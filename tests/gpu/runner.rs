@@ -135,7 +135,7 @@ fn a_counter_walks_window_and_ring() {
 }
 
 /// A device as an application opens it: no features, WebGPU's default limits.
-fn plain_device(gpu: &Gpu) -> (wgpu::Device, wgpu::Queue) {
+pub(super) fn plain_device(gpu: &Gpu) -> (wgpu::Device, wgpu::Queue) {
     let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();
     desc.backends = wgpu::Backends::PRIMARY;
     let all = pollster::block_on(wgpu::Instance::new(desc).enumerate_adapters(wgpu::Backends::PRIMARY));

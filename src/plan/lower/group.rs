@@ -68,8 +68,9 @@ impl Lowering<'_> {
             }
         }
         let mut left = Vec::new();
-        let mut at = 0;
+        let (mut at, mut number) = (0, 0);
         while at < order.len() {
+            number += 1;
             let key = |i: usize| (phases[i], levels[i], kinds[i]);
             let first = key(order[at]);
             let end = (at..order.len()).find(|&j| key(order[j]) != first).unwrap_or(order.len());
@@ -88,7 +89,7 @@ impl Lowering<'_> {
                 if !worth {
                     return None;
                 }
-                let built = self.region(tasks, &items, inside, caps);
+                let built = self.region(number, tasks, &items, inside, caps);
                 built
                     .map_err(|why| {
                         let n = items.iter().map(|i| i.drafts().count()).sum::<usize>();
@@ -197,11 +198,15 @@ impl Lowering<'_> {
     /// apart.
     fn region(
         &mut self,
+        number: usize,
         tasks: usize,
         items: &[&Item],
         inside: impl Fn(usize) -> bool,
         caps: RegionCaps,
     ) -> std::result::Result<Item, String> {
+        if let Some(why) = self.refused.get(&number) {
+            return Err(why.clone());
+        }
         const MIXED: &str = "operands lie so that tasks cannot be told apart";
         // How each buffer is used: per task (with its range in the first task), or as a whole by all.
         let mut uses: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
@@ -341,13 +346,9 @@ impl Lowering<'_> {
             if layout.spilled > 0 {
                 writes.push(self.buffer(SlotRole::Scratch, DType::F32, tasks * layout.spilled, "spilled"));
             }
-            let operands = reads.len() + writes.len();
-            if operands > group.operands {
-                return Err(format!("{operands} buffers, the device binds {} at most", group.operands));
-            }
             region.layout = Some(layout);
         }
-        Ok(Item::Region { region, reads, writes, label: "tasks".into() })
+        Ok(Item::Region { region, reads, writes, label: "tasks".into(), group: number })
     }
 
     /// Whether some of the elements `low .. low + len` of a task are read before they are written, or never written.

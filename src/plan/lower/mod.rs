@@ -12,10 +12,10 @@ mod scan;
 mod split;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::memory::{Buffer, assign_slots};
+use super::memory::{Buffer, assign_slots, places_in_buffers, share_buffers};
 use super::verify::verify;
 use super::{Arg, Caps, Launch, Plan, Port, Program, SlotId, SlotRole};
 use crate::error::{Error, Result};
@@ -37,13 +37,21 @@ pub fn lower(graph: &Graph, caps: Caps) -> Result<Plan> {
     if graph.nodes().iter().any(|n| matches!(n.op, Op::Scan(_))) {
         g = Cow::Owned(graph.unrolled(|_| caps.regions.is_none()));
     }
+    let mut refused = BTreeMap::new();
     loop {
-        let mut l = Lowering::new(&g, caps);
+        let mut l = Lowering::new(&g, caps, &refused);
         l.inputs();
         l.nodes();
         match l.finish()? {
             Lowered::Plan(plan) => return Ok(*plan),
-            Lowered::Loops(left) => g = Cow::Owned(g.unrolled(|v| left.contains(&v))),
+            Lowered::Loops(left) => {
+                // Groups have other numbers then.
+                g = Cow::Owned(g.unrolled(|v| left.contains(&v)));
+                refused.clear();
+            }
+            Lowered::Refused(group, why) => {
+                refused.insert(group, why);
+            }
         }
     }
 }
@@ -53,6 +61,8 @@ enum Lowered {
     Plan(Box<Plan>),
     /// These scans are in no region.
     Loops(Vec<Value>),
+    /// The region made of this group of launches is none that the device can run.
+    Refused(usize, String),
 }
 
 /// Where a value lies: a buffer (not yet a slot) and a view of it.
@@ -95,6 +105,8 @@ enum Item {
         reads: Vec<usize>,
         writes: Vec<usize>,
         label: String,
+        /// Which of the groups of launches it was made of.
+        group: usize,
     },
 }
 
@@ -131,6 +143,8 @@ struct Lowering<'g> {
     phase: usize,
     /// What is in no region, and why.
     notes: Vec<String>,
+    /// Groups of launches that an earlier lowering found no region for, and why.
+    refused: &'g BTreeMap<usize, String>,
     constants: Vec<f64>,
     constant_buffer: Option<usize>,
     inputs: Vec<(Value, Place)>,
@@ -138,7 +152,7 @@ struct Lowering<'g> {
 }
 
 impl<'g> Lowering<'g> {
-    fn new(g: &'g Graph, caps: Caps) -> Lowering<'g> {
+    fn new(g: &'g Graph, caps: Caps, refused: &'g BTreeMap<usize, String>) -> Lowering<'g> {
         let n = g.nodes().len();
         let mut live = vec![false; n];
         let mut stack: Vec<Value> = g.outputs().iter().chain(g.records()).map(|(_, v)| *v).collect();
@@ -164,6 +178,7 @@ impl<'g> Lowering<'g> {
         Lowering {
             g,
             caps,
+            refused,
             live,
             users,
             absorbed: vec![false; n],
@@ -346,10 +361,10 @@ impl<'g> Lowering<'g> {
         if !left.is_empty() {
             return Ok(Lowered::Loops(left));
         }
-        self.assemble(outputs, ring).map(|plan| Lowered::Plan(Box::new(plan)))
+        self.assemble(outputs, ring)
     }
 
-    fn assemble(self, outputs: Vec<(String, Value, Place)>, ring: Option<Place>) -> Result<Plan> {
+    fn assemble(self, outputs: Vec<(String, Value, Place)>, ring: Option<Place>) -> Result<Lowered> {
         let buffers = |places: &[Place]| places.iter().map(|p| p.buffer).collect::<Vec<_>>();
         let touched: Vec<(Vec<usize>, Vec<usize>)> = self
             .items
@@ -364,7 +379,7 @@ impl<'g> Lowering<'g> {
         let arg = |p: &Place| Arg { slot: SlotId(slot_of[p.buffer]), view: p.view };
         let whole =
             |b: &usize| Arg { slot: SlotId(slot_of[*b]), view: View::contiguous(&[self.buffers[*b].len], 0) };
-        let launches = self
+        let mut launches: Vec<Launch> = self
             .items
             .iter()
             .filter_map(|item| match item {
@@ -374,7 +389,7 @@ impl<'g> Lowering<'g> {
                     writes: d.writes.iter().map(arg).collect(),
                     label: d.label.clone(),
                 }),
-                Item::Region { region, reads, writes, label } => Some(Launch {
+                Item::Region { region, reads, writes, label, .. } => Some(Launch {
                     program: Program::Region(Arc::new(region.clone())),
                     reads: reads.iter().map(whole).collect(),
                     writes: writes.iter().map(whole).collect(),
@@ -383,6 +398,21 @@ impl<'g> Lowering<'g> {
                 Item::Loop { .. } => None,
             })
             .collect();
+        let shared_buffers = match self.caps.regions.and_then(|r| r.group) {
+            Some(group) => {
+                let shared = share_buffers(&slots, &launches, group.operands, self.caps.max_binding);
+                let places = places_in_buffers(&slots, &shared);
+                for (item, l) in self.items.iter().zip(&mut launches) {
+                    let buffers = l.bind(&places);
+                    if let (Item::Region { group: number, .. }, true) = (item, buffers > group.operands) {
+                        let why = format!("{buffers} buffers, the device binds {} at most", group.operands);
+                        return Ok(Lowered::Refused(*number, why));
+                    }
+                }
+                shared
+            }
+            None => vec![],
+        };
         let name = |v: Value| match self.op(v) {
             Op::Input(k) => self.g.inputs()[*k].name.clone(),
             _ => String::new(),
@@ -411,13 +441,14 @@ impl<'g> Lowering<'g> {
             ring: ring.map(|p| SlotId(slot_of[p.buffer])),
             notes: self.notes,
             constants: self.constant_buffer.map(|b| (SlotId(slot_of[b]), self.constants.clone())),
+            shared_buffers,
             slots,
         };
         fits(&plan, self.caps)?;
         if let Err(fault) = verify(&plan) {
             panic!("the lowering made a plan that is not legal: {fault}");
         }
-        Ok(plan)
+        Ok(Lowered::Plan(Box::new(plan)))
     }
 }
 

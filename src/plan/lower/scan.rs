@@ -47,7 +47,7 @@ impl Lowering<'_> {
             }
         }
 
-        let mut inner = Lowering::new(&scan.body, self.caps);
+        let mut inner = Lowering::new(&scan.body, self.caps, self.refused);
         std::mem::swap(&mut inner.buffers, &mut self.buffers);
         std::mem::swap(&mut inner.constants, &mut self.constants);
         inner.constant_buffer = self.constant_buffer;

@@ -7,6 +7,7 @@ use crate::view::View;
 
 /// Where an operand lies.
 pub(super) struct Spot {
+    /// Of a slot, the number of the buffer and the first element there.
     pub(super) home: Home,
     /// What the repetition adds to a position.
     pub(super) turn: String,
@@ -33,7 +34,7 @@ impl Spot {
         match self.home {
             Home::Words(_) => format!("words[{place}]"),
             Home::Quads(_) => format!("quad_part({place})"),
-            Home::Slot { operand, .. } => format!("slot{operand}[{place}]"),
+            Home::Slot { operand, .. } => format!("buffer{operand}[{place}]"),
         }
     }
 

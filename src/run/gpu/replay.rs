@@ -52,6 +52,23 @@ pub(super) struct SlotInfo {
     pub(super) label: String,
     pub(super) len: usize,
     pub(super) buffer: wgpu::Buffer,
+    /// Where it begins there, in bytes.
+    pub(super) offset: u64,
+}
+
+impl SlotInfo {
+    fn bytes(&self) -> u64 {
+        4 * self.len.max(1) as u64
+    }
+
+    /// The part of the buffer that is the slot's.
+    fn binding(&self) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: self.offset,
+            size: wgpu::BufferSize::new(self.bytes()),
+        })
+    }
 }
 
 /// A plan with its slots in the memory of a GPU.
@@ -128,10 +145,10 @@ impl GpuRunner {
         self.stats
     }
 
-    /// The buffer of a slot, for an application that reads or writes it on the device. `None` where there is
-    /// no such slot.
-    pub fn buffer(&self, slot: SlotId) -> Option<&wgpu::Buffer> {
-        self.slots.get(slot.0).map(|s| &s.buffer)
+    /// The part of a buffer that is a slot, for an application that reads or writes it on the device. `None` where there
+    /// is no such slot.
+    pub fn buffer(&self, slot: SlotId) -> Option<wgpu::BufferSlice<'_>> {
+        self.slots.get(slot.0).map(|s| s.buffer.slice(s.offset..s.offset + s.bytes()))
     }
 
     /// Runs those launches once, for a comparison launch by launch.
@@ -247,15 +264,22 @@ pub(super) fn buffer(gpu: &Gpu, label: &str, size: u64, usage: wgpu::BufferUsage
     gpu.device().create_buffer(&desc)
 }
 
-/// A buffer for every slot. One each, since wgpu orders launches by whole buffers.
+/// A buffer for every slot, or for those that share one: wgpu orders launches by whole buffers.
 fn slots(gpu: &Gpu, plan: &Plan, stats: &mut Stats) -> Result<Vec<SlotInfo>> {
     let most = gpu.max_binding();
     let total = plan.bytes();
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let places = plan.places_in_buffers();
+    // Bytes of the buffer that begins with each slot.
+    let mut sizes = vec![0; plan.slots.len()];
+    for (s, (first, at)) in plan.slots.iter().zip(&places) {
+        sizes[first.0] = sizes[first.0].max(4 * (at + s.len.max(1)) as u64);
+    }
+    let mut buffers: Vec<Option<wgpu::Buffer>> = vec![None; plan.slots.len()];
     let mut out = Vec::with_capacity(plan.slots.len());
-    for s in &plan.slots {
-        let bytes = 4 * s.len.max(1) as u64;
+    for (s, (first, at)) in plan.slots.iter().zip(&places) {
+        let bytes = sizes[first.0];
         if bytes > most {
             return Err(Error::Memory(format!(
                 "slot '{}' has {:.1} MiB, {} can bind {:.1} MiB at most",
@@ -265,19 +289,26 @@ fn slots(gpu: &Gpu, plan: &Plan, stats: &mut Stats) -> Result<Vec<SlotInfo>> {
                 mib(most)
             )));
         }
-        let what = format!("allocating slot '{}'", s.label);
-        let buffer = gpu.guarded(&what, || buffer(gpu, &s.label, bytes, usage)).map_err(|e| match e {
-            Error::Memory(_) => Error::Memory(format!(
-                "{} has no room for slot '{}' with {:.1} MiB; the plan needs {:.1} MiB in all",
-                gpu.describe(),
-                s.label,
-                mib(bytes),
-                mib(total)
-            )),
-            e => e,
-        })?;
-        stats.buffers_created += 1;
-        out.push(SlotInfo { label: s.label.clone(), len: s.len, buffer });
+        let known = buffers[first.0].clone();
+        let buffer = known.map_or_else(
+            || {
+                stats.buffers_created += 1;
+                let what = format!("allocating slot '{}'", s.label);
+                gpu.guarded(&what, || buffer(gpu, &s.label, bytes, usage)).map_err(|e| match e {
+                    Error::Memory(_) => Error::Memory(format!(
+                        "{} has no room for slot '{}' with {:.1} MiB; the plan needs {:.1} MiB in all",
+                        gpu.describe(),
+                        s.label,
+                        mib(bytes),
+                        mib(total)
+                    )),
+                    e => e,
+                })
+            },
+            Ok,
+        )?;
+        buffers[first.0] = Some(buffer.clone());
+        out.push(SlotInfo { label: s.label.clone(), len: s.len, buffer, offset: 4 * *at as u64 });
     }
     Ok(out)
 }
@@ -311,29 +342,22 @@ fn launches(
     stats.buffers_created += 1;
     let mut out = Vec::with_capacity(parts.len());
     for (l, (at, dispatch, compiled)) in plan.launches.iter().zip(parts) {
-        let args = |access: Access| match access {
-            Access::Write => &l.writes,
-            _ => &l.reads,
+        let entries = match l.region().and_then(|r| r.layout.as_ref()) {
+            // A region binds whole buffers, each once.
+            Some(layout) => {
+                let operands: Vec<SlotId> = l.reads.iter().chain(&l.writes).map(|a| a.slot).collect();
+                let buffers = layout.buffers(l.reads.len()).into_iter();
+                buffers.map(|(first, _)| slots[operands[first].0].buffer.as_entire_binding()).collect()
+            }
+            None => kernel_entries(l, slots, &compiled.layout.access, unused, || {
+                let size = wgpu::BufferSize::new(dispatch.uniform.len() as u64);
+                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &uniform, offset: at, size })
+            }),
         };
-        let mut next = [0usize; 2];
-        let entries: Vec<wgpu::BindGroupEntry<'_>> = compiled
-            .layout
-            .access
-            .iter()
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = entries
+            .into_iter()
             .enumerate()
-            .map(|(binding, &access)| {
-                let resource = if access == Access::Uniform {
-                    let size = wgpu::BufferSize::new(dispatch.uniform.len() as u64);
-                    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &uniform, offset: at, size })
-                } else {
-                    // Results that this launch does without go to a buffer that nobody reads.
-                    let n = &mut next[(access == Access::Write) as usize];
-                    let slot = args(access).get(*n).map(|a| &slots[a.slot.0].buffer);
-                    *n += 1;
-                    slot.unwrap_or(unused).as_entire_binding()
-                };
-                wgpu::BindGroupEntry { binding: binding as u32, resource }
-            })
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding: binding as u32, resource })
             .collect();
         let bindings = gpu.guarded(&format!("binding '{}'", l.label), || {
             gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
@@ -346,6 +370,27 @@ fn launches(
         out.push(Ready { compiled, bindings, groups: dispatch.groups, seconds: seconds(gpu, l) });
     }
     Ok(out)
+}
+
+/// What a kernel binds, in the order of its shader.
+fn kernel_entries<'b>(
+    l: &Launch,
+    slots: &'b [SlotInfo],
+    access: &[Access],
+    unused: &'b wgpu::Buffer,
+    uniform: impl Fn() -> wgpu::BindingResource<'b>,
+) -> Vec<wgpu::BindingResource<'b>> {
+    let (mut reads, mut writes) = (l.reads.iter(), l.writes.iter());
+    let mut next = |access: &Access| {
+        let arg = match access {
+            Access::Uniform => return uniform(),
+            Access::Read => reads.next(),
+            Access::Write => writes.next(),
+        };
+        // Results that this launch does without go to a buffer that nobody reads.
+        arg.map_or_else(|| unused.as_entire_binding(), |a| slots[a.slot.0].binding())
+    };
+    access.iter().map(&mut next).collect()
 }
 
 /// About how long a launch takes, by rates that the slower devices of a kind reach.

@@ -25,7 +25,7 @@ impl GpuRunner {
     pub fn write(&mut self, slot: SlotId, offset: usize, words: &[u32]) -> Result<()> {
         let end = offset.saturating_add(words.len());
         self.range(slot, &(offset..end), "written")?;
-        let mut at = 4 * offset as u64;
+        let mut at = self.slots[slot.0].offset + 4 * offset as u64;
         for (i, piece) in words.chunks(PIECE).enumerate() {
             if i > 0 {
                 let empty = self.encoder()?;
@@ -100,8 +100,9 @@ impl GpuRunner {
     fn start_read(&mut self, slot: SlotId, range: &Range<usize>) -> Result<(Mapping, wgpu::SubmissionIndex)> {
         let bytes = 4 * range.len() as u64;
         let mut encoder = self.encoder()?;
-        let from = &self.slots[slot.0].buffer;
-        encoder.copy_buffer_to_buffer(from, 4 * range.start as u64, &self.staging, 0, bytes);
+        let from = &self.slots[slot.0];
+        let start = from.offset + 4 * range.start as u64;
+        encoder.copy_buffer_to_buffer(&from.buffer, start, &self.staging, 0, bytes);
         let index = self.submit(encoder)?;
         let mapping = map(&self.gpu, &self.staging, bytes)?;
         self.stats.readbacks += 1;

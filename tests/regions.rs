@@ -14,7 +14,7 @@ use hyperloom::rng::Rng;
 use hyperloom::run::Device;
 use hyperloom::spec::Activation;
 use hyperloom::task::Loss;
-use support::learning::{Shape, learning, many_rows};
+use support::learning::{Shape, learning, many_rows, recurrent};
 use support::random_graph::random_graph;
 use support::{
     Feed, Results, caps, close, data, numbers, run_interpreted, run_lowered, run_plan, with_regions,
@@ -106,14 +106,37 @@ fn what_a_region_is_too_large_for_is_written_out() {
 }
 
 /// Rows that do not fit at once go some at a time, whatever their number.
+/// What to lower for: workgroups that bind so many buffers and do so many passes.
+fn for_groups(operands: usize, passes: usize) -> Caps {
+    let group = GroupCaps { bytes: 16 << 10, threads: 256, operands, passes };
+    let regions = RegionCaps { least_tasks: 2, bytes: 256 << 10, near: 16 << 10, group: Some(group) };
+    Caps { regions: Some(regions), ..caps(&Feed::default()) }
+}
+
+/// Steps of learning written out one after another: too long for one shader.
+#[test]
+fn what_is_too_long_for_a_region_becomes_several() {
+    let mut more = 0;
+    for seed in 0..20 {
+        let s = Shape::random(seed);
+        let (g, feed) = learning(s, seed, false);
+        let [all, plan] = [256, 24].map(|p| lower(&g, for_groups(64, p)).expect("the plan fits"));
+        let passes = |plan: &Plan| -> Vec<usize> {
+            let found = plan.launches.iter().filter_map(|l| l.region().and_then(|r| r.layout.as_ref()));
+            found.map(|l| l.passes()).collect()
+        };
+        assert!(passes(&plan).iter().all(|p| *p <= 24), "{:?}", passes(&plan));
+        more += usize::from(regions(&plan) > regions(&all));
+        let what = format!("seed {seed}, {s:?}");
+        same(&what, &run_lowered(&plan, &feed), &run_interpreted(&g, &feed));
+    }
+    assert!(more > 10, "only {more} plans with more regions");
+}
+
 /// A device that binds few buffers: slots share them, and where that does not go far enough, launches stay by themselves.
 #[test]
 fn few_buffers_are_shared_or_the_region_is_left_out() {
-    let few = |operands: usize| {
-        let group = GroupCaps { bytes: 16 << 10, threads: 256, operands };
-        let regions = RegionCaps { least_tasks: 2, bytes: 256 << 10, near: 16 << 10, group: Some(group) };
-        Caps { regions: Some(regions), ..caps(&Feed::default()) }
-    };
+    let few = |operands| for_groups(operands, 256);
     let (mut shared, mut left_out) = (0, 0);
     for seed in 0..20 {
         let s = Shape::random(seed);
@@ -226,6 +249,25 @@ fn many_rows_in_a_loop() {
 }
 
 /// A gradient of a gradient of a scan.
+/// A scan over time in a scan over steps, and their way back: loops in loops of one region.
+#[test]
+fn scans_in_scans_are_loops_in_loops() {
+    for (tasks, time, steps, hidden) in [(3, 5, 2, 4), (17, 4, 3, 5), (2, 1, 1, 3)] {
+        let ((by_hand, feed), (g, _)) =
+            (recurrent(tasks, time, steps, hidden, false), recurrent(tasks, time, steps, hidden, true));
+        let want = run_interpreted(&by_hand, &feed);
+        let what = format!("{tasks} tasks, {steps} steps over {time}");
+        same(&what, &run_plan(&g, &feed), &want);
+        for plan in [with_regions(&g, &feed), lower(&g, for_groups(8, 256)).expect("the plan fits")] {
+            let deep = |l: &Launch| l.region().is_some_and(|r| r.blocks().iter().any(|p| p.times[1] > 1));
+            assert!(time == 1 || plan.launches.iter().any(deep), "{plan}");
+            assert_eq!(regions(&plan), 1, "{plan}");
+            same(&what, &run_lowered(&plan, &feed), &want);
+            bounded(&what, &plan, &feed);
+        }
+    }
+}
+
 #[test]
 fn the_gradient_of_a_scan_has_a_gradient() {
     let build = |scan: bool| {

@@ -257,16 +257,16 @@ fn regions_translate() {
     for seed in 0..20 {
         let (g, _) = learning(Shape::random(seed), seed, true);
         for bytes in [48 << 10, 512] {
-            let group = Some(GroupCaps { bytes, threads: 256, operands: 16 });
+            let group = Some(GroupCaps { bytes, threads: 256, operands: 64, passes: 256 });
             let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, near: 1 << 20, group });
             let plan = lower(&g, Caps { regions, ..Caps::cpu(1) }).expect("the plan fits");
             for l in &plan.launches {
                 let Some(r) = l.region() else { continue };
                 let shader = Source::of(l).and_then(|s| s.shader());
                 let shader = shader.unwrap_or_else(|e| panic!("{e}\n{r:?}"));
-                let access: Vec<Access> = std::iter::repeat_n(Access::Read, l.reads.len())
-                    .chain(std::iter::repeat_n(Access::Write, l.writes.len()))
-                    .collect();
+                let mut access = vec![Access::Read; l.reads.len()];
+                access.extend(vec![Access::Write; l.writes.len()]);
+                access.extend((!l.dispatch().uniform.is_empty()).then_some(Access::Uniform));
                 assert_eq!(shader.bindings, access);
                 let module = naga::front::wgsl::parse_str(&shader.wgsl).expect("parsed before");
                 translate("region", &module, &[]);

@@ -1,4 +1,4 @@
-// y = f(..), one element after another
+// Pointwise functions, one element after another
 for (var i = local; i < COUNT; i += THREADS) {
-    y_put(y_at(i), value(i));
+    finish(i);
 }

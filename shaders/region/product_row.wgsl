@@ -7,20 +7,11 @@ for (var tile = local; tile < BATCH * TILES_M * TILES_N; tile += THREADS) {
     let a = a_start(item, row);
     let b = b_start(item, column);
     var sums = vec4<f32>(0.0);
-    if K >= 4u {
-        for (var i = 0u; i < K / 4u + zero; i++) {
-            let p = a_terms(a, i);
-            let q = b_square(b, i);
-            sums += p.x * q[0];
-            sums += p.y * q[1];
-            sums += p.z * q[2];
-            sums += p.w * q[3];
-        }
+    for (var i = 0u; i < K / 4u + zero; i++) {
+        sums = add_row(sums, a_terms(a, i), b_square(b, i));
     }
-    if K % 4u > 0u {
-        for (var l = K / 4u * 4u; l < K + zero; l++) {
-            sums += a_term(a, l) * b_term(b, l);
-        }
+    for (var l = K / 4u * 4u; l < K + zero; l++) {
+        sums += a_term(a, l) * b_term(b, l);
     }
     finish(item, row, column, sums);
 }

@@ -10,14 +10,9 @@
 var<workgroup> words: array<f32, WORDS>;
 var<workgroup> quads: array<vec4<f32>, QUADS>;
 
-// Number of the task, its parts of the memories, this thread among those of the task, and the repetitions (turns) of a
-// loop and of one in it. Positions in either memory count elements.
+// Number of the task, and of this thread among those of the task.
 var<private> task: u32;
-var<private> base: u32;
-var<private> corner: u32;
 var<private> local: u32;
-var<private> turn: u32;
-var<private> inner_turn: u32;
 // 0, which compilers cannot know: added to the bounds of loops that they would unroll, block after block, into a
 // shader too large to compile in reasonable time.
 var<private> zero: u32;
@@ -27,4 +22,55 @@ var<private> live: bool;
 // One element that lies in a quad.
 fn quad_part(i: u32) -> f32 {
     return quads[i / 4u][i % 4u];
+}
+
+// The sums of four rows of a and four columns of b, and four terms more: a column of p and a row of q at a time.
+fn add_product(sums: mat4x4<f32>, p: mat4x4<f32>, q: mat4x4<f32>) -> mat4x4<f32> {
+    var s = sums;
+    s[0] += p[0].x * q[0];
+    s[1] += p[0].y * q[0];
+    s[2] += p[0].z * q[0];
+    s[3] += p[0].w * q[0];
+    s[0] += p[1].x * q[1];
+    s[1] += p[1].y * q[1];
+    s[2] += p[1].z * q[1];
+    s[3] += p[1].w * q[1];
+    s[0] += p[2].x * q[2];
+    s[1] += p[2].y * q[2];
+    s[2] += p[2].z * q[2];
+    s[3] += p[2].w * q[2];
+    s[0] += p[3].x * q[3];
+    s[1] += p[3].y * q[3];
+    s[2] += p[3].z * q[3];
+    s[3] += p[3].w * q[3];
+    return s;
+}
+
+// The sums of one row, and four terms more.
+fn add_row(sums: vec4<f32>, p: vec4<f32>, q: mat4x4<f32>) -> vec4<f32> {
+    var s = sums;
+    s += p.x * q[0];
+    s += p.y * q[1];
+    s += p.z * q[2];
+    s += p.w * q[3];
+    return s;
+}
+
+// Where four lines of a matrix begin, `step` apart, from the one numbered `first` on; beyond the last it is repeated.
+fn lines(at: u32, first: u32, last: u32, step: u32) -> vec4<u32> {
+    return at + min(first + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last)) * step;
+}
+
+// Of four lines that lie along quads, which begin at these: the l-th term of each, and the i-th four terms, a term a column.
+fn line_terms(at: vec4<u32>, l: u32) -> vec4<f32> {
+    let i = at + l / 4u;
+    return vec4<f32>(quads[i.x][l % 4u], quads[i.y][l % 4u], quads[i.z][l % 4u], quads[i.w][l % 4u]);
+}
+fn line_square(at: vec4<u32>, i: u32) -> mat4x4<f32> {
+    return transpose(mat4x4<f32>(quads[at.x + i], quads[at.y + i], quads[at.z + i], quads[at.w + i]));
+}
+
+// Four quads, `step` apart.
+fn quads_square(at: u32, step: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(quads[at], quads[at + step], quads[at + 2u * step], quads[at + 3u * step]);
 }

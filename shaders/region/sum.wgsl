@@ -4,5 +4,5 @@ for (var i = local; i < COUNT; i += THREADS) {
     for (var l = 0u; l < TERMS + zero; l++) {
         sum += term(i, l);
     }
-    y_put(y_at(i), sum);
+    finish(i, sum);
 }

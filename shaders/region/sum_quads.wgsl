@@ -4,5 +4,5 @@ for (var i = 4u * local; i < COUNT; i += 4u * THREADS) {
     for (var l = 0u; l < TERMS + zero; l++) {
         sums += term(i, l);
     }
-    y_put_quad(y_at(i), sums);
+    finish(i, sums);
 }

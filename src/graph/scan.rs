@@ -26,6 +26,9 @@ pub struct Scan {
     pub constants: usize,
 }
 
+/// Scans that may lie in one another where they stay loops; those that lie deeper are written out.
+pub(crate) const DEEPEST: usize = 3;
+
 /// Elements of a task that all repetitions of a scan may keep for the way back, carried values included.
 const KEPT: usize = 1 << 14;
 
@@ -327,11 +330,11 @@ impl Graph {
         self.expand(zero, shape)
     }
 
-    /// The same graph with those scans that `which` names written out repetition by repetition; scans inside the
-    /// bodies of others always are.
-    pub fn unrolled(&self, which: impl Fn(Value) -> bool) -> Graph {
+    /// The same graph with those scans that `which` names written out repetition by repetition, and with `inner` also those
+    /// inside of them. A scan that stays keeps those inside of it, as far as scans may lie in one another.
+    pub fn unrolled(&self, which: impl Fn(Value) -> bool, inner: bool) -> Graph {
         let mut out = Graph { inputs: self.inputs.clone(), ..Graph::new() };
-        let map = out.append(self, &HashMap::new(), &which);
+        let map = out.append(self, &HashMap::new(), &which, inner);
         let mapped = |list: &[(String, Value)]| list.iter().map(|(n, v)| (n.clone(), map[v])).collect();
         out.outputs = mapped(&self.outputs);
         out.records = mapped(&self.records);
@@ -345,6 +348,7 @@ impl Graph {
         from: &Graph,
         given: &HashMap<Value, Value>,
         unroll: &dyn Fn(Value) -> bool,
+        inner: bool,
     ) -> HashMap<Value, Value> {
         let mut map: HashMap<Value, Value> = HashMap::new();
         let mut results: HashMap<(Value, usize), Value> = HashMap::new();
@@ -364,19 +368,17 @@ impl Graph {
             match &node.op {
                 Op::Scan(ScanRef(scan)) if unroll(v) => {
                     let operands: Vec<Value> = node.inputs.iter().map(|x| map[x]).collect();
-                    for (i, r) in self.write_out(scan, &operands, |i| wanted.contains(&(v, i))) {
+                    for (i, r) in self.write_out(scan, &operands, |i| wanted.contains(&(v, i)), inner) {
                         results.insert((v, i), r);
                     }
                 }
-                // Scans within a scan that stays are written out.
                 Op::Scan(ScanRef(scan)) => {
                     let operands: Vec<Value> = node.inputs.iter().map(|x| map[x]).collect();
-                    let flat = !scan.body.nodes.iter().any(|n| matches!(n.op, Op::Scan(_)));
-                    let op = if flat {
+                    let op = if scan.depth() <= DEEPEST {
                         node.op.clone()
                     } else {
                         let mut body = Graph { inputs: scan.body.inputs.clone(), ..Graph::new() };
-                        let inner = body.append(&scan.body, &HashMap::new(), &|_| true);
+                        let inner = body.append(&scan.body, &HashMap::new(), &|_| true, true);
                         body.outputs = scan.body.outputs.iter().map(|(n, v)| (n.clone(), inner[v])).collect();
                         let inputs = scan.inputs.iter().map(|v| inner[v]).collect();
                         Op::Scan(ScanRef(Arc::new(Scan { body, inputs, ..Scan::clone(scan) })))
@@ -402,6 +404,7 @@ impl Graph {
         scan: &Scan,
         operands: &[Value],
         wanted: impl Fn(usize) -> bool,
+        inner: bool,
     ) -> Vec<(usize, Value)> {
         let outputs: Vec<Value> = scan.outputs().collect();
         let fixed = scan.carried + scan.constants;
@@ -422,7 +425,7 @@ impl Graph {
                 let one = self.slice(stack, row_axis(&shape), row, 1);
                 given.insert(x, self.reshape(one, &shape));
             }
-            let map = self.append(&scan.body, &given, &|_| true);
+            let map = self.append(&scan.body, &given, &|_| inner, inner);
             self.scope.clone_from(&scope);
             for (i, o) in outputs.iter().enumerate().skip(scan.carried) {
                 stacks.entry(scan.number(Outcome::Given(i))).or_default().push(map[o]);
@@ -451,6 +454,13 @@ impl Graph {
 }
 
 impl Scan {
+    /// Scans that lie in one another here, itself among them.
+    fn depth(&self) -> usize {
+        let inside =
+            self.body.nodes.iter().map(|n| if let Op::Scan(ScanRef(s)) = &n.op { s.depth() } else { 0 });
+        1 + inside.max().unwrap_or(0)
+    }
+
     /// Body values that depend on operands that are wanted, carried on from repetition to repetition.
     fn active(&self, wants: &[bool]) -> BTreeSet<Value> {
         let outputs: Vec<Value> = self.outputs().collect();

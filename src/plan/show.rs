@@ -76,7 +76,8 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
     if let Some(g) = &r.layout {
         writeln!(
             f,
-            "  {} of workgroup memory a task, {} put aside, {} threads a task, {} tasks a workgroup",
+            "  {} passes, {} of workgroup memory a task, {} put aside, {} threads a task, {} tasks a workgroup",
+            g.passes(),
             bytes(g.bytes() as u64),
             bytes(4 * g.spilled as u64),
             g.threads,
@@ -89,6 +90,7 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
         let mut place = match r.layout.as_ref().map(|g| g.homes[i]) {
             None => "in cache".to_string(),
             Some(Home::Words(at)) => format!("word {at}"),
+            Some(Home::Register) => "in a register".to_string(),
             Some(Home::Quads(at)) => format!("quad {}", at / 4),
             Some(Home::Slot { operand, offset, .. }) => format!("in slot {} from {offset}", slot(operand)),
         };

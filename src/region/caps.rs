@@ -23,4 +23,7 @@ pub struct GroupCaps {
     pub threads: usize,
     /// Storage buffers that a launch can bind.
     pub operands: usize,
+    /// Passes of a region at most. Drivers put all functions of a shader in line before they compile it, in time that grows
+    /// faster than their number; what has more becomes several regions, or launches.
+    pub passes: usize,
 }

@@ -6,6 +6,7 @@
 
 mod caps;
 mod lanes;
+mod passes;
 pub(crate) mod quads;
 mod reference;
 mod rows;
@@ -16,6 +17,7 @@ use std::iter::zip;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use crate::graph::scan::DEEPEST;
 use crate::kernel::Kernel;
 use crate::kernel::nest::{Family, Nest};
 use crate::spec::MAX_RANK;
@@ -32,8 +34,8 @@ pub enum At {
     Shared(usize),
 }
 
-/// Loops that may be around a block: steps of learning, and rows some at a time.
-pub const DEPTH: usize = 2;
+/// Loops that may be around a block: scans in scans, and rows some at a time.
+pub const DEPTH: usize = DEEPEST + 1;
 
 /// An operand of a block: elements of one task.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -208,6 +210,8 @@ pub enum Home {
     Words(usize),
     /// In workgroup memory, from this element of the task's quads on, vectors of four.
     Quads(usize),
+    /// In a register of the thread that makes it, for the pass that does.
+    Register,
     /// In a slot: its own, or the one that takes what does not fit.
     Slot {
         /// Number of the operand, as in [`Outside`].
@@ -224,6 +228,8 @@ pub enum Home {
 pub struct GroupLayout {
     /// Where each local lies.
     pub homes: Vec<Home>,
+    /// For each block, whether it is done in one pass with the block before it.
+    pub joined: Vec<bool>,
     /// Words of workgroup memory of a task.
     pub words: usize,
     /// Elements of a task that lie in quads, beside the words: a multiple of four.
@@ -240,6 +246,11 @@ pub struct GroupLayout {
 }
 
 impl GroupLayout {
+    /// Passes, those of a loop once.
+    pub fn passes(&self) -> usize {
+        self.joined.iter().filter(|j| !**j).count()
+    }
+
     /// Bytes of workgroup memory of a task.
     pub fn bytes(&self) -> usize {
         4 * (self.words + self.quads)
@@ -417,10 +428,12 @@ impl Region {
         packed
     }
 
-    /// Places the locals for a workgroup: first in its memory what is used most for its size. `operands` counts the
-    /// operands of the launch so far.
-    pub(crate) fn place(&self, caps: &GroupCaps, operands: usize) -> GroupLayout {
-        let lives = self.lives();
+    /// Places the locals for a workgroup, which does the blocks in passes: first in its memory what is used most for its
+    /// size. `operands` counts the operands of the launch so far.
+    pub(crate) fn place(&mut self, caps: &GroupCaps, operands: usize) -> GroupLayout {
+        let joined = self.in_passes();
+        let registers = self.in_registers(&joined);
+        let lives = self.lives_in_passes(&joined);
         let uses = self.uses();
         // What is read once from where it lies, or only left there, needs no room.
         let direct = |i: usize| {
@@ -429,11 +442,12 @@ impl Region {
                 if o.store { read == 0 && !o.load } else { written == 0 && read <= self.locals[i].len }
             })
         };
-        let mut order: Vec<usize> =
-            (0..lives.len()).filter(|&i| lives[i].is_some() && direct(i).is_none()).collect();
+        let mut order: Vec<usize> = (0..lives.len())
+            .filter(|&i| lives[i].is_some() && !registers[i] && direct(i).is_none())
+            .collect();
         let density = |i: usize| (uses[i].0 + uses[i].1) as f64 / self.locals[i].len as f64;
         order.sort_by(|&a, &b| density(b).total_cmp(&density(a)).then(a.cmp(&b)));
-        let quads = self.quads();
+        let quads = self.quads(&joined);
         let tiers = TIERS.iter().map(|t| (*t).min(caps.bytes) / 4);
         let mut best = Packed { left: order.clone(), ..Packed::default() };
         for room in tiers {
@@ -453,6 +467,9 @@ impl Region {
             homes[i] = Home::Slot { operand: operands, offset: at, stride };
         }
         for i in 0..homes.len() {
+            if registers[i] {
+                homes[i] = Home::Register;
+            }
             let there = kept.iter().chain(&spilled).any(|(j, _)| *j == i);
             if let (false, Some(o)) = (there, self.locals[i].outside) {
                 homes[i] = Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride };
@@ -471,7 +488,7 @@ impl Region {
         let together = (64 / threads).clamp(1, room.max(1));
         let operands = operands + usize::from(stride > 0);
         let bindings = (0..operands).map(|i| (i, 0)).collect();
-        GroupLayout { homes, words, quads: in_quads, spilled: stride, threads, together, bindings }
+        GroupLayout { homes, joined, words, quads: in_quads, spilled: stride, threads, together, bindings }
     }
 
     /// Checks bounds and that writes hit each element once; `len(operand)` gives the length of the slot of an operand,

@@ -4,6 +4,7 @@
 //! only where every block that writes it writes whole ones. The last quad of a local may go beyond its end: what is
 //! written there has no meaning, and nobody else's element is there.
 
+use super::passes::split;
 use super::{Block, Operand, Region};
 use crate::kernel::nest::Family;
 use crate::spec::MAX_RANK;
@@ -39,11 +40,11 @@ pub(crate) fn exchanged(y: &View) -> bool {
     y.dims[COLUMN] == 1 && y.dims[ROW] > 1 || y.strides[COLUMN] != 1 && y.strides[ROW] == 1
 }
 
-/// Whether a block writes its `k`-th result, a local of `len` elements, in whole quads.
-fn whole(b: &Block, k: usize, len: usize) -> bool {
-    let o = &b.writes[k];
-    match b.kernel.family() {
-        Family::Product if exchanged(&b.writes[0].view) => writes_whole(o, &o.view.transposed(), len),
+/// Whether a result of a pass, a local of `len` elements, is written in whole quads; the pass goes over the results of its
+/// `first` block.
+fn whole(first: &Block, o: &Operand, len: usize) -> bool {
+    match first.kernel.family() {
+        Family::Product if exchanged(&first.writes[0].view) => writes_whole(o, &o.view.transposed(), len),
         Family::Product => writes_whole(o, &o.view, len),
         Family::Pointwise | Family::Sum => writes_whole(o, &collapse([o.view])[0], len),
         // Element by element.
@@ -53,12 +54,12 @@ fn whole(b: &Block, k: usize, len: usize) -> bool {
 
 impl Region {
     /// For each local, whether it can lie in quads.
-    pub(super) fn quads(&self) -> Vec<bool> {
+    pub(super) fn quads(&self, joined: &[bool]) -> Vec<bool> {
         let mut quads = vec![true; self.locals.len()];
-        for p in self.blocks() {
-            for (k, o) in p.block.writes.iter().enumerate() {
+        for pass in split(&self.blocks(), joined) {
+            for o in pass.iter().flat_map(|p| &p.block.writes) {
                 if let Some(l) = o.local() {
-                    quads[l] &= whole(p.block, k, self.locals[l].len);
+                    quads[l] &= whole(pass[0].block, o, self.locals[l].len);
                 }
             }
         }

@@ -63,10 +63,29 @@ impl Region {
         work
     }
 
-    /// A region has no uniform: its numbers stand in its shader.
+    /// The numbers that its shader reads, and its workgroups.
     pub fn dispatch(&self) -> Dispatch {
         let together = self.layout.as_ref().map_or(1, |l| l.together);
-        Dispatch { uniform: Vec::new(), constants: Vec::new(), groups: grid(self.tasks.div_ceil(together)) }
+        Dispatch {
+            uniform: self.numbers(),
+            constants: Vec::new(),
+            groups: grid(self.tasks.div_ceil(together)),
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn numbers(&self) -> Vec<u8> {
+        if self.layout.is_none() {
+            return Vec::new();
+        }
+        let mut numbers = super::wgsl::stitch(self, 0).numbers;
+        numbers.resize(numbers.len().next_multiple_of(4), 0.0);
+        bytemuck::cast_slice(&numbers).to_vec()
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    fn numbers(&self) -> Vec<u8> {
+        Vec::new()
     }
 }
 

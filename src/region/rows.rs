@@ -32,7 +32,7 @@ fn operands<'b>(b: &'b Block, nest: &Nest) -> impl Iterator<Item = (usize, &'b O
 }
 
 /// Whether two operands of one place have elements in common, or may have.
-fn meet(a: &Operand, b: &Operand) -> bool {
+pub(super) fn meet(a: &Operand, b: &Operand) -> bool {
     let apart = a.view.end() <= b.view.offset || b.view.end() <= a.view.offset;
     !(a.steps == b.steps && apart)
 }
@@ -418,12 +418,10 @@ impl<'r> Survey<'r> {
         Survey { region, lives, needed, touches, starts }
     }
 
-    /// The position of the first block of a stretch; in a loop each stage is one block.
+    /// The position of the first block of a stretch.
     fn position(&self, s: &Stretch) -> usize {
-        match s.around {
-            Some(i) => self.starts[i] + s.first,
-            None => self.starts[s.first],
-        }
+        let before: usize = s.list(self.region)[..s.first].iter().map(|stage| stage.blocks().len()).sum();
+        s.around.map_or(0, |i| self.starts[i]) + before
     }
 }
 

@@ -1,16 +1,15 @@
-//! A region as one shader: the hand-written blocks of `shaders/region/`, one a block of the region, with its sizes,
-//! strides and places written in as numbers.
+//! A region as one shader: the hand-written blocks of `shaders/region/`, one a pass, with its sizes and strides written in as
+//! numbers. Passes of one shape share a function, which is told where its operands begin.
 
 mod blocks;
 mod spot;
 
+use std::collections::HashMap;
 use std::fmt::Write;
-use std::iter::zip;
 
-use crate::kernel::Kernel;
+use super::passes::{same, split};
 use crate::region::{At, Block, DEPTH, GroupLayout, Home, Operand, Placed, Region, Stage};
-use blocks::{Functions, pointwise, product, rows, sum};
-use spot::{Spot, four, next};
+use blocks::Function;
 
 macro_rules! blocks {
     ($($name:ident = $file:literal),*) => {
@@ -27,50 +26,61 @@ blocks! {
 }
 
 /// The names of a block that stand for functions of its own.
-const NAMES: [&str; 20] = [
-    "block",
-    "a_start",
-    "b_start",
-    "a_term",
-    "b_term",
-    "a_terms",
-    "a_square",
-    "b_square",
-    "finish",
-    "y_put",
-    "y_put_quad",
-    "z_put",
-    "z_put_quad",
-    "y_at",
-    "value",
-    "term",
-    "x_get",
-    "x_at",
-    "p_get",
-    "p_at",
+const NAMES: [&str; 17] = [
+    "block", "a_start", "b_start", "a_term", "b_term", "a_terms", "b_terms", "a_square", "b_square",
+    "finish", "y_put", "y_at", "term", "x_get", "x_at", "p_get", "p_at",
 ];
 
 /// The repetition of each loop, the outermost first.
-const TURNS: [&str; DEPTH] = ["turn", "inner_turn"];
+const TURNS: [&str; DEPTH] = ["turn", "turn_in", "turn_in_in", "turn_in_in_in"];
 
-/// The text of a region's shader, imports not expanded; its bindings are the buffers that the operands lie in, the first
-/// `reads` of which are only read.
+/// A region's shader, and the numbers that it reads.
+pub(crate) struct Stitched {
+    /// Its text, imports not expanded.
+    pub(crate) text: String,
+    /// Numbers of affine functions, rates among them: what is swept compiles nothing.
+    pub(crate) numbers: Vec<f32>,
+}
+
+/// The shader of a region. Its bindings are the buffers that its operands lie in, the first `reads` of which are only read,
+/// and a uniform with its numbers where it has any.
 ///
 /// # Panics
 /// When the region was not lowered for a GPU.
-pub fn text(region: &Region, reads: usize) -> String {
+pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
     let Some(layout) = &region.layout else { panic!("the region was lowered for the CPU") };
     let size = |elements: usize| (elements * layout.together).max(1).to_string();
     let mut out = REGION.replace("WORDS", &size(layout.words)).replace("QUADS", &size(layout.quads / 4));
-    for (i, (_, written)) in layout.buffers(reads).into_iter().enumerate() {
-        let access = if written { "read_write" } else { "read" };
+    let mut s = Stitch {
+        region,
+        layout,
+        functions: String::new(),
+        known: HashMap::new(),
+        most: [0; 2],
+        numbers: vec![],
+        main: String::new(),
+        pending: Pending::default(),
+    };
+    s.body();
+    let Stitch { functions, main, most, numbers, .. } = s;
+    let buffers = layout.buffers(reads);
+    for (i, (_, written)) in buffers.iter().enumerate() {
+        let access = if *written { "read_write" } else { "read" };
         let _ = writeln!(out, "@group(0) @binding({i}) var<storage, {access}> buffer{i}: array<f32>;");
     }
-    let mut s =
-        Stitch { region, layout, out, main: String::new(), pending: Pending::default(), transfers: 0 };
-    s.body();
-    let Stitch { mut out, main, .. } = s;
+    if !numbers.is_empty() {
+        let (i, n) = (buffers.len(), numbers.len().div_ceil(4));
+        let _ = writeln!(out, "@group(0) @binding({i}) var<uniform> numbers: array<vec4<f32>, {n}>;");
+    }
+    let _ = writeln!(out, "// Where the operands of a pass begin, and its numbers.");
+    for (name, kind, most) in [("p", "u32", most[0]), ("n", "f32", most[1])] {
+        for i in 0..most {
+            let _ = writeln!(out, "var<private> {name}{i}: {kind};");
+        }
+    }
     let GroupLayout { threads, together, words, quads, .. } = layout;
+    let _ = writeln!(out, "const THREADS = {threads}u;");
+    out += &functions;
     let tasks = region.tasks;
     let _ = write!(
         out,
@@ -90,14 +100,14 @@ fn main(
     task = first + index / {threads}u;
     live = task < {tasks}u;
     task = min(task, {}u);
-    base = index / {threads}u * {words}u;
-    corner = index / {threads}u * {quads}u;
+    let base = index / {threads}u * {words}u;
+    let corner = index / {threads}u * {quads}u;
 {main}}}
 ",
         threads * together,
         tasks - 1,
     );
-    out
+    Stitched { text: out, numbers }
 }
 
 /// What a block touches.
@@ -130,10 +140,14 @@ impl Touch {
 struct Stitch<'r> {
     region: &'r Region,
     layout: &'r GroupLayout,
-    out: String,
+    functions: String,
+    /// Numbers of the functions, by their texts.
+    known: HashMap<String, usize>,
+    /// Positions and numbers that a function is given, at most.
+    most: [usize; 2],
+    numbers: Vec<f32>,
     main: String,
     pending: Pending,
-    transfers: usize,
 }
 
 /// What has been touched, and no barrier has made known to the other threads yet.
@@ -178,11 +192,12 @@ fn rename(text: &str, k: usize) -> String {
     out
 }
 
-impl Stitch<'_> {
+impl<'r> Stitch<'r> {
     fn body(&mut self) {
-        let lives = self.region.lives();
+        let lives = self.region.lives_in_passes(&self.layout.joined);
         let placed = self.region.blocks();
-        let mut blocks = placed.iter();
+        let passes: Vec<&[Placed<'r>]> = split(&placed, &self.layout.joined).collect();
+        let mut passes = &passes[..];
         let mut at = 0;
         for stage in &self.region.stages {
             let len = stage.blocks().len();
@@ -193,22 +208,28 @@ impl Stitch<'_> {
                     self.transfer(i, true);
                 }
             }
-            self.stage(stage, &mut blocks, 0);
+            self.stage(stage, &mut at, &mut passes, 0);
             for (i, life) in lives.iter().enumerate() {
                 let ends = life.is_some_and(|l| here.contains(&l.last));
                 if ends && self.region.locals[i].outside.is_some_and(|o| o.store) {
                     self.transfer(i, false);
                 }
             }
-            at += len;
         }
     }
 
-    /// What is done in a stage with `depth` loops around it; its blocks come next.
-    fn stage<'r>(&mut self, stage: &Stage, blocks: &mut impl Iterator<Item = &'r Placed<'r>>, depth: usize) {
+    /// What is done in a stage with `depth` loops around it, whose first block is at `at`: the pass that begins there, or a
+    /// loop.
+    fn stage(&mut self, stage: &Stage, at: &mut usize, passes: &mut &[&[Placed<'r>]], depth: usize) {
         let indent = "    ".repeat(depth + 1);
         match stage {
-            Stage::Block(_) => self.block(blocks.next().expect("a block of the region"), &indent),
+            Stage::Block(_) => {
+                if let Some((pass, rest)) = passes.split_first().filter(|(pass, _)| pass[0].at == *at) {
+                    self.pass(pass, &indent);
+                    *passes = rest;
+                }
+                *at += 1;
+            }
             Stage::Loop { n, body } => {
                 self.barrier(&indent, true);
                 let turn = TURNS[depth];
@@ -216,10 +237,10 @@ impl Stitch<'_> {
                 // variable never is, `zero` neither.
                 let _ = writeln!(
                     self.main,
-                    "{indent}for (var i = 0u; i < {n}u + (groups.z - 1u); i++) {{\n{indent}    {turn} = i;"
+                    "{indent}for (var {turn} = 0u; {turn} < {n}u + (groups.z - 1u); {turn}++) {{"
                 );
                 for stage in body {
-                    self.stage(stage, blocks, depth + 1);
+                    self.stage(stage, at, passes, depth + 1);
                 }
                 self.barrier(&format!("{indent}    "), true);
                 let _ = writeln!(self.main, "{indent}}}");
@@ -245,99 +266,82 @@ impl Stitch<'_> {
 
     /// Copies a local that lies in memory from its slot, or back.
     fn transfer(&mut self, local: usize, load: bool) {
-        let (home, len) = (self.layout.homes[local], self.region.locals[local].len);
-        let Some(o) = self.region.locals[local].outside.filter(|_| !matches!(home, Home::Slot { .. })) else {
+        let (home, own) = (self.layout.homes[local], &self.region.locals[local]);
+        let Some(o) = own.outside.filter(|_| !matches!(home, Home::Slot { .. })) else {
             return;
         };
-        let whole = |home, write| {
-            let (space, at) = match home {
-                Home::Words(at) => (Space::Words, at),
-                Home::Quads(at) => (Space::Quads, at),
-                Home::Slot { operand, .. } => (Space::Slot(operand), 0),
-            };
-            let to = if matches!(space, Space::Slot(_)) { usize::MAX } else { at + len };
-            Spot { home: self.bound(home), turn: String::new(), touch: Touch { space, from: at, to, write } }
-        };
-        let memory = whole(home, load);
-        let slot = whole(Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride }, !load);
-        self.wait(&[memory.touch, slot.touch], "    ");
-        let n = self.transfers;
-        self.transfers += 1;
-        let by_four = load && memory.is_quads();
-        let copy = if by_four {
-            let from = next("i", len);
-            format!("{} = {};", memory.quad("i"), four(|c| slot.element(&from[c])))
-        } else if load {
-            format!("{} = {};", memory.element("i"), slot.element("i"))
-        } else {
-            format!("if live {{ {} = {}; }}", slot.element("i"), memory.element("i"))
-        };
-        let each = if by_four { 4 } else { 1 };
-        let _ = write!(
-            self.out,
-            "\nfn transfer_{n}() {{\n    for (var i = local * {each}u; i < {len}u; i += {}u) {{\n        {copy}\n    }}\n}}\n",
-            each * self.layout.threads
+        let slot = Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride };
+        let touches = [touch(home, 0..own.len, load), touch(slot, 0..own.len, !load)];
+        self.wait(&touches.into_iter().flatten().collect::<Vec<_>>(), "    ");
+        let way = if load { "from its slot" } else { "to its slot" };
+        self.call(
+            &Function::of_transfer(self.layout, own, home, load),
+            &format!("{} {way}", own.label),
+            "    ",
         );
-        let _ = writeln!(self.main, "    transfer_{n}();");
     }
 
-    /// Where an operand lies, and what it touches in all of so many repetitions.
-    fn place(&self, o: &Operand, times: [usize; DEPTH], write: bool) -> Spot {
-        let moves = zip(TURNS, o.steps).filter(|(_, step)| *step != 0);
-        let turn: String = moves.map(|(turn, step)| format!(" + {turn} * {}u", step as u32)).collect();
+    /// What an operand touches in all of so many repetitions.
+    fn touch(&self, o: &Operand, times: [usize; DEPTH], write: bool) -> Option<Touch> {
         let home = match o.at {
             At::Shared(r) => Home::Slot { operand: r, offset: 0, stride: 0 },
             At::Local(l) => self.layout.homes[l],
         };
         let range = o.range(times);
-        let from = |at: usize| at + range.start as usize;
-        let to = |at: usize| at + range.end as usize;
-        let touch = match home {
-            Home::Words(at) => Touch { space: Space::Words, from: from(at), to: to(at), write },
-            Home::Quads(at) => {
-                let (from, to) = (from(at) / 4 * 4, to(at).next_multiple_of(4));
-                Touch { space: Space::Quads, from, to, write }
-            }
-            Home::Slot { operand, .. } => {
-                Touch { space: Space::Slot(operand), from: 0, to: usize::MAX, write }
-            }
-        };
-        Spot { home: self.bound(home), turn, touch }
+        touch(home, range.start as usize..range.end as usize, write)
     }
 
-    /// Where something lies by the numbers of buffers: the shader knows no slots.
-    fn bound(&self, home: Home) -> Home {
-        let Home::Slot { operand, offset, stride } = home else { return home };
-        let (buffer, first) = self.layout.bindings[operand];
-        Home::Slot { operand: buffer, offset: first + offset, stride }
-    }
-
-    fn block(&mut self, p: &Placed<'_>, indent: &str) {
-        let (k, b) = (p.at, p.block);
-        let reads: Vec<Spot> = b.reads.iter().map(|o| self.place(o, p.times, false)).collect();
-        let writes: Vec<Spot> = b.writes.iter().map(|o| self.place(o, p.times, true)).collect();
-        // Element by element in place: no thread meets another's.
-        let in_place = |o: &Operand| b.kernel.is_pointwise() && *o == b.writes[0];
-        let read = b.reads.iter().zip(&reads).filter(|(o, _)| !in_place(o)).map(|(_, s)| s.touch);
-        let touches: Vec<Touch> = read.chain(writes.iter().map(|s| s.touch)).collect();
+    fn pass(&mut self, pass: &[Placed<'r>], indent: &str) {
+        let blocks: Vec<&Block> = pass.iter().map(|p| p.block).collect();
+        let mut touches = Vec::new();
+        let mut made: Vec<&Operand> = Vec::new();
+        for p in pass {
+            let b = p.block;
+            made.extend(&b.writes);
+            // Element by element what the pass has made, or in place: no thread meets another's.
+            let own = |o: &Operand| {
+                let in_place = b.kernel.is_pointwise() && same(o, &b.writes[0]);
+                in_place || made[..made.len() - b.writes.len()].iter().any(|w| same(o, w))
+            };
+            let reads = b.reads.iter().filter(|o| !own(o)).map(|o| self.touch(o, p.times, false));
+            let writes = b.writes.iter().map(|o| self.touch(o, p.times, true));
+            touches.extend(reads.chain(writes).flatten());
+        }
         self.wait(&touches, indent);
-        let text = self.function(b, &reads, &writes);
-        let _ = write!(self.out, "\n// {}\n{}", b.label.replace('\n', " "), rename(&text, k));
-        let _ = writeln!(self.main, "{indent}block_{k}();");
+        let labels: Vec<&str> = blocks.iter().map(|b| b.label.as_str()).collect();
+        self.call(&Function::of(self.layout, &blocks), &labels.join(", "), indent);
     }
 
-    /// A block and the functions it asks for.
-    fn function(&self, b: &Block, reads: &[Spot], writes: &[Spot]) -> String {
-        let mut f = Functions::default();
-        f.constant("THREADS", self.layout.threads);
-        let body = match &b.kernel {
-            Kernel::MatMul(_) => product(&mut f, b, reads, writes, self.layout.threads),
-            Kernel::SumTo(_) => sum(&mut f, b, reads, writes),
-            Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_) => rows(&mut f, b, reads, writes),
-            _ => pointwise(&mut f, b, reads, writes),
-        };
-        f.with(body)
+    /// Calls a function, which is written where there is none like it.
+    fn call(&mut self, f: &Function<'_>, label: &str, indent: &str) {
+        let next = self.known.len();
+        let number = *self.known.entry(f.text().to_string()).or_insert(next);
+        if number == next {
+            let _ = write!(self.functions, "\n// {}\n{}", label.replace('\n', " "), rename(f.text(), number));
+        }
+        let mut arguments: Vec<String> = f.positions().map(String::from).collect();
+        self.most[0] = self.most[0].max(arguments.len());
+        self.most[1] = self.most[1].max(f.numbers.len());
+        for x in &f.numbers {
+            let at = self.numbers.len();
+            self.numbers.push(*x);
+            arguments.push(format!("numbers[{}][{}]", at / 4, at % 4));
+        }
+        let _ = writeln!(self.main, "{indent}block_{number}({});", arguments.join(", "));
     }
+}
+
+/// What is touched of something's elements in its home; in a register nothing.
+fn touch(home: Home, elements: std::ops::Range<usize>, write: bool) -> Option<Touch> {
+    let (space, from, to) = match home {
+        Home::Words(at) => (Space::Words, at + elements.start, at + elements.end),
+        Home::Quads(at) => {
+            (Space::Quads, (at + elements.start) / 4 * 4, (at + elements.end).next_multiple_of(4))
+        }
+        Home::Slot { operand, .. } => (Space::Slot(operand), 0, usize::MAX),
+        Home::Register => return None,
+    };
+    Some(Touch { space, from, to, write })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use hyperloom::task::Loss;
 
 use super::gpu;
 use super::runner::plain_device;
-use super::support::learning::{Shape, learning, many_rows as many_rows_of_tasks};
+use super::support::learning::{Shape, learning, many_rows as many_rows_of_tasks, recurrent};
 use super::support::{Feed, data, numbers, prepared};
 
 fn caps(gpu: &Gpu, bytes: usize) -> Caps {
@@ -233,4 +233,17 @@ fn words(slot: &Buffer<f32>) -> Vec<u32> {
         Buffer::F(x) => x.iter().map(|x| x.to_bits()).collect(),
         Buffer::U(x) => x.clone(),
     }
+}
+
+/// A scan over time in a scan over steps of learning, and their way back: loops in loops.
+#[test]
+fn scans_in_scans() {
+    let Some(gpu) = gpu(false) else { return };
+    let (g, feed) = recurrent(5, 6, 2, 4, true);
+    let plan = lower(&g, caps(&gpu, 16 << 10)).expect("the plan fits");
+    let deep = |r: &Region| r.blocks().iter().any(|p| p.times[1] > 1);
+    assert!(plan.launches.iter().any(|l| l.region().is_some_and(deep)), "{plan}");
+    let mut cpu = prepared::<f32>(&plan, &feed);
+    let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
+    assert!(report.divergence.is_none(), "{report:?}");
 }

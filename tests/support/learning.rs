@@ -153,3 +153,74 @@ pub(crate) fn many_rows(tasks: usize, rows: usize, widths: &[usize], kind: Loss,
     g.output("dx", grads[1]);
     (g, feed)
 }
+
+/// Networks of each task's own that go over a series, learning: a scan over time in a scan over steps, or written out. The
+/// query loss, its gradient with respect to the shared initial weights and the series.
+pub(crate) fn recurrent(tasks: usize, time: usize, steps: usize, hidden: usize, scan: bool) -> (Graph, Feed) {
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(7, 31));
+    let (t, l, n, i, h) = (tasks, time, 3, 2, hidden);
+    let p = i * h + h * h + h;
+    let mut input = |g: &mut Graph, name: &str, shape: &[usize]| {
+        let contents = numbers(&mut rng, shape, -0.6, 0.6);
+        data(g, &mut feed, name, contents)
+    };
+    let start = input(&mut g, "start", &[p]);
+    let [xs, xq] = ["xs", "xq"].map(|name| input(&mut g, name, &[t, l, n, i]));
+    let [ys, yq] = ["ys", "yq"].map(|name| input(&mut g, name, &[t, n, 1]));
+    let repeat = |g: &mut Graph,
+                  n: usize,
+                  first: Value,
+                  constants: &[Value],
+                  rows: &[Value],
+                  body: &dyn Fn(&mut Graph, Value, &[Value], &[Value]) -> Value| {
+        if scan {
+            let (last, _) = g.scan(n, &[first], constants, rows, |g, a| {
+                (vec![body(g, a.carried[0], a.constants, a.rows)], vec![])
+            });
+            return last[0];
+        }
+        (0..n).fold(first, |value, k| {
+            let row = |g: &mut Graph, stack: Value| {
+                let mut shape = g.shape(stack).to_vec();
+                shape.remove(1);
+                let one = g.slice(stack, 1, k, 1);
+                g.reshape(one, &shape)
+            };
+            let rows: Vec<Value> = rows.iter().map(|r| row(g, *r)).collect();
+            body(g, value, constants, &rows)
+        })
+    };
+    let cost = |g: &mut Graph, w: Value, x: Value, y: Value| {
+        let part = |g: &mut Graph, from: usize, rows: usize, columns: usize| {
+            let part = g.slice(w, 1, from, rows * columns);
+            g.reshape(part, &[t, rows, columns])
+        };
+        let (wx, wh, wo) = (part(g, 0, i, h), part(g, i * h, h, h), part(g, i * h + h * h, h, 1));
+        let zero = g.constant(0.0);
+        let before = g.expand(zero, &[t, n, h]);
+        let after = repeat(g, l, before, &[wx, wh], &[x], &|g, state, weights, rows| {
+            let new = g.matmul(rows[0], weights[0]);
+            let old = g.matmul(state, weights[1]);
+            let sum = g.add(new, old);
+            g.act(Activation::Tanh, sum)
+        });
+        let prediction = g.matmul(after, wo);
+        let error = g.sub(prediction, y);
+        let square = g.mul(error, error);
+        g.sum_to(square, &[])
+    };
+    let w0 = g.expand(start, &[t, p]);
+    let w = repeat(&mut g, steps, w0, &[xs, ys], &[], &|g, w, constants, _| {
+        let loss = cost(g, w, constants[0], constants[1]);
+        let d = g.grad(loss, &[w])[0];
+        let change = g.scale(d, 0.1);
+        g.sub(w, change)
+    });
+    let objective = cost(&mut g, w, xq, yq);
+    let grads = g.grad(objective, &[start, xs]);
+    g.output("objective", objective);
+    g.output("adapted", w);
+    g.output("d start", grads[0]);
+    g.output("d xs", grads[1]);
+    (g, feed)
+}

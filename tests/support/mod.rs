@@ -119,7 +119,7 @@ pub(crate) fn run_interpreted(g: &Graph, feed: &Feed) -> Results<f64> {
         let mut all = inputs.clone();
         all.extend(row);
         let mut i = Interpreter::default();
-        let g = &g.unrolled(|_| true);
+        let g = &g.unrolled(|_| true, true);
         i.extend(g, &all);
         for (name, v) in g.outputs() {
             results.values.insert(name.clone(), i.values[v.index()].data.clone());

@@ -5,7 +5,10 @@
 //! product in it, or with a loop, becomes a region. So does a group of launches over single numbers (clipping and the
 //! like), as a region of one task.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::array::from_fn;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::iter::zip;
 
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
@@ -33,9 +36,9 @@ struct Use {
 }
 
 impl Use {
-    /// Of a place that a task sees as `view`, in `n` repetitions.
-    fn of(p: &Place, view: &View, stride: usize, n: usize) -> Use {
-        let range = swept(view, [(p.step, n)]);
+    /// Of a place that a task sees as `view`, in all repetitions of the loops around it.
+    fn of(p: &Place, view: &View, stride: usize, times: [usize; DEPTH]) -> Use {
+        let range = swept(view, zip(p.steps, times));
         Use { stride, low: range.start, high: range.end }
     }
 
@@ -49,6 +52,48 @@ impl Use {
     fn holds(&self, o: &Use) -> bool {
         self.stride == o.stride && self.low <= o.low && o.high <= self.high
     }
+}
+
+/// Why there is no region.
+enum Refusal {
+    /// Its shader would take a driver too long: a part of it may do.
+    TooLong(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl From<&str> for Refusal {
+    fn from(why: &str) -> Refusal {
+        Refusal::Other(why.into())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Refusal::TooLong(why) | Refusal::Other(why)) = self;
+        f.write_str(why)
+    }
+}
+
+/// Whether items are worth a region: a loop, a product and what comes before or after it (alone it has nothing to keep), or
+/// several launches that are over as soon as they have begun.
+fn worth_it(items: &[&Item]) -> bool {
+    let drafts = || items.iter().flat_map(|i| i.drafts());
+    let loops = items.iter().any(|i| matches!(i, Item::Loop { .. }));
+    let product = drafts().any(|d| d.kernel.family() == Family::Product);
+    let brief = drafts().all(|d| d.writes.iter().all(|w| w.view.count() <= BRIEF));
+    loops || (items.len() > 1 && (product || brief))
+}
+
+/// The first of several items that belongs to the second half of their launches.
+fn half(items: &[&Item]) -> usize {
+    let launches: Vec<usize> = items.iter().map(|i| i.drafts().len()).collect();
+    let all: usize = launches.iter().sum();
+    let before = launches.iter().scan(0, |sum, n| {
+        *sum += n;
+        Some(*sum)
+    });
+    before.take_while(|sum| 2 * sum <= all).count().clamp(1, items.len() - 1)
 }
 
 impl Lowering<'_> {
@@ -67,45 +112,36 @@ impl Lowering<'_> {
                 touched.entry(p.buffer).or_default().insert(i);
             }
         }
-        let mut left = Vec::new();
-        let (mut at, mut number) = (0, 0);
-        while at < order.len() {
+        let key = |i: usize| (phases[i], levels[i], kinds[i]);
+        let mut groups: VecDeque<&[usize]> = order.chunk_by(|a, b| key(*a) == key(*b)).collect();
+        let (mut left, mut number) = (Vec::new(), 0);
+        while let Some(group) = groups.pop_front() {
             number += 1;
-            let key = |i: usize| (phases[i], levels[i], kinds[i]);
-            let first = key(order[at]);
-            let end = (at..order.len()).find(|&j| key(order[j]) != first).unwrap_or(order.len());
-            let group = &order[at..end];
-            at = end;
-            let region = first.2.and_then(|tasks| {
-                // A loop, a product and what comes before or after it (alone it has nothing to keep), or several launches
-                // that are over as soon as they have begun.
-                let drafts = || group.iter().flat_map(|&i| items[i].drafts());
-                let loops = group.iter().any(|&i| matches!(items[i], Item::Loop { .. }));
-                let product = drafts().any(|d| d.kernel.family() == Family::Product);
-                let brief = drafts().all(|d| d.writes.iter().all(|w| w.view.count() <= BRIEF));
-                let worth = loops || (group.len() > 1 && (product || brief));
-                let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));
-                let items: Vec<&Item> = group.iter().map(|&i| &items[i]).collect();
-                if !worth {
-                    return None;
-                }
-                let built = self.region(number, tasks, &items, inside, caps);
-                built
-                    .map_err(|why| {
-                        let n = items.iter().map(|i| i.drafts().count()).sum::<usize>();
-                        let from = items.iter().flat_map(|i| i.drafts()).next().map_or("", |d| &d.label);
-                        self.notes.push(format!("{n} launches of {tasks} tasks from {from} on: {why}"));
-                    })
-                    .ok()
-            });
+            let parts: Vec<&Item> = group.iter().map(|&i| &items[i]).collect();
+            let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));
+            let region = match kinds[group[0]].filter(|_| worth_it(&parts)) {
+                Some(tasks) => self.region(number, tasks, &parts, inside, caps).map_err(|why| (tasks, why)),
+                None => Err((0, Refusal::Other(String::new()))),
+            };
             match region {
-                Some(region) => self.push(region),
-                None => {
-                    for &i in group {
-                        if let Item::Loop { scan, .. } = items[i] {
-                            left.push(scan);
+                Ok(region) => self.push(region),
+                // Two regions, if it can be divided.
+                Err((_, Refusal::TooLong(_))) if group.len() > 1 => {
+                    let (first, second) = group.split_at(half(&parts));
+                    groups.push_front(second);
+                    groups.push_front(first);
+                }
+                Err((tasks, why)) => {
+                    if tasks > 0 {
+                        let n = parts.iter().map(|i| i.drafts().len()).sum::<usize>();
+                        let from = parts.iter().flat_map(|i| i.drafts()).next().map_or("", |d| &d.label);
+                        self.notes.push(format!("{n} launches of {tasks} tasks from {from} on: {why}"));
+                    }
+                    for item in parts {
+                        if let Item::Loop { scan, .. } = item {
+                            left.push(*scan);
                         }
-                        self.push(items[i].clone());
+                        self.push(item.clone());
                     }
                 }
             }
@@ -136,7 +172,8 @@ impl Lowering<'_> {
         }
         let mut tasks: Vec<(usize, f64)> = work.into_iter().collect();
         tasks.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let fits = |item: &Item, t: usize| item.drafts().all(|d| self.seen_by_task(d, t).is_some());
+        let fits =
+            |item: &Item, t: usize| item.drafts().into_iter().all(|d| self.seen_by_task(d, t).is_some());
         let single = |item: &Item| matches!(item, Item::Launch(_)) && fits(item, 1);
         items
             .iter()
@@ -203,31 +240,30 @@ impl Lowering<'_> {
         items: &[&Item],
         inside: impl Fn(usize) -> bool,
         caps: RegionCaps,
-    ) -> std::result::Result<Item, String> {
+    ) -> std::result::Result<Item, Refusal> {
         if let Some(why) = self.refused.get(&number) {
-            return Err(why.clone());
+            return Err(Refusal::Other(why.clone()));
         }
         const MIXED: &str = "operands lie so that tasks cannot be told apart";
         // How each buffer is used: per task (with its range in the first task), or as a whole by all.
         let mut uses: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
         let mut shared: BTreeSet<usize> = BTreeSet::new();
         let mut written: BTreeSet<usize> = BTreeSet::new();
-        let mut drafts: Vec<(usize, &Draft, Vec<Part>)> = Vec::new();
+        let mut drafts: Vec<([usize; DEPTH], &Draft, Vec<Part>)> = Vec::new();
         for item in items {
-            let n = if let Item::Loop { n, .. } = item { *n } else { 1 };
-            for d in item.drafts() {
+            for (times, d) in item.repeated() {
                 let parts = self.seen_by_task(d, tasks).ok_or(MIXED)?;
                 for (k, (p, (view, stride))) in d.reads.iter().chain(&d.writes).zip(&parts).enumerate() {
                     if *stride == 0 {
                         shared.insert(p.buffer);
                         continue;
                     }
-                    uses.entry(p.buffer).or_default().push(Use::of(p, view, *stride, n));
+                    uses.entry(p.buffer).or_default().push(Use::of(p, view, *stride, times));
                     if k >= d.reads.len() {
                         written.insert(p.buffer);
                     }
                 }
-                drafts.push((n, d, parts));
+                drafts.push((times, d, parts));
             }
         }
         if shared.iter().any(|b| written.contains(b)) {
@@ -290,15 +326,14 @@ impl Lowering<'_> {
             let outside = Some(Outside { operand, offset: low, stride, load, store });
             locals.push(Local { len, outside, label: buffer.label.clone() });
         }
-        let block = |n: usize, d: &Draft, parts: &[Part]| -> Option<Block> {
+        let block = |times: [usize; DEPTH], d: &Draft, parts: &[Part]| -> Option<Block> {
             let operand = |(p, (view, stride)): (&Place, &Part)| {
-                let mut steps = [0; DEPTH];
-                steps[0] = p.step;
+                let steps = p.steps;
                 if *stride == 0 {
                     let at = At::Shared(reads.iter().position(|r| *r == p.buffer)?);
                     return Some(Operand { at, view: *view, steps });
                 }
-                let own = Use::of(p, view, *stride, n);
+                let own = Use::of(p, view, *stride, times);
                 let (part, local) = home[&p.buffer].iter().find(|(u, _)| u.holds(&own)).copied()?;
                 let view = View { offset: view.offset.checked_sub(part.low.max(0) as usize)?, ..*view };
                 Some(Operand { at: At::Local(local), view, steps })
@@ -312,18 +347,10 @@ impl Lowering<'_> {
             })
         };
         // In the order of the items.
-        let blocks: Option<Vec<Block>> = drafts.iter().map(|(n, d, parts)| block(*n, d, parts)).collect();
+        let blocks: Option<Vec<Block>> =
+            drafts.iter().map(|(times, d, parts)| block(*times, d, parts)).collect();
         let mut blocks = blocks.ok_or(MIXED)?.into_iter();
-        let mut stages = Vec::new();
-        for item in items {
-            let body = blocks.by_ref().take(item.drafts().count()).map(Stage::Block);
-            match item {
-                // Steps that change nothing have no launches.
-                Item::Loop { body: launches, .. } if launches.is_empty() => {}
-                Item::Loop { n, .. } => stages.push(Stage::Loop { n: *n, body: body.collect() }),
-                _ => stages.extend(body),
-            }
-        }
+        let stages = stages(items.iter().copied(), &mut blocks);
         let mut region = Region { tasks, locals, stages, layout: None, lanes: Default::default() };
         // Rows go some at a time where they must, or where that brings values close by. On a GPU only where all of them
         // are then: each time has its barriers and additions.
@@ -339,10 +366,17 @@ impl Lowering<'_> {
         }
         if need > caps.bytes {
             let (need, most) = (super::bytes(need as u64), super::bytes(caps.bytes as u64));
-            return Err(format!("a task's values need {need} at once, {most} at most"));
+            return Err(Refusal::Other(format!("a task's values need {need} at once, {most} at most")));
         }
         if let Some(group) = caps.group {
             let layout = region.place(&group, reads.len() + writes.len());
+            if layout.passes() > group.passes {
+                return Err(Refusal::TooLong(format!(
+                    "{} passes, {} at most",
+                    layout.passes(),
+                    group.passes
+                )));
+            }
             if layout.spilled > 0 {
                 writes.push(self.buffer(SlotRole::Scratch, DType::F32, tasks * layout.spilled, "spilled"));
             }
@@ -354,36 +388,45 @@ impl Lowering<'_> {
     /// Whether some of the elements `low .. low + len` of a task are read before they are written, or never written.
     fn reads_before_writing(
         &self,
-        drafts: &[(usize, &Draft, Vec<Part>)],
+        drafts: &[([usize; DEPTH], &Draft, Vec<Part>)],
         b: usize,
         low: usize,
         len: usize,
     ) -> bool {
-        let elements = |p: &Place, part: &Part, round: usize, visit: &mut dyn FnMut(usize)| {
-            let moved = p.step * round as isize;
+        let elements = |p: &Place, part: &Part, turns: [usize; DEPTH], visit: &mut dyn FnMut(usize)| {
+            let moved: isize = zip(p.steps, turns).map(|(s, i)| s * i as isize).sum();
             for_each([&part.0], |[i]| visit((i as isize + moved) as usize - low));
         };
         let mut known = vec![false; len];
-        for (n, d, parts) in drafts {
+        for (times, d, parts) in drafts {
             let (r, w) = parts.split_at(d.reads.len());
-            let touches = d.reads.iter().chain(&d.writes).any(|p| p.buffer == b);
-            if !touches {
+            let places = || d.reads.iter().chain(&d.writes);
+            if !places().any(|p| p.buffer == b) {
                 continue;
             }
-            let rounds = if d.reads.iter().chain(&d.writes).any(|p| p.step != 0) { *n } else { 1 };
+            // Loops along which nothing moves do the same again.
+            let times: [usize; DEPTH] =
+                from_fn(|k| if places().any(|p| p.steps[k] != 0) { times[k] } else { 1 });
+            let rounds: usize = times.iter().product();
             if rounds * len > FOLLOWED {
                 return true;
             }
             for round in 0..rounds {
+                let mut rest = round;
+                let mut turns = [0; DEPTH];
+                for k in (0..DEPTH).rev() {
+                    turns[k] = rest % times[k];
+                    rest /= times[k];
+                }
                 let mut early = false;
                 for (p, part) in d.reads.iter().zip(r).filter(|(p, _)| p.buffer == b) {
-                    elements(p, part, round, &mut |i| early |= !known[i]);
+                    elements(p, part, turns, &mut |i| early |= !known[i]);
                 }
                 if early {
                     return true;
                 }
                 for (p, part) in d.writes.iter().zip(w).filter(|(p, _)| p.buffer == b) {
-                    elements(p, part, round, &mut |i| known[i] = true);
+                    elements(p, part, turns, &mut |i| known[i] = true);
                 }
             }
         }
@@ -391,19 +434,55 @@ impl Lowering<'_> {
     }
 }
 
+/// The stages of items, whose blocks come in their order.
+fn stages<'i>(items: impl Iterator<Item = &'i Item>, blocks: &mut dyn Iterator<Item = Block>) -> Vec<Stage> {
+    let mut out = Vec::new();
+    for item in items {
+        match item {
+            Item::Launch(_) => out.extend(blocks.next().map(Stage::Block)),
+            // Steps that change nothing have no launches.
+            Item::Loop { .. } if item.drafts().is_empty() => {}
+            Item::Loop { n, body, .. } => {
+                out.push(Stage::Loop { n: *n, body: stages(body.iter(), blocks) });
+            }
+            Item::Region { .. } => {}
+        }
+    }
+    out
+}
+
 impl Item {
     /// Launches in it.
-    fn drafts(&self) -> impl Iterator<Item = &Draft> {
+    pub(super) fn drafts(&self) -> Vec<&Draft> {
+        self.repeated().into_iter().map(|(_, d)| d).collect()
+    }
+
+    /// The same, with the repetitions of the loops around each, the outermost first.
+    fn repeated(&self) -> Vec<([usize; DEPTH], &Draft)> {
+        let mut out = Vec::new();
+        self.add_to(&mut out, [1; DEPTH], 0);
+        out
+    }
+
+    fn add_to<'i>(
+        &'i self,
+        out: &mut Vec<([usize; DEPTH], &'i Draft)>,
+        mut times: [usize; DEPTH],
+        depth: usize,
+    ) {
         match self {
-            Item::Launch(d) => std::slice::from_ref(d).iter(),
-            Item::Loop { body, .. } => body.iter(),
-            Item::Region { .. } => [].iter(),
+            Item::Launch(d) => out.push((times, d)),
+            Item::Loop { n, body, .. } => {
+                times[depth] = *n;
+                body.iter().for_each(|item| item.add_to(out, times, depth + 1));
+            }
+            Item::Region { .. } => {}
         }
     }
 
     /// Everything that is read or written.
-    fn places(&self) -> impl Iterator<Item = &Place> {
-        self.drafts().flat_map(|d| d.reads.iter().chain(&d.writes))
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.drafts().into_iter().flat_map(|d| d.reads.iter().chain(&d.writes))
     }
 }
 

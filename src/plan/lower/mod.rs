@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::graph::op::{Func, Op};
 use crate::graph::{Graph, Role, Value};
 use crate::kernel::{self, Kernel};
-use crate::region::Region;
+use crate::region::{DEPTH, Region};
 use crate::spec::{Activation, DType, count};
 use crate::view::View;
 
@@ -35,7 +35,7 @@ pub fn lower(graph: &Graph, caps: Caps) -> Result<Plan> {
     // Scans stay loops where a region takes them; the others are written out.
     let mut g = Cow::Borrowed(graph);
     if graph.nodes().iter().any(|n| matches!(n.op, Op::Scan(_))) {
-        g = Cow::Owned(graph.unrolled(|_| caps.regions.is_none()));
+        g = Cow::Owned(graph.unrolled(|_| caps.regions.is_none(), true));
     }
     let mut refused = BTreeMap::new();
     loop {
@@ -46,7 +46,7 @@ pub fn lower(graph: &Graph, caps: Caps) -> Result<Plan> {
             Lowered::Plan(plan) => return Ok(*plan),
             Lowered::Loops(left) => {
                 // Groups have other numbers then.
-                g = Cow::Owned(g.unrolled(|v| left.contains(&v)));
+                g = Cow::Owned(g.unrolled(|v| left.contains(&v), false));
                 refused.clear();
             }
             Lowered::Refused(group, why) => {
@@ -70,13 +70,13 @@ enum Lowered {
 struct Place {
     buffer: usize,
     view: View,
-    /// By how many elements it moves from one repetition of the loop around it to the next.
-    step: isize,
+    /// By how many elements it moves from one repetition to the next of each loop around it, the outermost first.
+    steps: [isize; DEPTH],
 }
 
 impl Place {
     fn new(buffer: usize, view: View) -> Place {
-        Place { buffer, view, step: 0 }
+        Place { buffer, view, steps: [0; DEPTH] }
     }
 }
 
@@ -93,11 +93,11 @@ struct Draft {
 #[derive(Clone, Debug)]
 enum Item {
     Launch(Draft),
-    /// Repeated launches of the scan of that number: only inside of a region.
+    /// Repeated launches of the scan of that number, and loops in it: only inside of a region.
     Loop {
         scan: Value,
         n: usize,
-        body: Vec<Draft>,
+        body: Vec<Item>,
     },
     /// A region and the buffers it reads and writes as a whole.
     Region {
@@ -141,6 +141,8 @@ struct Lowering<'g> {
     /// The phase of the graph that each item belongs to.
     phases: Vec<usize>,
     phase: usize,
+    /// Loops around what is lowered.
+    depth: usize,
     /// What is in no region, and why.
     notes: Vec<String>,
     /// Groups of launches that an earlier lowering found no region for, and why.
@@ -191,6 +193,7 @@ impl<'g> Lowering<'g> {
             items: Vec::new(),
             phases: Vec::new(),
             phase: 0,
+            depth: 0,
             notes: Vec::new(),
             constants: Vec::new(),
             constant_buffer: None,

@@ -1,11 +1,12 @@
 //! Scans that stay loops: the body is lowered like a graph of its own, over buffers of its repetition.
 
-use super::{Draft, Item, Lowering, Place};
+use super::{Item, Lowering, Place};
 use crate::graph::Value;
 use crate::graph::op::Op;
 use crate::graph::scan::{Outcome, Scan, row_axis};
 use crate::kernel::{self, Kernel};
 use crate::plan::SlotRole;
+use crate::region::DEPTH;
 use crate::spec::MAX_RANK;
 use crate::view::View;
 
@@ -31,7 +32,7 @@ impl Lowering<'_> {
         }
         for &x in &operands[scan.carried + scan.constants..] {
             let place = self.place(x);
-            places.push(row(place, self.shape(x), scan));
+            places.push(row(place, self.shape(x), scan, self.depth));
         }
 
         // Results that are stacked: rows the body gives, and histories of carried values.
@@ -48,6 +49,7 @@ impl Lowering<'_> {
         }
 
         let mut inner = Lowering::new(&scan.body, self.caps, self.refused);
+        inner.depth = self.depth + 1;
         std::mem::swap(&mut inner.buffers, &mut self.buffers);
         std::mem::swap(&mut inner.constants, &mut self.constants);
         inner.constant_buffer = self.constant_buffer;
@@ -65,10 +67,7 @@ impl Lowering<'_> {
         std::mem::swap(&mut inner.buffers, &mut self.buffers);
         std::mem::swap(&mut inner.constants, &mut self.constants);
         self.constant_buffer = inner.constant_buffer;
-        let body =
-            inner.items.into_iter().filter_map(|i| if let Item::Launch(d) = i { Some(d) } else { None });
-        let body = body.collect();
-        self.push(Item::Loop { scan: v, n: scan.n, body });
+        self.push(Item::Loop { scan: v, n: scan.n, body: inner.items });
     }
 
     /// A buffer for rows of all repetitions, the result `u` of the scan; the first row that is written.
@@ -76,7 +75,7 @@ impl Lowering<'_> {
         let node = self.g.node(u);
         let stack = self.whole(SlotRole::Scratch, node.dtype, &node.shape, &node.label);
         self.places.insert(u, stack);
-        row(stack, &node.shape, scan)
+        row(stack, &node.shape, scan, self.depth)
     }
 
     fn copy(&mut self, from: Place, to: Place) {
@@ -96,7 +95,7 @@ impl Lowering<'_> {
                 continue;
             }
             // Through a copy, where it is a view of what changes at the same time.
-            let shared = from.step != 0 || carried.iter().any(|c| c.buffer == from.buffer);
+            let shared = from.moves() || carried.iter().any(|c| c.buffer == from.buffer);
             let from = if shared {
                 let buffer = self.buffers[to.buffer].clone();
                 let shape = &to.view.dims;
@@ -118,36 +117,50 @@ impl Lowering<'_> {
         let sole = next.iter().filter(|p| p.buffer == from.buffer).count() == 1
             && next.iter().all(|p| p.buffer != to.buffer);
         let whole = View::contiguous(&to.view.dims, 0);
-        if !sole || from.view != whole || to.view != whole || from.step != 0 {
+        if !sole || from.view != whole || to.view != whole || from.moves() {
             return false;
         }
-        let drafts: Vec<&Draft> =
-            self.items.iter().filter_map(|i| if let Item::Launch(d) = i { Some(d) } else { None }).collect();
-        let writers: Vec<usize> =
-            (0..drafts.len()).filter(|&i| drafts[i].writes.iter().any(|w| w.buffer == from.buffer)).collect();
-        let [at] = writers[..] else { return false };
-        let d = drafts[at];
-        let same = |p: &Place| p.buffer != to.buffer || (p.view == d.writes[0].view && p.step == 0);
+        let touches = |item: &Item, buffer: usize| item.places().any(|p| p.buffer == buffer);
+        let writes =
+            |item: &Item| item.drafts().iter().any(|d| d.writes.iter().any(|w| w.buffer == from.buffer));
+        let mut writers = (0..self.items.len()).filter(|&i| writes(&self.items[i]));
+        let (Some(at), None) = (writers.next(), writers.next()) else { return false };
+        let Item::Launch(d) = &self.items[at] else { return false };
+        let same = |p: &Place| p.buffer != to.buffer || (p.view == d.writes[0].view && !p.moves());
         let ok = d.kernel.is_pointwise()
             && d.reads.iter().all(same)
-            && drafts[at + 1..].iter().all(|d| d.reads.iter().all(|r| r.buffer != to.buffer));
-        if !ok {
-            return false;
+            && self.items[at + 1..].iter().all(|item| !touches(item, to.buffer));
+        if ok {
+            self.items.iter_mut().for_each(|item| item.rename(from.buffer, to.buffer));
         }
-        for item in &mut self.items {
-            let Item::Launch(d) = item else { continue };
-            for p in d.reads.iter_mut().chain(&mut d.writes) {
-                if p.buffer == from.buffer {
-                    p.buffer = to.buffer;
-                }
-            }
-        }
-        true
+        ok
     }
 }
 
-/// The row of the first repetition, and its way to the next one.
-fn row(stack: Place, shape: &[usize], scan: &Scan) -> Place {
+impl Place {
+    /// Whether it moves with a loop.
+    fn moves(&self) -> bool {
+        self.steps != [0; DEPTH]
+    }
+}
+
+impl Item {
+    /// Puts a buffer in the place of another.
+    fn rename(&mut self, from: usize, to: usize) {
+        match self {
+            Item::Launch(d) => {
+                for p in d.reads.iter_mut().chain(&mut d.writes).filter(|p| p.buffer == from) {
+                    p.buffer = to;
+                }
+            }
+            Item::Loop { body, .. } => body.iter_mut().for_each(|item| item.rename(from, to)),
+            Item::Region { .. } => {}
+        }
+    }
+}
+
+/// The row of the first repetition, and its way to the next one of the loop that has `depth` loops around it.
+fn row(stack: Place, shape: &[usize], scan: &Scan, depth: usize) -> Place {
     let mut one = shape.to_vec();
     let axis = one.len().min(2) - 1;
     one.remove(axis);
@@ -156,5 +169,7 @@ fn row(stack: Place, shape: &[usize], scan: &Scan) -> Place {
     let first = if scan.reverse { scan.n - 1 } else { 0 };
     let view = stack.view.slice(shape.len(), axis, first, 1);
     let Some(view) = view.reshape(&one) else { panic!("an axis of length 1 can always be dropped") };
-    Place { buffer: stack.buffer, view, step: if scan.reverse { -stride } else { stride } }
+    let mut steps = stack.steps;
+    steps[depth] = if scan.reverse { -stride } else { stride };
+    Place { buffer: stack.buffer, view, steps }
 }

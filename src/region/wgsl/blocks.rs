@@ -1,27 +1,135 @@
-//! The blocks: which file of `shaders/region/` a kernel takes, and the functions and numbers that it asks for.
+//! The function of a pass: which file of `shaders/region/` its first block takes, and what that file asks for.
 
 use std::fmt::Write;
 
-use super::spot::{Spot, axes, four, listed, next, position};
-use super::{CROSS_ENTROPY, LOG_SOFTMAX, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_QUADS};
+use super::spot::{Memory, Spot, axes, four, listed, next, plus, position, times};
+use super::{
+    CROSS_ENTROPY, LOG_SOFTMAX, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_QUADS, TURNS,
+};
 use crate::graph::op::{Binary, Func};
 use crate::kernel::Kernel;
 use crate::kernel::wgsl::{affine, call, call_of_two, operator};
+use crate::region::passes::same;
 use crate::region::quads::{exchanged, in_rows, reads_along};
-use crate::region::{Block, Operand};
+use crate::region::{At, Block, GroupLayout, Home, Local, Operand};
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{COLUMN, ROW, View, collapse};
 
-/// The functions that a block asks for, and its constants.
-#[derive(Default)]
-pub(super) struct Functions {
+/// A function under construction. Passes of one shape share it: where their operands begin, and the numbers of their
+/// affine functions, it is given.
+pub(super) struct Function<'r> {
+    layout: &'r GroupLayout,
     text: String,
     constants: Vec<(&'static str, usize)>,
+    /// Where each operand begins, by the memory that it lies in.
+    positions: Vec<(Memory, String)>,
+    /// The numbers that it is given.
+    pub(super) numbers: Vec<f32>,
 }
 
-impl Functions {
-    pub(super) fn constant(&mut self, name: &'static str, value: usize) {
+impl<'r> Function<'r> {
+    /// The function of a pass, its first block first.
+    pub(super) fn of(layout: &'r GroupLayout, pass: &[&Block]) -> Function<'r> {
+        let mut f = Function::new(layout);
+        let body = match &pass[0].kernel {
+            Kernel::MatMul(_) => product(&mut f, pass),
+            Kernel::SumTo(_) => sum(&mut f, pass).to_string(),
+            Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_) => rows(&mut f, pass[0]).to_string(),
+            _ => pointwise(&mut f, pass).to_string(),
+        };
+        f.close(body);
+        f
+    }
+
+    /// The function that copies a local of `len` elements from its slot to its home, or back.
+    pub(super) fn of_transfer(
+        layout: &'r GroupLayout,
+        local: &Local,
+        home: Home,
+        load: bool,
+    ) -> Function<'r> {
+        let mut f = Function::new(layout);
+        let memory = f.spot_at(home, 0, String::new());
+        let slot =
+            local.outside.map(|o| Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride });
+        let slot = f.spot_at(slot.expect("it comes from a slot, or goes there"), 0, String::new());
+        let by_four = load && memory.is_quads();
+        let copy = if by_four {
+            let from = next("i", local.len);
+            format!("{} = {};", memory.quad("i"), four(|c| slot.element(&from[c])))
+        } else if load {
+            format!("{} = {};", memory.element("i"), slot.element("i"))
+        } else {
+            format!("if live {{ {} = {}; }}", slot.element("i"), memory.element("i"))
+        };
+        f.constant("COUNT", local.len);
+        let _ = writeln!(f.text, "fn finish(i: u32) {{ {copy} }}");
+        f.close(if by_four { POINTWISE_QUADS } else { POINTWISE }.to_string());
+        f
+    }
+
+    fn new(layout: &'r GroupLayout) -> Function<'r> {
+        Function { layout, text: String::new(), constants: vec![], positions: vec![], numbers: vec![] }
+    }
+
+    /// Its text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What it is called with, but for its numbers.
+    pub(super) fn positions(&self) -> impl Iterator<Item = &str> {
+        self.positions.iter().map(|(_, at)| at.as_str())
+    }
+
+    fn constant(&mut self, name: &'static str, value: usize) {
         self.constants.push((name, value));
+    }
+
+    /// Where an operand lies.
+    fn spot(&mut self, o: &Operand) -> Spot {
+        let moves = TURNS.iter().zip(o.steps).filter(|(_, step)| *step != 0);
+        let turn: String = moves.map(|(turn, step)| format!(" + {turn} * {}u", step as u32)).collect();
+        let home = match o.at {
+            At::Shared(r) => Home::Slot { operand: r, offset: 0, stride: 0 },
+            At::Local(l) => self.layout.homes[l],
+        };
+        self.spot_at(home, o.view.offset, turn)
+    }
+
+    /// Where something lies from an element of its home on, and what the repetition adds.
+    fn spot_at(&mut self, home: Home, first: usize, turn: String) -> Spot {
+        let (memory, at) = match home {
+            Home::Words(at) => (Memory::Words, format!("base + {}u", at + first)),
+            Home::Quads(at) => (Memory::Quads, format!("corner + {}u", at + first)),
+            Home::Register => return Spot { memory: Memory::Register, number: 0 },
+            Home::Slot { operand, offset, stride } => {
+                let (buffer, start) = self.layout.bindings[operand];
+                let task = if stride > 0 { format!(" + task * {stride}u") } else { String::new() };
+                (Memory::Buffer(buffer), format!("{}u{task}", start + offset + first))
+            }
+        };
+        let position = (memory, at + &turn);
+        let known = self.positions.iter().position(|p| *p == position);
+        let number = known.unwrap_or_else(|| {
+            self.positions.push(position);
+            self.positions.len() - 1
+        });
+        Spot { memory, number }
+    }
+
+    fn is_quads(&self, o: &Operand) -> bool {
+        o.local().is_some_and(|l| matches!(self.layout.homes[l], Home::Quads(_)))
+    }
+
+    /// A number: one that the function is given, but for those that everything is full of.
+    fn number(&mut self, x: f64) -> String {
+        let x = x as f32;
+        if let Some(known) = [0.0f32, 1.0, -1.0].iter().find(|k| k.to_bits() == x.to_bits()) {
+            return format!("f32({known:e})");
+        }
+        self.numbers.push(x);
+        format!("n{}", self.numbers.len() - 1)
     }
 
     /// `fn name(arguments) -> result { return value; }`
@@ -39,52 +147,198 @@ impl Functions {
         self.give(name, "i: u32", "f32", spot.element("i"));
     }
 
-    /// Writes the element at a position.
-    fn put(&mut self, name: &str, spot: &Spot) {
-        let live = if spot.touch.in_slot() { "if live " } else { "" };
-        let _ = writeln!(self.text, "fn {name}(i: u32, v: f32) {{ {live}{{ {} = v; }} }}", spot.element("i"));
-    }
-
-    /// Writes the quad at a position.
-    fn put_quad(&mut self, name: &str, spot: &Spot) {
-        let _ = writeln!(self.text, "fn {name}(i: u32, v: vec4<f32>) {{ {} = v; }}", spot.quad("i"));
-    }
-
-    /// All of them, the block last.
-    pub(super) fn with(self, body: &str) -> String {
-        let mut f = self.text;
-        f.push_str("fn block() {\n");
-        for (name, value) in self.constants {
+    /// Puts the block behind what it asks for.
+    fn close(&mut self, body: String) {
+        let arguments: Vec<String> = (0..self.positions.len())
+            .map(|i| format!("at{i}: u32"))
+            .chain((0..self.numbers.len()).map(|i| format!("by{i}: f32")))
+            .collect();
+        let f = &mut self.text;
+        let _ = writeln!(f, "fn block({}) {{", arguments.join(", "));
+        for i in 0..self.positions.len() {
+            let _ = writeln!(f, "    p{i} = at{i};");
+        }
+        for i in 0..self.numbers.len() {
+            let _ = writeln!(f, "    n{i} = by{i};");
+        }
+        for (name, value) in &self.constants {
             let _ = writeln!(f, "    const {name} = {value}u;");
         }
-        for line in body.lines() {
+        for line in body.lines().filter(|l| !l.trim_start().starts_with("//")) {
             let _ = writeln!(f, "    {line}");
         }
         f.push_str("}\n");
-        f
     }
 }
 
-/// A product, `y = act(a b + bias)`: rows and columns are exchanged where its results then follow one another in rows.
-pub(super) fn product(
-    f: &mut Functions,
-    b: &Block,
-    reads: &[Spot],
-    writes: &[Spot],
-    threads: usize,
-) -> &'static str {
+/// The results that a pass makes at a time: one, or four that follow one another.
+struct Results {
+    /// The results of the first block; of a product with rows and columns exchanged, so.
+    y: View,
+    four: bool,
+    /// Whether they are those of a product, at `item`, `row` and `column`, rows and columns of all operands exchanged or
+    /// not; else the `i`-th of all.
+    product: Option<bool>,
+}
+
+impl Results {
+    fn seen(&self, o: &Operand) -> View {
+        match self.product {
+            Some(true) => o.view.transposed(),
+            Some(false) => o.view,
+            // Blocks of a pass may differ in axes of length 1.
+            None => collapse([long(&self.y), long(&o.view)])[1],
+        }
+    }
+
+    /// Where the first of them is, or, of four, that at `c`, which may not be there.
+    fn place(&self, o: &Operand, c: usize) -> String {
+        let v = self.seen(o);
+        let plus = |i: &str| if c == 0 { i.to_string() } else { format!("({i} + {c}u)") };
+        match self.product {
+            Some(_) => self.cell(&v, &plus("column")),
+            None => position(&plus("i"), &axes(&v)),
+        }
+    }
+
+    /// The same, the last in place of one that is not there.
+    fn clamped(&self, o: &Operand, c: usize) -> String {
+        let v = self.seen(o);
+        match self.product {
+            Some(_) => self.cell(&v, &next("column", self.y.dims[COLUMN])[c]),
+            None => position(&next("i", self.y.count())[c], &axes(&v)),
+        }
+    }
+
+    fn cell(&self, v: &View, column: &str) -> String {
+        plus([&matrix(v, &self.y), &times("row", v.strides[ROW]), &times(column, v.strides[COLUMN])])
+    }
+
+    /// Whether four of an operand in quads are one of them.
+    fn is_quad(&self, o: &Operand) -> bool {
+        let v = self.seen(o);
+        if self.product.is_some() { reads_along(o, &v, COLUMN) } else { in_rows(o, &v) }
+    }
+
+    /// Whether all four take the same element of an operand.
+    fn is_one(&self, o: &Operand) -> bool {
+        let v = self.seen(o);
+        let one_row = v.dims[..COLUMN].iter().all(|d| *d == 1);
+        v.strides[COLUMN] == 0 && (self.product.is_some() || one_row || v.dims[COLUMN].is_multiple_of(4))
+    }
+
+    /// What must be so for the `c`-th to be there.
+    fn there(&self, c: usize) -> Option<String> {
+        let (i, len) = match self.product {
+            Some(_) => ("column", self.y.dims[COLUMN]),
+            None => ("i", self.y.count()),
+        };
+        (c > 0 && !len.is_multiple_of(4)).then(|| format!("{i} + {c}u < {len}u"))
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.four { "vec4<f32>" } else { "f32" }
+    }
+
+    fn load(&self, f: &mut Function<'_>, o: &Operand) -> String {
+        let spot = f.spot(o);
+        let first = self.place(o, 0);
+        if !self.four {
+            spot.element(&first)
+        } else if spot.is_quads() && self.is_quad(o) {
+            spot.quad(&first)
+        } else if self.is_one(o) {
+            format!("vec4<f32>({})", spot.element(&first))
+        } else {
+            four(|c| spot.element(&self.clamped(o, c)))
+        }
+    }
+
+    /// Statements that leave a value where an operand lies.
+    fn store(&self, f: &mut Function<'_>, o: &Operand, value: &str) -> String {
+        let spot = f.spot(o);
+        let live = matches!(spot.memory, Memory::Buffer(_)).then(|| "live".to_string());
+        match spot.memory {
+            Memory::Register => String::new(),
+            Memory::Quads => format!("    {} = {value};\n", spot.quad(&self.place(o, 0))),
+            _ if !self.four => {
+                let when = live.map_or(String::new(), |l| format!("if {l} "));
+                format!("    {when}{{ {} = {value}; }}\n", spot.element(&self.place(o, 0)))
+            }
+            _ => {
+                let each = |c: usize| {
+                    let when: Vec<String> = live.iter().cloned().chain(self.there(c)).collect();
+                    let when =
+                        if when.is_empty() { String::new() } else { format!("if {} ", when.join(" && ")) };
+                    format!("    {when}{{ {} = {value}[{c}]; }}\n", spot.element(&self.place(o, c)))
+                };
+                (0..4).map(each).collect()
+            }
+        }
+    }
+
+    /// Statements for pointwise blocks: what earlier blocks of the pass have `made` they find there.
+    fn pointwise<'b>(
+        &self,
+        f: &mut Function<'_>,
+        blocks: &[&'b Block],
+        mut made: Vec<(&'b Operand, String)>,
+    ) -> String {
+        let mut text = String::new();
+        for (k, b) in blocks.iter().enumerate() {
+            let mut values = Vec::new();
+            for (i, o) in b.reads.iter().enumerate() {
+                if let Some((_, name)) = made.iter().rev().find(|(w, _)| same(w, o)) {
+                    values.push(name.clone());
+                    continue;
+                }
+                let value = self.load(f, o);
+                let _ = writeln!(text, "    let v{k}_{i} = {value};");
+                values.push(format!("v{k}_{i}"));
+            }
+            let value = expression(f, &b.kernel, &values, self.four);
+            let _ = writeln!(text, "    let r{k} = {value};");
+            text += &self.store(f, &b.writes[0], &format!("r{k}"));
+            made.push((&b.writes[0], format!("r{k}")));
+        }
+        text
+    }
+}
+
+/// Whether a pass makes four results at a time: something of it lies in quads.
+fn by_four(f: &Function<'_>, pass: &[&Block]) -> bool {
+    pass.iter().any(|b| f.is_quads(&b.writes[0]))
+}
+
+/// The same elements without axes of length 1 between the others.
+fn long(v: &View) -> View {
+    let mut out = View { dims: [1; MAX_RANK], strides: [0; MAX_RANK], ..*v };
+    let axes = (0..MAX_RANK).rev().filter(|&i| v.dims[i] > 1);
+    for (to, from) in (0..MAX_RANK).rev().zip(axes) {
+        (out.dims[to], out.strides[to]) = (v.dims[from], v.strides[from]);
+    }
+    out
+}
+
+/// Where the matrix `item` of a product's results begins in a view.
+fn matrix(v: &View, y: &View) -> String {
+    let outer: Vec<(usize, usize)> =
+        (0..ROW).rev().filter(|&i| y.dims[i] > 1).map(|i| (y.dims[i], v.strides[i])).collect();
+    position("item", &outer)
+}
+
+/// A product, `y = act(a b + bias)`, and what follows: rows and columns are exchanged where its results then follow one
+/// another in rows.
+fn product(f: &mut Function<'_>, pass: &[&Block]) -> String {
+    let b = pass[0];
     let Kernel::MatMul(p) = &b.kernel else { panic!("a product is asked for") };
+    let threads = f.layout.threads;
     let swap = exchanged(&b.writes[0].view);
     let seen = |o: &Operand| if swap { o.view.transposed() } else { o.view };
     let [ai, bi] = if swap { [1, 0] } else { [0, 1] };
     let (va, vb, vy) = (seen(&b.reads[ai]), seen(&b.reads[bi]), seen(&b.writes[0]));
     let (m, n, k) = (vy.dims[ROW], vy.dims[COLUMN], va.dims[COLUMN]);
     let batch: usize = vy.dims[..ROW].iter().product();
-    let start = |v: &View| {
-        let outer: Vec<(usize, usize)> =
-            (0..ROW).rev().filter(|&i| vy.dims[i] > 1).map(|i| (vy.dims[i], v.strides[i])).collect();
-        position("item", v.offset, &outer)
-    };
     let tiles = m >= 4 && batch * m * n > threads;
     let height = if tiles { m.div_ceil(4) } else { m };
     for (name, value) in
@@ -92,63 +346,65 @@ pub(super) fn product(
     {
         f.constant(name, value);
     }
-    let from = [start(&va), start(&vb)];
-    let a = Factor { name: "a", spot: &reads[ai], operand: &b.reads[ai], view: va, line: ROW, term: COLUMN };
-    let b_side =
-        Factor { name: "b", spot: &reads[bi], operand: &b.reads[bi], view: vb, line: COLUMN, term: ROW };
+    let from = [matrix(&va, &vy), matrix(&vb, &vy)];
+    let (a_spot, b_spot) = (f.spot(&b.reads[ai]), f.spot(&b.reads[bi]));
+    let a = Factor { name: "a", spot: a_spot, operand: &b.reads[ai], view: va, line: ROW, term: COLUMN };
+    let b_side = Factor { name: "b", spot: b_spot, operand: &b.reads[bi], view: vb, line: COLUMN, term: ROW };
     if tiles {
-        a.four_lines(f, &from[0], "row");
+        a.four_lines(f, &from[0], "row", k % 4 > 0);
     } else {
         a.one_line(f, &from[0], "row");
     }
-    b_side.four_lines(f, &from[1], "column");
+    b_side.four_lines(f, &from[1], "column", k % 4 > 0);
 
-    // Of four sums in a row: the bias, z and y.
-    let columns = next("column", n);
-    let place =
-        |v: &View| format!("{} + row * {}u + column * {}u", start(v), v.strides[ROW], v.strides[COLUMN]);
-    let mut finish = String::new();
+    // Of four sums in a row: the bias, z and y, and what follows.
+    let results = Results { y: vy, four: true, product: Some(swap) };
+    let mut finish = "    var s = sums;\n".to_string();
     if p.bias {
-        let (v, bias) = (seen(&b.reads[2]), &reads[2]);
-        let value = if bias.is_quads() && reads_along(&b.reads[2], &v, COLUMN) {
-            bias.quad(&place(&v))
-        } else {
-            four(|c| bias.element(&place(&v).replace("column", &columns[c])))
-        };
-        let _ = writeln!(finish, "    s += {value};");
+        let bias = results.load(f, &b.reads[2]);
+        let _ = writeln!(finish, "    s += {bias};");
     }
-    let mut store = |f: &mut Functions, i: usize, name: &str, value: String| {
-        let (v, spot) = (seen(&b.writes[i]), &writes[i]);
-        if spot.is_quads() {
-            f.put_quad(&format!("{name}_quad"), spot);
-            let _ = writeln!(finish, "    {name}_quad({}, {value});", place(&v));
-            return;
-        }
-        f.put(name, spot);
-        let _ = writeln!(finish, "    let {name}_values = {value};\n    let {name}_from = {};", place(&v));
-        for c in 0..4 {
-            let inside =
-                if c > 0 && n % 4 != 0 { format!("if column + {c}u < {n}u ") } else { String::new() };
-            let to = format!("{name}_from + {}u", c * v.strides[COLUMN]);
-            let _ = writeln!(finish, "    {inside}{{ {name}({to}, {name}_values[{c}]); }}");
-        }
-    };
-    if b.writes.len() > 1 {
-        store(f, 1, "z_put", "s".into());
+    let mut made = Vec::new();
+    if let Some(z) = b.writes.get(1) {
+        finish += &results.store(f, z, "s");
+        made.push((z, "s".to_string()));
     }
-    let act = Func::Act(p.act, 0);
-    store(f, 0, "y_put", map_four(act, "s"));
-    let _ = writeln!(
-        f.text,
-        "fn finish(item: u32, row: u32, column: u32, sums: vec4<f32>) {{\n    var s = sums;\n{finish}}}"
-    );
-    if tiles { PRODUCT } else { PRODUCT_ROW }
+    let act = map_four(f, Func::Act(p.act, 0), "s");
+    let _ = writeln!(finish, "    let y = {act};");
+    finish += &results.store(f, &b.writes[0], "y");
+    made.push((&b.writes[0], "y".to_string()));
+    finish += &results.pointwise(f, &pass[1..], made);
+    let _ = writeln!(f.text, "fn finish(item: u32, row: u32, column: u32, sums: vec4<f32>) {{\n{finish}}}");
+    // Compilers would keep a loop that never runs, for all that `zero` may be.
+    let mut body = if tiles { PRODUCT } else { PRODUCT_ROW }.to_string();
+    for (loop_over, runs) in [("K / 4u + zero", k >= 4), ("K + zero", k % 4 > 0)] {
+        if !runs {
+            body = without(&body, loop_over);
+        }
+    }
+    body
+}
+
+/// Text without the loop up to `bound`.
+fn without(text: &str, bound: &str) -> String {
+    let mut end: Option<String> = None;
+    let kept = text.lines().filter(|line| {
+        let indent = line.len() - line.trim_start().len();
+        if end.is_none() && line.contains("for ") && line.contains(&format!("< {bound};")) {
+            end = Some(format!("{}}}", &line[..indent]));
+            return false;
+        }
+        let inside = end.is_some();
+        end.take_if(|e| e == line);
+        !inside
+    });
+    kept.map(|l| format!("{l}\n")).collect()
 }
 
 /// An operand of a product. Its lines are the rows of a, or the columns of b: a line of each makes a sum.
 struct Factor<'b> {
     name: &'static str,
-    spot: &'b Spot,
+    spot: Spot,
     operand: &'b Operand,
     view: View,
     /// The axes of lines and of the terms in them.
@@ -164,44 +420,49 @@ impl Factor<'_> {
 
     /// Position of the first term of a line.
     fn first(&self, from: &str, line: &str) -> String {
-        format!("{from} + {line} * {}u", self.view.strides[self.line])
+        plus([from, &times(line, self.view.strides[self.line])])
     }
 
-    /// Four lines: where they begin, a term of each, and four terms of each. `from` is the position of the matrix,
-    /// `index` the name of the first line's number; beyond the last line it is repeated.
-    fn four_lines(&self, f: &mut Functions, from: &str, index: &str) {
+    /// Four lines: where they begin, a term of each where `rest` says that some are left over, and four terms of each.
+    /// `from` is the position of the matrix, `index` the name of the first line's number; beyond the last line it is
+    /// repeated.
+    fn four_lines(&self, f: &mut Function<'_>, from: &str, index: &str, rest: bool) {
         let name = self.name;
-        let lines = next(index, self.view.dims[self.line]);
+        let (last, along) = (self.view.dims[self.line] - 1, self.view.strides[self.line]);
         let step = self.view.strides[self.term];
-        let each = |c: usize| format!("at[{c}]");
-        // The type of the beginnings, and a term.
-        let (starts, begin, term) = if self.quads_along(self.term) {
-            let begin = listed(|c| self.spot.quad_place(&self.first(from, &lines[c])));
-            ("vec4<u32>", begin, four(|c| format!("quads[{} + l / 4u][l % 4u]", each(c))))
+        let starts = format!("lines({}, {index}, {last}u, {along}u)", self.spot.place(from));
+        // The type of the beginnings, and these; a term, and four.
+        let (kind, begin, term, square, by_term) = if self.quads_along(self.term) {
+            (
+                "vec4<u32>",
+                format!("{starts} / 4u"),
+                "line_terms(at, l)".into(),
+                "line_square(at, i)".into(),
+                false,
+            )
         } else if self.quads_along(self.line) {
-            let begin = self.spot.quad_place(&self.first(from, index));
-            ("u32", begin, format!("quads[at + l * {}u]", step / 4))
+            let (begin, by) = (self.spot.quad_place(&self.first(from, index)), step / 4);
+            (
+                "u32",
+                begin,
+                format!("quads[at + l * {by}u]"),
+                format!("quads_square(at + i * {}u, {by}u)", 4 * by),
+                false,
+            )
         } else {
-            let begin = listed(|c| self.spot.place(&self.first(from, &lines[c])));
-            ("vec4<u32>", begin, four(|c| self.spot.load(&format!("{} + l * {step}u", each(c)))))
+            let term = four(|c| self.spot.load(&format!("at[{c}] + l * {step}u")));
+            let square = format!("mat4x4<f32>({})", listed(|c| format!("{name}_term(at, 4u * i + {c}u)")));
+            ("vec4<u32>", starts, term, square, true)
         };
-        let square = if self.quads_along(self.term) {
-            format!("transpose(mat4x4<f32>({}))", listed(|c| format!("quads[{} + i]", each(c))))
-        } else {
-            format!("mat4x4<f32>({})", listed(|c| format!("{name}_term(at, 4u * i + {c}u)")))
-        };
-        f.give(
-            &format!("{name}_start"),
-            &format!("item: u32, {index}: u32"),
-            starts,
-            format!("{starts}({begin})"),
-        );
-        f.give(&format!("{name}_term"), &format!("at: {starts}, l: u32"), "vec4<f32>", term);
-        f.give(&format!("{name}_square"), &format!("at: {starts}, i: u32"), "mat4x4<f32>", square);
+        f.give(&format!("{name}_start"), &format!("item: u32, {index}: u32"), kind, begin);
+        if rest || by_term {
+            f.give(&format!("{name}_term"), &format!("at: {kind}, l: u32"), "vec4<f32>", term);
+        }
+        f.give(&format!("{name}_square"), &format!("at: {kind}, i: u32"), "mat4x4<f32>", square);
     }
 
     /// One line: where it begins, a term, and four terms.
-    fn one_line(&self, f: &mut Functions, from: &str, index: &str) {
+    fn one_line(&self, f: &mut Function<'_>, from: &str, index: &str) {
         let name = self.name;
         let (position, step) = (self.first(from, index), self.view.strides[self.term]);
         let (begin, term, terms) = if self.quads_along(self.term) {
@@ -217,145 +478,120 @@ impl Factor<'_> {
     }
 }
 
-/// Sums.
-pub(super) fn sum(f: &mut Functions, b: &Block, reads: &[Spot], writes: &[Spot]) -> &'static str {
+/// Sums, and what follows.
+fn sum(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
+    let b = pass[0];
     let Kernel::SumTo(s) = &b.kernel else { panic!("a sum is asked for") };
     let (y, full) = (b.writes[0].view, b.reads[0].view);
+    let four_results = by_four(f, pass);
     let kept = |v: &View, kept: bool| -> Vec<(usize, usize)> {
         let axes = (0..MAX_RANK).rev().filter(|&i| full.dims[i] > 1 && (y.dims[i] > 1) == kept);
         axes.map(|i| (full.dims[i], v.strides[i])).collect()
     };
     let count = y.count();
-    let element = |i: usize, at: &str| {
-        let v = &b.reads[i].view;
-        reads[i].element(&format!(
-            "{} + {}",
-            position(at, v.offset, &kept(v, true)),
-            position("l", 0, &kept(v, false))
-        ))
-    };
     // Four results next to one another.
     let results = next("i", count);
-    let elements = |i: usize| {
-        let v = &b.reads[i].view;
+    let mut operand = |i: usize| {
+        let (spot, v) = (f.spot(&b.reads[i]), &b.reads[i].view);
         let own = kept(v, true);
+        let at = |i: &str| format!("{} + {}", position(i, &own), position("l", &kept(v, false)));
         // Along the last axis that stays, whose rows are of whole quads or the only one.
         let last = (0..MAX_RANK).rev().find(|&i| y.dims[i] > 1);
         let whole = |a: usize| v.dims[a].is_multiple_of(4) || own.len() == 1;
         let quads = last.is_some_and(|a| reads_along(&b.reads[i], v, a) && whole(a));
-        if count == 1 {
-            format!("vec4<f32>({})", element(i, "i"))
-        } else if reads[i].is_quads() && quads {
-            reads[i].quad(&format!(
-                "{} + {}",
-                position("i", v.offset, &own),
-                position("l", 0, &kept(v, false))
-            ))
+        if !four_results {
+            spot.element(&at("i"))
+        } else if count == 1 {
+            format!("vec4<f32>({})", spot.element(&at("i")))
+        } else if spot.is_quads() && quads {
+            spot.quad(&at("i"))
         } else {
-            four(|c| element(i, &results[c]))
+            four(|c| spot.element(&at(&results[c])))
         }
     };
-    let by_quads = writes[0].is_quads();
-    let operand = |i: usize| if by_quads { elements(i) } else { element(i, "i") };
     let term = if s.dot { format!("{} * {}", operand(0), operand(1)) } else { operand(0) };
-    f.give("term", "i: u32, l: u32", if by_quads { "vec4<f32>" } else { "f32" }, term);
-    f.at("y_at", "i: u32", position("i", y.offset, &kept(&y, true)));
+    let results = Results { y, four: four_results, product: None };
+    f.give("term", "i: u32, l: u32", results.kind(), term);
     f.constant("COUNT", count);
     f.constant("TERMS", full.count() / count);
-    if by_quads {
-        f.put_quad("y_put_quad", &writes[0]);
-        return SUM_QUADS;
-    }
-    f.put("y_put", &writes[0]);
-    SUM
+    let store = results.store(f, &b.writes[0], "sums");
+    let rest = results.pointwise(f, &pass[1..], vec![(&b.writes[0], "sums".to_string())]);
+    let kind = results.kind();
+    let _ = writeln!(f.text, "fn finish(i: u32, sums: {kind}) {{\n{store}{rest}}}");
+    if four_results { SUM_QUADS } else { SUM }
 }
 
 /// Kernels that make something of each row.
-pub(super) fn rows(f: &mut Functions, b: &Block, reads: &[Spot], writes: &[Spot]) -> &'static str {
+fn rows(f: &mut Function<'_>, b: &Block) -> &'static str {
     let (x, y) = (b.reads[0].view, b.writes[0].view);
-    let row = |v: &View| format!("{}u + i * {}u + j * {}u", v.offset, v.strides[ROW], v.strides[COLUMN]);
-    f.get("x_get", &reads[0]);
+    let row = |v: &View| format!("i * {}u + j * {}u", v.strides[ROW], v.strides[COLUMN]);
+    let (x_spot, y_spot) = (f.spot(&b.reads[0]), f.spot(&b.writes[0]));
+    f.get("x_get", &x_spot);
     f.at("x_at", "i: u32, j: u32", row(&x));
-    f.put("y_put", &writes[0]);
+    let live = if matches!(y_spot.memory, Memory::Buffer(_)) { "if live " } else { "" };
+    let _ = writeln!(f.text, "fn y_put(i: u32, v: f32) {{ {live}{{ {} = v; }} }}", y_spot.element("i"));
     f.constant("ROWS", x.dims[ROW]);
     f.constant("CLASSES", x.dims[COLUMN]);
     if let Kernel::LogSoftmax(_) = b.kernel {
         f.at("y_at", "i: u32, j: u32", row(&y));
         return LOG_SOFTMAX;
     }
-    f.get("p_get", &reads[1]);
+    let p_spot = f.spot(&b.reads[1]);
+    f.get("p_get", &p_spot);
     f.at("p_at", "i: u32, j: u32", row(&b.reads[1].view));
-    f.at("y_at", "i: u32", format!("{}u + i * {}u", y.offset, y.strides[COLUMN]));
+    f.at("y_at", "i: u32", format!("i * {}u", y.strides[COLUMN]));
     CROSS_ENTROPY
 }
 
 /// Element by element.
-pub(super) fn pointwise(f: &mut Functions, b: &Block, reads: &[Spot], writes: &[Spot]) -> &'static str {
-    let y = collapse([b.writes[0].view])[0];
-    let count = y.count();
-    let by_quads = writes[0].is_quads();
-    let elements = next("i", count);
-    // The operand's elements in the order of the result's.
-    let operand = |i: usize| {
-        let [_, v] = collapse([b.writes[0].view, b.reads[i].view]);
-        let element = |at: &str| reads[i].element(&position(at, v.offset, &axes(&v)));
-        let one_row = v.dims[..COLUMN].iter().all(|d| *d == 1);
-        if !by_quads {
-            element("i")
-        } else if reads[i].is_quads() && in_rows(&b.reads[i], &v) {
-            reads[i].quad(&position("i", v.offset, &axes(&v)))
-        } else if v.strides[COLUMN] == 0 && (one_row || v.dims[COLUMN] % 4 == 0) {
-            format!("vec4<f32>({})", element("i"))
-        } else {
-            four(|c| element(&elements[c]))
-        }
-    };
-    let result = if by_quads { "vec4<f32>" } else { "f32" };
-    let map = if by_quads { map_four } else { map_one };
-    let value = match &b.kernel {
-        Kernel::Fill(v) => format!("{result}({})", float(v.value)),
-        Kernel::Copy(_) => "v0".into(),
-        Kernel::Map(m) => map(m.func, "v0"),
-        Kernel::Zip(z) => {
-            let right = z.pre.map_or("v1".to_string(), |g| map(g, "v1"));
-            if by_quads { zip_four(z.op, "v0", &right) } else { call_of_two(z.op, "v0", &right) }
-        }
-        Kernel::Select(_) => {
-            let u = if by_quads { "vec4<u32>" } else { "u32" };
-            format!("select(v2, v1, (bitcast<{u}>(v0) & {u}(0x7fffffffu)) != {u}(0u))")
-        }
-        other => panic!("a region has no block '{}'", other.name()),
-    };
-    let operands: String = (0..reads.len()).map(|i| format!("let v{i} = {}; ", operand(i))).collect();
-    let _ = writeln!(f.text, "fn value(i: u32) -> {result} {{ {operands}return {value}; }}");
-    f.at("y_at", "i: u32", position("i", y.offset, &axes(&y)));
-    f.constant("COUNT", count);
-    if by_quads {
-        f.put_quad("y_put_quad", &writes[0]);
-        return POINTWISE_QUADS;
-    }
-    f.put("y_put", &writes[0]);
-    POINTWISE
+fn pointwise(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
+    let y = collapse([pass[0].writes[0].view])[0];
+    let four_results = by_four(f, pass);
+    let results = Results { y: pass[0].writes[0].view, four: four_results, product: None };
+    f.constant("COUNT", y.count());
+    let text = results.pointwise(f, pass, vec![]);
+    let _ = writeln!(f.text, "fn finish(i: u32) {{\n{text}}}");
+    if four_results { POINTWISE_QUADS } else { POINTWISE }
 }
 
-/// A number that WGSL reads as the same f32.
-fn float(x: f64) -> String {
-    let x = x as f32;
-    // Constant expressions must be finite: the others are made of a variable.
-    if x.is_finite() { format!("f32({x:e})") } else { format!("bitcast<f32>({}u + 0u * task)", x.to_bits()) }
+/// What a pointwise kernel makes of values, or of four each.
+fn expression(f: &mut Function<'_>, kernel: &Kernel, values: &[String], four: bool) -> String {
+    let map = if four { map_four } else { map_one };
+    match kernel {
+        Kernel::Fill(v) => {
+            let value = f.number(v.value);
+            if four { format!("vec4<f32>({value})") } else { value }
+        }
+        Kernel::Copy(_) => values[0].clone(),
+        Kernel::Map(m) => map(f, m.func, &values[0]),
+        Kernel::Zip(z) => {
+            let right = z.pre.map_or(values[1].clone(), |g| map(f, g, &values[1]));
+            if four { zip_four(z.op, &values[0], &right) } else { call_of_two(z.op, &values[0], &right) }
+        }
+        Kernel::Select(_) => {
+            let u = if four { "vec4<u32>" } else { "u32" };
+            let [c, yes, no] = [&values[0], &values[1], &values[2]];
+            format!("select({no}, {yes}, (bitcast<{u}>({c}) & {u}(0x7fffffffu)) != {u}(0u))")
+        }
+        other => panic!("'{}' is not pointwise", other.name()),
+    }
 }
 
 /// A function of one element.
-fn map_one(f: Func, x: &str) -> String {
-    let [scale, shift] = affine(f).map(|v| float(v.into()));
-    call(f, [&scale, &shift], x)
+fn map_one(f: &mut Function<'_>, func: Func, x: &str) -> String {
+    let numbers = if matches!(func, Func::Affine(..)) {
+        affine(func).map(|v| f.number(v.into()))
+    } else {
+        Default::default()
+    };
+    call(func, [&numbers[0], &numbers[1]], x)
 }
 
 /// The same of each of four.
-fn map_four(f: Func, x: &str) -> String {
-    match f {
-        Func::Affine(..) | Func::Act(Activation::Identity, 0) => map_one(f, x),
-        _ => four(|c| map_one(f, &format!("{x}[{c}]"))),
+fn map_four(f: &mut Function<'_>, func: Func, x: &str) -> String {
+    match func {
+        Func::Affine(..) | Func::Act(Activation::Identity, 0) => map_one(f, func, x),
+        _ => four(|c| call(func, ["", ""], &format!("{x}[{c}]"))),
     }
 }
 

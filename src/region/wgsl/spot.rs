@@ -1,40 +1,43 @@
-//! Where the operands of a block lie, as text: elements, quads, positions.
+//! Where the operands of a pass lie, as text: elements, quads, positions.
 
-use super::Touch;
-use crate::region::Home;
 use crate::spec::MAX_RANK;
 use crate::view::View;
 
-/// Where an operand lies.
+/// What an operand lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    Words,
+    Quads,
+    /// The buffer of this binding.
+    Buffer(usize),
+    Register,
+}
+
+/// An operand of a pass, as its function knows it.
+#[derive(Clone, Copy)]
 pub(super) struct Spot {
-    /// Of a slot, the number of the buffer and the first element there.
-    pub(super) home: Home,
-    /// What the repetition adds to a position.
-    pub(super) turn: String,
-    pub(super) touch: Touch,
+    pub(super) memory: Memory,
+    /// Which of the positions that the function is given is its first element's.
+    pub(super) number: usize,
 }
 
 impl Spot {
     pub(super) fn is_quads(&self) -> bool {
-        matches!(self.home, Home::Quads(_))
+        self.memory == Memory::Quads
     }
 
     /// Where in its memory the element at position `i` is.
     pub(super) fn place(&self, i: &str) -> String {
-        let turn = &self.turn;
-        match self.home {
-            Home::Words(at) => format!("base + {at}u + {i}{turn}"),
-            Home::Quads(at) => format!("corner + {at}u + {i}{turn}"),
-            Home::Slot { offset, stride, .. } => format!("{offset}u + task * {stride}u + {i}{turn}"),
-        }
+        plus([&format!("p{}", self.number), i])
     }
 
     /// The element at a place in its memory.
     pub(super) fn load(&self, place: &str) -> String {
-        match self.home {
-            Home::Words(_) => format!("words[{place}]"),
-            Home::Quads(_) => format!("quad_part({place})"),
-            Home::Slot { operand, .. } => format!("buffer{operand}[{place}]"),
+        match self.memory {
+            Memory::Words => format!("words[{place}]"),
+            Memory::Quads => format!("quad_part({place})"),
+            Memory::Buffer(buffer) => format!("buffer{buffer}[{place}]"),
+            Memory::Register => panic!("what lies in a register has no place"),
         }
     }
 
@@ -83,20 +86,30 @@ pub(super) fn times(i: &str, stride: usize) -> String {
     }
 }
 
-/// Position of the `i`-th element over axes `(length, distance)`, last first.
-pub(super) fn position(i: &str, offset: usize, axes: &[(usize, usize)]) -> String {
-    let mut terms = vec![format!("{offset}u")];
+/// The sum of positions.
+pub(super) fn plus<const N: usize>(terms: [&str; N]) -> String {
+    let terms: Vec<&str> = terms.into_iter().filter(|t| *t != "0u").collect();
+    if terms.is_empty() { "0u".into() } else { terms.join(" + ") }
+}
+
+/// Position of the `i`-th element over axes `(length, distance)`, last first, from the first element on.
+pub(super) fn position(i: &str, axes: &[(usize, usize)]) -> String {
+    let mut terms = vec![];
     let mut inner = 1;
     for (n, &(d, s)) in axes.iter().enumerate() {
         let index = if inner == 1 { i.to_string() } else { format!("{i} / {inner}u") };
         let last = n + 1 == axes.len();
-        let index = if last { format!("({index})") } else { format!("({index} % {d}u)") };
+        let index = match last {
+            true if inner == 1 => index,
+            true => format!("({index})"),
+            false => format!("({index} % {d}u)"),
+        };
         if s > 0 {
             terms.push(times(&index, s));
         }
         inner *= d;
     }
-    terms.join(" + ")
+    if terms.is_empty() { "0u".into() } else { terms.join(" + ") }
 }
 
 /// The axes of a view that are longer than 1, last first.

@@ -8,6 +8,9 @@ use crate::kernel::FILL;
 use crate::plan::Caps;
 use crate::region::{GroupCaps, RegionCaps, TIERS};
 
+/// Passes of a region: more than twice as many as steps through four layers with Adam need.
+pub(super) const PASSES: usize = 256;
+
 /// What devices of a kind have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceClass {
@@ -36,7 +39,7 @@ impl DeviceClass {
         };
         // The least of all three: WebGPU's default.
         let max_binding = 128 << 20;
-        let group = GroupCaps { bytes: kibibytes << 10, threads, operands };
+        let group = GroupCaps { bytes: kibibytes << 10, threads, operands, passes: PASSES };
         let regions = region_caps(group).if_used();
         Caps { window, max_binding, memory: u64::MAX, fill: FILL, regions }
     }

@@ -1,13 +1,13 @@
 //! Which GPU, and an open one: the list of adapters, the rule that picks among them, and [`Gpu`], a device
 //! with its queue and its pipelines.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
-use super::class::region_caps;
+use super::cache::Cache;
+use super::class::{PASSES, region_caps};
 use super::guard::guarded;
 use super::pipeline::{Compiled, Key, Layout};
 use super::shader::Source;
@@ -150,6 +150,9 @@ pub fn adapters() -> Vec<AdapterReport> {
     enumerate().iter().enumerate().map(|(i, a)| report(i, a)).collect()
 }
 
+/// Pipelines that a device keeps, and shaders: a training plan has 10 to 60.
+const KEPT: usize = 512;
+
 /// An open GPU. Clones share one device, its queue and its compiled pipelines.
 #[derive(Clone)]
 pub struct Gpu {
@@ -165,8 +168,8 @@ struct Inner {
     checked: bool,
     /// Set when the driver reports the device lost (only of devices opened here).
     lost: Arc<OnceLock<String>>,
-    layouts: Mutex<HashMap<Source, Arc<Layout>>>,
-    pipelines: Mutex<HashMap<Key, Arc<Compiled>>>,
+    layouts: Cache<Source, Arc<Layout>>,
+    pipelines: Cache<Key, Arc<Compiled>>,
 }
 
 impl fmt::Debug for Gpu {
@@ -249,7 +252,7 @@ impl Gpu {
         lost: Arc<OnceLock<String>>,
     ) -> Gpu {
         let (info, limits) = (device.adapter_info(), device.limits());
-        let (layouts, pipelines) = Default::default();
+        let (layouts, pipelines) = (Cache::new(KEPT), Cache::new(KEPT));
         Gpu {
             inner: Arc::new(Inner { device, queue, info, limits, reason, checked, lost, layouts, pipelines }),
         }
@@ -272,6 +275,7 @@ impl Gpu {
             bytes: l.max_compute_workgroup_storage_size as usize,
             threads: l.max_compute_invocations_per_workgroup as usize,
             operands: l.max_storage_buffers_per_shader_stage as usize,
+            passes: PASSES,
         };
         region_caps(group)
     }
@@ -308,9 +312,9 @@ impl Gpu {
         &self.inner.queue
     }
 
-    /// Number of pipelines compiled so far.
+    /// Number of compiled pipelines that are kept, 512 at most.
     pub fn pipelines(&self) -> usize {
-        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.inner.pipelines.len()
     }
 
     /// Largest buffer that a launch can bind, in bytes.
@@ -340,22 +344,10 @@ impl Gpu {
     /// The pipeline of a launch, compiled at its first use.
     pub(super) fn pipeline(&self, launch: &Launch, dispatch: &Dispatch) -> Result<Arc<Compiled>> {
         let key = Key::new(Source::of(launch)?, &dispatch.constants);
-        if let Some(p) = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Arc::clone(p));
-        }
-        // Compiled without the lock held; should two threads compile the same, one result is dropped.
-        let layout = self.layout(key.source())?;
-        let compiled = Arc::new(Compiled::new(self, layout, &dispatch.constants)?);
-        let mut all = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(all.entry(key).or_insert(compiled)))
-    }
-
-    fn layout(&self, source: &Source) -> Result<Arc<Layout>> {
-        if let Some(l) = self.inner.layouts.lock().unwrap_or_else(PoisonError::into_inner).get(source) {
-            return Ok(Arc::clone(l));
-        }
-        let layout = Arc::new(Layout::new(self, source)?);
-        let mut all = self.inner.layouts.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(all.entry(source.clone()).or_insert(layout)))
+        self.inner.pipelines.get(&key, || {
+            let source = key.source();
+            let layout = self.inner.layouts.get(source, || Layout::new(self, source).map(Arc::new))?;
+            Compiled::new(self, layout, &dispatch.constants).map(Arc::new)
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! many steps a submit, one compute pass a submit, and nothing allocated in between. What changes from
 //! step to step lies in buffers that the kernels themselves walk along (see `row_read` and `advance`).
 
+mod cache;
 mod class;
 mod device;
 mod guard;

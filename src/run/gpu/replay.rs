@@ -342,17 +342,19 @@ fn launches(
     stats.buffers_created += 1;
     let mut out = Vec::with_capacity(parts.len());
     for (l, (at, dispatch, compiled)) in plan.launches.iter().zip(parts) {
+        let uniform = || {
+            let size = wgpu::BufferSize::new(dispatch.uniform.len() as u64);
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &uniform, offset: at, size })
+        };
         let entries = match l.region().and_then(|r| r.layout.as_ref()) {
             // A region binds whole buffers, each once.
             Some(layout) => {
                 let operands: Vec<SlotId> = l.reads.iter().chain(&l.writes).map(|a| a.slot).collect();
                 let buffers = layout.buffers(l.reads.len()).into_iter();
-                buffers.map(|(first, _)| slots[operands[first].0].buffer.as_entire_binding()).collect()
+                let buffers = buffers.map(|(first, _)| slots[operands[first].0].buffer.as_entire_binding());
+                buffers.chain((!dispatch.uniform.is_empty()).then(uniform)).collect()
             }
-            None => kernel_entries(l, slots, &compiled.layout.access, unused, || {
-                let size = wgpu::BufferSize::new(dispatch.uniform.len() as u64);
-                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &uniform, offset: at, size })
-            }),
+            None => kernel_entries(l, slots, &compiled.layout.access, unused, uniform),
         };
         let entries: Vec<wgpu::BindGroupEntry<'_>> = entries
             .into_iter()

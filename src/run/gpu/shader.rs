@@ -85,7 +85,7 @@ impl Source {
                 let what = "the plan was lowered for the CPU: lower it for the caps of the GPU";
                 return Err(Error::Shape(what.into()));
             }
-            Program::Region(r) => wgsl::text(r, launch.reads.len()),
+            Program::Region(r) => wgsl::stitch(r, launch.reads.len()).text,
             Program::Kernel(k) => k.chosen(),
         };
         Ok(Source { name, text })

@@ -6,14 +6,16 @@ mod support;
 use std::path::Path;
 
 use hyperloom::check::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, run_on_for};
-use hyperloom::graph::{Graph, Value};
+use hyperloom::graph::op::Dist;
+use hyperloom::graph::{Graph, Role, Value};
 use hyperloom::kernel::Bounded;
 use hyperloom::plan::{Caps, Launch, Plan, lower};
 use hyperloom::region::{GroupCaps, RegionCaps, Stage};
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
-use hyperloom::spec::Activation;
+use hyperloom::spec::{Activation, DType};
 use hyperloom::task::Loss;
+use support::interpret::Array;
 use support::learning::{Shape, learning, many_rows, recurrent};
 use support::random_graph::random_graph;
 use support::{
@@ -264,6 +266,53 @@ fn scans_in_scans_are_loops_in_loops() {
             assert_eq!(regions(&plan), 1, "{plan}");
             same(&what, &run_lowered(&plan, &feed), &want);
             bounded(&what, &plan, &feed);
+        }
+    }
+}
+
+/// Repetitions draw numbers of their own, in scans of scans, too, and the way back knows them.
+#[test]
+fn repetitions_draw_numbers_of_their_own() {
+    let (mut g, mut feed) = (Graph::new(), Feed::default());
+    let (t, n) = (3, 4);
+    let x = data(&mut g, &mut feed, "x", numbers(&mut Rng::new(1, 1), &[t, n], 1.0, 2.0));
+    let key = g.input("key", Role::Data, &[2], DType::U32);
+    feed.inputs.insert("key".into(), Array { shape: vec![2], data: vec![11.0, 3.0] });
+    let zero = g.constant(0.0);
+    let sum = g.expand(zero, &[t, n]);
+    let draw = |g: &mut Graph, sum: Value, x: Value, key: Value| {
+        let mask = g.random(Dist::Uniform, key, 5, &[t, n]);
+        let part = g.mul(mask, x);
+        (g.add(sum, part), mask)
+    };
+    let (sums, masks) = g.scan(3, &[sum], &[x, key], &[], |g, a| {
+        let (sum, mask) = draw(g, a.carried[0], a.constants[0], a.constants[1]);
+        let (inner, masks) = g.scan(2, &[sum], a.constants, &[], |g, a| {
+            let (sum, mask) = draw(g, a.carried[0], a.constants[0], a.constants[1]);
+            (vec![sum], vec![mask])
+        });
+        (vec![inner[0]], vec![mask, masks[0]])
+    });
+    let total = g.sum_to(sums[0], &[]);
+    let d = g.grad(total, &[x])[0];
+    g.output("d", d);
+    g.output("outer", masks[0]);
+    g.output("inner", masks[1]);
+    let got: Results<f64> = run_lowered(&with_regions(&g, &feed), &feed);
+    let (outer, inner) = (&got.values["outer"], &got.values["inner"]);
+    let mut all: Vec<u64> = outer.iter().chain(inner).map(|x| x.to_bits()).collect();
+    assert_eq!(all.len(), t * n * (3 + 3 * 2));
+    all.sort_unstable();
+    all.dedup();
+    assert!(all.len() > t * n * 9 - 3, "only {} different numbers", all.len());
+    // The derivative is the sum of the masks: [t, 3, n] and [t, 3, 2, n].
+    for task in 0..t {
+        for i in 0..n {
+            let of = |list: &[f64], repetitions: usize| -> f64 {
+                (0..repetitions).map(|r| list[(task * repetitions + r) * n + i]).sum()
+            };
+            let want = of(outer, 3) + of(inner, 6);
+            assert!((got.values["d"][task * n + i] - want).abs() < 1e-6, "task {task}, {i}");
         }
     }
 }

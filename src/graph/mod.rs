@@ -640,7 +640,8 @@ impl Graph {
     }
 
     /// Random numbers of `shape`, whose first axis is the task; `key` is u32 `[2]`: (seed, step).
-    /// The same key, stream, task and element give the same number, on any device and in any split.
+    /// The same key, stream, task and element give the same number, on any device and in any split. In the body of a scan
+    /// each repetition has a stream of its own, the same on the way back.
     #[track_caller]
     pub fn random(&mut self, dist: Dist, key: Value, stream: u32, shape: &[usize]) -> Value {
         if self.shape(key) != [2] || self.node(key).dtype != DType::U32 {

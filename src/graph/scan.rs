@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::op::{Func, Op, ScanRef};
-use super::{Graph, Input, Role, Value};
+use super::{Graph, Input, Node, Role, Value};
+use crate::rng::threefry2x32;
 use crate::spec::{Activation, DType, Shape, count};
 
 /// A repeated body.
@@ -334,7 +335,7 @@ impl Graph {
     /// inside of them. A scan that stays keeps those inside of it, as far as scans may lie in one another.
     pub fn unrolled(&self, which: impl Fn(Value) -> bool, inner: bool) -> Graph {
         let mut out = Graph { inputs: self.inputs.clone(), ..Graph::new() };
-        let map = out.append(self, &HashMap::new(), &which, inner);
+        let map = out.append(self, &HashMap::new(), &which, inner, None);
         let mapped = |list: &[(String, Value)]| list.iter().map(|(n, v)| (n.clone(), map[v])).collect();
         out.outputs = mapped(&self.outputs);
         out.records = mapped(&self.records);
@@ -342,13 +343,15 @@ impl Graph {
         out
     }
 
-    /// Copies the nodes of `from`, inputs replaced by `given` where it has them.
+    /// Copies the nodes of `from`, inputs replaced by `given` where it has them; as repetition `turn` of a scan, which draws
+    /// numbers of its own.
     fn append(
         &mut self,
         from: &Graph,
         given: &HashMap<Value, Value>,
         unroll: &dyn Fn(Value) -> bool,
         inner: bool,
+        turn: Option<usize>,
     ) -> HashMap<Value, Value> {
         let mut map: HashMap<Value, Value> = HashMap::new();
         let mut results: HashMap<(Value, usize), Value> = HashMap::new();
@@ -366,9 +369,9 @@ impl Graph {
                 continue;
             }
             match &node.op {
-                Op::Scan(ScanRef(scan)) if unroll(v) => {
+                Op::Scan(ScanRef(scan)) if unroll(v) || (turn.is_some() && scan.draws()) => {
                     let operands: Vec<Value> = node.inputs.iter().map(|x| map[x]).collect();
-                    for (i, r) in self.write_out(scan, &operands, |i| wanted.contains(&(v, i)), inner) {
+                    for (i, r) in self.write_out(scan, &operands, |i| wanted.contains(&(v, i)), inner, turn) {
                         results.insert((v, i), r);
                     }
                 }
@@ -378,7 +381,7 @@ impl Graph {
                         node.op.clone()
                     } else {
                         let mut body = Graph { inputs: scan.body.inputs.clone(), ..Graph::new() };
-                        let inner = body.append(&scan.body, &HashMap::new(), &|_| true, true);
+                        let inner = body.append(&scan.body, &HashMap::new(), &|_| true, true, None);
                         body.outputs = scan.body.outputs.iter().map(|(n, v)| (n.clone(), inner[v])).collect();
                         let inputs = scan.inputs.iter().map(|v| inner[v]).collect();
                         Op::Scan(ScanRef(Arc::new(Scan { body, inputs, ..Scan::clone(scan) })))
@@ -390,7 +393,13 @@ impl Graph {
                 }
                 op => {
                     let operands: Vec<Value> = node.inputs.iter().map(|x| map[x]).collect();
-                    map.insert(v, self.push(op.clone(), &operands, node.shape.clone(), node.dtype));
+                    let op = match (op, turn) {
+                        (Op::Random { dist, stream }, Some(turn)) => {
+                            Op::Random { dist: *dist, stream: stream_of(*stream, turn) }
+                        }
+                        _ => op.clone(),
+                    };
+                    map.insert(v, self.push(op, &operands, node.shape.clone(), node.dtype));
                 }
             }
         }
@@ -405,6 +414,7 @@ impl Graph {
         operands: &[Value],
         wanted: impl Fn(usize) -> bool,
         inner: bool,
+        turn: Option<usize>,
     ) -> Vec<(usize, Value)> {
         let outputs: Vec<Value> = scan.outputs().collect();
         let fixed = scan.carried + scan.constants;
@@ -425,7 +435,9 @@ impl Graph {
                 let one = self.slice(stack, row_axis(&shape), row, 1);
                 given.insert(x, self.reshape(one, &shape));
             }
-            let map = self.append(&scan.body, &given, &|_| inner, inner);
+            // The number of a row, so that the way back draws what the way out has drawn.
+            let own = stream_of(turn.map_or(0, |t| stream_of(1, t)), row) as usize;
+            let map = self.append(&scan.body, &given, &|_| inner, inner, Some(own));
             self.scope.clone_from(&scope);
             for (i, o) in outputs.iter().enumerate().skip(scan.carried) {
                 stacks.entry(scan.number(Outcome::Given(i))).or_default().push(map[o]);
@@ -453,7 +465,22 @@ impl Graph {
     }
 }
 
+/// The stream that repetition `turn` of a scan draws from where its body draws from `stream`.
+fn stream_of(stream: u32, turn: usize) -> u32 {
+    threefry2x32([stream, 0], [turn as u32, 1])[0]
+}
+
 impl Scan {
+    /// Whether random numbers are drawn in it.
+    fn draws(&self) -> bool {
+        let draws = |n: &Node| match &n.op {
+            Op::Random { .. } => true,
+            Op::Scan(ScanRef(inner)) => inner.draws(),
+            _ => false,
+        };
+        self.body.nodes.iter().any(draws)
+    }
+
     /// Scans that lie in one another here, itself among them.
     fn depth(&self) -> usize {
         let inside =

@@ -5,7 +5,8 @@
 pub struct RegionCaps {
     /// Fewer tasks are not worth one.
     pub least_tasks: usize,
-    /// Bytes of the values of one task that are needed at the same time, at most.
+    /// Bytes of the values of one task that are needed at the same time, at most; on a GPU without histories, which are
+    /// streamed.
     pub bytes: usize,
     /// Bytes of them for which there is room close by, in cache or in the memory of a workgroup: where they need more than
     /// twice that, rows go some at a time.

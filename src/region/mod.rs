@@ -232,6 +232,8 @@ pub struct GroupLayout {
     pub joined: Vec<bool>,
     /// Words of workgroup memory of a task.
     pub words: usize,
+    /// Of these, the first for parts of a long sum, which has [`PARTS`].
+    pub parts: usize,
     /// Elements of a task that lie in quads, beside the words: a multiple of four.
     pub quads: usize,
     /// Elements of a task in the slot that takes what does not fit, the last operand; 0 where all fits.
@@ -283,6 +285,17 @@ pub(crate) struct Packed {
 
 /// Tiers of workgroup memory, in bytes: the smallest that holds what is used often is taken.
 pub(crate) const TIERS: [usize; 3] = [16 << 10, 32 << 10, 48 << 10];
+
+/// Terms of a sum with one result from which on several threads share it.
+const LONG: usize = 64;
+
+/// Parts of a long sum at most.
+pub(crate) const PARTS: usize = 64;
+
+/// Whether a block is one sum of many terms: one thread would take long for it.
+pub(crate) fn is_long_sum(b: &Block) -> bool {
+    b.kernel.family() == Family::Sum && b.writes[0].view.count() == 1 && b.reads[0].view.count() >= LONG
+}
 
 /// Something derived, which has no part in comparisons.
 #[derive(Debug)]
@@ -355,12 +368,17 @@ impl Region {
 
     /// Elements of a task that are needed at each position, where locals live so.
     fn needed(&self, lives: &[Option<Life>]) -> Vec<usize> {
+        self.needed_of(lives, |l| self.locals[l].len)
+    }
+
+    /// The same, where of each local so many elements count.
+    fn needed_of(&self, lives: &[Option<Life>], len: impl Fn(usize) -> usize) -> Vec<usize> {
         let mut change = vec![0isize; self.blocks().len()];
-        for (l, life) in self.locals.iter().zip(lives) {
+        for (l, life) in lives.iter().enumerate() {
             if let Some(life) = life {
-                change[life.first] += l.len as isize;
+                change[life.first] += len(l) as isize;
                 if let Some(after) = change.get_mut(life.last + 1) {
-                    *after -= l.len as isize;
+                    *after -= len(l) as isize;
                 }
             }
         }
@@ -374,6 +392,20 @@ impl Region {
     /// Elements of a task that are needed at the same time, at most.
     pub fn peak(&self) -> usize {
         self.needed(&self.lives()).into_iter().max().unwrap_or(0)
+    }
+
+    /// The same, where of what moves with a loop wherever it is touched, as histories do, only the part of one repetition
+    /// counts: a workgroup streams it through its slot.
+    pub fn held(&self) -> usize {
+        let mut held = vec![0; self.locals.len()];
+        for p in self.blocks() {
+            for o in p.block.reads.iter().chain(&p.block.writes) {
+                let Some(l) = o.local() else { continue };
+                let part = if o.moves() { o.view.end() - o.view.offset } else { self.locals[l].len };
+                held[l] = held[l].max(part);
+            }
+        }
+        self.needed_of(&self.lives(), |l| held[l]).into_iter().max().unwrap_or(0)
     }
 
     /// Reads and writes of each local, all repetitions counted.
@@ -409,15 +441,32 @@ impl Region {
             let mut taken: Vec<(usize, usize)> =
                 packed.kept.iter().filter(|(j, _)| meets(*j)).map(|&(j, at)| (at, at + len(j))).collect();
             taken.sort_unstable();
+            let mut free = Vec::new();
             let mut at = 0;
-            for (from, to) in taken {
+            for &(from, to) in &taken {
                 if at + len(i) <= from {
-                    break;
+                    free.push(at);
                 }
                 at = at.max(to);
             }
+            free.push(at);
             let mut with = packed.len;
-            with[quads(i) as usize] = with[quads(i) as usize].max(at + len(i));
+            let end = &mut with[quads(i) as usize];
+            *end = (*end).max(free[0] + len(i));
+            // Of the places that take no more memory that which was free for longest: threads wait for those that still use
+            // what was there before.
+            let idle = |at: usize| {
+                let there = packed
+                    .kept
+                    .iter()
+                    .filter(|&&(j, from)| quads(j) == quads(i) && from < at + len(i) && at < from + len(j));
+                let apart = there.filter_map(|(j, _)| lives[*j]).map(|l| {
+                    if l.last < life.first { life.first - l.last } else { l.first.saturating_sub(life.last) }
+                });
+                apart.min().unwrap_or(usize::MAX)
+            };
+            let least = free.iter().copied().filter(|at| at + len(i) <= *end);
+            let at = least.rev().max_by_key(|at| idle(*at)).unwrap_or(free[0]);
             if with[0] + with[1] <= room {
                 packed.kept.push((i, at));
                 packed.len = with;
@@ -448,7 +497,8 @@ impl Region {
         let density = |i: usize| (uses[i].0 + uses[i].1) as f64 / self.locals[i].len as f64;
         order.sort_by(|&a, &b| density(b).total_cmp(&density(a)).then(a.cmp(&b)));
         let quads = self.quads(&joined);
-        let tiers = TIERS.iter().map(|t| (*t).min(caps.bytes) / 4);
+        let parts = if self.blocks().iter().any(|p| is_long_sum(p.block)) { PARTS } else { 0 };
+        let tiers = TIERS.iter().map(|t| ((*t).min(caps.bytes) / 4).saturating_sub(parts));
         let mut best = Packed { left: order.clone(), ..Packed::default() };
         for room in tiers {
             best = self.pack(&lives, &order, |i| quads[i], room);
@@ -459,6 +509,7 @@ impl Region {
         let Packed { kept, left, len: [words, in_quads] } = best;
         let own: Vec<usize> = left.iter().copied().filter(|&i| self.locals[i].outside.is_none()).collect();
         let Packed { kept: spilled, len: [stride, _], .. } = self.pack(&lives, &own, |_| false, usize::MAX);
+        let (words, parts) = (words + parts, words);
         let mut homes = vec![Home::Words(0); self.locals.len()];
         for &(i, at) in &kept {
             homes[i] = if quads[i] { Home::Quads(at) } else { Home::Words(at) };
@@ -488,7 +539,17 @@ impl Region {
         let together = (64 / threads).clamp(1, room.max(1));
         let operands = operands + usize::from(stride > 0);
         let bindings = (0..operands).map(|i| (i, 0)).collect();
-        GroupLayout { homes, joined, words, quads: in_quads, spilled: stride, threads, together, bindings }
+        GroupLayout {
+            homes,
+            joined,
+            words,
+            parts,
+            quads: in_quads,
+            spilled: stride,
+            threads,
+            together,
+            bindings,
+        }
     }
 
     /// Checks bounds and that writes hit each element once; `len(operand)` gives the length of the slot of an operand,

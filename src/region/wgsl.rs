@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::passes::{same, split};
-use crate::region::{At, Block, DEPTH, GroupLayout, Home, Operand, Placed, Region, Stage};
+use crate::region::{
+    At, Block, DEPTH, GroupLayout, Home, Operand, PARTS, Placed, Region, Stage, is_long_sum,
+};
 use blocks::Function;
 
 macro_rules! blocks {
@@ -21,14 +23,14 @@ macro_rules! blocks {
 
 blocks! {
     REGION = "region", PRODUCT = "product", PRODUCT_ROW = "product_row", POINTWISE = "pointwise",
-    POINTWISE_QUADS = "pointwise_quads", SUM = "sum", SUM_QUADS = "sum_quads", LOG_SOFTMAX = "log_softmax",
+    POINTWISE_QUADS = "pointwise_quads", SUM = "sum", SUM_QUADS = "sum_quads", SUM_LONG = "sum_long", LOG_SOFTMAX = "log_softmax",
     CROSS_ENTROPY = "cross_entropy"
 }
 
 /// The names of a block that stand for functions of its own.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 20] = [
     "block", "a_start", "b_start", "a_term", "b_term", "a_terms", "b_terms", "a_square", "b_square",
-    "finish", "y_put", "y_at", "term", "x_get", "x_at", "p_get", "p_at",
+    "finish", "y_put", "y_at", "term", "x_get", "x_at", "p_get", "p_at", "put_part", "get_part", "total",
 ];
 
 /// The repetition of each loop, the outermost first.
@@ -119,7 +121,7 @@ enum Space {
 }
 
 /// A stretch of memory that a block touches: which memory, from and to, whether it is written.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Touch {
     space: Space,
     from: usize,
@@ -307,7 +309,19 @@ impl<'r> Stitch<'r> {
             let writes = b.writes.iter().map(|o| self.touch(o, p.times, true));
             touches.extend(reads.chain(writes).flatten());
         }
+        let parts = |write| touch(Home::Words(self.layout.parts), 0..PARTS, write);
+        let long = is_long_sum(blocks[0]);
+        touches.extend(parts(true).filter(|_| long));
         self.wait(&touches, indent);
+        if long {
+            // A barrier stands between the parts and their sum: what is touched after it is not yet known.
+            let terms = blocks[0].reads.iter().flat_map(|o| self.touch(o, pass[0].times, false));
+            let terms: Vec<Touch> = terms.collect();
+            self.pending.after(false);
+            touches.retain(|t| !terms.contains(t));
+            touches.extend(parts(false));
+            self.pending.touches.extend_from_slice(&touches);
+        }
         let labels: Vec<&str> = blocks.iter().map(|b| b.label.as_str()).collect();
         self.call(&Function::of(self.layout, &blocks), &labels.join(", "), indent);
     }
@@ -338,7 +352,10 @@ fn touch(home: Home, elements: std::ops::Range<usize>, write: bool) -> Option<To
         Home::Quads(at) => {
             (Space::Quads, (at + elements.start) / 4 * 4, (at + elements.end).next_multiple_of(4))
         }
-        Home::Slot { operand, .. } => (Space::Slot(operand), 0, usize::MAX),
+        // All that is written to a slot has the same distance of tasks: they never meet.
+        Home::Slot { operand, offset, .. } => {
+            (Space::Slot(operand), offset + elements.start, offset + elements.end)
+        }
         Home::Register => return None,
     };
     Some(Touch { space, from, to, write })

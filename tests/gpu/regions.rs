@@ -97,7 +97,7 @@ fn many_rows_in_a_loop() {
         lower(&g, Caps { regions, ..caps }).expect("the plan fits")
     };
     // What a task needs for all its rows is more than it may take.
-    let whole = limited(1 << 20).launches.into_iter().find_map(|l| l.region().map(Region::peak));
+    let whole = limited(1 << 20).launches.into_iter().find_map(|l| l.region().map(Region::held));
     let plan = limited(4 * whole.expect("a region") - 1);
     let deep = |r: &Region| r.blocks().iter().any(|p| p.times[1] > 1);
     assert!(plan.launches.iter().any(|l| l.region().is_some_and(deep)), "{plan}");

@@ -354,12 +354,13 @@ impl Lowering<'_> {
         let mut region = Region { tasks, locals, stages, layout: None, lanes: Default::default() };
         // Rows go some at a time where they must, or where that brings values close by. On a GPU only where all of them
         // are then: each time has its barriers and additions.
-        let mut need = 4 * region.peak();
+        let need_of = |r: &Region| 4 * if caps.group.is_some() { r.held() } else { r.peak() };
+        let mut need = need_of(&region);
         let must = need > caps.bytes;
         if (must || need > 2 * caps.near)
             && let Some(by_rows) = region.by_rows(caps.near.min(caps.bytes))
         {
-            let less = 4 * by_rows.peak();
+            let less = need_of(&by_rows);
             if must || caps.group.is_none() || less <= caps.near {
                 (region, need) = (by_rows, less);
             }
@@ -376,6 +377,11 @@ impl Lowering<'_> {
                     layout.passes(),
                     group.passes
                 )));
+            }
+            let aside = 4 * (tasks * layout.spilled) as u64;
+            if aside > self.caps.max_binding {
+                let [aside, most] = [aside, self.caps.max_binding].map(super::bytes);
+                return Err(Refusal::Other(format!("{aside} put aside, a buffer holds {most} at most")));
             }
             if layout.spilled > 0 {
                 writes.push(self.buffer(SlotRole::Scratch, DType::F32, tasks * layout.spilled, "spilled"));

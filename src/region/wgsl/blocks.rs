@@ -4,14 +4,15 @@ use std::fmt::Write;
 
 use super::spot::{Memory, Spot, axes, four, listed, next, plus, position, times};
 use super::{
-    CROSS_ENTROPY, LOG_SOFTMAX, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_QUADS, TURNS,
+    CROSS_ENTROPY, LOG_SOFTMAX, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_LONG, SUM_QUADS,
+    TURNS,
 };
 use crate::graph::op::{Binary, Func};
 use crate::kernel::Kernel;
 use crate::kernel::wgsl::{affine, call, call_of_two, operator};
 use crate::region::passes::same;
 use crate::region::quads::{exchanged, in_rows, reads_along};
-use crate::region::{At, Block, GroupLayout, Home, Local, Operand};
+use crate::region::{At, Block, GroupLayout, Home, Local, Operand, PARTS, is_long_sum};
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{COLUMN, ROW, View, collapse};
 
@@ -155,15 +156,11 @@ impl<'r> Function<'r> {
             .collect();
         let f = &mut self.text;
         let _ = writeln!(f, "fn block({}) {{", arguments.join(", "));
-        for i in 0..self.positions.len() {
-            let _ = writeln!(f, "    p{i} = at{i};");
-        }
-        for i in 0..self.numbers.len() {
-            let _ = writeln!(f, "    n{i} = by{i};");
-        }
-        for (name, value) in &self.constants {
-            let _ = writeln!(f, "    const {name} = {value}u;");
-        }
+        let given = (0..self.positions.len()).map(|i| format!("p{i} = at{i};"));
+        let given = given.chain((0..self.numbers.len()).map(|i| format!("n{i} = by{i};")));
+        let _ = writeln!(f, "    {}", given.collect::<Vec<_>>().join(" "));
+        let constants = self.constants.iter().map(|(name, value)| format!("const {name} = {value}u;"));
+        let _ = writeln!(f, "    {}", constants.collect::<Vec<_>>().join(" "));
         for line in body.lines().filter(|l| !l.trim_start().starts_with("//")) {
             let _ = writeln!(f, "    {line}");
         }
@@ -483,12 +480,13 @@ fn sum(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
     let b = pass[0];
     let Kernel::SumTo(s) = &b.kernel else { panic!("a sum is asked for") };
     let (y, full) = (b.writes[0].view, b.reads[0].view);
+    let (count, terms) = (y.count(), full.count() / y.count());
+    let long = is_long_sum(b);
     let four_results = by_four(f, pass);
     let kept = |v: &View, kept: bool| -> Vec<(usize, usize)> {
         let axes = (0..MAX_RANK).rev().filter(|&i| full.dims[i] > 1 && (y.dims[i] > 1) == kept);
         axes.map(|i| (full.dims[i], v.strides[i])).collect()
     };
-    let count = y.count();
     // Four results next to one another.
     let results = next("i", count);
     let mut operand = |i: usize| {
@@ -499,7 +497,7 @@ fn sum(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
         let last = (0..MAX_RANK).rev().find(|&i| y.dims[i] > 1);
         let whole = |a: usize| v.dims[a].is_multiple_of(4) || own.len() == 1;
         let quads = last.is_some_and(|a| reads_along(&b.reads[i], v, a) && whole(a));
-        if !four_results {
+        if !four_results || long {
             spot.element(&at("i"))
         } else if count == 1 {
             format!("vec4<f32>({})", spot.element(&at("i")))
@@ -511,13 +509,21 @@ fn sum(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
     };
     let term = if s.dot { format!("{} * {}", operand(0), operand(1)) } else { operand(0) };
     let results = Results { y, four: four_results, product: None };
-    f.give("term", "i: u32, l: u32", results.kind(), term);
-    f.constant("COUNT", count);
-    f.constant("TERMS", full.count() / count);
+    f.give("term", "i: u32, l: u32", if long { "f32" } else { results.kind() }, term);
+    f.constant("TERMS", terms);
     let store = results.store(f, &b.writes[0], "sums");
     let rest = results.pointwise(f, &pass[1..], vec![(&b.writes[0], "sums".to_string())]);
     let kind = results.kind();
     let _ = writeln!(f.text, "fn finish(i: u32, sums: {kind}) {{\n{store}{rest}}}");
+    if long {
+        let parts = f.spot_at(Home::Words(f.layout.parts), 0, String::new()).element("part");
+        let _ = writeln!(f.text, "fn put_part(part: u32, sum: f32) {{ {parts} = sum; }}");
+        f.give("get_part", "part: u32", "f32", parts);
+        let _ = writeln!(f.text, "fn total(sum: f32) {{ finish(0u, {kind}(sum)); }}");
+        f.constant("PARTS", terms.isqrt().min(PARTS));
+        return SUM_LONG;
+    }
+    f.constant("COUNT", count);
     if four_results { SUM_QUADS } else { SUM }
 }
 

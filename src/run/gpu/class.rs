@@ -48,7 +48,7 @@ impl DeviceClass {
 /// What a GPU's regions may take, by what a workgroup of it may.
 pub(super) fn region_caps(group: GroupCaps) -> RegionCaps {
     let near = group.bytes.min(TIERS[TIERS.len() - 1]);
-    RegionCaps { least_tasks: 2, bytes: 256 << 10, near, group: Some(group) }
+    RegionCaps { least_tasks: 2, bytes: 1 << 20, near, group: Some(group) }
 }
 
 impl FromStr for DeviceClass {

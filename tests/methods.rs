@@ -6,7 +6,7 @@ mod support;
 use hyperloom::adapt::{Fast, InnerLoop, Rates, Rule};
 use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
-use hyperloom::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
+use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
 use hyperloom::meta::objective::{MetaSpec, Through};
 use hyperloom::net::{Net, Weights};
 use hyperloom::plan::{Caps, lower};
@@ -24,17 +24,17 @@ const QUERY: usize = 3;
 fn spec(generated: bool, kind: Loss, context: usize) -> MetaSpec {
     let outputs = if kind == Loss::Mse { 1 } else { 3 };
     let target = Net::mlp_in_context(&[2, 4, 3, outputs], Activation::Tanh, context);
-    let condition = if generated {
-        ConditionSpec {
+    let mut hyper = HyperSpec::shared(target);
+    if generated {
+        let condition = ConditionSpec {
             support: Some(SetEncoder { example: 2 + outputs, widths: vec![3], scale: 0.7 }),
             embedding: Some(Embedding { tasks: 5, width: 2 }),
             descriptor: 0,
-        }
-    } else {
-        ConditionSpec::default()
-    };
-    let trunk = if generated { vec![3] } else { vec![] };
-    let mut meta = MetaSpec::from(HyperSpec { condition, trunk, activation: Activation::Silu, target });
+        };
+        let generator = Generator::default();
+        hyper = HyperSpec { condition, generator, trunk: vec![3], activation: Activation::Silu, ..hyper };
+    }
+    let mut meta = MetaSpec::from(hyper);
     meta.through = Through::Second;
     meta.steps = 2;
     meta.adaptation.rate = 0.3;
@@ -100,6 +100,19 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
             });
             if generated {
                 add("embedding", &|m| m.adaptation.fast = Fast::Embedding);
+                // Chunks that do not part the weights evenly.
+                let chunked = |m: &mut MetaSpec| {
+                    m.hyper.generator = Generator::Chunked(Chunked { chunk: 10, embedding: 2 });
+                };
+                add("chunked", &chunked);
+                add("chunked, embedding", &|m| {
+                    chunked(m);
+                    m.adaptation.fast = Fast::Embedding;
+                });
+                add("chunked, no trunk", &|m| {
+                    chunked(m);
+                    m.hyper.trunk.clear();
+                });
                 add("none", &|m| m.through = Through::None);
                 add("joint", &|m| (m.joint_lambda, m.weight_penalty, m.diversity) = (0.3, 0.01, 0.02));
             }

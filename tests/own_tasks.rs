@@ -2,6 +2,7 @@
 
 use hyperloom::experiment::config::Method;
 use hyperloom::experiment::source::{OwnFamily, OwnTasks};
+use hyperloom::hyper::{Chunked, Generator};
 use hyperloom::net::Net;
 use hyperloom::{
     Config, Device, Error, Experiment, Model, Observer, Result, RunStatus, Silent, Task, TaskKind,
@@ -53,12 +54,22 @@ impl Observer for Impatient {
 
 #[test]
 fn a_list_of_tasks_is_stopped_resumed_and_judged() -> Result<()> {
+    stopped_resumed_and_judged(&small(Method::Ridge))
+}
+
+#[test]
+fn a_chunked_generator_is_stopped_resumed_and_judged() -> Result<()> {
+    let mut config = small(Method::Ridge);
+    config.model.generator = Generator::Chunked(Chunked { chunk: 6, embedding: 3 });
+    stopped_resumed_and_judged(&config)
+}
+
+fn stopped_resumed_and_judged(config: &Config) -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = small(Method::Ridge);
-    let source = OwnTasks::list([1], 1, lines()).open(&config)?;
+    let source = OwnTasks::list([1], 1, lines()).open(config)?;
     let finish = |path: &str, resume: bool| -> Result<_> {
         let mut run =
-            Experiment::on(source.clone(), &config, &Device::Cpu, &folder.path().join(path), resume)?;
+            Experiment::on(source.clone(), config, &Device::Cpu, &folder.path().join(path), resume)?;
         match run.run(&mut Silent)? {
             RunStatus::Finished(report) => Ok((report, run.model().clone())),
             RunStatus::Stopped(at) => panic!("stopped at {at:?}"),
@@ -70,7 +81,7 @@ fn a_list_of_tasks_is_stopped_resumed_and_judged() -> Result<()> {
     assert!(h.chosen < 0.5 * h.baselines.support_mean, "{h:?}");
     assert_eq!(h.coverage.len(), 10);
     let path = folder.path().join("parts");
-    let mut run = Experiment::on(source.clone(), &config, &Device::Cpu, &path, false)?;
+    let mut run = Experiment::on(source.clone(), config, &Device::Cpu, &path, false)?;
     assert!(matches!(run.run(&mut Impatient)?, RunStatus::Stopped(_)));
     drop(run);
     let (_, parts) = finish("parts", true)?;
@@ -114,12 +125,7 @@ fn what_cannot_be_used_is_refused() {
     let open = Experiment::open(&config, &Device::Cpu, "nowhere".as_ref(), false);
     assert!(matches!(open, Err(Error::Config { message, .. }) if message.contains("Experiment::on")));
     // A net without a head has nothing for ANIL or the closed form.
-    let hyper = hyperloom::hyper::HyperSpec {
-        condition: hyperloom::hyper::ConditionSpec::default(),
-        trunk: vec![],
-        activation: hyperloom::spec::Activation::Relu,
-        target: Net::rows([1]).dense(3).tanh(),
-    };
+    let hyper = hyperloom::hyper::HyperSpec::shared(Net::rows([1]).dense(3).tanh());
     let adaptation = hyperloom::adapt::Adaptation {
         fast: hyperloom::adapt::Fast::Head,
         ..hyperloom::adapt::Adaptation::fine_tuning(0.1, 1.0)

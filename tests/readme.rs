@@ -73,15 +73,17 @@ fn every_command_runs() {
             .expect("a file of the repository");
     }
     std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");
-    let [layers, pictures, toml] = &blocks("toml")[..] else {
-        panic!("the README has three configuration files")
+    let [layers, chunked, pictures, toml] = &blocks("toml")[..] else {
+        panic!("the README has four configuration files")
     };
     let shorter = toml.replace("steps = 2000\n", TRAIN).replace("[eval]\n", "[eval]\ntasks = 12\n");
     assert_ne!(&shorter, toml, "the README's file was not shortened");
     std::fs::write(path.join("shapes.toml"), shorter).expect("a file");
 
-    // Layers of a target, as a run of their own.
-    std::fs::write(path.join("net.toml"), format!("task = \"sine\"\n[train]\n{TRAIN}\n{REST}\n{layers}"))
+    // Layers of a target, and its weights in chunks, as a run of their own.
+    let generator = chunked.replace("[model]\n", "");
+    let rest = REST.replace("[model]\n", &format!("[model]\n{generator}"));
+    std::fs::write(path.join("net.toml"), format!("task = \"sine\"\n[train]\n{TRAIN}\n{rest}\n{layers}"))
         .expect("a file");
     let output = hyperloom(path, &["train", "net.toml", "--device", "cpu", "--out", "runs/net"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -3,7 +3,7 @@
 use glam::{Affine2, DVec2, Vec2};
 use hyperloom::data::shapes::{Placed, SCALE, Shape, Shapes};
 use hyperloom::graph::Graph;
-use hyperloom::hyper::{ConditionSpec, HyperSpec, SetEncoder};
+use hyperloom::hyper::{ConditionSpec, Generator, HyperSpec, SetEncoder};
 use hyperloom::meta::outer::{Learner, OuterSettings, Trainer};
 use hyperloom::net::Net;
 use hyperloom::optim::{Optimiser, Schedule};
@@ -323,6 +323,7 @@ fn a_short_training_run_learns() {
     let support = Some(SetEncoder { example: 3, widths: vec![64, 64], scale: SCALE });
     let hyper = HyperSpec {
         condition: ConditionSpec { support, ..ConditionSpec::default() },
+        generator: Generator::default(),
         trunk: vec![128],
         activation: Activation::Relu,
         target: target.clone(),

@@ -89,8 +89,7 @@ impl Setup {
         let m = &self.config.model;
         let target = self.target(&shape);
         if m.weights == WeightSource::Shared {
-            let condition = ConditionSpec::default();
-            return HyperSpec { condition, trunk: vec![], activation: m.hyper_activation, target };
+            return HyperSpec { activation: m.hyper_activation, ..HyperSpec::shared(target) };
         }
         HyperSpec {
             condition: ConditionSpec {
@@ -103,6 +102,7 @@ impl Setup {
                     .then_some(Embedding { tasks: shape.known + 1, width: m.embedding }),
                 descriptor: shape.descriptor,
             },
+            generator: m.generator.clone(),
             trunk: m.trunk.clone(),
             activation: m.hyper_activation,
             target,
@@ -136,7 +136,7 @@ impl Setup {
     /// before anything is allocated.
     pub fn check_size(&self) -> Result<()> {
         let hyper = self.hyper();
-        if hyper.is_shared() && self.config.model.weights == WeightSource::Generated {
+        if hyper.condition.width() == 0 && self.config.model.weights == WeightSource::Generated {
             return Err(Error::config(
                 "model.descriptor",
                 "no column is constant inside every group, so the hypernetwork would read nothing: give the set \

@@ -1,14 +1,13 @@
 //! Hypernetworks: from what a task looks like (the condition) to the weights of its target network.
 //!
-//! Trunk and head: an MLP reads the condition `[T, E]`, a linear head writes all P weights of every task,
-//! `[T, P]`. The head starts with weight 0 and the initial target weights as its bias (Bias-HyperInit:
-//! Beck et al. 2022, "Hypernetworks in meta-reinforcement learning"), so that every task starts with the
-//! same sound network and the hypernetwork learns a correction to it.
+//! The condition `[T, E]` is an encoded support set, an embedding or a descriptor ([`ConditionSpec`]). A [`Generator`] reads it
+//! through a trunk and writes all P weights of every task, `[T, P]`, as a correction to weights that all tasks share.
 //!
-//! A hypernetwork that reads nothing writes its bias for every task: one learned initialisation, which is
+//! A hypernetwork that reads nothing writes these for every task: one learned initialisation, which is
 //! what MAML and its kin train. So one code path, one checkpoint and one set of adaptation methods serve both.
 
 mod condition;
+mod generator;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +16,17 @@ use crate::net::{Init, Net, ParamLayout, Weights};
 use crate::rng::Rng;
 use crate::spec::Activation;
 pub use condition::{Condition, ConditionSpec, Embedding, SetEncoder};
+pub use generator::*;
 
 /// A hypernetwork, and the network whose weights it writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct HyperSpec {
     /// What is read.
     pub condition: ConditionSpec,
-    /// Hidden widths of the trunk.
+    /// How weights are written.
+    pub generator: Generator,
+    /// Hidden widths of the generator's trunk.
     pub trunk: Vec<usize>,
     /// Activation of trunk and encoder.
     pub activation: Activation,
@@ -31,35 +34,68 @@ pub struct HyperSpec {
     pub target: Net,
 }
 
+/// As it stands in files; those from before there were several generators name none.
+#[derive(Deserialize)]
+struct Stored {
+    condition: ConditionSpec,
+    generator: Option<Generator>,
+    trunk: Vec<usize>,
+    activation: Activation,
+    target: Net,
+}
+
+impl From<Stored> for HyperSpec {
+    fn from(stored: Stored) -> HyperSpec {
+        let Stored { condition, generator, trunk, activation, target } = stored;
+        let generator = generator.unwrap_or_else(|| match condition.width() {
+            0 => Generator::Shared(Shared {}),
+            _ => Generator::default(),
+        });
+        HyperSpec { condition, generator, trunk, activation, target }
+    }
+}
+
 impl HyperSpec {
-    /// The trunk up to its last activation.
-    fn trunk_net(&self) -> Net {
-        Net::mlp(&[&[self.condition.width()], &self.trunk[..]].concat(), self.activation)
+    /// A hypernetwork that reads nothing: all tasks start with the same weights of `target`.
+    pub fn shared(target: Net) -> HyperSpec {
+        HyperSpec {
+            condition: ConditionSpec::default(),
+            generator: Generator::Shared(Shared {}),
+            trunk: vec![],
+            activation: Activation::default(),
+            target,
+        }
     }
 
-    /// Width of the vector that the head reads.
-    fn features(&self) -> usize {
-        self.trunk.last().copied().unwrap_or(self.condition.width())
-    }
-
-    /// Whether nothing is read: all tasks start with the same weights, the head's bias.
+    /// Whether nothing is read: all tasks start with the same weights, the parameter `head.bias`.
     pub fn is_shared(&self) -> bool {
-        self.condition.width() == 0
+        !self.generator.kind().reads()
     }
 
-    /// Parameters of the hypernetwork: `encoder.*`, `embedding`, `trunk.*`, `head.weight [h, P]`, `head.bias [P]`; the last
-    /// alone where nothing is read.
+    /// Refuses a generator that lacks what it reads, and sizes beyond any use.
+    ///
+    /// # Errors
+    /// What does not fit, and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        self.generator.check()?;
+        match (self.is_shared(), self.condition.width()) {
+            (false, 0) => {
+                Err("the generator reads nothing: give it a condition, or take the shared one".into())
+            }
+            (true, 1..) => {
+                Err("the shared generator reads no condition: take another, or an empty one".into())
+            }
+            _ => self.target.check(),
+        }
+    }
+
+    /// Parameters of the hypernetwork: `encoder.*`, `embedding`, those of the generator (of the linear one `trunk.*` and
+    /// `head.weight [h, P]`), and the weights that every task's are a correction to, `head.bias [P]`.
     pub fn layout(&self) -> ParamLayout {
         let mut layout = ParamLayout::default();
-        let p = self.target.layout().len();
-        if !self.is_shared() {
-            self.condition.add_to(&mut layout, self.activation);
-            if !self.trunk.is_empty() {
-                layout.extend("trunk", &self.trunk_net().layout_he(self.activation));
-            }
-            layout.push("head.weight", &[self.features(), p], Init::Constant(0.0));
-        }
-        layout.push("head.bias", &[p], Init::Constant(0.0));
+        self.condition.add_to(&mut layout, self.activation);
+        self.generator.kind().params(self, &mut layout);
+        layout.push("head.bias", &[self.target.layout().len()], Init::Constant(0.0));
         layout
     }
 
@@ -83,19 +119,44 @@ impl HyperSpec {
     /// [`HyperSpec::layout`].
     pub fn generate(&self, g: &mut Graph, params: Weights<'_>, z: Option<Value>, tasks: usize) -> Value {
         g.scope("hyper", |g| {
-            let Some(z) = z else {
+            let correction = z.and_then(|z| self.generator.kind().correction(g, self, params, z));
+            g.scope("head", |g| {
                 let base = params.get(g, "head.bias");
-                let p = g.shape(base)[0];
-                return g.expand(base, &[tasks, p]);
-            };
-            let h = self.trunk(g, params, z).last().copied().unwrap_or(z);
-            g.scope("head", |g| params.linear(g, "head", h))
+                match correction {
+                    Some(correction) => g.add(correction, base),
+                    None => {
+                        let p = g.shape(base)[0];
+                        g.expand(base, &[tasks, p])
+                    }
+                }
+            })
         })
     }
 
-    /// What each layer of the trunk gives, after its activation: the head is the linear layer after the last.
+    /// What each layer of the trunk gives after its activation, `[T, ..]`.
     pub fn trunk(&self, g: &mut Graph, params: Weights<'_>, z: Value) -> Vec<Value> {
-        let mut h = z;
+        self.generator.kind().trunk(g, self, params, z)
+    }
+}
+
+/// What generators are made of.
+impl HyperSpec {
+    /// Width of what a trunk over so many inputs gives.
+    fn features(&self, inputs: usize) -> usize {
+        self.trunk.last().copied().unwrap_or(inputs)
+    }
+
+    /// Appends the parameters of a trunk over so many inputs.
+    fn add_trunk(&self, layout: &mut ParamLayout, inputs: usize) {
+        if !self.trunk.is_empty() {
+            let net = Net::mlp(&[&[inputs], &self.trunk[..]].concat(), self.activation);
+            layout.extend("trunk", &net.layout_he(self.activation));
+        }
+    }
+
+    /// What each layer of the trunk gives, after its activation, on rows `[.., inputs]`.
+    fn run_trunk(&self, g: &mut Graph, params: Weights<'_>, x: Value) -> Vec<Value> {
+        let mut h = x;
         (0..self.trunk.len())
             .map(|layer| {
                 let name = format!("trunk.{layer}");

@@ -88,7 +88,7 @@ impl Model {
         adaptation: Adaptation,
         params: Vec<f32>,
     ) -> Result<Model> {
-        spec.target.check().map_err(Error::Shape)?;
+        spec.check().map_err(Error::Shape)?;
         let needed = if adaptation.fits(&spec) { adaptation.layout(&spec).len() } else { 0 };
         if needed == 0 || params.len() != needed || spec.target.outputs() != likelihood.outputs {
             return Err(Error::Shape(format!(

@@ -118,6 +118,7 @@ fn check_about(path: &Path, about: &About) -> Result<()> {
     let sound = support
         && embedding
         && sound_widths(trunk)
+        && about.spec.check().is_ok()
         && (about.choice.gate.is_none() || about.adaptation.rule.is_closed_form())
         && about.adaptation.fits(&about.spec)
         && about.fine_tuning.fits(&about.spec)

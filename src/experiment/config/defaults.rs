@@ -4,6 +4,7 @@ use super::{
     AdaptConfig, Config, EvalConfig, Method, ModelConfig, Start, TaskKind, TrainConfig, WeightSource,
 };
 use crate::adapt::{Fast, Rates, Rule};
+use crate::hyper::Generator;
 use crate::meta::objective::Through;
 use crate::optim::Optimiser;
 use crate::spec::Activation;
@@ -73,6 +74,7 @@ impl Config {
                 omega: 1.0,
                 encoder: vec![64, 64],
                 embedding: 0,
+                generator: Generator::default(),
                 trunk: vec![128],
                 hyper_activation: Activation::Relu,
                 start: Start::Fresh,

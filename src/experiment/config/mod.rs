@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use super::source::{CsvConfig, ImagesConfig, TaskKind};
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
+use crate::hyper::Generator;
 use crate::meta::objective::Through;
 use crate::net::Layer;
 use crate::optim::Optimiser;
@@ -177,6 +178,9 @@ pub struct ModelConfig {
     pub encoder: Vec<usize>,
     /// Width of a learned embedding of each known task (`csv`; 0: none). Unknown tasks share one.
     pub embedding: usize,
+    /// How a hypernetwork writes the weights. In a file its name, or a table: `generator = { kind = "chunked", chunk = 512 }`.
+    #[serde(deserialize_with = "generator")]
+    pub generator: Generator,
     /// Hidden widths of the hypernetwork's trunk.
     pub trunk: Vec<usize>,
     /// Activation of encoder and trunk.
@@ -191,6 +195,16 @@ pub struct ModelConfig {
 
 fn net<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Option<Vec<Layer>>, D::Error> {
     crate::net::layers(from).map(Some)
+}
+
+/// A generator by its name, or by a table of its settings.
+fn generator<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Generator, D::Error> {
+    use serde::de::Error as _;
+    let given = match serde_json::Value::deserialize(from)? {
+        serde_json::Value::String(kind) => serde_json::json!({ "kind": kind }),
+        table => table,
+    };
+    serde_json::from_value(given).map_err(D::Error::custom)
 }
 
 /// Adaptation.
@@ -372,9 +386,9 @@ fn drop_equal(table: &mut toml::Table, other: &toml::Table) {
 fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
-            // A change of optimiser replaces its constants too.
+            // A change of optimiser or generator replaces its constants too.
             (Some(toml::Value::Table(b)), toml::Value::Table(o))
-                if key != "optimiser" || !o.contains_key("kind") =>
+                if !["optimiser", "generator"].contains(&key.as_str()) || !o.contains_key("kind") =>
             {
                 merge(b, o)
             }
@@ -452,6 +466,29 @@ mod tests {
         assert_eq!((c.train.joint_lambda, c.train.min_shots, c.train.final_rate_fraction), (0.5, 5, 0.25));
         assert_eq!(c.adapt.fast, Fast::Head);
         assert_eq!(Config::parse(&c.to_toml()?, "x", None)?, c);
+        Ok(())
+    }
+
+    #[test]
+    fn a_generator_is_a_name_or_a_table() -> Result<()> {
+        use crate::hyper::Chunked;
+        let read = |text: &str, over: &[&str]| -> Result<Generator> {
+            let over: Vec<String> = over.iter().map(|s| s.to_string()).collect();
+            let c = Config::parse_over(text, "x", None, &over)?;
+            assert_eq!(Config::parse(&c.to_toml()?, "x", None)?, c);
+            Ok(c.model.generator)
+        };
+        let chunked = |chunk, embedding| Generator::Chunked(Chunked { chunk, embedding });
+        assert_eq!(read("", &[])?, Generator::default());
+        assert_eq!(read("[model]\ngenerator = 'chunked'", &[])?, chunked(256, 16));
+        let table = "[model]\ngenerator = { kind = 'chunked', chunk = 64 }";
+        assert_eq!(read(table, &[])?, chunked(64, 16));
+        assert_eq!(read(table, &["model.generator.embedding=8"])?, chunked(64, 8));
+        assert_eq!(read(table, &["model.generator=linear"])?, Generator::default());
+        let e = read("[model]\ngenerator = 'chunkd'", &[]).map_err(|e| e.to_string());
+        assert!(e.expect_err("no generator").contains("line 2: unknown variant `chunkd`"));
+        let c = Config::parse("[model.generator]\nkind = 'chunked'\nchunk = 0", "x", None)?;
+        assert!(c.validate().is_err_and(|e| e.to_string().contains("model.generator: chunks of 0 weights")));
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use super::{Config, MAX_ADAPT_STEPS, TaskKind, WeightSource};
 use crate::adapt::{Fast, Rates};
 use crate::error::{Error, Result};
+use crate::hyper::Generator;
 use crate::meta::objective::Through;
 use crate::net::Layer;
 
@@ -100,6 +101,13 @@ impl Config {
             return fail(
                 "model.encoder",
                 "the hypernetwork would read nothing: give the set encoder a layer at least, for example [64, 64]".into(),
+            );
+        }
+        self.model.generator.check().map_err(|e| Error::config("model.generator", e))?;
+        if generated && matches!(self.model.generator, Generator::Shared(_)) {
+            return fail(
+                "model.generator",
+                "weights that all tasks share are not generated: model.weights = \"shared\"".into(),
             );
         }
         if self.adapt.steps.is_empty() || self.adapt.steps.iter().any(|k| *k > MAX_ADAPT_STEPS) {

@@ -1,0 +1,85 @@
+//! `w_t = [trunk(z_t, e_1) · W, …, trunk(z_t, e_C) · W] + w`: one small network writes the weights in C chunks, one after another,
+//! told which by a learned embedding e of each chunk (von Oswald et al. 2020, "Continual learning with hypernetworks"). W is
+//! `[h, chunk]` instead of `[h, P]`: the parameters grow by P for the base weights and by an embedding a chunk, so that large
+//! targets can be afforded.
+
+use serde::{Deserialize, Serialize};
+
+use super::Generate;
+use crate::graph::{Graph, Value};
+use crate::hyper::HyperSpec;
+use crate::net::{Init, ParamLayout, Weights};
+
+/// Trunk and head once for each chunk of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Chunked {
+    /// Weights of a chunk.
+    pub chunk: usize,
+    /// Width of the embedding of a chunk.
+    pub embedding: usize,
+}
+
+impl Default for Chunked {
+    fn default() -> Chunked {
+        Chunked { chunk: 256, embedding: 16 }
+    }
+}
+
+impl Chunked {
+    /// C: the number of chunks of `weights` weights.
+    fn chunks(&self, weights: usize) -> usize {
+        weights.div_ceil(self.chunk)
+    }
+
+    /// What the trunk reads of every chunk: the condition, then the chunk's embedding, `[T, C, E + m]`.
+    fn inputs(&self, g: &mut Graph, params: Weights<'_>, z: Value) -> Value {
+        let chunks = params.get(g, "chunks");
+        let ([t, e], [c, m]) = (g.shape(z), g.shape(chunks)) else { panic!("both are matrices") };
+        let (t, e, c, m) = (*t, *e, *c, *m);
+        let z = g.reshape(z, &[t, 1, e]);
+        let z = g.expand(z, &[t, c, e]);
+        let chunks = g.expand(chunks, &[t, c, m]);
+        g.concat(&[z, chunks], 2)
+    }
+}
+
+impl Generate for Chunked {
+    fn check(&self) -> Result<(), String> {
+        let sound = (1..=1 << 20).contains(&self.chunk) && (1..=4096).contains(&self.embedding);
+        match sound {
+            true => Ok(()),
+            false => Err(format!(
+                "chunks of {} weights with embeddings of {} numbers: 1 to {} weights and 1 to 4096 numbers are possible",
+                self.chunk,
+                self.embedding,
+                1 << 20
+            )),
+        }
+    }
+
+    fn params(&self, spec: &HyperSpec, to: &mut ParamLayout) {
+        let inputs = spec.condition.width() + self.embedding;
+        to.push("chunks", &[self.chunks(spec.target.layout().len()), self.embedding], Init::Normal(1.0));
+        spec.add_trunk(to, inputs);
+        to.push("head.weight", &[spec.features(inputs), self.chunk], Init::Constant(0.0));
+    }
+
+    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, z: Value) -> Vec<Value> {
+        let x = self.inputs(g, params, z);
+        spec.run_trunk(g, params, x)
+    }
+
+    fn correction(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, z: Value) -> Option<Value> {
+        let x = self.inputs(g, params, z);
+        let h = spec.run_trunk(g, params, x).last().copied().unwrap_or(x);
+        Some(g.scope("head", |g| {
+            let w = params.get(g, "head.weight");
+            let y = g.matmul(h, w);
+            let [t, c, len] = g.shape(y)[..] else { panic!("chunks are [T, C, chunk]") };
+            let y = g.reshape(y, &[t, c * len]);
+            // The last chunk may reach beyond the weights.
+            g.slice(y, 1, 0, spec.target.layout().len())
+        }))
+    }
+}

@@ -8,7 +8,7 @@ use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
 use hyperloom::meta::objective::{MetaSpec, Through};
-use hyperloom::net::{Net, Weights};
+use hyperloom::net::{Init, LayerWeights, Net, OwnLayer, ParamLayout, Weights};
 use hyperloom::plan::{Caps, lower};
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
@@ -39,6 +39,32 @@ fn spec(generated: bool, kind: Loss, context: usize) -> MetaSpec {
     meta.steps = 2;
     meta.adaptation.rate = 0.3;
     meta
+}
+
+/// `x + c sin x`, c learned.
+#[derive(Debug)]
+struct Ripple;
+
+impl OwnLayer for Ripple {
+    fn name(&self) -> &str {
+        "ripple"
+    }
+
+    fn output(&self, row: &[usize]) -> Result<Vec<usize>, String> {
+        Ok(row.to_vec())
+    }
+
+    fn params(&self, _: &[usize]) -> ParamLayout {
+        let mut layout = ParamLayout::default();
+        layout.push("c", &[1, 1], Init::Constant(0.7));
+        layout
+    }
+
+    fn apply(&self, g: &mut Graph, weights: &LayerWeights<'_>, x: Value) -> Value {
+        let (c, sin) = (weights.get(g, "c"), g.act(Activation::Sin, x));
+        let ripple = g.mul(c, sin);
+        g.add(x, ripple)
+    }
 }
 
 /// Every way of adaptation that training sees, with its name.
@@ -82,6 +108,11 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
             add("net, ridge", &|m| {
                 net(m);
                 (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
+            });
+            // A layer of a program's own among others.
+            add("own", &|m| {
+                let outputs = m.hyper.target.outputs();
+                m.hyper.target = Net::rows([2]).dense(3).own(Ripple).dense(outputs);
             });
             // Layers over pictures.
             let pictures = |m: &mut MetaSpec| {

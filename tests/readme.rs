@@ -102,12 +102,13 @@ fn every_command_runs() {
     for line in blocks("sh").concat().lines().filter(|l| !l.is_empty()) {
         let command = line.strip_prefix("cargo run --release -- ").or(line.strip_prefix("hyperloom "));
         let Some(arguments) = command else {
-            // The other commands; the examples run below and in tests/own_tasks.rs.
+            // The other commands; the examples run below, in tests/own_tasks.rs and in tests/own_layer.rs.
             assert!(
                 [
                     "sh scripts/test.sh",
                     "cargo run --release --example adapt_in_app",
                     "cargo run --release --example own_family",
+                    "cargo run --release --example own_layer",
                 ]
                 .contains(&line),
                 "this test does not know how to run: {line}"

@@ -24,6 +24,7 @@ use crate::adapt::Member;
 use crate::error::{Error, Result};
 use crate::meta::model::{Choice, Model};
 use crate::meta::outer::{Learner, training_fits};
+use crate::net::own_layers;
 use crate::report::metrics::MetricsWriter;
 use crate::run::Device;
 use config::{Config, Method};
@@ -92,13 +93,17 @@ impl<'a> Experiment<'a> {
     ) -> Result<Experiment<'a>> {
         let mut config = config.clone();
         let folder = if resume { RunFolder::open(path)? } else { RunFolder::fresh(path)? };
+        let folder = folder.with_own(&own_layers(config.model.net.as_deref().unwrap_or_default()));
         let saved = if resume && folder.has_checkpoint() { Some(folder.load()?) } else { None };
         if let Some(s) = &saved {
             if config.adapt.method == Method::Auto {
                 config = config.under(s.config.adapt.method)?;
             }
             same_settings(&folder, &config, &s.config)?;
+            // The checkpoint has only the names of a program's own layers.
+            let net = config.model.net.take();
             config = s.config.clone();
+            config.model.net = net;
         }
         config.validate()?;
         let setup = match source {

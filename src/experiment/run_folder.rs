@@ -19,14 +19,16 @@ use crate::error::{Error, Result};
 use crate::files::{is_temporary, remove_temporaries, write_atomically};
 use crate::hyper::HyperSpec;
 use crate::meta::model::{Model, Network};
-use crate::meta::store::{check_net, field, impossible, json, parse};
-use crate::net::Net;
+use crate::meta::store::{check_net, field, impossible, json, own_layout, parse};
+use crate::net::{Net, Own, ParamLayout};
 use crate::task::Likelihood;
 
 /// A run's folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Layers of a program's own, which files hold only the names of.
+    own: Vec<Own>,
 }
 
 /// Where an unfinished run stands.
@@ -68,6 +70,8 @@ struct AboutNetwork {
     #[serde(alias = "judge")]
     likelihood: Likelihood,
     shares: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layout: Option<ParamLayout>,
 }
 
 impl RunFolder {
@@ -85,7 +89,7 @@ impl RunFolder {
                 "the run folder exists: go on with --resume, or name another with --out",
             ));
         }
-        Ok(RunFolder { path: path.to_path_buf() })
+        Ok(RunFolder { path: path.to_path_buf(), own: vec![] })
     }
 
     /// Makes the folder where it is missing, and clears it of what a killed process was writing.
@@ -103,7 +107,14 @@ impl RunFolder {
                 "there is no such run folder; `hyperloom train --out DIR` makes one",
             ));
         }
-        Ok(RunFolder { path: path.to_path_buf() })
+        Ok(RunFolder { path: path.to_path_buf(), own: vec![] })
+    }
+
+    /// With the layers of a program's own that the run's target has: files hold only their names.
+    #[must_use]
+    pub fn with_own(mut self, own: &[Own]) -> RunFolder {
+        self.own = own.to_vec();
+        self
     }
 
     /// The folder itself.
@@ -160,7 +171,7 @@ impl RunFolder {
         let position: Position = parse(&path, &c, "position")?;
         let format: Format = parse(&path, &c, "format_of_files")?;
         // Finished members, then the one in progress.
-        let model = Model::get(&path, &c, |i| {
+        let model = Model::get(&path, &c, &self.own, |i| {
             let done = i < position.member;
             (done || (i == position.member && position.hyper), done)
         })?;
@@ -224,9 +235,17 @@ impl Model {
     /// # Errors
     /// [`Error::Checkpoint`] where the folder holds no finished run.
     pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+        Model::load_with(path, &[])
+    }
+
+    /// The same of a model whose target has layers of a program's own, of which files hold only the names.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`]; also where a layer is missing, or has other parameters than that which was saved.
+    pub fn load_with(path: impl AsRef<Path>, own: &[Own]) -> Result<Model> {
         match path.as_ref().is_file() {
-            true => Model::open(path),
-            false => Ok(RunFolder::open(path.as_ref())?.model()?.0),
+            true => Model::open_with(path, own),
+            false => Ok(RunFolder::open(path.as_ref())?.with_own(own).model()?.0),
         }
     }
 }
@@ -241,6 +260,7 @@ pub fn save_network(path: &Path, network: &Network, format: &Format) -> Result<(
         spec: network.spec.clone(),
         likelihood: network.likelihood,
         shares: network.shares.clone(),
+        layout: own_layout(&network.spec),
     };
     c.metadata.insert("network".into(), json(&about));
     c.metadata.insert("format_of_files".into(), json(format));
@@ -249,9 +269,15 @@ pub fn save_network(path: &Path, network: &Network, format: &Format) -> Result<(
 
 /// Reads one task's network.
 pub fn load_network(path: &Path) -> Result<(Network, Format)> {
+    load_network_with(path, &[])
+}
+
+/// The same of a network that has layers of a program's own.
+pub fn load_network_with(path: &Path, own: &[Own]) -> Result<(Network, Format)> {
     let c = Checkpoint::load(path)?;
-    let about: AboutNetwork = parse(path, &c, "network")?;
-    check_net(path, &about.spec, about.likelihood.outputs)?;
+    let mut about: AboutNetwork = parse(path, &c, "network")?;
+    about.spec.hand_over(own);
+    check_net(path, &about.spec, about.likelihood.outputs, about.layout.as_ref())?;
     let format: Format = parse(path, &c, "format_of_files")?;
     format.validate(path, about.spec.inputs(), about.likelihood.outputs)?;
     let p = about.spec.layout().len();

@@ -74,7 +74,7 @@ impl Setup {
                 } else {
                     net
                 };
-                net.dense(shape.outputs)
+                if m.head { net.dense(shape.outputs) } else { net }
             }
             None => {
                 let widths = [&[shape.inputs()], &m.target[..], &[shape.outputs]].concat();
@@ -155,9 +155,14 @@ impl Setup {
         let net = &hyper.target;
         net.check().map_err(|e| Error::config("model.net", e))?;
         if net.outputs() != self.source.family(0).shape().outputs {
+            let why = match self.config.model.head {
+                true => {
+                    "the layers before the head give rows of several axes: put flatten = true behind them"
+                }
+                false => "the last layer has to give as many, or take model.head = true",
+            };
             let message = format!(
-                "the layers before the head give rows of several axes, so that the net gives {} numbers a row where {} are \
-                 needed: put flatten = true behind them",
+                "the net gives {} numbers a row where {} are needed; {why}",
                 net.outputs(),
                 self.source.family(0).shape().outputs
             );

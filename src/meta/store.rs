@@ -9,7 +9,7 @@ use crate::adapt::{Adaptation, Member};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
-use crate::net::Net;
+use crate::net::{Net, Own, ParamLayout};
 use crate::task::Likelihood;
 
 /// The most steps of adaptation.
@@ -25,6 +25,9 @@ struct About {
     fine_tuning: Adaptation,
     choice: Choice,
     members: usize,
+    /// What the weights of the target are, where layers of a program's own say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layout: Option<ParamLayout>,
 }
 
 impl Model {
@@ -43,7 +46,15 @@ impl Model {
     /// # Errors
     /// [`Error::Checkpoint`] naming what does not fit and what would be right.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
-        Model::get(path.as_ref(), &Checkpoint::load(path.as_ref())?, |_| (true, true))
+        Model::open_with(path, &[])
+    }
+
+    /// The same of a model whose target has layers of a program's own, of which the file holds only the names.
+    ///
+    /// # Errors
+    /// Those of [`Model::open`]; also where a layer is missing, or has other parameters than that which was saved.
+    pub fn open_with(path: impl AsRef<Path>, own: &[Own]) -> Result<Model> {
+        Model::get(path.as_ref(), &Checkpoint::load(path.as_ref())?, own, |_| (true, true))
     }
 
     /// Puts all that it is into a checkpoint.
@@ -62,14 +73,21 @@ impl Model {
             fine_tuning: self.fine_tuning,
             choice: self.choice.clone(),
             members: self.members.len(),
+            layout: own_layout(&self.spec.target),
         };
         c.metadata.insert("model".into(), json(&about));
     }
 
     /// Reads it back; `trained` says of a member whether its pooled network and its hypernetwork are there.
-    pub(crate) fn get(path: &Path, c: &Checkpoint, trained: impl Fn(usize) -> (bool, bool)) -> Result<Model> {
-        let about: About = parse(path, c, "model")?;
-        check_net(path, &about.spec.target, about.likelihood.outputs)?;
+    pub(crate) fn get(
+        path: &Path,
+        c: &Checkpoint,
+        own: &[Own],
+        trained: impl Fn(usize) -> (bool, bool),
+    ) -> Result<Model> {
+        let mut about: About = parse(path, c, "model")?;
+        about.spec.target.hand_over(own);
+        check_net(path, &about.spec.target, about.likelihood.outputs, about.layout.as_ref())?;
         check_about(path, &about)?;
         let (p, h) = (about.spec.target.layout().len(), about.adaptation.layout(&about.spec).len());
         let mut members = Vec::new();
@@ -139,8 +157,28 @@ pub(crate) fn impossible(path: &Path, what: &str) -> Error {
     Error::checkpoint(path, message)
 }
 
-pub(crate) fn check_net(path: &Path, net: &Net, outputs: usize) -> Result<()> {
+/// What the weights of a net are, to be stored beside it: only layers of a program's own may come to mean another thing.
+pub(crate) fn own_layout(net: &Net) -> Option<ParamLayout> {
+    (!net.own_layers().is_empty()).then(|| net.layout())
+}
+
+/// Refuses a net that is not possible, or that does not mean what it meant when it was stored with `layout`.
+pub(crate) fn check_net(path: &Path, net: &Net, outputs: usize, layout: Option<&ParamLayout>) -> Result<()> {
     net.check().map_err(|e| Error::checkpoint(path, format!("its network is not possible: {e}")))?;
+    if let Some(stored) = layout {
+        let shapes = |l: &ParamLayout| -> Vec<String> {
+            l.params.iter().map(|p| format!("'{}' {:?}", p.name, p.shape)).collect()
+        };
+        let (then, now) = (shapes(stored), shapes(&net.layout()));
+        if then != now {
+            let message = format!(
+                "its network had the parameters {}, and with the layers that were handed over it has {}",
+                then.join(", "),
+                now.join(", ")
+            );
+            return Err(Error::checkpoint(path, message));
+        }
+    }
     if net.outputs() != outputs {
         let message = format!("a network of {} outputs where {outputs} are needed", net.outputs());
         return Err(Error::checkpoint(path, message));

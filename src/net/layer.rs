@@ -91,6 +91,8 @@ table! {
     "residual" Residual(super::residual::Residual),
     /// Several branches side by side along the last axis.
     "parallel" Parallel(super::parallel::Parallel),
+    /// A layer of a program's own.
+    "own" Own(super::own::Own),
 }
 
 type Settings = serde_json::Map<String, serde_json::Value>;

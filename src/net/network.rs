@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::first_version::DenseSpec;
 use super::layer::{Forward, Params, Scheme, layers, mix_rows, output, shape_after};
 use super::{
-    AvgPool, BatchNorm, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm, MaxPool,
-    Parallel, ParamLayout, ParamRole, Pointwise, Residual, Scale, Sizes, Statistics, Weights,
+    AvgPool, BatchNorm, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm, MaxPool, Own,
+    OwnLayer, Parallel, ParamLayout, ParamRole, Pointwise, Residual, Scale, Sizes, Statistics, Weights,
 };
 use crate::graph::{Graph, Value};
 use crate::spec::{Activation, Shape, count};
@@ -208,11 +208,56 @@ impl Net {
         self.with(Layer::Residual(Residual { layers, shortcut: vec![] }))
     }
 
+    /// A layer that a program writes itself.
+    #[must_use]
+    pub fn own(self, layer: impl OwnLayer + 'static) -> Net {
+        self.with(Layer::Own(Own::new(layer)))
+    }
+
     /// Branches side by side along the last axis, each built from an empty net.
     #[must_use]
     pub fn parallel<const N: usize>(self, branches: [fn(Net) -> Net; N]) -> Net {
         let branches = branches.map(|branch| branch(Net::rows([])).layers).into();
         self.with(Layer::Parallel(Parallel { branches }))
+    }
+}
+
+/// Layers of a program's own.
+impl Net {
+    /// The layers of a program's own, branches included.
+    pub fn own_layers(&self) -> Vec<Own> {
+        own_layers(&self.layers)
+    }
+
+    /// Hands the layers of a program's own over to a net that was read from a file, which holds only their names. Those that are
+    /// still missing [`Net::check`] names.
+    pub fn hand_over(&mut self, own: &[Own]) {
+        hand_over(&mut self.layers, own);
+    }
+}
+
+/// The layers of a program's own, branches included.
+pub(crate) fn own_layers(layers: &[Layer]) -> Vec<Own> {
+    let inside = |layer: &Layer| match layer {
+        Layer::Own(own) => vec![own.clone()],
+        Layer::Residual(r) => [own_layers(&r.layers), own_layers(&r.shortcut)].concat(),
+        Layer::Parallel(p) => p.branches.iter().flat_map(|b| own_layers(b)).collect(),
+        _ => vec![],
+    };
+    layers.iter().flat_map(inside).collect()
+}
+
+fn hand_over(layers: &mut [Layer], from: &[Own]) {
+    for layer in layers {
+        match layer {
+            Layer::Own(own) => own.fill(from),
+            Layer::Residual(r) => {
+                hand_over(&mut r.layers, from);
+                hand_over(&mut r.shortcut, from);
+            }
+            Layer::Parallel(p) => p.branches.iter_mut().for_each(|b| hand_over(b, from)),
+            _ => {}
+        }
     }
 }
 

@@ -70,6 +70,7 @@ impl Config {
                 context: 0,
                 target: vec![40, 40],
                 net: None,
+                head: true,
                 activation: Activation::Relu,
                 omega: 1.0,
                 encoder: vec![64, 64],

@@ -169,6 +169,8 @@ pub struct ModelConfig {
     /// `dense = 32`, `residual = [...]`, each with an `activation` beside it or not ([`Layer`]).
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "net")]
     pub net: Option<Vec<Layer>>,
+    /// Whether a dense layer with the outputs that tasks need stands behind `net`.
+    pub head: bool,
     /// Activation of the target network.
     pub activation: Activation,
     /// Factor on the initial weights of the target's first layer: ω₀ of Sitzmann et al. 2020 (SIREN), which

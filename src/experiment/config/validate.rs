@@ -154,6 +154,9 @@ impl Config {
         if t.diversity > 0.0 && t.tasks < 2 {
             return fail("train.diversity", "one task a step differs from none: train.tasks = 2 at least");
         }
+        if !m.head && m.net.is_none() {
+            return fail("model.head", "only the layers of model.net may end without a dense layer");
+        }
         let layers = m.net.as_deref().unwrap_or_default();
         let context = m.context > 0 || layers.iter().any(|l| matches!(l, Layer::Context(_)));
         if context && a.fast != Fast::Context {

@@ -8,7 +8,6 @@ use hyperloom::experiment::config::{Method, WeightSource};
 use hyperloom::experiment::source::OwnTasks;
 use hyperloom::graph::{Graph, Value};
 use hyperloom::net::{Init, Layer, LayerWeights, Net, Own, OwnLayer, ParamLayout};
-use hyperloom::spec::Activation::Tanh;
 use hyperloom::{Config, Device, Experiment, Model, Result, RunStatus, Silent, Task, TaskKind};
 
 /// `h + B tanh(A h)` with `h = tanh(W x)`, each matrix with a bias.
@@ -40,17 +39,11 @@ impl OwnLayer for Residual {
     }
 
     fn apply(&self, g: &mut Graph, weights: &LayerWeights<'_>, x: Value) -> Value {
-        let affine = |g: &mut Graph, name: &str, x: Value| {
-            let (w, b) = (weights.get(g, name), weights.get(g, &format!("{name} bias")));
-            let y = g.matmul(x, w);
-            g.add(y, b)
-        };
-        let z = affine(g, "w", x);
-        let h = g.act(Tanh, z);
-        let z = affine(g, "a", h);
-        let z = g.act(Tanh, z);
-        let y = affine(g, "b", z);
-        g.add(h, y)
+        let e = g.expr();
+        let weight = |name: &str| e.build(|g| weights.get(g, name));
+        let [w, a, b] = ["w", "a", "b"].map(|name| (weight(name), weight(&format!("{name} bias"))));
+        let h = (e.of(x).dot(w.0) + w.1).tanh();
+        (h + ((h.dot(a.0) + a.1).tanh().dot(b.0) + b.1)).value()
     }
 }
 

@@ -43,15 +43,10 @@ impl Trial {
     /// `Σ r (y + y² + y³/3)` with fixed r, so that no derivative of y is lost.
     fn loss(&mut self, y: Value) -> Value {
         let contents = numbers(&mut self.rng, self.g.shape(y), 0.25, 1.0);
-        let g = &mut self.g;
-        let r = data(g, &mut self.feed, "fixed", contents);
-        let y2 = g.mul(y, y);
-        let y3 = g.mul(y2, y);
-        let y3 = g.scale(y3, 1.0 / 3.0);
-        let s = g.add(y, y2);
-        let s = g.add(s, y3);
-        let s = g.mul(s, r);
-        g.sum_to(s, &[])
+        let r = data(&mut self.g, &mut self.feed, "fixed", contents);
+        let e = self.g.expr();
+        let (y, r) = (e.of(y), e.of(r));
+        ((y + y * y + y * y * y / 3.0) * r).total().value()
     }
 
     /// Checks derivatives of that loss of `y`.

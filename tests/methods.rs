@@ -61,9 +61,10 @@ impl OwnLayer for Ripple {
     }
 
     fn apply(&self, g: &mut Graph, weights: &LayerWeights<'_>, x: Value) -> Value {
-        let (c, sin) = (weights.get(g, "c"), g.act(Activation::Sin, x));
-        let ripple = g.mul(c, sin);
-        g.add(x, ripple)
+        let c = weights.get(g, "c");
+        let e = g.expr();
+        let (c, x) = (e.of(c), e.of(x));
+        (x + c * x.sin()).value()
     }
 }
 

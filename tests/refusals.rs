@@ -2,14 +2,20 @@
 //! so are derivatives beyond the table.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use hyperloom::graph::op::{Num, Op};
 use hyperloom::graph::{Graph, Role};
 use hyperloom::spec::{Activation, DType, count};
 
+/// Hooks are the process's: one test at a time has its own.
+static HOOK: Mutex<()> = Mutex::new(());
+
 /// The message of a panic.
 fn refusal(build: impl FnOnce(&mut Graph)) -> String {
     let mut g = Graph::new();
+    let _mine = HOOK.lock().unwrap_or_else(|e| e.into_inner());
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let result = catch_unwind(AssertUnwindSafe(|| g.scope("net/2", build)));
@@ -148,4 +154,36 @@ fn a_fourth_derivative_is_refused() {
         g.grad(sum, &[grad]);
     });
     assert!(message.contains("sgd") && message.contains("no gradient"), "{message}");
+}
+
+#[test]
+fn expressions_are_refused_at_the_callers_line() {
+    let line_of = |build: fn(&mut Graph)| {
+        let _mine = HOOK.lock().unwrap_or_else(|e| e.into_inner());
+        let line = Arc::new(AtomicU32::new(0));
+        let (hook, seen) = (std::panic::take_hook(), line.clone());
+        std::panic::set_hook(Box::new(move |info| {
+            let line = info.location().filter(|l| l.file() == file!()).map_or(0, |l| l.line());
+            seen.store(line, Ordering::Relaxed);
+        }));
+        let caught = catch_unwind(|| build(&mut Graph::new()));
+        std::panic::set_hook(hook);
+        assert!(caught.is_err(), "this graph is wrong");
+        line.load(Ordering::Relaxed)
+    };
+    let here = line!();
+    let sum = line_of(|g| {
+        let e = g.expr();
+        let _ = e.data("x", &[2, 3]) + e.data("y", &[4, 5]);
+    });
+    let product = line_of(|g| {
+        let e = g.expr();
+        let _ = (2.0 * e.data("x", &[2, 3])).dot(e.data("y", &[4, 5]));
+    });
+    let index = line_of(|g| {
+        let index = g.input("index", Role::Data, &[3], DType::U32);
+        let _ = 1.0 - g.expr().of(index);
+    });
+    assert_eq!([sum, product, index], [here + 3, here + 7, here + 11]);
+    assert!(refusal(|g| _ = g.expr().data("x", &[2, 3]).sum_to(&[4])).contains("sum_to in 'net/2'"));
 }

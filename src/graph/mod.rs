@@ -5,6 +5,7 @@
 //! configuration is validated before anything is built from it.
 
 pub mod conv;
+pub mod expr;
 mod grad;
 pub mod op;
 pub mod scan;
@@ -160,6 +161,7 @@ impl Graph {
         v
     }
 
+    #[track_caller]
     fn f32(&self, what: &str, values: &[Value]) {
         for &v in values {
             assert!(self.node(v).dtype == DType::F32, "{what} in '{}' needs f32 operands", self.label());

@@ -39,9 +39,9 @@ use crate::spec::Shape;
 ///     }
 ///     fn apply(&self, g: &mut Graph, w: &LayerWeights<'_>, x: Value) -> Value {
 ///         let c = w.get(g, "c");
-///         let sin = g.act(hyperloom::spec::Activation::Sin, x);
-///         let ripple = g.mul(c, sin);
-///         g.add(x, ripple)
+///         let e = g.expr();
+///         let (c, x) = (e.of(c), e.of(x));
+///         (x + c * x.sin()).value()
 ///     }
 /// }
 ///

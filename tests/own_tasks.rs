@@ -91,10 +91,16 @@ fn stopped_resumed_and_judged(config: &Config) -> Result<()> {
     whole.save(&file)?;
     assert_eq!(Model::load(&file)?, whole);
     let tasks = source.test(4);
-    let predictions = whole.predict(&Device::Cpu, &tasks)?;
+    let predictions = whole.predict(&Device::Cpu, &tasks, None)?;
     assert!(predictions.iter().zip(&tasks).all(|(p, t)| p.deviation.len() == t.queries(1)));
-    let half = |level| whole.half_width(1.0, level).expect("values have intervals");
-    assert!(half(0.5) < half(0.95));
+    // Intervals lie around the values, and in one another; for other steps than the chosen ones none were fitted.
+    let [inner, outer] = [0.5, 0.95].map(|level| predictions[0].intervals(level).expect("values have intervals"));
+    for ((y, [a, b]), [c, d]) in predictions[0].values.iter().zip(inner).zip(outer) {
+        assert!(c < a && a < *y && *y < b && b < d);
+    }
+    let other = whole.predict(&Device::Cpu, &tasks, Some(0))?;
+    assert!(other[0].intervals(0.5).is_none() && other[0].deviation.iter().all(|d| d.is_nan()));
+    assert_ne!(other[0].values, predictions[0].values);
     Ok(())
 }
 

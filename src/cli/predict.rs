@@ -8,7 +8,7 @@ use hyperloom::data::Table;
 use hyperloom::experiment::files::predict_table;
 use hyperloom::experiment::run_folder::{RunFolder, load_network};
 use hyperloom::files::write_atomically;
-use hyperloom::meta::model::Model;
+use hyperloom::meta::model::Prediction;
 use hyperloom::{Error, Result};
 
 use super::{check_steps, open_device, say};
@@ -71,9 +71,9 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             ));
         }
         let support = args.support.as_ref().map(Table::read).transpose()?;
-        let (y, deviation) = predict_table(&device, &model, &format, support.as_ref(), &query, args.steps)?;
-        let half = args.interval.map(|level| half_widths(&model, level, &deviation, args)).transpose()?;
-        (y, half, format)
+        let found = predict_table(&device, &model, &format, support.as_ref(), &query, args.steps)?;
+        let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
+        (found.values, half, format)
     } else {
         if args.support.is_some() || args.steps.is_some() {
             return Err(Error::config(
@@ -96,19 +96,14 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
 }
 
 /// Half the widths of intervals that cover this share of rows.
-fn half_widths(model: &Model, level: f64, deviation: &[f32], args: &PredictArgs) -> Result<Vec<f32>> {
-    let Some(intervals) = &model.choice.intervals else {
-        return Err(Error::config(
-            "--interval",
-            "the model predicts classes, which have probabilities instead",
-        ));
-    };
+fn half_widths(found: &Prediction, level: f64, args: &PredictArgs) -> Result<Vec<f32>> {
     if args.steps.is_some() {
         return Err(Error::config(
             "--interval",
             "intervals are for the chosen steps of adaptation: leave --steps out",
         ));
     }
-    let factor = intervals.factor(level);
-    Ok(deviation.iter().map(|d| factor as f32 * d).collect())
+    found.half_widths(level).ok_or_else(|| {
+        Error::config("--interval", "the model predicts classes, which have probabilities instead")
+    })
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::adapt::StartFrom;
 use crate::data::Table;
 use crate::data::csv::group_rows;
 use crate::data::format::Format;
@@ -11,8 +10,8 @@ use crate::meta::model::{Model, Prediction};
 use crate::run::Device;
 use crate::task::Task;
 
-/// Outputs `[rows, o]` for every row of a query file and their deviations `[rows]`: each group by the network of its own support rows, the rest by the
-/// pooled one, whose deviations are not known (NaN). `steps` of adaptation; `None`: as was chosen on validation tasks.
+/// What a model says about every row of a query file: each group by the network of its own support rows, the rest by the pooled one,
+/// whose deviations are not known (NaN). `steps` of adaptation; `None`: as was chosen on validation tasks.
 ///
 /// # Errors
 /// [`Error::Data`](crate::Error::Data) naming line and column of a file, and those of the device.
@@ -23,7 +22,7 @@ pub fn predict_table(
     support: Option<&Table>,
     query: &Table,
     steps: Option<usize>,
-) -> Result<(Vec<f32>, Vec<f32>)> {
+) -> Result<Prediction> {
     let x = format.inputs(query)?;
     let (i, o) = (model.spec.target.inputs(), model.likelihood.outputs);
     let pooled = model.pooled();
@@ -31,7 +30,8 @@ pub fn predict_table(
         log::warn!(
             "no support rows are given: these are the pooled network's predictions, the same for every task"
         );
-        return Ok((pooled.predict(device, &x)?, vec![f32::NAN; query.rows()]));
+        let deviation = vec![f32::NAN; query.rows()];
+        return Ok(Prediction { values: pooled.predict(device, &x)?, deviation, ..Prediction::default() });
     };
     let (xs, ys) = (format.inputs(support)?, format.targets(support)?);
     let pick = |from: &[f32], rows: &[usize], w: usize| -> Vec<f32> {
@@ -75,15 +75,7 @@ pub fn predict_table(
             deviation[row] = deviations.get(k).copied().unwrap_or(f32::NAN);
         }
     };
-    let found = match steps {
-        Some(k) => {
-            let from = StartFrom::Generated(model.choice.correction);
-            let found = model.predict_after(device, &tasks, from, &[k])?.pop().unwrap_or_default();
-            found.into_iter().map(|values| Prediction { values, deviation: vec![] }).collect()
-        }
-        None => model.predict(device, &tasks)?,
-    };
-    for ((_, rows), p) in groups.iter().zip(&found) {
+    for ((_, rows), p) in groups.iter().zip(model.predict(device, &tasks, steps)?) {
         put(rows, &p.values, &p.deviation);
     }
     for rows in &strangers {
@@ -95,7 +87,8 @@ pub fn predict_table(
             strangers.len()
         );
     }
-    Ok((y, deviation))
+    let intervals = model.choice.intervals.clone().filter(|_| steps.is_none());
+    Ok(Prediction { values: y, deviation, intervals })
 }
 
 /// A file's rows as the support of one task.

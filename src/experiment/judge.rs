@@ -63,7 +63,7 @@ impl Experiment<'_> {
         let chosen = &self.model.choice;
         let found =
             self.model.predict_after(self.device, tasks, StartFrom::Generated(chosen.correction), &steps)?;
-        let predictions = self.model.predict(self.device, tasks)?;
+        let predictions = self.model.predict(self.device, tasks, None)?;
         let (y, deviation): (Vec<_>, Vec<_>) =
             predictions.into_iter().map(|p| (p.values, p.deviation)).unzip();
         let coverage = chosen

@@ -57,15 +57,39 @@ pub struct Model {
 
 /// What a model says about the query rows of a task.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Prediction {
     /// Values, or logarithms of class probabilities, `[q · o]`.
     pub values: Vec<f32>,
-    /// Predictive standard deviation of each row `[q]`: intervals are the value ± [`Model::half_width`] of it.
+    /// Predictive standard deviation of each row `[q]`; NaN where nothing is known of it.
     pub deviation: Vec<f32>,
+    /// How wide intervals are by the deviation, of values.
+    pub(crate) intervals: Option<Intervals>,
+}
+
+impl Prediction {
+    /// Half the width of intervals around the values of each row `[q]` that cover the share `level` of rows, from .1 to .95 (the
+    /// nearest level that was fitted: [`LEVELS`](crate::task::LEVELS)). NaN where nothing is known of the row's deviation.
+    /// `None` where classes are predicted, which have probabilities instead, and where steps were asked for that intervals
+    /// were not fitted with.
+    #[must_use]
+    pub fn half_widths(&self, level: f64) -> Option<Vec<f32>> {
+        let factor = self.intervals.as_ref()?.factor(level) as f32;
+        Some(self.deviation.iter().map(|d| factor * d).collect())
+    }
+
+    /// The same intervals as low and high ends, of each value `[q · o]`.
+    #[must_use]
+    pub fn intervals(&self, level: f64) -> Option<Vec<[f32; 2]>> {
+        let half = self.half_widths(level)?;
+        let outputs = self.values.len() / half.len().max(1);
+        let ends = |(i, y): (usize, &f32)| [y - half[i / outputs], y + half[i / outputs]];
+        Some(self.values.iter().enumerate().map(ends).collect())
+    }
 }
 
 /// Predictions `[steps][tasks][q · o]`.
-pub type Predictions = Vec<Vec<Vec<f32>>>;
+pub(crate) type Predictions = Vec<Vec<Vec<f32>>>;
 
 /// Prepared plans by which members are asked about some tasks.
 #[derive(Debug)]
@@ -106,10 +130,7 @@ impl Model {
     }
 
     /// Predictions of all members together, on the query rows of `tasks`, after each number of steps.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
-    pub fn predict_after(
+    pub(crate) fn predict_after(
         &self,
         device: &Device,
         tasks: &[Task],
@@ -207,12 +228,21 @@ impl Model {
         (y, deviation.collect())
     }
 
-    /// Predictions on the query rows of `tasks`, with the steps, the correction and the weighing that were chosen on validation
-    /// tasks.
+    /// Predictions on the query rows of `tasks`, after `steps` steps of adaptation (`None`: with the steps, the weighing and the
+    /// intervals that were chosen on validation tasks).
     ///
     /// # Errors
     /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
-    pub fn predict(&self, device: &Device, tasks: &[Task]) -> Result<Vec<Prediction>> {
+    pub fn predict(&self, device: &Device, tasks: &[Task], steps: Option<usize>) -> Result<Vec<Prediction>> {
+        if let Some(steps) = steps {
+            let from = StartFrom::Generated(self.choice.correction);
+            let found = self.predict_after(device, tasks, from, &[steps])?.concat();
+            let unknown = |values: Vec<f32>| {
+                let deviation = vec![f32::NAN; values.len() / self.likelihood.outputs];
+                Prediction { values, deviation, intervals: None }
+            };
+            return Ok(found.into_iter().map(unknown).collect());
+        }
         let (mut all, mut variance): (Vec<Vec<Vec<f32>>>, Vec<Vec<f64>>) = (vec![], vec![]);
         let mut adapters = self.adapters(device, tasks, false)?;
         for m in &self.members {
@@ -230,14 +260,11 @@ impl Model {
         Ok(values
             .into_iter()
             .zip(deviation)
-            .map(|(values, deviation)| Prediction { values, deviation })
+            .map(|(values, deviation)| {
+                let intervals = self.choice.intervals.clone();
+                Prediction { values, deviation, intervals }
+            })
             .collect())
-    }
-
-    /// Half the width of an interval that covers the share `level` (.1 to .95) of rows, by the deviation of its row; `None` where
-    /// classes are predicted.
-    pub fn half_width(&self, deviation: f32, level: f64) -> Option<f32> {
-        self.choice.intervals.as_ref().map(|i| i.factor(level) as f32 * deviation)
     }
 
     fn adapter(&self, device: &Device, tasks: &[Task], from: StartFrom) -> Result<Adapter> {

@@ -38,7 +38,7 @@ pub use experiment::config::{Config, TaskKind};
 pub use experiment::run_folder::RunFolder;
 #[cfg(feature = "experiment")]
 pub use experiment::{Experiment, Observer, Progress, Report, RunStatus, Silent};
-pub use meta::model::{Model, Network};
+pub use meta::model::{Model, Network, Prediction};
 pub use run::{Device, Session};
 pub use task::Task;
 

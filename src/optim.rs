@@ -8,6 +8,7 @@ use crate::graph::{Graph, Value};
 /// Which optimiser, with its constants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Optimiser {
     /// AdamW (Loshchilov and Hutter 2019); Adam where `decay` is 0.
     AdamW {
@@ -124,6 +125,7 @@ impl Optimiser {
 
 /// Linear warm-up, then a cosine down to a fraction of the peak.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Schedule {
     /// Peak learning rate.
     pub peak: f64,
@@ -136,6 +138,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// A cosine from `peak` down to nothing over so many steps. A warm-up, and what is left at the end, are assigned.
+    #[must_use]
+    pub fn new(peak: f64, steps: u64) -> Schedule {
+        Schedule { peak, warmup: 0, steps, final_fraction: 0.0 }
+    }
+
     /// Learning rate of a step, from 0.
     pub fn rate(&self, step: u64) -> f64 {
         if step < self.warmup {

@@ -31,8 +31,7 @@ fn spec(generated: bool, kind: Loss, context: usize) -> MetaSpec {
             embedding: Some(Embedding { tasks: 5, width: 2 }),
             descriptor: 0,
         };
-        let generator = Generator::default();
-        hyper = HyperSpec { condition, generator, trunk: vec![3], activation: Activation::Silu, ..hyper };
+        hyper = HyperSpec::new(condition, vec![3], Activation::Silu, hyper.target);
     }
     let mut meta = MetaSpec::from(hyper);
     meta.through = Through::Second;
@@ -177,8 +176,9 @@ fn episodes(g: &mut Graph, feed: &mut Feed, rng: &mut Rng, meta: &MetaSpec, kind
     let counts = (0..t).map(|task| count(task) as f64).collect();
     let count = data(g, feed, "count", Array { shape: vec![t, 1], data: counts });
     let task = meta.hyper.condition.embedding.is_some().then(|| words(g, feed, "task", &[t], &vec![2; t]));
-    let support = Rows { x, y, rows: weights, count };
-    Batch { support, xq, yq, query_rows: None, descriptor: None, task }
+    let mut batch = Batch::new(Rows::new(x, y, weights, count), xq, yq);
+    batch.task = task;
+    batch
 }
 
 /// The objective of one way, its parameters, and what feeds it.

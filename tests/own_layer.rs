@@ -33,7 +33,8 @@ fn by_hand(inputs: usize) -> Net {
 fn learned(target: Net, fast: Fast) -> [Vec<f64>; 2] {
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(3, 1));
     let hyper = HyperSpec::shared(target.dense(1));
-    let adaptation = Adaptation { fast, ..Adaptation::fine_tuning(0.1, 10.0) };
+    let mut adaptation = Adaptation::fine_tuning(0.1, 10.0);
+    adaptation.fast = fast;
     let layout = adaptation.layout(&hyper);
     let base = hyper.target.layout().init(&mut rng);
     let init = hyper.init(&mut rng, &base).into_iter().map(f64::from).collect();
@@ -43,10 +44,9 @@ fn learned(target: Net, fast: Fast) -> [Vec<f64>; 2] {
         data(g, &mut feed, name, numbers(&mut rng, shape, -1.0, 1.0))
     };
     let (t, n) = (3, 5);
-    let third = g.constant(1.0 / n as f64);
     let (x, y) = (new(&mut g, "x", &[t, n, 2]), new(&mut g, "y", &[t, n, 1]));
     let (xq, yq) = (new(&mut g, "xq", &[t, n, 2]), new(&mut g, "yq", &[t, n, 1]));
-    let support = Rows { x, y, rows: g.expand(third, &[t, n]), count: new(&mut g, "count", &[t, 1]) };
+    let support = Rows::alike(&mut g, x, y);
     let inner = InnerLoop { hyper: &hyper, adaptation: &adaptation, kind: Loss::Mse };
     let params = Weights { flat, layout: &layout };
     let problem = inner.problem(&mut g, Some(params), flat, None, &support);

@@ -31,7 +31,7 @@ fn lines() -> Vec<Task> {
             let rows = if t % 5 == 0 { 6 } else { 10 };
             let x: Vec<f32> = (0..rows).map(|i| i as f32 / 5.0 - 1.0).collect();
             let y = x.iter().map(|x| a * x + b).collect();
-            Task { name: format!("{a} x + {b}"), ..Task::from_support(x, y) }
+            Task::from_support(x, y).with_name(format!("{a} x + {b}"))
         })
         .collect()
 }
@@ -94,7 +94,8 @@ fn stopped_resumed_and_judged(config: &Config) -> Result<()> {
     let predictions = whole.predict(&Device::Cpu, &tasks, None)?;
     assert!(predictions.iter().zip(&tasks).all(|(p, t)| p.deviation.len() == t.queries(1)));
     // Intervals lie around the values, and in one another; for other steps than the chosen ones none were fitted.
-    let [inner, outer] = [0.5, 0.95].map(|level| predictions[0].intervals(level).expect("values have intervals"));
+    let [inner, outer] =
+        [0.5, 0.95].map(|level| predictions[0].intervals(level).expect("values have intervals"));
     for ((y, [a, b]), [c, d]) in predictions[0].values.iter().zip(inner).zip(outer) {
         assert!(c < a && a < *y && *y < b && b < d);
     }
@@ -132,10 +133,8 @@ fn what_cannot_be_used_is_refused() {
     assert!(matches!(open, Err(Error::Config { message, .. }) if message.contains("Experiment::on")));
     // A net without a head has nothing for ANIL or the closed form.
     let hyper = hyperloom::hyper::HyperSpec::shared(Net::rows([1]).dense(3).tanh());
-    let adaptation = hyperloom::adapt::Adaptation {
-        fast: hyperloom::adapt::Fast::Head,
-        ..hyperloom::adapt::Adaptation::fine_tuning(0.1, 1.0)
-    };
+    let mut adaptation = hyperloom::adapt::Adaptation::fine_tuning(0.1, 1.0);
+    adaptation.fast = hyperloom::adapt::Fast::Head;
     assert!(!adaptation.fits(&hyper));
     let e = Model::new(hyper, hyperloom::task::Likelihood::values(3), adaptation, vec![0.0; 6]);
     assert!(matches!(e, Err(Error::Shape(m)) if m.contains("nothing of the kind")));

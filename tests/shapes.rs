@@ -3,10 +3,10 @@
 use glam::{Affine2, DVec2, Vec2};
 use hyperloom::data::shapes::{Placed, SCALE, Shape, Shapes};
 use hyperloom::graph::Graph;
-use hyperloom::hyper::{ConditionSpec, Generator, HyperSpec, SetEncoder};
+use hyperloom::hyper::{ConditionSpec, HyperSpec, SetEncoder};
 use hyperloom::meta::outer::{Learner, OuterSettings, Trainer};
 use hyperloom::net::Net;
-use hyperloom::optim::{Optimiser, Schedule};
+use hyperloom::optim::Schedule;
 use hyperloom::plan::lower;
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
@@ -321,23 +321,15 @@ fn more_shots_and_grids_leave_the_task_as_it_is() {
 fn a_short_training_run_learns() {
     let target = Net::mlp(&[2, 32, 32, 1], Activation::Silu);
     let support = Some(SetEncoder { example: 3, widths: vec![64, 64], scale: SCALE });
-    let hyper = HyperSpec {
-        condition: ConditionSpec { support, ..ConditionSpec::default() },
-        generator: Generator::default(),
-        trunk: vec![128],
-        activation: Activation::Relu,
-        target: target.clone(),
-    };
+    let condition = ConditionSpec { support, ..ConditionSpec::default() };
+    let hyper = HyperSpec::new(condition, vec![128], Activation::Relu, target.clone());
     let mut rng = Rng::new(1, 0);
     let base = target.layout().init(&mut rng);
     let params = hyper.init(&mut rng, &base);
-    let settings = OuterSettings {
-        tasks: 16,
-        schedule: Schedule { peak: 2e-3, warmup: 20, steps: 300, final_fraction: 0.1 },
-        optimiser: Optimiser::default(),
-        clip: 1.0,
-        seed: 1,
-    };
+    let mut schedule = Schedule::new(2e-3, 300);
+    (schedule.warmup, schedule.final_fraction) = (20, 0.1);
+    let mut settings = OuterSettings::new(16, schedule);
+    (settings.clip, settings.seed) = (1.0, 1);
     let family = Shapes::default();
     let learner = Learner::Hyper(Box::new(hyper.into()));
     let mut trainer = Trainer::new(&Device::Cpu, &family, learner, settings, &params).unwrap();

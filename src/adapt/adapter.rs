@@ -110,6 +110,7 @@ impl PaddedBatch {
 
 /// What was found on a batch of tasks after some steps, a row a task.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct TaskPredictions {
     /// Predictions on the query rows, `[q · o]`.
     pub predictions: Vec<Vec<f32>>,
@@ -121,6 +122,7 @@ pub struct TaskPredictions {
 
 /// What a hypernetwork reads and writes, a row a task.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Generated {
     /// Weights `[P]`.
     pub weights: Vec<Vec<f32>>,

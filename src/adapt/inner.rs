@@ -18,6 +18,7 @@ use crate::task::{Loss, Rows, loss};
 /// Step sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Rates {
     /// As configured.
     Fixed,
@@ -29,6 +30,7 @@ pub enum Rates {
 
 /// How a task's network goes on learning.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Adaptation {
     /// What a step does.
     pub rule: Rule,
@@ -44,7 +46,8 @@ pub struct Adaptation {
 }
 
 impl Adaptation {
-    /// Clipped gradient descent on all weights.
+    /// Clipped gradient descent on all weights. Another rule, and what else adapts, are assigned.
+    #[must_use]
     pub fn fine_tuning(rate: f64, clip: f64) -> Adaptation {
         Adaptation { rule: Rule::Sgd, fast: Fast::All, rates: Rates::Fixed, rate, clip }
     }

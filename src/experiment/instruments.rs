@@ -24,6 +24,7 @@ const MAX_DEAD_FRACTION: f64 = 0.5;
 
 /// What the instruments show of the first member.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Instruments {
     /// Mean square of what each layer of the generated networks gives before its activation. The ideal is that of the inputs: a
     /// sound initialisation neither grows nor shrinks it (He et al. 2015).
@@ -44,6 +45,7 @@ pub struct Instruments {
 
 /// The size of what a layer gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerActivation {
     /// The layer.
     pub layer: usize,
@@ -55,6 +57,7 @@ pub struct LayerActivation {
 
 /// How much a tensor differs between tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Sensitivity {
     /// Its name in the target.
     pub tensor: String,
@@ -64,6 +67,7 @@ pub struct Sensitivity {
 
 /// A task on the map of conditions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MapPoint {
     /// The task.
     pub task: String,

@@ -5,6 +5,7 @@ use super::run_folder::Position;
 
 /// Where a run is, for a progress bar.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Progress<'a> {
     /// What is being done.
     pub phase: &'a str,

@@ -9,6 +9,7 @@ use crate::task::{Coverage, Reliability};
 
 /// What a run found: `report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Report {
     /// Family of tasks.
     pub task: String,
@@ -36,6 +37,7 @@ pub struct Report {
 
 /// Error on tasks that nothing was trained on or chosen by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct HeldOut {
     /// `mse`, `rmse` in the target's own units, or `accuracy`.
     pub metric: String,
@@ -70,6 +72,7 @@ pub struct HeldOut {
 
 /// Simple things that a hypernetwork is held against.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Baselines {
     /// The mean target of the support.
     pub support_mean: f64,

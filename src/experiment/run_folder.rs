@@ -33,6 +33,7 @@ pub struct RunFolder {
 
 /// Where an unfinished run stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Position {
     /// Member being trained.
     pub member: usize,
@@ -48,6 +49,7 @@ pub struct Position {
 
 /// Everything a checkpoint holds.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Saved {
     /// The resolved configuration.
     pub config: Config,

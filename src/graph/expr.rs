@@ -31,6 +31,7 @@ pub struct Exprs<'g> {
 }
 
 /// A value with its graph.
+#[must_use = "an expression that nothing uses is a node that nothing reads"]
 #[derive(Clone, Copy)]
 pub struct Expr<'g> {
     of: Exprs<'g>,

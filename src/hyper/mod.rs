@@ -21,6 +21,7 @@ pub use generator::*;
 /// A hypernetwork, and the network whose weights it writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Stored")]
+#[non_exhaustive]
 pub struct HyperSpec {
     /// What is read.
     pub condition: ConditionSpec,
@@ -56,7 +57,20 @@ impl From<Stored> for HyperSpec {
 }
 
 impl HyperSpec {
+    /// A hypernetwork that reads `condition` and writes the weights of `target` by a linear head on a trunk of these hidden widths.
+    /// Another generator is assigned.
+    #[must_use]
+    pub fn new(
+        condition: ConditionSpec,
+        trunk: Vec<usize>,
+        activation: Activation,
+        target: Net,
+    ) -> HyperSpec {
+        HyperSpec { condition, generator: Generator::default(), trunk, activation, target }
+    }
+
     /// A hypernetwork that reads nothing: all tasks start with the same weights of `target`.
+    #[must_use]
     pub fn shared(target: Net) -> HyperSpec {
         HyperSpec {
             condition: ConditionSpec::default(),

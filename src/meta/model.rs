@@ -11,6 +11,7 @@ use crate::task::{Intervals, Likelihood, Task, support_as_query};
 
 /// What was chosen on validation tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Choice {
     /// Steps of adaptation.
     pub steps: usize,
@@ -40,6 +41,7 @@ impl Default for Choice {
 
 /// A trained model.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Model {
     /// The hypernetwork.
     pub spec: HyperSpec,
@@ -346,6 +348,7 @@ impl Model {
 
 /// The network of one task, free of the hypernetwork that wrote it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Network {
     /// Its layers.
     pub spec: Net,

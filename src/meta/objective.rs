@@ -15,6 +15,7 @@ use crate::task::{Batch, Loss, Rows, loss};
 /// How the outer loop sees the inner one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Through {
     /// Not at all: the weights are trained as they are generated, and adapt afterwards.
     None,
@@ -28,6 +29,7 @@ pub enum Through {
 
 /// A hypernetwork with its inner learning and its objective.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct MetaSpec {
     /// The hypernetwork.
     pub hyper: HyperSpec,
@@ -70,6 +72,7 @@ impl From<HyperSpec> for MetaSpec {
 
 /// An objective in a graph.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Objective {
     /// What the gradient is taken of.
     pub minimise: Value,

@@ -13,6 +13,7 @@ use crate::task::TaskFamily;
 
 /// What is trained.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Learner {
     /// A hypernetwork: the weights of every task are written from its condition.
     Hyper(Box<MetaSpec>),
@@ -55,6 +56,7 @@ impl Learner {
 
 /// Settings of the outer loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct OuterSettings {
     /// Tasks a step.
     pub tasks: usize,
@@ -68,8 +70,17 @@ pub struct OuterSettings {
     pub seed: u64,
 }
 
+impl OuterSettings {
+    /// So many tasks a step by this schedule, with the default optimiser, gradients clipped to a norm of 10, and seed 0.
+    #[must_use]
+    pub fn new(tasks: usize, schedule: Schedule) -> OuterSettings {
+        OuterSettings { tasks, schedule, optimiser: Optimiser::default(), clip: 10.0, seed: 0 }
+    }
+}
+
 /// What a step left in the ring of records.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct StepRecord {
     /// Number of the step, from 0.
     pub step: u64,

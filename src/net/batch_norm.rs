@@ -22,6 +22,7 @@ pub struct BatchNorm {
 /// Rows that mean and variance are taken of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Statistics {
     /// Those of a task that are asked about together.
     Batch,

@@ -31,6 +31,7 @@ macro_rules! table {
     ($($(#[$doc:meta])* $name:literal $variant:ident($layer:ty),)*) => {
         /// A layer of a [`Net`](super::Net).
         #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
         pub enum Layer { $($(#[$doc])* $variant($layer),)* }
 
         impl Layer {

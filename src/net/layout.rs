@@ -9,6 +9,7 @@ use crate::spec::{Shape, count};
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Init {
     /// All the same value.
     Constant(f64),
@@ -21,6 +22,7 @@ pub enum Init {
 /// What a parameter is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ParamRole {
     /// Anything that is not named below.
     #[default]
@@ -33,6 +35,7 @@ pub enum ParamRole {
 
 /// One named parameter in a flat vector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Param {
     /// Dotted name, for example `trunk.0.weight`.
     pub name: String,

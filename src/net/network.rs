@@ -51,6 +51,7 @@ impl<'de> Deserialize<'de> for Net {
 
 /// The dense layer that a net ends in.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Head {
     /// Width of what it reads.
     pub features: usize,

@@ -58,6 +58,7 @@ impl Sizes {
 /// Zeros around rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Padding {
     /// As many that there are `⌈length / stride⌉` windows, the odd one last.
     #[default]

@@ -4,6 +4,7 @@ use crate::graph::{Graph, Value};
 
 /// Support examples in a graph.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Rows {
     /// `[T, n, i]`
     pub x: Value,
@@ -15,8 +16,26 @@ pub struct Rows {
     pub count: Value,
 }
 
+impl Rows {
+    /// Support examples by their parts, of the shapes that the fields say.
+    #[must_use]
+    pub fn new(x: Value, y: Value, rows: Value, count: Value) -> Rows {
+        Rows { x, y, rows, count }
+    }
+
+    /// Examples `x [T, n, i]`, `y [T, n, o]` that all count alike.
+    #[track_caller]
+    #[must_use]
+    pub fn alike(g: &mut Graph, x: Value, y: Value) -> Rows {
+        let [t, n, _] = g.shape(x)[..] else { panic!("support inputs are [T, n, i]") };
+        let (each, count) = (g.constant(1.0 / n as f64), g.constant(n as f64));
+        Rows { x, y, rows: g.expand(each, &[t, n]), count: g.expand(count, &[t, 1]) }
+    }
+}
+
 /// A batch of episodes in a graph.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Batch {
     /// What the tasks may learn from.
     pub support: Rows,
@@ -33,6 +52,13 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Episodes by their support and query `[T, q, i]`, `[T, q, o]`, whose rows all count alike, without descriptors and numbers of
+    /// known tasks: what there is of these is assigned.
+    #[must_use]
+    pub fn new(support: Rows, xq: Value, yq: Value) -> Batch {
+        Batch { support, xq, yq, query_rows: None, descriptor: None, task: None }
+    }
+
     /// The episodes of tasks `start .. start + len` alone.
     pub fn part(&self, g: &mut Graph, start: usize, len: usize) -> Batch {
         let cut = |g: &mut Graph, v: Value| g.slice(v, 0, start, len);

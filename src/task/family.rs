@@ -12,6 +12,7 @@ pub const WINDOW: usize = 50;
 
 /// What a family of tasks looks like.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TaskShape {
     /// Largest number of support rows.
     pub support: usize,
@@ -30,6 +31,13 @@ pub struct TaskShape {
 }
 
 impl TaskShape {
+    /// Episodes of up to so many support and query rows: inputs of shape `row`, so many values as targets, neither descriptors
+    /// nor known tasks. Another loss is assigned.
+    #[must_use]
+    pub fn new(row: impl Into<Shape>, outputs: usize, support: usize, query: usize) -> TaskShape {
+        TaskShape { support, query, row: row.into(), outputs, descriptor: 0, known: 0, loss: Loss::Mse }
+    }
+
     /// Numbers of a row of inputs.
     pub fn inputs(&self) -> usize {
         count(&self.row)

@@ -20,6 +20,7 @@ pub struct Intervals {
 
 /// Share of rows inside an interval, and its mean width.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Coverage {
     /// Share that was asked for.
     pub level: f64,

@@ -10,6 +10,7 @@ use super::{Loss, Task, argmax};
 /// What is measured, over the query rows of all tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Metric {
     /// Mean squared error.
     Mse,
@@ -40,6 +41,7 @@ impl Metric {
 
 /// How predictions are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Likelihood {
     /// What is measured.
     pub metric: Metric,

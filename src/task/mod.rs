@@ -19,6 +19,7 @@ pub use reliability::{Reliability, reliability};
 
 /// One task on the host: rows to learn from and rows to be judged on.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Task {
     /// Its name, for reports.
     pub name: String,
@@ -38,8 +39,33 @@ pub struct Task {
 
 impl Task {
     /// A new task of which only support rows are known: inputs `[n, i]`, targets `[n, o]`.
+    #[must_use]
     pub fn from_support(xs: Vec<f32>, ys: Vec<f32>) -> Task {
         Task { name: String::new(), xs, ys, xq: vec![], yq: vec![], descriptor: vec![], known: None }
+    }
+
+    /// With rows to be judged on: inputs `[q, i]`, targets `[q, o]` (where these are not known, zeros).
+    #[must_use]
+    pub fn with_query(self, xq: Vec<f32>, yq: Vec<f32>) -> Task {
+        Task { xq, yq, ..self }
+    }
+
+    /// With a name, for reports.
+    #[must_use]
+    pub fn with_name(self, name: impl Into<String>) -> Task {
+        Task { name: name.into(), ..self }
+    }
+
+    /// With a descriptor `[d]`.
+    #[must_use]
+    pub fn with_descriptor(self, descriptor: Vec<f32>) -> Task {
+        Task { descriptor, ..self }
+    }
+
+    /// As the known task of this number.
+    #[must_use]
+    pub fn with_known(self, number: usize) -> Task {
+        Task { known: Some(number), ..self }
     }
 
     /// Number of support rows, given the number of outputs.

@@ -6,6 +6,7 @@ use super::{Task, argmax, softmax};
 
 /// Probabilities beside what happened: one bin of a reliability diagram.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Reliability {
     /// Mean probability of the predicted class.
     pub confidence: f64,

@@ -149,9 +149,7 @@ proptest! {
             let table = Table::parse("s.csv", format!("x,mood,site,{x}\n1,calm,g,{y}").as_bytes())?;
             let (xs, ys) = (format.inputs(&table)?, format.targets(&table)?);
             let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
-            let task = hyperloom::task::Task {
-                name: String::new(), xs: xs.clone(), ys, xq: vec![], yq: vec![], descriptor, known: None,
-            };
+            let task = hyperloom::Task::from_support(xs.clone(), ys).with_descriptor(descriptor);
             let y = model.adapt(&Device::Cpu, &task, Some(1))?.predict(&Device::Cpu, &xs)?;
             format.predictions(&table, &y, None).map(|_| ())
         });

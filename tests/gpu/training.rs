@@ -89,8 +89,8 @@ fn every_way_of_adaptation_is_within_its_bounds() {
         Method::MetaSgd,
         Method::Ridge,
     ] {
-        let mut config =
-            Config { train: small(TaskKind::Sine).train, ..Config::with_method(TaskKind::Sine, method) };
+        let mut config = Config::with_method(TaskKind::Sine, method);
+        config.train = small(TaskKind::Sine).train;
         config.model.target = vec![6, 6];
         config.model.encoder = vec![8];
         config.model.trunk = vec![8];

@@ -60,6 +60,7 @@ macro_rules! table {
     ($($(#[$doc:meta])* $variant:ident $name:literal $state:expr,)*) => {
         /// What adaptation changes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[non_exhaustive]
         pub enum Fast { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
 
         impl Fast {

@@ -56,6 +56,7 @@ macro_rules! table {
     ($($(#[$doc:meta])* $variant:ident $name:literal $descend:expr,)*) => {
         /// What a step of adaptation does.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[non_exhaustive]
         pub enum Rule { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
 
         impl Rule {

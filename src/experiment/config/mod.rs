@@ -24,6 +24,7 @@ pub const MAX_ADAPT_STEPS: usize = crate::meta::store::MAX_STEPS;
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Config {
     /// The family of tasks.
     pub task: TaskKind,
@@ -50,6 +51,7 @@ pub struct Config {
 /// The outer loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TrainConfig {
     /// Steps of the hypernetwork.
     pub steps: u64,
@@ -94,6 +96,7 @@ pub struct TrainConfig {
 /// Where the generated weights start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Start {
     /// At a fresh initialisation of the target.
     Fresh,
@@ -104,6 +107,7 @@ pub enum Start {
 /// Where a task's weights come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum WeightSource {
     /// A hypernetwork writes them.
     Generated,
@@ -114,6 +118,7 @@ pub enum WeightSource {
 /// Names for ways of adaptation: each stands for settings of `[adapt]` and `[model]`, any of which may be given beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Method {
     /// Left to the data: the closed form where values of a table are predicted, fine-tuning where classes are. Each did better there.
     Auto,
@@ -158,6 +163,7 @@ impl Method {
 /// The networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ModelConfig {
     /// Where a task's weights come from.
     pub weights: WeightSource,
@@ -212,6 +218,7 @@ fn generator<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<G
 /// Adaptation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AdaptConfig {
     /// A name for the settings below.
     pub method: Method,
@@ -241,6 +248,7 @@ pub struct AdaptConfig {
 /// Held-out tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct EvalConfig {
     /// Number of support rows of held-out tasks; in training, up to this many.
     pub shots: usize,

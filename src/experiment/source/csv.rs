@@ -19,6 +19,7 @@ use crate::task::{Likelihood, Metric, Task, TaskFamily};
 /// A grouped CSV file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct CsvConfig {
     /// The file.
     pub file: PathBuf,

@@ -17,6 +17,7 @@ use crate::task::{Likelihood, Task, TaskFamily};
 /// Pictures sorted into classes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ImagesConfig {
     /// Pictures to train on and choose by: an IDX file, or a folder of PNG files with a folder for each class.
     pub train: PathBuf,

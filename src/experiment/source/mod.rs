@@ -80,6 +80,7 @@ pub trait Source: Debug + Send + Sync {
 
 /// How unseen tasks are shown.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum TasksPicture {
     /// Curves where a row is one number; else predicted beside true values, or classes.
     Predictions,
@@ -100,6 +101,7 @@ macro_rules! table {
     ($($(#[$doc:meta])* $variant:ident $name:literal $file:ident,)*) => {
         /// The sources of tasks that a configuration can name.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[non_exhaustive]
         pub enum TaskKind { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
 
         impl TaskKind {

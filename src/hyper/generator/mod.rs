@@ -47,6 +47,7 @@ macro_rules! table {
         /// `generator = { kind = "chunked", chunk = 512 }`.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
+        #[non_exhaustive]
         pub enum Generator { $($(#[$doc])* #[serde(rename = $name)] $variant($variant),)* }
 
         impl Generator {

@@ -14,6 +14,7 @@ macro_rules! table {
     ($($(#[$doc:meta])* $variant:ident $name:literal $loss:path, $outputs:expr;)*) => {
         /// What a network is asked to minimise.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[non_exhaustive]
         pub enum Loss { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
 
         impl Loss {

@@ -1,4 +1,30 @@
 //! Optimisers of the outer loop, as graph, and the learning-rate schedule, on the host.
+//!
+//! ```
+//! use hyperloom::graph::Graph;
+//! use hyperloom::optim::{Optimiser, Schedule};
+//! use hyperloom::plan::lower;
+//! use hyperloom::Device;
+//!
+//! let optimiser = Optimiser::Sgd { momentum: 0.0, decay: 0.0 };
+//! let mut schedule = Schedule::new(0.25, 100);
+//! schedule.warmup = 2;
+//! // Steps on Σ x²: the state is x, then its velocity.
+//! let mut g = Graph::new();
+//! let (state, control) = (g.state("state", &[optimiser.rows(), 2]), g.step("control", &[3]));
+//! let e = g.expr();
+//! let x = e.of(state).slice(0, 0, 1).reshape(&[2]);
+//! let gradient = (x * x).total().grad(&[x])[0].value();
+//! optimiser.step(&mut g, state, gradient, control, 1e3);
+//! let mut session = Device::Cpu.prepare(lower(&g, Device::Cpu.caps(2))?)?;
+//! session.write("state", &[1.0, -2.0, 0.0, 0.0])?;
+//! for step in 0..2 {
+//!     session.set_step(step, "control", &optimiser.control(step as u64, schedule.rate(step as u64)))?;
+//! }
+//! session.run(2)?;
+//! assert_eq!(session.read("state")?[..2], [0.375, -0.75]); // times 1 - 2/8, then 1 - 2/4
+//! # Ok::<(), hyperloom::Error>(())
+//! ```
 
 use serde::{Deserialize, Serialize};
 

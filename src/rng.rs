@@ -1,5 +1,15 @@
 //! Random numbers on the host, from the same counter-based generator as in plans: a number is a function
 //! of (seed, stream, index), so that a resumed run draws what an uninterrupted one would have.
+//!
+//! [`Rng`] is for programs; [`threefry2x32`] belongs to the engine and is public for tests and tools, without a promise of stability.
+//!
+//! ```
+//! use hyperloom::rng::Rng;
+//!
+//! let (mut a, mut b, mut other) = (Rng::new(7, 1), Rng::new(7, 1), Rng::new(7, 2));
+//! let drawn = a.uniform();
+//! assert!((0.0..1.0).contains(&drawn) && drawn == b.uniform() && drawn != other.uniform());
+//! ```
 
 /// Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): words for a key and a
 /// counter.

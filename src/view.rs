@@ -1,4 +1,14 @@
 //! Views: where the elements of a value lie in a slot.
+//!
+//! Part of the engine: public for tests and tools, without a promise of stability.
+//!
+//! ```
+//! use hyperloom::view::View;
+//!
+//! // Rows of three, looked at as columns: nothing is moved.
+//! let columns = View::contiguous(&[2, 3], 0).permute(&[1, 0]);
+//! assert_eq!(columns.at(&[0, 0, 0, 0, 2, 1]), 5);
+//! ```
 
 use crate::spec::MAX_RANK;
 

@@ -10,6 +10,21 @@
 //! | `version` | `1` |
 //! | `hashes` | JSON object: tensor name → SHA-256 of its bytes, in hex |
 //! | `header_hash` | SHA-256 over all other metadata and each tensor's name, type and shape, in hex |
+//!
+//! ```
+//! use hyperloom::checkpoint::{Checkpoint, Tensor};
+//!
+//! let mut c = Checkpoint::default();
+//! c.tensors.insert("w".into(), Tensor::f32(&[2, 1], vec![1.0, -1.0]));
+//! c.metadata.insert("about".into(), "a small one".into());
+//! let file = std::env::temp_dir().join(format!("hyperloom-doc-{}.safetensors", std::process::id()));
+//! c.save(&file)?;
+//! let read = Checkpoint::load(&file)?;
+//! assert_eq!(read.f32("w", &[2, 1])?, [1.0, -1.0]);
+//! assert!(read.f32("w", &[3]).is_err_and(|e| e.to_string().contains("expected F32 [3]")));
+//! # std::fs::remove_file(&file).map_err(hyperloom::Error::io("remove", &file))?;
+//! # Ok::<(), hyperloom::Error>(())
+//! ```
 
 use crate::error::{Error, Result, nearest};
 use crate::files::write_atomically;

@@ -4,6 +4,18 @@
 //! [`encoder`] (text to numbers, fitted on every group but those judged by, and stored with the model) and [`split`] (which groups train, choose and judge).
 //! [`images`] reads pictures sorted into classes, of which [`ways`] makes N-way K-shot tasks. [`sine`] and [`shapes`] make theirs;
 //! [`staged`] takes them from a function or a list of a program's own.
+//!
+//! ```
+//! use hyperloom::data::Table;
+//! use hyperloom::data::csv::group_rows;
+//!
+//! let text = "plant,week,height\nfern,1,3\nmoss,1,2\nfern,2,5\n";
+//! let table = Table::parse("heights.csv", text.as_bytes())?;
+//! // Every group is a task: its name, and its rows.
+//! let groups = group_rows(&table, "plant")?;
+//! assert_eq!(groups, [("fern".to_string(), vec![0, 2]), ("moss".to_string(), vec![1])]);
+//! # Ok::<(), hyperloom::Error>(())
+//! ```
 
 mod column;
 pub mod csv;

@@ -1,6 +1,24 @@
 //! A whole run in a folder: set up from its configuration, trained in stages, chosen on validation tasks, judged on unseen ones.
 //!
 //! The only room that knows all the others.
+//!
+//! ```
+//! use hyperloom::{Config, Device, Experiment, Result, RunStatus, Silent};
+//!
+//! fn main() -> Result<()> {
+//!     let mut config = Config::default(); // the sine family
+//!     (config.train.steps, config.train.pooled_steps, config.eval.tasks) = (20, 10, 10);
+//!     # (config.model.encoder, config.model.trunk, config.adapt.steps) = (vec![8], vec![8], vec![0, 1]);
+//!     let folder = std::env::temp_dir().join(format!("hyperloom-doc-{}", std::process::id()));
+//!     let mut run = Experiment::open(&config, &Device::Cpu, &folder, false)?;
+//!     if let RunStatus::Finished(report) = run.run(&mut Silent)? {
+//!         println!("{} {} on unseen tasks", report.held_out.metric, report.held_out.chosen);
+//!     }
+//!     assert!(folder.join("report.json").is_file());
+//!     # std::fs::remove_dir_all(&folder).map_err(hyperloom::Error::io("remove", &folder))?;
+//!     Ok(())
+//! }
+//! ```
 
 mod choose;
 pub mod config;

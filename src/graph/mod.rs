@@ -3,6 +3,20 @@
 //!
 //! A wrong shape is the programmer's mistake and panics, naming the op, its label and the shapes;
 //! configuration is validated before anything is built from it.
+//!
+//! Building a graph ([`Graph`], [`expr`]) is for programs; its nodes and operations ([`op`], [`scan`], [`conv`]) belong to the engine and
+//! are public for tests and tools, without a promise of stability.
+//!
+//! ```
+//! use hyperloom::graph::Graph;
+//!
+//! let mut g = Graph::new();
+//! let (x, w) = (g.data("x", &[8, 2]), g.data("w", &[2, 3]));
+//! let y = g.matmul(x, w);
+//! let mean = g.mean(y);
+//! let gradient = g.grad(mean, &[w])[0];
+//! assert_eq!((g.shape(y), g.shape(gradient)), (&[8, 3][..], &[2, 3][..]));
+//! ```
 
 pub mod conv;
 pub mod expr;

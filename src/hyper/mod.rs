@@ -5,6 +5,22 @@
 //!
 //! A hypernetwork that reads nothing writes these for every task: one learned initialisation, which is
 //! what MAML and its kin train. So one code path, one checkpoint and one set of adaptation methods serve both.
+//!
+//! ```
+//! use hyperloom::hyper::{Chunked, ConditionSpec, Generator, HyperSpec, SetEncoder};
+//! use hyperloom::net::Net;
+//! use hyperloom::spec::Activation::Relu;
+//!
+//! // What is read: examples of one input and one target.
+//! let support = SetEncoder { example: 2, widths: vec![64, 64], scale: 1.0 };
+//! let condition = ConditionSpec { support: Some(support), ..ConditionSpec::default() };
+//! // What is written: the weights of a small network, all at once or in chunks.
+//! let target = Net::mlp(&[1, 40, 40, 1], Relu);
+//! let mut hyper = HyperSpec::new(condition, vec![128], Relu, target);
+//! assert_eq!(hyper.layout().len(), 239_969);
+//! hyper.generator = Generator::Chunked(Chunked { chunk: 256, embedding: 16 });
+//! assert_eq!(hyper.layout().len(), 49_489);
+//! ```
 
 mod condition;
 mod generator;

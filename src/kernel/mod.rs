@@ -4,6 +4,13 @@
 //!
 //! Every kernel has a plain `reference`, generic over [`Real`]; the few heavy ones also have a fast f32
 //! version that the CPU runner prefers.
+//!
+//! Part of the engine: public for tests and tools, without a promise of stability.
+//!
+//! ```
+//! let product = hyperloom::kernel::ALL.iter().find(|k| k.name == "matmul");
+//! assert!(product.is_some_and(|k| k.wgsl.contains("@compute")));
+//! ```
 
 pub mod pointwise;
 pub mod real;

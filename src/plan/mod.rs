@@ -1,5 +1,22 @@
 //! The plan: how to compute. Launches of kernels over numbered slots; plain data that any runner can
 //! execute and no type of any device.
+//!
+//! Part of the engine: public for tests and tools, without a promise of stability beside [`lower`] and
+//! [`Caps`].
+//!
+//! ```
+//! use hyperloom::graph::Graph;
+//! use hyperloom::plan::{Caps, lower};
+//!
+//! let mut g = Graph::new();
+//! let e = g.expr();
+//! let y = (e.data("x", &[8, 2]).dot(e.data("w", &[2, 3])) + e.data("b", &[1, 3])).tanh().value();
+//! g.output("y", y);
+//! // A product takes its bias and its activation along: one launch.
+//! let plan = lower(&g, Caps::cpu(1))?;
+//! assert_eq!(plan.launches.len(), 1);
+//! # Ok::<(), hyperloom::Error>(())
+//! ```
 
 mod cost;
 mod launch;

@@ -3,6 +3,25 @@
 //! A region is a small program over a task's own values, its locals: the same kernels as elsewhere, as blocks, some of
 //! them repeated. On the CPU it runs for many tasks at once, one a SIMD lane, with the locals in cache; on a GPU it is
 //! one shader, a workgroup a task. Locals that are read from or left in slots say where.
+//!
+//! Part of the engine: public for tests and tools, without a promise of stability.
+//!
+//! ```
+//! use hyperloom::graph::Graph;
+//! use hyperloom::net::{Net, Weights};
+//! use hyperloom::plan::{Caps, lower};
+//! use hyperloom::spec::Activation::Tanh;
+//!
+//! // A network for each of 32 tasks: two launches, or one region.
+//! let net = Net::mlp(&[1, 8, 1], Tanh);
+//! let (mut g, layout) = (Graph::new(), net.layout());
+//! let (flat, x) = (g.data("w", &[32, layout.len()]), g.data("x", &[32, 5, 1]));
+//! let y = net.apply(&mut g, Weights { flat, layout: &layout }, x);
+//! g.output("y", y);
+//! assert_eq!(lower(&g, Caps::cpu(1).without_regions())?.launches.len(), 2);
+//! assert_eq!(lower(&g, Caps::cpu(1))?.launches.len(), 1);
+//! # Ok::<(), hyperloom::Error>(())
+//! ```
 
 mod caps;
 mod lanes;

@@ -1,4 +1,23 @@
 //! Where plans run: on the CPU or on a GPU. A [`Session`] is a plan on a [`Device`].
+//!
+//! Part of the engine: public for tests and tools, without a promise of stability beside these two and
+//! `gpu::Gpu`.
+//!
+//! ```
+//! use hyperloom::graph::Graph;
+//! use hyperloom::plan::lower;
+//! use hyperloom::run::Device;
+//!
+//! let mut g = Graph::new();
+//! let e = g.expr();
+//! let y = (e.data("x", &[3]) * 2.0).total().value();
+//! g.output("y", y);
+//! let mut session = Device::Cpu.prepare(lower(&g, Device::Cpu.caps(1))?)?;
+//! session.write("x", &[1.0, 2.0, 3.0])?;
+//! session.run(1)?;
+//! assert_eq!(session.read("y")?, [12.0]);
+//! # Ok::<(), hyperloom::Error>(())
+//! ```
 
 pub mod cpu;
 mod device;

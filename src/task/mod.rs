@@ -1,5 +1,15 @@
 //! Tasks: rows to learn from and rows to be judged on; families that make them; what is minimised on them, and what the outputs
 //! of a network mean.
+//!
+//! ```
+//! use hyperloom::task::{Likelihood, Task};
+//!
+//! // Two rows to learn from, one to be judged on.
+//! let task = Task::from_support(vec![0.0, 1.0], vec![1.0, 3.0]).with_query(vec![2.0], vec![5.0]);
+//! let (tasks, likelihood) = ([task], Likelihood::values(1));
+//! assert_eq!(likelihood.support_mean(&tasks), [[2.0]]);
+//! assert_eq!(likelihood.score(&tasks, &[vec![4.0]]), 1.0); // the mean squared error of predicting 4
+//! ```
 
 mod batch;
 mod family;

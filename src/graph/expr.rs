@@ -169,6 +169,12 @@ impl<'g> Expr<'g> {
         self.map(Func::Sqrt)
     }
 
+    /// [`Graph::scale`]
+    #[track_caller]
+    pub fn scale(self, c: f64) -> Expr<'g> {
+        built!(self.of, g => g.scale(self.value, c))
+    }
+
     /// Sum over an axis, which stays with length 1.
     #[track_caller]
     pub fn sum(self, axis: usize) -> Expr<'g> {
@@ -270,7 +276,7 @@ operators! {
     Add add, x c: (1.0, c), x + c;
     Sub sub, x c: (1.0, -c), -x + c;
     Mul mul, x c: (c, 0.0), x * c;
-    Div div, x c: (1.0 / c, 0.0), x.map(Func::Recip) * c;
+    Div div, x c: (1.0 / c, 0.0), x.map(Func::Recip).scale(c);
 }
 
 impl<'g> Neg for Expr<'g> {

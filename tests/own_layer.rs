@@ -4,14 +4,14 @@
 mod support;
 
 use hyperloom::adapt::{Adaptation, Fast, InnerLoop};
-use hyperloom::experiment::config::{Method, TaskKind};
+use hyperloom::experiment::config::{Method, TaskKind, WeightSource};
 use hyperloom::experiment::run_folder::{RunFolder, load_network, load_network_with, save_network};
 use hyperloom::experiment::source::OwnTasks;
 use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::HyperSpec;
 use hyperloom::net::{Init, LayerWeights, Net, Own, OwnLayer, ParamLayout, ParamRole, Weights};
 use hyperloom::rng::Rng;
-use hyperloom::task::{Loss, Rows, loss};
+use hyperloom::task::{Likelihood, Loss, Rows, loss};
 use hyperloom::{Config, Device, Error, Experiment, Model, Observer, Result, RunStatus, Silent, Task};
 use own_layer::Residual as ByHand;
 use support::{Feed, data, numbers, run_plan};
@@ -168,6 +168,13 @@ fn a_run_without_a_head_is_stopped_and_resumed() -> Result<()> {
     assert!(matches!(run.run(&mut Impatient)?, RunStatus::Stopped(_)));
     drop(run);
     assert_eq!(finish("parts", true)?.1, whole, "the same bits after an interruption");
+    // A way of adaptation that is left to the data is settled without losing the layer.
+    let mut open = config.clone();
+    (open.adapt.method, open.adapt.through) =
+        (Method::Auto, Config::with_method(TaskKind::Own, Method::Auto).adapt.through);
+    (open.model.weights, open.model.head) = (WeightSource::Generated, true);
+    let settled = open.settled(&Likelihood::classes(2))?.model.net.expect("layers");
+    Net::rows([1]).with_all(settled).check().expect("the layer is there");
     // A configuration that was read has the name alone.
     let read = Config::read(&path.join("config.toml"), None)?;
     assert_eq!(read, config);

@@ -136,7 +136,7 @@ impl Setup {
     /// before anything is allocated.
     pub fn check_size(&self) -> Result<()> {
         let hyper = self.hyper();
-        if hyper.condition.width() == 0 && self.config.model.weights == WeightSource::Generated {
+        if hyper.condition.is_empty() && self.config.model.weights == WeightSource::Generated {
             return Err(Error::config(
                 "model.descriptor",
                 "no column is constant inside every group, so the hypernetwork would read nothing: give the set \

@@ -26,7 +26,7 @@ use crate::spec::{Activation, Shape};
 /// A graph, of which expressions are made ([`Graph::expr`]).
 #[derive(Clone, Copy)]
 pub struct Exprs<'g> {
-    /// Taken out and put back by every operation: nothing else sees it meanwhile.
+    /// Taken out and put back by every operation; one that is refused leaves an empty graph.
     graph: &'g Cell<Graph>,
 }
 

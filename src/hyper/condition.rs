@@ -65,6 +65,11 @@ impl ConditionSpec {
         support + self.embedding.as_ref().map_or(0, |e| e.width) + self.descriptor
     }
 
+    /// Whether nothing is read.
+    pub fn is_empty(&self) -> bool {
+        self.support.is_none() && self.embedding.is_none() && self.descriptor == 0
+    }
+
     /// Where the embedding lies in the condition (empty where there is none).
     pub fn embedding_range(&self) -> std::ops::Range<usize> {
         let end = self.width() - self.descriptor;

@@ -64,9 +64,9 @@ struct Stored {
 impl From<Stored> for HyperSpec {
     fn from(stored: Stored) -> HyperSpec {
         let Stored { condition, generator, trunk, activation, target } = stored;
-        let generator = generator.unwrap_or_else(|| match condition.width() {
-            0 => Generator::Shared(Shared {}),
-            _ => Generator::default(),
+        let generator = generator.unwrap_or_else(|| match condition.is_empty() {
+            true => Generator::Shared(Shared {}),
+            false => Generator::default(),
         });
         HyperSpec { condition, generator, trunk, activation, target }
     }
@@ -108,11 +108,11 @@ impl HyperSpec {
     /// What does not fit, and what would be right.
     pub fn check(&self) -> Result<(), String> {
         self.generator.check()?;
-        match (self.is_shared(), self.condition.width()) {
-            (false, 0) => {
+        match (self.is_shared(), self.condition.is_empty()) {
+            (false, true) => {
                 Err("the generator reads nothing: give it a condition, or take the shared one".into())
             }
-            (true, 1..) => {
+            (true, false) => {
                 Err("the shared generator reads no condition: take another, or an empty one".into())
             }
             _ => self.target.check(),

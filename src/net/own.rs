@@ -124,7 +124,7 @@ impl Own {
         self.layer.as_deref().ok_or_else(|| {
             format!(
                 "'{}' is a layer of a program's own, of which a file holds the name alone: the program that wrote it hands the layer \
-                 over again (Model::load_with, RunFolder::with_own, or model.net of a Config)",
+                 over again (Model::load_with or open_with, RunFolder::with_own, or model.net of a Config)",
                 self.name
             )
         })

@@ -79,6 +79,16 @@ fn checkpoints_that_contradict_themselves() {
         c.save(&path).unwrap();
         unusable(&place, &["checkpoint.safetensors"]);
     };
+    for other in [
+        r#"{"kind":"shared"}"#,
+        r#"{"kind":"chunked"}"#,
+        r#"{"kind":"chunked","chunk":0}"#,
+        r#"{"kind":"chunked","chunk":18446744073709551615}"#,
+        r#"{"kind":"chunked","embedding":18446744073709551615}"#,
+        r#"{"kind":"of another program"}"#,
+    ] {
+        forged("model", r#"{"kind":"linear"}"#, other);
+    }
     let net = r#"{"input":[1],"layers":[{"dense":8},{"activation":"relu"},{"dense":1}]}"#;
     for other in [
         r#"{"input":[1],"layers":[{"dense":9},{"activation":"relu"},{"dense":1}]}"#,
@@ -91,6 +101,7 @@ fn checkpoints_that_contradict_themselves() {
         r#"{"input":[1],"layers":[{"parallel":[]},{"dense":1}]}"#,
         r#"{"input":[1],"layers":[{"context":3},{"activation":"relu"},{"dense":1}]}"#,
         r#"{"input":[1],"layers":[]}"#,
+        r#"{"input":[1],"layers":[{"own":"of another program"},{"dense":1}]}"#,
         // As the first version said it.
         r#"{"widths":[1,9,1],"activation":"relu","context":0}"#,
         r#"{"widths":[1],"activation":"relu","context":0}"#,

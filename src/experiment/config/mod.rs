@@ -326,7 +326,9 @@ impl Config {
         if let Some(toml::Value::Table(adapt)) = merged.get_mut("adapt") {
             adapt.insert("method".into(), method.name().into());
         }
-        let config = parsed(merged, "configuration")?;
+        let mut config = parsed(merged, "configuration")?;
+        // A table has only the names of a program's own layers.
+        config.model.net.clone_from(&self.model.net);
         config.validate()?;
         Ok(config)
     }

@@ -103,6 +103,9 @@ impl Config {
                 "the hypernetwork would read nothing: give the set encoder a layer at least, for example [64, 64]".into(),
             );
         }
+        if !self.model.head && self.model.net.is_none() {
+            return fail("model.head", "only the layers of model.net may end without a dense layer".into());
+        }
         self.model.generator.check().map_err(|e| Error::config("model.generator", e))?;
         if generated && matches!(self.model.generator, Generator::Shared(_)) {
             return fail(
@@ -153,9 +156,6 @@ impl Config {
         }
         if t.diversity > 0.0 && t.tasks < 2 {
             return fail("train.diversity", "one task a step differs from none: train.tasks = 2 at least");
-        }
-        if !m.head && m.net.is_none() {
-            return fail("model.head", "only the layers of model.net may end without a dense layer");
         }
         let layers = m.net.as_deref().unwrap_or_default();
         let context = m.context > 0 || layers.iter().any(|l| matches!(l, Layer::Context(_)));

@@ -35,8 +35,7 @@ impl Chunked {
     /// What the trunk reads of every chunk: the condition, then the chunk's embedding, `[T, C, E + m]`.
     fn inputs(&self, g: &mut Graph, params: Weights<'_>, z: Value) -> Value {
         let chunks = params.get(g, "chunks");
-        let ([t, e], [c, m]) = (g.shape(z), g.shape(chunks)) else { panic!("both are matrices") };
-        let (t, e, c, m) = (*t, *e, *c, *m);
+        let (&[t, e], &[c, m]) = (g.shape(z), g.shape(chunks)) else { panic!("both are matrices") };
         let z = g.reshape(z, &[t, 1, e]);
         let z = g.expand(z, &[t, c, e]);
         let chunks = g.expand(chunks, &[t, c, m]);

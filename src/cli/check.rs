@@ -17,7 +17,7 @@ use hyperloom::run::{Device, DeviceRequest};
 use hyperloom::{Error, Result};
 use serde::Serialize;
 
-use super::say;
+use super::{no_regions, say};
 
 /// Arguments of `check`.
 #[derive(Args, Debug)]
@@ -70,6 +70,7 @@ struct Found {
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let gpu = open(&args.device, args.checked)?;
+    let gpu = if no_regions() { gpu.map(Gpu::without_regions) } else { gpu };
     let device = gpu.as_ref().map_or("the CPU path's fast kernels".to_string(), Gpu::describe);
     let mut found = Found { device, cases: vec![], golden: vec![], lockstep: None, failures: 0 };
     if !args.json {

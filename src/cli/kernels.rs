@@ -15,7 +15,7 @@ use hyperloom::{Error, Result};
 
 use super::plan::training_plan_of;
 use super::profile::What;
-use super::say;
+use super::{no_regions, say};
 
 /// Arguments of `kernels`.
 #[derive(Args, Debug)]
@@ -75,10 +75,14 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
             shaders.add(&case.plan().launches[0], "region")?;
         }
     }
+    let caps = |window| {
+        let caps = args.device_class.caps(window);
+        if no_regions() { caps.without_regions() } else { caps }
+    };
     for name in &args.of {
         let plan = match What::of(name)? {
-            What::Training(config) => training_plan_of(&config, |window| args.device_class.caps(window))?,
-            What::Workload(w) => w.plan(w.default_tasks(), args.device_class.caps(1))?,
+            What::Training(config) => training_plan_of(&config, caps)?,
+            What::Workload(w) => w.plan(w.default_tasks(), caps(1))?,
         };
         let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
         for launch in &plan.launches {

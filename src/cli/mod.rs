@@ -18,6 +18,7 @@ mod train;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand};
 use hyperloom::experiment::config::{Config, CsvConfig, ImagesConfig, MAX_ADAPT_STEPS, TaskKind};
@@ -34,6 +35,9 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// What the command was told for all that it does.
+static NO_REGIONS: OnceLock<bool> = OnceLock::new();
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -229,7 +233,12 @@ impl Settings {
 fn open_device(request: &str) -> Result<Device> {
     let (device, reason) = Device::choose(request)?;
     log::info!("device: {reason}");
-    Ok(device)
+    Ok(if no_regions() { device.without_regions() } else { device })
+}
+
+/// Whether every launch is to run by itself.
+fn no_regions() -> bool {
+    NO_REGIONS.get().is_some_and(|no| *no)
 }
 
 /// Refuses more steps of adaptation than make sense.
@@ -283,7 +292,7 @@ pub(crate) fn main() -> ExitCode {
         .format(|out, record| writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args()))
         .init();
     let cli = Cli::parse();
-    hyperloom::plan::use_regions(!cli.no_regions);
+    let _ = NO_REGIONS.set(cli.no_regions);
     let done = match cli.command {
         Command::Train(a) => train::run(&a),
         Command::Adapt(a) => adapt::run(&a),

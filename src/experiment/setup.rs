@@ -9,8 +9,9 @@ use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
 use crate::meta::objective::MetaSpec;
 use crate::net::Net;
-use crate::plan::{available_memory, bytes};
+use crate::plan::bytes;
 use crate::rng::Rng;
+use crate::run::available_memory;
 use crate::task::TaskShape;
 
 /// A configuration with its source of tasks: what is trained, and on what.

@@ -25,8 +25,6 @@ mod memory;
 mod show;
 mod verify;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use crate::error::{Error, Result};
 use crate::region::RegionCaps;
 use crate::spec::{DType, Shape};
@@ -106,42 +104,17 @@ pub struct Caps {
     pub fill: usize,
 }
 
-static REGIONS: AtomicBool = AtomicBool::new(true);
-
-/// Turns task regions off (or on again) for all plans that are lowered for a device from now on: to find out whether
-/// one is at fault, or what it gains.
-pub fn use_regions(on: bool) {
-    REGIONS.store(on, Ordering::Relaxed);
-}
-
-impl RegionCaps {
-    /// Itself, unless regions are turned off.
-    pub(crate) fn if_used(self) -> Option<RegionCaps> {
-        REGIONS.load(Ordering::Relaxed).then_some(self)
-    }
-}
-
 impl Caps {
     /// The same, every launch by itself.
     pub fn without_regions(self) -> Caps {
         Caps { regions: None, ..self }
     }
 
-    /// For the CPU path: half of what is likely there is left to the rest of the system.
+    /// For the CPU path, of a machine with as much memory as it takes: what is there, a device knows.
     pub fn cpu(window: usize) -> Caps {
-        let regions = RegionCaps { least_tasks: 8, bytes: 1 << 20, near: 128 << 10, group: None }.if_used();
-        Caps { window, max_binding: u64::MAX, memory: available_memory(), fill: 1, regions }
+        let regions = RegionCaps { least_tasks: 8, bytes: 1 << 20, near: 128 << 10, group: None };
+        Caps { window, max_binding: u64::MAX, memory: u64::MAX, fill: 1, regions: Some(regions) }
     }
-}
-
-/// Bytes of main memory that are free for plans (80 % of what the system reports, 4 GiB where it does not).
-pub fn available_memory() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    meminfo
-        .lines()
-        .find_map(|l| l.strip_prefix("MemAvailable:"))
-        .and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<u64>().ok())
-        .map_or(4 << 30, |kb| kb * 1024 / 5 * 4)
 }
 
 /// Launches over slots, with the names through which the host reaches in.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::available_memory;
 use super::cpu::CpuRunner;
 #[cfg(feature = "gpu")]
 use super::gpu::{Gpu, GpuRunner, adapters};
@@ -53,6 +54,8 @@ impl fmt::Display for DeviceRequest {
 pub enum Device {
     /// The CPU path: f32, all cores.
     Cpu,
+    /// The CPU path, every launch by itself.
+    CpuByLaunch,
     /// A GPU, through wgpu.
     #[cfg(feature = "gpu")]
     Gpu(Gpu),
@@ -102,10 +105,21 @@ impl Device {
         }
     }
 
+    /// The same device, which runs every launch by itself: to find out whether a task region is at fault, or what it gains.
+    #[must_use]
+    pub fn without_regions(self) -> Device {
+        match self {
+            Device::Cpu | Device::CpuByLaunch => Device::CpuByLaunch,
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => Device::Gpu(gpu.without_regions()),
+        }
+    }
+
     /// What to lower for, with a window of `window` steps.
     pub fn caps(&self, window: usize) -> Caps {
         match self {
-            Device::Cpu => Caps::cpu(window),
+            Device::Cpu => Caps { memory: available_memory(), ..Caps::cpu(window) },
+            Device::CpuByLaunch => Device::Cpu.caps(window).without_regions(),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.caps(window),
         }
@@ -114,7 +128,7 @@ impl Device {
     /// One word for reports: `cpu`, or `gpu`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Device::Cpu => "cpu",
+            Device::Cpu | Device::CpuByLaunch => "cpu",
             #[cfg(feature = "gpu")]
             Device::Gpu(_) => "gpu",
         }
@@ -123,7 +137,7 @@ impl Device {
     /// `cpu`, or the adapter's name.
     pub fn name(&self) -> String {
         match self {
-            Device::Cpu => "cpu".into(),
+            Device::Cpu | Device::CpuByLaunch => "cpu".into(),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.describe(),
         }
@@ -135,7 +149,7 @@ impl Device {
     /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
     pub fn prepare(&self, plan: Plan) -> Result<Session> {
         let runner = match self {
-            Device::Cpu => Runner::Cpu(Box::new(CpuRunner::prepare(&plan))),
+            Device::Cpu | Device::CpuByLaunch => Runner::Cpu(Box::new(CpuRunner::prepare(&plan))),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => Runner::Gpu(Box::new(GpuRunner::prepare(gpu, &plan)?)),
         };

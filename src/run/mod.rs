@@ -23,9 +23,11 @@ pub mod cpu;
 mod device;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod memory;
 mod session;
 
 pub use device::{Device, DeviceRequest};
+pub(crate) use memory::available_memory;
 pub use session::Session;
 
 /// The middle of times, the upper of two; 0 where there is none.

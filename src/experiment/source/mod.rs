@@ -18,7 +18,8 @@ pub use self::own::{OwnFamily, OwnTasks};
 use super::config::Config;
 use crate::data::format::Format;
 use crate::error::{Error, Result, nearest};
-use crate::plan::{available_memory, bytes};
+use crate::plan::bytes;
+use crate::run::available_memory;
 use crate::task::{Likelihood, Task, TaskFamily, TaskShape};
 
 /// Validation tasks of the sources that can make any number.

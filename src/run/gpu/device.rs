@@ -13,8 +13,9 @@ use super::pipeline::{Compiled, Key, Layout};
 use super::shader::Source;
 use crate::error::{Error, Result};
 use crate::kernel::{Dispatch, FILL};
-use crate::plan::{Caps, Launch, available_memory};
+use crate::plan::{Caps, Launch};
 use crate::region::{GroupCaps, RegionCaps};
+use crate::run::available_memory;
 
 /// What kind of device an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -157,6 +158,8 @@ const KEPT: usize = 512;
 #[derive(Clone)]
 pub struct Gpu {
     inner: Arc<Inner>,
+    /// Whether plans for it may have task regions.
+    regions: bool,
 }
 
 struct Inner {
@@ -255,6 +258,7 @@ impl Gpu {
         let (layouts, pipelines) = (Cache::new(KEPT), Cache::new(KEPT));
         Gpu {
             inner: Arc::new(Inner { device, queue, info, limits, reason, checked, lost, layouts, pipelines }),
+            regions: true,
         }
     }
 
@@ -266,7 +270,19 @@ impl Gpu {
         // A software driver gives a core a workgroup after another.
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let fill = if self.kind() == AdapterKind::Cpu { 2 * cores } else { FILL };
-        Caps { window, max_binding: self.max_binding(), memory, fill, regions: self.region_caps().if_used() }
+        Caps {
+            window,
+            max_binding: self.max_binding(),
+            memory,
+            fill,
+            regions: self.regions.then(|| self.region_caps()),
+        }
+    }
+
+    /// The same device, for plans whose launches all run by themselves.
+    #[must_use]
+    pub fn without_regions(self) -> Gpu {
+        Gpu { regions: false, ..self }
     }
 
     fn region_caps(&self) -> RegionCaps {

@@ -70,6 +70,23 @@ def images(tasks):
     return tensor(6, 1, tasks, n, work.IMAGE[0]), labels
 
 
+def pictures(workload, tasks):
+    """Weights by name, each `[T, ..]`, pictures `[T, n, h, w, c]` and labels `[T, n]` of the convolutional networks."""
+    params, i = {}, work.PICTURE[2]
+    for l, o in enumerate(work.CHANNELS[workload]):
+        params[f"kernel{l}"] = tensor(10 + l, (6 / (9 * i)) ** 0.5, tasks, 3, 3, i, o)
+        params[f"bias{l}"] = zeros(tasks, o)
+        if work.has_pools(workload):
+            params |= {f"gain{l}": zeros(tasks, o) + np.float32(1), f"shift{l}": zeros(tasks, o)}
+        i = o
+    if work.has_pools(workload):
+        inputs = work.features(workload)
+        params["weight"] = tensor(15, (3 / inputs) ** 0.5, tasks, inputs, work.CLASSES)
+        params["last_bias"] = zeros(tasks, work.CLASSES)
+    labels = np.tile((np.arange(work.PICTURES) % work.CLASSES).astype(np.int32), (tasks, 1))
+    return params, tensor(22, 1, tasks, work.PICTURES, *work.PICTURE), labels
+
+
 def matrices(workload, tasks):
     """The two operands of the products."""
     if workload == "gemm":

@@ -145,6 +145,64 @@ def product(a, b):
     return work.Job([inputs.mean_square(run(a, b))], lambda: run(a, b).block_until_ready())
 
 
+def conv_native(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def conv_shifted(x, kernel):
+    """Nine shifted pictures side by side, and one product."""
+    n, h, w, c = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = jnp.concatenate([padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)], -1)
+    return windows @ kernel.reshape(9 * c, -1)
+
+
+def picture_loss(params, x, labels, conv, channels, pools):
+    """The loss of a task: mean cross entropy of classes, or the mean square of what the last convolution gives."""
+    for l in range(channels):
+        x = conv(x, params[f"kernel{l}"]) + params[f"bias{l}"]
+        if pools:
+            d = x - x.mean((0, 1, 2))
+            d *= jax.lax.rsqrt((d * d).mean((0, 1, 2)) + 1e-5)
+            x = jax.nn.relu(d * params[f"gain{l}"] + params[f"shift{l}"])
+            n, h, w, c = x.shape
+            x = x.reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+        else:
+            x = jax.nn.relu(x)
+    if not pools:
+        return jnp.mean(x * x)
+    logits = jax.nn.log_softmax(x.reshape(len(x), -1) @ params["weight"] + params["last_bias"])
+    return -jnp.mean(jnp.take_along_axis(logits, labels[:, None], 1))
+
+
+def pictures(workload, tasks):
+    """Over tasks by vmap, by products over shifted pictures, or one task after another."""
+    data = jax.tree.map(jnp.asarray, inputs.pictures(workload, tasks))
+
+    def task(conv):
+        channels, pools = len(work.CHANNELS[workload]), work.has_pools(workload)
+        loss = partial(picture_loss, conv=conv, channels=channels, pools=pools)
+        return loss if workload == "conv-forward" else jax.value_and_grad(loss)
+
+    def job(run):
+        results = run()
+        losses, grads = (results, None) if workload == "conv-forward" else results
+        check = [float(jnp.mean(losses))] + ([inputs.mean_square(*jax.tree.leaves(grads))] if grads else [])
+        return work.Job(check, lambda: jax.block_until_ready(run()))
+
+    def batched(conv):
+        run = jax.jit(jax.vmap(task(conv)))
+        return lambda: job(lambda: run(*data))
+
+    def loop():
+        run = jax.jit(task(conv_native))
+        each = [jax.tree.map(lambda a: a[t], data) for t in range(tasks)]
+        stacked = job(lambda: jax.tree.map(lambda *a: jnp.stack(a), *[run(*d) for d in each]))
+        return work.Job(stacked.check, lambda: jax.block_until_ready([run(*d) for d in each]))
+
+    return work.fastest({"vmap": batched(conv_native), "im2col": batched(conv_shifted), "loop": loop})
+
+
 def sine(tasks):
     """The set encoder that writes 1-40-40-1 networks for sine waves, drawn on the device: steps in compiled chunks."""
     random, relu = jax.random, jax.nn.relu
@@ -219,6 +277,8 @@ def build(workload, tasks, path, device):
         return adapting(*inputs.wide(tasks, rows), work.WIDE, steps), name
     if workload == "sine":
         return sine(tasks), name
+    if workload in work.CHANNELS:
+        return pictures(workload, tasks), name
     return product(*inputs.matrices(workload, tasks)), name
 
 

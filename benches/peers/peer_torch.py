@@ -90,6 +90,50 @@ def image_loss(x, labels):
     return loss
 
 
+def conv_grouped(x, kernel, bias):
+    """A convolution of x [n, T c, h, w] with groups for tasks."""
+    t = len(kernel)
+    return F.conv2d(x, kernel.flatten(0, 1), bias.flatten(), padding=1, groups=t)
+
+
+def picture_losses(params, x, labels, layers, pools):
+    """The sum of the tasks' losses, of pictures [n, T c, h, w]: mean cross entropy of classes, or mean square of the last layer."""
+    n, t = len(x), len(params["bias0"])
+    for l in range(layers):
+        x = conv_grouped(x, params[f"kernel{l}"], params[f"bias{l}"])
+        if pools:
+            gain, shift = params[f"gain{l}"].flatten(), params[f"shift{l}"].flatten()
+            x = F.batch_norm(x, None, None, gain, shift, training=True, momentum=0, eps=1e-5)
+        x = F.relu(x)
+        x = F.max_pool2d(x, 2) if pools else x
+    if not pools:
+        return (x * x).sum() * (t / x.numel())
+    x = x.reshape(n, t, -1, x.shape[2] * x.shape[3]).permute(1, 0, 3, 2).reshape(t, n, -1)
+    logits = torch.baddbmm(params["last_bias"][:, None], x, params["weight"])
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum") / n
+
+
+def picture_losses_unfolded(params, x, labels, layers, pools):
+    """The same of pictures [T, n, c, h, w], by batched products over unfolded windows."""
+    t, n = x.shape[:2]
+    for l in range(layers):
+        h, w = x.shape[3:]
+        windows = F.unfold(x.flatten(0, 1), 3, padding=1).reshape(t, n, -1, h * w)
+        x = params[f"kernel{l}"].flatten(2)[:, None] @ windows + params[f"bias{l}"][:, None, :, None]
+        if pools:
+            d = x - x.mean((1, 3), keepdim=True)
+            d = d * torch.rsqrt((d * d).mean((1, 3), keepdim=True) + 1e-5)
+            x = d * params[f"gain{l}"][:, None, :, None] + params[f"shift{l}"][:, None, :, None]
+        x = F.relu(x).reshape(t * n, -1, h, w)
+        x = F.max_pool2d(x, 2) if pools else x
+        x = x.reshape(t, n, *x.shape[1:])
+    if not pools:
+        return (x * x).sum() * (t / x.numel())
+    x = x.flatten(3).transpose(2, 3).reshape(t, n, -1)
+    logits = torch.baddbmm(params["last_bias"][:, None], x, params["weight"])
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum") / n
+
+
 def graphed(run):
     """The work of `run` as a CUDA graph, after a few runs on a side stream."""
     side = torch.cuda.Stream()
@@ -196,6 +240,48 @@ class Peer:
         return self.repeated(run, lambda c: [inputs.mean_square(c.cpu().numpy())])
 
 
+    def pictures(self, workload, tasks):
+        """Tasks as groups of a convolution, as batches of a product, or one after another."""
+        params, x, labels = inputs.pictures(workload, tasks)
+        # Kernels as torch wants them, [T, o, i, 3, 3].
+        params = {k: v.transpose(0, 4, 3, 1, 2).copy() if k.startswith("kernel") else v for k, v in params.items()}
+        params = {k: self.put(v).requires_grad_(workload != "conv-forward") for k, v in params.items()}
+        labels, x = self.put(labels).long(), self.put(x).permute(0, 1, 4, 2, 3).contiguous()
+        shape = {"layers": len(work.CHANNELS[workload]), "pools": work.has_pools(workload)}
+
+        def job(losses, parts):
+            """`parts`: weights, pictures and labels of tasks that are done together."""
+            losses = self.compiled(losses)
+
+            def run():
+                total, grads = 0, []
+                for params, x, labels in parts:
+                    loss = losses(params, x, labels, **shape)
+                    if workload != "conv-forward":
+                        grads += torch.autograd.grad(loss, list(params.values()))
+                    total += float(loss.detach())
+                return total, grads
+
+            def check(result):
+                total, grads = result
+                return [total / tasks] + ([inputs.mean_square(*[g.numpy() for g in grads])] if grads else [])
+
+            return lambda: self.repeated(run, check)
+
+        def part(start, end):
+            own = {k: v.detach()[start:end].clone().requires_grad_(v.requires_grad) for k, v in params.items()}
+            together = x[start:end].transpose(0, 1).flatten(1, 2).contiguous()
+            return own, together, labels[start:end]
+
+        return work.fastest(
+            {
+                "grouped": job(picture_losses, [part(0, tasks)]),
+                "im2col": job(picture_losses_unfolded, [(params, x, labels)]),
+                "loop": job(picture_losses, [part(t, t + 1) for t in range(tasks)]),
+            }
+        )
+
+
 def build(workload, tasks, path, device):
     peer = Peer(path, device)
     if workload in ("amortised", "maml2"):
@@ -213,6 +299,8 @@ def build(workload, tasks, path, device):
     elif workload in work.WIDE_LEARNING:
         rows, steps = work.WIDE_LEARNING[workload]
         job = peer.adapting(*(peer.put(a) for a in inputs.wide(tasks, rows)), work.WIDE, steps)
+    elif workload in work.CHANNELS:
+        job = peer.pictures(workload, tasks)
     else:
         job = peer.product(*inputs.matrices(workload, tasks))
     return job, peer.name

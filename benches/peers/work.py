@@ -20,6 +20,9 @@ IMAGE_ROWS = 64
 OUTER_RATE = 1e-3
 BATCHED = {"gemm-batch-64": (64, 64, 64), "gemm-batch-16": (16, 32, 32)}  # m, k, n
 SINE_STEPS, SINE_CHUNK = 2000, 500
+PICTURE, PICTURES, CLASSES = (32, 32, 3), 32, 10  # height, width, channels; of a task; of conv-train
+# Channels of the layers of convolutional networks. Those of conv-train have norms and pools, and a dense layer behind them.
+CHANNELS = {"conv": (32, 32, 64), "conv-forward": (32, 32, 64), "conv-train": (32, 32, 32, 32)}
 
 # The sizes to run: what --tasks is in turn.
 FULL = {
@@ -32,6 +35,9 @@ FULL = {
     "gemm": (512, 1024, 2048, 4096),
     "gemm-batch-64": (4096,),
     "gemm-batch-16": (4096,),
+    "conv-forward": (16,),
+    "conv": (16,),
+    "conv-train": (16,),
     "sine": (25,),
 }
 QUICK = {**FULL, "adapt": (256,), "maml2": (256,), "amortised": (256,), "adapt-64": (256,), "gemm": (512,)}
@@ -52,11 +58,13 @@ LEFT_OUT = {
         "maml2": "burn has no second derivatives",
         "adapt-rows": "not written for burn",
         "generator": "not written for burn",
+        **{n: "not written for burn" for n in CHANNELS},
         "sine": "written for JAX only",
     },
 }
 LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if n not in ("adapt", "adapt-64")}
-LEFT_OUT["torch-compile"] = LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"]
+LEFT_OUT["torch-compile"] = LEFT_OUT["torch"]
+LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"] | {n: "written for CPUs" for n in CHANNELS}
 
 
 def weights(widths):
@@ -67,6 +75,27 @@ def weights(widths):
 def forward(rows, widths):
     """The operations of a forward pass: 2mnk a product; biases and activations are not counted."""
     return sum(2 * rows * i * o for i, o in zip(widths, widths[1:]))
+
+
+def has_pools(workload):
+    return workload == "conv-train"
+
+
+def features(workload):
+    """What the dense layer of conv-train reads: the pools halve height and width behind each layer."""
+    h, w, _ = PICTURE
+    layers = len(CHANNELS[workload])
+    return (h >> layers) * (w >> layers) * CHANNELS[workload][-1]
+
+
+def convolutions(workload):
+    """The operations of a forward pass over a task's pictures."""
+    h, w, i = PICTURE
+    total = 0
+    for o in CHANNELS[workload]:
+        total += 2 * PICTURES * h * w * 9 * i * o
+        h, w, i = (h // 2, w // 2, o) if has_pools(workload) else (h, w, o)
+    return total + (forward(PICTURES, (features(workload), CLASSES)) if has_pools(workload) else 0)
 
 
 def flops(workload, tasks):
@@ -89,6 +118,8 @@ def flops(workload, tasks):
     if workload in BATCHED:
         m, k, n = BATCHED[workload]
         return 2 * tasks * m * k * n
+    if workload in CHANNELS:
+        return tasks * convolutions(workload) * (1 if workload == "conv-forward" else 3)
     if workload == "sine":
         encoder = forward(10, (2, 64, 64)) + forward(1, (64, 128, 1761))
         return 3 * tasks * (encoder + forward(10, SMALL))
@@ -103,6 +134,22 @@ class Job:
     call: Callable[[], None]  # does the work once and waits for it
     steps: int = 1  # what a call holds of what is measured
     calls: int | None = None  # a fixed number of timed calls
+    variant: str | None = None  # which of several ways was the fastest, and is measured
+
+
+def fastest(variants):
+    """The job of the fastest of `{name: function that makes a job}`, by the better of two calls after a first."""
+    best, least = None, float("inf")
+    for name, make in variants.items():
+        job = make()
+        job.call()
+        for _ in range(2):
+            start = time.perf_counter()
+            job.call()
+            seconds = time.perf_counter() - start
+            if seconds < least:
+                best, least, job.variant = job, seconds, name
+    return best
 
 
 def time_calls(job, reps=None):
@@ -151,7 +198,7 @@ def main(default_path, paths, build, versions):
         "workload": args.workload,
         "tasks": tasks,
         "device": device,
-        "path": args.path,
+        "path": f"{args.path}, {job.variant}" if job.variant else args.path,
         "ms": ms,
         "gflops": flops(args.workload, tasks) / ms / 1e6,
         "bytes": None,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{numbers, word};
+use super::{numbers, pictures, word};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Net, ParamLayout, Weights};
@@ -33,6 +33,12 @@ pub enum Workload {
     GemmBatch64,
     /// Products of 16 x 32 and 32 x 32 matrices; tasks: their number.
     GemmBatch16,
+    /// Loss and gradient of given convolutional networks: three layers of 32, 32 and 64 channels over 32 pictures each.
+    Conv,
+    /// The loss of the same alone.
+    ConvForward,
+    /// Loss and gradient of given classifiers of four convolutions with norms and pools, on 32 pictures each.
+    ConvTrain,
 }
 
 /// Steps of training that a plan's window holds.
@@ -48,7 +54,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 9] = [
+    pub const ALL: [(&str, Workload); 12] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -58,6 +64,9 @@ impl Workload {
         ("gemm", Workload::Gemm),
         ("gemm-batch-64", Workload::GemmBatch64),
         ("gemm-batch-16", Workload::GemmBatch16),
+        ("conv", Workload::Conv),
+        ("conv-forward", Workload::ConvForward),
+        ("conv-train", Workload::ConvTrain),
     ];
 
     /// Its name.
@@ -73,6 +82,7 @@ impl Workload {
             Workload::AdaptRows => 64,
             Workload::Generator => 32,
             Workload::Gemm => 1024,
+            Workload::Conv | Workload::ConvForward | Workload::ConvTrain => 16,
         }
     }
 
@@ -123,6 +133,9 @@ impl Workload {
             Workload::Gemm => 2.0 * t * t * t,
             Workload::GemmBatch64 => 2.0 * t * 64.0 * 64.0 * 64.0,
             Workload::GemmBatch16 => 2.0 * t * 16.0 * 32.0 * 32.0,
+            Workload::Conv => 3.0 * t * pictures::flops(&pictures::plain()),
+            Workload::ConvForward => t * pictures::flops(&pictures::plain()),
+            Workload::ConvTrain => 3.0 * t * pictures::flops(&pictures::classifier()),
         }
     }
 
@@ -135,6 +148,10 @@ impl Workload {
             Workload::Gemm => b.product([1, tasks, tasks, tasks]),
             Workload::GemmBatch64 => b.product([tasks, 64, 64, 64]),
             Workload::GemmBatch16 => b.product([tasks, 16, 32, 32]),
+            Workload::Conv | Workload::ConvForward => {
+                b.pictures(&pictures::plain(), tasks, self == Workload::Conv)
+            }
+            Workload::ConvTrain => b.pictures(&pictures::classifier(), tasks, true),
         }
         (b.g, b.inputs)
     }
@@ -224,37 +241,47 @@ impl Prepared {
     }
 
     /// Numbers that every implementation must agree on: of training, the losses of the first three steps (which are
-    /// taken); else mean squares of the result.
+    /// taken); of networks over pictures, the mean loss and the mean square of the gradient; else mean squares of the result.
     pub fn check(&mut self) -> Result<Vec<f64>> {
         if self.session.plan().step("control").is_some() {
             let steps = if self.workload == Workload::Generator { 2 } else { 3 };
             return (0..steps).map(|_| Ok(self.call()?.unwrap_or(f64::NAN))).collect();
         }
         self.call()?;
+        let outputs = self.session.plan();
+        let mean_square = |y: &[f32]| y.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / y.len() as f64;
+        if outputs.output("loss").is_some() {
+            let has_gradient = outputs.output("gradient").is_some();
+            let losses = self.session.read("loss")?;
+            let mut check = vec![losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len() as f64];
+            if has_gradient {
+                check.push(mean_square(&self.session.read("gradient")?));
+            }
+            return Ok(check);
+        }
         let y = self.session.read("result")?;
-        let mean = |x: &mut dyn Iterator<Item = f64>| x.sum::<f64>() / y.len() as f64;
-        let square = mean(&mut y.iter().map(|v| f64::from(*v).powi(2)));
+        let square = mean_square(&y);
         if !self.session.has_input("w0") {
             return Ok(vec![square]);
         }
         let start = self.session.read("w0")?;
-        let moved = mean(&mut y.iter().zip(&start).map(|(a, b)| f64::from(a - b).powi(2)));
-        Ok(vec![square, moved])
+        let moved: Vec<f32> = y.iter().zip(&start).map(|(a, b)| a - b).collect();
+        Ok(vec![square, mean_square(&moved)])
     }
 }
 
-struct Builder {
-    g: Graph,
+pub(super) struct Builder {
+    pub(super) g: Graph,
     inputs: Vec<(String, Vec<f32>)>,
 }
 
 impl Builder {
-    fn data(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Value {
+    pub(super) fn data(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Value {
         self.inputs.push((name.into(), values));
         self.g.data(name, shape)
     }
 
-    fn random(&mut self, name: &str, shape: &[usize], stream: u32, scale: f32) -> Value {
+    pub(super) fn random(&mut self, name: &str, shape: &[usize], stream: u32, scale: f32) -> Value {
         let values = numbers(stream, scale, crate::spec::count(shape));
         self.data(name, shape, values)
     }

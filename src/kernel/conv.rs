@@ -5,6 +5,7 @@
 //! five axes: images `[b, n, h, w, c]`, kernels `[b, i, j, c / groups, o]`; strides are free.
 
 mod fast;
+mod tile;
 
 use super::nest::{Family, Nest};
 use super::pointwise::activation;

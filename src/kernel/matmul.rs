@@ -18,7 +18,7 @@ use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::Func;
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{View, for_each};
-pub(super) use job::{Job, Matrix, Target};
+use job::{Job, Matrix, Target};
 use tier::Product;
 pub use tier::{FILL, Tier, parts, tier};
 

@@ -1,144 +1,209 @@
-//! Convolutions on the CPU: rows of windows are gathered into panels (im2col: Chellapilla et al. 2006), which products of
-//! register tiles run over. Of a gradient by the input the product comes first, and its rows are added back under the windows.
-//! How work is cut depends on sizes alone, so any number of threads gives the same bits.
+//! Convolutions on the CPU, without gathering windows: images are copied with the zeros around them, and windows are then runs of
+//! elements at fixed distances, which register tiles run over (as in Georganas et al. 2018). The gradient by the input
+//! is a convolution of the gradient with the kernels turned around, for each remainder of the stride; that by the kernels has the
+//! same runs as rows. How work is cut depends on sizes alone, so any number of threads gives the same bits.
 
 use std::cell::RefCell;
 use std::iter::zip;
+use std::ops::Range;
 
+use pulp::{Arch, Simd, WithSimd};
+
+use super::tile::{TALL, Tile, height};
 use super::{AXES, Conv, Product};
-use crate::graph::conv::{Conv as Geometry, Wrt};
+use crate::graph::conv::{Window, Wrt};
 use crate::graph::op::Func;
-use crate::kernel::matmul::{Job, Matrix, Target};
 use crate::kernel::parallel::{Shared, pieces};
 use crate::kernel::simd::apply;
 use crate::kernel::{Read, Write};
-use crate::spec::{Activation, MAX_RANK};
-use crate::view::{COLUMN, View, for_each};
+use crate::spec::Activation;
+use crate::view::{COLUMN, View};
 
-/// Elements of a panel of gathered windows: they stay in a core's own cache.
-const PANEL: usize = 1 << 15;
+/// Elements of an image that are copied at once: they stay in a core's own cache.
+const BLOCK: usize = 1 << 15;
+/// The same of images whose sums are over images, with the operand beside them: tile after tile reads them again.
+const SUMMED: usize = 1 << 13;
 /// Multiply-adds of a piece of work, at least, where images are small.
-const PIECE: usize = 1 << 18;
+const PIECE: usize = 1 << 22;
 /// Pieces that a sum over images is cut into, at most, where there are few tasks.
 const SPLITS: usize = 8;
 
 /// Buffers of a thread, kept between launches.
 #[derive(Default)]
 struct Scratch {
-    panel: Vec<f32>,
-    tile: Vec<f32>,
-    /// Elements of the second operand where they do not lie as a matrix.
-    matrix: Vec<f32>,
-    sums: [Vec<f32>; 2],
+    image: Vec<f32>,
+    columns: Vec<f32>,
+    sums: Vec<f32>,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Images under windows: one group of the channels of one batch.
-#[derive(Clone, Copy)]
-struct Images {
-    geometry: Geometry,
-    /// Windows along h and w.
-    windows: [usize; 2],
-    /// Taps along h and w.
-    taps: [usize; 2],
-    channels: usize,
-    extent: [usize; 2],
-    /// Distances of rows, columns and channels.
-    strides: [usize; 3],
+/// How results and the elements that they are summed from lie along one axis: result `first + i stride` reads element
+/// `origin + i step + offset` by each tap.
+struct Axis {
+    count: usize,
+    first: usize,
+    stride: usize,
+    step: usize,
+    origin: isize,
+    /// Taps with their offsets, which ascend from 0.
+    taps: Vec<(usize, usize)>,
 }
 
-impl Images {
-    /// The first operand of a product, over images and windows `[n, p, q]`, with taps and channels `[i, j, c]` under each.
-    fn of_first(p: &Product, [_, down, across]: [usize; 3], [i, j, channels]: [usize; 3]) -> Images {
-        let s = &p.a.strides[AXES];
-        Images {
-            geometry: p.geometry,
-            windows: [down, across],
-            taps: [i, j],
-            channels,
-            extent: p.extent,
-            strides: [s[2], s[3], s[4]],
-        }
+impl Axis {
+    /// Windows over elements.
+    fn windows(w: Window, taps: usize, count: usize) -> Axis {
+        let taps = (0..taps).map(|tap| (tap, tap * w.dilation)).collect();
+        Axis { count, first: 0, stride: 1, step: w.stride, origin: -(w.before as isize), taps }
     }
 
-    /// Elements under a window.
-    fn width(&self) -> usize {
-        self.taps[0] * self.taps[1] * self.channels
+    /// Of `count` elements those that leave the remainder `first` by the stride, over the windows that see them.
+    fn elements(w: Window, taps: usize, count: usize, first: usize) -> Axis {
+        let window = |tap: usize| {
+            let at = (first + w.before) as isize - (tap * w.dilation) as isize;
+            (at.rem_euclid(w.stride as isize) == 0).then(|| (tap, at.div_euclid(w.stride as isize)))
+        };
+        let seen: Vec<(usize, isize)> = (0..taps).rev().filter_map(window).collect();
+        let origin = seen.first().map_or(0, |(_, at)| *at);
+        let taps = seen.into_iter().map(|(tap, at)| (tap, (at - origin) as usize)).collect();
+        Axis { count: count.saturating_sub(first).div_ceil(w.stride), first, stride: w.stride, step: 1, origin, taps }
     }
 
-    /// Windows of an image.
-    fn count(&self) -> usize {
-        self.windows[0] * self.windows[1]
+    /// Elements that `count` results span.
+    fn span(&self, count: usize) -> usize {
+        (count - 1) * self.step + self.taps.last().map_or(0, |(_, offset)| *offset) + 1
+    }
+}
+
+/// Images as results see them: with their zeros, channels of a group last.
+struct Images<'p> {
+    p: &'p Product,
+    axes: [Axis; 2],
+    channels: usize,
+    /// Where the taps' runs of elements begin, from the first element under a window.
+    runs: Vec<usize>,
+    /// Elements of a run.
+    len: usize,
+}
+
+impl<'p> Images<'p> {
+    fn new(p: &'p Product, axes: [Axis; 2], channels: usize) -> Images<'p> {
+        let [h, w] = &axes;
+        let line = w.span(w.count) * channels;
+        // Taps of a line that follow one another are one run.
+        let joined = w.taps.iter().enumerate().all(|(i, (_, offset))| i == *offset);
+        let len = if joined { w.taps.len() * channels } else { channels };
+        let across = if joined { w.taps.len().min(1) } else { w.taps.len() };
+        let runs = h.taps.iter().flat_map(|(_, y)| w.taps[..across].iter().map(move |(_, x)| y * line + x * channels));
+        let runs = runs.collect();
+        Images { p, channels, runs, len, axes }
     }
 
-    /// Calls `run(first element of the image, first element under the window, elements)` for stretches of neighbouring taps
-    /// inside the image under window `at`, and `skip(first, elements)` for those in the padding.
+    /// Taps of both axes, in the order of runs.
+    fn taps(&self) -> impl Iterator<Item = [usize; 2]> {
+        let [h, w] = &self.axes;
+        h.taps.iter().flat_map(|(i, _)| w.taps.iter().map(|(j, _)| [*i, *j]))
+    }
+
+    /// Elements of a line of the copy.
+    fn line(&self) -> usize {
+        self.axes[1].span(self.axes[1].count) * self.channels
+    }
+
+    /// Lines of results whose elements are about `most`.
+    fn lines(&self, most: usize) -> usize {
+        let h = &self.axes[0];
+        (most / (self.line() * h.step)).clamp(1, h.count)
+    }
+
+    /// Where the first element under a result lies in a copy that begins with the first of its line.
     #[inline(always)]
-    fn under(&self, at: usize, mut run: impl FnMut(usize, usize, usize), mut skip: impl FnMut(usize, usize)) {
-        let [h, w] = self.geometry.windows;
-        let (p, q) = (at / self.windows[1], at % self.windows[1]);
-        let c = self.channels;
-        // Taps of one row that follow one another in memory, too.
-        let joined = w.dilation == 1 && self.strides[1] == c && self.strides[2] == 1;
-        for i in 0..self.taps[0] {
-            let to = i * self.taps[1] * c;
-            let Some(y) = h.element(p, i, self.extent[0]) else {
-                skip(to, self.taps[1] * c);
-                continue;
-            };
-            let row = y * self.strides[0];
-            if joined {
-                let from = q * w.stride;
-                let first = w.before.saturating_sub(from).min(self.taps[1]);
-                let end = (self.extent[1] + w.before).saturating_sub(from).clamp(first, self.taps[1]);
-                skip(to, first * c);
-                if end > first {
-                    run(row + (from + first - w.before) * c, to + first * c, (end - first) * c);
-                }
-                skip(to + end * c, (self.taps[1] - end) * c);
-                continue;
-            }
-            for j in 0..self.taps[1] {
-                match w.element(q, j, self.extent[1]) {
-                    Some(x) => run(row + x * self.strides[1], to + j * c, c),
-                    None => skip(to + j * c, c),
-                }
-            }
-        }
+    fn at(&self, line: usize, result: usize) -> usize {
+        line * self.axes[0].step * self.line() + result * self.axes[1].step * self.channels
     }
 
-    /// What lies under windows `first..` of an image that starts at `start`, a row a window.
-    fn gather(&self, data: &[f32], start: usize, first: usize, panel: &mut [f32]) {
-        let step = self.strides[2];
-        for (at, to) in panel.chunks_exact_mut(self.width()).enumerate() {
-            let cells = std::cell::Cell::from_mut(to).as_slice_of_cells();
-            self.under(
-                first + at,
-                |from, to, n| {
-                    let to = &cells[to..to + n];
-                    if step == 1 {
-                        let from = &data[start + from..start + from + n];
-                        to.iter().zip(from).for_each(|(t, f)| t.set(*f));
-                    } else {
-                        to.iter().enumerate().for_each(|(k, t)| t.set(data[start + from + k * step]));
+    /// Copies what some lines of results see of the image that begins at `start`.
+    #[inline(always)]
+    fn copy(&self, data: &[f32], start: usize, lines: &Range<usize>, to: &mut Vec<f32>) {
+        let ([h, w], c) = (&self.axes, self.channels);
+        let [.., down, across, channel] = self.p.a.strides;
+        let [height, width] = self.p.extent.map(|n| n as isize);
+        let (tall, wide) = (h.span(lines.len()), w.span(w.count));
+        let inside = |x: isize| x.clamp(0, wide as isize) as usize;
+        let (left, right) = (inside(-w.origin), inside(width - w.origin));
+        // The last tile may read rows that it does not keep.
+        to.resize(tall * wide * c + TALL * (w.step * c), 0.0);
+        for (i, line) in to.chunks_exact_mut(wide * c).take(tall).enumerate() {
+            let y = h.origin + (lines.start * h.step + i) as isize;
+            if !(0..height).contains(&y) || left >= right {
+                line.fill(0.0);
+                continue;
+            }
+            line[..left * c].fill(0.0);
+            line[right * c..].fill(0.0);
+            let from = start + y as usize * down + (w.origin + left as isize) as usize * across;
+            let line = &mut line[left * c..right * c];
+            if channel == 1 && across == c {
+                line.copy_from_slice(&data[from..from + line.len()]);
+            } else {
+                for (x, to) in line.chunks_exact_mut(c).enumerate() {
+                    for (k, to) in to.iter_mut().enumerate() {
+                        *to = data[from + x * across + k * channel];
                     }
-                },
-                |to, n| cells[to..to + n].iter().for_each(|t| t.set(0.0)),
-            );
+                }
+            }
         }
     }
+}
 
-    /// Adds rows back to the elements under windows `first..` of an image whose elements follow one another.
-    fn add(&self, panel: &[f32], first: usize, image: &mut [f32]) {
-        for (at, from) in panel.chunks_exact(self.width()).enumerate() {
-            self.under(
-                first + at,
-                |to, at, n| image[to..to + n].iter_mut().zip(&from[at..at + n]).for_each(|(i, f)| *i += f),
-                |_, _| {},
-            );
+/// Panels of `n` columns: where each begins, how many columns it has, and whether they take two registers.
+#[inline(always)]
+fn panels<S: Simd>(n: usize) -> impl Iterator<Item = (usize, usize, bool)> + Clone {
+    (0..n).step_by(2 * S::F32_LANES).map(move |first| {
+        let width = (n - first).min(2 * S::F32_LANES);
+        (first, width, width > S::F32_LANES)
+    })
+}
+
+/// Columns of all panels, padded to whole registers.
+#[inline(always)]
+fn padded<S: Simd>(n: usize) -> usize {
+    n.next_multiple_of(S::F32_LANES)
+}
+
+/// Packs terms of `n` columns into panels, term after term: `rows` gives where runs of `len` terms begin; `step` and `column` are the
+/// distances of terms and columns.
+#[inline(always)]
+fn pack<S: Simd>(
+    data: &[f32],
+    rows: impl Iterator<Item = usize> + Clone,
+    len: usize,
+    [step, column]: [usize; 2],
+    n: usize,
+    to: &mut Vec<f32>,
+) {
+    to.clear();
+    to.resize(rows.clone().count() * len * padded::<S>(n), 0.0);
+    let mut rest = &mut to[..];
+    for (first, width, two) in panels::<S>(n) {
+        let registers = if two { 2 * S::F32_LANES } else { S::F32_LANES };
+        for from in rows.clone() {
+            let (panel, after) = rest.split_at_mut(len * registers);
+            rest = after;
+            let from = from + first * column;
+            if column == 1 {
+                for (l, to) in panel.chunks_exact_mut(registers).enumerate() {
+                    to[..width].copy_from_slice(&data[from + l * step..][..width]);
+                }
+            } else {
+                for c in 0..width {
+                    for l in 0..len {
+                        panel[l * registers + c] = data[from + l * step + c * column];
+                    }
+                }
+            }
         }
     }
 }
@@ -152,104 +217,72 @@ struct Results<'a> {
 }
 
 impl Results<'_> {
-    fn position(v: &View, batch: usize, row: [usize; 3], channel: usize) -> usize {
-        let s = &v.strides[AXES];
-        v.offset + batch * s[0] + row[0] * s[1] + row[1] * s[2] + row[2] * s[3] + channel * s[4]
-    }
-
-    /// Finishes sums, `n` channels from `channel` on for each row.
+    /// Finishes sums: `n` channels from `channel` on of rows that are `apart` along the last axis from `row` on; sums of two rows are
+    /// `step` apart.
     ///
     /// # Safety
     /// The rows exist, and no other thread writes them.
-    unsafe fn put(
-        &self,
-        batch: usize,
-        rows: impl Iterator<Item = [usize; 3]> + Clone,
-        channel: usize,
-        n: usize,
-        sums: &mut [f32],
-    ) {
+    #[inline(always)]
+    unsafe fn put(&self, row: [usize; 4], apart: usize, [channel, n]: [usize; 2], step: usize, sums: &mut [f32]) {
         if let Some((data, v)) = &self.bias {
-            let step = v.strides[COLUMN];
-            for (row, sums) in rows.clone().zip(sums.chunks_exact_mut(n)) {
-                let from = Results::position(v, batch, row, channel);
-                sums.iter_mut().enumerate().for_each(|(c, s)| *s += data[from + c * step]);
-            }
-        }
-        // SAFETY: promised by the caller.
-        let write = |(data, v): &(Shared<f32>, View), sums: &[f32]| unsafe {
-            let step = v.strides[COLUMN];
-            for (row, sums) in rows.clone().zip(sums.chunks_exact(n)) {
-                let to = data.get().add(Results::position(v, batch, row, channel));
-                if step == 1 {
-                    std::ptr::copy_nonoverlapping(sums.as_ptr(), to, n);
+            let (first, [down, across]) = lay(v, row, apart, channel);
+            for (r, sums) in sums.chunks_exact_mut(step).enumerate() {
+                if across == 1 {
+                    zip(&mut sums[..n], &data[first + r * down..][..n]).for_each(|(s, b)| *s += b);
                 } else {
-                    sums.iter().enumerate().for_each(|(c, s)| *to.add(c * step) = *s);
+                    (0..n).for_each(|c| sums[c] += data[first + r * down + c * across]);
                 }
             }
-        };
-        if let Some(z) = &self.z {
-            write(z, sums);
         }
-        if self.act != Activation::Identity {
-            apply(Func::Act(self.act, 0), sums);
+        for (result, last) in [(&self.z, false), (&Some(self.y), true)] {
+            let Some((data, v)) = result else { continue };
+            match self.act {
+                // What is not a number stays.
+                Activation::Relu if last => {
+                    sums.iter_mut().for_each(|s| *s = if *s <= 0.0 { 0.0 } else { *s });
+                }
+                act if last && act != Activation::Identity => apply(Func::Act(act, 0), sums),
+                _ => {}
+            }
+            let (first, [down, across]) = lay(v, row, apart, channel);
+            for (r, sums) in sums.chunks_exact(step).enumerate() {
+                // SAFETY: promised by the caller.
+                unsafe {
+                    let to = data.0.add(first + r * down);
+                    if across == 1 {
+                        copy(&sums[..n], to);
+                    } else {
+                        (0..n).for_each(|c| *to.add(c * across) = sums[c]);
+                    }
+                }
+            }
         }
-        write(&self.y, sums);
     }
 }
 
-/// A matrix of the second operand: `rows` over three axes of its view, and the channels of a group. It is copied where the
-/// axes do not step evenly.
-fn matrix<'a>(
-    data: &'a [f32],
-    v: &View,
-    start: usize,
-    rows: [usize; 3],
-    columns: usize,
-    copy: &'a mut Vec<f32>,
-) -> Matrix<'a> {
-    let mut own = View { offset: start, dims: [1; MAX_RANK], strides: [0; MAX_RANK] };
-    for (i, n) in rows.into_iter().chain([columns]).enumerate() {
-        let axis = AXES.start + 1 + i;
-        own.dims[axis] = n;
-        own.strides[axis] = if n > 1 { v.strides[axis] } else { 0 };
+/// Where a row and channel of results lie, and the distances of two rows and two channels.
+#[inline(always)]
+fn lay(v: &View, row: [usize; 4], apart: usize, channel: usize) -> (usize, [usize; 2]) {
+    let s = &v.strides[AXES];
+    let first = v.offset + row[0] * s[0] + row[1] * s[1] + row[2] * s[2] + row[3] * s[3] + channel * s[4];
+    (first, [apart * s[3], s[4]])
+}
+
+/// Copies a few elements: by whole registers, without a call.
+///
+/// # Safety
+/// The elements of `to` exist, and no other thread writes them.
+#[inline(always)]
+unsafe fn copy(from: &[f32], to: *mut f32) {
+    let (whole, rest) = from.as_chunks::<16>();
+    for (i, part) in whole.iter().enumerate() {
+        // SAFETY: promised by the caller.
+        unsafe { to.add(16 * i).cast::<[f32; 16]>().write_unaligned(*part) };
     }
-    let shape = [rows.iter().product::<usize>(), columns];
-    if let Some(even) = own.reshape(&shape) {
-        return Matrix::of(&even, data);
+    for (i, x) in rest.iter().enumerate() {
+        // SAFETY: promised by the caller.
+        unsafe { *to.add(16 * whole.len() + i) = *x };
     }
-    copy.clear();
-    for_each([&own], |[i]| copy.push(data[i]));
-    Matrix::of(&View::contiguous(&shape, 0), copy)
-}
-
-/// A matrix alone in a buffer, row after row.
-fn plain(rows: usize, columns: usize) -> View {
-    View::contiguous(&[rows, columns], 0)
-}
-
-/// Kernels of a batch and a group with their output channels first: `[o, i, j, c]`.
-fn turned(kernels: &View, start: usize, dims: [usize; 4]) -> View {
-    let mut v = View { offset: start, dims: [1; MAX_RANK], strides: [0; MAX_RANK] };
-    for (to, (from, n)) in zip([4, 1, 2, 3], dims).enumerate() {
-        let axis = MAX_RANK - 4 + to;
-        v.dims[axis] = n;
-        v.strides[axis] = if n > 1 { kernels.strides[AXES.start + from] } else { 0 };
-    }
-    v
-}
-
-/// `y = a b (+ sums)` on this thread.
-fn product(a: Matrix<'_>, b: Matrix<'_>, [m, n, k]: [usize; 3], sums: Option<&[f32]>, y: &mut [f32]) {
-    assert!(y.len() >= m * n);
-    let bias = sums.map(|s| Matrix::of(&plain(m, n), s));
-    let y = Target::new(Shared(y.as_mut_ptr()), plain(m, n));
-    Job { m, n, k, a, b, bias, y, z: None, act: Activation::Identity }.run_alone();
-}
-
-/// Row `i` of an image's windows or elements.
-fn row(image: usize, i: usize, width: usize) -> [usize; 3] {
-    [image, i / width, i % width]
 }
 
 /// Computes a convolution in f32.
@@ -270,198 +303,257 @@ pub(super) fn run(conv: &Conv, reads: &[Read<'_, f32>], writes: &mut [Write<'_, 
         act: conv.act,
     };
     let (a, b) = (reads[0].f(), reads[1].f());
+    let [h, w] = p.geometry.windows;
     match conv.wrt {
-        Wrt::Output => output(&p, a, b, &results),
-        Wrt::Input => input(&p, a, b, &reads[1].view, &results),
-        Wrt::Kernels => kernels(&p, a, b, &results),
+        Wrt::Output => {
+            let axes = [Axis::windows(h, p.terms[0], p.rows[1]), Axis::windows(w, p.terms[1], p.rows[2])];
+            direct(&Images::new(&p, axes, p.terms[2]), a, b, &results);
+        }
+        Wrt::Input => {
+            for (y, x) in (0..h.stride).flat_map(|y| (0..w.stride).map(move |x| (y, x))) {
+                let axes = [
+                    Axis::elements(h, p.terms[0], p.rows[1], y),
+                    Axis::elements(w, p.terms[1], p.rows[2], x),
+                ];
+                if axes.iter().all(|a| a.count > 0) {
+                    direct(&Images::new(&p, axes, p.terms[2]), a, b, &results);
+                }
+            }
+        }
+        Wrt::Kernels => {
+            let axes = [Axis::windows(h, p.rows[0], p.terms[1]), Axis::windows(w, p.rows[1], p.terms[2])];
+            summed(&Images::new(&p, axes, p.rows[2]), a, b, &results);
+        }
     }
 }
 
-/// Windows that are gathered at once.
-fn block(images: &Images) -> usize {
-    (PANEL / images.width()).clamp(1, images.count())
-}
-
-fn output(p: &Product, a: &[f32], b: &[f32], results: &Results<'_>) {
-    let s = &p.a.strides[AXES];
-    let images = Images::of_first(p, p.rows, p.terms);
-    let (n, k, rows) = (p.columns, images.width(), images.count());
-    let block = block(&images);
-    let blocks = rows.div_ceil(block);
+/// Results that are sums over what lies under their windows.
+fn direct(images: &Images<'_>, a: &[f32], b: &[f32], results: &Results<'_>) {
+    let p = images.p;
+    let [h, w] = &images.axes;
+    let terms = images.runs.len() * images.len;
+    let each = h.count * w.count * terms * p.columns;
+    let lines = images.lines(BLOCK);
+    let blocks = h.count.div_ceil(lines);
     // Several images a piece where they are small.
-    let together = (PIECE / (rows * n * k).max(1)).clamp(1, p.rows[0]);
+    let together = (PIECE / each.max(1)).clamp(1, p.rows[0]);
     let stacks = p.rows[0].div_ceil(together);
     let groups = p.geometry.groups;
-    pieces(p.batch * groups * stacks * blocks, 2.0 * p.work(), |piece| {
-        let (item, part) = (piece / (stacks * blocks), piece % blocks);
-        let (batch, group) = (item / groups, item % groups);
-        let stack = piece / blocks % stacks * together;
-        let [a0, b0] = p.starts(batch, group);
+    let flops = 2.0 * (p.batch * groups * p.rows[0]) as f64 * each as f64;
+    pieces(p.batch * groups * stacks * blocks, flops, |piece| {
+        let (rest, block) = (piece / blocks, piece % blocks);
+        let (item, stack) = (rest / stacks, rest % stacks * together);
         SCRATCH.with_borrow_mut(|scratch| {
-            let Scratch { panel, tile, matrix: copy, .. } = scratch;
-            let b = matrix(b, &p.b, b0, p.terms, n, copy);
-            let windows = part * block..((part + 1) * block).min(rows);
-            let m = windows.len();
-            panel.resize(m * k, 0.0);
-            tile.resize(m * n, 0.0);
-            for image in stack..(stack + together).min(p.rows[0]) {
-                images.gather(a, a0 + image * s[1], windows.start, &mut panel[..m * k]);
-                product(Matrix::of(&plain(m, k), &panel[..m * k]), b, [m, n, k], None, tile);
-                let rows = windows.clone().map(|i| row(image, i, p.rows[2]));
-                // SAFETY: each piece has windows of its own, and `run` has checked the views.
-                unsafe { results.put(batch, rows, group * n, n, &mut tile[..m * n]) };
-            }
+            Arch::new().dispatch(Direct {
+                images,
+                a,
+                b,
+                results,
+                batch: item / groups,
+                group: item % groups,
+                stack: stack..(stack + together).min(p.rows[0]),
+                lines: block * lines..((block + 1) * lines).min(h.count),
+                scratch,
+            });
         });
     });
 }
 
-fn input(p: &Product, a: &[f32], b: &[f32], kernels: &View, results: &Results<'_>) {
-    let channels = p.columns;
-    let images = Images {
-        geometry: p.geometry,
-        windows: p.extent,
-        taps: [p.terms[0], p.terms[1]],
-        channels,
-        extent: [p.rows[1], p.rows[2]],
-        strides: [p.rows[2] * channels, channels, 1],
-    };
-    let (n, k, rows) = (images.width(), p.terms[2], images.count());
-    let block = block(&images);
-    let groups = p.geometry.groups;
-    let s = &p.a.strides[AXES];
-    let count = p.rows[0];
-    let together = (PIECE / (rows * n * k).max(1)).clamp(1, count);
-    let stacks = count.div_ceil(together);
-    let flops = 2.0 * (p.batch * groups * count * rows) as f64 * (n * k) as f64;
-    pieces(p.batch * groups * stacks, flops, |piece| {
-        let (item, stack) = (piece / stacks, piece % stacks * together);
-        let (batch, group) = (item / groups, item % groups);
+/// Lines of the results of some images of a batch and group.
+struct Direct<'d> {
+    images: &'d Images<'d>,
+    a: &'d [f32],
+    b: &'d [f32],
+    results: &'d Results<'d>,
+    batch: usize,
+    group: usize,
+    stack: Range<usize>,
+    lines: Range<usize>,
+    scratch: &'d mut Scratch,
+}
+
+impl WithSimd for Direct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Direct { images, a, b, results, batch, group, stack, lines, scratch } = self;
+        let (p, [h, w]) = (images.p, &images.axes);
+        let n = p.columns;
         let [a0, b0] = p.starts(batch, group);
-        SCRATCH.with_borrow_mut(|scratch| {
-            let Scratch { panel, tile: image, matrix: copy, sums } = scratch;
-            // Channels of y before taps: results then follow one another.
-            copy.clear();
-            for_each([&turned(kernels, b0, [k, p.terms[0], p.terms[1], channels])], |[i]| copy.push(b[i]));
-            let b = Matrix::of(&plain(k, n), copy);
-            image.resize(images.extent.iter().product::<usize>() * channels, 0.0);
-            for i in stack..(stack + together).min(count) {
-                image.fill(0.0);
-                for first in (0..rows).step_by(block) {
-                    let m = block.min(rows - first);
-                    panel.resize(m * n, 0.0);
-                    let start = a0 + i * s[1];
-                    let y = some_rows(
-                        a,
-                        start,
-                        [s[2], s[3], s[4]],
-                        p.extent[1],
-                        first..first + m,
-                        k,
-                        &mut sums[0],
-                    );
-                    product(y, b, [m, n, k], None, panel);
-                    images.add(&panel[..m * n], first, image);
+        let Scratch { image, columns, .. } = scratch;
+        let rows = images.taps().map(|[i, j]| b0 + p.at_b([i, j, 0]));
+        let step = p.at_b([0, 0, 1]);
+        pack::<S>(b, rows.collect::<Vec<_>>().into_iter(), images.channels, [step, p.b.strides[COLUMN]], n, columns);
+        let terms = images.runs.len() * images.len;
+        let mut tile = [0.0f32; TALL * 32];
+        for index in stack {
+            images.copy(a, a0 + index * p.a.strides[AXES][1], &lines, image);
+            for (first, width, two) in panels::<S>(n) {
+                let b = &columns[first * terms..];
+                let registers = if two { 2 * S::F32_LANES } else { S::F32_LANES };
+                for line in lines.clone() {
+                    let mut x = 0;
+                    while x < w.count {
+                        let height = height::<S>(w.count - x);
+                        let sums = &mut tile[..height * registers];
+                        let t = Tile {
+                            height,
+                            a: image,
+                            at: images.at(line - lines.start, x),
+                            row: w.step * images.channels,
+                            runs: &images.runs,
+                            len: images.len,
+                            step: 1,
+                            b,
+                            sums,
+                            fresh: true,
+                        };
+                        if two { t.run::<S, 2>(simd) } else { t.run::<S, 1>(simd) }
+                        let row = [batch, index, h.first + line * h.stride, w.first + x * w.stride];
+                        let sums = &mut tile[..height * registers];
+                        // SAFETY: each piece has results of its own, and `run` has checked the views.
+                        unsafe { results.put(row, w.stride, [group * n + first, width], registers, sums) };
+                        x += height;
+                    }
                 }
-                let all = (0..images.extent.iter().product()).map(|at| row(i, at, images.extent[1]));
-                // SAFETY: each piece has images of its own, and `run` has checked the views.
-                unsafe { results.put(batch, all, group * channels, channels, image) };
             }
-        });
-    });
+        }
+    }
 }
 
-/// Rows `range` of an image of `width` columns as a matrix of `channels` columns: where they lie if rows step evenly, else
-/// copied.
-fn some_rows<'a>(
-    data: &'a [f32],
-    start: usize,
-    strides: [usize; 3],
-    width: usize,
-    range: std::ops::Range<usize>,
-    channels: usize,
-    copy: &'a mut Vec<f32>,
-) -> Matrix<'a> {
-    let (first, m) = (range.start, range.len());
-    let [down, across, channel] = strides;
-    let at = |i: usize| start + i / width * down + i % width * across;
-    let step = if width == 1 { down } else { across };
-    // One row of the image, or rows that follow one another.
-    if down == width * across || width == 1 || (first / width == (range.end - 1) / width) {
-        let mut v = plain(m, channels);
-        v.offset = at(first);
-        (v.strides[MAX_RANK - 2], v.strides[COLUMN]) =
-            (if m > 1 { step } else { 0 }, if channels > 1 { channel } else { 0 });
-        return Matrix::of(&v, data);
-    }
-    copy.clear();
-    for i in range {
-        copy.extend((0..channels).map(|c| data[at(i) + c * channel]));
-    }
-    Matrix::of(&plain(m, channels), copy)
-}
-
-fn kernels(p: &Product, a: &[f32], b: &[f32], results: &Results<'_>) {
-    let (s, t) = (&p.a.strides[AXES], &p.b.strides[AXES]);
+/// Results that are sums over all images and windows.
+fn summed(images: &Images<'_>, a: &[f32], b: &[f32], results: &Results<'_>) {
+    let p = images.p;
     let [count, ..] = p.terms;
-    let images = Images::of_first(p, p.terms, p.rows);
-    let (m, n, rows) = (images.width(), p.columns, images.count());
-    let block = block(&images);
     let groups = p.geometry.groups;
     let items = p.batch * groups;
     let splits = SPLITS.div_ceil(items).clamp(1, count);
     let each = count.div_ceil(splits);
     let splits = count.div_ceil(each);
-    // The sum over the images of a split.
     let sum = |item: usize, split: usize, scratch: &mut Scratch| {
-        let (batch, group) = (item / groups, item % groups);
-        let [a0, b0] = p.starts(batch, group);
-        let Scratch { panel, matrix: copy, sums: [last, next], .. } = scratch;
-        last.clear();
-        last.resize(m * n, 0.0);
-        next.resize(m * n, 0.0);
-        for image in split * each..((split + 1) * each).min(count) {
-            for first in (0..rows).step_by(block) {
-                let k = block.min(rows - first);
-                panel.resize(k * m, 0.0);
-                images.gather(a, a0 + image * s[1], first, &mut panel[..k * m]);
-                let start = b0 + image * t[1];
-                let y = some_rows(b, start, [t[2], t[3], t[4]], images.windows[1], first..first + k, n, copy);
-                let x = Matrix::of(&plain(k, m), &panel[..k * m]).transposed();
-                product(x, y, [m, n, k], Some(last), next);
-                std::mem::swap(last, next);
-            }
-        }
+        let stack = split * each..((split + 1) * each).min(count);
+        Arch::new().dispatch(Sum { images, a, b, batch: item / groups, group: item % groups, stack, scratch });
     };
     let put = |item: usize, sums: &mut [f32]| {
-        let all = super::indices(p.rows);
-        // SAFETY: each item has kernels of its own, and `run` has checked the views.
-        unsafe { results.put(item / groups, all, item % groups * n, n, sums) };
+        Arch::new().dispatch(Put { images, results, batch: item / groups, group: item % groups, sums });
     };
     let flops = 2.0 * p.work();
     if splits == 1 {
         pieces(items, flops, |item| {
             SCRATCH.with_borrow_mut(|scratch| {
                 sum(item, 0, scratch);
-                put(item, &mut scratch.sums[0][..m * n]);
+                put(item, &mut scratch.sums);
             });
         });
         return;
     }
-    let mut partial = vec![0.0f32; items * splits * m * n];
-    let parts = Shared(partial.as_mut_ptr());
+    // Splits are added in their order.
+    let parts: Vec<std::sync::OnceLock<Vec<f32>>> = vec![std::sync::OnceLock::new(); items * splits];
     pieces(items * splits, flops, |piece| {
         SCRATCH.with_borrow_mut(|scratch| {
             sum(piece / splits, piece % splits, scratch);
-            // SAFETY: each piece has a part of its own.
-            let to = unsafe { std::slice::from_raw_parts_mut(parts.get().add(piece * m * n), m * n) };
-            to.copy_from_slice(&scratch.sums[0][..m * n]);
+            let _ = parts[piece].set(scratch.sums.clone());
         });
     });
-    for (item, parts) in partial.chunks_exact_mut(splits * m * n).enumerate() {
-        let (total, rest) = parts.split_at_mut(m * n);
-        for part in rest.chunks_exact(m * n) {
-            total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+    for (item, parts) in parts.chunks_exact(splits).enumerate() {
+        let mut parts = parts.iter().filter_map(|p| p.get());
+        let Some(mut total) = parts.next().cloned() else { continue };
+        for part in parts {
+            zip(&mut total, part).for_each(|(t, p)| *t += p);
         }
-        put(item, total);
+        put(item, &mut total);
+    }
+}
+
+/// Sums over some images of a batch and group, into the scratch: panel after panel, a row a tap and channel.
+struct Sum<'d> {
+    images: &'d Images<'d>,
+    a: &'d [f32],
+    b: &'d [f32],
+    batch: usize,
+    group: usize,
+    stack: Range<usize>,
+    scratch: &'d mut Scratch,
+}
+
+impl WithSimd for Sum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Sum { images, a, b, batch, group, stack, scratch } = self;
+        let (p, [h, w]) = (images.p, &images.axes);
+        let n = p.columns;
+        let [a0, b0] = p.starts(batch, group);
+        let Scratch { image, columns, sums } = scratch;
+        let rows = images.runs.len() * images.len;
+        sums.clear();
+        sums.resize(rows * padded::<S>(n), 0.0);
+        let lines = images.lines(SUMMED).min((2 * SUMMED / (w.count * n)).max(1));
+        for index in stack {
+            for from in (0..h.count).step_by(lines) {
+                let lines = from..(from + lines).min(h.count);
+                images.copy(a, a0 + index * p.a.strides[AXES][1], &lines, image);
+                let starts = lines.clone().map(|line| b0 + p.at_b([index, line, 0]));
+                pack::<S>(b, starts, w.count, [p.at_b([0, 0, 1]), p.b.strides[COLUMN]], n, columns);
+                let each: Vec<usize> = (0..lines.len()).map(|line| images.at(line, 0)).collect();
+                for (first, _, two) in panels::<S>(n) {
+                    let registers = if two { 2 * S::F32_LANES } else { S::F32_LANES };
+                    let b = &columns[first * lines.len() * w.count..];
+                    let mut sums = &mut sums[first * rows..][..rows * registers];
+                    for run in &images.runs {
+                        let mut r = 0;
+                        while r < images.len {
+                            let height = height::<S>(images.len - r);
+                            let (own, rest) = sums.split_at_mut(height * registers);
+                            sums = rest;
+                            let t = Tile {
+                                height,
+                                a: image,
+                                at: run + r,
+                                row: 1,
+                                runs: &each,
+                                len: w.count,
+                                step: w.step * images.channels,
+                                b,
+                                sums: own,
+                                fresh: false,
+                            };
+                            if two { t.run::<S, 2>(simd) } else { t.run::<S, 1>(simd) }
+                            r += height;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Finishes what [`Sum`] has summed.
+struct Put<'d> {
+    images: &'d Images<'d>,
+    results: &'d Results<'d>,
+    batch: usize,
+    group: usize,
+    sums: &'d mut [f32],
+}
+
+impl WithSimd for Put<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Put { images, results, batch, group, sums } = self;
+        let (n, c) = (images.p.columns, images.channels);
+        let rows = images.runs.len() * images.len;
+        for (first, width, two) in panels::<S>(n) {
+            let registers = if two { 2 * S::F32_LANES } else { S::F32_LANES };
+            let sums = &mut sums[first * rows..][..rows * registers];
+            for ([i, j], sums) in zip(images.taps(), sums.chunks_exact_mut(c * registers)) {
+                // SAFETY: each item has kernels of its own, and `run` has checked the views.
+                unsafe { results.put([batch, i, j, 0], 1, [group * n + first, width], registers, sums) };
+            }
+        }
     }
 }

@@ -23,7 +23,7 @@ pub(super) const MR: usize = 6;
 const NR: usize = 16;
 
 #[derive(Clone, Copy)]
-pub(in crate::kernel) struct Matrix<'a> {
+pub(super) struct Matrix<'a> {
     pub(super) data: &'a [f32],
     view: View,
     pub(super) row: usize,
@@ -31,18 +31,18 @@ pub(in crate::kernel) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    pub(in crate::kernel) fn of(view: &View, data: &'a [f32]) -> Matrix<'a> {
+    pub(super) fn of(view: &View, data: &'a [f32]) -> Matrix<'a> {
         assert!(view.end() <= data.len(), "a matrix lies outside its slot");
         Matrix { data, view: *view, row: view.strides[MAX_RANK - 2], col: view.strides[MAX_RANK - 1] }
     }
 
-    pub(in crate::kernel) fn transposed(self) -> Matrix<'a> {
+    pub(super) fn transposed(self) -> Matrix<'a> {
         Matrix { row: self.col, col: self.row, ..self }
     }
 }
 
 #[derive(Clone, Copy)]
-pub(in crate::kernel) struct Target {
+pub(super) struct Target {
     pub(super) data: Shared<f32>,
     view: View,
     pub(super) row: usize,
@@ -53,11 +53,7 @@ impl Target {
     pub(super) fn of(w: &mut Write<'_, f32>) -> Target {
         let view = w.view;
         assert!(view.end() <= w.f().len() && view.is_injective(), "a result lies outside its slot");
-        Target::new(Shared(w.f().as_mut_ptr()), view)
-    }
-
-    /// A matrix that lies in memory, where no element overlaps another.
-    pub(in crate::kernel) fn new(data: Shared<f32>, view: View) -> Target {
+        let data = Shared(w.f().as_mut_ptr());
         Target { data, view, row: view.strides[MAX_RANK - 2], col: view.strides[MAX_RANK - 1] }
     }
 
@@ -85,16 +81,16 @@ impl Target {
     }
 }
 
-pub(in crate::kernel) struct Job<'a> {
-    pub(in crate::kernel) m: usize,
-    pub(in crate::kernel) n: usize,
-    pub(in crate::kernel) k: usize,
-    pub(in crate::kernel) a: Matrix<'a>,
-    pub(in crate::kernel) b: Matrix<'a>,
-    pub(in crate::kernel) bias: Option<Matrix<'a>>,
-    pub(in crate::kernel) y: Target,
-    pub(in crate::kernel) z: Option<Target>,
-    pub(in crate::kernel) act: Activation,
+pub(super) struct Job<'a> {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) a: Matrix<'a>,
+    pub(super) b: Matrix<'a>,
+    pub(super) bias: Option<Matrix<'a>>,
+    pub(super) y: Target,
+    pub(super) z: Option<Target>,
+    pub(super) act: Activation,
 }
 
 thread_local! {
@@ -126,17 +122,6 @@ impl<'a> Job<'a> {
             self.transposed()
         } else {
             self
-        }
-    }
-
-    /// All of one matrix, on this thread.
-    pub(in crate::kernel) fn run_alone(self) {
-        let job = self.oriented();
-        let (rows, columns) = job.blocks();
-        for i in (0..job.m).step_by(rows) {
-            for j in (0..job.n).step_by(columns) {
-                job.run(0, i..(i + rows).min(job.m), j..(j + columns).min(job.n));
-            }
         }
     }
 

@@ -204,7 +204,11 @@ impl Graph {
                     }
                     Binary::Sub => {
                         send!(0, g);
-                        send!(1, self.scale(g, -1.0))
+                        // Summed first: what a mean is taken from is often large.
+                        send!(1, {
+                            let g = self.sum_to(g, &shapes[1]);
+                            self.scale(g, -1.0)
+                        })
                     }
                     Binary::Mul => {
                         send!(0, self.mul(g, b));
@@ -220,11 +224,10 @@ impl Graph {
                     }
                     Binary::Max => {
                         let left = self.zip(Binary::GreaterEq, a, b);
-                        send!(0, self.mul(g, left));
-                        send!(1, {
-                            let right = self.affine(left, -1.0, 1.0);
-                            self.mul(g, right)
-                        })
+                        let first = self.mul(g, left);
+                        send!(0, first);
+                        // All of g or 0, exactly.
+                        send!(1, self.sub(g, first))
                     }
                     Binary::Less | Binary::GreaterEq | Binary::Equal => {}
                 }

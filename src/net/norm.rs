@@ -32,8 +32,10 @@ pub(super) fn standardised(g: &mut Graph, x: Value, kept: &[usize], weights: Opt
     };
     let centre = mean(g, x);
     let near = g.sub(x, centre);
-    // What rounding left of the mean, which a small variance would show a hundredfold.
+    // What rounding left of the mean, which a small variance would show a hundredfold; but for rounding it is 0, and so is its
+    // derivative.
     let rest = mean(g, near);
+    let rest = g.stop_gradient(rest);
     let d = g.sub(near, rest);
     let square = g.mul(d, d);
     let variance = mean(g, square);

@@ -68,7 +68,14 @@ impl Axis {
         let seen: Vec<(usize, isize)> = (0..taps).rev().filter_map(window).collect();
         let origin = seen.first().map_or(0, |(_, at)| *at);
         let taps = seen.into_iter().map(|(tap, at)| (tap, (at - origin) as usize)).collect();
-        Axis { count: count.saturating_sub(first).div_ceil(w.stride), first, stride: w.stride, step: 1, origin, taps }
+        Axis {
+            count: count.saturating_sub(first).div_ceil(w.stride),
+            first,
+            stride: w.stride,
+            step: 1,
+            origin,
+            taps,
+        }
     }
 
     /// Elements that `count` results span.
@@ -96,7 +103,10 @@ impl<'p> Images<'p> {
         let joined = w.taps.iter().enumerate().all(|(i, (_, offset))| i == *offset);
         let len = if joined { w.taps.len() * channels } else { channels };
         let across = if joined { w.taps.len().min(1) } else { w.taps.len() };
-        let runs = h.taps.iter().flat_map(|(_, y)| w.taps[..across].iter().map(move |(_, x)| y * line + x * channels));
+        let runs = h
+            .taps
+            .iter()
+            .flat_map(|(_, y)| w.taps[..across].iter().map(move |(_, x)| y * line + x * channels));
         let runs = runs.collect();
         Images { p, channels, runs, len, axes }
     }
@@ -223,7 +233,14 @@ impl Results<'_> {
     /// # Safety
     /// The rows exist, and no other thread writes them.
     #[inline(always)]
-    unsafe fn put(&self, row: [usize; 4], apart: usize, [channel, n]: [usize; 2], step: usize, sums: &mut [f32]) {
+    unsafe fn put(
+        &self,
+        row: [usize; 4],
+        apart: usize,
+        [channel, n]: [usize; 2],
+        step: usize,
+        sums: &mut [f32],
+    ) {
         if let Some((data, v)) = &self.bias {
             let (first, [down, across]) = lay(v, row, apart, channel);
             for (r, sums) in sums.chunks_exact_mut(step).enumerate() {
@@ -384,7 +401,14 @@ impl WithSimd for Direct<'_> {
         let Scratch { image, columns, .. } = scratch;
         let rows = images.taps().map(|[i, j]| b0 + p.at_b([i, j, 0]));
         let step = p.at_b([0, 0, 1]);
-        pack::<S>(b, rows.collect::<Vec<_>>().into_iter(), images.channels, [step, p.b.strides[COLUMN]], n, columns);
+        pack::<S>(
+            b,
+            rows.collect::<Vec<_>>().into_iter(),
+            images.channels,
+            [step, p.b.strides[COLUMN]],
+            n,
+            columns,
+        );
         let terms = images.runs.len() * images.len;
         let mut tile = [0.0f32; TALL * 32];
         for index in stack {
@@ -409,7 +433,11 @@ impl WithSimd for Direct<'_> {
                             sums,
                             fresh: true,
                         };
-                        if two { t.run::<S, 2>(simd) } else { t.run::<S, 1>(simd) }
+                        if two {
+                            t.run::<S, 2>(simd)
+                        } else {
+                            t.run::<S, 1>(simd)
+                        }
                         let row = [batch, index, h.first + line * h.stride, w.first + x * w.stride];
                         let sums = &mut tile[..height * registers];
                         // SAFETY: each piece has results of its own, and `run` has checked the views.
@@ -433,7 +461,15 @@ fn summed(images: &Images<'_>, a: &[f32], b: &[f32], results: &Results<'_>) {
     let splits = count.div_ceil(each);
     let sum = |item: usize, split: usize, scratch: &mut Scratch| {
         let stack = split * each..((split + 1) * each).min(count);
-        Arch::new().dispatch(Sum { images, a, b, batch: item / groups, group: item % groups, stack, scratch });
+        Arch::new().dispatch(Sum {
+            images,
+            a,
+            b,
+            batch: item / groups,
+            group: item % groups,
+            stack,
+            scratch,
+        });
     };
     let put = |item: usize, sums: &mut [f32]| {
         Arch::new().dispatch(Put { images, results, batch: item / groups, group: item % groups, sums });
@@ -520,7 +556,11 @@ impl WithSimd for Sum<'_> {
                                 sums: own,
                                 fresh: false,
                             };
-                            if two { t.run::<S, 2>(simd) } else { t.run::<S, 1>(simd) }
+                            if two {
+                                t.run::<S, 2>(simd)
+                            } else {
+                                t.run::<S, 1>(simd)
+                            }
                             r += height;
                         }
                     }

@@ -29,21 +29,21 @@ type Part = (View, usize);
 
 /// What of a buffer the first task uses: elements `low .. high`, and `stride` further on those of the next.
 #[derive(Clone, Copy)]
-struct Use {
-    stride: usize,
+pub(super) struct Use {
+    pub(super) stride: usize,
     low: isize,
-    high: isize,
+    pub(super) high: isize,
 }
 
 impl Use {
     /// Of a place that a task sees as `view`, in all repetitions of the loops around it.
-    fn of(p: &Place, view: &View, stride: usize, times: [usize; DEPTH]) -> Use {
+    pub(super) fn of(p: &Place, view: &View, stride: usize, times: [usize; DEPTH]) -> Use {
         let range = swept(view, zip(p.steps, times));
         Use { stride, low: range.start, high: range.end }
     }
 
     /// Both as one, where tasks lie alike in them and, unless `whole` says that it must be one, still apart.
-    fn with(&self, o: &Use, whole: bool) -> Option<Use> {
+    pub(super) fn with(&self, o: &Use, whole: bool) -> Option<Use> {
         let both = Use { low: self.low.min(o.low), high: self.high.max(o.high), ..*self };
         let apart = both.high - both.low <= self.stride as isize;
         (self.stride == o.stride && (whole || apart)).then_some(both)
@@ -494,7 +494,7 @@ impl Item {
 
 /// How often the way to an item changes between what is done task by task and what is not: items of one kind
 /// and one level can be done together, since nothing between them is of another kind.
-fn levels(items: &[Item], kinds: &[Option<usize>], scratch: impl Fn(usize) -> bool) -> Vec<usize> {
+pub(super) fn levels(items: &[Item], kinds: &[Option<usize>], scratch: impl Fn(usize) -> bool) -> Vec<usize> {
     let mut levels = vec![0; items.len()];
     let mut writers: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();

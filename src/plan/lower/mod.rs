@@ -4,6 +4,7 @@
 //! they end up; a product takes its bias and activation with it, a sum its product, a product with an
 //! activation's derivative that derivative. Everything else is one launch an op.
 
+mod chunks;
 mod emit;
 mod fuse;
 mod group;
@@ -360,6 +361,7 @@ impl<'g> Lowering<'g> {
             let counter = self.counter_place();
             self.launch(Kernel::Advance(kernel::Advance), vec![], vec![counter], "step");
         }
+        self.chunk();
         let left = self.group();
         if !left.is_empty() {
             return Ok(Lowered::Loops(left));

@@ -36,6 +36,8 @@ def targets(kind, device, workload, tasks):
             found.append(("best", 1.5))
         if workload in ("generator", "gemm"):
             found.append(("best", 0.9))
+        if workload in ("conv", "conv-train"):
+            found.append(("best", 3))
         return found
     if workload == "adapt":
         found.append(("burn", 3 if kind == "software" else 5))

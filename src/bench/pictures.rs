@@ -2,8 +2,7 @@
 
 use super::numbers;
 use super::workload::Builder;
-use crate::graph::Value;
-use crate::net::{Net, ParamLayout, Weights};
+use crate::net::{Layer, Net, ParamLayout, Weights};
 use crate::spec::count;
 use crate::task::{Loss, loss};
 
@@ -12,6 +11,8 @@ const SIZE: usize = 32;
 /// Pictures of a task.
 const PICTURES: usize = 32;
 const CLASSES: usize = 10;
+/// Of a kernel of 3 x 3.
+const TAPS: usize = 9;
 
 /// What `conv` is of: three layers without pools, the last of 64 channels.
 pub(super) fn plain() -> Net {
@@ -26,18 +27,19 @@ pub(super) fn classifier() -> Net {
 
 /// Nominal operations of a forward pass over a task's pictures: products only.
 pub(super) fn flops(net: &Net) -> f64 {
-    let layout = net.layout();
-    let kernels = layout.params.iter().filter(|p| p.shape.len() == 4);
-    // Each "same" convolution of `classifier` sees a quarter of the one before.
-    let shrink = if net.outputs() == CLASSES { 4 } else { 1 };
-    let mut windows = SIZE * SIZE;
-    let mut work = 0;
-    for k in kernels {
-        work += windows * count(&k.shape);
-        windows /= shrink;
+    let (mut size, mut channels, mut work) = (SIZE, 3, 0);
+    for layer in net.layers() {
+        match layer {
+            Layer::Conv(c) => {
+                work += size * size * TAPS * channels * c.channels;
+                channels = c.channels;
+            }
+            Layer::MaxPool(_) => size /= 2,
+            Layer::Dense(d) => work += size * size * channels * d.outputs,
+            _ => {}
+        }
     }
-    let dense = layout.params.iter().filter(|p| p.shape.len() == 2).map(|p| count(&p.shape)).sum::<usize>();
-    2.0 * (PICTURES * (work + dense)) as f64
+    2.0 * (PICTURES * work) as f64
 }
 
 /// Weights of `t` tasks, `[t, P]`: kernels from streams 10 and on, the last layer's from 15, each of a scale that keeps the size of
@@ -88,7 +90,7 @@ impl Builder {
             None => {
                 let square = g.mul(prediction, prediction);
                 let sum = g.sum_to(square, &[t, 1, 1]);
-                let sum: Value = g.reshape(sum, &[t]);
+                let sum = g.reshape(sum, &[t]);
                 g.scale(sum, 1.0 / (outputs[1] * outputs[2]) as f64)
             }
         };

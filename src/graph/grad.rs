@@ -172,6 +172,16 @@ impl Graph {
         self.concat(&parts, axis)
     }
 
+    /// Twice a value: of one that is broadcast, before it is.
+    fn doubled(&mut self, v: Value) -> Value {
+        let Node { op, inputs, shape, .. } = self.nodes[v.index()].clone();
+        if op == Op::Expand {
+            let x = self.scale(inputs[0], 2.0);
+            return self.expand(x, &shape);
+        }
+        self.scale(v, 2.0)
+    }
+
     /// The table: sends the cotangent `g` of `v` to its operands.
     #[track_caller]
     fn back(&mut self, v: Value, g: Value, active: &[bool], back: &mut BTreeMap<Value, Cotangent>) {
@@ -210,6 +220,10 @@ impl Graph {
                             self.scale(g, -1.0)
                         })
                     }
+                    Binary::Mul if a == b => send!(0, {
+                        let twice = self.doubled(g);
+                        self.mul(twice, a)
+                    }),
                     Binary::Mul => {
                         send!(0, self.mul(g, b));
                         send!(1, self.mul(g, a))

@@ -48,8 +48,12 @@ impl Kind for BatchNorm {
             let mut kept = vec![1; g.shape(x).len()];
             let last = kept.len() - 1;
             (kept[0], kept[last]) = (g.shape(x)[0], g.shape(x)[last]);
-            let y = norm::standardised(g, x, &kept, None);
-            norm::scaled(g, y, &name, f)
+            let (d, factor) = norm::deviations(g, x, &kept, None);
+            let [gain, shift] = norm::gain_and_shift(g, kept.len(), &name, f);
+            // The gain is of the factor's shape: x is scaled once.
+            let factor = g.mul(factor, gain);
+            let y = g.mul(d, factor);
+            g.add(y, shift)
         });
         f.gave(y)
     }

@@ -19,6 +19,12 @@ pub(super) fn params(channels: usize, to: &mut Params<'_>) {
 /// Normalises by the mean over axes that have length 1 in `kept`; `weights` of elements, broadcast over x, sum to one over those
 /// axes (`None`: all alike).
 pub(super) fn standardised(g: &mut Graph, x: Value, kept: &[usize], weights: Option<Value>) -> Value {
+    let (d, factor) = deviations(g, x, kept, weights);
+    g.mul(d, factor)
+}
+
+/// The two factors of what [`standardised`] gives: distances from the mean, and `1 / √(variance + ε)` of the shape `kept`.
+pub(super) fn deviations(g: &mut Graph, x: Value, kept: &[usize], weights: Option<Value>) -> (Value, Value) {
     let n: usize = g.shape(x).iter().zip(kept).map(|(d, k)| if *k == 1 { *d } else { 1 }).product();
     let mean = |g: &mut Graph, v: Value| match weights {
         Some(w) => {
@@ -40,23 +46,28 @@ pub(super) fn standardised(g: &mut Graph, x: Value, kept: &[usize], weights: Opt
     let square = g.mul(d, d);
     let variance = mean(g, square);
     let variance = g.affine(variance, 1.0, EPS);
-    let factor = g.map(Func::Rsqrt, variance);
-    g.mul(d, factor)
+    (d, g.map(Func::Rsqrt, variance))
 }
 
 /// Times the gain, plus the shift of each channel, the last axis of x.
 pub(super) fn scaled(g: &mut Graph, x: Value, name: &str, f: &Forward<'_>) -> Value {
-    let [gain, shift] = ["gain", "shift"].map(|what| {
+    let rank = g.shape(x).len();
+    let [gain, shift] = gain_and_shift(g, rank, name, f);
+    let y = g.mul(x, gain);
+    g.add(y, shift)
+}
+
+/// The gain and the shift of each channel, to be broadcast over rows of that rank.
+pub(super) fn gain_and_shift(g: &mut Graph, rank: usize, name: &str, f: &Forward<'_>) -> [Value; 2] {
+    ["gain", "shift"].map(|what| {
         let v = f.weights.get(g, &format!("{name}.{what}"));
         // A row a task lies before the rows.
-        let mut shape = vec![1; g.shape(x).len()];
-        let (own, last) = (g.shape(v).to_vec(), shape.len() - 1);
-        shape[last] = own[own.len() - 1];
+        let mut shape = vec![1; rank];
+        let own = g.shape(v).to_vec();
+        shape[rank - 1] = own[own.len() - 1];
         if own.len() == 2 {
             shape[0] = own[0];
         }
         g.reshape(v, &shape)
-    });
-    let y = g.mul(x, gain);
-    g.add(y, shift)
+    })
 }

@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::{BTreeSet, HashMap};
 
+use hyperloom::graph::Graph;
 use hyperloom::graph::conv::{Conv, Wrt};
 use hyperloom::graph::op::{Binary, Dist, Func, Num};
 use hyperloom::kernel::{
@@ -14,6 +15,7 @@ use hyperloom::kernel::{
 use hyperloom::plan::{Arg, Caps, Launch, Program, SlotId, lower};
 use hyperloom::region::wgsl;
 use hyperloom::region::{GroupCaps, RegionCaps};
+use hyperloom::run::gpu::DeviceClass;
 use hyperloom::run::gpu::shader::{Access, SHARED, Shader, Source};
 use hyperloom::spec::Activation;
 use hyperloom::view::View;
@@ -275,6 +277,32 @@ fn regions_translate() {
         }
     }
     assert!(seen >= 40, "only {seen} regions");
+}
+
+/// A sweep over rates compiles once: they are data of a launch.
+#[test]
+fn another_rate_is_the_same_shader() {
+    let launches = |rate: f64| {
+        let (mut g, t) = (Graph::new(), 4);
+        let (w, x, y) = (g.data("w", &[t, 8, 3]), g.data("x", &[t, 5, 8]), g.data("y", &[t, 5, 3]));
+        let (last, _) = g.scan(3, &[w], &[x, y], &[], |g, a| {
+            let z = g.matmul(a.constants[0], a.carried[0]);
+            let error = g.sub(z, a.constants[1]);
+            let square = g.mul(error, error);
+            let loss = g.sum_to(square, &[]);
+            let d = g.grad(loss, &[a.carried[0]])[0];
+            let step = g.scale(d, rate);
+            (vec![g.sub(a.carried[0], step)], vec![])
+        });
+        g.output("w", last[0]);
+        lower(&g, DeviceClass::Portable.caps(1)).expect("the plan fits").launches
+    };
+    let (a, b) = (launches(0.1), launches(0.025));
+    assert!(a.iter().any(|l| l.region().is_some()), "no region");
+    let source = |l: &Launch| Source::of(l).expect("a shader");
+    assert!(a.iter().map(source).eq(b.iter().map(source)), "another rate is another shader");
+    let numbers = |l: &Launch| l.dispatch().uniform;
+    assert!(a.iter().map(numbers).ne(b.iter().map(numbers)), "the rate is in no uniform");
 }
 
 fn translate(name: &str, module: &naga::Module, constants: &[(&str, f64)]) {

@@ -279,7 +279,7 @@ impl GroupLayout {
 
     /// For each buffer that the launch binds, the first of its operands that lies there, and whether one does that is
     /// written: those from operand `reads` on.
-    pub(crate) fn buffers(&self, reads: usize) -> Vec<(usize, bool)> {
+    pub fn buffers(&self, reads: usize) -> Vec<(usize, bool)> {
         let mut buffers: Vec<(usize, bool)> = Vec::new();
         for (operand, (number, _)) in self.bindings.iter().enumerate() {
             if *number == buffers.len() {
@@ -309,7 +309,7 @@ pub(crate) const TIERS: [usize; 3] = [16 << 10, 32 << 10, 48 << 10];
 const LONG: usize = 64;
 
 /// Parts of a long sum at most.
-pub(crate) const PARTS: usize = 64;
+pub const PARTS: usize = 64;
 
 /// Whether a block is one sum of many terms: one thread would take long for it.
 pub(crate) fn is_long_sum(b: &Block) -> bool {

@@ -4,7 +4,7 @@
 mod blocks;
 mod spot;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
 use super::passes::{same, split};
@@ -57,6 +57,7 @@ pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
         region,
         layout,
         functions: String::new(),
+        shared: BTreeSet::new(),
         known: HashMap::new(),
         most: [0; 2],
         numbers: vec![],
@@ -64,7 +65,7 @@ pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
         pending: Pending::default(),
     };
     s.body();
-    let Stitch { functions, main, most, numbers, .. } = s;
+    let Stitch { functions, shared, main, most, numbers, .. } = s;
     let buffers = layout.buffers(reads);
     for (i, (_, written)) in buffers.iter().enumerate() {
         let access = if *written { "read_write" } else { "read" };
@@ -82,6 +83,7 @@ pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
     }
     let GroupLayout { threads, together, words, quads, .. } = layout;
     let _ = writeln!(out, "const THREADS = {threads}u;");
+    out.extend(shared);
     out += &functions;
     let tasks = region.tasks;
     let _ = write!(
@@ -143,6 +145,8 @@ struct Stitch<'r> {
     region: &'r Region,
     layout: &'r GroupLayout,
     functions: String,
+    /// Functions that these call.
+    shared: BTreeSet<String>,
     /// Numbers of the functions, by their texts.
     known: HashMap<String, usize>,
     /// Positions and numbers that a function is given, at most.
@@ -328,6 +332,7 @@ impl<'r> Stitch<'r> {
 
     /// Calls a function, which is written where there is none like it.
     fn call(&mut self, f: &Function<'_>, label: &str, indent: &str) {
+        self.shared.extend(f.shared.iter().cloned());
         let next = self.known.len();
         let number = *self.known.entry(f.text().to_string()).or_insert(next);
         if number == next {

@@ -371,12 +371,10 @@ impl Lowering<'_> {
         }
         if let Some(group) = caps.group {
             let layout = region.place(&group, reads.len() + writes.len());
-            if layout.passes() > group.passes {
-                return Err(Refusal::TooLong(format!(
-                    "{} passes, {} at most",
-                    layout.passes(),
-                    group.passes
-                )));
+            // What cannot be divided, a loop, may be longer.
+            let most = if items.len() > 1 { group.passes } else { 4 * group.passes };
+            if layout.passes() > most {
+                return Err(Refusal::TooLong(format!("{} passes, {most} at most", layout.passes())));
             }
             let aside = 4 * (tasks * layout.spilled) as u64;
             if aside > self.caps.max_binding {

@@ -1,5 +1,6 @@
 //! The function of a pass: which file of `shaders/region/` its first block takes, and what that file asks for.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::spot::{Memory, Spot, axes, four, listed, next, plus, position, times};
@@ -26,6 +27,8 @@ pub(super) struct Function<'r> {
     positions: Vec<(Memory, String)>,
     /// The numbers that it is given.
     pub(super) numbers: Vec<f32>,
+    /// Functions that it calls, the same in all passes.
+    pub(super) shared: BTreeSet<String>,
 }
 
 impl<'r> Function<'r> {
@@ -70,7 +73,14 @@ impl<'r> Function<'r> {
     }
 
     fn new(layout: &'r GroupLayout) -> Function<'r> {
-        Function { layout, text: String::new(), constants: vec![], positions: vec![], numbers: vec![] }
+        Function {
+            layout,
+            text: String::new(),
+            constants: vec![],
+            positions: vec![],
+            numbers: vec![],
+            shared: BTreeSet::new(),
+        }
     }
 
     /// Its text.
@@ -593,10 +603,21 @@ fn map_one(f: &mut Function<'_>, func: Func, x: &str) -> String {
     call(func, [&numbers[0], &numbers[1]], x)
 }
 
-/// The same of each of four.
+/// The same of each of four. What takes much code is a loop: written four times it takes drivers long to compile.
 fn map_four(f: &mut Function<'_>, func: Func, x: &str) -> String {
+    use Activation::{Identity, LeakyRelu, Relu};
     match func {
-        Func::Affine(..) | Func::Act(Activation::Identity, 0) => map_one(f, func, x),
+        Func::Affine(..) | Func::Act(Identity, 0) => map_one(f, func, x),
+        Func::Act(a, _) if !matches!(a, Identity | Relu | LeakyRelu) => {
+            let once = call(func, ["", ""], "y.x");
+            let words = once.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
+            let name = format!("four_{}", words.collect::<Vec<_>>().join("_"));
+            f.shared.insert(format!(
+                "fn {name}(x: vec4<f32>) -> vec4<f32> {{\n    var y = x;\n    for (var i = 0u; i < 4u + zero; i++) {{\n        \
+                 y = vec4<f32>(y.yzw, {once});\n    }}\n    return y;\n}}\n"
+            ));
+            format!("{name}({x})")
+        }
         _ => four(|c| call(func, ["", ""], &format!("{x}[{c}]"))),
     }
 }

@@ -8,8 +8,8 @@ use crate::kernel::FILL;
 use crate::plan::Caps;
 use crate::region::{GroupCaps, RegionCaps, TIERS};
 
-/// Passes of a region: more than twice as many as steps through four layers with Adam need.
-pub(super) const PASSES: usize = 256;
+/// Passes of a region: as many as second-order steps through two or three layers need.
+pub(super) const PASSES: usize = 64;
 
 /// What devices of a kind have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

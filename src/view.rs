@@ -37,6 +37,16 @@ pub(crate) const ROW: usize = MAX_RANK - 2;
 pub(crate) const COLUMN: usize = MAX_RANK - 1;
 
 impl View {
+    /// The same elements without axes of length 1 between the others.
+    pub(crate) fn squeezed(&self) -> View {
+        let mut out = View { dims: [1; MAX_RANK], strides: [0; MAX_RANK], ..*self };
+        let axes = (0..MAX_RANK).rev().filter(|&i| self.dims[i] > 1);
+        for (to, from) in (0..MAX_RANK).rev().zip(axes) {
+            (out.dims[to], out.strides[to]) = (self.dims[from], self.strides[from]);
+        }
+        out
+    }
+
     /// The view with rows and columns exchanged.
     pub(crate) fn transposed(mut self) -> View {
         self.dims.swap(ROW, COLUMN);

@@ -60,10 +60,7 @@ fn joins(pass: &[Block], b: &Block) -> bool {
     let own = &b.writes[0];
     let like = match pass[0].kernel.family() {
         Family::Product => own.view.dims == y.dims,
-        Family::Sum | Family::Pointwise => {
-            let long = |dims: &[usize]| dims.iter().copied().filter(|d| *d > 1).collect::<Vec<_>>();
-            long(&own.view.dims) == long(&y.dims)
-        }
+        Family::Sum | Family::Pointwise => own.view.squeezed().dims == y.squeezed().dims,
         Family::Rows | Family::Opaque => false,
     };
     if !b.kernel.is_pointwise() || !like || pass.len() == MOST || operands(pass.iter().chain([b])) > OPERANDS

@@ -28,9 +28,9 @@ blocks! {
 }
 
 /// The names of a block that stand for functions of its own.
-const NAMES: [&str; 20] = [
-    "block", "a_start", "b_start", "a_term", "b_term", "a_terms", "b_terms", "a_square", "b_square",
-    "finish", "y_put", "y_at", "term", "x_get", "x_at", "p_get", "p_at", "put_part", "get_part", "total",
+const NAMES: [&str; 19] = [
+    "block", "a_start", "b_start", "a_term", "b_term", "a_terms", "a_square", "b_square", "finish", "y_put",
+    "y_at", "term", "x_get", "x_at", "p_get", "p_at", "put_part", "get_part", "total",
 ];
 
 /// The repetition of each loop, the outermost first.

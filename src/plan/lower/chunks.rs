@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::group::{Use, levels};
+use super::group::{Use, groups, touches};
 use super::{Draft, Item, Lowering, Place};
 use crate::kernel::Kernel;
 use crate::plan::SlotRole;
@@ -39,18 +39,9 @@ impl Lowering<'_> {
         let parts: Vec<Option<Parts>> =
             self.items.iter().map(|item| self.in_chunks(item, tasks, chunks)).collect();
         let kinds: Vec<Option<usize>> = parts.iter().map(|p| p.is_some().then_some(tasks)).collect();
-        let levels = levels(&self.items, &kinds, |b| self.buffers[b].role == SlotRole::Scratch);
-        let key = |i: usize| (self.phases[i], levels[i], kinds[i], i);
-        let mut order: Vec<usize> = (0..self.items.len()).collect();
-        order.sort_by_key(|&i| key(i));
-        let groups: Vec<Vec<usize>> = order
-            .chunk_by(|&i, &j| (key(i).0, key(i).1, key(i).2) == (key(j).0, key(j).1, key(j).2))
-            .map(<[usize]>::to_vec)
-            .collect();
-        let mut users: HashMap<usize, BTreeSet<usize>> = HashMap::new();
-        for (i, item) in self.items.iter().enumerate() {
-            item.places().for_each(|p| _ = users.entry(p.buffer).or_default().insert(i));
-        }
+        let scratch = |b: usize| self.buffers[b].role == SlotRole::Scratch;
+        let groups = groups(&self.items, &self.phases, &kinds, scratch);
+        let users = touches(&self.items);
         let items = std::mem::take(&mut self.items);
         self.phases.clear();
         // What follows keeps to the order of chunks: each is a phase.

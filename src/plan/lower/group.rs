@@ -103,47 +103,40 @@ impl Lowering<'_> {
         let items = std::mem::take(&mut self.items);
         let phases = std::mem::take(&mut self.phases);
         let kinds = self.kinds(&items, caps);
-        let levels = levels(&items, &kinds, |b| self.buffers[b].role == SlotRole::Scratch);
-        let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_by_key(|&i| (phases[i], levels[i], kinds[i], i));
-        let mut touched: HashMap<usize, BTreeSet<usize>> = HashMap::new();
-        for (i, item) in items.iter().enumerate() {
-            for p in item.places() {
-                touched.entry(p.buffer).or_default().insert(i);
-            }
-        }
-        let key = |i: usize| (phases[i], levels[i], kinds[i]);
-        let mut groups: VecDeque<&[usize]> = order.chunk_by(|a, b| key(*a) == key(*b)).collect();
+        let all = groups(&items, &phases, &kinds, |b| self.buffers[b].role == SlotRole::Scratch);
+        let touched = touches(&items);
+        let mut groups: VecDeque<&[usize]> = all.iter().map(Vec::as_slice).collect();
         let (mut left, mut number) = (Vec::new(), 0);
         while let Some(group) = groups.pop_front() {
             number += 1;
             let parts: Vec<&Item> = group.iter().map(|&i| &items[i]).collect();
             let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));
-            let region = match kinds[group[0]].filter(|_| worth_it(&parts)) {
-                Some(tasks) => self.region(number, tasks, &parts, inside, caps).map_err(|why| (tasks, why)),
-                None => Err((0, Refusal::Other(String::new()))),
-            };
-            match region {
-                Ok(region) => self.push(region),
+            let tasks = kinds[group[0]].filter(|_| worth_it(&parts));
+            match tasks.map(|tasks| self.region(number, tasks, &parts, inside, caps)) {
+                Some(Ok(region)) => {
+                    self.push(region);
+                    continue;
+                }
                 // Two regions, if it can be divided.
-                Err((_, Refusal::TooLong(_))) if group.len() > 1 => {
+                Some(Err(Refusal::TooLong(_))) if group.len() > 1 => {
                     let (first, second) = group.split_at(half(&parts));
                     groups.push_front(second);
                     groups.push_front(first);
+                    continue;
                 }
-                Err((tasks, why)) => {
-                    if tasks > 0 {
-                        let n = parts.iter().map(|i| i.drafts().len()).sum::<usize>();
-                        let from = parts.iter().flat_map(|i| i.drafts()).next().map_or("", |d| &d.label);
-                        self.notes.push(format!("{n} launches of {tasks} tasks from {from} on: {why}"));
-                    }
-                    for item in parts {
-                        if let Item::Loop { scan, .. } = item {
-                            left.push(*scan);
-                        }
-                        self.push(item.clone());
-                    }
+                Some(Err(why)) => {
+                    let drafts: Vec<&Draft> = parts.iter().flat_map(|i| i.drafts()).collect();
+                    let (n, tasks) = (drafts.len(), tasks.unwrap_or(1));
+                    let from = drafts.first().map_or("", |d| &d.label);
+                    self.notes.push(format!("{n} launches of {tasks} tasks from {from} on: {why}"));
                 }
+                None => {}
+            }
+            for item in parts {
+                if let Item::Loop { scan, .. } = item {
+                    left.push(*scan);
+                }
+                self.push(item.clone());
             }
         }
         left
@@ -490,9 +483,34 @@ impl Item {
     }
 }
 
+/// Items in groups that can each be done together: of one phase, one level and one kind.
+pub(super) fn groups(
+    items: &[Item],
+    phases: &[usize],
+    kinds: &[Option<usize>],
+    scratch: impl Fn(usize) -> bool,
+) -> Vec<Vec<usize>> {
+    let levels = levels(items, kinds, scratch);
+    let key = |i: usize| (phases[i], levels[i], kinds[i]);
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|&i| (key(i), i));
+    order.chunk_by(|a, b| key(*a) == key(*b)).map(<[usize]>::to_vec).collect()
+}
+
+/// The items that touch each buffer.
+pub(super) fn touches(items: &[Item]) -> HashMap<usize, BTreeSet<usize>> {
+    let mut touches: HashMap<usize, BTreeSet<usize>> = HashMap::new();
+    for (i, item) in items.iter().enumerate() {
+        for p in item.places() {
+            touches.entry(p.buffer).or_default().insert(i);
+        }
+    }
+    touches
+}
+
 /// How often the way to an item changes between what is done task by task and what is not: items of one kind
 /// and one level can be done together, since nothing between them is of another kind.
-pub(super) fn levels(items: &[Item], kinds: &[Option<usize>], scratch: impl Fn(usize) -> bool) -> Vec<usize> {
+fn levels(items: &[Item], kinds: &[Option<usize>], scratch: impl Fn(usize) -> bool) -> Vec<usize> {
     let mut levels = vec![0; items.len()];
     let mut writers: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();

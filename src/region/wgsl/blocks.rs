@@ -194,7 +194,7 @@ impl Results {
             Some(true) => o.view.transposed(),
             Some(false) => o.view,
             // Blocks of a pass may differ in axes of length 1.
-            None => collapse([long(&self.y), long(&o.view)])[1],
+            None => collapse([self.y.squeezed(), o.view.squeezed()])[1],
         }
     }
 
@@ -315,16 +315,6 @@ impl Results {
 /// Whether a pass makes four results at a time: something of it lies in quads.
 fn by_four(f: &Function<'_>, pass: &[&Block]) -> bool {
     pass.iter().any(|b| f.is_quads(&b.writes[0]))
-}
-
-/// The same elements without axes of length 1 between the others.
-fn long(v: &View) -> View {
-    let mut out = View { dims: [1; MAX_RANK], strides: [0; MAX_RANK], ..*v };
-    let axes = (0..MAX_RANK).rev().filter(|&i| v.dims[i] > 1);
-    for (to, from) in (0..MAX_RANK).rev().zip(axes) {
-        (out.dims[to], out.strides[to]) = (v.dims[from], v.strides[from]);
-    }
-    out
 }
 
 /// Where the matrix `item` of a product's results begins in a view.

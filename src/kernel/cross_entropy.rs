@@ -1,12 +1,17 @@
 //! `y = -Σ p · log_softmax(x)` over the last axis: logits x `[r, c]`, probabilities p `[r, c]`, result `[r]`.
 
-use super::log_softmax::{log_sum_exp, rows_at_once};
+use pulp::Simd;
+
+use super::block::{LaneBlock, OwnBlock};
+use super::lanes::LANES;
+use super::log_softmax::{log_sum_exp, log_sum_exp_lanes, rows_at_once};
 use super::nest::{Family, Nest};
 use super::parallel::Shared;
+use super::simd::V;
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
-use crate::view::View;
+use crate::view::{COLUMN, ROW, View};
 
 /// A cross entropy has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +20,7 @@ pub struct CrossEntropy;
 params!(CrossEntropy { x: GpuView, p: GpuView, y: GpuView, rows: u32, classes: u32, pad0: u32, pad1: u32 });
 
 impl CrossEntropy {
-    pub(super) const FAMILY: Family = Family::Rows;
+    pub(super) const FAMILY: Family = Family::Own;
 
     pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
         Some(Nest::rows(2, true))
@@ -74,5 +79,37 @@ impl CrossEntropy {
     /// An exponential and some additions an element.
     pub fn flops(&self, reads: &[View], _: &[View]) -> f64 {
         14.0 * reads[0].count() as f64
+    }
+}
+
+impl OwnBlock for CrossEntropy {
+    const OPERANDS: &'static [(&'static str, usize)] = &[("x", 2), ("p", 2), ("y", 1)];
+
+    fn sizes(&self, reads: &[View], _: &[View]) -> Vec<(&'static str, usize)> {
+        vec![("ROWS", reads[0].dims[ROW]), ("CLASSES", reads[0].dims[COLUMN])]
+    }
+
+    #[inline(always)]
+    unsafe fn lanes<S: Simd>(&self, simd: S, b: &LaneBlock<'_>) {
+        let [x, p, y] = [b.operands[0], b.operands[1], b.operands[2]];
+        let [vx, vp, vy] = [&b.views[0], &b.views[1], &b.views[2]];
+        let (rows, classes, step) = (vx.dims[ROW], vx.dims[COLUMN], vx.strides[COLUMN]);
+        for i in 0..rows {
+            let (from, at) = (i * vx.strides[ROW], i * vp.strides[ROW]);
+            for lane in (0..LANES).step_by(S::F32_LANES) {
+                let zero = V::splat(simd, 0.0);
+                // SAFETY: promised by the caller.
+                unsafe {
+                    let [max, log] = log_sum_exp_lanes(simd, x, from, step, classes, lane);
+                    let mut sum = zero;
+                    for j in 0..classes {
+                        let v = x.get(simd, from + j * step, lane);
+                        let p = p.get(simd, at + j * vp.strides[COLUMN], lane);
+                        sum = zero.sub(p).fma(v.sub(max).sub(log), sum);
+                    }
+                    y.put(i * vy.strides[COLUMN], lane, sum);
+                }
+            }
+        }
     }
 }

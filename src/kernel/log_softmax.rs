@@ -1,14 +1,18 @@
 //! `y = x - max x - ln Σ e^(x - max x)` over the last axis of `[r, c]`.
 
+use pulp::Simd;
+
+use super::block::{LaneBlock, OwnBlock};
+use super::lanes::{LANES, LaneOperand};
 use super::map::gather;
 use super::nest::{Family, Nest};
 use super::parallel::{Shared, pieces};
-use super::simd::apply;
+use super::simd::{V, apply};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::Func;
 use crate::spec::MAX_RANK;
-use crate::view::View;
+use crate::view::{COLUMN, ROW, View};
 
 /// A log-softmax has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,7 +55,7 @@ pub(super) fn rows_at_once(x: Read<'_, f32>, each: impl Fn(usize, &[f32]) + Sync
 }
 
 impl LogSoftmax {
-    pub(super) const FAMILY: Family = Family::Rows;
+    pub(super) const FAMILY: Family = Family::Own;
 
     pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
         Some(Nest::rows(1, false))
@@ -109,5 +113,59 @@ impl LogSoftmax {
     /// An exponential and some additions an element.
     pub fn flops(&self, reads: &[View], _: &[View]) -> f64 {
         12.0 * reads[0].count() as f64
+    }
+}
+
+/// Largest number of a row of sixteen tasks, and the logarithm of the sum of exponentials below it.
+///
+/// # Safety
+/// The row exists.
+#[inline(always)]
+pub(super) unsafe fn log_sum_exp_lanes<S: Simd>(
+    simd: S,
+    x: LaneOperand,
+    from: usize,
+    step: usize,
+    classes: usize,
+    lane: usize,
+) -> [V<S>; 2] {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let mut max = x.get(simd, from, lane);
+        for j in 1..classes {
+            max = max.larger(x.get(simd, from + j * step, lane));
+        }
+        let mut sum = V::splat(simd, 0.0);
+        for j in 0..classes {
+            sum = sum.add(x.get(simd, from + j * step, lane).sub(max).exp());
+        }
+        [max, sum.ln()]
+    }
+}
+
+impl OwnBlock for LogSoftmax {
+    const OPERANDS: &'static [(&'static str, usize)] = &[("x", 2), ("y", 2)];
+
+    fn sizes(&self, reads: &[View], _: &[View]) -> Vec<(&'static str, usize)> {
+        vec![("ROWS", reads[0].dims[ROW]), ("CLASSES", reads[0].dims[COLUMN])]
+    }
+
+    #[inline(always)]
+    unsafe fn lanes<S: Simd>(&self, simd: S, b: &LaneBlock<'_>) {
+        let ([x, y], [vx, vy]) = ([b.operands[0], b.operands[1]], [&b.views[0], &b.views[1]]);
+        let (rows, classes, step) = (vy.dims[ROW], vy.dims[COLUMN], vx.strides[COLUMN]);
+        for i in 0..rows {
+            let (from, to) = (i * vx.strides[ROW], i * vy.strides[ROW]);
+            for lane in (0..LANES).step_by(S::F32_LANES) {
+                // SAFETY: promised by the caller.
+                unsafe {
+                    let [max, log] = log_sum_exp_lanes(simd, x, from, step, classes, lane);
+                    for j in 0..classes {
+                        let v = x.get(simd, from + j * step, lane);
+                        y.put(to + j * vy.strides[COLUMN], lane, v.sub(max).sub(log));
+                    }
+                }
+            }
+        }
     }
 }

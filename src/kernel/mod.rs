@@ -18,12 +18,14 @@ pub mod uniform;
 
 mod adamw;
 mod advance;
+pub(crate) mod block;
 mod cholesky;
 mod conv;
 mod copy;
 mod cross_entropy;
 mod fill;
 mod gather;
+pub(crate) mod lanes;
 mod log_softmax;
 pub(crate) mod map;
 mod matmul;
@@ -65,8 +67,11 @@ pub use spd_solve::SpdSolve;
 pub use sum_to::{SumTo, sum_parts};
 pub use zip::Zip;
 
+use pulp::Simd;
+
 use crate::spec::DType;
 use crate::view::View;
+use block::{LaneBlock, OwnBlock, OwnText};
 use nest::{Family, Nest};
 
 /// Contents of a slot on the CPU.
@@ -180,8 +185,21 @@ pub struct Dispatch {
 }
 
 macro_rules! kernels {
-    (@row $shader:literal, $kernel:literal, $ty:ty, [$($read:ident),*], [$($write:ident),*]) => {
+    (@text $name:literal) => { None };
+    (@text $name:literal own) => { Some(include_str!(concat!("../../shaders/region/", $name, ".wgsl"))) };
+    (@own $k:ident, $reads:ident, $writes:ident) => { None };
+    (@own $k:ident, $reads:ident, $writes:ident own) => { Some(own_text($k, $reads, $writes)) };
+    (@lanes $k:ident, $simd:ident, $block:ident) => {{
+        let _ = $k;
+        panic!("it has no block of its own")
+    }};
+    (@lanes $k:ident, $simd:ident, $block:ident own) => {
+        // SAFETY: promised by the caller.
+        unsafe { $k.lanes($simd, $block) }
+    };
+    (@row $shader:literal, $kernel:literal, $ty:ty, [$($read:ident),*], [$($write:ident),*], $block:expr) => {
         KernelInfo {
+            block: $block,
             name: $shader,
             kernel: $kernel,
             wgsl: include_str!(concat!("../../shaders/", $shader, ".wgsl")),
@@ -191,7 +209,7 @@ macro_rules! kernels {
             uniform_size: <$ty>::SIZE,
         }
     };
-    ($($variant:ident($ty:ty) = $name:literal $(+ $other:literal)*, $reads:tt, $writes:tt;)*) => {
+    ($($variant:ident($ty:ty) = $name:literal $(+ $other:literal)*, $reads:tt, $writes:tt $(, $own:ident)?;)*) => {
         /// A kernel with its scalar parameters.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Kernel {
@@ -201,8 +219,8 @@ macro_rules! kernels {
         /// Every shader: its name and its WGSL, with imports not yet expanded.
         pub const ALL: &[KernelInfo] = &[
             $(
-                kernels!(@row $name, $name, $ty, $reads, $writes),
-                $(kernels!(@row $other, $name, $ty, $reads, $writes),)*
+                kernels!(@row $name, $name, $ty, $reads, $writes, kernels!(@text $name $($own)?)),
+                $(kernels!(@row $other, $name, $ty, $reads, $writes, None),)*
             )*
         ];
 
@@ -247,6 +265,27 @@ macro_rules! kernels {
                 }
             }
 
+            /// The texts of a kernel that is a block of its own kind.
+            pub(crate) fn own_text(&self, reads: &[View], writes: &[View]) -> Option<OwnText> {
+                match self {
+                    $(Kernel::$variant(k) => {
+                        let _ = k;
+                        kernels!(@own k, reads, writes $($own)?)
+                    })*
+                }
+            }
+
+            /// Computes a block of its own kind for sixteen tasks.
+            ///
+            /// # Safety
+            /// As for [`OwnBlock::lanes`].
+            #[inline(always)]
+            pub(crate) unsafe fn lanes<S: Simd>(&self, simd: S, block: &LaneBlock<'_>) {
+                match self {
+                    $(Kernel::$variant(k) => kernels!(@lanes k, simd, block $($own)?),)*
+                }
+            }
+
             /// Floating-point operations of a launch over these operands.
             pub fn flops(&self, reads: &[View], writes: &[View]) -> f64 {
                 match self {
@@ -255,6 +294,14 @@ macro_rules! kernels {
             }
         }
     };
+}
+
+fn own_text<K: OwnBlock>(kernel: &K, reads: &[View], writes: &[View]) -> OwnText {
+    OwnText {
+        operands: K::OPERANDS,
+        sizes: kernel.sizes(reads, writes),
+        activation: kernel.activation(),
+    }
 }
 
 /// Elements of a view in memory, repeated ones counted once.
@@ -273,10 +320,10 @@ kernels! {
     Fill(Fill) = "fill", [], [F];
     Gather(Gather) = "gather", [Any, U], [Any];
     ScatterAdd(ScatterAdd) = "scatter_add", [F, U], [F];
-    LogSoftmax(LogSoftmax) = "log_softmax", [F], [F];
-    CrossEntropy(CrossEntropy) = "cross_entropy", [F, F], [F];
-    SpdSolve(SpdSolve) = "spd_solve", [F, F], [F, F];
-    SpdLogdet(SpdLogdet) = "spd_logdet", [F], [F, F];
+    LogSoftmax(LogSoftmax) = "log_softmax", [F], [F], own;
+    CrossEntropy(CrossEntropy) = "cross_entropy", [F, F], [F], own;
+    SpdSolve(SpdSolve) = "spd_solve", [F, F], [F, F], own;
+    SpdLogdet(SpdLogdet) = "spd_logdet", [F], [F, F], own;
     Random(Random) = "random", [U], [Any];
     AdamW(AdamW) = "adamw", [F, F, F], [F];
     Sgd(Sgd) = "sgd", [F, F, F], [F];
@@ -374,6 +421,8 @@ pub struct KernelInfo {
     pub fields: &'static [(&'static str, usize)],
     /// Size of the uniform's Rust twin in bytes.
     pub uniform_size: usize,
+    /// The text of its block of a region, of a kernel that has one of its own: `shaders/region/NAME.wgsl`.
+    pub block: Option<&'static str>,
 }
 
 impl KernelInfo {

@@ -134,6 +134,21 @@ impl Nest {
         n
     }
 
+    /// Something of each matrix `[b, r, c]` of a stack: `[b, .., ..]`, or with `numbers` first one number of each, `[b]`, and
+    /// then the like.
+    pub(super) fn stack(reads: usize, writes: usize, numbers: bool) -> Nest {
+        const STACK: usize = ROW - 1;
+        let mut axes = [None; LOOPS];
+        axes[STACK] = Some(STACK);
+        let mut n = Nest::new(reads, writes, axes);
+        n.kinds[STACK] = Kind::Batch;
+        n.stacked = true;
+        if numbers {
+            n.operands[reads].axes[STACK] = Some(COLUMN);
+        }
+        n
+    }
+
     /// What may be done with a loop.
     pub fn kind(&self, along: usize) -> Kind {
         self.kinds[along]
@@ -180,8 +195,8 @@ pub enum Family {
     Sum,
     /// A product of matrices.
     Product,
-    /// Something of each row of a matrix.
-    Rows,
+    /// Anything else that tasks can do one by one: the kernel brings texts of its own (`kernel/block.rs`).
+    Own,
     /// Always a launch of its own.
     Opaque,
 }

@@ -2,13 +2,18 @@
 //!
 //! Operand: A `[b, n, n]`; result y `[b]`, and room for the factors `[b, n, n]`.
 
-use super::cholesky::{factor, flops, matrix, sizes};
+use pulp::Simd;
+
+use super::block::{LaneBlock, OwnBlock};
+use super::cholesky::{LaneMatrix, factor, factor_lanes, flops, matrix, sizes};
+use super::lanes::LANES;
 use super::nest::{Family, Nest};
 use super::parallel::{Shared, pieces};
+use super::simd::V;
 use super::uniform::{GpuView, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
-use crate::view::View;
+use crate::view::{COLUMN, View};
 
 /// A determinant has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,10 +22,10 @@ pub struct SpdLogdet;
 params!(SpdLogdet { a: GpuView, y: GpuView, l: GpuView, n: u32, matrices: u32, pad0: u32, pad1: u32 });
 
 impl SpdLogdet {
-    pub(super) const FAMILY: Family = Family::Opaque;
+    pub(super) const FAMILY: Family = Family::Own;
 
     pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
-        None
+        Some(Nest::stack(1, 2, true))
     }
 
     /// Computes the launch by the formula.
@@ -62,5 +67,34 @@ impl SpdLogdet {
     pub fn flops(&self, reads: &[View], _: &[View]) -> f64 {
         let (count, n, _) = sizes(&reads[0]);
         count as f64 * flops(n)
+    }
+}
+
+impl OwnBlock for SpdLogdet {
+    const OPERANDS: &'static [(&'static str, usize)] = &[("a", 3), ("y", 1), ("l", 3)];
+
+    fn sizes(&self, reads: &[View], _: &[View]) -> Vec<(&'static str, usize)> {
+        let (count, n, _) = sizes(&reads[0]);
+        vec![("MATRICES", count), ("N", n)]
+    }
+
+    #[inline(always)]
+    unsafe fn lanes<S: Simd>(&self, simd: S, block: &LaneBlock<'_>) {
+        let (count, n, _) = sizes(&block.views[0]);
+        for i in 0..count {
+            let of = |k: usize| LaneMatrix::of(block.operands[k], &block.views[k], i);
+            let (a, l) = (of(0), of(2));
+            // SAFETY: promised by the caller.
+            unsafe {
+                factor_lanes(simd, n, a, l);
+                for lane in (0..LANES).step_by(S::F32_LANES) {
+                    let mut sum = V::splat(simd, 0.0);
+                    for j in 0..n {
+                        sum = sum.add(l.get(simd, j, j, lane).ln());
+                    }
+                    block.operands[1].put(i * block.views[1].strides[COLUMN], lane, sum.add(sum));
+                }
+            }
+        }
     }
 }

@@ -2,9 +2,14 @@
 //!
 //! Operands: A `[b, n, n]`, B `[b, n, m]`; result X `[b, n, m]`, and room for the factors `[b, n, n]`.
 
-use super::cholesky::{factor, flops, matrix, sizes};
+use pulp::Simd;
+
+use super::block::{LaneBlock, OwnBlock};
+use super::cholesky::{LaneMatrix, factor, factor_lanes, flops, matrix, sizes};
+use super::lanes::LANES;
 use super::nest::{Family, Nest};
 use super::parallel::{Shared, pieces};
+use super::simd::V;
 use super::uniform::{GpuView, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::view::View;
@@ -37,10 +42,10 @@ fn substitute<T: Real>(n: usize, l: &[T], x: &mut [T]) {
 }
 
 impl SpdSolve {
-    pub(super) const FAMILY: Family = Family::Opaque;
+    pub(super) const FAMILY: Family = Family::Own;
 
     pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
-        None
+        Some(Nest::stack(2, 2, false))
     }
 
     /// Computes the launch by the formula.
@@ -94,5 +99,47 @@ impl SpdSolve {
     pub fn flops(&self, _: &[View], writes: &[View]) -> f64 {
         let (count, n, m) = sizes(&writes[0]);
         count as f64 * (flops(n) + 2.0 * (n * n * m) as f64)
+    }
+}
+
+impl OwnBlock for SpdSolve {
+    const OPERANDS: &'static [(&'static str, usize)] = &[("a", 3), ("b", 3), ("x", 3), ("l", 3)];
+
+    fn sizes(&self, _: &[View], writes: &[View]) -> Vec<(&'static str, usize)> {
+        let (count, n, m) = sizes(&writes[0]);
+        vec![("MATRICES", count), ("N", n), ("COLUMNS", m)]
+    }
+
+    #[inline(always)]
+    unsafe fn lanes<S: Simd>(&self, simd: S, block: &LaneBlock<'_>) {
+        let (count, n, m) = sizes(&block.views[2]);
+        for i in 0..count {
+            let of = |k: usize| LaneMatrix::of(block.operands[k], &block.views[k], i);
+            let [a, b, x, l] = [of(0), of(1), of(2), of(3)];
+            // SAFETY: promised by the caller.
+            unsafe {
+                factor_lanes(simd, n, a, l);
+                for lane in (0..LANES).step_by(S::F32_LANES) {
+                    for j in 0..m {
+                        for i in 0..n {
+                            let mut sum = V::splat(simd, 0.0);
+                            for k in 0..i {
+                                sum = l.get(simd, i, k, lane).fma(x.get(simd, k, j, lane), sum);
+                            }
+                            let rest = b.get(simd, i, j, lane).sub(sum);
+                            x.put(i, j, lane, rest.div(l.get(simd, i, i, lane)));
+                        }
+                        for i in (0..n).rev() {
+                            let mut sum = V::splat(simd, 0.0);
+                            for k in i + 1..n {
+                                sum = l.get(simd, k, i, lane).fma(x.get(simd, k, j, lane), sum);
+                            }
+                            let rest = x.get(simd, i, j, lane).sub(sum);
+                            x.put(i, j, lane, rest.div(l.get(simd, i, i, lane)));
+                        }
+                    }
+                }
+            }
+        }
     }
 }

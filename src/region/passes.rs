@@ -61,7 +61,7 @@ fn joins(pass: &[Block], b: &Block) -> bool {
     let like = match pass[0].kernel.family() {
         Family::Product => own.view.dims == y.dims,
         Family::Sum | Family::Pointwise => own.view.squeezed().dims == y.squeezed().dims,
-        Family::Rows | Family::Opaque => false,
+        Family::Own | Family::Opaque => false,
     };
     if !b.kernel.is_pointwise() || !like || pass.len() == MOST || operands(pass.iter().chain([b])) > OPERANDS
     {

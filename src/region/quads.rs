@@ -48,7 +48,7 @@ fn whole(first: &Block, o: &Operand, len: usize) -> bool {
         Family::Product => writes_whole(o, &o.view, len),
         Family::Pointwise | Family::Sum => writes_whole(o, &collapse([o.view])[0], len),
         // Element by element.
-        Family::Rows | Family::Opaque => false,
+        Family::Own | Family::Opaque => false,
     }
 }
 

@@ -23,15 +23,8 @@ macro_rules! blocks {
 
 blocks! {
     REGION = "region", PRODUCT = "product", PRODUCT_ROW = "product_row", POINTWISE = "pointwise",
-    POINTWISE_QUADS = "pointwise_quads", SUM = "sum", SUM_QUADS = "sum_quads", SUM_LONG = "sum_long", LOG_SOFTMAX = "log_softmax",
-    CROSS_ENTROPY = "cross_entropy"
+    POINTWISE_QUADS = "pointwise_quads", SUM = "sum", SUM_QUADS = "sum_quads", SUM_LONG = "sum_long", CHOLESKY = "cholesky"
 }
-
-/// The names of a block that stand for functions of its own.
-const NAMES: [&str; 19] = [
-    "block", "a_start", "b_start", "a_term", "b_term", "a_terms", "a_square", "b_square", "finish", "y_put",
-    "y_at", "term", "x_get", "x_at", "p_get", "p_at", "put_part", "get_part", "total",
-];
 
 /// The repetition of each loop, the outermost first.
 const TURNS: [&str; DEPTH] = ["turn", "turn_in", "turn_in_in", "turn_in_in_in"];
@@ -175,13 +168,13 @@ impl Pending {
     }
 }
 
-/// Replaces whole words.
-fn rename(text: &str, k: usize) -> String {
+/// Puts a number behind the names of functions.
+fn rename(text: &str, names: &BTreeSet<String>, k: usize) -> String {
     let mut out = String::new();
     let mut word = String::new();
     let flush = |word: &mut String, out: &mut String| {
         out.push_str(word);
-        if NAMES.contains(&word.as_str()) {
+        if names.contains(word.as_str()) {
             let _ = write!(out, "_{k}");
         }
         word.clear();
@@ -336,7 +329,7 @@ impl<'r> Stitch<'r> {
         let next = self.known.len();
         let number = *self.known.entry(f.text().to_string()).or_insert(next);
         if number == next {
-            let _ = write!(self.functions, "\n// {}\n{}", label.replace('\n', " "), rename(f.text(), number));
+            let _ = write!(self.functions, "\n// {}\n{}", label.replace('\n', " "), rename(f.text(), &f.names, number));
         }
         let mut arguments: Vec<String> = f.positions().map(String::from).collect();
         self.most[0] = self.most[0].max(arguments.len());

@@ -5,60 +5,28 @@ use std::iter::zip;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::product::{Product, Source};
-use super::{Kind, LANES, Lane, Work};
+use super::{Kind, Work};
 use crate::graph::op::{Binary, Func, Num};
+use crate::kernel::block::LaneBlock;
+use crate::kernel::lanes::{LANES, Lane, LaneOperand as Operand, Product};
 use crate::kernel::simd::*;
 use crate::region::DEPTH;
 use crate::spec::MAX_RANK;
 use crate::view::{View, for_each};
 
-/// An operand: vectors, or numbers for all lanes.
-#[derive(Clone, Copy)]
-struct Operand {
-    lanes: *mut Lane,
-    shared: *const f32,
-    is_shared: bool,
-}
-
-impl Operand {
-    /// The lanes from `lane` on of an element.
-    ///
-    /// # Safety
-    /// The element exists.
-    #[inline(always)]
-    unsafe fn get<S: Simd>(self, simd: S, at: usize, lane: usize) -> V<S> {
-        // SAFETY: promised by the caller.
-        let x = unsafe {
-            if self.is_shared {
-                simd.splat_f32s(*self.shared.add(at))
-            } else {
-                self.lanes.add(at).cast::<f32>().add(lane).cast::<S::f32s>().read_unaligned()
-            }
-        };
-        V { simd, x }
-    }
-
-    /// # Safety
-    /// The element exists and is not shared.
-    #[inline(always)]
-    unsafe fn put<S: Simd>(self, at: usize, lane: usize, v: V<S>) {
-        // SAFETY: promised by the caller.
-        unsafe { self.lanes.add(at).cast::<f32>().add(lane).cast::<S::f32s>().write_unaligned(v.x) }
-    }
-
-    fn source(self, at: usize, (row, col): (usize, usize)) -> Source {
-        let (lanes, shared) = (self.lanes.wrapping_add(at).cast_const(), self.shared.wrapping_add(at));
-        Source { lanes, shared, is_shared: self.is_shared, row, col }
-    }
-}
-
-/// Runs a block.
+/// Runs a block for the sixteen tasks from `task` on.
 ///
 /// # Safety
 /// Its operands lie inside the arena and the shared operands, and its results overlap no other operand (or
 /// are the same elements).
-pub(super) unsafe fn work(arch: Arch, w: &Work, turns: [usize; DEPTH], arena: *mut Lane, shared: &[&[f32]]) {
+pub(super) unsafe fn work(
+    arch: Arch,
+    w: &Work,
+    turns: [usize; DEPTH],
+    arena: *mut Lane,
+    shared: &[&[f32]],
+    task: usize,
+) {
     let mut ops = [Operand { lanes: arena, shared: std::ptr::null(), is_shared: false }; 5];
     for (op, s) in ops.iter_mut().zip(&w.spots) {
         let moved: isize = zip(s.steps, turns).map(|(s, i)| s * i as isize).sum();
@@ -92,7 +60,7 @@ pub(super) unsafe fn work(arch: Arch, w: &Work, turns: [usize; DEPTH], arena: *m
             }
         }
         Kind::Map { func, y, x } => arch.dispatch(MapOf { func: *func, y, x, to: ops[1], from: ops[0] }),
-        kind => arch.dispatch(Other { kind, ops: &ops }),
+        kind => arch.dispatch(Other { kind, ops: &ops, task }),
     }
 }
 
@@ -241,6 +209,8 @@ impl<S: Simd> Visit for Times<'_, '_, S> {
 struct Other<'w> {
     kind: &'w Kind,
     ops: &'w [Operand; 5],
+    /// Number of the first task.
+    task: usize,
 }
 
 impl Other<'_> {
@@ -322,71 +292,6 @@ impl Other<'_> {
             }
         }
     }
-
-    /// Largest number of a row, and the logarithm of the sum of exponentials below it.
-    #[inline(always)]
-    fn log_sum_exp<S: Simd>(
-        &self,
-        simd: S,
-        from: usize,
-        step: usize,
-        classes: usize,
-        lane: usize,
-    ) -> [V<S>; 2] {
-        let x = self.ops[0];
-        // SAFETY: promised by the caller of `work`.
-        unsafe {
-            let mut max = x.get(simd, from, lane);
-            for j in 1..classes {
-                max = max.larger(x.get(simd, from + j * step, lane));
-            }
-            let mut sum = V::splat(simd, 0.0);
-            for j in 0..classes {
-                sum = sum.add(x.get(simd, from + j * step, lane).sub(max).exp());
-            }
-            [max, sum.ln()]
-        }
-    }
-
-    #[inline(always)]
-    fn log_softmax<S: Simd>(&self, simd: S, y: &View, x: &View) {
-        let (rows, classes) = (y.dims[MAX_RANK - 2], y.dims[LAST]);
-        for i in 0..rows {
-            let (from, to) = (i * x.strides[MAX_RANK - 2], i * y.strides[MAX_RANK - 2]);
-            for lane in (0..LANES).step_by(S::F32_LANES) {
-                let [max, log] = self.log_sum_exp(simd, from, x.strides[LAST], classes, lane);
-                for j in 0..classes {
-                    // SAFETY: promised by the caller of `work`.
-                    unsafe {
-                        let v = self.ops[0].get(simd, from + j * x.strides[LAST], lane);
-                        self.ops[1].put(to + j * y.strides[LAST], lane, v.sub(max).sub(log));
-                    }
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn cross_entropy<S: Simd>(&self, simd: S, y: &View, x: &View, p: &View) {
-        let (rows, classes) = (x.dims[MAX_RANK - 2], x.dims[LAST]);
-        for i in 0..rows {
-            let (from, at) = (i * x.strides[MAX_RANK - 2], i * p.strides[MAX_RANK - 2]);
-            for lane in (0..LANES).step_by(S::F32_LANES) {
-                let [max, log] = self.log_sum_exp(simd, from, x.strides[LAST], classes, lane);
-                let zero = V::splat(simd, 0.0);
-                let mut sum = zero;
-                // SAFETY: promised by the caller of `work`.
-                unsafe {
-                    for j in 0..classes {
-                        let v = self.ops[0].get(simd, from + j * x.strides[LAST], lane);
-                        let p = self.ops[1].get(simd, at + j * p.strides[LAST], lane);
-                        sum = zero.sub(p).fma(v.sub(max).sub(log), sum);
-                    }
-                    self.ops[2].put(i * y.strides[LAST], lane, sum);
-                }
-            }
-        }
-    }
 }
 
 impl WithSimd for Other<'_> {
@@ -427,8 +332,11 @@ impl WithSimd for Other<'_> {
                 self.fill(s, &kept, self.ops[2], 0.0);
                 self.sum(s, [y, a, b], *dot);
             }
-            Kind::LogSoftmax { y, x } => self.log_softmax(s, y, x),
-            Kind::CrossEntropy { y, x, p } => self.cross_entropy(s, y, x, p),
+            Kind::Own { kernel, views } => {
+                let block = LaneBlock { operands: &self.ops[..views.len()], views, task: self.task };
+                // SAFETY: promised by the caller of `work`.
+                unsafe { kernel.lanes(s, &block) }
+            }
             Kind::Map { .. } | Kind::Product { .. } => {}
         }
     }

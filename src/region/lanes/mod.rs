@@ -11,27 +11,15 @@ use pulp::Arch;
 
 use blocks::work;
 mod blocks;
-mod product;
 
 use crate::graph::op::{Binary, Func, Num};
+use crate::kernel::nest::Family;
 use crate::kernel::parallel::{Shared, pieces};
-use crate::kernel::simd::WIDEST;
+use crate::kernel::lanes::{LANES, Lane};
 use crate::kernel::{Kernel, Read, Write, transposed};
 use crate::region::{At, Block, DEPTH, Life, Operand, Region, Stage};
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{View, collapse};
-
-/// Tasks that are computed at once: a register of the widest processors, several of others.
-pub(crate) const LANES: usize = WIDEST;
-
-/// One element of sixteen tasks.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Lane(pub(super) [f32; LANES]);
-
-impl Lane {
-    pub(super) const ZERO: Lane = Lane([0.0; LANES]);
-}
 
 /// A region with every local placed in the arena.
 #[derive(Debug)]
@@ -123,14 +111,10 @@ pub(super) enum Kind {
         /// Function, result and argument.
         act: Option<(Func, View, View)>,
     },
-    LogSoftmax {
-        y: View,
-        x: View,
-    },
-    CrossEntropy {
-        y: View,
-        x: View,
-        p: View,
+    /// A kernel's own text, over all operands.
+    Own {
+        kernel: Kernel,
+        views: Vec<View>,
     },
 }
 
@@ -256,9 +240,11 @@ impl Work {
                     act,
                 }
             }
-            Kernel::LogSoftmax(_) => Kind::LogSoftmax { y, x: reads[0] },
-            Kernel::CrossEntropy(_) => Kind::CrossEntropy { y, x: reads[0], p: reads[1] },
-            other => panic!("a region has no block '{}'", other.name()),
+            other => {
+                assert!(other.family() == Family::Own, "a region has no block '{}'", other.name());
+                let views = b.reads.iter().chain(&b.writes).map(relative).collect();
+                Kind::Own { kernel: other.clone(), views }
+            }
         };
         Work { kind, spots: b.reads.iter().chain(&b.writes).map(spot).collect() }
     }
@@ -332,7 +318,7 @@ impl Group<'_> {
                         }
                         store(arena.add(t.at).cast_const(), t.len, &rows[..count]);
                     }
-                    Step::Run(w) => work(arch, w, turns, arena, shared),
+                    Step::Run(w) => work(arch, w, turns, arena, shared, first),
                     Step::Loop { n, body } => {
                         let mut turns = turns;
                         for turn in 0..*n {

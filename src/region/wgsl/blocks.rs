@@ -4,12 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::spot::{Memory, Spot, axes, four, listed, next, plus, position, times};
-use super::{
-    CROSS_ENTROPY, LOG_SOFTMAX, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_LONG, SUM_QUADS,
-    TURNS,
-};
+use super::{CHOLESKY, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_LONG, SUM_QUADS, TURNS};
 use crate::graph::op::{Binary, Func};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelInfo};
 use crate::kernel::wgsl::{affine, call, call_of_two, operator};
 use crate::region::passes::same;
 use crate::region::quads::{exchanged, in_rows, reads_along};
@@ -29,6 +26,8 @@ pub(super) struct Function<'r> {
     pub(super) numbers: Vec<f32>,
     /// Functions that it calls, the same in all passes.
     pub(super) shared: BTreeSet<String>,
+    /// Names of its own functions.
+    pub(super) names: BTreeSet<String>,
 }
 
 impl<'r> Function<'r> {
@@ -38,8 +37,8 @@ impl<'r> Function<'r> {
         let body = match &pass[0].kernel {
             Kernel::MatMul(_) => product(&mut f, pass),
             Kernel::SumTo(_) => sum(&mut f, pass).to_string(),
-            Kernel::LogSoftmax(_) | Kernel::CrossEntropy(_) => rows(&mut f, pass[0]).to_string(),
-            _ => pointwise(&mut f, pass).to_string(),
+            kernel if kernel.is_pointwise() => pointwise(&mut f, pass).to_string(),
+            _ => own(&mut f, pass[0]),
         };
         f.close(body);
         f
@@ -67,7 +66,7 @@ impl<'r> Function<'r> {
             format!("if live {{ {} = {}; }}", slot.element("i"), memory.element("i"))
         };
         f.constant("COUNT", local.len);
-        let _ = writeln!(f.text, "fn finish(i: u32) {{ {copy} }}");
+        f.define("finish", "i: u32", "", &copy);
         f.close(if by_four { POINTWISE_QUADS } else { POINTWISE }.to_string());
         f
     }
@@ -80,6 +79,7 @@ impl<'r> Function<'r> {
             positions: vec![],
             numbers: vec![],
             shared: BTreeSet::new(),
+            names: BTreeSet::new(),
         }
     }
 
@@ -145,7 +145,13 @@ impl<'r> Function<'r> {
 
     /// `fn name(arguments) -> result { return value; }`
     fn give(&mut self, name: &str, arguments: &str, result: &str, value: String) {
-        let _ = writeln!(self.text, "fn {name}({arguments}) -> {result} {{ return {value}; }}");
+        self.define(name, arguments, &format!("-> {result} "), &format!("return {value};"));
+    }
+
+    /// `fn name(arguments) -> result { statements }`
+    fn define(&mut self, name: &str, arguments: &str, result: &str, statements: &str) {
+        self.names.insert(name.into());
+        let _ = writeln!(self.text, "fn {name}({arguments}) {result}{{ {statements} }}");
     }
 
     /// A position.
@@ -153,24 +159,25 @@ impl<'r> Function<'r> {
         self.give(name, arguments, "u32", position);
     }
 
-    /// The element at a position.
-    fn get(&mut self, name: &str, spot: &Spot) {
-        self.give(name, "i: u32", "f32", spot.element("i"));
-    }
-
     /// Puts the block behind what it asks for.
     fn close(&mut self, body: String) {
+        // 0, which compilers cannot know, but which they see to be the same for all threads: for loops with barriers.
+        let nothing = body.contains("nothing").then(|| {
+            self.numbers.push(0.0);
+            format!("let nothing = u32(by{});", self.numbers.len() - 1)
+        });
         let arguments: Vec<String> = (0..self.positions.len())
             .map(|i| format!("at{i}: u32"))
             .chain((0..self.numbers.len()).map(|i| format!("by{i}: f32")))
             .collect();
+        self.names.insert("block".into());
         let f = &mut self.text;
         let _ = writeln!(f, "fn block({}) {{", arguments.join(", "));
         let given = (0..self.positions.len()).map(|i| format!("p{i} = at{i};"));
         let given = given.chain((0..self.numbers.len()).map(|i| format!("n{i} = by{i};")));
         let _ = writeln!(f, "    {}", given.collect::<Vec<_>>().join(" "));
         let constants = self.constants.iter().map(|(name, value)| format!("const {name} = {value}u;"));
-        let _ = writeln!(f, "    {}", constants.collect::<Vec<_>>().join(" "));
+        let _ = writeln!(f, "    {}", constants.chain(nothing).collect::<Vec<_>>().join(" "));
         for line in body.lines().filter(|l| !l.trim_start().starts_with("//")) {
             let _ = writeln!(f, "    {line}");
         }
@@ -371,7 +378,7 @@ fn product(f: &mut Function<'_>, pass: &[&Block]) -> String {
     finish += &results.store(f, &b.writes[0], "y");
     made.push((&b.writes[0], "y".to_string()));
     finish += &results.pointwise(f, &pass[1..], made);
-    let _ = writeln!(f.text, "fn finish(item: u32, row: u32, column: u32, sums: vec4<f32>) {{\n{finish}}}");
+    f.define("finish", "item: u32, row: u32, column: u32, sums: vec4<f32>", "", &format!("\n{finish}"));
     // Compilers would keep a loop that never runs, for all that `zero` may be.
     let mut body = if tiles { PRODUCT } else { PRODUCT_ROW }.to_string();
     for (loop_over, runs) in [("K / 4u + zero", k >= 4), ("K + zero", k % 4 > 0)] {
@@ -514,12 +521,12 @@ fn sum(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
     let store = results.store(f, &b.writes[0], "sums");
     let rest = results.pointwise(f, &pass[1..], vec![(&b.writes[0], "sums".to_string())]);
     let kind = results.kind();
-    let _ = writeln!(f.text, "fn finish(i: u32, sums: {kind}) {{\n{store}{rest}}}");
+    f.define("finish", &format!("i: u32, sums: {kind}"), "", &format!("\n{store}{rest}"));
     if long {
         let parts = f.spot_at(Home::Words(f.layout.parts), 0, String::new()).element("part");
-        let _ = writeln!(f.text, "fn put_part(part: u32, sum: f32) {{ {parts} = sum; }}");
+        f.define("put_part", "part: u32, sum: f32", "", &format!("{parts} = sum;"));
         f.give("get_part", "part: u32", "f32", parts);
-        let _ = writeln!(f.text, "fn total(sum: f32) {{ finish(0u, {kind}(sum)); }}");
+        f.define("total", "sum: f32", "", &format!("finish(0u, {kind}(sum));"));
         f.constant("PARTS", terms.isqrt().min(PARTS));
         return SUM_LONG;
     }
@@ -527,26 +534,50 @@ fn sum(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
     if four_results { SUM_QUADS } else { SUM }
 }
 
-/// Kernels that make something of each row.
-fn rows(f: &mut Function<'_>, b: &Block) -> &'static str {
-    let (x, y) = (b.reads[0].view, b.writes[0].view);
-    let row = |v: &View| format!("i * {}u + j * {}u", v.strides[ROW], v.strides[COLUMN]);
-    let (x_spot, y_spot) = (f.spot(&b.reads[0]), f.spot(&b.writes[0]));
-    f.get("x_get", &x_spot);
-    f.at("x_at", "i: u32, j: u32", row(&x));
-    let live = if matches!(y_spot.memory, Memory::Buffer(_)) { "if live " } else { "" };
-    let _ = writeln!(f.text, "fn y_put(i: u32, v: f32) {{ {live}{{ {} = v; }} }}", y_spot.element("i"));
-    f.constant("ROWS", x.dims[ROW]);
-    f.constant("CLASSES", x.dims[COLUMN]);
-    if let Kernel::LogSoftmax(_) = b.kernel {
-        f.at("y_at", "i: u32, j: u32", row(&y));
-        return LOG_SOFTMAX;
+/// A kernel's own text.
+fn own(f: &mut Function<'_>, b: &Block) -> String {
+    let [reads, writes] = b.views();
+    let known = KernelInfo::find(b.kernel.name()).and_then(|info| info.block);
+    let (Some(body), Some(own)) = (known, b.kernel.own_text(&reads, &writes)) else {
+        panic!("'{}' has no text of its own", b.kernel.name())
+    };
+    let body: String = body
+        .lines()
+        .map(|line| if line.trim() == "#import cholesky" { CHOLESKY.into() } else { format!("{line}\n") })
+        .collect();
+    let asks = |name: &str| body.contains(&format!("{name}("));
+    for (k, (name, axes)) in own.operands.iter().enumerate() {
+        let [at, get, put] = ["at", "get", "put"].map(|what| format!("{name}_{what}"));
+        let indices: Vec<String> = (0..*axes).map(|i| format!("i{i}: u32")).collect();
+        let Some(o) = b.reads.get(k).or_else(|| b.writes.get(k - b.reads.len())) else {
+            f.at(&at, &indices.join(", "), "0u".into());
+            f.define(&put, "i: u32, v: f32", "", "");
+            continue;
+        };
+        if asks(&at) {
+            let strides = &o.view.strides[MAX_RANK - axes..];
+            let terms: Vec<String> =
+                strides.iter().enumerate().map(|(i, s)| times(&format!("i{i}"), *s)).collect();
+            let terms = terms.iter().map(String::as_str).filter(|t| *t != "0u").collect::<Vec<_>>();
+            let position = if terms.is_empty() { "0u".into() } else { terms.join(" + ") };
+            f.at(&at, &indices.join(", "), position);
+        }
+        let spot = f.spot(o);
+        let element = spot.element("i");
+        if asks(&get) {
+            f.give(&get, "i: u32", "f32", element.clone());
+        }
+        if asks(&put) {
+            let live = if matches!(spot.memory, Memory::Buffer(_)) { "if live " } else { "" };
+            f.define(&put, "i: u32, v: f32", "", &format!("{live}{{ {element} = v; }}"));
+        }
     }
-    let p_spot = f.spot(&b.reads[1]);
-    f.get("p_get", &p_spot);
-    f.at("p_at", "i: u32, j: u32", row(&b.reads[1].view));
-    f.at("y_at", "i: u32", format!("i * {}u", y.strides[COLUMN]));
-    CROSS_ENTROPY
+    if asks("act") {
+        let y = map_one(f, Func::Act(own.activation, 0), "x");
+        f.give("act", "x: f32", "f32", y);
+    }
+    own.sizes.into_iter().for_each(|(name, size)| f.constant(name, size));
+    body
 }
 
 /// Element by element.
@@ -556,7 +587,7 @@ fn pointwise(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
     let results = Results { y: pass[0].writes[0].view, four: four_results, product: None };
     f.constant("COUNT", y.count());
     let text = results.pointwise(f, pass, vec![]);
-    let _ = writeln!(f.text, "fn finish(i: u32) {{\n{text}}}");
+    f.define("finish", "i: u32", "", &format!("\n{text}"));
     if four_results { POINTWISE_QUADS } else { POINTWISE }
 }
 

@@ -7,26 +7,26 @@ use super::{LANES, Lane};
 
 /// A matrix of lanes, or of numbers that all tasks share.
 #[derive(Clone, Copy)]
-pub(super) struct Source {
-    pub(super) lanes: *const Lane,
-    pub(super) shared: *const f32,
-    pub(super) is_shared: bool,
-    pub(super) row: usize,
-    pub(super) col: usize,
+pub(crate) struct Source {
+    pub(crate) lanes: *const Lane,
+    pub(crate) shared: *const f32,
+    pub(crate) is_shared: bool,
+    pub(crate) row: usize,
+    pub(crate) col: usize,
 }
 
 /// `y = a b (+ bias)`
 #[derive(Clone, Copy)]
-pub(super) struct Product {
-    pub(super) m: usize,
-    pub(super) n: usize,
-    pub(super) k: usize,
-    pub(super) a: Source,
-    pub(super) b: Source,
-    pub(super) bias: Option<Source>,
-    pub(super) y: *mut Lane,
-    pub(super) row: usize,
-    pub(super) col: usize,
+pub(crate) struct Product {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    pub(crate) a: Source,
+    pub(crate) b: Source,
+    pub(crate) bias: Option<Source>,
+    pub(crate) y: *mut Lane,
+    pub(crate) row: usize,
+    pub(crate) col: usize,
 }
 
 impl Product {
@@ -35,7 +35,7 @@ impl Product {
     /// # Safety
     /// All elements of the operands and of the result exist, and the result overlaps no operand.
     #[inline(always)]
-    pub(super) unsafe fn run<S: Simd>(&self, simd: S) {
+    pub(crate) unsafe fn run<S: Simd>(&self, simd: S) {
         // SAFETY: promised by the caller; a lane is a whole number of registers.
         unsafe {
             for lane in (0..LANES).step_by(S::F32_LANES) {

@@ -152,7 +152,8 @@ impl Region {
                 let b = p.block;
                 for (k, o) in b.reads.iter().chain(&b.writes).enumerate() {
                     let Some(l) = o.local() else { continue };
-                    let made = k >= b.reads.len() || written.iter().any(|w| same(o, w));
+                    let own = b.kernel.family() == Family::Own;
+                    let made = (k >= b.reads.len() && !own) || written.iter().any(|w| same(o, w));
                     fits[l] &= made && *pass_of[l].get_or_insert(number) == number;
                 }
                 written.extend(&b.writes);

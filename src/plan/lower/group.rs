@@ -490,11 +490,38 @@ pub(super) fn groups(
     kinds: &[Option<usize>],
     scratch: impl Fn(usize) -> bool,
 ) -> Vec<Vec<usize>> {
-    let levels = levels(items, kinds, scratch);
+    let mut levels = levels(items, kinds, &scratch);
+    sink(&mut levels, items, phases, kinds, scratch);
     let key = |i: usize| (phases[i], levels[i], kinds[i]);
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&i| (key(i), i));
     order.chunk_by(|a, b| key(*a) == key(*b)).map(<[usize]>::to_vec).collect()
+}
+
+/// What reads nothing, as a fill, goes to the level of the first that use what it writes: what it writes is then not kept
+/// between two regions.
+fn sink(
+    levels: &mut [usize],
+    items: &[Item],
+    phases: &[usize],
+    kinds: &[Option<usize>],
+    scratch: impl Fn(usize) -> bool,
+) {
+    let touched = touches(items);
+    for i in 0..items.len() {
+        let Item::Launch(d) = &items[i] else { continue };
+        if !d.reads.is_empty() || d.writes.iter().any(|w| !scratch(w.buffer)) {
+            continue;
+        }
+        // Those before it have other pieces of the buffer.
+        let users = d.writes.iter().flat_map(|w| touched[&w.buffer].range(i + 1..)).copied();
+        // Before one of another kind it has to be done, with one of its kind it can be.
+        let latest = users.map(|j| {
+            let before = usize::from(kinds[j] != kinds[i]);
+            if phases[j] == phases[i] { levels[j].saturating_sub(before) } else { 0 }
+        });
+        levels[i] = levels[i].max(latest.min().unwrap_or(0));
+    }
 }
 
 /// The items that touch each buffer.

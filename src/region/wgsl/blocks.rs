@@ -563,13 +563,12 @@ fn own(f: &mut Function<'_>, b: &Block) -> String {
             f.at(&at, &indices.join(", "), position);
         }
         let spot = f.spot(o);
-        let element = spot.element("i");
         if asks(&get) {
-            f.give(&get, "i: u32", "f32", element.clone());
+            f.give(&get, "i: u32", "f32", spot.element("i"));
         }
         if asks(&put) {
             let live = if matches!(spot.memory, Memory::Buffer(_)) { "if live " } else { "" };
-            f.define(&put, "i: u32, v: f32", "", &format!("{live}{{ {element} = v; }}"));
+            f.define(&put, "i: u32, v: f32", "", &format!("{live}{{ {} = v; }}", spot.element("i")));
         }
     }
     if asks("act") {

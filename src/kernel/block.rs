@@ -13,7 +13,8 @@ use crate::view::View;
 pub(crate) trait OwnBlock {
     /// The operands, those read first: the name `X` of each in the workgroups' text, and the number of the last axes of its
     /// view that positions are made of. The text finds `X_at(i, j, …)`, the position of an element; `X_get(position)`; of what
-    /// is written also `X_put(position, value)`, which does nothing where a launch leaves the result out.
+    /// is written also `X_put(position, value)`, which does nothing where a launch leaves the result out. With [`ALL`] axes
+    /// `X_at(i)` is the position of the `i`-th element of all.
     const OPERANDS: &'static [(&'static str, usize)];
 
     /// Sizes that the workgroups' text has as constants.
@@ -30,6 +31,9 @@ pub(crate) trait OwnBlock {
     /// All elements of the operands exist, and results overlap no other operand.
     unsafe fn lanes<S: Simd>(&self, simd: S, block: &LaneBlock<'_>);
 }
+
+/// In place of a number of axes: elements are counted over all of them.
+pub(crate) const ALL: usize = 0;
 
 /// A block of sixteen tasks.
 pub(crate) struct LaneBlock<'b> {

@@ -2,11 +2,15 @@
 //!
 //! Operands: table `[n, w]` (floats or u32), index u32 `[r]`, result `[r, w]`.
 
+use pulp::Simd;
+
+use super::block::{LaneBlock, OwnBlock};
+use super::lanes::LANES;
 use super::nest::{Family, Nest};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
-use crate::view::{View, for_each};
+use crate::view::{COLUMN, ROW, View, for_each};
 
 /// A gather has no parameters beyond its shapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,10 +38,10 @@ fn aligned(table: &View, index: &View, y: &View) -> (View, View) {
 }
 
 impl Gather {
-    pub(super) const FAMILY: Family = Family::Opaque;
+    pub(super) const FAMILY: Family = Family::Own;
 
     pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
-        None
+        Some(Nest::gather())
     }
 
     /// Computes the launch by the formula.
@@ -86,5 +90,33 @@ impl Gather {
     /// A gather computes nothing.
     pub fn flops(&self, _: &[View], _: &[View]) -> f64 {
         0.0
+    }
+}
+
+impl OwnBlock for Gather {
+    const OPERANDS: &'static [(&'static str, usize)] = &[("table", 2), ("index", 1), ("y", 2)];
+
+    fn sizes(&self, reads: &[View], writes: &[View]) -> Vec<(&'static str, usize)> {
+        let y = &writes[0];
+        vec![("ROWS", y.dims[ROW]), ("WIDTH", y.dims[COLUMN]), ("TABLE", reads[0].dims[ROW])]
+    }
+
+    #[inline(always)]
+    unsafe fn lanes<S: Simd>(&self, _: S, b: &LaneBlock<'_>) {
+        let [table, index, y] = [b.operands[0], b.operands[1], b.operands[2]];
+        let [vt, vi, vy] = [&b.views[0], &b.views[1], &b.views[2]];
+        for r in 0..vy.dims[ROW] {
+            for lane in 0..LANES {
+                // SAFETY: promised by the caller; rows are clamped to the table.
+                unsafe {
+                    let row = index.word(r * vi.strides[COLUMN], lane) as usize;
+                    let from = row.min(vt.dims[ROW] - 1) * vt.strides[ROW];
+                    for j in 0..vy.dims[COLUMN] {
+                        let v = table.element(from + j * vt.strides[COLUMN], lane);
+                        y.put_element(r * vy.strides[ROW] + j * vy.strides[COLUMN], lane, v);
+                    }
+                }
+            }
+        }
     }
 }

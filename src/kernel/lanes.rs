@@ -54,6 +54,42 @@ impl LaneOperand {
         unsafe { self.lanes.add(at).cast::<f32>().add(lane).cast::<S::f32s>().write_unaligned(v.x) }
     }
 
+    /// An element of one lane.
+    ///
+    /// # Safety
+    /// The element exists.
+    #[inline(always)]
+    pub(crate) unsafe fn element(self, at: usize, lane: usize) -> f32 {
+        // SAFETY: promised by the caller.
+        unsafe {
+            if self.is_shared { *self.shared.add(at) } else { *self.lanes.add(at).cast::<f32>().add(lane) }
+        }
+    }
+
+    /// The same of u32 words, whose bits lie there.
+    ///
+    /// # Safety
+    /// The element exists.
+    #[inline(always)]
+    pub(crate) unsafe fn word(self, at: usize, lane: usize) -> u32 {
+        // SAFETY: promised by the caller; numbers and words are of one size.
+        unsafe {
+            if self.is_shared {
+                *self.shared.add(at).cast::<u32>()
+            } else {
+                *self.lanes.add(at).cast::<u32>().add(lane)
+            }
+        }
+    }
+
+    /// # Safety
+    /// The element exists and is not shared.
+    #[inline(always)]
+    pub(crate) unsafe fn put_element(self, at: usize, lane: usize, x: f32) {
+        // SAFETY: promised by the caller.
+        unsafe { *self.lanes.add(at).cast::<f32>().add(lane) = x }
+    }
+
     pub(crate) fn source(self, at: usize, (row, col): (usize, usize)) -> Source {
         let (lanes, shared) = (self.lanes.wrapping_add(at).cast_const(), self.shared.wrapping_add(at));
         Source { lanes, shared, is_shared: self.is_shared, row, col }

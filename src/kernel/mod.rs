@@ -297,11 +297,7 @@ macro_rules! kernels {
 }
 
 fn own_text<K: OwnBlock>(kernel: &K, reads: &[View], writes: &[View]) -> OwnText {
-    OwnText {
-        operands: K::OPERANDS,
-        sizes: kernel.sizes(reads, writes),
-        activation: kernel.activation(),
-    }
+    OwnText { operands: K::OPERANDS, sizes: kernel.sizes(reads, writes), activation: kernel.activation() }
 }
 
 /// Elements of a view in memory, repeated ones counted once.
@@ -318,13 +314,13 @@ kernels! {
     SumTo(SumTo) = "sum_to", [F, F], [F];
     Copy(CopyKernel) = "copy", [Any], [Any];
     Fill(Fill) = "fill", [], [F];
-    Gather(Gather) = "gather", [Any, U], [Any];
+    Gather(Gather) = "gather", [Any, U], [Any], own;
     ScatterAdd(ScatterAdd) = "scatter_add", [F, U], [F];
     LogSoftmax(LogSoftmax) = "log_softmax", [F], [F], own;
     CrossEntropy(CrossEntropy) = "cross_entropy", [F, F], [F], own;
     SpdSolve(SpdSolve) = "spd_solve", [F, F], [F, F], own;
     SpdLogdet(SpdLogdet) = "spd_logdet", [F], [F, F], own;
-    Random(Random) = "random", [U], [Any];
+    Random(Random) = "random", [U], [Any], own;
     AdamW(AdamW) = "adamw", [F, F, F], [F];
     Sgd(Sgd) = "sgd", [F, F, F], [F];
     RowRead(RowRead) = "row_read", [Any, U], [Any];
@@ -378,6 +374,14 @@ impl Kernel {
     /// Whether each element of the result is made of the operands' elements at the same place.
     pub(crate) fn is_pointwise(&self) -> bool {
         self.family() == Family::Pointwise
+    }
+
+    /// The same for task `task` of a region, of whose results each task has the `i`-th part.
+    pub(crate) fn of_task(&self, task: usize, results: &View) -> Kernel {
+        match self {
+            Kernel::Random(r) => Kernel::Random(r.of_task(task, results)),
+            other => other.clone(),
+        }
     }
 
     /// Whether the written operand is also read: its slot may hold the old contents on entry and the

@@ -149,6 +149,25 @@ impl Nest {
         n
     }
 
+    /// Row `i` of the result `[r, w]` is a row of a table `[n, w]`: that which the `i`-th index of `[r]` names.
+    pub(super) fn gather() -> Nest {
+        let mut axes = [None; LOOPS];
+        axes[ROW] = Some(ROW);
+        let mut n = Nest::new(2, 1, axes);
+        n.kinds[ROW] = Kind::Batch;
+        n.stacked = true;
+        n.operands[0].axes[ROW] = None;
+        n.operands[1].axes[ROW] = Some(COLUMN);
+        n
+    }
+
+    /// Every result is made of its place alone, and of something that all results read.
+    pub(super) fn drawn() -> Nest {
+        let mut n = Nest::pointwise(1);
+        n.operands[0].axes = [None; LOOPS];
+        n
+    }
+
     /// What may be done with a loop.
     pub fn kind(&self, along: usize) -> Kind {
         self.kinds[along]

@@ -7,13 +7,17 @@
 
 use multiversion::multiversion;
 
+use pulp::Simd;
+
+use super::block::{ALL, LaneBlock, OwnBlock};
+use super::lanes::LANES;
 use super::nest::{Family, Nest};
 use super::uniform::{GpuView, WG, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::graph::op::Dist;
 use crate::rng::{threefry2x32, threefry2x32_several};
 use crate::spec::DType;
-use crate::view::{View, for_each};
+use crate::view::{COLUMN, View, for_each};
 
 /// Parameters of a draw.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,10 +35,20 @@ pub struct Random {
 params!(Random { dims: GpuView, y: GpuView, stream: u32, per_task: u32, first_task: u32, key: u32 });
 
 impl Random {
-    pub(super) const FAMILY: Family = Family::Opaque;
+    pub(super) const FAMILY: Family = Family::Own;
 
-    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
-        None
+    pub(super) fn nest(&self, _: &[View], writes: &[View]) -> Option<Nest> {
+        let y = writes.first()?;
+        // Numbers of one task of the draw are not divided, and words are drawn by a launch.
+        let each = y.count() / y.dims.iter().find(|d| **d > 1)?;
+        let whole = each.is_multiple_of(self.per_task) && self.dtype() == DType::F32;
+        whole.then(Nest::drawn)
+    }
+
+    /// What task `task` of a region draws, which has so many numbers.
+    pub(super) fn of_task(&self, task: usize, results: &View) -> Random {
+        let tasks = task * (results.count() / self.per_task);
+        Random { first_task: self.first_task.wrapping_add(tasks as u32), ..*self }
     }
 
     /// The key of this stream, from the operand (seed, step).
@@ -55,10 +69,22 @@ impl Random {
         [self.first_task.wrapping_add((i / self.per_task) as u32), (i % self.per_task) as u32]
     }
 
+    /// The number of two words.
+    fn number<T: Real>(&self, w: [u32; 2]) -> T {
+        let unit = |w: u32| (w >> 8) as f64 / 16_777_216.0;
+        match self.dist {
+            Dist::Normal => {
+                // Box and Muller; 1 - u is in (0, 1], so that the logarithm exists.
+                let radius = (T::of(-2.0) * T::of(1.0 - unit(w[0])).ln()).sqrt();
+                radius * (T::of(std::f32::consts::TAU as f64) * T::of(unit(w[1]))).sin_quarter(1)
+            }
+            _ => T::of(unit(w[0])),
+        }
+    }
+
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (key, view) = (self.key(&reads[0]), writes[0].view);
-        let unit = |w: u32| (w >> 8) as f64 / 16_777_216.0;
         let mut i = 0;
         match &mut *writes[0].buffer {
             Buffer::U(y) => for_each([&view], |[at]| {
@@ -67,14 +93,7 @@ impl Random {
             }),
             Buffer::F(y) => for_each([&view], |[at]| {
                 let w = threefry2x32(key, self.counter(i));
-                y[at] = match self.dist {
-                    Dist::Normal => {
-                        // Box and Muller; 1 - u is in (0, 1], so that the logarithm exists.
-                        let radius = (T::of(-2.0) * T::of(1.0 - unit(w[0])).ln()).sqrt();
-                        radius * (T::of(std::f32::consts::TAU as f64) * T::of(unit(w[1]))).sin_quarter(1)
-                    }
-                    _ => T::of(unit(w[0])),
-                };
+                y[at] = self.number(w);
                 i += 1;
             }),
         }
@@ -117,6 +136,41 @@ impl Random {
     /// Twenty rounds of three operations a number.
     pub fn flops(&self, _: &[View], writes: &[View]) -> f64 {
         70.0 * writes[0].count() as f64
+    }
+}
+
+impl OwnBlock for Random {
+    const OPERANDS: &'static [(&'static str, usize)] = &[("key", 1), ("y", ALL)];
+
+    fn sizes(&self, _: &[View], writes: &[View]) -> Vec<(&'static str, usize)> {
+        let count = writes[0].count();
+        vec![
+            ("STREAM", self.stream as usize),
+            ("COUNT", count),
+            ("FIRST", self.first_task as usize),
+            ("TASKS", count / self.per_task),
+            ("PER_TASK", self.per_task),
+            ("NORMAL", usize::from(self.dist == Dist::Normal)),
+        ]
+    }
+
+    #[inline(always)]
+    unsafe fn lanes<S: Simd>(&self, _: S, b: &LaneBlock<'_>) {
+        let ([key, y], [vk, vy]) = ([b.operands[0], b.operands[1]], [&b.views[0], &b.views[1]]);
+        // SAFETY: promised by the caller.
+        let [seed, step] = [0, vk.strides[COLUMN]].map(|at| unsafe { key.word(at, 0) });
+        let key = [seed.wrapping_add(self.stream.wrapping_mul(0x9E37_79B9)), step];
+        let tasks: [Random; LANES] = std::array::from_fn(|lane| self.of_task(b.task + lane, vy));
+        let mut i = 0;
+        for_each([vy], |[at]| {
+            let counters: [[u32; 2]; LANES] = std::array::from_fn(|lane| tasks[lane].counter(i));
+            let [first, second] = threefry2x32_several(key, [0, 1].map(|k| counters.map(|c| c[k])));
+            for lane in 0..LANES {
+                // SAFETY: promised by the caller.
+                unsafe { y.put_element(at, lane, self.number([first[lane], second[lane]])) };
+            }
+            i += 1;
+        });
     }
 }
 

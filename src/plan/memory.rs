@@ -139,7 +139,8 @@ pub(super) fn share_buffers(
                 .flat_map(|&a| touched.range(a + 1..).map(move |&b| (a, b)))
                 .filter(|&(a, b)| {
                     let (a, b) = (&lists[a], &lists[b]);
-                    4 * (size(a) + size(b)) as u64 <= bytes
+                    slots[a[0]].dtype == slots[b[0]].dtype
+                        && 4 * (size(a) + size(b)) as u64 <= bytes
                         && a.iter().all(|s| b.iter().all(|o| !apart.contains(&(*s, *o))))
                 })
                 .min_by_key(|&(a, b)| {

@@ -88,13 +88,10 @@ fn region_launch(
     region: &Region,
     written: &mut HashSet<usize>,
 ) -> Result<(), String> {
-    let mut lens = Vec::new();
+    let mut lens: Vec<(DType, usize)> = Vec::new();
     for arg in l.reads.iter().chain(&l.writes) {
         let slot = plan.slots.get(arg.slot.0).ok_or(format!("no slot {}", arg.slot.0))?;
-        if slot.dtype != DType::F32 {
-            return Err(format!("slot '{}' is {:?}, not F32", slot.label, slot.dtype));
-        }
-        lens.push(slot.len);
+        lens.push((slot.dtype, slot.len));
     }
     for r in &l.reads {
         let slot = &plan.slots[r.slot.0];

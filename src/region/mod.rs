@@ -39,7 +39,7 @@ use std::sync::{Arc, OnceLock};
 use crate::graph::scan::DEEPEST;
 use crate::kernel::Kernel;
 use crate::kernel::nest::{Family, Nest};
-use crate::spec::MAX_RANK;
+use crate::spec::{DType, MAX_RANK};
 use crate::view::View;
 pub use caps::{GroupCaps, RegionCaps};
 pub use lanes::LaneProgram;
@@ -199,6 +199,8 @@ pub struct Outside {
 /// A value of one task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Local {
+    /// Type of the elements. Words are only read, and come from a slot.
+    pub dtype: DType,
     /// Elements a task.
     pub len: usize,
     /// Where it comes from or goes.
@@ -346,6 +348,16 @@ pub struct Life {
 }
 
 impl Region {
+    /// Whether an operand of the launch holds u32 words.
+    pub(crate) fn is_words(&self, operand: usize) -> bool {
+        let local = |l: &Local| l.dtype == DType::U32 && l.outside.is_some_and(|o| o.operand == operand);
+        self.locals.iter().any(local)
+            || self.blocks().iter().any(|p| {
+                let mut reads = p.block.reads.iter().enumerate();
+                reads.any(|(k, o)| o.at == At::Shared(operand) && p.block.kernel.dtype(k) == Some(DType::U32))
+            })
+    }
+
     /// All blocks in order, those of a loop once.
     pub fn blocks(&self) -> Vec<Placed<'_>> {
         let mut placed = Vec::new();
@@ -507,6 +519,9 @@ impl Region {
         let direct = |i: usize| {
             self.locals[i].outside.filter(|o| {
                 let (read, written) = uses[i];
+                if self.locals[i].dtype == DType::U32 {
+                    return true;
+                }
                 if o.store { read == 0 && !o.load } else { written == 0 && read <= self.locals[i].len }
             })
         };
@@ -573,13 +588,18 @@ impl Region {
 
     /// Checks bounds and that writes hit each element once; `len(operand)` gives the length of the slot of an operand,
     /// those read first.
-    pub(crate) fn verify(&self, reads: usize, lens: &[usize]) -> Result<(), String> {
+    pub(crate) fn verify(&self, reads: usize, slots: &[(DType, usize)]) -> Result<(), String> {
+        let dtype = |operand: usize| slots.get(operand).map(|s| s.0);
+        let lens: Vec<usize> = slots.iter().map(|s| s.1).collect();
         verify_loops(&self.stages, DEPTH)?;
         for l in &self.locals {
             let Some(o) = l.outside else { continue };
             let end = o.offset + (self.tasks - 1) * o.stride + l.len;
             if o.operand >= lens.len() || end > lens[o.operand] {
                 return Err(format!("local '{}' ends at {end} of its slot", l.label));
+            }
+            if dtype(o.operand) != Some(l.dtype) {
+                return Err(format!("local '{}' of {:?} lies in a slot of another type", l.label, l.dtype));
             }
             if o.store && (o.stride < l.len || o.operand < reads) {
                 return Err(format!("local '{}' is stored where tasks overlap", l.label));
@@ -600,6 +620,21 @@ impl Region {
                     At::Shared(r) if r < reads && k < b.reads.len() => lens[r],
                     _ => return Err(format!("block '{}' has no operand {k}", b.label)),
                 };
+                let holds = match o.at {
+                    At::Local(l) => self.locals[l].dtype,
+                    At::Shared(r) => slots[r].0,
+                };
+                if b.kernel.dtype(k).unwrap_or(DType::F32) != holds {
+                    return Err(format!("operand {k} of block '{}' is {holds:?}", b.label));
+                }
+                if holds == DType::U32
+                    && (k >= b.reads.len() || o.local().is_some_and(|l| self.locals[l].outside.is_none()))
+                {
+                    return Err(format!(
+                        "operand {k} of block '{}': words are only read, from a slot",
+                        b.label
+                    ));
+                }
                 let range = o.range(p.times);
                 if range.start < 0 || range.end > len as isize {
                     return Err(format!("operand {k} of block '{}' spans {range:?} of {len}", b.label));

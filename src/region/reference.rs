@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use super::{At, Block, DEPTH, Operand, Region, Stage};
 use crate::kernel::uniform::grid;
 use crate::kernel::{Buffer, Dispatch, Read, Real, Work, Write};
-use crate::spec::DType;
 use crate::view::View;
 
 impl Region {
@@ -16,10 +15,17 @@ impl Region {
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         for task in 0..self.tasks {
             let mut locals: Vec<Buffer<T>> =
-                self.locals.iter().map(|l| Buffer::zeros(DType::F32, l.len)).collect();
+                self.locals.iter().map(|l| Buffer::zeros(l.dtype, l.len)).collect();
             for (l, local) in self.locals.iter().zip(&mut locals) {
-                let (Some(o), Buffer::F(to)) = (l.outside, local) else { continue };
+                let Some(o) = l.outside else { continue };
                 let from = o.offset + task * o.stride;
+                let to = match local {
+                    Buffer::F(to) => to,
+                    Buffer::U(to) => {
+                        to.copy_from_slice(&reads[o.operand].u()[from..from + l.len]);
+                        continue;
+                    }
+                };
                 let slot = match o.operand.checked_sub(reads.len()) {
                     Some(w) => &*writes[w].f(),
                     None => reads[o.operand].f(),
@@ -28,7 +34,7 @@ impl Region {
                     to.copy_from_slice(&slot[from..from + l.len]);
                 }
             }
-            run(&self.stages, &mut Vec::new(), reads, &mut locals);
+            run(&self.stages, task, &mut Vec::new(), reads, &mut locals);
             for (l, local) in self.locals.iter().zip(&locals) {
                 let (Some(o), Buffer::F(from)) = (l.outside, local) else { continue };
                 let to = o.offset + task * o.stride;
@@ -89,17 +95,23 @@ impl Region {
     }
 }
 
-/// Runs stages in the given repetition of each loop around them.
-fn run<T: Real>(stages: &[Stage], turns: &mut Vec<usize>, shared: &[Read<'_, T>], locals: &mut [Buffer<T>]) {
+/// Runs stages for a task in the given repetition of each loop around them.
+fn run<T: Real>(
+    stages: &[Stage],
+    task: usize,
+    turns: &mut Vec<usize>,
+    shared: &[Read<'_, T>],
+    locals: &mut [Buffer<T>],
+) {
     for stage in stages {
         match stage {
             Stage::Block(b) => {
-                block(b, std::array::from_fn(|d| turns.get(d).copied().unwrap_or(0)), shared, locals);
+                block(b, task, std::array::from_fn(|d| turns.get(d).copied().unwrap_or(0)), shared, locals);
             }
             Stage::Loop { n, body } => {
                 for turn in 0..*n {
                     turns.push(turn);
-                    run(body, turns, shared, locals);
+                    run(body, task, turns, shared, locals);
                     turns.pop();
                 }
             }
@@ -107,7 +119,13 @@ fn run<T: Real>(stages: &[Stage], turns: &mut Vec<usize>, shared: &[Read<'_, T>]
     }
 }
 
-fn block<T: Real>(b: &Block, turns: [usize; DEPTH], shared: &[Read<'_, T>], locals: &mut [Buffer<T>]) {
+fn block<T: Real>(
+    b: &Block,
+    task: usize,
+    turns: [usize; DEPTH],
+    shared: &[Read<'_, T>],
+    locals: &mut [Buffer<T>],
+) {
     let view = |o: &Operand| View { offset: o.first(turns), ..o.view };
     // Results go to copies, so that a local may be read, too (in place, element by element).
     let index = |o: &Operand| o.local().unwrap_or_else(|| panic!("results are locals"));
@@ -124,7 +142,8 @@ fn block<T: Real>(b: &Block, turns: [usize; DEPTH], shared: &[Read<'_, T>], loca
         })
         .collect();
     let results = b.writes.iter().zip(&mut taken).map(|(o, buffer)| Write { buffer, view: view(o) });
-    b.kernel.reference(&operands, &mut results.collect::<Vec<_>>());
+    let kernel = b.kernel.of_task(task, &b.writes[0].view);
+    kernel.reference(&operands, &mut results.collect::<Vec<_>>());
     for (o, buffer) in b.writes.iter().zip(taken) {
         locals[index(o)] = buffer;
     }

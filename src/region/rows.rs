@@ -12,7 +12,7 @@ use super::{At, Block, DEPTH, Life, Local, Operand, Region, Stage};
 use crate::graph::op::Binary;
 use crate::kernel::nest::{LOOPS, Nest, Part};
 use crate::kernel::{Fill, Kernel, Zip};
-use crate::spec::MAX_RANK;
+use crate::spec::{DType, MAX_RANK};
 use crate::view::View;
 
 /// Fewer rows are not worth a chunk.
@@ -337,7 +337,7 @@ impl Stretch {
         [from, rows, step]: [usize; 3],
     ) -> Vec<Stage> {
         let mut local = |len: usize, label: &str| {
-            locals.push(Local { len, outside: None, label: label.into() });
+            locals.push(Local { dtype: DType::F32, len, outside: None, label: label.into() });
             At::Local(locals.len() - 1)
         };
         let mut own = BTreeMap::new();

@@ -60,9 +60,11 @@ pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
     s.body();
     let Stitch { functions, shared, main, most, numbers, .. } = s;
     let buffers = layout.buffers(reads);
-    for (i, (_, written)) in buffers.iter().enumerate() {
+    for (i, (first, written)) in buffers.iter().enumerate() {
         let access = if *written { "read_write" } else { "read" };
-        let _ = writeln!(out, "@group(0) @binding({i}) var<storage, {access}> buffer{i}: array<f32>;");
+        // Slots of one type share a buffer.
+        let kind = if region.is_words(*first) { "u32" } else { "f32" };
+        let _ = writeln!(out, "@group(0) @binding({i}) var<storage, {access}> buffer{i}: array<{kind}>;");
     }
     if !numbers.is_empty() {
         let (i, n) = (buffers.len(), numbers.len().div_ceil(4));
@@ -329,7 +331,12 @@ impl<'r> Stitch<'r> {
         let next = self.known.len();
         let number = *self.known.entry(f.text().to_string()).or_insert(next);
         if number == next {
-            let _ = write!(self.functions, "\n// {}\n{}", label.replace('\n', " "), rename(f.text(), &f.names, number));
+            let _ = write!(
+                self.functions,
+                "\n// {}\n{}",
+                label.replace('\n', " "),
+                rename(f.text(), &f.names, number)
+            );
         }
         let mut arguments: Vec<String> = f.positions().map(String::from).collect();
         self.most[0] = self.most[0].max(arguments.len());

@@ -193,10 +193,21 @@ impl Lowering<'_> {
         let tasks = nest.batch_loop(leading(writes.first()?))?;
         let mut parts = Vec::new();
         for (k, p) in d.reads.iter().chain(&d.writes).enumerate() {
-            if self.buffers[p.buffer].dtype != DType::F32 {
+            let (read, words) = (k < d.reads.len(), d.kernel.dtype(k) == Some(DType::U32));
+            let dtype = if read && words { DType::U32 } else { DType::F32 };
+            if self.buffers[p.buffer].dtype != dtype {
                 return None;
             }
-            let (mut view, axis) = (p.view, nest.axis(k, tasks)?);
+            let axis = match nest.axis(k, tasks) {
+                Some(axis) => axis,
+                // All tasks read the same.
+                None if read => {
+                    parts.push((p.view, 0));
+                    continue;
+                }
+                None => return None,
+            };
+            let mut view = p.view;
             // What is read leads with the tasks, too: a sum over tasks may have as many results as there are tasks.
             if leading(&view) < axis {
                 return None;
@@ -300,7 +311,12 @@ impl Lowering<'_> {
                 && high <= each as isize;
             if own {
                 home.entry(b).or_default().push((Use { low: 0, ..part }, locals.len()));
-                locals.push(Local { len: each, outside: None, label: buffer.label.clone() });
+                locals.push(Local {
+                    dtype: DType::F32,
+                    len: each,
+                    outside: None,
+                    label: buffer.label.clone(),
+                });
                 continue;
             }
             let (low, len) = (low.max(0) as usize, (high - low).max(0) as usize);
@@ -317,7 +333,7 @@ impl Lowering<'_> {
             let load = !store || self.reads_before_writing(&drafts, b, low, len);
             home.entry(b).or_default().push((part, locals.len()));
             let outside = Some(Outside { operand, offset: low, stride, load, store });
-            locals.push(Local { len, outside, label: buffer.label.clone() });
+            locals.push(Local { dtype: buffer.dtype, len, outside, label: buffer.label.clone() });
         }
         let block = |times: [usize; DEPTH], d: &Draft, parts: &[Part]| -> Option<Block> {
             let operand = |(p, (view, stride)): (&Place, &Part)| {

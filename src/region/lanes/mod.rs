@@ -13,10 +13,10 @@ use blocks::work;
 mod blocks;
 
 use crate::graph::op::{Binary, Func, Num};
+use crate::kernel::lanes::{LANES, Lane};
 use crate::kernel::nest::Family;
 use crate::kernel::parallel::{Shared, pieces};
-use crate::kernel::lanes::{LANES, Lane};
-use crate::kernel::{Kernel, Read, Write, transposed};
+use crate::kernel::{Buffer, Kernel, Read, Write, transposed};
 use crate::region::{At, Block, DEPTH, Life, Operand, Region, Stage};
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{View, collapse};
@@ -258,7 +258,14 @@ thread_local! {
 /// Runs a region in f32.
 pub(in crate::region) fn run(region: &Region, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
     let program = region.lanes.0.get_or_init(|| Arc::new(LaneProgram::new(region)));
-    let shared: Vec<&[f32]> = reads.iter().map(Read::f).collect();
+    // Of words the bits.
+    let shared: Vec<&[f32]> = reads
+        .iter()
+        .map(|r| match r.buffer {
+            Buffer::F(x) => x.as_slice(),
+            Buffer::U(x) => bytemuck::cast_slice(x),
+        })
+        .collect();
     let arch = Arch::new();
     let stored: Vec<Shared<f32>> = writes.iter_mut().map(|w| Shared(w.f().as_mut_ptr())).collect();
     pieces(region.tasks.div_ceil(LANES), program.flops, |group| {

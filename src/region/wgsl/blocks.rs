@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::spot::{Memory, Spot, axes, four, listed, next, plus, position, times};
+use super::spot::{Memory, Spot, axes as axes_of, four, listed, next, plus, position, times};
 use super::{CHOLESKY, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_LONG, SUM_QUADS, TURNS};
 use crate::graph::op::{Binary, Func};
-use crate::kernel::{Kernel, KernelInfo};
+use crate::kernel::block::ALL;
 use crate::kernel::wgsl::{affine, call, call_of_two, operator};
+use crate::kernel::{Kernel, KernelInfo};
 use crate::region::passes::same;
 use crate::region::quads::{exchanged, in_rows, reads_along};
 use crate::region::{At, Block, GroupLayout, Home, Local, Operand, PARTS, is_long_sum};
-use crate::spec::{Activation, MAX_RANK};
+use crate::spec::{Activation, DType, MAX_RANK};
 use crate::view::{COLUMN, ROW, View, collapse};
 
 /// A function under construction. Passes of one shape share it: where their operands begin, and the numbers of their
@@ -211,7 +212,7 @@ impl Results {
         let plus = |i: &str| if c == 0 { i.to_string() } else { format!("({i} + {c}u)") };
         match self.product {
             Some(_) => self.cell(&v, &plus("column")),
-            None => position(&plus("i"), &axes(&v)),
+            None => position(&plus("i"), &axes_of(&v)),
         }
     }
 
@@ -220,7 +221,7 @@ impl Results {
         let v = self.seen(o);
         match self.product {
             Some(_) => self.cell(&v, &next("column", self.y.dims[COLUMN])[c]),
-            None => position(&next("i", self.y.count())[c], &axes(&v)),
+            None => position(&next("i", self.y.count())[c], &axes_of(&v)),
         }
     }
 
@@ -541,20 +542,32 @@ fn own(f: &mut Function<'_>, b: &Block) -> String {
     let (Some(body), Some(own)) = (known, b.kernel.own_text(&reads, &writes)) else {
         panic!("'{}' has no text of its own", b.kernel.name())
     };
-    let body: String = body
-        .lines()
-        .map(|line| if line.trim() == "#import cholesky" { CHOLESKY.into() } else { format!("{line}\n") })
-        .collect();
+    // Parts of texts stand where they are asked for, functions of `shaders/shared` outside.
+    let mut text = String::new();
+    for line in body.lines() {
+        match line.trim().strip_prefix("#import ") {
+            Some("cholesky") => text += CHOLESKY,
+            Some(name) => {
+                f.shared.insert(format!("#import {name}\n"));
+            }
+            None => {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+    }
+    let body = text;
     let asks = |name: &str| body.contains(&format!("{name}("));
     for (k, (name, axes)) in own.operands.iter().enumerate() {
         let [at, get, put] = ["at", "get", "put"].map(|what| format!("{name}_{what}"));
-        let indices: Vec<String> = (0..*axes).map(|i| format!("i{i}: u32")).collect();
+        let indices: Vec<String> = (0..(*axes).max(1)).map(|i| format!("i{i}: u32")).collect();
         let Some(o) = b.reads.get(k).or_else(|| b.writes.get(k - b.reads.len())) else {
             f.at(&at, &indices.join(", "), "0u".into());
             f.define(&put, "i: u32, v: f32", "", "");
             continue;
         };
-        if asks(&at) {
+        if asks(&at) && *axes == ALL {
+            f.at(&at, "i: u32", position("i", &axes_of(&o.view)));
+        } else if asks(&at) {
             let strides = &o.view.strides[MAX_RANK - axes..];
             let terms: Vec<String> =
                 strides.iter().enumerate().map(|(i, s)| times(&format!("i{i}"), *s)).collect();
@@ -564,7 +577,8 @@ fn own(f: &mut Function<'_>, b: &Block) -> String {
         }
         let spot = f.spot(o);
         if asks(&get) {
-            f.give(&get, "i: u32", "f32", spot.element("i"));
+            let words = b.kernel.dtype(k) == Some(DType::U32);
+            f.give(&get, "i: u32", if words { "u32" } else { "f32" }, spot.element("i"));
         }
         if asks(&put) {
             let live = if matches!(spot.memory, Memory::Buffer(_)) { "if live " } else { "" };

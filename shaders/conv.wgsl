@@ -7,6 +7,7 @@
 
 #import view
 #import grid
+#import window
 #import pointwise
 #import chosen
 
@@ -69,33 +70,20 @@ fn term_of(i: u32) -> vec3<u32> {
     return vec3<u32>(rest / params.terms_1, rest % params.terms_1, i % params.terms_2);
 }
 
-// Where tap `tap` of window `at` lies along an axis of `len`; -1 outside.
-fn element(at: u32, tap: u32, stride: u32, dilation: u32, before: u32, len: u32) -> i32 {
-    let i = i32(at * stride + tap * dilation) - i32(before);
-    return select(i, -1, i >= i32(len));
-}
-
-// The window, of `len`, whose tap `tap` lies at element `i`; -1 where there is none.
-fn window(i: u32, tap: u32, stride: u32, dilation: u32, before: u32, len: u32) -> i32 {
-    let shifted = i32(i + before) - i32(tap * dilation);
-    let at = shifted / i32(stride);
-    return select(-1, at, shifted >= 0 && at * i32(stride) == shifted && at < i32(len));
-}
-
 // The element of a at a row and a term; `start` is where its batch and group begin.
 fn element_of_a(start: u32, row: vec3<u32>, term: vec3<u32>) -> f32 {
     var at = vec2<i32>(0);
     var image = row.x;
     var channel = term.z;
     if ROLE == 0u {
-        at.x = element(row.y, term.x, params.stride_h, params.dilation_h, params.before_h, params.height);
-        at.y = element(row.z, term.y, params.stride_w, params.dilation_w, params.before_w, params.width);
+        at.x = element_of(row.y, term.x, params.stride_h, params.dilation_h, params.before_h, params.height);
+        at.y = element_of(row.z, term.y, params.stride_w, params.dilation_w, params.before_w, params.width);
     } else if ROLE == 1u {
-        at.x = window(row.y, term.x, params.stride_h, params.dilation_h, params.before_h, params.height);
-        at.y = window(row.z, term.y, params.stride_w, params.dilation_w, params.before_w, params.width);
+        at.x = window_of(row.y, term.x, params.stride_h, params.dilation_h, params.before_h, params.height);
+        at.y = window_of(row.z, term.y, params.stride_w, params.dilation_w, params.before_w, params.width);
     } else {
-        at.x = element(term.y, row.x, params.stride_h, params.dilation_h, params.before_h, params.height);
-        at.y = element(term.z, row.y, params.stride_w, params.dilation_w, params.before_w, params.width);
+        at.x = element_of(term.y, row.x, params.stride_h, params.dilation_h, params.before_h, params.height);
+        at.y = element_of(term.z, row.y, params.stride_w, params.dilation_w, params.before_w, params.width);
         image = term.x;
         channel = row.z;
     }

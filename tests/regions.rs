@@ -17,6 +17,7 @@ use hyperloom::spec::{Activation, DType};
 use hyperloom::task::Loss;
 use support::interpret::Array;
 use support::learning::{Shape, learning, many_rows, recurrent};
+use support::own_blocks::{own_blocks, own_kernels};
 use support::random_graph::random_graph;
 use support::{
     Feed, Results, caps, close, data, numbers, run_interpreted, run_lowered, run_plan, with_regions,
@@ -70,6 +71,20 @@ fn random_graphs() {
         }
     }
     assert!(found > 100, "only {found} regions in 400 graphs");
+}
+
+/// Kernels with texts of their own, of all shapes: none is left outside of regions, and none computes anything else there.
+#[test]
+fn convolutions_solves_gathers_and_draws() {
+    for seed in 0..40 {
+        let (g, feed) = own_blocks([2, 5, 16, 19][seed as usize % 4], seed);
+        let plan = with_regions(&g, &feed);
+        let [outside, inside] = own_kernels(&plan);
+        assert!(outside == 0 && inside >= 12, "seed {seed}: {outside} outside\n{plan}");
+        let what = format!("seed {seed}");
+        same(&what, &run_lowered(&plan, &feed), &run_interpreted(&g, &feed));
+        bounded(&what, &plan, &feed);
+    }
 }
 
 #[test]

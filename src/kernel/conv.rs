@@ -5,8 +5,12 @@
 //! five axes: images `[b, n, h, w, c]`, kernels `[b, i, j, c / groups, o]`; strides are free.
 
 mod fast;
+mod lanes;
 mod tile;
 
+use pulp::Simd;
+
+use super::block::{LaneBlock, OwnBlock};
 use super::nest::{Family, Nest};
 use super::pointwise::activation;
 use super::uniform::{GpuView, grid, params};
@@ -161,10 +165,11 @@ fn indices([a, b, c]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> + Clone {
 }
 
 impl Conv {
-    pub(super) const FAMILY: Family = Family::Opaque;
+    pub(super) const FAMILY: Family = Family::Own;
 
-    pub(super) fn nest(&self, _: &[View], _: &[View]) -> Option<Nest> {
-        None
+    pub(super) fn nest(&self, _: &[View], writes: &[View]) -> Option<Nest> {
+        let additive = self.act == Activation::Identity && writes.len() == 1;
+        Some(Nest::conv(self.wrt != Wrt::Kernels, self.bias, writes.len(), additive))
     }
 
     /// Computes the launch by the formula.
@@ -244,19 +249,23 @@ impl Conv {
             pad1: 0,
             pad2: 0,
         };
-        let role = match self.wrt {
-            Wrt::Output => 0.0,
-            Wrt::Input => 1.0,
-            Wrt::Kernels => 2.0,
-        };
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
             constants: vec![
-                ("ROLE", role),
+                ("ROLE", self.role() as f64),
                 ("BIAS", f64::from(u8::from(self.bias))),
                 ("SAVE_Z", f64::from(u8::from(writes.len() > 1))),
             ],
             groups: grid(p.batch * self.geometry.groups * tiles_m * tiles_n),
+        }
+    }
+
+    /// Which of the three, for the shaders.
+    fn role(&self) -> usize {
+        match self.wrt {
+            Wrt::Output => 0,
+            Wrt::Input => 1,
+            Wrt::Kernels => 2,
         }
     }
 
@@ -276,5 +285,47 @@ impl Conv {
             }
             _ => 2.0 * Product::of(self, &reads[0], &reads[1], &writes[0]).work(),
         }
+    }
+}
+
+impl OwnBlock for Conv {
+    const OPERANDS: &'static [(&'static str, usize)] = &[("a", 5), ("b", 5), ("bias", 5), ("y", 5), ("z", 5)];
+
+    fn sizes(&self, reads: &[View], writes: &[View]) -> Vec<(&'static str, usize)> {
+        let p = Product::of(self, &reads[0], &reads[1], &writes[0]);
+        let [h, w] = self.geometry.windows;
+        vec![
+            ("ROLE", self.role()),
+            ("BIAS", usize::from(self.bias)),
+            ("SAVE_Z", usize::from(writes.len() > 1)),
+            ("BATCH", p.batch),
+            ("GROUPS", self.geometry.groups),
+            ("R0", p.rows[0]),
+            ("R1", p.rows[1]),
+            ("R2", p.rows[2]),
+            ("T0", p.terms[0]),
+            ("T1", p.terms[1]),
+            ("T2", p.terms[2]),
+            ("COLUMNS", p.columns),
+            ("QUADS", p.columns.div_ceil(4)),
+            ("HEIGHT", p.extent[0]),
+            ("WIDTH", p.extent[1]),
+            ("STRIDE_H", h.stride),
+            ("STRIDE_W", w.stride),
+            ("DILATION_H", h.dilation),
+            ("DILATION_W", w.dilation),
+            ("BEFORE_H", h.before),
+            ("BEFORE_W", w.before),
+        ]
+    }
+
+    fn activation(&self) -> Activation {
+        self.act
+    }
+
+    #[inline(always)]
+    unsafe fn lanes<S: Simd>(&self, simd: S, block: &LaneBlock<'_>) {
+        // SAFETY: promised by the caller.
+        unsafe { lanes::run(self, simd, block) }
     }
 }

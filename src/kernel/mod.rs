@@ -307,7 +307,7 @@ fn touched(v: &View) -> f64 {
 
 kernels! {
     MatMul(MatMul) = "matmul" + "matmul_thin" + "matmul_small" + "matmul_large", [F, F, F], [F, F];
-    Conv(Conv) = "conv", [F, F, F], [F, F];
+    Conv(Conv) = "conv", [F, F, F], [F, F], own;
     Map(Map) = "map", [F], [F];
     Zip(Zip) = "zip", [F, F], [F];
     Select(Select) = "select", [F, F, F], [F];
@@ -368,6 +368,20 @@ impl Kernel {
             Kernel::MatMul(k) => k.chosen(),
             Kernel::Conv(k) => k.chosen(),
             _ => String::new(),
+        }
+    }
+
+    /// Whether it is mostly products of matrices, which is what tasks are put together for.
+    pub(crate) fn is_product(&self) -> bool {
+        self.family() == Family::Product || matches!(self, Kernel::Conv(_))
+    }
+
+    /// The same without its bias, if it has one.
+    pub(crate) fn without_bias(&self) -> Kernel {
+        match self {
+            Kernel::MatMul(p) => Kernel::MatMul(MatMul { bias: false, ..*p }),
+            Kernel::Conv(c) => Kernel::Conv(Conv { bias: false, ..*c }),
+            other => other.clone(),
         }
     }
 

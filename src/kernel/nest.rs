@@ -149,6 +149,27 @@ impl Nest {
         n
     }
 
+    /// A convolution or one of its gradients: tasks lie along the first of five axes, pictures along the second; `images` says
+    /// whether results belong to pictures, else they are summed over them.
+    pub(super) fn conv(images: bool, bias: bool, writes: usize, additive: bool) -> Nest {
+        const TASKS: usize = MAX_RANK - 5;
+        const IMAGES: usize = TASKS + 1;
+        let mut axes = [None; LOOPS];
+        (axes[TASKS], axes[IMAGES]) = (Some(TASKS), Some(IMAGES));
+        let mut n = Nest::new(3, writes, axes);
+        n.kinds[TASKS] = Kind::Batch;
+        n.kinds[IMAGES] = if images { Kind::Free } else { Kind::Sum };
+        if images {
+            n.operands[1].axes[IMAGES] = None;
+        } else {
+            n.operands[2..].iter_mut().for_each(|o| o.axes[IMAGES] = None);
+        }
+        n.operands[2].part = if bias { Part::AfterSum } else { Part::Absent };
+        n.stacked = true;
+        n.additive = additive;
+        n
+    }
+
     /// Row `i` of the result `[r, w]` is a row of a table `[n, w]`: that which the `i`-th index of `[r]` names.
     pub(super) fn gather() -> Nest {
         let mut axes = [None; LOOPS];

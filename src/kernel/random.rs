@@ -38,11 +38,9 @@ impl Random {
     pub(super) const FAMILY: Family = Family::Own;
 
     pub(super) fn nest(&self, _: &[View], writes: &[View]) -> Option<Nest> {
-        let y = writes.first()?;
-        // Numbers of one task of the draw are not divided, and words are drawn by a launch.
-        let each = y.count() / y.dims.iter().find(|d| **d > 1)?;
-        let whole = each.is_multiple_of(self.per_task) && self.dtype() == DType::F32;
-        whole.then(Nest::drawn)
+        // The numbers of a task are not divided, and words are drawn by a launch.
+        let whole = writes.first()?.count().is_multiple_of(self.per_task);
+        (whole && self.dtype() == DType::F32).then(Nest::drawn)
     }
 
     /// What task `task` of a region draws, which has so many numbers.

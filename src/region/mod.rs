@@ -367,7 +367,7 @@ impl Region {
 
     /// Whether products are in it, which is what tasks are put together for; brief launches make regions, too.
     pub fn has_products(&self) -> bool {
-        self.blocks().iter().any(|p| p.block.kernel.family() == Family::Product)
+        self.blocks().iter().any(|p| p.block.kernel.is_product())
     }
 
     /// When each local is needed; `None` for one that nothing touches. What is touched outside of a loop, too, or moves

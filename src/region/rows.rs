@@ -365,10 +365,13 @@ impl Stretch {
                 }
             }
             let sums = self.is_sum(whole, &nest, along);
-            if let Kernel::MatMul(p) = &mut b.kernel {
-                p.bias &= !sums;
-                if !p.bias {
-                    b.reads[2] = b.reads[0];
+            // What is absent repeats the first operand; a bias is added when the sum is complete.
+            for k in (0..reads).filter(|&k| nest.part(k) != Part::Always) {
+                if sums {
+                    b.kernel = b.kernel.without_bias();
+                }
+                if sums || nest.part(k) == Part::Absent {
+                    b.reads[k] = b.reads[0];
                 }
             }
             if !sums {

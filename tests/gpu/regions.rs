@@ -15,6 +15,7 @@ use hyperloom::task::Loss;
 use super::gpu;
 use super::runner::plain_device;
 use super::support::learning::{Shape, learning, many_rows as many_rows_of_tasks, recurrent};
+use super::support::own_blocks::{own_blocks, own_kernels};
 use super::support::{Feed, data, numbers, prepared};
 
 fn caps(gpu: &Gpu, bytes: usize) -> Caps {
@@ -148,6 +149,21 @@ fn products_of_all_shapes() {
         let regions = plan.launches.iter().filter_map(|l| l.region().and_then(|r| r.layout.as_ref()));
         let quads = |l: &&GroupLayout| l.homes.iter().filter(|h| matches!(h, Home::Quads(_))).count() >= 6;
         assert!(regions.filter(quads).count() > 0, "{plan}");
+        let mut cpu = prepared::<f32>(&plan, &feed);
+        let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
+        assert!(report.divergence.is_none(), "seed {seed}: {report:?}\n{plan}");
+    }
+}
+
+/// Kernels with texts of their own, in much memory and in little.
+#[test]
+fn convolutions_solves_gathers_and_draws() {
+    for (seed, bytes) in [(0, 32 << 10), (1, 32 << 10), (2, 512), (3, 4 << 10)] {
+        let Some(gpu) = gpu(seed % 2 == 0) else { return };
+        let (g, feed) = own_blocks([5, 3, 4, 9][seed as usize], seed);
+        let plan = lower(&g, caps(&gpu, bytes)).expect("the plan fits");
+        let [outside, inside] = own_kernels(&plan);
+        assert!(outside == 0 && inside >= 12, "seed {seed}: {outside} outside\n{plan}");
         let mut cpu = prepared::<f32>(&plan, &feed);
         let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
         assert!(report.divergence.is_none(), "seed {seed}: {report:?}\n{plan}");

@@ -6,6 +6,7 @@
 pub(crate) mod differences;
 pub(crate) mod interpret;
 pub(crate) mod learning;
+pub(crate) mod own_blocks;
 pub(crate) mod random_graph;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,6 @@ use std::iter::zip;
 
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
-use crate::kernel::nest::Family;
 use crate::plan::SlotRole;
 use crate::region::{At, Block, DEPTH, Local, Operand, Outside, Region, RegionCaps, Stage, leading, swept};
 use crate::spec::{DType, MAX_RANK};
@@ -80,7 +79,7 @@ impl fmt::Display for Refusal {
 fn worth_it(items: &[&Item]) -> bool {
     let drafts = || items.iter().flat_map(|i| i.drafts());
     let loops = items.iter().any(|i| matches!(i, Item::Loop { .. }));
-    let product = drafts().any(|d| d.kernel.family() == Family::Product);
+    let product = drafts().any(|d| d.kernel.is_product());
     let brief = drafts().all(|d| d.writes.iter().all(|w| w.view.count() <= BRIEF));
     loops || (items.len() > 1 && (product || brief))
 }
@@ -147,7 +146,7 @@ impl Lowering<'_> {
         // What products are batched over, most work first.
         let mut work: BTreeMap<usize, f64> = BTreeMap::new();
         for d in items.iter().flat_map(Item::drafts) {
-            let Some(y) = d.writes.first().filter(|_| d.kernel.family() == Family::Product) else {
+            let Some(y) = d.writes.first().filter(|_| d.kernel.is_product()) else {
                 continue;
             };
             let k = leading(&y.view);
@@ -232,6 +231,10 @@ impl Lowering<'_> {
                 return None;
             }
         }
+        // What is left for a task is something that the kernel can do, too.
+        let views: Vec<View> = parts.iter().map(|(view, _)| *view).collect();
+        let (reads, writes) = views.split_at(d.reads.len());
+        d.kernel.nest(reads, writes)?;
         Some(parts)
     }
 

@@ -34,7 +34,8 @@ pub const SHARED: &[(&str, &str)] = shared![
     "product",
     "sine",
     "threefry",
-    "view"
+    "view",
+    "window"
 ];
 
 /// What a kernel may do with a binding.

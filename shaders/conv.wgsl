@@ -140,7 +140,7 @@ fn main(
     var sums1 = vec4<f32>(0.0);
     var sums2 = vec4<f32>(0.0);
     var sums3 = vec4<f32>(0.0);
-    for (var first = 0u; first < params.terms; first += TERMS) {
+    for (var first = 0u; first < params.terms + (groups.z - 1u); first += TERMS) {
         for (var half = 0u; half < TERMS; half += SIDE) {
             let i = first + half + own_term;
             let to = (half + own_term) * PITCH + quad;

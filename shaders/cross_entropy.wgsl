@@ -25,7 +25,7 @@ fn main(
     let weight_at = params.p.hi.z + i * params.p.hi.x;
     let parts = log_sum_exp(from_at);
     var sum = 0.0;
-    for (var j = 0u; j < params.classes; j++) {
+    for (var j = 0u; j < params.classes + zero; j++) {
         let log_probability = (x[from_at + j * params.x.hi.y] - parts.x) - parts.y;
         sum += p[weight_at + j * params.p.hi.y] * log_probability;
     }

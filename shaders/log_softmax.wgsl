@@ -23,7 +23,7 @@ fn main(
     let from_at = params.x.hi.z + i * params.x.hi.x;
     let to_at = params.y.hi.z + i * params.y.hi.x;
     let parts = log_sum_exp(from_at);
-    for (var j = 0u; j < params.classes; j++) {
+    for (var j = 0u; j < params.classes + zero; j++) {
         y[to_at + j * params.y.hi.y] = (x[from_at + j * params.x.hi.y] - parts.x) - parts.y;
     }
 }

@@ -70,7 +70,7 @@ fn main(
     var right6 = vec4<f32>(0.0);
     var left7 = vec4<f32>(0.0);
     var right7 = vec4<f32>(0.0);
-    for (var term = TERMS; term < params.k + TERMS; term += TERMS) {
+    for (var term = TERMS; term < params.k + TERMS + (groups.z - 1u); term += TERMS) {
         rows_of_a[a0.x * pitch + a0.y] = next_a0;
         columns_of_b[b0.x * pitch + b0.y] = next_b0;
         if SIDE < 16u {

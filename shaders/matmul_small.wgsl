@@ -21,7 +21,7 @@ struct Tile { batch: vec4<u32>, row: u32, column: u32 }
 fn tile_of(index: u32) -> Tile {
     let tiles = params.tiles_m * params.tiles_n;
     let tile = min(index, item_count() * tiles - 1u);
-    if tiles == 1u {
+    if tiles == 1u + zero {
         return Tile(batch_of(tile), 0u, 0u);
     }
     return Tile(
@@ -53,7 +53,7 @@ fn main(
     var sums1 = vec4<f32>(0.0);
     var sums2 = vec4<f32>(0.0);
     var sums3 = vec4<f32>(0.0);
-    for (var term = 0u; term < params.k; term += TERMS) {
+    for (var term = 0u; term < params.k + (groups.z - 1u); term += TERMS) {
         for (var s = slot; s < TERMS * ITEMS * ROWS; s += threads) {
             let at = staged(s, TERMS, ITEMS * ROWS, params.a.hi.y == 1u);
             var tile = own;

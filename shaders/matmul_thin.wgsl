@@ -72,7 +72,7 @@ fn main(
 
     var sums_upper = vec4<f32>(0.0);
     var sums_lower = vec4<f32>(0.0);
-    for (var term = 0u; term < params.k; term += TERMS) {
+    for (var term = 0u; term < params.k + (groups.z - 1u); term += TERMS) {
         upper[slot] = four_of_few(upper_at, term + slot);
         if LOWER == 1u {
             lower[slot] = four_of_few(lower_at, term + slot);

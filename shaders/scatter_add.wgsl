@@ -25,7 +25,7 @@ fn main(
     let at = unravel(params.dims, i);
     let column = params.src.hi.z + at.hi.y * params.src.hi.y;
     var sum = 0.0;
-    for (var r = 0u; r < params.sources; r++) {
+    for (var r = 0u; r < params.sources + zero; r++) {
         let row = min(index[params.index.hi.z + r * params.index.hi.y], params.rows - 1u);
         if row == at.hi.x {
             sum += src[column + r * params.src.hi.x];

@@ -23,10 +23,10 @@ fn main(
     if m >= params.matrices {
         return;
     }
-    factorise(m, local);
+    factorise(m, local, groups.z - 1u);
     if local == 0u {
         var sum = 0.0;
-        for (var j = 0u; j < params.n; j++) {
+        for (var j = 0u; j < params.n + zero; j++) {
             sum += logarithm(l[l_at(m, j, j)]);
         }
         y[params.y.hi.z + m * params.y.hi.y] = sum + sum;

@@ -27,10 +27,10 @@ fn main(
     if m >= params.matrices {
         return;
     }
-    factorise(m, local);
+    factorise(m, local, groups.z - 1u);
     // A thread has every 64th column; what it reads of X it has written itself.
-    for (var j = local; j < params.columns; j += 64u) {
-        for (var i = 0u; i < params.n; i++) {
+    for (var j = local; j < params.columns + zero; j += 64u) {
+        for (var i = 0u; i < params.n + zero; i++) {
             var sum = 0.0;
             for (var k = 0u; k < i; k++) {
                 sum += l[l_at(m, i, k)] * x[x_at(m, k, j)];
@@ -38,10 +38,10 @@ fn main(
             let at = params.b.hi.z + m * params.b.lo.w + i * params.b.hi.x + j * params.b.hi.y;
             x[x_at(m, i, j)] = (b[at] - sum) / l[l_at(m, i, i)];
         }
-        for (var down = 0u; down < params.n; down++) {
+        for (var down = 0u; down < params.n + zero; down++) {
             let i = params.n - 1u - down;
             var sum = 0.0;
-            for (var k = i + 1u; k < params.n; k++) {
+            for (var k = i + 1u; k < params.n + zero; k++) {
                 sum += l[l_at(m, k, i)] * x[x_at(m, k, j)];
             }
             x[x_at(m, i, j)] = (x[x_at(m, i, j)] - sum) / l[l_at(m, i, i)];

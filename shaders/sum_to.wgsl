@@ -30,7 +30,7 @@ fn term(a_at: u32, b_at: u32) -> f32 {
 
 // Terms first, first + step, ... of the last axis that is summed. Four sums at once: their reads wait together.
 fn sum_of_row(a_at: u32, b_at: u32, first: u32, step: u32) -> f32 {
-    let inner = params.reduced.hi.y;
+    let inner = params.reduced.hi.y + zero;
     let da = params.a_step.hi.y;
     let db = params.b_step.hi.y;
     var s = vec4<f32>(0.0);
@@ -49,7 +49,7 @@ fn sum_of_row(a_at: u32, b_at: u32, first: u32, step: u32) -> f32 {
 
 // Terms first, first + step, ... of the sum whose operands start at a_at and b_at.
 fn sum_of(a_at: u32, b_at: u32, first: u32, step: u32) -> f32 {
-    let inner = params.reduced.hi.y;
+    let inner = params.reduced.hi.y + zero;
     if inner == params.reduced.hi.z {
         return sum_of_row(a_at, b_at, first, step);
     }
@@ -63,7 +63,7 @@ fn sum_of(a_at: u32, b_at: u32, first: u32, step: u32) -> f32 {
         }
         return sum;
     }
-    for (var l = first; l < params.reduced.hi.z; l += step) {
+    for (var l = first; l < params.reduced.hi.z + zero; l += step) {
         let at = unravel(params.reduced, l);
         sum += term(a_at + position(params.a_step, at), b_at + position(params.b_step, at));
     }

@@ -125,7 +125,7 @@ fn what_a_region_is_too_large_for_is_written_out() {
 /// Rows that do not fit at once go some at a time, whatever their number.
 /// What to lower for: workgroups that bind so many buffers and do so many passes.
 fn for_groups(operands: usize, passes: usize) -> Caps {
-    let group = GroupCaps { bytes: 16 << 10, threads: 256, operands, passes };
+    let group = GroupCaps { bytes: 16 << 10, threads: 256, operands, passes, loop_passes: 4 * passes };
     let regions = RegionCaps { least_tasks: 2, bytes: 256 << 10, near: 16 << 10, group: Some(group) };
     Caps { regions: Some(regions), ..caps(&Feed::default()) }
 }

@@ -13,9 +13,6 @@ var<workgroup> quads: array<vec4<f32>, QUADS>;
 // Number of the task, and of this thread among those of the task.
 var<private> task: u32;
 var<private> local: u32;
-// 0, which compilers cannot know: added to the bounds of loops that they would unroll, block after block, into a
-// shader too large to compile in reasonable time.
-var<private> zero: u32;
 // Whether there is such a task: what is stored for others would be stored twice.
 var<private> live: bool;
 

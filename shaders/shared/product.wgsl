@@ -43,7 +43,7 @@ fn item_count() -> u32 {
 // The index of a matrix along the four axes of the batch.
 fn batch_of(item: u32) -> vec4<u32> {
     let d = params.dims.lo;
-    if d.w == item_count() {
+    if d.w == item_count() + zero {
         return vec4<u32>(0u, 0u, 0u, item);
     }
     return vec4<u32>(item / (d.w * d.z * d.y), item / (d.w * d.z) % d.y, item / d.w % d.z, item % d.w);

@@ -24,8 +24,9 @@ pub struct GroupCaps {
     pub threads: usize,
     /// Storage buffers that a launch can bind.
     pub operands: usize,
-    /// Passes of a region that can be divided, at most; four times as many of one that cannot, a loop. Drivers put all
-    /// functions of a shader in line before they compile it, in time that grows faster than their number; what has more
-    /// becomes several regions, or launches.
+    /// Passes of a region that can be divided, at most. Drivers put all functions of a shader in line before they compile it;
+    /// what has more becomes several regions.
     pub passes: usize,
+    /// Passes of one that cannot be divided, a loop; what has more becomes launches.
+    pub loop_passes: usize,
 }

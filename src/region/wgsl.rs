@@ -94,7 +94,6 @@ fn main(
     if first >= {tasks}u {{
         return; // the whole workgroup
     }}
-    zero = groups.z - 1u;
     local = index % {threads}u;
     task = first + index / {threads}u;
     live = task < {tasks}u;

@@ -21,7 +21,8 @@ use super::support::{Feed, data, numbers, prepared};
 fn caps(gpu: &Gpu, bytes: usize) -> Caps {
     let caps = gpu.caps(1);
     let regions = caps.regions.expect("a GPU has regions");
-    let group = regions.group.map(|g| GroupCaps { bytes: g.bytes.min(bytes), ..g });
+    // As many passes as on a GPU.
+    let group = regions.group.map(|g| GroupCaps { bytes: g.bytes.min(bytes), passes: 64, ..g });
     Caps { regions: Some(RegionCaps { group, near: regions.near.min(bytes), ..regions }), ..caps }
 }
 

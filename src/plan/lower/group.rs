@@ -383,8 +383,7 @@ impl Lowering<'_> {
         }
         if let Some(group) = caps.group {
             let layout = region.place(&group, reads.len() + writes.len());
-            // What cannot be divided, a loop, may be longer.
-            let most = if items.len() > 1 { group.passes } else { 4 * group.passes };
+            let most = if items.len() > 1 { group.passes } else { group.loop_passes };
             if layout.passes() > most {
                 return Err(Refusal::TooLong(format!("{} passes, {most} at most", layout.passes())));
             }

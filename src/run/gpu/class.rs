@@ -11,6 +11,13 @@ use crate::region::{GroupCaps, RegionCaps, TIERS};
 /// Passes of a region: as many as second-order steps through two or three layers need.
 pub(super) const PASSES: usize = 64;
 
+/// The same on a software driver, which compiles in time that grows with the square of the passes (7.4 s for 67 of them where
+/// two halves take 3.1), while a GPU's compiler takes time in proportion (0.4 s).
+pub(super) const PASSES_IN_SOFTWARE: usize = 24;
+
+/// Passes of a loop at most, which cannot be divided.
+pub(super) const LOOP_PASSES: usize = 256;
+
 /// What devices of a kind have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceClass {
@@ -39,7 +46,8 @@ impl DeviceClass {
         };
         // The least of all three: WebGPU's default.
         let max_binding = 128 << 20;
-        let group = GroupCaps { bytes: kibibytes << 10, threads, operands, passes: PASSES };
+        let group =
+            GroupCaps { bytes: kibibytes << 10, threads, operands, passes: PASSES, loop_passes: LOOP_PASSES };
         let regions = Some(region_caps(group));
         Caps { window, max_binding, memory: u64::MAX, fill: FILL, regions }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 
 use super::cache::Cache;
-use super::class::{PASSES, region_caps};
+use super::class::{LOOP_PASSES, PASSES, PASSES_IN_SOFTWARE, region_caps};
 use super::guard::guarded;
 use super::pipeline::{Compiled, Key, Layout};
 use super::shader::Source;
@@ -291,7 +291,8 @@ impl Gpu {
             bytes: l.max_compute_workgroup_storage_size as usize,
             threads: l.max_compute_invocations_per_workgroup as usize,
             operands: l.max_storage_buffers_per_shader_stage as usize,
-            passes: PASSES,
+            passes: if self.kind() == AdapterKind::Cpu { PASSES_IN_SOFTWARE } else { PASSES },
+            loop_passes: LOOP_PASSES,
         };
         region_caps(group)
     }

@@ -39,7 +39,7 @@ pub use experiment::run_folder::RunFolder;
 #[cfg(feature = "experiment")]
 pub use experiment::{Experiment, Observer, Progress, Report, RunStatus, Silent};
 pub use meta::model::{Model, Network, Prediction};
-pub use run::{Device, Session};
+pub use run::{Device, Session, Store};
 pub use task::Task;
 
 /// What an application moves between threads.
@@ -51,6 +51,7 @@ const _: () = {
     send::<Model>();
     send::<Network>();
     send::<Session>();
+    send::<Store>();
     send::<adapt::Adapter>();
     send::<meta::outer::Trainer<'_>>();
 };

@@ -84,6 +84,8 @@ pub struct Graph {
     outputs: Vec<(String, Value)>,
     updates: Vec<(Value, Value)>,
     records: Vec<(String, Value)>,
+    /// Names of inputs and outputs that may lie in a store.
+    stored: Vec<String>,
     scope: Vec<String>,
     known: HashMap<(Op, Vec<Value>, Shape), Value>,
     /// Numbers of nodes at which further phases begin.
@@ -129,6 +131,11 @@ impl Graph {
     /// Scalars written to the ring of records once a step.
     pub fn records(&self) -> &[(String, Value)] {
         &self.records
+    }
+
+    /// Names of inputs and outputs that several plans may share.
+    pub fn stored_names(&self) -> &[String] {
+        &self.stored
     }
 
     /// Runs `build` with `name` added to the labels of the nodes it makes.
@@ -221,6 +228,29 @@ impl Graph {
     pub fn output(&mut self, name: &str, v: Value) {
         assert!(self.outputs.iter().all(|(n, _)| n != name), "output '{name}' is declared twice");
         self.outputs.push((name.to_string(), v));
+    }
+
+    /// Says that the data, the state or the output of that name may lie in a store that several plans share
+    /// (`run::Store`): it gets a buffer of its own, which holds it whole and nothing else.
+    ///
+    /// # Panics
+    /// Where the graph has no such value yet, where an input and an output both have the name, and for a step input.
+    #[track_caller]
+    pub fn stored(&mut self, name: &str) {
+        let input = self.inputs.iter().find(|i| i.name == name);
+        let output = self.outputs.iter().any(|(n, _)| n == name);
+        assert!(input.is_some() || output, "there is no input or output '{name}' to be stored");
+        assert!(
+            input.is_none() || !output,
+            "'{name}' is an input and an output: a value that a plan reads and writes in a store is a state"
+        );
+        assert!(
+            input.is_none_or(|i| i.role != Role::Step),
+            "step input '{name}' has a row a step: it cannot be stored"
+        );
+        if !self.stored.iter().any(|n| n == name) {
+            self.stored.push(name.to_string());
+        }
     }
 
     /// At the end of the step, `state` becomes `value`.

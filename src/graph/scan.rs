@@ -334,7 +334,7 @@ impl Graph {
     /// The same graph with those scans that `which` names written out repetition by repetition, and with `inner` also those
     /// inside of them. A scan that stays keeps those inside of it, as far as scans may lie in one another.
     pub fn unrolled(&self, which: impl Fn(Value) -> bool, inner: bool) -> Graph {
-        let mut out = Graph { inputs: self.inputs.clone(), ..Graph::new() };
+        let mut out = Graph { inputs: self.inputs.clone(), stored: self.stored.clone(), ..Graph::new() };
         let map = out.append(self, &HashMap::new(), &which, inner, None);
         let mapped = |list: &[(String, Value)]| list.iter().map(|(n, v)| (n.clone(), map[v])).collect();
         out.outputs = mapped(&self.outputs);

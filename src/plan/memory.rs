@@ -97,11 +97,12 @@ pub(super) fn places_in_buffers(slots: &[Slot], shared: &[Vec<SlotId>]) -> Vec<(
 /// Slots to be put into one buffer each, so that no region touches more than `most` buffers, as far as that goes.
 ///
 /// A region binds a buffer once, for all that it reads and writes there. Other kernels bind each operand by itself, and
-/// no device lets a launch bind a buffer to read and again to write, so their operands stay apart. `bytes` is the largest
-/// buffer.
+/// no device lets a launch bind a buffer to read and again to write, so their operands stay apart. So do the slots that are
+/// `stored`, whose buffers are not the plan's alone. `bytes` is the largest buffer.
 pub(super) fn share_buffers(
     slots: &[Slot],
     launches: &[Launch],
+    stored: &[SlotId],
     most: usize,
     bytes: u64,
 ) -> Vec<Vec<SlotId>> {
@@ -141,6 +142,7 @@ pub(super) fn share_buffers(
                     let (a, b) = (&lists[a], &lists[b]);
                     slots[a[0]].dtype == slots[b[0]].dtype
                         && 4 * (size(a) + size(b)) as u64 <= bytes
+                        && !a.iter().chain(b).any(|s| stored.contains(&SlotId(*s)))
                         && a.iter().all(|s| b.iter().all(|o| !apart.contains(&(*s, *o))))
                 })
                 .min_by_key(|&(a, b)| {

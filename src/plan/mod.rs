@@ -132,6 +132,8 @@ pub struct Plan {
     pub unused: Vec<String>,
     /// Results that the host reads.
     pub outputs: Vec<Port>,
+    /// Inputs and outputs that may lie in a store: each holds its slot, which lies in a buffer of its own, whole.
+    pub stored: Vec<String>,
     /// Names of the records, in the order of a ring row.
     pub records: Vec<String>,
     /// Rows of windows and ring.
@@ -177,6 +179,11 @@ impl Plan {
     /// The step input called `name`.
     pub fn step(&self, name: &str) -> Option<&Port> {
         self.steps.iter().find(|p| p.name == name)
+    }
+
+    /// The input or output called `name`.
+    pub fn port(&self, name: &str) -> Option<&Port> {
+        self.input(name).or_else(|| self.output(name))
     }
 
     /// The output called `name`.

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::{Launch, Plan, Program, SlotId, SlotRole};
 use crate::kernel::KernelInfo;
 use crate::region::Region;
-use crate::spec::DType;
+use crate::spec::{DType, count};
+use crate::view::View;
 
 /// Checks every launch: slots exist, views end inside them, element types match, no slot is read and
 /// written by one launch (in-place kernels excepted), writes hit each element once, scratch is written
@@ -13,6 +14,7 @@ use crate::spec::DType;
 pub(super) fn verify(plan: &Plan) -> Result<(), String> {
     let mut written: HashSet<usize> = HashSet::new();
     shared_buffers(plan)?;
+    stored(plan)?;
     let places = plan.places_in_buffers();
     for (i, l) in plan.launches.iter().enumerate() {
         let fault = |what: String| Err(format!("launch {i} ({}): {what}", l.label));
@@ -76,6 +78,21 @@ fn shared_buffers(plan: &Plan) -> Result<(), String> {
             if dtype(slot).is_none() || dtype(slot) != dtype(&list[0]) || !seen.insert(slot.0) {
                 return Err(format!("slot {} cannot share the buffer of slot {}", slot.0, list[0].0));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that what may lie in a store fills a slot of its own, which is alone in its buffer.
+fn stored(plan: &Plan) -> Result<(), String> {
+    let mut seen: HashSet<usize> = HashSet::new();
+    for name in &plan.stored {
+        let port = plan.port(name).ok_or_else(|| format!("there is no '{name}' to be stored"))?;
+        let slot = port.arg.slot;
+        let len = plan.slots.get(slot.0).map(|s| s.len);
+        let whole = port.arg.view == View::contiguous(&port.shape, 0) && len == Some(count(&port.shape));
+        if !whole || !seen.insert(slot.0) || plan.shared_buffers.iter().any(|l| l.contains(&slot)) {
+            return Err(format!("'{name}' cannot be stored: it is not alone in its buffer"));
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use super::cpu::CpuRunner;
 #[cfg(feature = "gpu")]
 use super::gpu::{Gpu, GpuRunner, adapters};
 use super::session::{Runner, Session};
+use super::store::Store;
 use crate::error::{Error, Result};
 use crate::plan::{Caps, Plan};
 
@@ -143,6 +144,11 @@ impl Device {
         }
     }
 
+    /// A store, empty at first, of values that several plans share.
+    pub fn store(&self) -> Store {
+        Store::new(self.clone())
+    }
+
     /// Allocates a plan's slots.
     ///
     /// # Errors
@@ -153,7 +159,7 @@ impl Device {
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => Runner::Gpu(Box::new(GpuRunner::prepare(gpu, &plan)?)),
         };
-        Ok(Session::new(plan, runner))
+        Ok(Session::new(plan, runner, vec![]))
     }
 }
 

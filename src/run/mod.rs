@@ -1,6 +1,7 @@
-//! Where plans run: on the CPU or on a GPU. A [`Session`] is a plan on a [`Device`].
+//! Where plans run: on the CPU or on a GPU. A [`Session`] is a plan on a [`Device`]; a [`Store`] holds what several
+//! plans share.
 //!
-//! Part of the engine: public for tests and tools, without a promise of stability beside these two and
+//! Part of the engine: public for tests and tools, without a promise of stability beside these and
 //! `gpu::Gpu`.
 //!
 //! ```
@@ -25,10 +26,12 @@ mod device;
 pub mod gpu;
 mod memory;
 mod session;
+mod store;
 
 pub use device::{Device, DeviceRequest};
 pub(crate) use memory::available_memory;
 pub use session::Session;
+pub use store::Store;
 
 /// The middle of times, the upper of two; 0 where there is none.
 pub fn median(mut times: Vec<f64>) -> f64 {

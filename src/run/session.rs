@@ -4,8 +4,8 @@
 use super::cpu::CpuRunner;
 #[cfg(feature = "gpu")]
 use super::gpu::GpuRunner;
+use super::store::{Shared, words, words_mut};
 use crate::error::{Error, Result};
-use crate::kernel::Buffer;
 use crate::plan::{Plan, Port, SlotId};
 use crate::spec::{DType, count};
 use crate::view::for_each;
@@ -21,23 +21,25 @@ pub(super) enum Runner {
 /// A window slot, the width of its rows, and its staged contents (bits).
 type Staged = Option<(SlotId, usize, Vec<u32>)>;
 
-/// A plan prepared on a device.
+/// A plan prepared on a device ([`crate::Device::prepare`]), or in a [`Store`](super::Store) of it.
 #[derive(Debug)]
 pub struct Session {
     plan: Plan,
     runner: Runner,
     floats: Staged,
     words: Staged,
+    /// Slots of the CPU path whose contents lie in a store.
+    shared: Vec<(SlotId, Shared)>,
 }
 
 impl Session {
-    pub(super) fn new(plan: Plan, runner: Runner) -> Session {
+    pub(super) fn new(plan: Plan, runner: Runner, shared: Vec<(SlotId, Shared)>) -> Session {
         let staged = |dtype| {
             let port = plan.steps.iter().find(|p| plan.slots[p.arg.slot.0].dtype == dtype)?;
             let len = plan.slots[port.arg.slot.0].len;
             Some((port.arg.slot, len / plan.window, vec![0u32; len]))
         };
-        Session { floats: staged(DType::F32), words: staged(DType::U32), plan, runner }
+        Session { floats: staged(DType::F32), words: staged(DType::U32), plan, runner, shared }
     }
 
     /// The plan.
@@ -98,25 +100,48 @@ impl Session {
     }
 
     fn write_slot(&mut self, slot: SlotId, offset: usize, bits: &[u32]) -> Result<()> {
-        match &mut self.runner {
-            Runner::Cpu(r) => match r.slot_mut(slot) {
-                Buffer::F(x) => x[offset..offset + bits.len()].copy_from_slice(bytemuck::cast_slice(bits)),
-                Buffer::U(x) => x[offset..offset + bits.len()].copy_from_slice(bits),
-            },
-            #[cfg(feature = "gpu")]
-            Runner::Gpu(r) => r.write(slot, offset, bits)?,
+        self.with_runner(Some(slot), |runner| {
+            match runner {
+                Runner::Cpu(r) => {
+                    words_mut(r.slot_mut(slot))[offset..offset + bits.len()].copy_from_slice(bits);
+                }
+                #[cfg(feature = "gpu")]
+                Runner::Gpu(r) => r.write(slot, offset, bits)?,
+            }
+            Ok(())
+        })
+    }
+
+    /// The runner, with what lies in a store in its slots while `work` goes on.
+    /// (where only one slot is touched, in that).
+    fn with_runner<R>(
+        &mut self,
+        only: Option<SlotId>,
+        work: impl FnOnce(&mut Runner) -> Result<R>,
+    ) -> Result<R> {
+        let Session { runner, shared, .. } = self;
+        let mut here = Vec::new();
+        for (slot, buffer) in shared.iter().filter(|(slot, _)| only.is_none_or(|o| o == *slot)) {
+            here.push((*slot, buffer.lock()?));
         }
-        Ok(())
+        let mut swap = |runner: &mut Runner| match runner {
+            Runner::Cpu(r) => here.iter_mut().for_each(|(slot, b)| std::mem::swap(r.slot_mut(*slot), b)),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(_) => {}
+        };
+        swap(runner);
+        let result = work(runner);
+        swap(runner);
+        result
     }
 
     fn read_slot(&mut self, slot: SlotId) -> Result<Vec<u32>> {
-        Ok(match &mut self.runner {
-            Runner::Cpu(r) => match r.slot(slot) {
-                Buffer::F(x) => bytemuck::cast_slice(x).to_vec(),
-                Buffer::U(x) => x.clone(),
-            },
+        #[cfg(feature = "gpu")]
+        let len = self.plan.slots[slot.0].len;
+        self.with_runner(Some(slot), |runner| match runner {
+            Runner::Cpu(r) => Ok(words(r.slot(slot)).to_vec()),
             #[cfg(feature = "gpu")]
-            Runner::Gpu(r) => r.read(slot, 0..self.plan.slots[slot.0].len)?,
+            Runner::Gpu(r) => r.read(slot, 0..len),
         })
     }
 
@@ -124,8 +149,11 @@ impl Session {
     /// `None` on another device.
     ///
     /// # Errors
-    /// [`Error::Shape`] where `steps` do not fit the window.
+    /// [`Error::Shape`] where `steps` do not fit the window, and for a plan of a store, which does not run alone.
     pub fn cpu_runner(&mut self, steps: usize) -> Result<Option<&mut CpuRunner<f32>>> {
+        if !self.shared.is_empty() {
+            return Err(Error::Shape("a plan of a store does not run in lockstep".into()));
+        }
         self.write_window(steps)?;
         match &mut self.runner {
             Runner::Cpu(r) => Ok(Some(r)),
@@ -211,29 +239,22 @@ impl Session {
     /// [`Error::Shape`] where `steps` do not fit the window, [`Error::Device`] where the device fails.
     pub fn time_launches(&mut self, steps: usize) -> Result<Option<Vec<f64>>> {
         self.write_window(steps)?;
-        let times = match &mut self.runner {
-            Runner::Cpu(r) => r.time_launches(steps),
+        let times = self.with_runner(None, |runner| match runner {
+            Runner::Cpu(r) => Ok(Some(r.time_launches(steps))),
             #[cfg(feature = "gpu")]
-            Runner::Gpu(r) => {
-                let mut times = Vec::with_capacity(steps);
-                for _ in 0..steps {
-                    let Some(seconds) = r.time_launches()? else { return Ok(None) };
-                    times.push(seconds);
-                }
-                times
-            }
-        };
-        Ok(Some(super::medians(&times, self.plan.launches.len())))
+            Runner::Gpu(r) => (0..steps).map(|_| r.time_launches()).collect(),
+        })?;
+        Ok(times.map(|times| super::medians(&times, self.plan.launches.len())))
     }
 
     /// Runs `steps` steps on the staged window and returns their records, `[steps][records]`.
     pub fn run(&mut self, steps: usize) -> Result<Vec<Vec<f32>>> {
         self.write_window(steps)?;
-        match &mut self.runner {
-            Runner::Cpu(r) => r.run(steps)?,
+        self.with_runner(None, |runner| match runner {
+            Runner::Cpu(r) => r.run(steps),
             #[cfg(feature = "gpu")]
-            Runner::Gpu(r) => r.run(steps)?,
-        }
+            Runner::Gpu(r) => r.run(steps),
+        })?;
         let (Some(ring), width) = (self.plan.ring, self.plan.records.len()) else { return Ok(vec![]) };
         let bits = self.read_slot(ring)?;
         let floats: &[f32] = bytemuck::cast_slice(&bits);

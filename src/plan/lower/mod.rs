@@ -297,14 +297,22 @@ impl<'g> Lowering<'g> {
 
     fn finish(mut self) -> Result<Lowered> {
         let g = self.g;
-        let mut outputs = Vec::new();
+        let (mut outputs, mut of_stored) = (Vec::new(), Vec::new());
         for (name, v) in g.outputs() {
             let place = self.place(*v);
             // What the host reads keeps a buffer of its own; inputs and states are copied there.
-            let place = match self.buffers[place.buffer].role {
-                SlotRole::Scratch | SlotRole::Output => place,
-                _ => self.copied(place, *v),
+            let (role, len) = (self.buffers[place.buffer].role, self.buffers[place.buffer].len);
+            let own = matches!(role, SlotRole::Scratch | SlotRole::Output);
+            // What is stored has it for itself, from end to end.
+            let stored = g.stored_names().contains(name);
+            let shape = self.shape(*v);
+            let whole = place.view == View::contiguous(shape, 0) && len == count(shape);
+            let alone = !stored || (whole && role == SlotRole::Scratch);
+            let place = match own && alone && !of_stored.contains(&place.buffer) {
+                true => place,
+                false => self.copied(place, *v),
             };
+            of_stored.extend(stored.then_some(place.buffer));
             self.buffers[place.buffer].role = SlotRole::Output;
             outputs.push((name.clone(), *v, place));
         }
@@ -403,9 +411,18 @@ impl<'g> Lowering<'g> {
                 Item::Loop { .. } => None,
             })
             .collect();
+        let name = |v: Value| match self.op(v) {
+            Op::Input(k) => self.g.inputs()[*k].name.clone(),
+            _ => String::new(),
+        };
+        let inputs = self.inputs.iter().map(|(v, p)| (name(*v), *p));
+        let named = inputs.chain(outputs.iter().map(|(n, _, p)| (n.clone(), *p)));
+        let named = named.filter(|(n, _)| self.g.stored_names().contains(n));
+        let (stored_names, stored): (Vec<String>, Vec<SlotId>) =
+            named.map(|(n, p)| (n, SlotId(slot_of[p.buffer]))).unzip();
         let shared_buffers = match self.caps.regions.and_then(|r| r.group) {
             Some(group) => {
-                let shared = share_buffers(&slots, &launches, group.operands, self.caps.max_binding);
+                let shared = share_buffers(&slots, &launches, &stored, group.operands, self.caps.max_binding);
                 let places = places_in_buffers(&slots, &shared);
                 for (item, l) in self.items.iter().zip(&mut launches) {
                     let buffers = l.bind(&places);
@@ -417,10 +434,6 @@ impl<'g> Lowering<'g> {
                 shared
             }
             None => vec![],
-        };
-        let name = |v: Value| match self.op(v) {
-            Op::Input(k) => self.g.inputs()[*k].name.clone(),
-            _ => String::new(),
         };
         let port =
             |(v, p): &(Value, Place)| Port { name: name(*v), arg: arg(p), shape: self.shape(*v).to_vec() };
@@ -440,6 +453,7 @@ impl<'g> Lowering<'g> {
                 .iter()
                 .map(|(name, v, p)| Port { name: name.clone(), arg: arg(p), shape: self.shape(*v).to_vec() })
                 .collect(),
+            stored: stored_names,
             records: self.g.records().iter().map(|(n, _)| n.clone()).collect(),
             window: self.caps.window,
             counter: self.counter.map(|b| SlotId(slot_of[b])),

@@ -17,5 +17,6 @@ mod transfer;
 pub use class::DeviceClass;
 pub use device::{AdapterKind, AdapterReport, Gpu, adapters};
 pub use replay::{GpuRunner, Stats};
+pub(super) use transfer::SharedBuffer;
 /// The wgpu that [`Gpu::from_device`] takes devices of.
 pub use wgpu;

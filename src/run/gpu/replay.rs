@@ -9,6 +9,7 @@ use super::device::{AdapterKind, Gpu};
 use super::guard::poll;
 use super::pipeline::Compiled;
 use super::shader::Access;
+use super::transfer::SharedBuffer;
 use crate::error::{Error, Result};
 use crate::kernel::Work;
 use crate::plan::{Launch, Plan, SlotId};
@@ -100,9 +101,18 @@ impl GpuRunner {
     /// [`Error::Shape`] where the plan is not sound, [`Error::Memory`] with the numbers where a slot is
     /// larger than the device can bind or the memory does not suffice, else [`Error::Device`].
     pub fn prepare(gpu: &Gpu, plan: &Plan) -> Result<GpuRunner> {
+        GpuRunner::prepare_with(gpu, plan, &[])
+    }
+
+    /// The same with slots that are there already.
+    pub(in crate::run) fn prepare_with(
+        gpu: &Gpu,
+        plan: &Plan,
+        there: &[(SlotId, &SharedBuffer)],
+    ) -> Result<GpuRunner> {
         plan.check()?;
         let mut stats = Stats::default();
-        let slots = slots(gpu, plan, &mut stats)?;
+        let slots = slots(gpu, plan, there, &mut stats)?;
         let (staging, unused) = gpu.guarded("allocating the readback buffer", || {
             let largest = slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(4);
             let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
@@ -149,6 +159,11 @@ impl GpuRunner {
     /// is no such slot.
     pub fn buffer(&self, slot: SlotId) -> Option<wgpu::BufferSlice<'_>> {
         self.slots.get(slot.0).map(|s| s.buffer.slice(s.offset..s.offset + s.bytes()))
+    }
+
+    /// A slot with a buffer of its own, to be shared with other plans.
+    pub(in crate::run) fn share(&self, slot: SlotId) -> SharedBuffer {
+        SharedBuffer::new(&self.gpu, self.slots[slot.0].buffer.clone())
     }
 
     /// Runs those launches once, for a comparison launch by launch.
@@ -265,7 +280,12 @@ pub(super) fn buffer(gpu: &Gpu, label: &str, size: u64, usage: wgpu::BufferUsage
 }
 
 /// A buffer for every slot, or for those that share one: wgpu orders launches by whole buffers.
-fn slots(gpu: &Gpu, plan: &Plan, stats: &mut Stats) -> Result<Vec<SlotInfo>> {
+fn slots(
+    gpu: &Gpu,
+    plan: &Plan,
+    there: &[(SlotId, &SharedBuffer)],
+    stats: &mut Stats,
+) -> Result<Vec<SlotInfo>> {
     let most = gpu.max_binding();
     let total = plan.bytes();
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -277,6 +297,9 @@ fn slots(gpu: &Gpu, plan: &Plan, stats: &mut Stats) -> Result<Vec<SlotInfo>> {
         sizes[first.0] = sizes[first.0].max(4 * (at + s.len.max(1)) as u64);
     }
     let mut buffers: Vec<Option<wgpu::Buffer>> = vec![None; plan.slots.len()];
+    for (slot, shared) in there {
+        buffers[slot.0] = Some(shared.buffer.clone());
+    }
     let mut out = Vec::with_capacity(plan.slots.len());
     for (s, (first, at)) in plan.slots.iter().zip(&places) {
         let bytes = sizes[first.0];

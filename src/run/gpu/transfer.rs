@@ -10,10 +10,55 @@ use super::device::Gpu;
 use super::guard::poll;
 use super::replay::GpuRunner;
 use crate::error::{Error, Result};
-use crate::plan::SlotId;
+use crate::plan::{Plan, Slot, SlotId, SlotRole};
+use crate::spec::DType;
 
 /// Words of one write at most: wgpu stages each in memory of its own until the device has it.
 const PIECE: usize = 1 << 24;
+
+/// A buffer that several plans share.
+pub(in crate::run) struct SharedBuffer {
+    gpu: Gpu,
+    pub(super) buffer: wgpu::Buffer,
+    /// A plan without launches, by which the host reads and writes the buffer, once it has.
+    host: Option<Box<GpuRunner>>,
+}
+
+impl SharedBuffer {
+    pub(super) fn new(gpu: &Gpu, buffer: wgpu::Buffer) -> SharedBuffer {
+        SharedBuffer { gpu: gpu.clone(), buffer, host: None }
+    }
+
+    fn host(&mut self) -> Result<&mut GpuRunner> {
+        let host = match self.host.take() {
+            Some(host) => host,
+            None => {
+                let len = (self.buffer.size() / 4) as usize;
+                let label = String::from("shared");
+                let slot = Slot { role: SlotRole::Data, dtype: DType::U32, len, label };
+                let plan = Plan { slots: vec![slot], window: 1, ..Plan::default() };
+                Box::new(GpuRunner::prepare_with(&self.gpu, &plan, &[(SlotId(0), self)])?)
+            }
+        };
+        Ok(self.host.insert(host))
+    }
+
+    /// Reads the words of that range, after all that was sent before.
+    ///
+    /// # Errors
+    /// Those of [`GpuRunner::read`].
+    pub(in crate::run) fn read(&mut self, range: Range<usize>) -> Result<Vec<u32>> {
+        self.host()?.read(SlotId(0), range)
+    }
+
+    /// Writes words from the beginning on.
+    ///
+    /// # Errors
+    /// Those of [`GpuRunner::write`].
+    pub(in crate::run) fn write(&mut self, words: &[u32]) -> Result<()> {
+        self.host()?.write(SlotId(0), 0, words)
+    }
+}
 
 impl GpuRunner {
     /// Writes words (floats as their bits) into a slot, from element `offset` on. Launches sent before see

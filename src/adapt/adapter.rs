@@ -3,11 +3,11 @@
 
 use super::{Adaptation, InnerLoop};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Role};
+use crate::graph::{Graph, Role, Value};
 use crate::hyper::{Condition, HyperSpec};
 use crate::net::{Net, Weights};
 use crate::plan::lower;
-use crate::run::{Device, Session};
+use crate::run::{Device, Session, Store};
 use crate::spec::DType;
 use crate::task::{Loss, Rows, Task};
 
@@ -87,22 +87,21 @@ impl PaddedBatch {
         b
     }
 
-    /// Writes what a plan reads of the support.
-    fn write_support(&self, session: &mut Session) -> Result<()> {
+    /// Writes what plans read of the tasks.
+    fn write(&self, store: &Store) -> Result<()> {
         let values = [
             ("xs", &self.xs),
             ("ys", &self.ys),
             ("rows", &self.rows),
             ("count", &self.count),
             ("descriptor", &self.descriptor),
+            ("xq", &self.xq),
         ];
-        for (name, values) in values {
-            if session.has_input(name) {
-                session.write(name, values)?;
-            }
+        for (name, values) in values.into_iter().filter(|(name, _)| store.has(name)) {
+            store.write(name, values)?;
         }
-        if session.has_input("task") {
-            session.write_u32("task", &self.known)?;
+        if store.has("task") {
+            store.write_u32("task", &self.known)?;
         }
         Ok(())
     }
@@ -132,16 +131,31 @@ pub struct Generated {
     pub trunk: Vec<Vec<f32>>,
 }
 
-/// Plans for generating, adapting and predicting, prepared for one size of batch.
+/// Plans for generating, adapting and predicting, prepared for one size of batch in one store: weights stay on the device
+/// from the plan that writes them to the one that predicts.
 #[derive(Debug)]
 pub struct Adapter {
     hyper: HyperSpec,
     adaptation: Adaptation,
     kind: Loss,
-    generate: Session,
-    descend: Session,
-    predict: Session,
+    store: Store,
+    plans: Plans<Session>,
     sizes: BatchSizes,
+}
+
+/// What is done with a batch, one after another.
+#[derive(Clone, Debug)]
+struct Plans<P> {
+    /// `weights` are written.
+    generate: P,
+    /// Of their correction to the pooled network a fraction is kept.
+    blend: P,
+    /// `fast` is what of them adapts.
+    begin: P,
+    /// One step changes `fast`.
+    descend: P,
+    /// Predictions by `weights` and `fast`.
+    predict: P,
 }
 
 impl Adapter {
@@ -172,65 +186,57 @@ impl Adapter {
         let plan = |g: Graph| lower(&g, device.caps(1));
         let inner = InnerLoop { hyper, adaptation: &adaptation, kind };
         // Fewer tasks at once where a batch of them does not fit.
-        let (generate, descend, predict) = loop {
-            let plans = plan(generate_graph(hyper, t, n)).and_then(|a| {
-                let b = plan(descend_graph(inner, t, n))?;
-                Ok((a, b, plan(predict_graph(inner, t, n, q))?))
-            });
-            match plans {
+        let plans = |t| {
+            Ok(Plans {
+                generate: plan(generate_graph(inner, t, n))?,
+                blend: plan(blend_graph(hyper, t))?,
+                begin: plan(begin_graph(inner, t, n))?,
+                descend: plan(descend_graph(inner, t, n))?,
+                predict: plan(predict_graph(inner, t, n, q))?,
+            })
+        };
+        let plans = loop {
+            match plans(t) {
                 Err(Error::Memory(_)) if t > 1 => t = t.div_ceil(2),
                 done => break done?,
             }
         };
         let sizes = BatchSizes { t, n, q, inputs, outputs, known };
-        Ok(Adapter {
-            hyper: hyper.clone(),
-            adaptation,
-            kind,
-            generate: device.prepare(generate)?,
-            descend: device.prepare(descend)?,
-            predict: device.prepare(predict)?,
-            sizes,
-        })
+        let store = device.store();
+        let plans = Plans {
+            generate: store.prepare(plans.generate)?,
+            blend: store.prepare(plans.blend)?,
+            begin: store.prepare(plans.begin)?,
+            descend: store.prepare(plans.descend)?,
+            predict: store.prepare(plans.predict)?,
+        };
+        Ok(Adapter { hyper: hyper.clone(), adaptation, kind, store, plans, sizes })
     }
 
     /// Hands a member's parameters to the plans that read them; one that is not trained yet has none.
     fn read_member(&mut self, member: &Member) -> Result<()> {
-        if let Some(params) = member.hyper.get(..self.hyper.layout().len()) {
-            self.generate.write("params", params)?;
+        match member.hyper.get(..self.adaptation.layout(&self.hyper).len()) {
+            Some(params) => self.store.write("params", params),
+            None if self.adaptation.reads_params() => self.store.write("params", &member.hyper),
+            None => Ok(()),
         }
-        for session in [&mut self.descend, &mut self.predict] {
-            if session.has_input("params") {
-                session.write("params", &member.hyper)?;
-            }
-        }
-        Ok(())
     }
 
-    /// Weights that at most a batch of tasks starts with, `[t, P]`, by the parameters of a member that was read.
-    fn start(
-        &mut self,
-        member: &Member,
-        from: StartFrom,
-        tasks: &[Task],
-        batch: &PaddedBatch,
-    ) -> Result<Vec<f32>> {
+    /// Writes the weights that at most a batch of tasks starts with, by the parameters of a member that was read.
+    fn start(&mut self, member: &Member, from: StartFrom, tasks: &[Task]) -> Result<()> {
+        let batch = PaddedBatch::new(tasks, self.sizes);
+        batch.write(&self.store)?;
         let fraction = match from {
-            StartFrom::Pooled => return Ok(member.pooled.repeat(self.sizes.t)),
+            StartFrom::Pooled => return self.store.write("weights", &member.pooled.repeat(self.sizes.t)),
             StartFrom::Generated(fraction) => fraction,
         };
-        debug_assert!(tasks.len() <= self.sizes.t);
-        batch.write_support(&mut self.generate)?;
-        self.generate.run(1)?;
-        let mut w = self.generate.read("weights")?;
+        self.plans.generate.run(1)?;
         if fraction != 1.0 {
-            let p = member.pooled.len();
-            for (i, g) in w.iter_mut().enumerate() {
-                let base = member.pooled[i % p];
-                *g = base + fraction as f32 * (*g - base);
-            }
+            self.plans.blend.write("pooled", &member.pooled)?;
+            self.plans.blend.write("fraction", &[fraction as f32])?;
+            self.plans.blend.run(1)?;
         }
-        Ok(w)
+        Ok(())
     }
 
     /// What is written for tasks.
@@ -239,14 +245,14 @@ impl Adapter {
         let t = self.sizes.t;
         self.read_member(member)?;
         for chunk in tasks.chunks(t) {
-            let batch = PaddedBatch::new(chunk, self.sizes);
-            let w = self.start(member, StartFrom::Generated(1.0), chunk, &batch)?;
+            self.start(member, StartFrom::Generated(1.0), chunk)?;
+            let w = self.store.read("weights")?;
             all.weights.extend(w.chunks(w.len() / t).take(chunk.len()).map(<[f32]>::to_vec));
             if self.hyper.is_shared() {
                 continue;
             }
             let mut rows = |name: &str, to: &mut Vec<f32>| -> Result<()> {
-                let values = self.generate.read(name)?;
+                let values = self.plans.generate.read(name)?;
                 to.extend(&values[..values.len() / t * chunk.len()]);
                 Ok(())
             };
@@ -258,57 +264,29 @@ impl Adapter {
         Ok(all)
     }
 
-    /// Every task adapts; `visit(the plan of prediction, after its run; the step's index; tasks; start weights; fast states)` is
-    /// called after each number of steps in `steps` (ascending), a batch at a time.
+    /// Every task adapts; `visit(the plan of prediction, after its run; the store; the step's index; tasks)` is called after
+    /// each number of steps in `steps` (ascending), a batch at a time.
     fn descend(
         &mut self,
         member: &Member,
         from: StartFrom,
         tasks: &[Task],
         steps: &[usize],
-        mut visit: impl FnMut(&mut Session, usize, &[Task], &[f32], &[f32]) -> Result<()>,
+        mut visit: impl FnMut(&mut Session, &Store, usize, &[Task]) -> Result<()>,
     ) -> Result<()> {
         self.read_member(member)?;
         for chunk in tasks.chunks(self.sizes.t) {
-            let batch = PaddedBatch::new(chunk, self.sizes);
-            let weights = self.start(member, from, chunk, &batch)?;
-            let fast: Vec<f32> = weights
-                .chunks(weights.len() / self.sizes.t)
-                .zip(&batch.known)
-                .flat_map(|(w, known)| {
-                    let embedding = self.embedding(&member.hyper, *known as usize);
-                    self.adaptation.start(&self.hyper, w, embedding)
-                })
-                .collect();
-            self.descend.write("fast", &fast)?;
-            for (name, width, value) in self.adaptation.moments(&self.hyper) {
-                self.descend.write(name, &vec![value; width * self.sizes.t])?;
-            }
-            for session in [&mut self.descend, &mut self.predict] {
-                batch.write_support(session)?;
-                if session.has_input("weights") {
-                    session.write("weights", &weights)?;
-                }
-            }
-            self.predict.write("xq", &batch.xq)?;
+            self.start(member, from, chunk)?;
+            self.plans.begin.run(1)?;
             let mut done = 0;
             for (at, &k) in steps.iter().enumerate() {
-                self.descend.run(k - done)?;
+                self.plans.descend.run(k - done)?;
                 done = k;
-                let fast = self.descend.read("fast")?;
-                self.predict.write("fast", &fast)?;
-                self.predict.run(1)?;
-                visit(&mut self.predict, at, chunk, &weights, &fast)?;
+                self.plans.predict.run(1)?;
+                visit(&mut self.plans.predict, &self.store, at, chunk)?;
             }
         }
         Ok(())
-    }
-
-    /// The embedding of a known task (of the first unknown one), where there are embeddings.
-    fn embedding<'p>(&self, params: &'p [f32], known: usize) -> &'p [f32] {
-        let Some(e) = &self.hyper.condition.embedding else { return &[] };
-        let start = self.hyper.layout().get("embedding").map_or(0, |p| p.offset) + known * e.width;
-        params.get(start..start + e.width).unwrap_or(&[])
     }
 
     /// What is found on every task after each number of steps in `steps` (ascending).
@@ -321,7 +299,7 @@ impl Adapter {
     ) -> Result<Vec<TaskPredictions>> {
         let mut all = vec![TaskPredictions::default(); steps.len()];
         let (q, outputs) = (self.sizes.q, self.sizes.outputs);
-        self.descend(member, from, tasks, steps, |predict, at, chunk, _, _| {
+        self.descend(member, from, tasks, steps, |predict, _, at, chunk| {
             let found = &mut all[at];
             let y = predict.read("prediction")?;
             for (i, task) in chunk.iter().enumerate() {
@@ -353,10 +331,11 @@ impl Adapter {
     ) -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(tasks.len());
         let (t, adaptation, hyper) = (self.sizes.t, self.adaptation, self.hyper.clone());
-        self.descend(member, from, tasks, &[steps], |predict, _, chunk, weights, fast| {
+        self.descend(member, from, tasks, &[steps], |predict, store, _, chunk| {
             let state = adaptation.fast.state();
-            let written = if state.rewrites() { Some(predict.read("generated")?) } else { None };
-            let weights = written.as_deref().unwrap_or(weights);
+            let weights =
+                if state.rewrites() { predict.read("generated")? } else { store.read("weights")? };
+            let fast = store.read("fast")?;
             let (p, s) = (weights.len() / t, fast.len() / t);
             for (w, f) in weights.chunks(p).zip(fast.chunks(s)).take(chunk.len()) {
                 all.push(state.network(&hyper, w, f));
@@ -380,28 +359,47 @@ pub(crate) fn without_context(target: &Net, weights: &[f32]) -> Vec<f32> {
     target.fold_context(weights, &vec![0.0; target.context_width()])
 }
 
+/// A value that plans share.
+fn shared(g: &mut Graph, name: &str, role: Role, shape: &[usize], dtype: DType) -> Value {
+    let v = g.input(name, role, shape, dtype);
+    g.stored(name);
+    v
+}
+
+/// A value that a plan only reads.
+fn data(g: &mut Graph, name: &str, shape: &[usize]) -> Value {
+    shared(g, name, Role::Data, shape, DType::F32)
+}
+
+/// A value that a plan writes for others to read.
+fn result(g: &mut Graph, name: &str, v: Value) {
+    g.output(name, v);
+    g.stored(name);
+}
+
 fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> Rows {
     Rows {
-        x: g.data("xs", &[t, n, inputs]),
-        y: g.data("ys", &[t, n, outputs]),
-        rows: g.data("rows", &[t, n]),
-        count: g.data("count", &[t, 1]),
+        x: data(g, "xs", &[t, n, inputs]),
+        y: data(g, "ys", &[t, n, outputs]),
+        rows: data(g, "rows", &[t, n]),
+        count: data(g, "count", &[t, 1]),
     }
 }
 
 /// What is at hand of the tasks of a batch.
 fn condition(g: &mut Graph, hyper: &HyperSpec, support: Rows, t: usize) -> Condition {
     let d = hyper.condition.descriptor;
-    let descriptor = (d > 0).then(|| g.data("descriptor", &[t, d]));
-    let task = hyper.condition.embedding.as_ref().map(|_| g.input("task", Role::Data, &[t], DType::U32));
+    let descriptor = (d > 0).then(|| data(g, "descriptor", &[t, d]));
+    let embedding = hyper.condition.embedding.as_ref();
+    let task = embedding.map(|_| shared(g, "task", Role::Data, &[t], DType::U32));
     Condition { support: Some(support), task, descriptor }
 }
 
-fn generate_graph(hyper: &HyperSpec, t: usize, n: usize) -> Graph {
+fn generate_graph(inner: InnerLoop<'_>, t: usize, n: usize) -> Graph {
     let mut graph = Graph::new();
-    let g = &mut graph;
-    let layout = hyper.layout();
-    let flat = g.data("params", &[layout.len()]);
+    let (g, hyper) = (&mut graph, inner.hyper);
+    let layout = inner.adaptation.layout(hyper);
+    let flat = data(g, "params", &[layout.len()]);
     let support = support(g, t, n, hyper.target.inputs(), hyper.target.outputs());
     let params = Weights { flat, layout: &layout };
     let condition = condition(g, hyper, support, t);
@@ -413,7 +411,36 @@ fn generate_graph(hyper: &HyperSpec, t: usize, n: usize) -> Graph {
         }
     }
     let w = hyper.generate(g, params, z, t);
-    g.output("weights", w);
+    result(g, "weights", w);
+    graph
+}
+
+/// `pooled + fraction (weights - pooled)`
+fn blend_graph(hyper: &HyperSpec, t: usize) -> Graph {
+    let mut graph = Graph::new();
+    let g = &mut graph;
+    let p = hyper.target.layout().len();
+    let w = shared(g, "weights", Role::State, &[t, p], DType::F32);
+    let (base, fraction) = (g.data("pooled", &[1, p]), g.data("fraction", &[1, 1]));
+    let correction = g.sub(w, base);
+    let part = g.mul(correction, fraction);
+    let new = g.add(part, base);
+    g.update(w, new);
+    graph
+}
+
+/// What adapts of the weights, and what is carried beside it.
+fn begin_graph(inner: InnerLoop<'_>, t: usize, n: usize) -> Graph {
+    let mut graph = Graph::new();
+    let g = &mut graph;
+    let problem = problem(g, inner, t, n);
+    let fast = inner.start(g, &problem);
+    result(g, "fast", fast);
+    for (name, width, value) in inner.adaptation.moments(inner.hyper) {
+        let value = g.constant(value as f64);
+        let value = g.expand(value, &[t, width]);
+        result(g, name, value);
+    }
     graph
 }
 
@@ -422,7 +449,7 @@ fn problem(g: &mut Graph, inner: InnerLoop<'_>, t: usize, n: usize) -> super::In
     let (hyper, a) = (inner.hyper, inner.adaptation);
     let all = a.layout(hyper);
     let s = support(g, t, n, hyper.target.inputs(), hyper.target.outputs());
-    let params = a.reads_params().then(|| Weights { flat: g.data("params", &[all.len()]), layout: &all });
+    let params = a.reads_params().then(|| Weights { flat: data(g, "params", &[all.len()]), layout: &all });
     let z = match params {
         Some(p) if a.fast.state().rewrites() => {
             let condition = condition(g, hyper, s, t);
@@ -430,7 +457,7 @@ fn problem(g: &mut Graph, inner: InnerLoop<'_>, t: usize, n: usize) -> super::In
         }
         _ => None,
     };
-    let weights = g.data("weights", &[t, hyper.target.layout().len()]);
+    let weights = data(g, "weights", &[t, hyper.target.layout().len()]);
     inner.problem(g, params, weights, z, &s)
 }
 
@@ -440,10 +467,11 @@ fn descend_graph(inner: InnerLoop<'_>, t: usize, n: usize) -> Graph {
     let g = &mut graph;
     let problem = problem(g, inner, t, n);
     let (hyper, a) = (inner.hyper, inner.adaptation);
-    let mut state = vec![g.state("fast", &[t, a.width(hyper)])];
-    state.extend(a.moments(hyper).into_iter().map(|(name, width, _)| g.state(name, &[t, width])));
-    let new = inner.step(g, &problem, &state, false);
-    for (old, new) in state.into_iter().zip(new) {
+    let state = |g: &mut Graph, name, width| shared(g, name, Role::State, &[t, width], DType::F32);
+    let mut states = vec![state(g, "fast", a.width(hyper))];
+    states.extend(a.moments(hyper).into_iter().map(|(name, width, _)| state(g, name, width)));
+    let new = inner.step(g, &problem, &states, false);
+    for (old, new) in states.into_iter().zip(new) {
         g.update(old, new);
     }
     graph
@@ -453,8 +481,8 @@ fn predict_graph(inner: InnerLoop<'_>, t: usize, n: usize, q: usize) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
     let problem = problem(g, inner, t, n);
-    let fast = g.data("fast", &[t, inner.adaptation.width(inner.hyper)]);
-    let xq = g.data("xq", &[t, q, inner.hyper.target.inputs()]);
+    let fast = data(g, "fast", &[t, inner.adaptation.width(inner.hyper)]);
+    let xq = data(g, "xq", &[t, q, inner.hyper.target.inputs()]);
     let xq = inner.inputs(g, problem.weights(), xq);
     let y = inner.predict(g, &problem, fast, xq);
     g.output("prediction", y);

@@ -103,11 +103,6 @@ impl Adaptation {
         self.rule.descent().map_or(vec![], |rule| rule.moments(self.width(hyper)))
     }
 
-    /// Fast state that a task starts with, from its weights `[P]` and its embedding.
-    pub fn start(&self, hyper: &HyperSpec, weights: &[f32], embedding: &[f32]) -> Vec<f32> {
-        self.fast.state().values(hyper, weights, embedding)
-    }
-
     /// Whether a step or a prediction reads the learned parameters.
     pub fn reads_params(&self) -> bool {
         self.rates != Rates::Fixed || self.fast.state().rewrites() || self.rule.is_closed_form()

@@ -139,6 +139,11 @@ impl Store {
         self.values().iter().map(|(n, v)| (n.clone(), v.shape.clone())).collect()
     }
 
+    /// Whether there is a value of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.values().contains_key(name)
+    }
+
     /// Allocates a plan's slots, as [`Device::prepare`] does, but for what the store has already.
     ///
     /// # Errors

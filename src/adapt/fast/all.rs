@@ -18,10 +18,6 @@ impl State for All {
         hyper.target.layout().params.iter().map(|p| count(&p.shape)).collect()
     }
 
-    fn values(&self, _: &HyperSpec, weights: &[f32], _: &[f32]) -> Vec<f32> {
-        weights.to_vec()
-    }
-
     fn network(&self, hyper: &HyperSpec, _: &[f32], fast: &[f32]) -> Vec<f32> {
         without_context(&hyper.target, fast)
     }

@@ -17,10 +17,6 @@ impl State for Context {
         vec![hyper.target.context_width()]
     }
 
-    fn values(&self, hyper: &HyperSpec, _: &[f32], _: &[f32]) -> Vec<f32> {
-        vec![0.0; hyper.target.context_width()]
-    }
-
     fn network(&self, hyper: &HyperSpec, weights: &[f32], fast: &[f32]) -> Vec<f32> {
         hyper.target.fold_context(weights, fast)
     }

@@ -17,10 +17,6 @@ impl State for Embedding {
         vec![hyper.condition.embedding.as_ref().map_or(0, |e| e.width)]
     }
 
-    fn values(&self, _: &HyperSpec, _: &[f32], embedding: &[f32]) -> Vec<f32> {
-        embedding.to_vec()
-    }
-
     fn network(&self, hyper: &HyperSpec, weights: &[f32], _: &[f32]) -> Vec<f32> {
         without_context(&hyper.target, weights)
     }

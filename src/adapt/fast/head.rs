@@ -20,10 +20,6 @@ impl State for Head {
         layout.params.iter().filter(|p| p.role == ParamRole::Head).map(|p| count(&p.shape)).collect()
     }
 
-    fn values(&self, hyper: &HyperSpec, weights: &[f32], _: &[f32]) -> Vec<f32> {
-        weights[hyper.target.expect_head().range].to_vec()
-    }
-
     fn network(&self, hyper: &HyperSpec, weights: &[f32], fast: &[f32]) -> Vec<f32> {
         let start = hyper.target.expect_head().range.start;
         without_context(&hyper.target, &[&weights[..start], fast].concat())

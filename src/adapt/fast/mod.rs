@@ -20,9 +20,6 @@ pub(super) trait State {
     /// Sizes of the tensors of the state.
     fn tensors(&self, hyper: &HyperSpec) -> Vec<usize>;
 
-    /// The state that a task starts with, from its weights `[P]` and its embedding.
-    fn values(&self, hyper: &HyperSpec, weights: &[f32], embedding: &[f32]) -> Vec<f32>;
-
     /// Weights `[P]` of the network of a task, without context parameters ([`crate::net::Net::without_context`]).
     fn network(&self, hyper: &HyperSpec, weights: &[f32], fast: &[f32]) -> Vec<f32>;
 

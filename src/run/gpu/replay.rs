@@ -21,8 +21,6 @@ const SUBMIT_SECONDS: f64 = 4e-3;
 const SUBMIT_LAUNCHES: usize = 2048;
 /// Submits on their way at most; the host waits for the oldest before it sends another.
 const IN_FLIGHT: usize = 3;
-/// Bytes of the buffer that readbacks go through, at most; longer ones go in pieces.
-const STAGING: u64 = 8 << 20;
 
 /// What a runner has done so far: shows that a replay allocates nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +75,8 @@ pub struct GpuRunner {
     pub(super) gpu: Gpu,
     pub(super) slots: Vec<SlotInfo>,
     launches: Vec<Ready>,
-    pub(super) staging: wgpu::Buffer,
+    /// What reads go through, once there has been one.
+    pub(super) staging: Option<wgpu::Buffer>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     pub(super) stats: Stats,
 }
@@ -113,18 +112,13 @@ impl GpuRunner {
         plan.check()?;
         let mut stats = Stats::default();
         let slots = slots(gpu, plan, there, &mut stats)?;
-        let (staging, unused) = gpu.guarded("allocating the readback buffer", || {
-            let largest = slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(4);
-            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-            (
-                buffer(gpu, "readback", largest.clamp(4, STAGING), usage),
-                buffer(gpu, "unused result", 16, wgpu::BufferUsages::STORAGE),
-            )
+        let unused = gpu.guarded("allocating a buffer", || {
+            buffer(gpu, "unused result", 16, wgpu::BufferUsages::STORAGE)
         })?;
-        stats.buffers_created += 2;
+        stats.buffers_created += 1;
         let launches = launches(gpu, plan, &slots, &unused, &mut stats)?;
         let mut runner =
-            GpuRunner { gpu: gpu.clone(), slots, launches, staging, in_flight: VecDeque::new(), stats };
+            GpuRunner { gpu: gpu.clone(), slots, launches, staging: None, in_flight: VecDeque::new(), stats };
         if let Some((slot, values)) = &plan.constants {
             let words: Vec<u32> = values.iter().map(|x| (*x as f32).to_bits()).collect();
             runner.write(*slot, 0, &words)?;

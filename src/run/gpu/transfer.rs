@@ -8,13 +8,15 @@ use std::task::{Context, Poll};
 
 use super::device::Gpu;
 use super::guard::poll;
-use super::replay::GpuRunner;
+use super::replay::{GpuRunner, buffer};
 use crate::error::{Error, Result};
 use crate::plan::{Plan, Slot, SlotId, SlotRole};
 use crate::spec::DType;
 
 /// Words of one write at most: wgpu stages each in memory of its own until the device has it.
 const PIECE: usize = 1 << 24;
+/// Bytes of the buffer that readbacks go through, at most; longer ones go in pieces.
+const STAGING: u64 = 8 << 20;
 
 /// A buffer that several plans share.
 pub(in crate::run) struct SharedBuffer {
@@ -137,19 +139,38 @@ impl GpuRunner {
 
     /// A range in pieces that fit the readback buffer.
     fn pieces(&self, range: Range<usize>) -> Vec<Range<usize>> {
-        let most = (self.staging.size() / 4) as usize;
+        let most = (self.staging_bytes() / 4) as usize;
         range.clone().step_by(most).map(|start| start..(start + most).min(range.end)).collect()
+    }
+
+    /// Bytes of the readback buffer: those of the largest slot, as far as [`STAGING`].
+    fn staging_bytes(&self) -> u64 {
+        self.slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(4).clamp(4, STAGING)
+    }
+
+    /// The readback buffer, made at the first read.
+    fn staging(&mut self) -> Result<wgpu::Buffer> {
+        if let Some(staging) = &self.staging {
+            return Ok(staging.clone());
+        }
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let bytes = self.staging_bytes();
+        let staging = self
+            .gpu
+            .guarded("allocating the readback buffer", || buffer(&self.gpu, "readback", bytes, usage))?;
+        self.stats.buffers_created += 1;
+        Ok(self.staging.insert(staging).clone())
     }
 
     /// Sends a copy to the readback buffer and asks for its contents.
     fn start_read(&mut self, slot: SlotId, range: &Range<usize>) -> Result<(Mapping, wgpu::SubmissionIndex)> {
         let bytes = 4 * range.len() as u64;
-        let mut encoder = self.encoder()?;
+        let (staging, mut encoder) = (self.staging()?, self.encoder()?);
         let from = &self.slots[slot.0];
         let start = from.offset + 4 * range.start as u64;
-        encoder.copy_buffer_to_buffer(&from.buffer, start, &self.staging, 0, bytes);
+        encoder.copy_buffer_to_buffer(&from.buffer, start, &staging, 0, bytes);
         let index = self.submit(encoder)?;
-        let mapping = map(&self.gpu, &self.staging, bytes)?;
+        let mapping = map(&self.gpu, &staging, bytes)?;
         self.stats.readbacks += 1;
         Ok((mapping, index))
     }

@@ -201,7 +201,7 @@ fn shapes_without_extent_have_finite_distances() {
 fn staged(family: &Shapes, step: u64, tasks: usize) -> [Vec<f32>; 6] {
     let mut g = Graph::new();
     let key = g.step_u32("key", &[2]);
-    let e = family.episodes(&mut g, tasks, key);
+    let e = family.episodes(&mut g, 0..tasks, key);
     let s = e.support;
     let values = [("xs", s.x), ("ys", s.y), ("rows", s.rows), ("count", s.count), ("xq", e.xq), ("yq", e.yq)];
     for (name, v) in values {
@@ -211,8 +211,8 @@ fn staged(family: &Shapes, step: u64, tasks: usize) -> [Vec<f32>; 6] {
     let plan = lower(&g, Device::Cpu.caps(3)).unwrap();
     let mut session = Device::Cpu.prepare(plan).unwrap();
     // Row 0 of the window is what runs; other rows must not disturb it.
-    family.stage(&mut session, 0, step, tasks).unwrap();
-    family.stage(&mut session, 2, step + 1, tasks).unwrap();
+    family.stage(&mut session, 0, step, 0..tasks).unwrap();
+    family.stage(&mut session, 2, step + 1, 0..tasks).unwrap();
     session.run(1).unwrap();
     values.map(|(name, _)| session.read(name).unwrap())
 }

@@ -35,7 +35,7 @@ fn a_split_batch_is_the_same_step() -> Result<()> {
         family.upload(&mut session)?;
         session.set_step(0, "control", &[1e-3, 10.0, 1000.0])?;
         session.set_step_u32(0, "key", &[3, 4])?;
-        family.stage(&mut session, 0, 0, s.tasks)?;
+        family.stage(&mut session, 0, 0, 0..s.tasks)?;
         let mut state = vec![0.0; 3 * params.len()];
         state[..params.len()].copy_from_slice(&params);
         session.write("learner", &state)?;

@@ -1,6 +1,7 @@
 //! The groups of a table as a family of tasks: rows stay on the device, an episode is a list of row
 //! numbers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::csv::Groups;
@@ -131,9 +132,9 @@ impl TaskFamily for Grouped {
         }
     }
 
-    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Batch {
+    fn episodes(&self, g: &mut Graph, tasks: Range<usize>, _key: Value) -> Batch {
         g.scope("rows", |g| {
-            let (t, n, q) = (tasks, self.shots, self.query);
+            let (t, n, q) = (tasks.len(), self.shots, self.query);
             let shape = self.shape();
             let (inputs, outputs, descriptor) = (shape.inputs(), shape.outputs, shape.descriptor);
             let total = self.groups.x.len() / inputs;
@@ -162,22 +163,25 @@ impl TaskFamily for Grouped {
         session.write("table_y", &self.groups.y)
     }
 
-    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
+    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {
         let mut rng = Rng::new(self.seed, 0xC5F0_0000_0000 + step);
         let (n, q) = (self.shots, self.query);
+        let many = tasks.len();
         let (mut s_rows, mut s_weights, mut counts) =
-            (vec![0; tasks * n], vec![0.0; tasks * n], vec![0.0; tasks]);
-        let (mut q_rows, mut q_weights) = (vec![0; tasks * q], vec![0.0; tasks * q]);
+            (vec![0; many * n], vec![0.0; many * n], vec![0.0; many]);
+        let (mut q_rows, mut q_weights) = (vec![0; many * q], vec![0.0; many * q]);
         let (mut descriptor, mut known) = (Vec::new(), Vec::new());
-        for t in 0..tasks {
+        // One stream for all tasks: those before are drawn, too.
+        for number in 0..tasks.end {
             let group = self.train[rng.below(self.train.len())];
             // Now and then the task counts as unknown, so that the embedding of unknown tasks learns too.
             let hidden = rng.uniform() < UNKNOWN_FRACTION;
-            known.push(if hidden { self.groups.groups.len() } else { group } as u32);
             let rows = &self.groups.groups[group].rows;
             let most = n.min(rows.len() - 1);
             let k = 1 + rng.below(most);
             let order = rng.choose(rows.len(), k + q);
+            let Some(t) = number.checked_sub(tasks.start) else { continue };
+            known.push(if hidden { self.groups.groups.len() } else { group } as u32);
             let (support, query) = order.split_at(k);
             for (i, &r) in support.iter().enumerate() {
                 s_rows[t * n + i] = (rows.start + r) as u32;

@@ -11,6 +11,7 @@
 
 use std::f32::consts::{PI, TAU};
 use std::fmt;
+use std::ops::Range;
 
 use glam::{Affine2, Vec2};
 
@@ -334,9 +335,9 @@ impl TaskFamily for Shapes {
         }
     }
 
-    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Batch {
+    fn episodes(&self, g: &mut Graph, tasks: Range<usize>, _key: Value) -> Batch {
         g.scope("shapes", |g| {
-            let (t, n, q) = (tasks, self.shots, self.query);
+            let (t, n, q) = (tasks.len(), self.shots, self.query);
             Batch {
                 support: Rows {
                     x: g.step("support_x", &[t, n, 2]),
@@ -353,14 +354,14 @@ impl TaskFamily for Shapes {
         })
     }
 
-    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
-        let (t, n, q) = (tasks, self.shots, self.query);
+    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {
+        let (t, n, q) = (tasks.len(), self.shots, self.query);
         let (mut xs, mut ys) = (Vec::with_capacity(2 * t * n), Vec::with_capacity(t * n));
         let (mut xq, mut yq) = (Vec::with_capacity(2 * t * q), Vec::with_capacity(t * q));
         let (mut rows, mut counts) = (Vec::with_capacity(t * n), Vec::with_capacity(t));
         let min_shots = self.min_shots;
         for task in 0..t {
-            let mut rng = stream(self.seed, Purpose::Training, step, task);
+            let mut rng = stream(self.seed, Purpose::Training, step, tasks.start + task);
             let placed = Placed::random(&mut rng);
             let k = min_shots + rng.below(n - min_shots + 1);
             placed.draw_rows(&mut rng, k, &mut xs, &mut ys);

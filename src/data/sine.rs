@@ -2,6 +2,8 @@
 //!
 //! Training episodes are drawn inside the plan; held-out tasks on the host, from a stream of their own.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::graph::op::{Binary, Dist};
 use crate::graph::{Graph, Value};
@@ -46,11 +48,11 @@ impl TaskFamily for Sine {
         self.min_shots == self.shots
     }
 
-    fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Batch {
+    fn episodes(&self, g: &mut Graph, tasks: Range<usize>, key: Value) -> Batch {
         g.scope("sine", |g| {
-            let (t, n, q) = (tasks, self.shots, self.query);
+            let (t, n, q) = (tasks.len(), self.shots, self.query);
             let uniform = |g: &mut Graph, stream, shape: &[usize], low: f64, high: f64| {
-                let u = g.random(Dist::Uniform, key, stream, shape);
+                let u = g.random_from(tasks.start, Dist::Uniform, key, stream, shape);
                 g.affine(u, high - low, low)
             };
             let amplitude = uniform(g, 1, &[t, 1, 1], 0.1, 5.0);
@@ -81,11 +83,12 @@ impl TaskFamily for Sine {
         session.write("row_number", &rows)
     }
 
-    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
+    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {
         let mut rng = Rng::new(self.seed, 0x51e1_0000_0000 + step);
         let min_shots = self.min_shots;
-        let counts: Vec<f32> =
-            (0..tasks).map(|_| (min_shots + rng.below(self.shots - min_shots + 1)) as f32).collect();
+        // One stream for all tasks: those before are drawn, too.
+        let all = (0..tasks.end).map(|_| (min_shots + rng.below(self.shots - min_shots + 1)) as f32);
+        let counts: Vec<f32> = all.skip(tasks.start).collect();
         session.set_step(row, "support_count", &counts)
     }
 }

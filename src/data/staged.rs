@@ -1,6 +1,7 @@
 //! Tasks that are made on the host, each step's batch handed to the device: drawn by a function, or from a list.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -127,8 +128,9 @@ impl TaskFamily for Staged {
         self.shape.clone()
     }
 
-    fn episodes(&self, g: &mut Graph, t: usize, _key: Value) -> Batch {
+    fn episodes(&self, g: &mut Graph, tasks: Range<usize>, _key: Value) -> Batch {
         g.scope("tasks", |g| {
+            let t = tasks.len();
             let (i, o, n, q) =
                 (self.shape.inputs(), self.shape.outputs, self.shape.support, self.shape.query);
             let d = self.shape.descriptor;
@@ -154,7 +156,7 @@ impl TaskFamily for Staged {
         (MAX_STAGED_NUMBERS / step.max(1)).clamp(1, WINDOW)
     }
 
-    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
+    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {
         let (i, o, n, q) = (self.shape.inputs(), self.shape.outputs, self.shape.support, self.shape.query);
         let (mut xs, mut ys, mut xq, mut yq) = (vec![], vec![], vec![], vec![]);
         let (mut rows, mut query, mut counts, mut descriptor) = (vec![], vec![], vec![], vec![]);
@@ -162,7 +164,7 @@ impl TaskFamily for Staged {
             to.extend(from);
             to.resize(to.len() + len - from.len(), 0.0);
         };
-        for t in 0..tasks {
+        for t in tasks {
             let mut rng = Rng::new(self.seed, 0x57a6_0000_0000_0000 ^ step << 20 ^ t as u64);
             let k = self.min_shots + rng.below(n - self.min_shots + 1);
             let task = self.task(&mut rng, k, q);

@@ -1,6 +1,7 @@
 //! N-way K-shot episodes: a task is a handful of classes that were not seen before, each with a few pictures (Vinyals et al.
 //! 2016; Lake et al. 2015 for Omniglot). A picture turned by a quarter counts as another class (Santoro et al. 2016).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::images::ImageSet;
@@ -139,8 +140,9 @@ impl TaskFamily for Ways {
         true
     }
 
-    fn episodes(&self, g: &mut Graph, tasks: usize, _key: Value) -> Batch {
+    fn episodes(&self, g: &mut Graph, tasks: Range<usize>, _key: Value) -> Batch {
         g.scope("pictures", |g| {
+            let tasks = tasks.len();
             let shape = self.shape();
             let (inputs, outputs, n, q) = (shape.inputs(), shape.outputs, shape.support, shape.query);
             let each = g.constant(1.0 / n as f64);
@@ -167,12 +169,12 @@ impl TaskFamily for Ways {
         (MAX_STAGED_NUMBERS / step.max(1)).clamp(1, WINDOW)
     }
 
-    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: usize) -> Result<()> {
+    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {
         let shape = self.shape();
         let (inputs, outputs, query) = (shape.inputs(), shape.outputs, shape.query);
         let (mut xs, mut ys, mut xq, mut yq, mut weights) = (vec![], vec![], vec![], vec![], vec![]);
-        for t in 0..tasks {
-            let mut rng = Rng::new(self.seed, 0x3a75_0000_0000_0000 ^ step << 20 ^ t as u64);
+        for (t, number) in tasks.enumerate() {
+            let mut rng = Rng::new(self.seed, 0x3a75_0000_0000_0000 ^ step << 20 ^ number as u64);
             let task = self.task(&mut rng, self.shots);
             xs.extend(task.xs);
             ys.extend(task.ys);

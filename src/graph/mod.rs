@@ -690,11 +690,25 @@ impl Graph {
     /// each repetition has a stream of its own, the same on the way back.
     #[track_caller]
     pub fn random(&mut self, dist: Dist, key: Value, stream: u32, shape: &[usize]) -> Value {
+        self.random_from(0, dist, key, stream, shape)
+    }
+
+    /// [`Graph::random`] for tasks from number `first_task` on: each gets the numbers that it would get in a batch of all tasks.
+    #[track_caller]
+    pub fn random_from(
+        &mut self,
+        first_task: usize,
+        dist: Dist,
+        key: Value,
+        stream: u32,
+        shape: &[usize],
+    ) -> Value {
         if self.shape(key) != [2] || self.node(key).dtype != DType::U32 {
             self.fail("random", &[self.shape(key)], "the key must be u32 [2]");
         }
         let dtype = if dist == Dist::Bits { DType::U32 } else { DType::F32 };
-        self.push(Op::Random { dist, stream }, &[key], shape.to_vec(), dtype)
+        let op = Op::Random { dist, stream, first_task: first_task as u32 };
+        self.push(op, &[key], shape.to_vec(), dtype)
     }
 
     /// An optimiser step ([`Op::AdamW`] or [`Op::Sgd`]) on a flat state `[k, p]`.

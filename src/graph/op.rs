@@ -169,6 +169,8 @@ pub enum Op {
         dist: Dist,
         /// Numbers of different streams are independent.
         stream: u32,
+        /// Number of the task that the first row belongs to.
+        first_task: u32,
     },
     /// AdamW on a flat state `[3, p]` (weights, first and second moment); operands state, gradient `[p]`,
     /// control `[3]` (learning rate, 1/(1-β₁ᵗ), 1/(1-β₂ᵗ)), factor `[]` (gradients are multiplied by it; negative refuses the step).

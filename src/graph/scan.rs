@@ -394,8 +394,8 @@ impl Graph {
                 op => {
                     let operands: Vec<Value> = node.inputs.iter().map(|x| map[x]).collect();
                     let op = match (op, turn) {
-                        (Op::Random { dist, stream }, Some(turn)) => {
-                            Op::Random { dist: *dist, stream: stream_of(*stream, turn) }
+                        (&Op::Random { dist, stream, first_task }, Some(turn)) => {
+                            Op::Random { dist, stream: stream_of(stream, turn), first_task }
                         }
                         _ => op.clone(),
                     };

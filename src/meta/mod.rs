@@ -35,5 +35,6 @@
 pub mod model;
 pub mod objective;
 pub mod outer;
+pub mod shard;
 pub(crate) mod store;
 mod terms;

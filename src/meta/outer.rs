@@ -44,6 +44,31 @@ impl Learner {
         self.segments().iter().filter(|s| !s.1).map(|s| s.0.len()).sum()
     }
 
+    /// How far weights of different tasks lie apart is not a sum over tasks.
+    pub(super) fn couples_tasks(&self) -> bool {
+        matches!(self, Learner::Hyper(spec) if spec.couples_tasks())
+    }
+
+    /// The trainer's state that a run starts with, `[rows, P]`, and the parameters that are frozen.
+    pub(super) fn start(&self, rows: usize, params: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let (mut state, frozen) = self.split(params);
+        state.resize(rows * state.len(), 0.0);
+        (state, frozen)
+    }
+
+    /// All parameters, flat, from a trainer's state of `rows` rows and those that are frozen.
+    pub(super) fn joined(&self, rows: usize, state: &[f32], frozen: &[f32]) -> Vec<f32> {
+        let (mut trained, mut frozen) = (&state[..state.len() / rows], frozen);
+        let mut all = Vec::with_capacity(trained.len() + frozen.len());
+        for (range, is_frozen) in self.segments() {
+            let from = if is_frozen { &mut frozen } else { &mut trained };
+            let (now, rest) = from.split_at(range.len());
+            all.extend(now);
+            *from = rest;
+        }
+        all
+    }
+
     /// Parameters that are trained, and those that are frozen.
     fn split(&self, params: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let (mut trained, mut frozen) = (vec![], vec![]);
@@ -98,6 +123,30 @@ impl StepRecord {
     /// Whether the step was taken: a loss or gradient that is not finite is refused.
     pub fn accepted(&self) -> bool {
         self.loss.is_finite() && self.grad_norm.is_finite()
+    }
+
+    /// Counts steps in a row that were refused.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after too many.
+    pub(super) fn judge(&self, refused: &mut u64) -> Result<()> {
+        *refused = if self.accepted() { 0 } else { *refused + 1 };
+        if !self.accepted() {
+            log::warn!(
+                "step {}: loss {} and gradient norm {}: the step is refused, the weights stay",
+                self.step,
+                self.loss,
+                self.grad_norm
+            );
+        }
+        if *refused >= MAX_REFUSED_STEPS {
+            return Err(Error::Diverged(format!(
+                "{MAX_REFUSED_STEPS} steps in a row up to step {} gave a loss or gradient that is not finite; \
+                 the last good weights are kept. A lower learning rate or a stronger clip would help",
+                self.step
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -157,9 +206,7 @@ impl<'f> Trainer<'f> {
         let plan = training_plan(family, &learner, &settings, caps)?;
         let mut session = device.prepare(plan)?;
         family.upload(&mut session)?;
-        let (trained, frozen) = learner.split(params);
-        let mut state = vec![0.0; settings.optimiser.rows() * trained.len()];
-        state[..trained.len()].copy_from_slice(&trained);
+        let (state, frozen) = learner.start(settings.optimiser.rows(), params);
         session.write("learner", &state)?;
         if !frozen.is_empty() {
             session.write("frozen", &frozen)?;
@@ -190,16 +237,7 @@ impl<'f> Trainer<'f> {
     /// Present parameters, flat.
     pub fn params(&mut self) -> Result<Vec<f32>> {
         let state = self.state()?;
-        let (mut trained, mut frozen) =
-            (&state[..state.len() / self.settings.optimiser.rows()], &self.frozen[..]);
-        let mut all = Vec::with_capacity(trained.len() + frozen.len());
-        for (range, is_frozen) in self.learner.segments() {
-            let from = if is_frozen { &mut frozen } else { &mut trained };
-            let (now, rest) = from.split_at(range.len());
-            all.extend(now);
-            *from = rest;
-        }
-        Ok(all)
+        Ok(self.learner.joined(self.settings.optimiser.rows(), &state, &self.frozen))
     }
 
     /// Parameters that are not trained.
@@ -227,14 +265,13 @@ impl<'f> Trainer<'f> {
             let step = self.step + row as u64;
             let rate = self.settings.schedule.rate(step);
             self.session.set_step(row, "control", &self.settings.optimiser.control(step, rate))?;
-            self.session.set_step_u32(row, "key", &[fold(self.settings.seed), step as u32])?;
-            if let Learner::Hyper(spec) = &self.learner
-                && spec.reads_step_weights()
-            {
-                let done = step as f64 / self.settings.schedule.steps as f64;
-                self.session.set_step(row, "step_weights", &spec.step_weights(done))?;
-            }
-            self.family.stage(&mut self.session, row, step, self.settings.tasks)?;
+            stage(
+                &mut self.session,
+                row,
+                step,
+                (self.family, &self.learner, &self.settings),
+                0..self.settings.tasks,
+            )?;
         }
         Ok(n)
     }
@@ -296,26 +333,27 @@ impl<'f> Trainer<'f> {
             })
             .collect();
         self.step += n as u64;
-        for r in &records {
-            self.refused = if r.accepted() { 0 } else { self.refused + 1 };
-            if !r.accepted() {
-                log::warn!(
-                    "step {}: loss {} and gradient norm {}: the step is refused, the weights stay",
-                    r.step,
-                    r.loss,
-                    r.grad_norm
-                );
-            }
-            if self.refused >= MAX_REFUSED_STEPS {
-                return Err(Error::Diverged(format!(
-                    "{MAX_REFUSED_STEPS} steps in a row up to step {} gave a loss or gradient that is not finite; \
-                     the last good weights are kept. A lower learning rate or a stronger clip would help",
-                    r.step
-                )));
-            }
-        }
+        records.iter().try_for_each(|r| r.judge(&mut self.refused))?;
         Ok(records)
     }
+}
+
+/// Stages what the tasks of these numbers read in step `step`, in row `row` of the window: all but the optimiser's control.
+pub(super) fn stage(
+    session: &mut Session,
+    row: usize,
+    step: u64,
+    (family, learner, settings): (&dyn TaskFamily, &Learner, &OuterSettings),
+    tasks: Range<usize>,
+) -> Result<()> {
+    session.set_step_u32(row, "key", &[fold(settings.seed), step as u32])?;
+    if let Learner::Hyper(spec) = learner
+        && spec.reads_step_weights()
+    {
+        let done = step as f64 / settings.schedule.steps as f64;
+        session.set_step(row, "step_weights", &spec.step_weights(done))?;
+    }
+    family.stage(session, row, step, tasks)
 }
 
 /// A 64-bit seed in the 32 bits of a plan's key.
@@ -361,12 +399,16 @@ fn split_plan(
     settings: &OuterSettings,
     caps: Caps,
 ) -> Result<(Plan, usize)> {
-    // How far weights of different tasks lie apart is not a sum over parts.
-    let whole = matches!(learner, Learner::Hyper(spec) if spec.couples_tasks());
-    let most = if whole { 1 } else { settings.tasks.min(MAX_PARTS) };
+    let most = if learner.couples_tasks() { 1 } else { settings.tasks };
+    in_parts(most, caps, |parts| training_graph(family, learner, settings, parts))
+}
+
+/// The plan of a graph in as few parts as fit, and their number, which is at most `most`.
+pub(super) fn in_parts(most: usize, caps: Caps, graph: impl Fn(usize) -> Graph) -> Result<(Plan, usize)> {
+    let most = most.min(MAX_PARTS);
     let mut parts = 1;
     loop {
-        match lower(&training_graph(family, learner, settings, parts), caps) {
+        match lower(&graph(parts), caps) {
             Err(Error::Memory(_)) if parts < most => parts = (2 * parts).min(most),
             done => return done.map(|plan| (plan, parts)),
         }
@@ -384,53 +426,76 @@ pub fn training_graph(
     let g = &mut graph;
     let key = g.step_u32("key", &[2]);
     let control = g.step("control", &[3]);
-    let layout = learner.layout();
-    let p = learner.trained();
-    let state = g.state("learner", &[settings.optimiser.rows(), p]);
-    let trained = g.slice(state, 0, 0, 1);
-    let trained = g.reshape(trained, &[p]);
-    let flat = all_params(g, learner, trained);
-    let params = Weights { flat, layout: &layout };
-    let episode = family.episodes(g, settings.tasks, key);
-    let kind = family.shape().loss;
-    let step_weights = match learner {
-        Learner::Hyper(spec) if spec.reads_step_weights() => Some(g.step("step_weights", &[spec.steps])),
-        _ => None,
-    };
-    // A part's backward pass stands before the next part's forward pass: its slots are free again by then.
-    let (mut total, mut grads, mut right) = (None, None, None);
-    let add = |g: &mut Graph, sum: Option<Value>, v: Value| Some(sum.map_or(v, |s| g.add(s, v)));
-    for part in 0..parts {
-        if part > 0 {
-            g.next_phase();
-        }
-        let (start, end) = (part * settings.tasks / parts, (part + 1) * settings.tasks / parts);
-        let e = episode.part(g, start, end - start);
-        let Objective { minimise, shown, accuracy } = match learner {
-            Learner::Hyper(spec) => spec.objective(g, params, &e, kind, step_weights),
-            Learner::Pooled(spec) => {
-                let value = pooled(g, spec, params, &e, kind);
-                Objective { minimise: value, shown: value, accuracy: None }
-            }
-        };
-        let share = (end - start) as f64 / settings.tasks as f64;
-        let (minimise, shown) = (g.scale(minimise, share), g.scale(shown, share));
-        let grad = g.grad(minimise, &[trained])[0];
-        total = add(g, total, shown);
-        if let Some(accuracy) = accuracy {
-            let accuracy = g.scale(accuracy, share);
-            right = add(g, right, accuracy);
-        }
-        grads = add(g, grads, grad);
-    }
-    let (Some(objective), Some(grad)) = (total, grads) else { panic!("a batch has a part at least") };
-    let norm = settings.optimiser.step(g, state, grad, control, settings.clip);
-    g.record("loss", objective);
+    let state = g.state("learner", &[settings.optimiser.rows(), learner.trained()]);
+    let found = Share::of(g, (family, learner, settings), 0..settings.tasks, parts, (state, key));
+    let norm = settings.optimiser.step(g, state, found.gradient, control, settings.clip);
+    g.record("loss", found.loss);
     g.record("grad_norm", norm);
-    if let Some(right) = right {
+    if let Some(right) = found.accuracy {
         g.record("accuracy", right);
     }
     graph
+}
+
+/// What some tasks of a batch contribute to a step.
+pub(super) struct Share {
+    /// To the gradient, `[P]`.
+    pub(super) gradient: Value,
+    /// To what is recorded.
+    pub(super) loss: Value,
+    pub(super) accuracy: Option<Value>,
+}
+
+impl Share {
+    /// The share of the tasks of these numbers, in `parts` parts, by the trainer's state and the step's key.
+    pub(super) fn of(
+        g: &mut Graph,
+        (family, learner, settings): (&dyn TaskFamily, &Learner, &OuterSettings),
+        tasks: Range<usize>,
+        parts: usize,
+        (state, key): (Value, Value),
+    ) -> Share {
+        let layout = learner.layout();
+        let trained = g.slice(state, 0, 0, 1);
+        let trained = g.reshape(trained, &[learner.trained()]);
+        let flat = all_params(g, learner, trained);
+        let params = Weights { flat, layout: &layout };
+        let n = tasks.len();
+        let episode = family.episodes(g, tasks, key);
+        let kind = family.shape().loss;
+        let step_weights = match learner {
+            Learner::Hyper(spec) if spec.reads_step_weights() => Some(g.step("step_weights", &[spec.steps])),
+            _ => None,
+        };
+        // A part's backward pass stands before the next part's forward pass: its slots are free again by then.
+        let (mut total, mut grads, mut right) = (None, None, None);
+        let add = |g: &mut Graph, sum: Option<Value>, v: Value| Some(sum.map_or(v, |s| g.add(s, v)));
+        for part in 0..parts {
+            if part > 0 {
+                g.next_phase();
+            }
+            let (start, end) = (part * n / parts, (part + 1) * n / parts);
+            let e = episode.part(g, start, end - start);
+            let Objective { minimise, shown, accuracy } = match learner {
+                Learner::Hyper(spec) => spec.objective(g, params, &e, kind, step_weights),
+                Learner::Pooled(spec) => {
+                    let value = pooled(g, spec, params, &e, kind);
+                    Objective { minimise: value, shown: value, accuracy: None }
+                }
+            };
+            let share = (end - start) as f64 / settings.tasks as f64;
+            let (minimise, shown) = (g.scale(minimise, share), g.scale(shown, share));
+            let grad = g.grad(minimise, &[trained])[0];
+            total = add(g, total, shown);
+            if let Some(accuracy) = accuracy {
+                let accuracy = g.scale(accuracy, share);
+                right = add(g, right, accuracy);
+            }
+            grads = add(g, grads, grad);
+        }
+        let (Some(loss), Some(gradient)) = (total, grads) else { panic!("a batch has a part at least") };
+        Share { gradient, loss, accuracy: right }
+    }
 }
 
 /// All parameters, from those that are trained and those that are frozen.

@@ -1,5 +1,7 @@
 //! Families of tasks: where the episodes of training come from.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::run::Session;
@@ -49,8 +51,10 @@ pub trait TaskFamily: Send + Sync {
     /// Sizes of its episodes.
     fn shape(&self) -> TaskShape;
 
-    /// Adds the sampling of `tasks` episodes to a training graph; `key` is (seed, step).
-    fn episodes(&self, g: &mut Graph, tasks: usize, key: Value) -> Batch;
+    /// Adds the sampling of episodes to a training graph, of the tasks of these numbers in a step's batch; `key` is (seed, step).
+    /// What a task gets depends on its number, not on which others are drawn beside it ([`Graph::random_from`]): several
+    /// processes may share a batch.
+    fn episodes(&self, g: &mut Graph, tasks: Range<usize>, key: Value) -> Batch;
 
     /// Whether every task has as many support and query rows as every other, which layers that mix the rows of a task need.
     fn rows_are_even(&self) -> bool {
@@ -67,9 +71,9 @@ pub trait TaskFamily: Send + Sync {
         Ok(())
     }
 
-    /// Stages the step inputs that the episodes of step `step` read, in row `row` of the window. What is
-    /// staged is a function of the seed and the step alone.
-    fn stage(&self, _session: &mut Session, _row: usize, _step: u64, _tasks: usize) -> Result<()> {
+    /// Stages the step inputs that the episodes of step `step` read, in row `row` of the window, for the tasks of these numbers.
+    /// What is staged for a task is a function of the seed, the step and its number alone.
+    fn stage(&self, _session: &mut Session, _row: usize, _step: u64, _tasks: Range<usize>) -> Result<()> {
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod limits;
 mod lockstep;
 mod regions;
 mod runner;
+mod shards;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

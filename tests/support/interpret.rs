@@ -203,11 +203,12 @@ impl Interpreter {
                 });
                 Array { shape: shape.to_vec(), data: rows.collect() }
             }
-            Op::Random { dist, stream } => {
+            Op::Random { dist, stream, first_task } => {
                 let per_task = count(shape) / shape.first().copied().unwrap_or(1);
                 let seed = (x(0).data[0] as u32).wrapping_add(stream.wrapping_mul(0x9E37_79B9));
                 let word = |i: usize| {
-                    threefry2x32([seed, x(0).data[1] as u32], [(i / per_task) as u32, (i % per_task) as u32])
+                    let task = first_task + (i / per_task) as u32;
+                    threefry2x32([seed, x(0).data[1] as u32], [task, (i % per_task) as u32])
                 };
                 let unit = |w: u32| (w >> 8) as f64 / 16_777_216.0;
                 let draw = |i| match (dist, word(i)) {

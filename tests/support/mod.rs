@@ -8,6 +8,7 @@ pub(crate) mod interpret;
 pub(crate) mod learning;
 pub(crate) mod own_blocks;
 pub(crate) mod random_graph;
+pub(crate) mod shards;
 pub(crate) mod stores;
 
 use std::collections::BTreeMap;

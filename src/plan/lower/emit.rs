@@ -148,9 +148,9 @@ impl Lowering<'_> {
                 let reads = vec![self.shaped(x[0], &[stack, n, n])];
                 self.factored(v, Kernel::SpdLogdet(kernel::SpdLogdet), reads, &[stack])
             }
-            Op::Random { dist, stream } => {
+            &Op::Random { dist, stream, first_task } => {
                 let per_task = count(shape) / shape.first().copied().unwrap_or(1);
-                let kernel = kernel::Random { dist: *dist, stream: *stream, per_task, first_task: 0 };
+                let kernel = kernel::Random { dist, stream, per_task, first_task };
                 let reads = vec![self.place(x[0])];
                 self.simple(v, Kernel::Random(kernel), reads)
             }

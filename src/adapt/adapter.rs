@@ -1,6 +1,7 @@
 //! Tasks that were not trained on: their weights are generated, then go on learning from their support
 //! rows. Any number of tasks, in batches of one size, of any sizes within.
 
+use super::pool::{Lease, Pool, Prepared, bucket};
 use super::{Adaptation, InnerLoop};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Role, Value};
@@ -47,7 +48,7 @@ struct PaddedBatch {
 
 /// Sizes of a batch: tasks, support rows, query rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct BatchSizes {
+pub(crate) struct BatchSizes {
     t: usize,
     n: usize,
     q: usize,
@@ -55,6 +56,36 @@ struct BatchSizes {
     outputs: usize,
     /// Known tasks; the number after them stands for any other.
     known: usize,
+}
+
+impl BatchSizes {
+    /// The sizes of a batch of tasks like these, in buckets.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the network mixes the rows of a task and tasks have not as many as each other.
+    fn of(hyper: &HyperSpec, tasks: &[Task]) -> Result<BatchSizes> {
+        let (inputs, outputs) = (hyper.target.inputs(), hyper.target.outputs());
+        let most = (MAX_BATCH_WEIGHTS / hyper.target.layout().len()).clamp(1, MAX_BATCH_TASKS);
+        let known = hyper.condition.embedding.as_ref().map_or(0, |e| e.tasks - 1);
+        let shots = |x: &Task| x.shots(outputs);
+        let queries = |x: &Task| x.queries(outputs);
+        let largest = |rows: &dyn Fn(&Task) -> usize| tasks.iter().map(rows).max().unwrap_or(1).max(1);
+        let (mut n, mut q) = (largest(&shots), largest(&queries));
+        if hyper.target.mixes_rows() {
+            // A row that does not count would count in what is normalised by.
+            let even = |rows: &dyn Fn(&Task) -> usize| tasks.windows(2).all(|w| rows(&w[0]) == rows(&w[1]));
+            if !(even(&shots) && even(&queries)) {
+                return Err(Error::Shape(
+                    "the network normalises over the rows of a task: tasks that are asked about together need as many rows \
+                     each"
+                        .into(),
+                ));
+            }
+        } else {
+            (n, q) = (bucket(n), bucket(q));
+        }
+        Ok(BatchSizes { t: bucket(tasks.len()).min(most), n, q, inputs, outputs, known })
+    }
 }
 
 impl PaddedBatch {
@@ -140,7 +171,16 @@ pub struct Adapter {
     kind: Loss,
     store: Store,
     plans: Plans<Session>,
+    /// What it was prepared for; `sizes` has fewer tasks where these do not fit the device.
+    asked: BatchSizes,
     sizes: BatchSizes,
+}
+
+impl Prepared for Adapter {
+    fn bytes(&self) -> u64 {
+        let Plans { generate, blend, begin, descend, predict } = &self.plans;
+        [generate, blend, begin, descend, predict].iter().map(|s| s.plan().bytes()).sum()
+    }
 }
 
 /// What is done with a batch, one after another.
@@ -159,10 +199,13 @@ struct Plans<P> {
 }
 
 impl Adapter {
-    /// Prepares for tasks like these: the largest numbers of support and query rows are taken from them.
+    /// Prepares for tasks like these: as many, with as many support and query rows as the largest of them. The numbers go into
+    /// buckets (1, 2, 4, 8, 10, 12, 14, 16, 20, ..) and are filled up with rows that do not count; where the network mixes the rows of a
+    /// task, as batch normalisation does, numbers of rows are taken as they are.
     ///
     /// # Errors
-    /// [`crate::Error::Memory`] with numbers where the plans do not fit the device.
+    /// [`crate::Error::Memory`] with numbers where the plans do not fit the device; [`Error::Shape`] where the network mixes the
+    /// rows of a task and tasks have not as many as each other.
     pub fn new(
         device: &Device,
         hyper: &HyperSpec,
@@ -170,19 +213,8 @@ impl Adapter {
         adaptation: Adaptation,
         tasks: &[Task],
     ) -> Result<Adapter> {
-        let (inputs, outputs) = (hyper.target.inputs(), hyper.target.outputs());
-        let most = (MAX_BATCH_WEIGHTS / hyper.target.layout().len()).clamp(1, MAX_BATCH_TASKS);
-        let mut t = tasks.len().clamp(1, most);
-        let known = hyper.condition.embedding.as_ref().map_or(0, |e| e.tasks - 1);
-        let n = tasks.iter().map(|x| x.shots(outputs)).max().unwrap_or(1).max(1);
-        let q = tasks.iter().map(|x| x.queries(outputs)).max().unwrap_or(1).max(1);
-        let even = |rows: &dyn Fn(&Task) -> usize| tasks.windows(2).all(|w| rows(&w[0]) == rows(&w[1]));
-        if hyper.target.mixes_rows() && !(even(&|x| x.shots(outputs)) && even(&|x| x.queries(outputs))) {
-            return Err(Error::Shape(
-                "the network normalises over the rows of a task: tasks that are asked about together need as many rows each"
-                    .into(),
-            ));
-        }
+        let asked = BatchSizes::of(hyper, tasks)?;
+        let BatchSizes { mut t, n, q, .. } = asked;
         let plan = |g: Graph| lower(&g, device.caps(1));
         let inner = InnerLoop { hyper, adaptation: &adaptation, kind };
         // Fewer tasks at once where a batch of them does not fit.
@@ -201,7 +233,7 @@ impl Adapter {
                 done => break done?,
             }
         };
-        let sizes = BatchSizes { t, n, q, inputs, outputs, known };
+        let sizes = BatchSizes { t, ..asked };
         let store = device.store();
         let plans = Plans {
             generate: store.prepare(plans.generate)?,
@@ -210,7 +242,44 @@ impl Adapter {
             descend: store.prepare(plans.descend)?,
             predict: store.prepare(plans.predict)?,
         };
-        Ok(Adapter { hyper: hyper.clone(), adaptation, kind, store, plans, sizes })
+        Ok(Adapter { hyper: hyper.clone(), adaptation, kind, store, plans, asked, sizes })
+    }
+
+    /// One from a pool, prepared where none there is for tasks like these.
+    pub(crate) fn leased(
+        pool: &Pool<Adapter>,
+        device: &Device,
+        hyper: &HyperSpec,
+        kind: Loss,
+        adaptation: Adaptation,
+        tasks: &[Task],
+    ) -> Result<Lease<Adapter>> {
+        let sizes = BatchSizes::of(hyper, tasks)?;
+        pool.lease(
+            |a| {
+                (a.asked, a.adaptation, a.kind) == (sizes, adaptation, kind)
+                    && a.store.device() == device
+                    && a.hyper == *hyper
+            },
+            || Adapter::new(device, hyper, kind, adaptation, tasks),
+        )
+    }
+
+    /// Refuses tasks that the plans have no room for.
+    fn check(&self, tasks: &[Task]) -> Result<()> {
+        let BatchSizes { n, q, outputs, .. } = self.sizes;
+        let mixes = self.hyper.target.mixes_rows();
+        let fits = |rows: usize, room: usize| if mixes { rows == room } else { rows <= room };
+        match tasks.iter().find(|x| !fits(x.shots(outputs), n) || !fits(x.queries(outputs).max(1), q)) {
+            None => Ok(()),
+            Some(x) => Err(Error::Shape(format!(
+                "task '{}' has {} support and {} query rows; the adapter was prepared for {}{n} and {q}",
+                x.name,
+                x.shots(outputs),
+                x.queries(outputs),
+                if mixes { "" } else { "up to " }
+            ))),
+        }
     }
 
     /// Hands a member's parameters to the plans that read them; one that is not trained yet has none.
@@ -224,6 +293,7 @@ impl Adapter {
 
     /// Writes the weights that at most a batch of tasks starts with, by the parameters of a member that was read.
     fn start(&mut self, member: &Member, from: StartFrom, tasks: &[Task]) -> Result<()> {
+        self.check(tasks)?;
         let batch = PaddedBatch::new(tasks, self.sizes);
         batch.write(&self.store)?;
         let fraction = match from {
@@ -501,18 +571,58 @@ fn predict_graph(inner: InnerLoop<'_>, t: usize, n: usize, q: usize) -> Graph {
     graph
 }
 
-/// Outputs of one network on rows `[n, i]`.
-pub(crate) fn forward(device: &Device, spec: &Net, weights: &[f32], x: &[f32]) -> Result<Vec<f32>> {
-    let (rows, layout) = (x.len() / spec.inputs(), spec.layout());
-    let mut graph = Graph::new();
-    let g = &mut graph;
-    let flat = g.data("weights", &[1, layout.len()]);
-    let input = g.data("xq", &[1, rows, spec.inputs()]);
-    let y = spec.apply(g, Weights { flat, layout: &layout }, input);
-    g.output("prediction", y);
-    let mut session = device.prepare(lower(&graph, device.caps(1))?)?;
-    session.write("weights", weights)?;
-    session.write("xq", x)?;
-    session.run(1)?;
-    session.read("prediction")
+/// A network prepared for a number of rows.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    net: Net,
+    rows: usize,
+    device: Device,
+    session: Session,
+}
+
+impl Prepared for Forward {
+    fn bytes(&self) -> u64 {
+        self.session.plan().bytes()
+    }
+}
+
+impl Forward {
+    fn new(device: &Device, net: &Net, rows: usize) -> Result<Forward> {
+        let layout = net.layout();
+        let mut graph = Graph::new();
+        let g = &mut graph;
+        let flat = g.data("weights", &[1, layout.len()]);
+        let input = g.data("xq", &[1, rows, net.inputs()]);
+        let y = net.apply(g, Weights { flat, layout: &layout }, input);
+        g.output("prediction", y);
+        let session = device.prepare(lower(&graph, device.caps(1))?)?;
+        Ok(Forward { net: net.clone(), rows, device: device.clone(), session })
+    }
+
+    /// One from a pool that has room for these inputs `[n, i]`, prepared where there is none.
+    pub(crate) fn leased(
+        pool: &Pool<Forward>,
+        device: &Device,
+        net: &Net,
+        x: &[f32],
+    ) -> Result<Lease<Forward>> {
+        let rows = x.len() / net.inputs();
+        let rows = if net.mixes_rows() { rows } else { bucket(rows) };
+        pool.lease(
+            |f| f.rows == rows && f.device == *device && f.net == *net,
+            || Forward::new(device, net, rows),
+        )
+    }
+
+    /// Outputs `[n, o]` for inputs `[n, i]`, by these weights.
+    pub(crate) fn run(&mut self, weights: &[f32], x: &[f32]) -> Result<Vec<f32>> {
+        let mut padded = x.to_vec();
+        padded.resize(self.rows * self.net.inputs(), 0.0);
+        self.session.write("weights", weights)?;
+        self.session.write("xq", &padded)?;
+        self.session.run(1)?;
+        let mut y = self.session.read("prediction")?;
+        y.truncate(x.len() / self.net.inputs() * self.net.outputs());
+        Ok(y)
+    }
 }

@@ -29,11 +29,13 @@ pub mod closed_form;
 mod fast;
 mod gate;
 mod inner;
+mod pool;
 mod rule;
 
 pub use adapter::{Adapter, Generated, Member, StartFrom, TaskPredictions};
-pub(crate) use adapter::{forward, without_context};
+pub(crate) use adapter::{Forward, without_context};
 pub use fast::Fast;
 pub use gate::{Candidates, Gate};
 pub use inner::{Adaptation, InnerLoop, InnerProblem, Rates};
+pub(crate) use pool::{Lease, Pool};
 pub use rule::Rule;

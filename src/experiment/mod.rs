@@ -140,6 +140,7 @@ impl<'a> Experiment<'a> {
             fine_tuning: setup.fine_tuning(),
             members: vec![Member::default(); setup.source().members()],
             choice: Choice::default(),
+            ready: Default::default(),
         };
         let (position, model, state, frozen) = match saved {
             Some(s) => {

@@ -297,7 +297,7 @@ pub fn load_network_with(path: &Path, own: &[Own]) -> Result<(Network, Format)> 
     if members.is_empty() {
         return Err(Error::checkpoint(path, "the file holds no network; `hyperloom adapt` writes one"));
     }
-    Ok((Network { spec: about.spec, likelihood: about.likelihood, members, shares: about.shares }, format))
+    Ok((Network::new(about.spec, about.likelihood, members, about.shares), format))
 }
 
 /// Whether the descriptor that the model reads can be made from its files.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::adapt::{Adaptation, Adapter, Candidates, Gate, Generated, Member, StartFrom, TaskPredictions};
+use crate::adapt::{
+    Adaptation, Adapter, Candidates, Forward, Gate, Generated, Lease, Member, Pool, StartFrom,
+    TaskPredictions,
+};
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
 use crate::net::Net;
@@ -55,6 +58,8 @@ pub struct Model {
     pub members: Vec<Member>,
     /// What was chosen on validation tasks.
     pub choice: Choice,
+    /// Plans that were prepared for earlier calls.
+    pub(crate) ready: Pool<Adapter>,
 }
 
 /// What a model says about the query rows of a task.
@@ -97,9 +102,9 @@ pub(crate) type Predictions = Vec<Vec<Vec<f32>>>;
 #[derive(Debug)]
 pub(crate) struct Adapters {
     /// For generated and adapted networks.
-    adapter: Adapter,
+    adapter: Lease<Adapter>,
     /// For the pooled network, on query rows and on support rows, where networks are weighed.
-    pooled: Option<[(Adapter, Vec<Task>); 2]>,
+    pooled: Option<[(Lease<Adapter>, Vec<Task>); 2]>,
 }
 
 impl Model {
@@ -128,7 +133,8 @@ impl Model {
         let pooled = spec.layout().get("head.bias").map_or(vec![], |p| params[p.range()].to_vec());
         let members = vec![Member { pooled, hyper: params }];
         let fine_tuning = Adaptation::fine_tuning(adaptation.rate, adaptation.clip);
-        Ok(Model { spec, likelihood, adaptation, fine_tuning, members, choice: Choice::default() })
+        let (choice, ready) = (Choice::default(), Pool::default());
+        Ok(Model { spec, likelihood, adaptation, fine_tuning, members, choice, ready })
     }
 
     /// Predictions of all members together, on the query rows of `tasks`, after each number of steps.
@@ -159,6 +165,13 @@ impl Model {
     ) -> Result<Vec<Vec<TaskPredictions>>> {
         let mut adapter = self.adapter(device, tasks, from)?;
         self.members.iter().map(|m| adapter.predict(m, from, tasks, steps)).collect()
+    }
+
+    /// Number of prepared sets of plans that are kept for the next call. Numbers of tasks and rows go into buckets (1, 2, 4, 8, 10,
+    /// 12, 14, 16, 20, ..), and a call whose sizes lie in known buckets on a known device prepares nothing. Eight are kept at most,
+    /// and 256 MiB of their slots; clones of a model share them.
+    pub fn prepared(&self) -> usize {
+        self.ready.len()
     }
 
     /// Plans by which members are asked about tasks; also about what a gate needs, where it is asked for or chosen.
@@ -269,9 +282,9 @@ impl Model {
             .collect())
     }
 
-    fn adapter(&self, device: &Device, tasks: &[Task], from: StartFrom) -> Result<Adapter> {
+    fn adapter(&self, device: &Device, tasks: &[Task], from: StartFrom) -> Result<Lease<Adapter>> {
         let adaptation = if from == StartFrom::Pooled { self.fine_tuning } else { self.adaptation };
-        Adapter::new(device, &self.spec, self.likelihood.loss, adaptation, tasks)
+        Adapter::leased(&self.ready, device, &self.spec, self.likelihood.loss, adaptation, tasks)
     }
 
     /// The network of one new task: generated from its support rows `xs [n, i]`, `ys [n, o]`, then adapted for
@@ -316,7 +329,7 @@ impl Model {
                 add(adapters.adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?.pop(), 1.0);
             }
         }
-        Ok(Network { spec: self.network_spec(), likelihood: self.likelihood, members, shares })
+        Ok(Network::new(self.network_spec(), self.likelihood, members, shares))
     }
 
     /// A network with its outputs sharpened: its head is multiplied.
@@ -342,7 +355,7 @@ impl Model {
         let members: Vec<Vec<f32>> =
             self.members.iter().map(|m| self.sharpened(self.plain(&m.pooled))).collect();
         let shares = vec![1.0 / members.len() as f64; members.len()];
-        Network { spec: self.network_spec(), likelihood: self.likelihood, members, shares }
+        Network::new(self.network_spec(), self.likelihood, members, shares)
     }
 }
 
@@ -358,10 +371,22 @@ pub struct Network {
     pub members: Vec<Vec<f32>>,
     /// Share of each member in the prediction; they sum to one.
     pub shares: Vec<f64>,
+    /// Plans that were prepared for earlier calls.
+    ready: Pool<Forward>,
 }
 
 impl Network {
-    /// Outputs `[n, o]` for inputs `[n, i]`: values, or logarithms of class probabilities.
+    pub(crate) fn new(
+        spec: Net,
+        likelihood: Likelihood,
+        members: Vec<Vec<f32>>,
+        shares: Vec<f64>,
+    ) -> Network {
+        Network { spec, likelihood, members, shares, ready: Pool::default() }
+    }
+
+    /// Outputs `[n, o]` for inputs `[n, i]`: values, or logarithms of class probabilities. What is prepared for a number of rows is kept for
+    /// the next call, as with [`Model::prepared`].
     ///
     /// # Errors
     /// [`Error::Shape`] where the inputs do not fit the network.
@@ -373,11 +398,33 @@ impl Network {
                 x.len()
             )));
         }
-        let mut all = Vec::new();
-        for w in &self.members {
-            all.push(crate::adapt::forward(device, &self.spec, w, x)?);
-        }
+        let mut forward = Forward::leased(&self.ready, device, &self.spec, x)?;
+        let all = self.members.iter().map(|w| forward.run(w, x)).collect::<Result<Vec<_>>>()?;
         let all: Vec<&[f32]> = all.iter().map(|y| &y[..]).collect();
         Ok(self.likelihood.mixture(&all, &self.shares))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use crate::spec::Activation;
+
+    #[test]
+    fn a_network_is_prepared_once_for_like_numbers_of_rows() -> Result<()> {
+        let net = Net::mlp(&[2, 5, 1], Activation::Tanh);
+        let weights = [0, 1].map(|seed| net.layout().init(&mut Rng::new(seed, 0))).to_vec();
+        let network = Network::new(net, Likelihood::values(1), weights, vec![0.5, 0.5]);
+        let x: Vec<f32> = (0..18).map(|i| (i as f32).sin()).collect();
+        let all = network.predict(&Device::Cpu, &x[..16])?;
+        for rows in 5..=8 {
+            assert_eq!(network.predict(&Device::Cpu, &x[..2 * rows])?, all[..rows]);
+            assert_eq!(network.ready.len(), 1, "{rows} rows");
+        }
+        assert_eq!((network.predict(&Device::Cpu, &x)?.len(), network.ready.len()), (9, 2));
+        network.predict(&Device::CpuByLaunch, &x)?;
+        assert_eq!(network.ready.len(), 3, "another device");
+        Ok(())
     }
 }

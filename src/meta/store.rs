@@ -110,6 +110,7 @@ impl Model {
             fine_tuning: about.fine_tuning,
             members,
             choice: about.choice,
+            ready: Default::default(),
         })
     }
 }

@@ -49,8 +49,8 @@ impl fmt::Display for DeviceRequest {
     }
 }
 
-/// A device that plans can be prepared on. Clones share it.
-#[derive(Clone, Debug)]
+/// A device that plans can be prepared on. Clones share it, and are equal.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Device {
     /// The CPU path: f32, all cores.

@@ -3,6 +3,7 @@
 //! `HYPERLOOM_GPU` says what to do without one: `require` (the default) fails, `auto` skips, `off` skips always.
 #![cfg(feature = "gpu")]
 
+mod buckets;
 mod golden;
 mod limits;
 mod lockstep;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod buckets;
 pub(crate) mod differences;
 pub(crate) mod interpret;
 pub(crate) mod learning;

@@ -175,6 +175,13 @@ struct Inner {
     pipelines: Cache<Key, Arc<Compiled>>,
 }
 
+/// The same device, opened once, and plans for it alike.
+impl PartialEq for Gpu {
+    fn eq(&self, other: &Gpu) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner) && self.regions == other.regions
+    }
+}
+
 impl fmt::Debug for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gpu").field("device", &self.describe()).field("checked", &self.inner.checked).finish()

@@ -58,7 +58,7 @@ fn padded(meta: &MetaSpec, tasks: &[Task], n: usize, q: usize, counted: bool) ->
     let weights = meta.hyper.generate(g, params, z, t);
     let inner = InnerLoop { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::Mse };
     let problem = inner.problem(g, Some(params), weights, z, &support);
-    let x = inner.inputs(g, problem.weights(), xq);
+    let x = inner.inputs(g, &problem, xq);
     let (fast, _) = inner.learn(g, &problem, meta.steps, false, None, &[]);
     let y = inner.predict(g, &problem, fast, x);
     g.output("prediction", y);

@@ -129,7 +129,45 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                 pictures(m);
                 (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
             });
+            // Normalised by the support, over rows and over pictures.
+            let by_support = |m: &mut MetaSpec| {
+                let outputs = m.hyper.target.outputs();
+                let net = Net::rows([2]).dense(3).batch_norm_of_support().tanh();
+                m.hyper.target = net.residual(|b| b.dense(3).batch_norm_of_support()).dense(outputs);
+            };
+            add("by the support", &by_support);
+            add("by the support, head", &|m| {
+                by_support(m);
+                m.adaptation.fast = Fast::Head;
+            });
+            add("by the support, ridge", &|m| {
+                by_support(m);
+                (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
+            });
+            add("context, by the support", &|m| {
+                let outputs = m.hyper.target.outputs();
+                let net = Net::rows([2]).context(2).dense(3).tanh().batch_norm_of_support();
+                (m.hyper.target, m.adaptation.fast) = (net.dense(outputs), Fast::Context);
+            });
+            add("pictures, by the support", &|m| {
+                pictures(m);
+                let outputs = m.hyper.target.outputs();
+                let net = Net::image([3, 4, 1]).conv(2, [2, 3]).batch_norm_of_support().tanh();
+                m.hyper.target = net.flatten().dense(outputs);
+            });
             if generated {
+                add("none, by the support", &|m| {
+                    by_support(m);
+                    m.through = Through::None;
+                });
+                add("embedding, by the support", &|m| {
+                    by_support(m);
+                    m.adaptation.fast = Fast::Embedding;
+                });
+                add("joint, by the support", &|m| {
+                    by_support(m);
+                    m.joint_lambda = 0.3;
+                });
                 add("embedding", &|m| m.adaptation.fast = Fast::Embedding);
                 // Chunks that do not part the weights evenly.
                 let chunked = |m: &mut MetaSpec| {
@@ -334,10 +372,10 @@ fn the_closed_form_is_bayesian_linear_regression() {
     let problem = inner.problem(&mut g, Some(p), weights, None, &e.support);
     let start = inner.start(&mut g, &problem);
     let solved = inner.step(&mut g, &problem, &[start], false)[0];
-    let xq = inner.inputs(&mut g, weights, e.xq);
+    let xq = inner.inputs(&mut g, &problem, e.xq);
     let variance = inner.variance(&mut g, &problem, xq).expect("values");
     let evidence = inner.evidence(&mut g, &problem).expect("closed form");
-    let phi = inner.inputs(&mut g, weights, e.support.x);
+    let phi = inner.inputs(&mut g, &problem, e.support.x);
     for (name, v) in [
         ("phi", phi),
         ("xq", xq),

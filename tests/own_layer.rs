@@ -51,7 +51,7 @@ fn learned(target: Net, fast: Fast) -> [Vec<f64>; 2] {
     let params = Weights { flat, layout: &layout };
     let problem = inner.problem(&mut g, Some(params), flat, None, &support);
     let (fast, _) = inner.learn(&mut g, &problem, 3, false, None, &[]);
-    let xq = inner.inputs(&mut g, flat, xq);
+    let xq = inner.inputs(&mut g, &problem, xq);
     let prediction = inner.predict(&mut g, &problem, fast, xq);
     let each = loss(&mut g, Loss::Mse, prediction, yq, None);
     let total = g.sum_to(each, &[]);

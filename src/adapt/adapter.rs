@@ -6,7 +6,7 @@ use super::{Adaptation, InnerLoop};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Role, Value};
 use crate::hyper::{Condition, HyperSpec};
-use crate::net::{Net, Weights};
+use crate::net::{Net, SupportRows, Weights};
 use crate::plan::lower;
 use crate::run::{Device, Session, Store};
 use crate::spec::DType;
@@ -156,6 +156,8 @@ pub struct TaskPredictions {
 pub struct Generated {
     /// Weights `[P]`.
     pub weights: Vec<Vec<f32>>,
+    /// Weights of networks that do without the support ([`Net::settled`]), where the target normalises by it.
+    pub settled: Vec<Vec<f32>>,
     /// What is read, `[t · E]`.
     pub condition: Vec<f32>,
     /// What each layer of the trunk gives, `[t · width]`.
@@ -178,8 +180,9 @@ pub struct Adapter {
 
 impl Prepared for Adapter {
     fn bytes(&self) -> u64 {
-        let Plans { generate, blend, begin, descend, predict } = &self.plans;
-        [generate, blend, begin, descend, predict].iter().map(|s| s.plan().bytes()).sum()
+        let Plans { generate, blend, begin, descend, predict, settle } = &self.plans;
+        let all = [generate, blend, begin, descend, predict].into_iter().chain(settle);
+        all.map(|s| s.plan().bytes()).sum()
     }
 }
 
@@ -196,6 +199,8 @@ struct Plans<P> {
     descend: P,
     /// Predictions by `weights` and `fast`.
     predict: P,
+    /// Networks that normalise by the support are made to do without it.
+    settle: Option<P>,
 }
 
 impl Adapter {
@@ -225,6 +230,7 @@ impl Adapter {
                 begin: plan(begin_graph(inner, t, n))?,
                 descend: plan(descend_graph(inner, t, n))?,
                 predict: plan(predict_graph(inner, t, n, q))?,
+                settle: hyper.target.reads_support().then(|| plan(settle_graph(hyper, t, n))).transpose()?,
             })
         };
         let plans = loop {
@@ -241,6 +247,7 @@ impl Adapter {
             begin: store.prepare(plans.begin)?,
             descend: store.prepare(plans.descend)?,
             predict: store.prepare(plans.predict)?,
+            settle: plans.settle.map(|plan| store.prepare(plan)).transpose()?,
         };
         Ok(Adapter { hyper: hyper.clone(), adaptation, kind, store, plans, asked, sizes })
     }
@@ -268,6 +275,14 @@ impl Adapter {
     /// Refuses tasks that the plans have no room for.
     fn check(&self, tasks: &[Task]) -> Result<()> {
         let BatchSizes { n, q, outputs, .. } = self.sizes;
+        if self.hyper.target.reads_support()
+            && let Some(x) = tasks.iter().find(|x| x.shots(outputs) == 0)
+        {
+            return Err(Error::Shape(format!(
+                "task '{}' has no support rows, and the network normalises by them (batch_norm = \"support\")",
+                x.name
+            )));
+        }
         let mixes = self.hyper.target.mixes_rows();
         let fits = |rows: usize, room: usize| if mixes { rows == room } else { rows <= room };
         match tasks.iter().find(|x| !fits(x.shots(outputs), n) || !fits(x.queries(outputs).max(1), q)) {
@@ -317,7 +332,12 @@ impl Adapter {
         for chunk in tasks.chunks(t) {
             self.start(member, StartFrom::Generated(1.0), chunk)?;
             let w = self.store.read("weights")?;
-            all.weights.extend(w.chunks(w.len() / t).take(chunk.len()).map(<[f32]>::to_vec));
+            let weights = w.chunks(w.len() / t).take(chunk.len()).map(<[f32]>::to_vec);
+            if self.plans.settle.is_some() {
+                let plain = weights.clone().map(|w| without_context(&self.hyper.target, &w)).collect();
+                all.settled.extend(self.plans.settled(plain, t)?);
+            }
+            all.weights.extend(weights);
             if self.hyper.is_shared() {
                 continue;
             }
@@ -334,15 +354,15 @@ impl Adapter {
         Ok(all)
     }
 
-    /// Every task adapts; `visit(the plan of prediction, after its run; the store; the step's index; tasks)` is called after
-    /// each number of steps in `steps` (ascending), a batch at a time.
+    /// Every task adapts; `visit(the plans, that of prediction after its run; the store; the step's index; tasks)` is called
+    /// after each number of steps in `steps` (ascending), a batch at a time.
     fn descend(
         &mut self,
         member: &Member,
         from: StartFrom,
         tasks: &[Task],
         steps: &[usize],
-        mut visit: impl FnMut(&mut Session, &Store, usize, &[Task]) -> Result<()>,
+        mut visit: impl FnMut(&mut Plans<Session>, &Store, usize, &[Task]) -> Result<()>,
     ) -> Result<()> {
         self.read_member(member)?;
         for chunk in tasks.chunks(self.sizes.t) {
@@ -353,7 +373,7 @@ impl Adapter {
                 self.plans.descend.run(k - done)?;
                 done = k;
                 self.plans.predict.run(1)?;
-                visit(&mut self.plans.predict, &self.store, at, chunk)?;
+                visit(&mut self.plans, &self.store, at, chunk)?;
             }
         }
         Ok(())
@@ -369,8 +389,8 @@ impl Adapter {
     ) -> Result<Vec<TaskPredictions>> {
         let mut all = vec![TaskPredictions::default(); steps.len()];
         let (q, outputs) = (self.sizes.q, self.sizes.outputs);
-        self.descend(member, from, tasks, steps, |predict, _, at, chunk| {
-            let found = &mut all[at];
+        self.descend(member, from, tasks, steps, |plans, _, at, chunk| {
+            let (found, predict) = (&mut all[at], &mut plans.predict);
             let y = predict.read("prediction")?;
             for (i, task) in chunk.iter().enumerate() {
                 let rows = task.queries(outputs);
@@ -391,7 +411,7 @@ impl Adapter {
     }
 
     /// The network of every task after `steps` steps: its weights `[P]`, context parameters folded into the first layer's
-    /// bias, so that rows are all it reads.
+    /// bias and statistics of the support into gains and shifts ([`Net::settled`]), so that rows are all it reads.
     pub fn adapt(
         &mut self,
         member: &Member,
@@ -401,15 +421,15 @@ impl Adapter {
     ) -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(tasks.len());
         let (t, adaptation, hyper) = (self.sizes.t, self.adaptation, self.hyper.clone());
-        self.descend(member, from, tasks, &[steps], |predict, store, _, chunk| {
+        self.descend(member, from, tasks, &[steps], |plans, store, _, chunk| {
             let state = adaptation.fast.state();
             let weights =
-                if state.rewrites() { predict.read("generated")? } else { store.read("weights")? };
+                if state.rewrites() { plans.predict.read("generated")? } else { store.read("weights")? };
             let fast = store.read("fast")?;
             let (p, s) = (weights.len() / t, fast.len() / t);
-            for (w, f) in weights.chunks(p).zip(fast.chunks(s)).take(chunk.len()) {
-                all.push(state.network(&hyper, w, f));
-            }
+            let networks = weights.chunks(p).zip(fast.chunks(s)).take(chunk.len());
+            let networks = networks.map(|(w, f)| state.network(&hyper, w, f)).collect();
+            all.extend(plans.settled(networks, t)?);
             Ok(())
         })?;
         if adaptation.rule.is_closed_form() && self.kind.has_classes() {
@@ -421,6 +441,20 @@ impl Adapter {
             });
         }
         Ok(all)
+    }
+}
+
+impl Plans<Session> {
+    /// Weights of networks without context parameters, of at most a batch of `t` tasks whose support the store has, that do without
+    /// the support.
+    fn settled(&mut self, weights: Vec<Vec<f32>>, t: usize) -> Result<Vec<Vec<f32>>> {
+        let Some(settle) = &mut self.settle else { return Ok(weights) };
+        let (many, p) = (weights.len(), weights[0].len());
+        let mut all = weights.concat();
+        all.resize(t * p, 0.0);
+        settle.write("networks", &all)?;
+        settle.run(1)?;
+        Ok(settle.read("settled")?.chunks(p).take(many).map(<[f32]>::to_vec).collect())
     }
 }
 
@@ -553,7 +587,7 @@ fn predict_graph(inner: InnerLoop<'_>, t: usize, n: usize, q: usize) -> Graph {
     let problem = problem(g, inner, t, n);
     let fast = data(g, "fast", &[t, inner.adaptation.width(inner.hyper)]);
     let xq = data(g, "xq", &[t, q, inner.hyper.target.inputs()]);
-    let xq = inner.inputs(g, problem.weights(), xq);
+    let xq = inner.inputs(g, &problem, xq);
     let y = inner.predict(g, &problem, fast, xq);
     g.output("prediction", y);
     if inner.adaptation.fast.state().rewrites() {
@@ -568,6 +602,19 @@ fn predict_graph(inner: InnerLoop<'_>, t: usize, n: usize, q: usize) -> Graph {
             g.output("evidence", e);
         }
     }
+    graph
+}
+
+/// What statistics of the support say, put into the weights of networks without context parameters.
+fn settle_graph(hyper: &HyperSpec, t: usize, n: usize) -> Graph {
+    let mut graph = Graph::new();
+    let (g, net) = (&mut graph, hyper.target.without_context());
+    let layout = net.layout();
+    let flat = g.data("networks", &[t, layout.len()]);
+    let s = support(g, t, n, net.inputs(), net.outputs());
+    let support = SupportRows { x: s.x, weights: s.rows };
+    let settled = net.settle(g, Weights { flat, layout: &layout }, support);
+    g.output("settled", settled);
     graph
 }
 

@@ -11,7 +11,7 @@ use super::rule::Descent;
 use super::{Fast, Rule, closed_form};
 use crate::graph::{Graph, Value};
 use crate::hyper::HyperSpec;
-use crate::net::{Init, ParamLayout, Weights};
+use crate::net::{Init, ParamLayout, SupportRows, Weights};
 use crate::optim::clip_factor;
 use crate::task::{Loss, Rows, loss};
 
@@ -127,6 +127,8 @@ pub struct InnerProblem {
     pub(super) t: usize,
     /// Weights that tasks start with, `[T, P]`, or one row `[P]` for all where only the last layer is adapted.
     pub(super) weights: Value,
+    /// Inputs of the support.
+    given: Value,
     /// What the fast state reads of the support: inputs, or features where only the last layer is adapted.
     pub(super) x: Value,
     pub(super) y: Value,
@@ -169,13 +171,16 @@ impl InnerLoop<'_> {
         });
         let rates = (self.adaptation.rates != Rates::Fixed && prior.is_none())
             .then(|| self.rates(g, learned("a learned rate"), t));
-        let x = self.inputs(g, weights, support.x);
-        InnerProblem { t, weights, x, y: support.y, rows: support.rows, rates, reads, prior }
+        let given = support.x;
+        let rows = SupportRows { x: given, weights: support.rows };
+        let x = self.adaptation.fast.state().inputs(g, self, weights, rows, given);
+        InnerProblem { t, weights, given, x, y: support.y, rows: support.rows, rates, reads, prior }
     }
 
-    /// What the fast state reads of rows `[T, n, i]`.
-    pub fn inputs(&self, g: &mut Graph, weights: Value, x: Value) -> Value {
-        self.adaptation.fast.state().inputs(g, self, weights, x)
+    /// What the fast state reads of rows `[T, n, i]` of the problem's tasks.
+    pub fn inputs(&self, g: &mut Graph, problem: &InnerProblem, x: Value) -> Value {
+        let support = SupportRows { x: problem.given, weights: problem.rows };
+        self.adaptation.fast.state().inputs(g, self, problem.weights, support, x)
     }
 
     /// Learned step sizes, one a fast value of every task.
@@ -322,6 +327,11 @@ impl InnerProblem {
         self.weights
     }
 
+    /// The support as networks read it that adapt as a whole.
+    pub(super) fn support(&self) -> SupportRows {
+        SupportRows { x: self.x, weights: self.rows }
+    }
+
     /// The values, to be handed into a scan.
     fn values(&self) -> Vec<Value> {
         let mut all = vec![self.weights, self.x, self.y, self.rows];
@@ -338,6 +348,7 @@ impl InnerProblem {
         let rates = self.rates.and_then(|_| rest.next());
         let reads = self.reads.and_then(|_| rest.next().zip(rest.next()));
         let [weights, x, y, rows] = values[..4] else { panic!("there are four at least") };
-        InnerProblem { t: self.t, weights, x, y, rows, rates, reads, prior: None }
+        // Inside of a scan nobody asks what else the state reads of rows.
+        InnerProblem { t: self.t, weights, given: x, x, y, rows, rates, reads, prior: None }
     }
 }

@@ -99,14 +99,15 @@ impl Instruments {
         }
         let (Some(member), false) = (model.members.first(), tasks.is_empty()) else { return Ok(found) };
         let tasks = &tasks[..tasks.len().min(MAX_TASKS)];
-        let Generated { weights, condition, trunk } = model.written(device, member, tasks)?;
+        let Generated { weights, settled, condition, trunk } = model.written(device, member, tasks)?;
         let mut networks = Networks::prepare(model, tasks)?;
-        found.look_at_layers(&mut networks, model, &weights, tasks)?;
+        let alone = if settled.is_empty() { &weights } else { &settled };
+        found.look_at_layers(&mut networks, model, alone, tasks)?;
         if model.spec.is_shared() {
             return Ok(found);
         }
         found.look_at_tensors(model, &weights);
-        found.output_sensitivity = output_sensitivity(&mut networks, model, &weights, tasks)?;
+        found.output_sensitivity = output_sensitivity(&mut networks, model, alone, tasks)?;
         found.dead_units = trunk.iter().map(|h| dead_share(h, tasks.len())).collect();
         let attribute = |t: &Task| attribute(t, model.likelihood.outputs);
         found.map = map(&condition, tasks.len())
@@ -192,7 +193,11 @@ struct Networks {
 
 impl Networks {
     fn prepare(model: &Model, tasks: &[Task]) -> Result<Networks> {
-        let (target, layout) = (&model.spec.target, model.spec.target.layout());
+        let target = match &model.spec.target {
+            target if target.reads_support() => target.without_context().settled(),
+            target => target.clone(),
+        };
+        let layout = target.layout();
         let inputs = target.inputs();
         let n = tasks.iter().map(|t| rows(t, model).len() / inputs).max().unwrap_or(0).max(1);
         let mut g = Graph::new();

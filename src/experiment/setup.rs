@@ -173,7 +173,7 @@ impl Setup {
             return Err(Error::config(
                 "model.net",
                 "batch_norm takes mean and variance over the rows of a task, and tasks of this source have different numbers \
-                 of rows: layer_norm and group_norm look at each row by itself",
+                 of rows: batch_norm = \"support\" takes those of the support alone, layer_norm and group_norm look at each row by itself",
             ));
         }
         if !self.meta().adaptation.fits(&hyper) {

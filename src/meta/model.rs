@@ -322,7 +322,13 @@ impl Model {
             if let (Some(gate), None) = (&self.choice.gate, steps) {
                 let c = self.candidates(&mut adapters, m, &tasks)?;
                 let [pooled, generated, adapted] = gate.shares(&self.likelihood, &c, 0);
-                add(Some(self.plain(&m.pooled)), pooled);
+                let plain = match &mut adapters.pooled {
+                    Some([(adapter, tasks), _]) if self.spec.target.reads_support() => {
+                        adapter.adapt(m, StartFrom::Pooled, tasks, 0)?.pop()
+                    }
+                    _ => Some(self.plain(&m.pooled)),
+                };
+                add(plain, pooled);
                 add(adapters.adapter.adapt(m, from, &tasks, 0)?.pop(), generated);
                 add(adapters.adapter.adapt(m, from, &tasks, self.choice.steps)?.pop(), adapted);
             } else {
@@ -345,17 +351,17 @@ impl Model {
         crate::adapt::without_context(&self.spec.target, weights)
     }
 
-    /// A task's network: the target without context parameters.
+    /// A task's network: the target without context parameters, and done with the support.
     fn network_spec(&self) -> Net {
-        self.spec.target.without_context()
+        self.spec.target.without_context().settled()
     }
 
-    /// The pooled network, for tasks of which nothing is known.
+    /// The pooled network, for tasks of which nothing is known. One that normalises by a task's support predicts nothing without it.
     pub fn pooled(&self) -> Network {
         let members: Vec<Vec<f32>> =
             self.members.iter().map(|m| self.sharpened(self.plain(&m.pooled))).collect();
         let shares = vec![1.0 / members.len() as f64; members.len()];
-        Network::new(self.network_spec(), self.likelihood, members, shares)
+        Network::new(self.spec.target.without_context(), self.likelihood, members, shares)
     }
 }
 
@@ -392,6 +398,13 @@ impl Network {
     /// [`Error::Shape`] where the inputs do not fit the network.
     pub fn predict(&self, device: &Device, x: &[f32]) -> Result<Vec<f32>> {
         let i = self.spec.inputs();
+        if self.spec.reads_support() {
+            return Err(Error::Shape(
+                "the network normalises by the support rows of a task (batch_norm = \"support\"), and there are none: adapt the model to \
+                 a task"
+                    .into(),
+            ));
+        }
         if x.is_empty() || !x.len().is_multiple_of(i) {
             return Err(Error::Shape(format!(
                 "the network reads rows of {i} inputs; {} numbers were given",

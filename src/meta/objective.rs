@@ -7,7 +7,7 @@ use crate::adapt::{Adaptation, InnerLoop};
 use crate::graph::op::{Binary, Func};
 use crate::graph::{Graph, Value};
 use crate::hyper::{Condition, HyperSpec};
-use crate::net::{Net, ParamLayout, Weights};
+use crate::net::{Net, ParamLayout, SupportRows, Weights};
 use crate::rng::Rng;
 use crate::spec::count;
 use crate::task::{Batch, Loss, Rows, loss};
@@ -136,7 +136,8 @@ impl MetaSpec {
             Through::None => {
                 let layout = self.hyper.target.layout();
                 let y = g.scope("target", |g| {
-                    self.hyper.target.apply(g, Weights { flat: weights, layout: &layout }, e.xq)
+                    let weights = Weights { flat: weights, layout: &layout };
+                    self.hyper.target.apply_by(g, weights, support_of(e), e.xq)
                 });
                 Objective::of(g, kind, y, e)
             }
@@ -166,7 +167,7 @@ impl MetaSpec {
     ) -> Objective {
         let inner = self.inner(kind);
         let problem = inner.problem(g, Some(params), weights, z, &e.support);
-        let xq = inner.inputs(g, weights, e.xq);
+        let xq = inner.inputs(g, &problem, e.xq);
         let first_order = self.through == Through::First;
         let mut more = vec![xq, e.yq];
         more.extend(e.query_rows);
@@ -289,11 +290,16 @@ fn all_rows(g: &mut Graph, e: &Batch) -> Rows {
     Rows { x, y, rows, count: e.support.count }
 }
 
+/// The support as networks read it that normalise by it.
+fn support_of(e: &Batch) -> SupportRows {
+    SupportRows { x: e.support.x, weights: e.support.rows }
+}
+
 /// Loss of one network on all rows of all tasks.
 pub(super) fn pooled(g: &mut Graph, net: &Net, params: Weights<'_>, e: &Batch, kind: Loss) -> Value {
     g.scope("pooled", |g| {
         let Rows { x, y, rows, .. } = all_rows(g, e);
-        let prediction = net.apply(g, params, x);
+        let prediction = net.apply_behind(g, params, support_of(e), x);
         let each = loss(g, kind, prediction, y, Some(rows));
         debug_assert_eq!(count(g.shape(each)), g.shape(x)[0]);
         g.mean(each)

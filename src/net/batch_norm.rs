@@ -1,7 +1,13 @@
 //! Batch normalisation (Ioffe and Szegedy 2015) by the rows at hand: each channel has mean 0 and variance 1 over all rows of a
 //! task that are asked about together, in training and afterwards alike ("transductive", what MAML's published figures use:
 //! Finn et al. 2017; Bronskill et al. 2020 compare). There are no running statistics: what is predicted for a row depends on the
-//! rows beside it. Gain `[c]`, shift `[c]`.
+//! rows beside it.
+//!
+//! Or by the support ([`Statistics::Support`]; Bronskill et al. call its like "conventional" within a task): mean and variance of the
+//! task's support rows, by their weights, also for its query rows, so that what is predicted for one of them depends on no
+//! other. A network that leaves its task behind has them folded into gain and shift ([`Statistics::Settled`]).
+//!
+//! Gain `[c]`, shift `[c]`.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +20,7 @@ use crate::spec::Shape;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchNorm {
-    /// By which rows: `batch_norm = "batch"`, those that are asked about together.
+    /// By which rows: `batch_norm = "batch"`, those that are asked about together; `"support"`, the task's support.
     #[serde(rename = "batch_norm")]
     pub statistics: Statistics,
 }
@@ -26,6 +32,10 @@ pub struct BatchNorm {
 pub enum Statistics {
     /// Those of a task that are asked about together.
     Batch,
+    /// The task's support rows, by their weights.
+    Support,
+    /// None any more: gain and shift hold what statistics of the support had to say.
+    Settled,
 }
 
 impl Kind for BatchNorm {
@@ -38,7 +48,11 @@ impl Kind for BatchNorm {
     }
 
     fn mixes_rows(&self) -> bool {
-        true
+        self.statistics == Statistics::Batch
+    }
+
+    fn reads_support(&self) -> bool {
+        self.statistics == Statistics::Support
     }
 
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
@@ -48,10 +62,25 @@ impl Kind for BatchNorm {
             let mut kept = vec![1; g.shape(x).len()];
             let last = kept.len() - 1;
             (kept[0], kept[last]) = (g.shape(x)[0], g.shape(x)[last]);
-            let (d, factor) = norm::deviations(g, x, &kept, None);
+            let (d, factor, mean) = match self.statistics {
+                Statistics::Batch => {
+                    let (d, factor) = norm::deviations(g, x, &kept, None);
+                    (d, factor, None)
+                }
+                Statistics::Support => {
+                    let (rows, weights) = f.support_rows(g, x);
+                    let s = norm::Moments::of(g, rows, &kept, Some(weights));
+                    let d = s.deviations(g, x);
+                    (d, s.factor, Some(s.mean(g)))
+                }
+                Statistics::Settled => return norm::scaled(g, x, &name, f),
+            };
             let [gain, shift] = norm::gain_and_shift(g, kept.len(), &name, f);
             // The gain is of the factor's shape: x is scaled once.
             let factor = g.mul(factor, gain);
+            if let Some(mean) = mean {
+                f.settle(g, &name, [mean, factor, shift]);
+            }
             let y = g.mul(d, factor);
             g.add(y, shift)
         });

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, Serializer};
 use super::layout::Init;
 use super::{ParamLayout, ParamRole, Weights};
 use crate::graph::{Graph, Value};
-use crate::spec::{Activation, Shape};
+use crate::spec::{Activation, Shape, count};
 
 /// What a layer says about itself; its file has nothing else to do.
 pub(super) trait Kind {
@@ -18,6 +18,11 @@ pub(super) trait Kind {
 
     /// Whether what a row becomes depends on the rows of its task beside it.
     fn mixes_rows(&self) -> bool {
+        false
+    }
+
+    /// Whether it normalises by the support rows of a task.
+    fn reads_support(&self) -> bool {
         false
     }
 
@@ -192,6 +197,11 @@ pub(super) fn mix_rows(layers: &[Layer]) -> bool {
     layers.iter().any(|layer| layer.kind().mixes_rows())
 }
 
+/// Whether some of these layers normalise by the support rows of a task.
+pub(super) fn read_support(layers: &[Layer]) -> bool {
+    layers.iter().any(|layer| layer.kind().reads_support())
+}
+
 /// A forward pass in the making.
 #[derive(Debug)]
 pub(super) struct Forward<'w> {
@@ -206,6 +216,10 @@ pub(super) struct Forward<'w> {
     pub(super) rows: Shape,
     /// Context parameters `[T, c]`; `None`: 0.
     pub(super) context: Option<Value>,
+    /// How many of each task's rows are its support, which they begin with, and the weights `[T, n]` of these; `None`: unknown.
+    pub(super) support: Option<(usize, Value)>,
+    /// Gains and shifts `[T, c]` that do what layers did that normalised by the support, by the layers' names.
+    pub(super) settled: Vec<(String, [Value; 2])>,
     /// What each layer with parameters gave.
     pub(super) given: Vec<Value>,
 }
@@ -215,6 +229,31 @@ impl Forward<'_> {
     pub(super) fn layer(&mut self) -> String {
         self.layers += 1;
         format!("{}{}", self.prefix, self.layers - 1)
+    }
+
+    /// Of rows `[T, n, .., c]` those of the support, and the weight of each element for means over all but tasks and channels.
+    #[track_caller]
+    pub(super) fn support_rows(&self, g: &mut Graph, x: Value) -> (Value, Value) {
+        let Some((n, weights)) = self.support else {
+            panic!("a batch normalisation by the support needs the support: see Net::apply_by")
+        };
+        let shape = g.shape(x).to_vec();
+        let rows = if n < shape[1] { g.slice(x, 1, 0, n) } else { x };
+        let mut each = vec![1; shape.len()];
+        (each[0], each[1]) = (shape[0], n);
+        let weights = g.reshape(weights, &each);
+        let elements = count(&shape[2..shape.len() - 1]);
+        (rows, g.scale(weights, 1.0 / elements as f64))
+    }
+
+    /// Notes a gain and a shift that do what `(x - mean) · factor + shift` does.
+    pub(super) fn settle(&mut self, g: &mut Graph, name: &str, [mean, factor, shift]: [Value; 3]) {
+        let shape = g.shape(factor).to_vec();
+        let flat = [shape[0], shape[shape.len() - 1]];
+        let moved = g.mul(mean, factor);
+        let moved = g.sub(shift, moved);
+        let both = [factor, moved].map(|v| g.reshape(v, &flat));
+        self.settled.push((name.to_string(), both));
     }
 
     /// Notes what a layer with parameters gave, before any activation.

@@ -53,7 +53,7 @@ pub use layer_norm::LayerNorm;
 pub use layout::{Init, Param, ParamLayout, ParamRole};
 pub use max_pool::MaxPool;
 pub(crate) use network::own_layers;
-pub use network::{Head, Net};
+pub use network::{Head, Net, SupportRows};
 pub use own::{LayerWeights, Own, OwnLayer};
 pub use parallel::Parallel;
 pub use residual::Residual;

@@ -6,7 +6,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use super::first_version::DenseSpec;
-use super::layer::{Forward, Params, Scheme, layers, mix_rows, output, shape_after};
+use super::layer::{Forward, Params, Scheme, layers, mix_rows, output, read_support, shape_after};
 use super::{
     AvgPool, BatchNorm, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm, MaxPool, Own,
     OwnLayer, Parallel, ParamLayout, ParamRole, Pointwise, Residual, Scale, Sizes, Statistics, Weights,
@@ -152,6 +152,13 @@ impl Net {
     #[must_use]
     pub fn batch_norm(self) -> Net {
         self.with(Layer::BatchNorm(BatchNorm { statistics: Statistics::Batch }))
+    }
+
+    /// Channels normalised by mean and variance of the task's support rows ([`Statistics::Support`]): what is predicted for a query row
+    /// depends on no other query row.
+    #[must_use]
+    pub fn batch_norm_of_support(self) -> Net {
+        self.with(Layer::BatchNorm(BatchNorm { statistics: Statistics::Support }))
     }
 
     /// Rows normalised along their last axis.
@@ -362,6 +369,32 @@ impl Net {
         mix_rows(&self.layers)
     }
 
+    /// Whether it normalises by the support rows of a task, so that it cannot do without them.
+    pub fn reads_support(&self) -> bool {
+        read_support(&self.layers)
+    }
+
+    /// The net that does without the support: what statistics of it had to say stands in gains and shifts ([`Net::settle`]).
+    #[must_use]
+    pub fn settled(&self) -> Net {
+        fn all(layers: &[Layer]) -> Vec<Layer> {
+            let one = |layer: &Layer| match layer {
+                Layer::BatchNorm(BatchNorm { statistics: Statistics::Support }) => {
+                    Layer::BatchNorm(BatchNorm { statistics: Statistics::Settled })
+                }
+                Layer::Residual(r) => {
+                    Layer::Residual(Residual { layers: all(&r.layers), shortcut: all(&r.shortcut) })
+                }
+                Layer::Parallel(p) => {
+                    Layer::Parallel(Parallel { branches: p.branches.iter().map(|b| all(b)).collect() })
+                }
+                other => other.clone(),
+            };
+            layers.iter().map(one).collect()
+        }
+        Net { input: self.input.clone(), layers: all(&self.layers) }
+    }
+
     /// Number of context parameters.
     pub fn context_width(&self) -> usize {
         self.context_at().map_or(0, |(_, width)| width)
@@ -432,36 +465,113 @@ fn branched(layers: &[Layer]) -> usize {
     layers.iter().map(|layer| 1 + inside(layer)).sum()
 }
 
+/// Support rows of tasks, by which a net may normalise.
+#[derive(Clone, Copy, Debug)]
+pub struct SupportRows {
+    /// Inputs `[T, n, inputs]`.
+    pub x: Value,
+    /// Weights of the rows `[T, n]` that sum to one over n.
+    pub weights: Value,
+}
+
+/// What a net runs on beside its rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beside {
+    context: Option<Value>,
+    support: Option<SupportRows>,
+    /// Whether the rows begin with the support's.
+    included: bool,
+}
+
 /// Running it, as graph.
 impl Net {
     /// Rows x `[.., inputs]` to `[.., outputs]`; with a row of weights a task, x is `[T, n, inputs]`. Context parameters are 0.
     #[track_caller]
     pub fn apply(&self, g: &mut Graph, weights: Weights<'_>, x: Value) -> Value {
-        self.run(g, weights, "", x, None, self.layers.len()).0
+        self.run(g, weights, "", x, Beside::default(), self.layers.len()).0
+    }
+
+    /// Rows `[T, n, inputs]` of tasks with these support rows, which a net with [`Net::batch_norm_of_support`] normalises by (another does
+    /// not look at them). The rows may be the support's own.
+    #[track_caller]
+    pub fn apply_by(&self, g: &mut Graph, weights: Weights<'_>, support: SupportRows, x: Value) -> Value {
+        let beside = Beside { support: Some(support), ..Beside::default() };
+        self.run(g, weights, "", x, beside, self.layers.len()).0
+    }
+
+    /// The same for rows `[T, n + m, inputs]` that begin with the support's.
+    #[track_caller]
+    pub(crate) fn apply_behind(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        support: SupportRows,
+        x: Value,
+    ) -> Value {
+        let beside = Beside { support: Some(support), included: true, context: None };
+        self.run(g, weights, "", x, beside, self.layers.len()).0
+    }
+
+    /// Weights `[T, P]` with which [`Net::settled`] does for each of these tasks what this net does beside their support.
+    #[track_caller]
+    pub fn settle(&self, g: &mut Graph, weights: Weights<'_>, support: SupportRows) -> Value {
+        let beside = Beside { support: Some(support), ..Beside::default() };
+        let mut f = self.forward(g, weights, "", support.x, beside);
+        let rows = self.rows_of(g, support.x, &f);
+        f.list(g, &self.layers, rows);
+        let t = g.shape(support.x)[0];
+        let p = weights.layout.len();
+        let flat = g.expand(weights.flat, &[t, p]);
+        let parts: Vec<Value> = (weights.layout.params.iter())
+            .map(|param| {
+                let known = f.settled.iter().find_map(|(layer, [gain, shift])| {
+                    let what = param.name.strip_prefix(layer.as_str())?;
+                    [(".gain", *gain), (".shift", *shift)]
+                        .into_iter()
+                        .find_map(|(n, v)| (n == what).then_some(v))
+                });
+                known.unwrap_or_else(|| g.slice(flat, 1, param.offset, count(&param.shape)))
+            })
+            .collect();
+        g.concat(&parts, 1)
     }
 
     /// The same for a net whose parameters are called `prefix.0.weight`, … in the layout.
     #[track_caller]
     pub fn apply_named(&self, g: &mut Graph, weights: Weights<'_>, prefix: &str, x: Value) -> Value {
-        self.run(g, weights, prefix, x, None, self.layers.len()).0
+        self.run(g, weights, prefix, x, Beside::default(), self.layers.len()).0
     }
 
-    /// Rows `[T, n, inputs]` whose tasks have context parameters `[T, c]`.
+    /// Rows `[T, n, inputs]` whose tasks have context parameters `[T, c]` and, for a net that normalises by it, a support.
     #[track_caller]
-    pub fn apply_in_context(&self, g: &mut Graph, weights: Weights<'_>, x: Value, context: Value) -> Value {
-        self.run(g, weights, "", x, Some(context), self.layers.len()).0
+    pub fn apply_in_context(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        support: Option<SupportRows>,
+        x: Value,
+        context: Value,
+    ) -> Value {
+        let beside = Beside { context: Some(context), support, included: false };
+        self.run(g, weights, "", x, beside, self.layers.len()).0
     }
 
-    /// What the last layer reads: rows `[.., inputs]` to `[.., features]`.
+    /// What the last layer reads: rows `[.., inputs]` to `[.., features]`, for a net that normalises by it beside a support.
     #[track_caller]
-    pub fn features(&self, g: &mut Graph, weights: Weights<'_>, x: Value) -> Value {
-        self.run(g, weights, "", x, None, self.layers.len() - 1).0
+    pub fn features(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        support: Option<SupportRows>,
+        x: Value,
+    ) -> Value {
+        self.run(g, weights, "", x, Beside { support, ..Beside::default() }, self.layers.len() - 1).0
     }
 
     /// Predictions, and what each layer that has parameters gives before any activation.
     #[track_caller]
     pub fn apply_watched(&self, g: &mut Graph, weights: Weights<'_>, x: Value) -> (Value, Vec<Value>) {
-        self.run(g, weights, "", x, None, self.layers.len())
+        self.run(g, weights, "", x, Beside::default(), self.layers.len())
     }
 
     /// The head alone, by a flat row of its weight and bias a task `[T, (features + 1) · outputs]`, on features `[T, n, features]`.
@@ -484,29 +594,60 @@ impl Net {
         weights: Weights<'_>,
         prefix: &str,
         x: Value,
-        context: Option<Value>,
+        beside: Beside,
         most: usize,
     ) -> (Value, Vec<Value>) {
-        let shape = g.shape(x).to_vec();
+        let layers = &self.layers[..most];
+        let row = layers.iter().fold(self.input.clone(), |row, layer| shape_after(layer, &row));
+        // The support goes first, where it is read and is not what is asked about.
+        let first = beside.support.filter(|s| read_support(layers) && !beside.included && s.x != x);
+        let all = first.map_or(x, |s| g.concat(&[s.x, x], 1));
+        let mut f = self.forward(g, weights, prefix, all, beside);
+        let rows = self.rows_of(g, all, &f);
+        let y = f.list(g, layers, rows);
+        let lead = g.shape(all)[..g.shape(all).len() - 1].to_vec();
+        let y = g.reshape(y, &[&lead[..], &[count(&row)]].concat());
+        let y = match first {
+            Some(s) => {
+                let n = g.shape(s.x)[1];
+                g.slice(y, 1, n, lead[1] - n)
+            }
+            None => y,
+        };
+        (y, f.given)
+    }
+
+    /// A pass over rows x `[.., inputs]`.
+    fn forward<'w>(
+        &self,
+        g: &Graph,
+        weights: Weights<'w>,
+        prefix: &str,
+        x: Value,
+        beside: Beside,
+    ) -> Forward<'w> {
+        let shape = g.shape(x);
         let before = &shape[..shape.len() - 1];
         // Shared weights see all rows of all tasks as one matrix, unless rows of a task are mixed.
-        let apart = weights.per_task(g) || (self.mixes_rows() && before.len() == 2);
+        let mixes = self.mixes_rows() || self.reads_support();
+        let apart = weights.per_task(g) || (mixes && before.len() == 2);
         let lead = if apart { before.to_vec() } else { vec![count(before)] };
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}.") };
-        let mut f = Forward {
+        Forward {
             weights,
-            prefix,
+            prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}.") },
             layers: 0,
             lead: lead.len(),
-            rows: lead.clone(),
-            context,
+            rows: lead,
+            context: beside.context,
+            support: beside.support.map(|s| (g.shape(s.x)[1], s.weights)),
+            settled: vec![],
             given: vec![],
-        };
-        let x = g.reshape(x, &[&lead[..], &self.input[..]].concat());
-        let layers = &self.layers[..most];
-        let y = f.list(g, layers, x);
-        let row = layers.iter().fold(self.input.clone(), |row, layer| shape_after(layer, &row));
-        (g.reshape(y, &[before, &[count(&row)]].concat()), f.given)
+        }
+    }
+
+    /// Rows x `[.., inputs]` with the axes that layers see.
+    fn rows_of(&self, g: &mut Graph, x: Value, f: &Forward<'_>) -> Value {
+        g.reshape(x, &[&f.rows[..], &self.input[..]].concat())
     }
 }
 

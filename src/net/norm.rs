@@ -25,28 +25,58 @@ pub(super) fn standardised(g: &mut Graph, x: Value, kept: &[usize], weights: Opt
 
 /// The two factors of what [`standardised`] gives: distances from the mean, and `1 / √(variance + ε)` of the shape `kept`.
 pub(super) fn deviations(g: &mut Graph, x: Value, kept: &[usize], weights: Option<Value>) -> (Value, Value) {
-    let n: usize = g.shape(x).iter().zip(kept).map(|(d, k)| if *k == 1 { *d } else { 1 }).product();
-    let mean = |g: &mut Graph, v: Value| match weights {
-        Some(w) => {
-            let v = g.mul(v, w);
-            g.sum_to(v, kept)
-        }
-        None => {
-            let sum = g.sum_to(v, kept);
-            g.scale(sum, 1.0 / n as f64)
-        }
-    };
-    let centre = mean(g, x);
-    let near = g.sub(x, centre);
-    // What rounding left of the mean, which a small variance would show a hundredfold; but for rounding it is 0, and so is its
-    // derivative.
-    let rest = mean(g, near);
-    let rest = g.stop_gradient(rest);
-    let d = g.sub(near, rest);
-    let square = g.mul(d, d);
-    let variance = mean(g, square);
-    let variance = g.affine(variance, 1.0, EPS);
-    (d, g.map(Func::Rsqrt, variance))
+    let moments = Moments::of(g, x, kept, weights);
+    (moments.deviations(g, x), moments.factor)
+}
+
+/// Mean and variance of some elements, by which they and others can be normalised.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moments {
+    /// The mean, but for its rounding.
+    centre: Value,
+    /// What rounding left of it.
+    rest: Value,
+    /// `1 / √(variance + ε)`
+    pub(super) factor: Value,
+}
+
+impl Moments {
+    /// Distances from the mean.
+    pub(super) fn deviations(&self, g: &mut Graph, x: Value) -> Value {
+        let near = g.sub(x, self.centre);
+        g.sub(near, self.rest)
+    }
+
+    /// The mean.
+    pub(super) fn mean(&self, g: &mut Graph) -> Value {
+        g.add(self.centre, self.rest)
+    }
+
+    /// Over axes that have length 1 in `kept`; `weights` of elements, broadcast over x, sum to one over those axes.
+    pub(super) fn of(g: &mut Graph, x: Value, kept: &[usize], weights: Option<Value>) -> Moments {
+        let n: usize = g.shape(x).iter().zip(kept).map(|(d, k)| if *k == 1 { *d } else { 1 }).product();
+        let mean = |g: &mut Graph, v: Value| match weights {
+            Some(w) => {
+                let v = g.mul(v, w);
+                g.sum_to(v, kept)
+            }
+            None => {
+                let sum = g.sum_to(v, kept);
+                g.scale(sum, 1.0 / n as f64)
+            }
+        };
+        let centre = mean(g, x);
+        let near = g.sub(x, centre);
+        // What rounding left of the mean, which a small variance would show a hundredfold; but for rounding it is 0, and so is its
+        // derivative.
+        let rest = mean(g, near);
+        let rest = g.stop_gradient(rest);
+        let d = g.sub(near, rest);
+        let square = g.mul(d, d);
+        let variance = mean(g, square);
+        let variance = g.affine(variance, 1.0, EPS);
+        Moments { centre, rest, factor: g.map(Func::Rsqrt, variance) }
+    }
 }
 
 /// Times the gain, plus the shift of each channel, the last axis of x.

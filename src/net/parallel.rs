@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::layer::{Forward, Kind, Layer, Params, layers, mix_rows, output};
+use super::layer::{Forward, Kind, Layer, Params, layers, mix_rows, output, read_support};
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
 
@@ -50,6 +50,10 @@ impl Kind for Parallel {
 
     fn mixes_rows(&self) -> bool {
         self.branches.iter().any(|branch| mix_rows(branch))
+    }
+
+    fn reads_support(&self) -> bool {
+        self.branches.iter().any(|branch| read_support(branch))
     }
 
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {

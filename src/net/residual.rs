@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layer::{Forward, Kind, Layer, Params, layers, mix_rows, output};
+use super::layer::{Forward, Kind, Layer, Params, layers, mix_rows, output, read_support};
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
 
@@ -36,6 +36,10 @@ impl Kind for Residual {
 
     fn mixes_rows(&self) -> bool {
         mix_rows(&self.layers) || mix_rows(&self.shortcut)
+    }
+
+    fn reads_support(&self) -> bool {
+        read_support(&self.layers) || read_support(&self.shortcut)
     }
 
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {

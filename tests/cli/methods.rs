@@ -81,6 +81,39 @@ fn layers_of_the_target_in_the_file() {
     );
 }
 
+/// A target that is normalised by the support, over tasks with supports of different sizes; its network goes on alone.
+#[test]
+fn a_target_normalised_by_the_support() {
+    let net = "\n[[model.net]]\ndense = 8\n[[model.net]]\nbatch_norm = \"support\"\nactivation = \"tanh\"\n";
+    let settings = SINE.replace("task = 'sine'\n", "").replace("[train]\n", "[train]\nmin_shots = 1\n");
+    let place = Place::with([
+        ("sine.toml", format!("task = 'sine'\n{settings}{net}").as_str()),
+        ("settings.toml", format!("{}{net}", settings.replace("min_shots = 1\n", "")).as_str()),
+        ("lines.csv", lines_csv().as_str()),
+        ("new.csv", "x,mood,height\n0,calm,1100\n1,wild,1110\n-1,calm,1090\n"),
+        ("ahead.csv", "x,mood\n0.5,calm\n2,wild\n"),
+        ("one.csv", "x,mood\n2,wild\n"),
+    ]);
+    for way in ["maml", "fine-tune"] {
+        place.ok(&["train", "sine.toml", "--method", way, "--out", way]);
+        assert!(place.read(&format!("{way}/config.toml")).contains("support"));
+    }
+    // The default of a table: pooled networks, the last layer in closed form, networks weighed by the evidence.
+    place.ok(&train(&LINES, "run"));
+    let predict = |query: &str, out: &str| {
+        place.ok(&["predict", "run", "--support", "new.csv", "--query", query, "--out", out]);
+        place.read(out)
+    };
+    let (both, one) = (predict("ahead.csv", "both.csv"), predict("one.csv", "one-out.csv"));
+    assert_eq!(both.lines().last(), one.lines().last(), "a row alone is predicted as beside another");
+    place.ok(&["adapt", "run", "--support", "new.csv", "--out", "net.safetensors"]);
+    place.ok(&["predict", "net.safetensors", "--query", "ahead.csv", "--out", "alone.csv"]);
+    let last = |text: &str| text.lines().last().unwrap().rsplit(',').next().unwrap().parse::<f64>().unwrap();
+    let (alone, beside) = (last(&place.read("alone.csv")), last(&both));
+    assert!((alone - beside).abs() < 1e-4 * beside.abs(), "{alone} and {beside}");
+    place.refused(&["predict", "run", "--query", "ahead.csv", "--out", "x.csv"], &["support rows"]);
+}
+
 /// Many known tasks with learned embeddings; a new one by fitting its embedding, with all else as it is.
 #[test]
 fn embeddings_of_known_tasks() {

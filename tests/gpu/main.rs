@@ -7,6 +7,7 @@ mod buckets;
 mod golden;
 mod limits;
 mod lockstep;
+mod norms;
 mod regions;
 mod runner;
 mod shards;

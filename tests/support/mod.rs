@@ -7,6 +7,7 @@ pub(crate) mod buckets;
 pub(crate) mod differences;
 pub(crate) mod interpret;
 pub(crate) mod learning;
+pub(crate) mod norms;
 pub(crate) mod own_blocks;
 pub(crate) mod random_graph;
 pub(crate) mod shards;

@@ -30,11 +30,11 @@ impl State for All {
         &self,
         g: &mut Graph,
         inner: &InnerLoop<'_>,
-        _: &InnerProblem,
+        problem: &InnerProblem,
         fast: Value,
         x: Value,
     ) -> Value {
         let target = &inner.hyper.target;
-        target.apply(g, Weights { flat: fast, layout: &target.layout() }, x)
+        target.apply_by(g, Weights { flat: fast, layout: &target.layout() }, problem.support(), x)
     }
 }

@@ -35,6 +35,7 @@ impl State for Context {
         x: Value,
     ) -> Value {
         let target = &inner.hyper.target;
-        target.apply_in_context(g, Weights { flat: problem.weights, layout: &target.layout() }, x, fast)
+        let weights = Weights { flat: problem.weights, layout: &target.layout() };
+        target.apply_in_context(g, weights, Some(problem.support()), x, fast)
     }
 }

@@ -36,7 +36,7 @@ impl State for Embedding {
         x: Value,
     ) -> Value {
         let (target, w) = (&inner.hyper.target, inner.generated(g, problem, fast));
-        target.apply(g, Weights { flat: w, layout: &target.layout() }, x)
+        target.apply_by(g, Weights { flat: w, layout: &target.layout() }, problem.support(), x)
     }
 
     fn rewrites(&self) -> bool {

@@ -5,7 +5,7 @@ use super::State;
 use crate::adapt::{InnerLoop, InnerProblem, without_context};
 use crate::graph::{Graph, Value};
 use crate::hyper::HyperSpec;
-use crate::net::{ParamRole, Weights};
+use crate::net::{ParamRole, SupportRows, Weights};
 use crate::spec::count;
 
 pub(super) struct Head;
@@ -47,9 +47,17 @@ impl State for Head {
         }
     }
 
-    fn inputs(&self, g: &mut Graph, inner: &InnerLoop<'_>, weights: Value, x: Value) -> Value {
+    fn inputs(
+        &self,
+        g: &mut Graph,
+        inner: &InnerLoop<'_>,
+        weights: Value,
+        support: SupportRows,
+        x: Value,
+    ) -> Value {
         let target = &inner.hyper.target;
-        g.scope("features", |g| target.features(g, Weights { flat: weights, layout: &target.layout() }, x))
+        let weights = Weights { flat: weights, layout: &target.layout() };
+        g.scope("features", |g| target.features(g, weights, Some(support), x))
     }
 
     fn shares_weights(&self) -> bool {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{InnerLoop, InnerProblem};
 use crate::graph::{Graph, Value};
 use crate::hyper::HyperSpec;
+use crate::net::SupportRows;
 
 /// What a kind of fast state says about itself.
 pub(super) trait State {
@@ -36,8 +37,15 @@ pub(super) trait State {
         x: Value,
     ) -> Value;
 
-    /// What the state reads of rows `[T, n, i]`, by weights that stay as they are.
-    fn inputs(&self, _g: &mut Graph, _inner: &InnerLoop<'_>, _weights: Value, x: Value) -> Value {
+    /// What the state reads of rows `[T, n, i]` of tasks with that support, by weights that stay as they are.
+    fn inputs(
+        &self,
+        _g: &mut Graph,
+        _inner: &InnerLoop<'_>,
+        _weights: Value,
+        _support: SupportRows,
+        x: Value,
+    ) -> Value {
         x
     }
 

@@ -33,8 +33,8 @@ pub(super) struct JointArgs {
 struct Row {
     lambda: f64,
     metric: String,
-    main: f64,
-    main_fine_tuned: f64,
+    main_network: f64,
+    main_network_fine_tuned: f64,
     generated: f64,
     chosen: f64,
 }
@@ -74,9 +74,10 @@ pub(super) fn run(args: &JointArgs) -> Result<ExitCode> {
             continue;
         };
         let h = report.held_out;
-        let [main, main_fine_tuned] = h.main.unwrap_or([f64::NAN; 2]);
+        let [main_network, main_network_fine_tuned] = h.main_network.unwrap_or([f64::NAN; 2]);
         let generated = h.by_steps.get("0").copied().unwrap_or(f64::NAN);
-        rows.push(Row { lambda, metric: h.metric, main, main_fine_tuned, generated, chosen: h.chosen });
+        let (metric, chosen) = (h.metric, h.chosen);
+        rows.push(Row { lambda, metric, main_network, main_network_fine_tuned, generated, chosen });
     }
     let text = serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n";
     write_atomically(&args.out.join("joint.json"), text.as_bytes())?;
@@ -94,8 +95,8 @@ pub(super) fn run(args: &JointArgs) -> Result<ExitCode> {
         say(format_args!(
             "{:>8}{:>14}{:>20}{:>14}{:>14}\n",
             r.lambda,
-            figure(r.main),
-            figure(r.main_fine_tuned),
+            figure(r.main_network),
+            figure(r.main_network_fine_tuned),
             figure(r.generated),
             figure(r.chosen)
         ));

@@ -84,7 +84,7 @@ impl Experiment<'_> {
             chosen: likelihood.score(tasks, &y),
             gate: chosen.gate,
             by_steps,
-            main: self.main(tasks, choices.0)?,
+            main_network: self.main_network(tasks, choices.0)?,
             baselines: self.baselines(tasks, choices)?,
             target_std: likelihood.unit,
             coverage,
@@ -108,7 +108,7 @@ impl Experiment<'_> {
     }
 
     /// The metric of the main networks, before and after fine-tuning; `None` where all tasks start with the same weights anyway.
-    fn main(&self, tasks: &[Task], tuned_steps: usize) -> Result<Option<[f64; 2]>> {
+    fn main_network(&self, tasks: &[Task], tuned_steps: usize) -> Result<Option<[f64; 2]>> {
         let layout = self.model.spec.layout();
         let Some(theta) = layout.get("head.bias").filter(|_| !self.model.spec.is_shared()) else {
             return Ok(None);

@@ -58,8 +58,8 @@ pub struct HeldOut {
     pub by_steps: IndexMap<String, f64>,
     /// The metric of the main network alone (θ, which all tasks' weights are a correction to), and after as many steps of
     /// fine-tuning as are best for the pooled network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub main: Option<[f64; 2]>,
+    #[serde(default, alias = "main", skip_serializing_if = "Option::is_none")]
+    pub main_network: Option<[f64; 2]>,
     /// The same metric of simple things.
     pub baselines: Baselines,
     /// Standard deviation of the target on the training groups, in its own units (1 where there is no file).
@@ -82,4 +82,23 @@ pub struct Baselines {
     pub pooled_residual: f64,
     /// The same, fine-tuned on the support (steps chosen on validation tasks).
     pub pooled_fine_tuned: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reports that were written when the main network was called `main`.
+    #[test]
+    fn old_reports_are_read() -> Result<(), serde_json::Error> {
+        let old = r#"{"metric": "mse", "tasks": 3, "shots": 5, "chosen_steps": 0, "chosen_correction": 1.0, "chosen": 0.5,
+            "by_steps": {"0": 0.5}, "main": [0.75, 0.5], "target_std": 1.0, "coverage": [], "reliability": [],
+            "baselines": {"support_mean": 1.0, "pooled": 1.0, "pooled_residual": 1.0, "pooled_fine_tuned": 1.0}}"#;
+        let read: HeldOut = serde_json::from_str(old)?;
+        assert_eq!(read.main_network, Some([0.75, 0.5]));
+        let text = serde_json::to_string(&read)?;
+        assert!(text.contains("\"main_network\":[0.75,0.5]") && !text.contains("\"main\""), "{text}");
+        assert_eq!(serde_json::from_str::<HeldOut>(&text)?, read);
+        Ok(())
+    }
 }

@@ -228,13 +228,13 @@ fn joint() {
     let rows = table.as_array().unwrap();
     assert_eq!(rows.len(), 3);
     for row in rows {
-        for name in ["main", "main_fine_tuned", "generated", "chosen"] {
+        for name in ["main_network", "main_network_fine_tuned", "generated", "chosen"] {
             assert!(row[name].as_f64().unwrap().is_finite(), "{row}");
         }
     }
     // With the main loss alone the hypernetwork learns nothing: it writes the main network for every task.
-    assert_eq!(rows[2]["main"], rows[2]["generated"]);
-    assert_ne!(rows[0]["main"], rows[0]["generated"]);
+    assert_eq!(rows[2]["main_network"], rows[2]["generated"]);
+    assert_ne!(rows[0]["main_network"], rows[0]["generated"]);
     // Runs that are there are not run again.
     assert_eq!(place.ok(&["joint", "sine.toml", "--lambda", "0,0.5,1", "--out", "joint"]), words);
     place.refused(&["joint", "sine.toml", "--lambda", "2", "--out", "other"], &["--lambda", "from 0 to 1"]);

@@ -9,10 +9,19 @@ use crate::spec::{Activation, Shape};
 /// An activation as a layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Pointwise {
     /// The function.
     #[serde(rename = "activation")]
     pub function: Activation,
+}
+
+impl Pointwise {
+    /// This function of every element.
+    #[must_use]
+    pub fn new(function: Activation) -> Pointwise {
+        Pointwise { function }
+    }
 }
 
 impl Kind for Pointwise {

@@ -11,6 +11,7 @@ use crate::spec::Shape;
 /// A pool of means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AvgPool {
     /// Elements of a window.
     #[serde(rename = "avg_pool")]
@@ -18,6 +19,14 @@ pub struct AvgPool {
     /// Distance of two windows; not given: their size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stride: Option<Sizes>,
+}
+
+impl AvgPool {
+    /// Windows of `size`, side by side. Another stride is assigned.
+    #[must_use]
+    pub fn new(size: impl Into<Sizes>) -> AvgPool {
+        AvgPool { size: size.into(), stride: None }
+    }
 }
 
 impl Kind for AvgPool {

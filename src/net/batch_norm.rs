@@ -19,6 +19,7 @@ use crate::spec::Shape;
 /// Channels normalised over the rows of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct BatchNorm {
     /// By which rows: `batch_norm = "batch"`, those that are asked about together; `"support"`, the task's support.
     #[serde(rename = "batch_norm")]
@@ -36,6 +37,14 @@ pub enum Statistics {
     Support,
     /// None any more: gain and shift hold what statistics of the support had to say.
     Settled,
+}
+
+impl BatchNorm {
+    /// By the mean and variance of these rows.
+    #[must_use]
+    pub fn new(statistics: Statistics) -> BatchNorm {
+        BatchNorm { statistics }
+    }
 }
 
 impl Kind for BatchNorm {

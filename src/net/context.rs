@@ -11,10 +11,19 @@ use crate::spec::Shape;
 /// The task's context behind every row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Context {
     /// How many context parameters a task has.
     #[serde(rename = "context")]
     pub width: usize,
+}
+
+impl Context {
+    /// So many context parameters.
+    #[must_use]
+    pub fn new(width: usize) -> Context {
+        Context { width }
+    }
 }
 
 impl Kind for Context {

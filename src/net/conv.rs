@@ -12,6 +12,7 @@ use crate::spec::{Shape, count};
 /// A convolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Conv {
     /// Output channels.
     #[serde(rename = "conv")]

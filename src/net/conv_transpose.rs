@@ -13,6 +13,7 @@ use crate::spec::{Shape, count};
 /// A transposed convolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ConvTranspose {
     /// Output channels.
     #[serde(rename = "conv_transpose")]
@@ -31,6 +32,12 @@ pub struct ConvTranspose {
 }
 
 impl ConvTranspose {
+    /// So many channels by kernels of `kernel` taps along each axis, as long as the row ("same"). Another stride is assigned.
+    pub fn new(channels: usize, kernel: impl Into<Sizes>) -> ConvTranspose {
+        let (kernel, stride) = (kernel.into(), Sizes::one());
+        ConvTranspose { channels, kernel, stride, padding: Padding::Same, bias: true }
+    }
+
     /// The convolution that it is the transpose of, the extent of the result, and the input channels.
     fn geometry(&self, row: &[usize]) -> Result<(Geometry, [usize; 2], usize), String> {
         let (extent, channels) = spatial(row, "a transposed convolution")?;

@@ -9,10 +9,19 @@ use crate::spec::{Shape, count};
 /// A dense layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Dense {
     /// Outputs.
     #[serde(rename = "dense")]
     pub outputs: usize,
+}
+
+impl Dense {
+    /// So many outputs.
+    #[must_use]
+    pub fn new(outputs: usize) -> Dense {
+        Dense { outputs }
+    }
 }
 
 impl Kind for Dense {

@@ -9,10 +9,19 @@ use crate::spec::{Shape, count};
 /// Rows without axes of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Flatten {
     /// Says that it is there: `flatten = true`.
     #[serde(rename = "flatten")]
     pub on: bool,
+}
+
+impl Flatten {
+    /// The layer, which has no settings.
+    #[must_use]
+    pub fn on() -> Flatten {
+        Flatten { on: true }
+    }
 }
 
 impl Kind for Flatten {

@@ -10,10 +10,19 @@ use crate::spec::{Shape, count};
 /// A pool over the whole row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GlobalPool {
     /// Says that it is there: `global_pool = true`.
     #[serde(rename = "global_pool")]
     pub on: bool,
+}
+
+impl GlobalPool {
+    /// The layer, which has no settings.
+    #[must_use]
+    pub fn on() -> GlobalPool {
+        GlobalPool { on: true }
+    }
 }
 
 impl Kind for GlobalPool {

@@ -11,10 +11,19 @@ use crate::spec::{Shape, count};
 /// Groups of channels that are normalised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GroupNorm {
     /// Number of groups.
     #[serde(rename = "group_norm")]
     pub groups: usize,
+}
+
+impl GroupNorm {
+    /// So many groups of channels.
+    #[must_use]
+    pub fn new(groups: usize) -> GroupNorm {
+        GroupNorm { groups }
+    }
 }
 
 impl Kind for GroupNorm {

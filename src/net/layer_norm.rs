@@ -10,10 +10,19 @@ use crate::spec::Shape;
 /// Rows with mean 0 and variance 1 along their last axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LayerNorm {
     /// Says that it is there: `layer_norm = true`.
     #[serde(rename = "layer_norm")]
     pub on: bool,
+}
+
+impl LayerNorm {
+    /// The layer, which has no settings.
+    #[must_use]
+    pub fn on() -> LayerNorm {
+        LayerNorm { on: true }
+    }
 }
 
 impl Kind for LayerNorm {

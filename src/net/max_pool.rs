@@ -13,6 +13,7 @@ use crate::spec::Shape;
 /// A pool of maxima.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct MaxPool {
     /// Elements of a window.
     #[serde(rename = "max_pool")]
@@ -20,6 +21,14 @@ pub struct MaxPool {
     /// Distance of two windows; not given: their size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stride: Option<Sizes>,
+}
+
+impl MaxPool {
+    /// Windows of `size`, side by side. Another stride is assigned.
+    #[must_use]
+    pub fn new(size: impl Into<Sizes>) -> MaxPool {
+        MaxPool { size: size.into(), stride: None }
+    }
 }
 
 impl Kind for MaxPool {

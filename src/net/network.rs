@@ -115,13 +115,13 @@ impl Net {
     /// A dense layer over the last axis of a row.
     #[must_use]
     pub fn dense(self, outputs: usize) -> Net {
-        self.with(Layer::Dense(Dense { outputs }))
+        self.with(Layer::Dense(Dense::new(outputs)))
     }
 
     /// A pointwise function.
     #[must_use]
     pub fn activation(self, function: Activation) -> Net {
-        self.with(Layer::Activation(Pointwise { function }))
+        self.with(Layer::Activation(Pointwise::new(function)))
     }
 
     /// A convolution to so many channels by kernels of so many taps along each axis, zeros around.
@@ -133,44 +133,44 @@ impl Net {
     /// The largest element of each window of `size`, windows side by side.
     #[must_use]
     pub fn max_pool(self, size: impl Into<Sizes>) -> Net {
-        self.with(Layer::MaxPool(MaxPool { size: size.into(), stride: None }))
+        self.with(Layer::MaxPool(MaxPool::new(size)))
     }
 
     /// The mean of each window of `size`, windows side by side.
     #[must_use]
     pub fn avg_pool(self, size: impl Into<Sizes>) -> Net {
-        self.with(Layer::AvgPool(AvgPool { size: size.into(), stride: None }))
+        self.with(Layer::AvgPool(AvgPool::new(size)))
     }
 
     /// The mean over a whole row, channel by channel.
     #[must_use]
     pub fn global_pool(self) -> Net {
-        self.with(Layer::GlobalPool(GlobalPool { on: true }))
+        self.with(Layer::GlobalPool(GlobalPool::on()))
     }
 
     /// Channels normalised over the rows of a task that are asked about together ([`BatchNorm`]).
     #[must_use]
     pub fn batch_norm(self) -> Net {
-        self.with(Layer::BatchNorm(BatchNorm { statistics: Statistics::Batch }))
+        self.with(Layer::BatchNorm(BatchNorm::new(Statistics::Batch)))
     }
 
     /// Channels normalised by mean and variance of the task's support rows ([`Statistics::Support`]): what is predicted for a query row
     /// depends on no other query row.
     #[must_use]
     pub fn batch_norm_of_support(self) -> Net {
-        self.with(Layer::BatchNorm(BatchNorm { statistics: Statistics::Support }))
+        self.with(Layer::BatchNorm(BatchNorm::new(Statistics::Support)))
     }
 
     /// Rows normalised along their last axis.
     #[must_use]
     pub fn layer_norm(self) -> Net {
-        self.with(Layer::LayerNorm(LayerNorm { on: true }))
+        self.with(Layer::LayerNorm(LayerNorm::on()))
     }
 
     /// Groups of channels normalised over a row.
     #[must_use]
     pub fn group_norm(self, groups: usize) -> Net {
-        self.with(Layer::GroupNorm(GroupNorm { groups }))
+        self.with(Layer::GroupNorm(GroupNorm::new(groups)))
     }
 
     /// `max(x, 0)`
@@ -194,26 +194,26 @@ impl Net {
     /// Times a constant.
     #[must_use]
     pub fn scale(self, factor: f64) -> Net {
-        self.with(Layer::Scale(Scale { factor }))
+        self.with(Layer::Scale(Scale::new(factor)))
     }
 
     /// All axes of a row as one.
     #[must_use]
     pub fn flatten(self) -> Net {
-        self.with(Layer::Flatten(Flatten { on: true }))
+        self.with(Layer::Flatten(Flatten::on()))
     }
 
     /// So many context parameters behind every row; a dense layer has to follow.
     #[must_use]
     pub fn context(self, width: usize) -> Net {
-        self.with(Layer::Context(Context { width }))
+        self.with(Layer::Context(Context::new(width)))
     }
 
     /// `x + f(x)`: the branch is built from an empty net.
     #[must_use]
     pub fn residual(self, branch: impl FnOnce(Net) -> Net) -> Net {
         let layers = branch(Net::rows([])).layers;
-        self.with(Layer::Residual(Residual { layers, shortcut: vec![] }))
+        self.with(Layer::Residual(Residual::new(layers)))
     }
 
     /// A layer that a program writes itself.
@@ -226,7 +226,7 @@ impl Net {
     #[must_use]
     pub fn parallel<const N: usize>(self, branches: [fn(Net) -> Net; N]) -> Net {
         let branches = branches.map(|branch| branch(Net::rows([])).layers).into();
-        self.with(Layer::Parallel(Parallel { branches }))
+        self.with(Layer::Parallel(Parallel::new(branches)))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::spec::Shape;
 /// Branches side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Parallel {
     /// The branches.
     #[serde(rename = "parallel", deserialize_with = "branches")]
@@ -19,6 +20,14 @@ fn branches<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<Layer>>, D::Er
     #[derive(Deserialize)]
     struct Branch(#[serde(deserialize_with = "layers")] Vec<Layer>);
     Ok(Vec::<Branch>::deserialize(from)?.into_iter().map(|b| b.0).collect())
+}
+
+impl Parallel {
+    /// These branches.
+    #[must_use]
+    pub fn new(branches: Vec<Vec<Layer>>) -> Parallel {
+        Parallel { branches }
+    }
 }
 
 impl Kind for Parallel {

@@ -9,6 +9,7 @@ use crate::spec::Shape;
 /// A branch whose result is added to its input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Residual {
     /// The branch.
     #[serde(rename = "residual", deserialize_with = "layers")]
@@ -16,6 +17,14 @@ pub struct Residual {
     /// What the input goes through before it is added: a projection where the branch changes the shape. Empty: nothing.
     #[serde(default, deserialize_with = "layers", skip_serializing_if = "Vec::is_empty")]
     pub shortcut: Vec<Layer>,
+}
+
+impl Residual {
+    /// `x + f(x)`, f these layers. What the input goes through before it is added is assigned.
+    #[must_use]
+    pub fn new(layers: Vec<Layer>) -> Residual {
+        Residual { layers, shortcut: vec![] }
+    }
 }
 
 impl Kind for Residual {

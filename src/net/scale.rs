@@ -9,10 +9,19 @@ use crate::spec::Shape;
 /// Everything times a constant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Scale {
     /// The constant.
     #[serde(rename = "scale")]
     pub factor: f64,
+}
+
+impl Scale {
+    /// Times `factor`.
+    #[must_use]
+    pub fn new(factor: f64) -> Scale {
+        Scale { factor }
+    }
 }
 
 impl Kind for Scale {

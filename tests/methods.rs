@@ -9,7 +9,7 @@ use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
 use hyperloom::meta::objective::{MetaSpec, Through};
 use hyperloom::net::{Init, LayerWeights, Net, OwnLayer, ParamLayout, Weights};
-use hyperloom::plan::{Caps, lower};
+use hyperloom::plan::{Caps, KEEP, lower};
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
 use hyperloom::task::{Batch, Loss, Rows};
@@ -222,6 +222,7 @@ fn episodes(g: &mut Graph, feed: &mut Feed, rng: &mut Rng, meta: &MetaSpec, kind
 /// The objective of one way, its parameters, and what feeds it.
 fn objective(meta: &MetaSpec, kind: Loss, t: usize) -> (Graph, Feed, Value, Value) {
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(7, 1));
+    g.keep(KEEP);
     let layout = meta.layout();
     let base: Vec<f32> = meta.hyper.target.layout().init(&mut rng);
     let mut params: Vec<f64> = meta.init(&mut rng, &base).into_iter().map(f64::from).collect();

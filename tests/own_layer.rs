@@ -10,6 +10,7 @@ use hyperloom::experiment::source::OwnTasks;
 use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::HyperSpec;
 use hyperloom::net::{Init, LayerWeights, Net, Own, OwnLayer, ParamLayout, ParamRole, Weights};
+use hyperloom::plan::KEEP;
 use hyperloom::rng::Rng;
 use hyperloom::task::{Likelihood, Loss, Rows, loss};
 use hyperloom::{Config, Device, Error, Experiment, Model, Observer, Result, RunStatus, Silent, Task};
@@ -32,6 +33,7 @@ fn by_hand(inputs: usize) -> Net {
 /// Query loss after three steps, and its gradient with respect to the initial weights, both exact.
 fn learned(target: Net, fast: Fast) -> [Vec<f64>; 2] {
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(3, 1));
+    g.keep(KEEP);
     let hyper = HyperSpec::shared(target.dense(1));
     let mut adaptation = Adaptation::fine_tuning(0.1, 10.0);
     adaptation.fast = fast;

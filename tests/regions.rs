@@ -9,7 +9,7 @@ use hyperloom::check::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, 
 use hyperloom::graph::op::Dist;
 use hyperloom::graph::{Graph, Role, Value};
 use hyperloom::kernel::Bounded;
-use hyperloom::plan::{Caps, Launch, Plan, lower};
+use hyperloom::plan::{Caps, KEEP, Launch, Plan, lower};
 use hyperloom::region::{GroupCaps, RegionCaps, Stage};
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
@@ -289,6 +289,7 @@ fn scans_in_scans_are_loops_in_loops() {
 #[test]
 fn repetitions_draw_numbers_of_their_own() {
     let (mut g, mut feed) = (Graph::new(), Feed::default());
+    g.keep(KEEP);
     let (t, n) = (3, 4);
     let x = data(&mut g, &mut feed, "x", numbers(&mut Rng::new(1, 1), &[t, n], 1.0, 2.0));
     let key = g.input("key", Role::Data, &[2], DType::U32);
@@ -336,6 +337,7 @@ fn repetitions_draw_numbers_of_their_own() {
 fn the_gradient_of_a_scan_has_a_gradient() {
     let build = |scan: bool| {
         let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(4, 4));
+        g.keep(KEEP);
         let x = data(&mut g, &mut feed, "x", numbers(&mut rng, &[3, 2], -1.0, 1.0));
         let a = data(&mut g, &mut feed, "a", numbers(&mut rng, &[3, 2], -1.0, 1.0));
         let step = |g: &mut Graph, x: Value, a: Value| {
@@ -380,4 +382,29 @@ fn golden_files() {
             assert!(r.error <= limit, "{r}");
         }
     }
+}
+
+/// What a scan keeps for the way back costs memory and saves work; results stay as they are, to the bit.
+#[test]
+fn what_a_scan_keeps_changes_no_result() {
+    let built = |keep: usize| {
+        let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(4, 5));
+        g.keep(keep);
+        let x = data(&mut g, &mut feed, "x", numbers(&mut rng, &[16, 1, 8], -1.0, 1.0));
+        let w = data(&mut g, &mut feed, "w", numbers(&mut rng, &[16, 8, 8], -1.0, 1.0));
+        let (y, _) = g.scan(3, &[x], &[w], &[], |g, s| {
+            let y = g.matmul(s.carried[0], s.constants[0]);
+            (vec![g.act(Activation::Tanh, y)], vec![])
+        });
+        let sum = g.sum_to(y[0], &[]);
+        for (name, d) in ["dx", "dw"].iter().zip(g.grad(sum, &[x, w])) {
+            g.output(name, d);
+        }
+        let plan = lower(&g, Caps::cpu(1).without_regions()).expect("it fits");
+        let flops = plan.launches.iter().map(|l| l.work().flops).sum::<f64>();
+        (run_lowered::<f32>(&plan, &feed).values, flops)
+    };
+    let ((some, more_work), (all, less_work)) = (built(0), built(KEEP));
+    assert_eq!(some, all);
+    assert!(less_work < more_work, "{less_work} and {more_work}");
 }

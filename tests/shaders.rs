@@ -12,7 +12,7 @@ use hyperloom::kernel::{
     self, ALL, AdamW, Advance, CopyKernel, CrossEntropy, FILL, Fill, Gather, Kernel, KernelInfo, LogSoftmax,
     Map, MatMul, Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
 };
-use hyperloom::plan::{Arg, Caps, Launch, Program, SlotId, lower};
+use hyperloom::plan::{Arg, Caps, KEEP, Launch, Program, SlotId, lower};
 use hyperloom::region::wgsl;
 use hyperloom::region::{GroupCaps, RegionCaps};
 use hyperloom::run::gpu::DeviceClass;
@@ -285,6 +285,7 @@ fn regions_translate() {
 fn another_rate_is_the_same_shader() {
     let launches = |rate: f64| {
         let (mut g, t) = (Graph::new(), 4);
+        g.keep(KEEP);
         let (w, x, y) = (g.data("w", &[t, 8, 3]), g.data("x", &[t, 5, 8]), g.data("y", &[t, 5, 3]));
         let (last, _) = g.scan(3, &[w], &[x, y], &[], |g, a| {
             let z = g.matmul(a.constants[0], a.carried[0]);

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Role, Value};
 use crate::hyper::{Condition, HyperSpec};
 use crate::net::{Net, SupportRows, Weights};
-use crate::plan::lower;
+use crate::plan::{KEEP, lower};
 use crate::run::{Device, Session, Store};
 use crate::spec::DType;
 use crate::task::{Loss, Rows, Task};
@@ -569,6 +569,7 @@ fn problem(g: &mut Graph, inner: InnerLoop<'_>, t: usize, n: usize) -> super::In
 fn descend_graph(inner: InnerLoop<'_>, t: usize, n: usize) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
+    g.keep(KEEP);
     let problem = problem(g, inner, t, n);
     let (hyper, a) = (inner.hyper, inner.adaptation);
     let state = |g: &mut Graph, name, width| shared(g, name, Role::State, &[t, width], DType::F32);

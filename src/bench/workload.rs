@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Net, ParamLayout, Weights};
 use crate::optim::Optimiser;
-use crate::plan::{Caps, Plan, lower};
+use crate::plan::{Caps, KEEP, Plan, lower};
 use crate::run::{Device, Session, medians};
 use crate::spec::Activation;
 use crate::task::{Loss, loss};
@@ -142,6 +142,7 @@ impl Workload {
     /// The computation and the contents of its inputs.
     pub fn graph(self, tasks: usize) -> (Graph, Vec<(String, Vec<f32>)>) {
         let mut b = Builder { g: Graph::new(), inputs: Vec::new() };
+        b.g.keep(KEEP);
         match self {
             Workload::Adapt | Workload::Adapt64 | Workload::AdaptRows => b.adapt(self, tasks),
             Workload::Amortised | Workload::Maml2 | Workload::Generator => b.training(self, tasks),

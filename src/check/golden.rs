@@ -15,7 +15,7 @@ use crate::graph::op::{Num, Op};
 use crate::graph::{Graph, Value};
 use crate::kernel::Buffer;
 use crate::net::{Net, Weights};
-use crate::plan::{Arg, Caps, SlotId, lower};
+use crate::plan::{Arg, Caps, KEEP, SlotId, lower};
 use crate::run::Device;
 use crate::run::cpu::CpuRunner;
 use crate::spec::{Activation, count};
@@ -290,6 +290,7 @@ impl File<'_> {
         let target = self.target()?;
         let layout = target.layout();
         let mut job = Job { steps: vec![vec![]], ..Job::default() };
+        job.graph.keep(KEEP);
         let (w, x) = (self.data(&mut job, "w")?, self.data(&mut job, "x")?);
         let classes = self.content.tensors.contains_key("labels");
         let y = match classes {
@@ -329,6 +330,7 @@ impl File<'_> {
         let layout = target.layout();
         let (rate, steps): (f64, usize) = (self.setting("inner_lr")?, self.setting("inner_steps")?);
         let mut job = Job { steps: vec![vec![]], ..Job::default() };
+        job.graph.keep(KEEP);
         let start = self.data(&mut job, "w0")?;
         let [xs, ys, xq, yq] = ["xs", "ys", "xq", "yq"].map(|name| self.data(&mut job, name));
         let (xs, ys, xq, yq) = (xs?, ys?, xq?, yq?);
@@ -375,6 +377,7 @@ impl File<'_> {
         let [rate, beta1, beta2, eps]: [f64; 4] = self.setting("adam")?;
         let names = ["z", "w1", "b1", "w2", "b2"];
         let mut job = Job::default();
+        job.graph.keep(KEEP);
         let (x, y) = (self.data(&mut job, "x")?, self.data(&mut job, "y")?);
         let mut flat = Vec::new();
         let mut places = Vec::new();

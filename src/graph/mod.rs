@@ -90,6 +90,8 @@ pub struct Graph {
     known: HashMap<(Op, Vec<Value>, Shape), Value>,
     /// Numbers of nodes at which further phases begin.
     phases: Vec<usize>,
+    /// Elements of a task that the gradient of a scan may keep.
+    keep: usize,
 }
 
 impl Graph {
@@ -144,6 +146,14 @@ impl Graph {
         let r = build(self);
         self.scope.pop();
         r
+    }
+
+    /// Gradients of scans that are taken from now on may keep so many elements of each task, carried values included, instead of
+    /// computing them again on the way back: what takes longest to compute, as far as there is room. At first 0: carried
+    /// values are kept, all else is computed again. What a device has room for, the graph does not know: `plan::KEEP` is what
+    /// training takes.
+    pub fn keep(&mut self, elements: usize) {
+        self.keep = elements;
     }
 
     /// What is built from now on is carried out after what stands already, and not mixed with it: parts of a batch that

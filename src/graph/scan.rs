@@ -30,9 +30,6 @@ pub struct Scan {
 /// Scans that may lie in one another where they stay loops; those that lie deeper are written out.
 pub(crate) const DEEPEST: usize = 3;
 
-/// Elements of a task that all repetitions of a scan may keep for the way back, carried values included.
-const KEPT: usize = 1 << 14;
-
 /// Axis along which rows of different repetitions lie: the second, after that of the tasks.
 pub fn row_axis(row: &[usize]) -> usize {
     row.len().min(1)
@@ -127,7 +124,7 @@ impl Graph {
         if n == 0 {
             self.fail("scan", &[], "there is no scan of 0 repetitions");
         }
-        let mut inner = Graph { scope: vec![self.label()], ..Graph::new() };
+        let mut inner = Graph { scope: vec![self.label()], keep: self.keep, ..Graph::new() };
         inner.scope.retain(|s| !s.is_empty());
         let mut inputs = Vec::new();
         let mut declare = |g: &Graph, inner: &mut Graph, kind: &str, v: Value, shape: Shape| {
@@ -260,8 +257,8 @@ impl Graph {
             body.output(&format!("given {k}"), *g);
         }
         body.scope.clear();
-        let kept = scan.worth_keeping(&body);
-        let kept_rows = self.keep(v, &mut body, &kept);
+        let kept = scan.worth_keeping(&body, self.keep);
+        let kept_rows = self.give(v, &mut body, &kept);
 
         // Operands of the way back: cotangents and sums; the constants; histories, rows and their cotangents.
         let mut inputs = [cotangents, totals].concat();
@@ -304,7 +301,7 @@ impl Graph {
     }
 
     /// Has the scan `v` give those values of its body, and the way back `body` read them; returns the stacks of rows.
-    fn keep(&mut self, v: Value, body: &mut Graph, kept: &[Value]) -> Vec<Value> {
+    fn give(&mut self, v: Value, body: &mut Graph, kept: &[Value]) -> Vec<Value> {
         if kept.is_empty() {
             return vec![];
         }
@@ -513,8 +510,9 @@ impl Scan {
     }
 
     /// Values of the body that the way back, which begins with the nodes of the body, should not compute again: those
-    /// that it needs and that take a product or a function to compute, as far as a task has room for all repetitions.
-    fn worth_keeping(&self, back: &Graph) -> Vec<Value> {
+    /// that it needs and that take a product or a function to compute, as far as a task has room for all repetitions:
+    /// `room` elements, carried values included.
+    fn worth_keeping(&self, back: &Graph, room: usize) -> Vec<Value> {
         let nodes = self.body.nodes();
         let Some(tasks) = self.inputs.first().and_then(|v| self.body.shape(*v).first()) else {
             return vec![];
@@ -525,7 +523,7 @@ impl Scan {
         }
         let each = |v: Value| count(self.body.shape(v)) / tasks;
         let mut room =
-            KEPT.saturating_sub(self.n * self.inputs[..self.carried].iter().map(|v| each(*v)).sum::<usize>());
+            room.saturating_sub(self.n * self.inputs[..self.carried].iter().map(|v| each(*v)).sum::<usize>());
         // Whether a value takes much to compute from what is at hand.
         let mut heavy = vec![false; nodes.len()];
         let mut kept = Vec::new();

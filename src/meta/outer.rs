@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{Net, ParamLayout, Weights};
 use crate::optim::{Optimiser, Schedule};
-use crate::plan::{Caps, Plan, lower};
+use crate::plan::{Caps, KEEP, Plan, lower};
 use crate::run::{Device, Session};
 use crate::task::TaskFamily;
 
@@ -424,6 +424,7 @@ pub fn training_graph(
 ) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
+    g.keep(KEEP);
     let key = g.step_u32("key", &[2]);
     let control = g.step("control", &[3]);
     let state = g.state("learner", &[settings.optimiser.rows(), learner.trained()]);

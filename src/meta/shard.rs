@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::outer::{Learner, OuterSettings, Share, StepRecord, in_parts, stage};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::plan::lower;
+use crate::plan::{KEEP, lower};
 use crate::run::{Device, Session, Store};
 use crate::task::TaskFamily;
 
@@ -251,6 +251,7 @@ pub fn gradient_graph(
 ) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
+    g.keep(KEEP);
     let key = g.step_u32("key", &[2]);
     let state = g.data("learner", &[settings.optimiser.rows(), learner.trained()]);
     let share = Share::of(g, (family, learner, settings), tasks, parts, (state, key));

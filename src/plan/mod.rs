@@ -1,8 +1,8 @@
 //! The plan: how to compute. Launches of kernels over numbered slots; plain data that any runner can
 //! execute and no type of any device.
 //!
-//! Part of the engine: public for tests and tools, without a promise of stability beside [`lower`] and
-//! [`Caps`].
+//! Part of the engine: public for tests and tools, without a promise of stability beside [`lower`],
+//! [`Caps`] and [`KEEP`].
 //!
 //! ```
 //! use hyperloom::graph::Graph;
@@ -87,6 +87,10 @@ pub struct Port {
     /// Its shape.
     pub shape: Shape,
 }
+
+/// Elements of a task (64 KiB) that training lets the gradient of a scan keep ([`crate::graph::Graph::keep`]): about what a region has
+/// room for beside the steps of inner learning. More is faster computed again than fetched.
+pub const KEEP: usize = 1 << 14;
 
 /// What to lower for.
 #[derive(Clone, Copy, Debug, PartialEq)]

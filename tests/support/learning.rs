@@ -3,6 +3,7 @@
 use hyperloom::graph::{Graph, Value};
 use hyperloom::net::{Net, Weights};
 use hyperloom::optim::clip_factor;
+use hyperloom::plan::KEEP;
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
 use hyperloom::task::{Loss, loss};
@@ -49,6 +50,7 @@ impl Shape {
 /// gradient with respect to weights and step size, the losses on the way.
 pub(crate) fn learning(s: Shape, seed: u64, scan: bool) -> (Graph, Feed) {
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(seed, 9));
+    g.keep(KEEP);
     let target = Net::mlp(&s.widths, s.activation);
     let layout = target.layout();
     let [inputs, _, outputs] = s.widths;
@@ -132,6 +134,7 @@ pub(crate) fn learning(s: Shape, seed: u64, scan: bool) -> (Graph, Feed) {
 /// A network of each task's own on many rows: the loss of each, and the gradient with respect to weights and rows.
 pub(crate) fn many_rows(tasks: usize, rows: usize, widths: &[usize], kind: Loss, seed: u64) -> (Graph, Feed) {
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(seed, 21));
+    g.keep(KEEP);
     let target = Net::mlp(widths, Activation::Tanh);
     let layout = target.layout();
     let [inputs, outputs] = [widths[0], widths[widths.len() - 1]];
@@ -158,6 +161,7 @@ pub(crate) fn many_rows(tasks: usize, rows: usize, widths: &[usize], kind: Loss,
 /// query loss, its gradient with respect to the shared initial weights and the series.
 pub(crate) fn recurrent(tasks: usize, time: usize, steps: usize, hidden: usize, scan: bool) -> (Graph, Feed) {
     let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(7, 31));
+    g.keep(KEEP);
     let (t, l, n, i, h) = (tasks, time, 3, 2, hidden);
     let p = i * h + h * h + h;
     let mut input = |g: &mut Graph, name: &str, shape: &[usize]| {

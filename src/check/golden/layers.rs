@@ -8,6 +8,7 @@ use crate::net::{
     AvgPool, BatchNorm, Conv, ConvTranspose, GlobalPool, Layer, LayerNorm, MaxPool, Net, Padding, Residual,
     Sizes, Statistics, Weights,
 };
+use crate::plan::KEEP;
 use crate::spec::{Activation, count};
 use crate::task::{Loss, loss};
 
@@ -31,7 +32,7 @@ impl File<'_> {
             (conv.stride, conv.bias) = (stride, bias);
             Ok(Layer::Conv(conv))
         };
-        let norm = Layer::BatchNorm(BatchNorm { statistics: Statistics::Batch });
+        let norm = Layer::BatchNorm(BatchNorm::new(Statistics::Batch));
         Ok(Some(match kind {
             "conv2d" | "conv_grouped" => {
                 let Layer::Conv(layer) = conv("w", Sizes::Each(self.setting("stride")?), true)? else {
@@ -50,11 +51,11 @@ impl File<'_> {
                 };
                 (net.with(Layer::ConvTranspose(layer)), named(&["w", "b"]))
             }
-            "pool_max" => (net.with(Layer::MaxPool(MaxPool { size: 2.into(), stride: None })), vec![]),
-            "pool_avg" => (net.with(Layer::AvgPool(AvgPool { size: 2.into(), stride: None })), vec![]),
-            "pool_gap" => (net.with(Layer::GlobalPool(GlobalPool { on: true })), vec![]),
+            "pool_max" => (net.with(Layer::MaxPool(MaxPool::new(2))), vec![]),
+            "pool_avg" => (net.with(Layer::AvgPool(AvgPool::new(2))), vec![]),
+            "pool_gap" => (net.with(Layer::GlobalPool(GlobalPool::on())), vec![]),
             "batchnorm" => (net.with(norm), named(&["gain", "shift"])),
-            "layernorm" => (net.with(Layer::LayerNorm(LayerNorm { on: true })), named(&["gain", "shift"])),
+            "layernorm" => (net.with(Layer::LayerNorm(LayerNorm::on())), named(&["gain", "shift"])),
             "residual_conv" => {
                 let stride: usize = self.setting("stride")?;
                 let mut names = named(&["k1", "gain1", "shift1", "k2", "gain2", "shift2"]);
@@ -115,6 +116,7 @@ impl File<'_> {
         };
         net.check().map_err(|e| Error::checkpoint(self.path, e))?;
         let mut job = Job { steps: vec![vec![]], ..Job::default() };
+        job.graph.keep(KEEP);
         let x = self.data(&mut job, "x")?;
         let target = self.data(&mut job, "target")?;
         let mut inputs = vec![("x".to_string(), x)];
@@ -178,6 +180,7 @@ impl File<'_> {
         let layout = net.layout();
         let (rate, steps): (f64, usize) = (self.setting("inner_lr")?, self.setting("inner_steps")?);
         let mut job = Job { steps: vec![vec![]], ..Job::default() };
+        job.graph.keep(KEEP);
         let mut inits = Vec::new();
         for name in &names {
             inits.push(self.data(&mut job, &format!("init_{name}"))?);

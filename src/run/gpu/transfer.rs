@@ -180,7 +180,7 @@ impl GpuRunner {
 pub(super) fn map(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: u64) -> Result<Mapping> {
     let state = Arc::new(State::default());
     let shared = Arc::clone(&state);
-    let mapping = Mapping { buffer: buffer.clone(), bytes, state };
+    let mapping = Mapping { gpu: gpu.clone(), buffer: buffer.clone(), bytes, state };
     gpu.guarded("mapping the readback buffer", || {
         buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |r| shared.set(r.is_ok()));
     })?;
@@ -194,6 +194,7 @@ pub(super) fn lost() -> Error {
 
 /// A readback buffer that is mapped, or about to be; unmapped when dropped, also halfway.
 pub(super) struct Mapping {
+    gpu: Gpu,
     buffer: wgpu::Buffer,
     bytes: u64,
     pub(super) state: Arc<State>,
@@ -213,7 +214,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        self.buffer.unmap();
+        // Of a device that is lost there is nothing to unmap, which whoever reads is told.
+        let _ = self.gpu.guarded("unmapping the readback buffer", || self.buffer.unmap());
     }
 }
 

@@ -81,6 +81,23 @@ fn long_sums_in_parts() {
     assert!(lengths[1] > 2 * lengths[0], "{lengths:?}");
 }
 
+/// How a product is computed belongs to the launch, by the device that it is planned for; the kernel is the same.
+#[test]
+fn a_launch_carries_how_its_product_is_computed() {
+    let mut g = Graph::new();
+    let (a, b) = (g.data("a", &[512, 100]), g.data("b", &[100, 512]));
+    let y = g.matmul(a, b);
+    g.output("y", y);
+    let [small, large] = [2, FILL].map(|fill| {
+        let plan = lower(&g, Caps { fill, ..Caps::cpu(1) }).expect("the plan fits");
+        plan.launches[0].clone()
+    });
+    assert_eq!(small.program, large.program);
+    assert_eq!((small.shader(), large.shader()), ("matmul_large", "matmul"));
+    assert!(small.dispatch().groups != large.dispatch().groups);
+    assert_eq!(small.for_device(FILL), large);
+}
+
 /// Lockstep: every launch of a plan by itself, from what the launches before it left.
 #[test]
 fn every_launch_is_within_its_own_bounds() {

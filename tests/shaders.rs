@@ -9,8 +9,8 @@ use hyperloom::graph::Graph;
 use hyperloom::graph::conv::{Conv, Wrt};
 use hyperloom::graph::op::{Binary, Dist, Func, Num};
 use hyperloom::kernel::{
-    self, ALL, AdamW, Advance, CopyKernel, CrossEntropy, FILL, Fill, Gather, Kernel, KernelInfo, LogSoftmax,
-    Map, MatMul, Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
+    self, ALL, AdamW, Advance, CopyKernel, CrossEntropy, Fill, Gather, Kernel, KernelInfo, LogSoftmax, Map,
+    MatMul, Random, RowRead, RowWrite, ScatterAdd, Select, Sgd, SpdLogdet, SpdSolve, SumTo, Zip,
 };
 use hyperloom::plan::{Arg, Caps, KEEP, Launch, Program, SlotId, lower};
 use hyperloom::region::wgsl;
@@ -80,7 +80,7 @@ fn launches(name: &str) -> Vec<Launch> {
             for writes in least..=info.writes.len() {
                 let result = if name == "sum_to" { [4, 1] } else { shape };
                 let (reads, writes) = (args(info.reads.len(), &shape), args(writes, &result));
-                out.push(Launch { program: kernel.clone().into(), reads, writes, label: name.into() });
+                out.push(Launch::new(kernel.clone(), reads, writes, name));
             }
         }
     }
@@ -111,8 +111,7 @@ fn products(name: &str) -> Vec<Launch> {
                 let mut writes = vec![arg(3, result)];
                 writes.extend(save.then(|| arg(4, result)));
                 let reads = vec![arg(0, [batch, m, k]), arg(1, [batch, k, n]), arg(2, result)];
-                let kernel = Kernel::MatMul(MatMul { bias, act, fill: FILL });
-                out.push(Launch { program: kernel.into(), reads, writes, label: name.into() });
+                out.push(Launch::new(Kernel::MatMul(MatMul { bias, act }), reads, writes, name));
             }
         }
     }
@@ -139,7 +138,7 @@ fn convolutions() -> Vec<Launch> {
                 writes.extend(save.then(|| arg(4, y)));
                 let kernel = Kernel::Conv(kernel::Conv { geometry, wrt, bias, act });
                 let reads = vec![arg(0, a), arg(1, b), arg(2, y)];
-                out.push(Launch { program: kernel.into(), reads, writes, label: "conv".into() });
+                out.push(Launch::new(kernel, reads, writes, "conv"));
             }
         }
     }

@@ -68,12 +68,8 @@ impl Case {
             len: c.words.len(),
             label: format!("operand {i}"),
         });
-        let launch = Launch {
-            program: self.kernel.clone().into(),
-            reads: self.reads.clone(),
-            writes: self.writes.clone(),
-            label: self.name.clone(),
-        };
+        let (reads, writes) = (self.reads.clone(), self.writes.clone());
+        let launch = Launch::new(self.kernel.clone(), reads, writes, self.name.clone());
         Plan { slots: slots.collect(), launches: vec![launch], window: 1, ..Plan::default() }
     }
 }

@@ -29,8 +29,6 @@ pub struct MatMul {
     pub bias: bool,
     /// Applied to the result.
     pub act: Activation,
-    /// Workgroups that keep the GPU busy: see [`tier`].
-    pub fill: usize,
 }
 
 params!(MatMul {
@@ -114,22 +112,28 @@ impl MatMul {
         });
     }
 
-    /// How a GPU computes the product, the product as it sees it, and whether that is the transposed one.
-    fn tiered(&self, reads: &[View], writes: &[View]) -> (Tier, Product, bool) {
+    /// The product as a GPU sees it.
+    fn product(&self, reads: &[View], writes: &[View]) -> Product {
         let y = writes[0];
         let bias = if self.bias { reads[2] } else { y };
         let z = writes.get(1).copied().unwrap_or(y);
-        Product::of([reads[0], reads[1], bias, y, z]).tiered(self.fill)
+        Product::of([reads[0], reads[1], bias, y, z])
     }
 
-    /// The shader that a GPU computes the launch with.
-    pub fn shader(&self, reads: &[View], writes: &[View]) -> &'static str {
-        self.tiered(reads, writes).0.shader()
+    /// The rule's way to compute the launch on a GPU that `fill` workgroups keep busy ([`tier`]).
+    pub fn tier(&self, reads: &[View], writes: &[View], fill: usize) -> Tier {
+        let p = self.product(reads, writes);
+        tier(p.batch, p.m, p.n, p.k, fill)
     }
 
-    /// The uniform, constants and workgroups.
+    /// The uniform, constants and workgroups, by the rule for any GPU.
     pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
-        let (tier, p, swap) = self.tiered(reads, writes);
+        self.dispatch_by(self.tier(reads, writes, FILL), reads, writes)
+    }
+
+    /// The uniform, constants and workgroups of a way to compute the launch.
+    pub fn dispatch_by(&self, tier: Tier, reads: &[View], writes: &[View]) -> Dispatch {
+        let (p, swap) = self.product(reads, writes).turned(tier);
         let (tiles_m, tiles_n) = tier.tiles(p.m, p.n);
         let [a, b, bias, y, z] = &p.views;
         let params = Params {

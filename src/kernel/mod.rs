@@ -351,12 +351,25 @@ impl Kernel {
         matches!(self, Kernel::SpdSolve(_) | Kernel::SpdLogdet(_))
     }
 
-    /// The shader that a GPU computes a launch with: its kernel's, or that of the tier which the shapes choose.
-    pub fn shader(&self, reads: &[View], writes: &[View]) -> &'static str {
+    /// How a GPU that `fill` workgroups keep busy computes a launch over these operands, of kernels that have several shaders.
+    pub fn tier(&self, reads: &[View], writes: &[View], fill: usize) -> Option<Tier> {
         match self {
-            Kernel::MatMul(k) => k.shader(reads, writes),
-            k => k.name(),
+            Kernel::MatMul(k) => Some(k.tier(reads, writes, fill)),
+            _ => None,
         }
+    }
+
+    /// The uniform, constants and workgroups of a launch that is computed in a way that [`Kernel::tier`] chose.
+    pub fn dispatch_by(&self, tier: Option<Tier>, reads: &[View], writes: &[View]) -> Dispatch {
+        match (self, tier) {
+            (Kernel::MatMul(k), Some(tier)) => k.dispatch_by(tier, reads, writes),
+            (k, _) => k.dispatch(reads, writes),
+        }
+    }
+
+    /// The shader that a GPU computes a launch with: its kernel's, or that of the tier which was chosen.
+    pub fn shader(&self, tier: Option<Tier>) -> &'static str {
+        tier.map_or(self.name(), Tier::shader)
     }
 
     /// The functions that the shader is made for: what stands in the place of `shaders/shared/chosen.wgsl`, which is

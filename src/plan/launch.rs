@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Arg, SlotId};
-use crate::kernel::{Dispatch, Kernel, Read, Real, Work, Write};
+use crate::kernel::{Dispatch, FILL, Kernel, Read, Real, Tier, Work, Write};
 use crate::region::Region;
 use crate::view::View;
 
@@ -33,9 +33,32 @@ pub struct Launch {
     pub writes: Vec<Arg>,
     /// The graph scope it comes from.
     pub label: String,
+    /// How a GPU computes it, of kernels that have several shaders.
+    tier: Option<Tier>,
 }
 
 impl Launch {
+    /// A launch; a product is computed as on any GPU ([`FILL`]).
+    pub fn new(
+        program: impl Into<Program>,
+        reads: Vec<Arg>,
+        writes: Vec<Arg>,
+        label: impl Into<String>,
+    ) -> Launch {
+        Launch { program: program.into(), reads, writes, label: label.into(), tier: None }.for_device(FILL)
+    }
+
+    /// The same for a device that `fill` workgroups keep busy, which products are computed by ([`crate::kernel::tier`]).
+    #[must_use]
+    pub fn for_device(mut self, fill: usize) -> Launch {
+        let [reads, writes] = self.views();
+        self.tier = match &self.program {
+            Program::Kernel(k) => k.tier(&reads, &writes, fill),
+            Program::Region(_) => None,
+        };
+        self
+    }
+
     /// The region that it runs, if it does.
     pub fn region(&self) -> Option<&Region> {
         match &self.program {
@@ -76,14 +99,11 @@ impl Launch {
         }
     }
 
-    /// The shader that a GPU runs: the kernel's, or that of the tier which the shapes choose; `region` for a region, which
+    /// The shader that a GPU runs: the kernel's, or that of the tier which was chosen; `region` for a region, which
     /// has one of its own.
     pub fn shader(&self) -> &'static str {
         match &self.program {
-            Program::Kernel(k) => {
-                let [reads, writes] = self.views();
-                k.shader(&reads, &writes)
-            }
+            Program::Kernel(k) => k.shader(self.tier),
             Program::Region(_) => self.name(),
         }
     }
@@ -92,7 +112,7 @@ impl Launch {
     pub fn dispatch(&self) -> Dispatch {
         let [reads, writes] = self.views();
         match &self.program {
-            Program::Kernel(k) => k.dispatch(&reads, &writes),
+            Program::Kernel(k) => k.dispatch_by(self.tier, &reads, &writes),
             Program::Region(r) => r.dispatch(),
         }
     }

@@ -15,12 +15,7 @@ fn on_device(gpu: &Gpu, kernel: Kernel, shape: &[usize], reads: &[&[f32]]) -> Ve
     let mut slots = vec![(SlotRole::Data, DType::F32, len); n];
     slots.push((SlotRole::State, DType::F32, len));
     let reading = (0..n).map(|i| whole(i, shape)).collect();
-    let launch = Launch {
-        program: kernel.into(),
-        reads: reading,
-        writes: vec![whole(n, shape)],
-        label: "limits".into(),
-    };
+    let launch = Launch::new(kernel, reading, vec![whole(n, shape)], "limits");
     let mut words: Vec<Vec<u32>> = reads.iter().map(|x| bits(x)).collect();
     words.push(vec![0; len]);
     let after = GpuRunner::run_once(gpu, &plan(slots, vec![launch]), &words);

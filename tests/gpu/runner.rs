@@ -18,11 +18,9 @@ fn affine(scale: f64, shift: f64) -> Kernel {
 
 /// Launch i reads slot i % 2 and writes the other: x becomes i - x, which depends on the order.
 fn ping_pong(len: usize, launches: usize) -> Plan {
-    let launch = |i: usize| Launch {
-        program: affine(-1.0, i as f64).into(),
-        reads: vec![whole(i % 2, &[len])],
-        writes: vec![whole(1 - i % 2, &[len])],
-        label: format!("launch {i}"),
+    let launch = |i: usize| {
+        let (read, written) = (whole(i % 2, &[len]), whole(1 - i % 2, &[len]));
+        Launch::new(affine(-1.0, i as f64), vec![read], vec![written], format!("launch {i}"))
     };
     plan(vec![(SlotRole::State, DType::F32, len); 2], (0..launches).map(launch).collect())
 }
@@ -80,12 +78,7 @@ fn a_replay_allocates_nothing() {
 
 /// Each step sums this step's row of the window into the ring.
 fn windowed(rows: usize, width: usize) -> Plan {
-    let launch = |kernel: Kernel, reads, writes| Launch {
-        program: kernel.into(),
-        reads,
-        writes: vec![writes],
-        label: "step".into(),
-    };
+    let launch = |kernel: Kernel, reads, written| Launch::new(kernel, reads, vec![written], "step");
     let (window, counter, row, sum, ring) = (0, 1, 2, 3, 4);
     let mut p = plan(
         vec![

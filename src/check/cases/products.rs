@@ -2,7 +2,7 @@
 //! tiles of the CPU (6 x 16) and of each tier of the GPU.
 
 use super::{Build, Case, Layout, ORDINARY, POSITIVE};
-use crate::kernel::{FILL, Kernel, MatMul};
+use crate::kernel::{Kernel, MatMul};
 use crate::spec::{Activation, DType};
 use crate::view::View;
 
@@ -52,7 +52,7 @@ fn product(table: &mut Vec<Case>, s: Shape, x: Extras) {
         "{:?} {}x{}x{} {:?} {:?} bias {:?} {} save {} to {:?}",
         s.batch, s.m, s.k, s.n, x.a, x.b, x.bias, x.act, x.save, x.y
     );
-    let kernel = Kernel::MatMul(MatMul { bias: x.bias.is_some(), act: x.act, fill: FILL });
+    let kernel = Kernel::MatMul(MatMul { bias: x.bias.is_some(), act: x.act });
     table.push(build.case(name, kernel, true));
 }
 
@@ -229,7 +229,7 @@ fn batches(table: &mut Vec<Case>) {
     let mut bias = case.reads[1];
     bias.view = row.slice(2, 1, 3 + 68, 17).reshape(&[t, 1, 17]).unwrap_or(row).expand(&[t, 20, 17]);
     case.reads.push(bias);
-    let kernel = Kernel::MatMul(MatMul { bias: true, act: Activation::Gelu, fill: FILL });
+    let kernel = Kernel::MatMul(MatMul { bias: true, act: Activation::Gelu });
     let case = case.write(&[t, 20, 17], Layout::Dense, DType::F32).case("weights in rows", kernel, true);
     table.push(case);
     // The gradient of such a weight, written where it lies.
@@ -242,6 +242,6 @@ fn batches(table: &mut Vec<Case>) {
     case.reads[0].view = case.reads[0].view.permute(&[0, 2, 1]);
     case.reads[2] = case.reads[0];
     case.writes[0].view = weight(3, 4, 17);
-    let kernel = Kernel::MatMul(MatMul { bias: false, act: Activation::Identity, fill: FILL });
+    let kernel = Kernel::MatMul(MatMul { bias: false, act: Activation::Identity });
     table.push(case.case("gradient into rows", kernel, true));
 }

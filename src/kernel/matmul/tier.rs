@@ -234,11 +234,10 @@ impl Product {
         Product { m: self.n, n: self.m, ..self }
     }
 
-    /// The tier, the product as that tier wants it, and whether it is transposed.
-    pub(super) fn tiered(self, fill: usize) -> (Tier, Product, bool) {
-        let tier = tier(self.batch, self.m, self.n, self.k, fill);
+    /// The product as a tier wants it, and whether it is transposed.
+    pub(super) fn turned(self, tier: Tier) -> (Product, bool) {
         let swap = tier == Tier::Thin && self.n < self.m;
-        (tier, if swap { self.transposed() } else { self }, swap)
+        (if swap { self.transposed() } else { self }, swap)
     }
 }
 

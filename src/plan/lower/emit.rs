@@ -224,7 +224,7 @@ impl Lowering<'_> {
                 self.launch(kernel, reads, writes, &label);
             }
             _ => {
-                let kernel = kernel::MatMul { bias, act, fill: self.caps.fill };
+                let kernel = kernel::MatMul { bias, act };
                 self.launch_product(kernel, reads, writes, &label);
             }
         }

@@ -396,18 +396,16 @@ impl<'g> Lowering<'g> {
             .items
             .iter()
             .filter_map(|item| match item {
-                Item::Launch(d) => Some(Launch {
-                    program: d.kernel.clone().into(),
-                    reads: d.reads.iter().map(arg).collect(),
-                    writes: d.writes.iter().map(arg).collect(),
-                    label: d.label.clone(),
-                }),
-                Item::Region { region, reads, writes, label, .. } => Some(Launch {
-                    program: Program::Region(Arc::new(region.clone())),
-                    reads: reads.iter().map(whole).collect(),
-                    writes: writes.iter().map(whole).collect(),
-                    label: label.clone(),
-                }),
+                Item::Launch(d) => {
+                    let [reads, writes] =
+                        [&d.reads, &d.writes].map(|places| places.iter().map(arg).collect());
+                    let launch = Launch::new(d.kernel.clone(), reads, writes, d.label.clone());
+                    Some(launch.for_device(self.caps.fill))
+                }
+                Item::Region { region, reads, writes, label, .. } => {
+                    let [reads, writes] = [reads, writes].map(|buffers| buffers.iter().map(whole).collect());
+                    Some(Launch::new(Program::Region(Arc::new(region.clone())), reads, writes, label.clone()))
+                }
                 Item::Loop { .. } => None,
             })
             .collect();

@@ -91,7 +91,7 @@ impl Lowering<'_> {
         let products: usize = a.iter().map(|c| c.parts).sum();
         let all = products + usize::from(kernel.bias);
         let sums = self.parts(&y, all, label);
-        let plain = Kernel::MatMul(kernel::MatMul { bias: false, act: Activation::Identity, ..kernel });
+        let plain = Kernel::MatMul(kernel::MatMul { bias: false, act: Activation::Identity });
         let mut at = 0;
         for (a, b) in a.into_iter().zip(b) {
             let [x, w] = [(reads[0], a), (reads[1], b)].map(|(p, c)| Place { view: c.view(p.view), ..p });

@@ -221,7 +221,7 @@ fn every_kernel_translates() {
 fn chosen(l: &Launch) -> String {
     match &l.program {
         Program::Kernel(k) => k.chosen(),
-        Program::Region(_) => String::new(),
+        Program::Region(_) | Program::Chunks(_) => String::new(),
     }
 }
 

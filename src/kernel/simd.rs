@@ -112,6 +112,26 @@ impl<S: Simd> V<S> {
         b.if_below(self, a, c)
     }
 
+    /// 1 where `self < o`, else 0.
+    #[inline(always)]
+    fn below(self, o: V<S>) -> V<S> {
+        self.if_below(o, self.of(1.0), self.of(0.0))
+    }
+
+    /// 1 where `self >= o`, else 0.
+    #[inline(always)]
+    fn not_below(self, o: V<S>) -> V<S> {
+        let mask = self.simd.greater_than_or_equal_f32s(self.x, o.x);
+        self.with(self.simd.select_f32s(mask, self.of(1.0).x, self.of(0.0).x))
+    }
+
+    /// 1 where `self == o`, else 0.
+    #[inline(always)]
+    fn alike(self, o: V<S>) -> V<S> {
+        let mask = self.simd.equal_f32s(self.x, o.x);
+        self.with(self.simd.select_f32s(mask, self.of(1.0).x, self.of(0.0).x))
+    }
+
     /// `x` where that is not a number, else `self`.
     #[inline(always)]
     fn nan_of(self, x: V<S>) -> V<S> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Arg, SlotId};
 use crate::kernel::{Dispatch, FILL, Kernel, Read, Real, Tier, Work, Write};
 use crate::region::Region;
+use crate::region::chunks::Chunks;
 use crate::view::View;
 
 /// What a launch runs.
@@ -14,6 +15,8 @@ pub enum Program {
     Kernel(Kernel),
     /// A task region: blocks of kernels, run for every task.
     Region(Arc<Region>),
+    /// Chunks of tasks, one after another or side by side: on the CPU.
+    Chunks(Arc<Chunks>),
 }
 
 impl From<Kernel> for Program {
@@ -54,7 +57,7 @@ impl Launch {
         let [reads, writes] = self.views();
         self.tier = match &self.program {
             Program::Kernel(k) => k.tier(&reads, &writes, fill),
-            Program::Region(_) => None,
+            Program::Region(_) | Program::Chunks(_) => None,
         };
         self
     }
@@ -63,7 +66,15 @@ impl Launch {
     pub fn region(&self) -> Option<&Region> {
         match &self.program {
             Program::Region(r) => Some(r),
-            Program::Kernel(_) => None,
+            Program::Kernel(_) | Program::Chunks(_) => None,
+        }
+    }
+
+    /// The chunks that it goes through, if it does.
+    pub fn chunks(&self) -> Option<&Chunks> {
+        match &self.program {
+            Program::Chunks(c) => Some(c),
+            Program::Kernel(_) | Program::Region(_) => None,
         }
     }
 
@@ -91,11 +102,12 @@ impl Launch {
         [&self.reads, &self.writes].map(|args| args.iter().map(|a| a.view).collect())
     }
 
-    /// The kernel's name; `region` for a region.
+    /// The kernel's name; `region` for a region, `chunks` for chunks.
     pub fn name(&self) -> &'static str {
         match &self.program {
             Program::Kernel(k) => k.name(),
             Program::Region(_) => "region",
+            Program::Chunks(_) => "chunks",
         }
     }
 
@@ -104,7 +116,7 @@ impl Launch {
     pub fn shader(&self) -> &'static str {
         match &self.program {
             Program::Kernel(k) => k.shader(self.tier),
-            Program::Region(_) => self.name(),
+            Program::Region(_) | Program::Chunks(_) => self.name(),
         }
     }
 
@@ -114,6 +126,7 @@ impl Launch {
         match &self.program {
             Program::Kernel(k) => k.dispatch_by(self.tier, &reads, &writes),
             Program::Region(r) => r.dispatch(),
+            Program::Chunks(_) => panic!("chunks are for the CPU: lower the plan for the caps of the GPU"),
         }
     }
 
@@ -123,6 +136,7 @@ impl Launch {
         match &self.program {
             Program::Kernel(k) => k.work(&reads, &writes),
             Program::Region(r) => r.work(&reads),
+            Program::Chunks(c) => c.region.work(&reads),
         }
     }
 
@@ -131,6 +145,7 @@ impl Launch {
         let has = match &self.program {
             Program::Kernel(k) => k.has_scratch(),
             Program::Region(r) => r.layout.as_ref().is_some_and(|l| l.spilled > 0),
+            Program::Chunks(_) => false,
         };
         has.then(|| self.writes.len() - 1)
     }
@@ -140,6 +155,7 @@ impl Launch {
         match &self.program {
             Program::Kernel(k) => k.reference(reads, writes),
             Program::Region(r) => r.reference(reads, writes),
+            Program::Chunks(c) => c.region.reference(reads, writes),
         }
     }
 
@@ -148,6 +164,7 @@ impl Launch {
         match &self.program {
             Program::Kernel(k) => k.fast(reads, writes),
             Program::Region(r) => r.fast(reads, writes),
+            Program::Chunks(c) => c.fast(reads, writes),
         }
     }
 }

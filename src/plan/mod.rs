@@ -106,6 +106,8 @@ pub struct Caps {
     /// Workgroups that keep the device busy, which the tiles of products are chosen by; more than 1 also has long sums
     /// with few results cut in parts, for a device that computes many results at once.
     pub fill: usize,
+    /// Threads that chunks of tasks may be given to side by side, each with buffers of its own: on the CPU. No result depends on it.
+    pub threads: usize,
 }
 
 impl Caps {
@@ -117,7 +119,14 @@ impl Caps {
     /// For the CPU path, of a machine with as much memory as it takes: what is there, a device knows.
     pub fn cpu(window: usize) -> Caps {
         let regions = RegionCaps { least_tasks: 8, bytes: 1 << 20, near: 128 << 10, group: None };
-        Caps { window, max_binding: u64::MAX, memory: u64::MAX, fill: 1, regions: Some(regions) }
+        Caps {
+            window,
+            max_binding: u64::MAX,
+            memory: u64::MAX,
+            fill: 1,
+            threads: rayon::current_num_threads(),
+            regions: Some(regions),
+        }
     }
 }
 

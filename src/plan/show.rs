@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::lower::bytes;
 use super::{Arg, Launch, Plan};
+use crate::region::chunks::{Chunks, Step};
 use crate::region::{At, Home, Operand, Region};
 
 impl fmt::Display for Plan {
@@ -42,6 +43,9 @@ impl fmt::Display for Plan {
         for (i, l) in self.launches.iter().enumerate() {
             if let Some(r) = l.region() {
                 region(f, i, r, l)?;
+            }
+            if let Some(c) = l.chunks() {
+                chunks(f, i, c, l)?;
             }
         }
         for note in &self.notes {
@@ -108,20 +112,6 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
             local.len, life.first, life.last, local.label
         )?;
     }
-    let show = |list: &[Operand]| -> Vec<String> {
-        let one = |o: &Operand| {
-            let dims: Vec<String> =
-                o.view.dims.iter().skip_while(|d| **d == 1).map(|d| d.to_string()).collect();
-            // Of the loops around it, the outer first, as far as it moves.
-            let moving = o.steps.iter().rposition(|s| *s != 0).map_or(0, |d| d + 1);
-            let step: String = o.steps[..moving].iter().map(|s| format!("{s:+}")).collect();
-            match o.at {
-                At::Local(i) => format!("%{i}{step}[{}]", dims.join(",")),
-                At::Shared(k) => format!("{}{step}[{}]", slot(k), dims.join(",")),
-            }
-        };
-        list.iter().map(one).collect()
-    };
     for p in r.blocks() {
         let (at, b) = (p.at, p.block);
         let times: String = p.times.iter().filter(|n| **n > 1).map(|n| format!("{n} x ")).collect();
@@ -129,10 +119,55 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
             f,
             "  {at:>3} {times}{:<13} {} <- {}  {}",
             b.kernel.name(),
-            show(&b.writes).join(" "),
-            show(&b.reads).join(" "),
+            show_operands(&b.writes, l),
+            show_operands(&b.reads, l),
             b.label
         )?;
+    }
+    Ok(())
+}
+
+/// Operands of blocks of a launch.
+fn show_operands(list: &[Operand], l: &Launch) -> String {
+    let slot = |operand: usize| l.reads.iter().chain(&l.writes).nth(operand).map_or(0, |a| a.slot.0);
+    let one = |o: &Operand| {
+        let dims: Vec<String> = o.view.dims.iter().skip_while(|d| **d == 1).map(|d| d.to_string()).collect();
+        // Of the loops around it, the outer first, as far as it moves.
+        let moving = o.steps.iter().rposition(|s| *s != 0).map_or(0, |d| d + 1);
+        let step: String = o.steps[..moving].iter().map(|s| format!("{s:+}")).collect();
+        match o.at {
+            At::Local(i) => format!("%{i}{step}[{}]", dims.join(",")),
+            At::Shared(k) => format!("{}{step}[{}]", slot(k), dims.join(",")),
+        }
+    };
+    list.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// What is done for each chunk: launches by themselves, and sweeps with the blocks that each does in turns.
+fn chunks(f: &mut fmt::Formatter<'_>, number: usize, c: &Chunks, l: &Launch) -> fmt::Result {
+    let each: usize = c.buffers.iter().sum();
+    writeln!(
+        f,
+        "chunks {number}: {} chunks, {} side by side, each with {} in {} buffers",
+        c.region.tasks,
+        c.lanes,
+        bytes(4 * each as u64),
+        c.buffers.len()
+    )?;
+    let blocks = c.blocks();
+    let line = |f: &mut fmt::Formatter<'_>, at: usize, indent: &str| {
+        let b = blocks[at];
+        let (name, y, x) = (b.kernel.name(), show_operands(&b.writes, l), show_operands(&b.reads, l));
+        writeln!(f, "  {indent}{at:>3} {name:<13} {y} <- {x}  {}", b.label)
+    };
+    for step in c.steps() {
+        match step {
+            Step::Block(b) => line(f, *b, "")?,
+            Step::Sweep(sweep) => {
+                writeln!(f, "  sweep of {} turns", sweep.turns)?;
+                sweep.blocks.iter().try_for_each(|b| line(f, *b, "  "))?;
+            }
+        }
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::{Launch, Plan, Program, SlotId, SlotRole};
 use crate::kernel::KernelInfo;
-use crate::region::Region;
 use crate::spec::{DType, count};
 use crate::view::View;
 
@@ -21,7 +20,15 @@ pub(super) fn verify(plan: &Plan) -> Result<(), String> {
         let kernel = match &l.program {
             Program::Kernel(kernel) => kernel,
             Program::Region(region) => {
-                region_launch(plan, l, region, &mut written).or_else(fault)?;
+                region_launch(plan, l, &mut written)
+                    .and_then(|lens| region.verify(l.reads.len(), &lens))
+                    .or_else(fault)?;
+                continue;
+            }
+            Program::Chunks(chunks) => {
+                region_launch(plan, l, &mut written)
+                    .and_then(|lens| chunks.verify(l.reads.len(), &lens))
+                    .or_else(fault)?;
                 continue;
             }
         };
@@ -98,13 +105,12 @@ fn stored(plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks a region against the slots of its launch.
+/// Checks the slots of a region's launch, or of chunks'; their types and lengths, those read first.
 fn region_launch(
     plan: &Plan,
     l: &Launch,
-    region: &Region,
     written: &mut HashSet<usize>,
-) -> Result<(), String> {
+) -> Result<Vec<(DType, usize)>, String> {
     let mut lens: Vec<(DType, usize)> = Vec::new();
     for arg in l.reads.iter().chain(&l.writes) {
         let slot = plan.slots.get(arg.slot.0).ok_or(format!("no slot {}", arg.slot.0))?;
@@ -125,5 +131,5 @@ fn region_launch(
         }
         written.insert(w.slot.0);
     }
-    region.verify(l.reads.len(), &lens)
+    Ok(lens)
 }

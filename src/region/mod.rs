@@ -24,6 +24,7 @@
 //! ```
 
 mod caps;
+pub mod chunks;
 mod lanes;
 mod passes;
 pub(crate) mod quads;

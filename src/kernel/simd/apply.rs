@@ -67,6 +67,10 @@ functions! { Binary2:
     Sub()(a, b) = a.sub(b);
     Mul()(a, b) = a.mul(b);
     Div()(a, b) = a.div(b);
+    Larger()(a, b) = a.larger(b);
+    Below()(a, b) = a.below(b);
+    NotBelow()(a, b) = a.not_below(b);
+    Alike()(a, b) = a.alike(b);
     AnyOf(op: Binary)(a, b) = a.both(b, |a, b| binary(op, a, b));
     AnyWith(op: Binary, f: Func)(a, b) = a.both(b, |a, b| binary(op, a, func(f, b)));
 }

@@ -1,8 +1,8 @@
 //! Large batches of convolutional networks on a CPU: some tasks at a time.
 //!
 //! A value of all tasks' pictures is often larger than any cache, and one launch after another would fetch it from main memory again and
-//! again. Here a group of launches that belong to tasks and have convolutions among them is repeated for a few tasks after
-//! another, over views of these. What only the group uses gets a buffer for each chunk, and so the slots are of a chunk's size.
+//! again. Here a group of launches that belong to tasks and have convolutions among them becomes one launch, which goes through all of them
+//! for a few tasks at a time ([`Chunks`]). What only the group uses gets a buffer of a chunk's size for each chunk that is at work.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,15 +10,19 @@ use super::group::{Use, groups, touches};
 use super::{Draft, Item, Lowering, Place};
 use crate::kernel::Kernel;
 use crate::plan::SlotRole;
-use crate::region::{DEPTH, leading};
+use crate::region::chunks::Chunks;
+use crate::region::{At, Block, DEPTH, Local, Operand, Outside, Region, Stage, leading};
 use crate::spec::{DType, MAX_RANK};
 use crate::view::View;
 
 /// Elements of a chunk's largest value: 1 MiB, a part of a core's own cache.
 const CHUNK: usize = 1 << 18;
 
-/// Chunks at most: each has its launches in the plan.
+/// Chunks at most.
 const CHUNKS: usize = 64;
+
+/// Chunks that are at work side by side at most: each takes memory.
+const LANES: usize = 16;
 
 /// Operands as a chunk sees them, reads first, each with the distance of two chunks (0: the same for all).
 type Parts = Vec<(View, usize)>;
@@ -101,61 +105,117 @@ impl Lowering<'_> {
         Some(parts)
     }
 
-    /// Puts these launches for one chunk after another; says no where that would mix chunks.
+    /// Puts these launches, chunk by chunk; says no where that would mix chunks.
     fn push_chunks(
         &mut self,
         drafts: &[(&Draft, &Parts)],
         chunks: usize,
         inside: impl Fn(usize) -> bool,
     ) -> bool {
+        let Some((region, reads, mut writes)) = self.chunk_region(drafts, chunks, inside) else {
+            return false;
+        };
+        let Some(mut made) = Chunks::new(region, 1) else { return false };
+        // Each lane takes memory.
+        let bytes = 4 * made.buffers.iter().sum::<usize>() as u64;
+        let room = (self.caps.memory / 4).checked_div(bytes).map_or(LANES, |n| n.min(LANES as u64) as usize);
+        made.lanes = self.caps.threads.min(chunks).min(room).max(1);
+        for lane in 0..made.lanes {
+            for (i, len) in made.buffers.iter().enumerate() {
+                let label = format!("lane {lane}, {i}");
+                writes.push(self.buffer(SlotRole::Scratch, DType::F32, *len, label));
+            }
+        }
+        let drafts = drafts.iter().map(|(d, _)| (*d).clone()).collect();
+        self.push(Item::Chunks { chunks: Box::new(made), drafts, reads, writes });
+        true
+    }
+
+    /// What is done for a chunk, with the buffers that are read and written by all chunks.
+    fn chunk_region(
+        &self,
+        drafts: &[(&Draft, &Parts)],
+        chunks: usize,
+        inside: impl Fn(usize) -> bool,
+    ) -> Option<(Region, Vec<usize>, Vec<usize>)> {
         let places =
             |(d, _): &(&Draft, &Parts)| d.reads.iter().chain(&d.writes).copied().collect::<Vec<Place>>();
         let written: BTreeSet<usize> =
             drafts.iter().flat_map(|(d, _)| d.writes.iter().map(|w| w.buffer)).collect();
-        let mut uses: BTreeMap<usize, Use> = BTreeMap::new();
+        // What a chunk uses of each buffer: of what is written, one stretch; of what is only read, one by each distance of chunks.
+        let mut uses: BTreeMap<(usize, usize), Use> = BTreeMap::new();
         for draft in drafts {
-            for (p, (view, stride)) in
-                places(draft).iter().zip(draft.1).filter(|(p, _)| written.contains(&p.buffer))
-            {
+            for (p, (view, stride)) in places(draft).iter().zip(draft.1) {
                 let own = Use::of(p, view, *stride, [1; DEPTH]);
-                let all = uses.get(&p.buffer).map_or(Some(own), |u| u.with(&own, false));
-                match all {
-                    Some(all) if *stride > 0 => uses.insert(p.buffer, all),
-                    _ => return false,
-                };
+                let is_written = written.contains(&p.buffer);
+                let key = (p.buffer, if is_written { 0 } else { *stride });
+                let all = uses.get(&key).map_or(Some(own), |u| u.with(&own, !is_written))?;
+                if is_written && *stride == 0 {
+                    return None;
+                }
+                uses.insert(key, all);
+            }
+            // What lasts beyond the step is not read and changed by the same launches, which may change places.
+            let lasts = |b: usize| !matches!(self.buffers[b].role, SlotRole::Scratch | SlotRole::Output);
+            if draft.0.reads.iter().any(|r| written.contains(&r.buffer) && lasts(r.buffer)) {
+                return None;
             }
         }
-        uses.retain(|&b, u| {
-            let each = self.buffers[b].len / chunks;
-            let scratch = self.buffers[b].role == SlotRole::Scratch;
-            scratch && inside(b) && u.stride == each && u.high <= each as isize
+        let mut reads: Vec<usize> = uses.keys().map(|(b, _)| *b).filter(|b| !written.contains(b)).collect();
+        reads.dedup();
+        let (mut writes, mut locals) = (Vec::new(), Vec::new());
+        // Where each use lies: a local, with the element of the buffer that it begins with, or what all chunks read.
+        let mut homes: HashMap<(usize, usize), (At, usize)> = HashMap::new();
+        for (&(b, distance), u) in &uses {
+            let (buffer, is_written) = (&self.buffers[b], written.contains(&b));
+            let each = buffer.len / chunks;
+            let scratch = buffer.role == SlotRole::Scratch;
+            let own = is_written && scratch && inside(b) && u.stride == each && u.high <= each as isize;
+            let (low, len) = (usize::try_from(u.low).ok()?, (u.high - u.low) as usize);
+            let read = || reads.iter().position(|r| *r == b);
+            if !is_written && distance == 0 {
+                homes.insert((b, distance), (At::Shared(read()?), 0));
+                continue;
+            }
+            let operand = if is_written && !own {
+                writes.push(b);
+                reads.len() + writes.len() - 1
+            } else {
+                read().unwrap_or(0)
+            };
+            if is_written && len > u.stride {
+                return None;
+            }
+            let outside = Outside { operand, offset: low, stride: u.stride, load: true, store: is_written };
+            let (first, local) = match own {
+                true => {
+                    (0, Local { dtype: DType::F32, len: each, outside: None, label: buffer.label.clone() })
+                }
+                false => (
+                    low,
+                    Local { dtype: DType::F32, len, outside: Some(outside), label: buffer.label.clone() },
+                ),
+            };
+            homes.insert((b, distance), (At::Local(locals.len()), first));
+            locals.push(local);
+        }
+        let operand = |p: &Place, (view, stride): &(View, usize)| {
+            let key = (p.buffer, if written.contains(&p.buffer) { 0 } else { *stride });
+            let (at, first) = homes[&key];
+            Operand { at, view: View { offset: view.offset - first, ..*view }, steps: [0; DEPTH] }
+        };
+        let stages = drafts.iter().map(|(d, parts)| {
+            let (r, w) = parts.split_at(d.reads.len());
+            Stage::Block(Block {
+                kernel: d.kernel.clone(),
+                reads: d.reads.iter().zip(r).map(|(p, part)| operand(p, part)).collect(),
+                writes: d.writes.iter().zip(w).map(|(p, part)| operand(p, part)).collect(),
+                label: d.label.clone(),
+            })
         });
-        for chunk in 0..chunks {
-            self.phase += 1;
-            let mut own: HashMap<usize, usize> = HashMap::new();
-            for &b in uses.keys() {
-                let (each, label) = (self.buffers[b].len / chunks, self.buffers[b].label.clone());
-                own.insert(b, self.buffer(SlotRole::Scratch, DType::F32, each, label));
-            }
-            for draft in drafts {
-                let seen = places(draft).into_iter().zip(draft.1).map(|(p, (view, stride))| {
-                    match own.get(&p.buffer) {
-                        Some(&buffer) => Place { buffer, view: *view, ..p },
-                        None => Place { view: View { offset: view.offset + chunk * stride, ..*view }, ..p },
-                    }
-                });
-                let mut reads: Vec<Place> = seen.collect();
-                let writes = reads.split_off(draft.0.reads.len());
-                let d = draft.0;
-                self.push(Item::Launch(Draft {
-                    kernel: d.kernel.clone(),
-                    reads,
-                    writes,
-                    label: d.label.clone(),
-                }));
-            }
-        }
-        true
+        let stages = stages.collect();
+        let region = Region { tasks: chunks, locals, stages, layout: None, lanes: Default::default() };
+        Some((region, reads, writes))
     }
 }
 

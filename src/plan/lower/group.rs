@@ -30,7 +30,7 @@ type Part = (View, usize);
 #[derive(Clone, Copy)]
 pub(super) struct Use {
     pub(super) stride: usize,
-    low: isize,
+    pub(super) low: isize,
     pub(super) high: isize,
 }
 
@@ -170,7 +170,7 @@ impl Lowering<'_> {
         items
             .iter()
             .map(|item| match item {
-                Item::Region { .. } => None,
+                Item::Region { .. } | Item::Chunks { .. } => None,
                 _ => tasks.iter().map(|(t, _)| *t).find(|&t| fits(item, t)).or(single(item).then_some(1)),
             })
             .collect()
@@ -460,7 +460,7 @@ fn stages<'i>(items: impl Iterator<Item = &'i Item>, blocks: &mut dyn Iterator<I
             Item::Loop { n, body, .. } => {
                 out.push(Stage::Loop { n: *n, body: stages(body.iter(), blocks) });
             }
-            Item::Region { .. } => {}
+            Item::Region { .. } | Item::Chunks { .. } => {}
         }
     }
     out
@@ -491,6 +491,7 @@ impl Item {
                 times[depth] = *n;
                 body.iter().for_each(|item| item.add_to(out, times, depth + 1));
             }
+            Item::Chunks { drafts, .. } => out.extend(drafts.iter().map(|d| (times, d))),
             Item::Region { .. } => {}
         }
     }

@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::graph::op::{Func, Op};
 use crate::graph::{Graph, Role, Value};
 use crate::kernel::{self, Kernel};
+use crate::region::chunks::Chunks;
 use crate::region::{DEPTH, Region};
 use crate::spec::{Activation, DType, count};
 use crate::view::View;
@@ -108,6 +109,13 @@ enum Item {
         label: String,
         /// Which of the groups of launches it was made of.
         group: usize,
+    },
+    /// Chunks of tasks, the launches that are repeated for each, and the buffers that are read and written as a whole.
+    Chunks {
+        chunks: Box<Chunks>,
+        drafts: Vec<Draft>,
+        reads: Vec<usize>,
+        writes: Vec<usize>,
     },
 }
 
@@ -384,7 +392,9 @@ impl<'g> Lowering<'g> {
             .iter()
             .map(|item| match item {
                 Item::Launch(d) => (buffers(&d.reads), buffers(&d.writes)),
-                Item::Region { reads, writes, .. } => (reads.clone(), writes.clone()),
+                Item::Region { reads, writes, .. } | Item::Chunks { reads, writes, .. } => {
+                    (reads.clone(), writes.clone())
+                }
                 Item::Loop { .. } => unreachable!("loops that are in no region have been written out"),
             })
             .collect();
@@ -405,6 +415,10 @@ impl<'g> Lowering<'g> {
                 Item::Region { region, reads, writes, label, .. } => {
                     let [reads, writes] = [reads, writes].map(|buffers| buffers.iter().map(whole).collect());
                     Some(Launch::new(Program::Region(Arc::new(region.clone())), reads, writes, label.clone()))
+                }
+                Item::Chunks { chunks, reads, writes, .. } => {
+                    let [reads, writes] = [reads, writes].map(|buffers| buffers.iter().map(whole).collect());
+                    Some(Launch::new(Program::Chunks(Arc::new((**chunks).clone())), reads, writes, "tasks"))
                 }
                 Item::Loop { .. } => None,
             })

@@ -154,7 +154,7 @@ impl Item {
                 }
             }
             Item::Loop { body, .. } => body.iter_mut().for_each(|item| item.rename(from, to)),
-            Item::Region { .. } => {}
+            Item::Region { .. } | Item::Chunks { .. } => {}
         }
     }
 }

@@ -49,7 +49,7 @@ impl DeviceClass {
         let group =
             GroupCaps { bytes: kibibytes << 10, threads, operands, passes: PASSES, loop_passes: LOOP_PASSES };
         let regions = Some(region_caps(group));
-        Caps { window, max_binding, memory: u64::MAX, fill: FILL, regions }
+        Caps { window, max_binding, memory: u64::MAX, fill: FILL, threads: 1, regions }
     }
 }
 

@@ -282,6 +282,7 @@ impl Gpu {
             max_binding: self.max_binding(),
             memory,
             fill,
+            threads: 1,
             regions: self.regions.then(|| self.region_caps()),
         }
     }

@@ -82,6 +82,10 @@ impl Source {
     pub fn of(launch: &Launch) -> Result<Source> {
         let name = launch.shader();
         let text = match &launch.program {
+            Program::Chunks(_) => {
+                let what = "chunks of tasks are for the CPU: lower the plan for the caps of the GPU";
+                return Err(Error::Shape(what.into()));
+            }
             Program::Region(r) if r.layout.is_none() => {
                 let what = "the plan was lowered for the CPU: lower it for the caps of the GPU";
                 return Err(Error::Shape(what.into()));

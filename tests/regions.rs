@@ -5,11 +5,14 @@ mod support;
 
 use std::path::Path;
 
+use hyperloom::check::bounds::NMSE_LIMIT;
 use hyperloom::check::golden::{LIMIT_F32, LIMIT_F64, check_golden, run_f64_for, run_on_for};
 use hyperloom::graph::op::Dist;
 use hyperloom::graph::{Graph, Role, Value};
 use hyperloom::kernel::Bounded;
+use hyperloom::net::{Net, Weights};
 use hyperloom::plan::{Caps, KEEP, Launch, Plan, lower};
+use hyperloom::region::chunks::Step;
 use hyperloom::region::{GroupCaps, RegionCaps, Stage};
 use hyperloom::rng::Rng;
 use hyperloom::run::Device;
@@ -407,4 +410,53 @@ fn what_a_scan_keeps_changes_no_result() {
     let ((some, more_work), (all, less_work)) = (built(0), built(KEEP));
     assert_eq!(some, all);
     assert!(less_work < more_work, "{less_work} and {more_work}");
+}
+
+/// Losses and gradients of convolutional networks whose pictures are too many for a cache.
+fn pictures(net: &Net, tasks: usize, rows: usize, seed: u64) -> (Graph, Feed) {
+    let (mut g, mut rng, mut feed) = (Graph::new(), Rng::new(seed, 0), Feed::default());
+    let layout = net.layout();
+    let w = data(&mut g, &mut feed, "w", numbers(&mut rng, &[tasks, layout.len()], -0.5, 0.5));
+    let x = data(&mut g, &mut feed, "x", numbers(&mut rng, &[tasks, rows, net.inputs()], -1.0, 1.0));
+    let y = net.apply(&mut g, Weights { flat: w, layout: &layout }, x);
+    let square = g.mul(y, y);
+    let each = g.sum_to(square, &[tasks, 1, 1]);
+    let sum = g.sum_to(each, &[]);
+    let gradients = g.grad(sum, &[w, x]);
+    g.output("each", each);
+    g.output("by weights", gradients[0]);
+    g.output("by pictures", gradients[1]);
+    (g, feed)
+}
+
+/// Chunks of tasks, each from its first launch to its last, with what lies between convolutions in sweeps.
+#[test]
+fn chunks_of_tasks() {
+    let image = || Net::image([32, 32, 1]);
+    // Channels that fill registers and such that do not; sums over pictures, over all of a row, over groups of channels.
+    let nets = [
+        image().conv(16, 2).batch_norm().relu().max_pool(2).conv(3, [2, 1]).tanh(),
+        image().conv(10, [1, 2]).group_norm(2).sin().avg_pool([2, 1]).flatten().dense(3),
+        image().conv(9, 1).layer_norm().tanh().residual(|b| b.conv(9, 1).sin()).conv(2, 1),
+    ];
+    for (i, net) in nets.iter().enumerate() {
+        let (g, feed) = pictures(net, 8, 4, i as u64);
+        let plan = with_regions(&g, &feed);
+        let chunks = plan.launches.iter().find_map(|l| l.chunks()).unwrap_or_else(|| panic!("{i}: {plan}"));
+        assert_eq!(chunks.region.tasks, 2);
+        assert!(chunks.steps().iter().any(|s| matches!(s, Step::Sweep(s) if s.turns > 1)), "{i}: {plan}");
+        let exact = run_lowered::<f64>(&plan, &feed);
+        same(&format!("chunks, {i}"), &exact, &run_interpreted(&g, &feed));
+        // Behind norms and maxima bounds say nothing, since rounding could turn comparisons over: there the mean error does.
+        if i > 0 {
+            bounded(&format!("chunks, {i}"), &plan, &feed);
+        }
+        for (name, got) in &run_lowered::<f32>(&plan, &feed).values {
+            let square = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>();
+            let want = &exact.values[name];
+            let apart = square(&mut got.iter().zip(want).map(|(a, b)| f64::from(*a) - b));
+            let nmse = apart / square(&mut want.iter().copied());
+            assert!(nmse <= NMSE_LIMIT, "{i}: {name} has a mean error of {nmse:.1e}");
+        }
+    }
 }

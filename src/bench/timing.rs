@@ -80,7 +80,13 @@ fn resident() -> Option<u64> {
 
 fn path(plan: &Plan) -> String {
     let region = plan.launches.iter().any(|l| l.region().is_some_and(|r| r.has_products()));
-    if region { "region" } else { "launches" }.into()
+    let chunks = plan.launches.iter().any(|l| l.chunks().is_some());
+    match (region, chunks) {
+        (true, _) => "region",
+        (false, true) => "chunks",
+        (false, false) => "launches",
+    }
+    .into()
 }
 
 /// Calls before the clock starts.

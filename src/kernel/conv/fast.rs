@@ -15,7 +15,7 @@ use crate::graph::conv::{Window, Wrt};
 use crate::graph::op::Func;
 use crate::kernel::parallel::{Shared, pieces};
 use crate::kernel::simd::apply;
-use crate::kernel::{Read, Write};
+use crate::kernel::{Read, Write, transposed};
 use crate::spec::Activation;
 use crate::view::{COLUMN, View};
 
@@ -28,12 +28,30 @@ const PIECE: usize = 1 << 22;
 /// Pieces that a sum over images is cut into, at most, where there are few tasks.
 const SPLITS: usize = 8;
 
+/// Elements of a line of memory: a register that lies across two takes twice as long to fetch.
+const LINE: usize = 16;
+
+/// Numbers that begin with a line of memory.
+#[derive(Default)]
+struct Lines(Vec<f32>);
+
+impl Lines {
+    /// Room for so many, with whatever is there.
+    fn room(&mut self, len: usize) -> &mut [f32] {
+        if self.0.len() < len + LINE {
+            self.0.resize(len + LINE, 0.0);
+        }
+        let first = self.0.as_ptr().addr().wrapping_neg() % (4 * LINE) / 4;
+        &mut self.0[first..first + len]
+    }
+}
+
 /// Buffers of a thread, kept between launches.
 #[derive(Default)]
 struct Scratch {
-    image: Vec<f32>,
-    columns: Vec<f32>,
-    sums: Vec<f32>,
+    image: Lines,
+    columns: Lines,
+    sums: Lines,
 }
 
 thread_local! {
@@ -136,7 +154,7 @@ impl<'p> Images<'p> {
 
     /// Copies what some lines of results see of the image that begins at `start`.
     #[inline(always)]
-    fn copy(&self, data: &[f32], start: usize, lines: &Range<usize>, to: &mut Vec<f32>) {
+    fn copy<'t>(&self, data: &[f32], start: usize, lines: &Range<usize>, to: &'t mut Lines) -> &'t [f32] {
         let ([h, w], c) = (&self.axes, self.channels);
         let [.., down, across, channel] = self.p.a.strides;
         let [height, width] = self.p.extent.map(|n| n as isize);
@@ -144,7 +162,7 @@ impl<'p> Images<'p> {
         let inside = |x: isize| x.clamp(0, wide as isize) as usize;
         let (left, right) = (inside(-w.origin), inside(width - w.origin));
         // The last tile may read rows that it does not keep.
-        to.resize(tall * wide * c + TALL * (w.step * c), 0.0);
+        let to = to.room(tall * wide * c + TALL * (w.step * c));
         for (i, line) in to.chunks_exact_mut(wide * c).take(tall).enumerate() {
             let y = h.origin + (lines.start * h.step + i) as isize;
             if !(0..height).contains(&y) || left >= right {
@@ -165,6 +183,7 @@ impl<'p> Images<'p> {
                 }
             }
         }
+        to
     }
 }
 
@@ -186,36 +205,52 @@ fn padded<S: Simd>(n: usize) -> usize {
 /// Packs terms of `n` columns into panels, term after term: `rows` gives where runs of `len` terms begin; `step` and `column` are the
 /// distances of terms and columns.
 #[inline(always)]
-fn pack<S: Simd>(
+fn pack<'t, S: Simd>(
     data: &[f32],
-    rows: impl Iterator<Item = usize> + Clone,
+    rows: &[usize],
     len: usize,
     [step, column]: [usize; 2],
     n: usize,
-    to: &mut Vec<f32>,
-) {
-    to.clear();
-    to.resize(rows.clone().count() * len * padded::<S>(n), 0.0);
+    to: &'t mut Lines,
+) -> &'t [f32] {
+    let to = to.room(rows.len() * len * padded::<S>(n));
     let mut rest = &mut to[..];
     for (first, width, two) in panels::<S>(n) {
         let registers = if two { 2 * S::F32_LANES } else { S::F32_LANES };
-        for from in rows.clone() {
+        for from in rows {
             let (panel, after) = rest.split_at_mut(len * registers);
             rest = after;
             let from = from + first * column;
             if column == 1 {
                 for (l, to) in panel.chunks_exact_mut(registers).enumerate() {
                     to[..width].copy_from_slice(&data[from + l * step..][..width]);
+                    to[width..].fill(0.0);
                 }
-            } else {
-                for c in 0..width {
-                    for l in 0..len {
-                        panel[l * registers + c] = data[from + l * step + c * column];
+                continue;
+            }
+            // Where terms are neighbours, blocks of 4 x 4 are exchanged in registers.
+            let (terms, columns) = if step == 1 { (len - len % 4, width - width % 4) } else { (0, 0) };
+            for c in (0..columns).step_by(4) {
+                for l in (0..terms).step_by(4) {
+                    let at = |k: usize| from + l + (c + k) * column;
+                    let block = transposed(std::array::from_fn(|k| {
+                        let four = &data[at(k)..at(k) + 4];
+                        [four[0], four[1], four[2], four[3]]
+                    }));
+                    for (k, part) in block.into_iter().enumerate() {
+                        panel[(l + k) * registers + c..][..4].copy_from_slice(&part);
                     }
                 }
             }
+            for (l, to) in panel.chunks_exact_mut(registers).enumerate() {
+                for c in if l < terms { columns } else { 0 }..width {
+                    to[c] = data[from + l * step + c * column];
+                }
+                to[width..].fill(0.0);
+            }
         }
     }
+    to
 }
 
 /// Where results go, with what is done to them.
@@ -399,20 +434,13 @@ impl WithSimd for Direct<'_> {
         let n = p.columns;
         let [a0, b0] = p.starts(batch, group);
         let Scratch { image, columns, .. } = scratch;
-        let rows = images.taps().map(|[i, j]| b0 + p.at_b([i, j, 0]));
-        let step = p.at_b([0, 0, 1]);
-        pack::<S>(
-            b,
-            rows.collect::<Vec<_>>().into_iter(),
-            images.channels,
-            [step, p.b.strides[COLUMN]],
-            n,
-            columns,
-        );
+        let rows: Vec<usize> = images.taps().map(|[i, j]| b0 + p.at_b([i, j, 0])).collect();
+        let steps = [p.at_b([0, 0, 1]), p.b.strides[COLUMN]];
+        let columns = pack::<S>(b, &rows, images.channels, steps, n, columns);
         let terms = images.runs.len() * images.len;
         let mut tile = [0.0f32; TALL * 32];
         for index in stack {
-            images.copy(a, a0 + index * p.a.strides[AXES][1], &lines, image);
+            let image = images.copy(a, a0 + index * p.a.strides[AXES][1], &lines, image);
             for (first, width, two) in panels::<S>(n) {
                 let b = &columns[first * terms..];
                 let registers = if two { 2 * S::F32_LANES } else { S::F32_LANES };
@@ -461,15 +489,7 @@ fn summed(images: &Images<'_>, a: &[f32], b: &[f32], results: &Results<'_>) {
     let splits = count.div_ceil(each);
     let sum = |item: usize, split: usize, scratch: &mut Scratch| {
         let stack = split * each..((split + 1) * each).min(count);
-        Arch::new().dispatch(Sum {
-            images,
-            a,
-            b,
-            batch: item / groups,
-            group: item % groups,
-            stack,
-            scratch,
-        });
+        Arch::new().dispatch(Sum { images, a, b, batch: item / groups, group: item % groups, stack, scratch })
     };
     let put = |item: usize, sums: &mut [f32]| {
         Arch::new().dispatch(Put { images, results, batch: item / groups, group: item % groups, sums });
@@ -478,8 +498,8 @@ fn summed(images: &Images<'_>, a: &[f32], b: &[f32], results: &Results<'_>) {
     if splits == 1 {
         pieces(items, flops, |item| {
             SCRATCH.with_borrow_mut(|scratch| {
-                sum(item, 0, scratch);
-                put(item, &mut scratch.sums);
+                let len = sum(item, 0, scratch);
+                put(item, scratch.sums.room(len));
             });
         });
         return;
@@ -488,8 +508,8 @@ fn summed(images: &Images<'_>, a: &[f32], b: &[f32], results: &Results<'_>) {
     let parts: Vec<std::sync::OnceLock<Vec<f32>>> = vec![std::sync::OnceLock::new(); items * splits];
     pieces(items * splits, flops, |piece| {
         SCRATCH.with_borrow_mut(|scratch| {
-            sum(piece / splits, piece % splits, scratch);
-            let _ = parts[piece].set(scratch.sums.clone());
+            let len = sum(piece / splits, piece % splits, scratch);
+            let _ = parts[piece].set(scratch.sums.room(len).to_vec());
         });
     });
     for (item, parts) in parts.chunks_exact(splits).enumerate() {
@@ -502,7 +522,7 @@ fn summed(images: &Images<'_>, a: &[f32], b: &[f32], results: &Results<'_>) {
     }
 }
 
-/// Sums over some images of a batch and group, into the scratch: panel after panel, a row a tap and channel.
+/// Sums over some images of a batch and group, into the scratch: panel after panel, a row a tap and channel. Gives their number.
 struct Sum<'d> {
     images: &'d Images<'d>,
     a: &'d [f32],
@@ -514,25 +534,35 @@ struct Sum<'d> {
 }
 
 impl WithSimd for Sum<'_> {
-    type Output = ();
+    type Output = usize;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> usize {
         let Sum { images, a, b, batch, group, stack, scratch } = self;
         let (p, [h, w]) = (images.p, &images.axes);
         let n = p.columns;
         let [a0, b0] = p.starts(batch, group);
         let Scratch { image, columns, sums } = scratch;
         let rows = images.runs.len() * images.len;
-        sums.clear();
-        sums.resize(rows * padded::<S>(n), 0.0);
+        let len = rows * padded::<S>(n);
+        let sums = sums.room(len);
+        sums.fill(0.0);
+        // Channels that fill registers lie as they are wanted, where lines follow one another.
+        let [step, column] = [p.at_b([0, 0, 1]), p.b.strides[COLUMN]];
+        let full = n == S::F32_LANES || n == 2 * S::F32_LANES;
+        let lies_so = full && column == 1 && step == n && (h.count == 1 || p.at_b([0, 1, 0]) == w.count * n);
         let lines = images.lines(SUMMED).min((2 * SUMMED / (w.count * n)).max(1));
         for index in stack {
             for from in (0..h.count).step_by(lines) {
                 let lines = from..(from + lines).min(h.count);
-                images.copy(a, a0 + index * p.a.strides[AXES][1], &lines, image);
-                let starts = lines.clone().map(|line| b0 + p.at_b([index, line, 0]));
-                pack::<S>(b, starts, w.count, [p.at_b([0, 0, 1]), p.b.strides[COLUMN]], n, columns);
+                let image = images.copy(a, a0 + index * p.a.strides[AXES][1], &lines, image);
+                let columns = if lies_so {
+                    &b[b0 + p.at_b([index, from, 0])..][..lines.len() * w.count * n]
+                } else {
+                    let starts: Vec<usize> =
+                        lines.clone().map(|line| b0 + p.at_b([index, line, 0])).collect();
+                    pack::<S>(b, &starts, w.count, [step, column], n, columns)
+                };
                 let each: Vec<usize> = (0..lines.len()).map(|line| images.at(line, 0)).collect();
                 for (first, _, two) in panels::<S>(n) {
                     let registers = if two { 2 * S::F32_LANES } else { S::F32_LANES };
@@ -567,6 +597,7 @@ impl WithSimd for Sum<'_> {
                 }
             }
         }
+        len
     }
 }
 

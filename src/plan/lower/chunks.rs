@@ -221,13 +221,17 @@ impl Lowering<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use crate::check::bounds::NMSE_LIMIT;
     use crate::graph::Graph;
     use crate::net::{Net, Weights};
-    use crate::plan::{Caps, lower};
-    use crate::run::cpu::CpuRunner;
+    use crate::plan::{Caps, Launch, Plan, Program, lower};
+    use crate::region::chunks::Chunks;
+    use crate::run::cpu::{CpuRunner, Number};
 
-    /// Losses and gradients of `t` networks, whose inputs are the same whatever other tasks there are.
-    fn results(t: usize) -> (usize, Vec<f32>) {
+    /// Losses and gradients of `t` networks, and how many weights each has.
+    fn plan(t: usize) -> (Plan, usize) {
         let net = Net::image([32, 32, 3]).conv(32, 3).batch_norm().relu().max_pool(2);
         let layout = net.layout();
         let p = layout.len();
@@ -240,8 +244,14 @@ mod tests {
         let gradient = g.grad(sum, &[w])[0];
         g.output("each", each);
         g.output("gradient", gradient);
-        let plan = lower(&g, Caps::cpu(1)).expect("it fits");
-        let mut r = CpuRunner::<f32>::prepare(&plan);
+        (lower(&g, Caps::cpu(1)).expect("it fits"), p)
+    }
+
+    /// Losses and gradients of `t` networks, whose inputs are the same whatever other tasks there are; chunks, and how many of them run
+    /// side by side.
+    fn results<T: Number>(t: usize) -> ([usize; 2], Vec<T>) {
+        let (plan, p) = plan(t);
+        let mut r = CpuRunner::<T>::prepare(&plan);
         let wave = |len: usize, by: f64| -> Vec<f64> {
             (0..t).flat_map(|t| (0..len).map(move |i| ((i * (t + 1)) as f64 * by).sin())).collect()
         };
@@ -250,19 +260,68 @@ mod tests {
         r.run(1).expect("it runs");
         let mut all = r.read("each").expect("it is an output");
         all.extend(r.read("gradient").expect("it is an output"));
-        (plan.launches.iter().filter(|l| l.shader() == "conv").count(), all)
+        let chunks = plan.launches.iter().find_map(|l| l.chunks());
+        (chunks.map_or([0; 2], |c| [c.region.tasks, c.lanes]), all)
     }
 
     #[test]
     fn tasks_in_chunks_give_what_one_alone_gives() {
-        let (convs, alone) = results(1);
-        let (chunked, together) = results(8);
+        let (none, alone) = results::<f64>(1);
+        let ([chunks, _], together) = results::<f32>(8);
         // 131,072 elements a task: four chunks of two.
-        assert_eq!(chunked, 4 * convs);
+        assert_eq!((none, chunks), ([0; 2], 4));
         let p = alone.len() - 1;
         let first = std::iter::once(together[0]).chain(together[8..8 + p].iter().copied());
-        for (a, b) in alone.iter().zip(first) {
-            assert!((a - b).abs() <= 1e-4 * a.abs().max(1.0), "{a} alone, {b} among others");
+        let apart: f64 = alone.iter().zip(first).map(|(a, b)| (a - f64::from(b)).powi(2)).sum();
+        let nmse = apart / alone.iter().map(|a| a * a).sum::<f64>();
+        assert!(nmse <= NMSE_LIMIT, "a mean error of {nmse:.1e}");
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| results::<f32>(8))
+        };
+        let (one, alone) = on(1);
+        assert_eq!(one, [4, 1]);
+        for (threads, lanes) in [(2, 2), (7, 4)] {
+            let (chunks, together) = on(threads);
+            assert_eq!(chunks, [4, lanes]);
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert!(bits(&alone) == bits(&together), "{threads} threads");
         }
+    }
+    /// A plan that was changed by hand so that chunks at work side by side would meet is not sound.
+    #[test]
+    fn chunks_that_meet_are_refused() {
+        let (plan, _) = plan(8);
+        assert!(plan.check().is_ok());
+        let at = plan.launches.iter().position(|l| l.chunks().is_some()).expect("chunks");
+        let changed = |change: &dyn Fn(&mut Launch, &mut Chunks)| {
+            let mut plan = plan.clone();
+            let launch = &mut plan.launches[at];
+            let Program::Chunks(chunks) = launch.program.clone() else { panic!("no chunks") };
+            let mut chunks = Arc::unwrap_or_clone(chunks);
+            change(launch, &mut chunks);
+            launch.program = Program::Chunks(Arc::new(chunks));
+            plan.check().expect_err("not sound").to_string()
+        };
+        let overlap = changed(&|_, c| {
+            let stored = c.region.locals.iter_mut().filter_map(|l| l.outside.as_mut()).find(|o| o.store);
+            stored.expect("a result").stride = 1;
+        });
+        assert!(overlap.contains("where chunks overlap"), "{overlap}");
+        let shared = changed(&|l, c| {
+            c.lanes = 2;
+            let lane = l.writes[l.writes.len() - c.buffers.len()..].to_vec();
+            l.writes.truncate(2);
+            l.writes.extend([lane.clone(), lane].concat());
+        });
+        assert!(shared.contains("bound twice"), "{shared}");
+        let short = changed(&|_, c| c.buffers[0] += 1 << 30);
+        assert!(short.contains("of its lanes has"), "{short}");
+        let unwritten = changed(&|_, c| c.region.stages.reverse());
+        assert!(unwritten.contains("is not there to be read"), "{unwritten}");
     }
 }

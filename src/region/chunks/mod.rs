@@ -31,7 +31,7 @@ pub struct Chunks {
     pub region: Region,
     /// Chunks that may run side by side: each has buffers of its own, which the launch writes after its results.
     pub lanes: usize,
-    /// Elements of the buffers of a lane.
+    /// Elements of the buffers of a lane, with what the alignment of each takes.
     pub buffers: Vec<usize>,
     /// Where each local lies.
     homes: Vec<Home>,
@@ -39,6 +39,14 @@ pub struct Chunks {
     steps: Vec<Step>,
     /// Elements of a sweep's own values that are needed at once, at most.
     strip: usize,
+}
+
+/// Elements of a line of memory: a register that lies across two takes twice as long to fetch.
+const LINE: usize = 16;
+
+/// The first element that begins a line; what is aligned has so many elements less.
+fn aligned(data: &[f32]) -> usize {
+    (data.as_ptr().addr().wrapping_neg() % (4 * LINE) / 4).min(data.len())
 }
 
 /// Locals that a launch leaves in a slot, with where they go.
@@ -51,6 +59,7 @@ impl Chunks {
     /// Puts the blocks of a region without loops in an order, some of them together; `None` where that cannot be.
     pub(crate) fn new(region: Region, lanes: usize) -> Option<Chunks> {
         let schedule::Schedule { homes, buffers, steps, strip } = schedule::schedule(&region)?;
+        let buffers = buffers.into_iter().map(|len| len + LINE - 1).collect();
         Some(Chunks { region, lanes, buffers, homes, steps, strip })
     }
 
@@ -132,7 +141,7 @@ impl Chunks {
         }
         let room = |place: sweep::Place| match place {
             sweep::Place::Strip => self.strip,
-            sweep::Place::Buffer(k) => self.buffers[k],
+            sweep::Place::Buffer(k) => self.buffers[k] - (LINE - 1),
             sweep::Place::Slot { operand, stride } => lens[operand] - (region.tasks - 1) * stride,
         };
         self.sweeps().try_for_each(|s| s.verify(room))
@@ -159,12 +168,13 @@ impl Chunks {
         let queue = Mutex::new(parts.into_iter().enumerate().collect::<VecDeque<_>>());
         let work = |lane: &mut [Write<'_, f32>]| {
             let mut buffers: Vec<&mut Buffer<f32>> = lane.iter_mut().map(|w| &mut *w.buffer).collect();
-            let mut strip = vec![0.0; self.strip];
+            let mut strip = vec![0.0; self.strip + LINE - 1];
+            let from = aligned(&strip);
             loop {
                 // A thread that panicked took its chunk along: the others are as they were.
                 let next = queue.lock().unwrap_or_else(|e| e.into_inner()).pop_front();
                 let Some((chunk, parts)) = next else { break };
-                self.run(chunk, reads, &mut buffers, parts, &mut strip);
+                self.run(chunk, reads, &mut buffers, parts, &mut strip[from..]);
             }
         };
         let each = self.buffers.len().max(1);
@@ -189,7 +199,7 @@ impl Chunks {
             if let (Some(k), true) =
                 (in_buffer(*local), self.region.locals[*local].outside.is_some_and(|o| o.load))
             {
-                floats(buffers[k])[..part.len()].copy_from_slice(part);
+                lines(buffers[k])[..part.len()].copy_from_slice(part);
             }
         }
         let blocks = self.blocks();
@@ -197,14 +207,14 @@ impl Chunks {
             match step {
                 Step::Block(b) => self.block(blocks[*b], chunk, reads, buffers),
                 Step::Sweep(sweep) => {
-                    let buffers = buffers.iter_mut().map(|b| floats(b));
+                    let buffers = buffers.iter_mut().map(|b| lines(b));
                     sweep.run(&Memory::new(strip, buffers, reads, chunk));
                 }
             }
         }
         for (local, part) in &mut parts {
             if let Some(k) = in_buffer(*local) {
-                part.copy_from_slice(&floats(buffers[k])[..part.len()]);
+                part.copy_from_slice(&lines(buffers[k])[..part.len()]);
             }
         }
     }
@@ -212,6 +222,7 @@ impl Chunks {
     /// One launch for a chunk.
     fn block(&self, b: &Block, chunk: usize, reads: &[Read<'_, f32>], buffers: &mut [&mut Buffer<f32>]) {
         let home = |o: &Operand| o.local().map(|l| (l, self.homes[l]));
+        let moved = |view: View, by: usize| View { offset: view.offset + by, ..view };
         // Written buffers are taken out while they are written: no block reads one.
         let mut taken: Vec<(usize, Buffer<f32>)> = Vec::new();
         for w in &b.writes {
@@ -221,24 +232,26 @@ impl Chunks {
             taken.push((k, replace(buffers[k], Buffer::F(Vec::new()))));
         }
         {
-            let read = |o: &Operand| match home(o) {
-                Some((_, Home::Buffer(k))) => Read { buffer: &*buffers[k], view: o.view },
-                Some((l, _)) => {
+            let read = |o: &Operand| match (home(o), o.at) {
+                (Some((_, Home::Buffer(k))), _) => {
+                    Read { buffer: &*buffers[k], view: moved(o.view, first(buffers[k])) }
+                }
+                (Some((l, _)), _) => {
                     let Some(at) = self.region.locals[l].outside else {
                         panic!("'{}' reads nothing", b.label)
                     };
-                    let offset = at.offset + chunk * at.stride + o.view.offset;
-                    Read { buffer: reads[at.operand].buffer, view: View { offset, ..o.view } }
+                    let view = moved(o.view, at.offset + chunk * at.stride);
+                    Read { buffer: reads[at.operand].buffer, view }
                 }
-                None => match o.at {
-                    At::Shared(r) => Read { buffer: reads[r].buffer, view: o.view },
-                    At::Local(_) => panic!("'{}' reads nothing", b.label),
-                },
+                (None, At::Shared(r)) => Read { buffer: reads[r].buffer, view: o.view },
+                (None, At::Local(_)) => panic!("'{}' reads nothing", b.label),
             };
             let operands: Vec<Read<'_, f32>> = b.reads.iter().map(read).collect();
-            let mut results: Vec<Write<'_, f32>> =
-                zip(&mut taken, &b.writes).map(|((_, buffer), o)| Write { buffer, view: o.view }).collect();
-            b.kernel.fast(&operands, &mut results);
+            let results = zip(&mut taken, &b.writes).map(|((_, buffer), o)| {
+                let view = moved(o.view, first(buffer));
+                Write { buffer, view }
+            });
+            b.kernel.fast(&operands, &mut results.collect::<Vec<_>>());
         }
         for (k, buffer) in taken {
             *buffers[k] = buffer;
@@ -246,10 +259,19 @@ impl Chunks {
     }
 }
 
-/// The floats of a buffer.
-fn floats(buffer: &mut Buffer<f32>) -> &mut [f32] {
+/// The first element of a buffer that begins a line.
+fn first(buffer: &Buffer<f32>) -> usize {
     match buffer {
-        Buffer::F(x) => x,
+        Buffer::F(x) => aligned(x),
+        Buffer::U(_) => panic!("lanes hold floats"),
+    }
+}
+
+/// The floats of a buffer from there on.
+fn lines(buffer: &mut Buffer<f32>) -> &mut [f32] {
+    let from = first(buffer);
+    match buffer {
+        Buffer::F(x) => &mut x[from..],
         Buffer::U(_) => panic!("lanes hold floats"),
     }
 }

@@ -1,5 +1,5 @@
 //! A sweep over elements, some at a time: what several blocks do to them, one after another while they are in the nearest cache.
-//! Everything is inlined into one function that `pulp` compiles for each kind of processor.
+//! What is done to a plane of elements is inlined into a few functions that `pulp` compiles for each kind of processor.
 
 use std::iter::zip;
 use std::marker::PhantomData;
@@ -11,6 +11,8 @@ use crate::kernel::Read;
 use crate::kernel::simd::*;
 use crate::spec::MAX_RANK;
 use crate::view::View;
+
+use super::LINE;
 
 /// What an operand lies in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -176,17 +178,82 @@ impl WithSimd for Running<'_, '_> {
                     at
                 })
                 .collect();
-            for _ in 0..turns {
-                for (op, at) in zip(ops, &mut at) {
+            let mut coming = Coming::new(ops, &at);
+            for turn in 0..turns {
+                for (i, (op, at)) in zip(ops, &mut at).enumerate() {
+                    if turn + 1 < turns {
+                        coming.fetch(i, ops.len());
+                    }
                     // SAFETY: the assertion above covers the last turn of each operand, and only what is borrowed mutably is written.
                     unsafe { op.run(simd, at.map(|(at, _)| at)) };
                     for (at, step) in at {
                         *at = at.wrapping_add(*step);
                     }
                 }
+                coming.turn();
             }
         }
     }
+}
+
+/// What the next turn finds in main memory or a far cache: it is fetched while this turn computes.
+struct Coming(Vec<Stream>);
+
+struct Stream {
+    /// Where the next turn begins.
+    at: *const f32,
+    /// Elements of a turn.
+    len: usize,
+    written: bool,
+}
+
+impl Coming {
+    #[inline(always)]
+    fn new(ops: &[Op], at: &[[(*mut f32, usize); OPERANDS]]) -> Coming {
+        let mut streams: Vec<(Stream, Place)> = Vec::new();
+        for (op, at) in zip(ops, at) {
+            for (i, ((spot, _), (first, step))) in zip(&op.operands, at).enumerate() {
+                let known = streams.iter().any(|(_, place)| *place == spot.place);
+                if *step > 0 && !known {
+                    let at = first.wrapping_add(*step).cast_const();
+                    streams.push((Stream { at, len: *step, written: i == 0 }, spot.place));
+                }
+            }
+        }
+        Coming(streams.into_iter().map(|(s, _)| s).collect())
+    }
+
+    /// Asks for the `i`-th of `n` parts.
+    #[inline(always)]
+    fn fetch(&self, i: usize, n: usize) {
+        for s in &self.0 {
+            for at in (s.len * i / n..s.len * (i + 1) / n).step_by(LINE) {
+                ask(s.at.wrapping_add(at), s.written);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn turn(&mut self) {
+        self.0.iter_mut().for_each(|s| s.at = s.at.wrapping_add(s.len));
+    }
+}
+
+/// Asks for a line of memory, where a processor can be asked: to be read, or to be written.
+#[inline(always)]
+fn ask(at: *const f32, written: bool) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which may name any address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
+        if written {
+            _mm_prefetch::<_MM_HINT_ET0>(at.cast());
+        } else {
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (at, written);
 }
 
 /// The axes of a plane: rows, and the elements of a row.
@@ -306,26 +373,71 @@ impl Op {
     /// As for [`Op::run`].
     #[inline(always)]
     unsafe fn plane<S: Simd>(&self, simd: S, size: [usize; 2], [y, a, b, c]: [Plane; OPERANDS]) {
-        // SAFETY: promised by the caller.
+        match self.kind {
+            Kind::Zip(op @ (Binary::Add | Binary::Sub | Binary::Mul), None) => {
+                simd.vectorize(Plain { op, size, y, a, b });
+            }
+            Kind::Map(func) => simd.vectorize(Mapped { func, size, y, a }),
+            Kind::Zip(Binary::Mul, Some(func)) if !matches!(func, Func::Affine(..)) => {
+                simd.vectorize(Times { func, size, y, a, b });
+            }
+            Kind::Sum { dot } => simd.vectorize(Sums { dot, size, y, a, b }),
+            kind => simd.vectorize(Others { kind, size, planes: [y, a, b, c] }),
+        }
+    }
+}
+
+/// What is done most.
+struct Plain {
+    op: Binary,
+    size: [usize; 2],
+    y: Plane,
+    a: Plane,
+    b: Plane,
+}
+
+impl WithSimd for Plain {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Plain { op, size, y, a, b } = self;
+        // SAFETY: made in `Op::plane`, whose caller promises it.
         unsafe {
-            match self.kind {
+            match op {
+                Binary::Add => combine(simd, size, y, a, b, Add {}),
+                Binary::Sub => combine(simd, size, y, a, b, Sub {}),
+                _ => combine(simd, size, y, a, b, Mul {}),
+            }
+        }
+    }
+}
+
+/// What is done less often.
+struct Others {
+    kind: Kind,
+    size: [usize; 2],
+    planes: [Plane; OPERANDS],
+}
+
+impl WithSimd for Others {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Others { kind, size, planes: [y, a, b, c] } = self;
+        // SAFETY: made in `Op::plane`, whose caller promises it.
+        unsafe {
+            match kind {
                 Kind::Fill(value) => each(simd, size, y, |_, _, _| V::splat(simd, value)),
-                Kind::Map(Func::Affine(Num(1.0), Num(0.0))) => map(simd, size, y, a, Same {}),
-                Kind::Map(func) => visit(func, Mapped { simd, size, y, a }),
                 Kind::Select => each(simd, size, y, |r, i, n| {
                     a.get(simd, r, i, n).choose(b.get(simd, r, i, n), c.get(simd, r, i, n))
                 }),
-                Kind::Sum { dot } => sum(simd, size, y, a, b, dot),
-                Kind::Zip(op, None) => match op {
-                    Binary::Add => combine(simd, size, y, a, b, Add {}),
-                    Binary::Sub => combine(simd, size, y, a, b, Sub {}),
-                    Binary::Mul => combine(simd, size, y, a, b, Mul {}),
-                    Binary::Div => combine(simd, size, y, a, b, Div {}),
-                    Binary::Max => combine(simd, size, y, a, b, Larger {}),
-                    Binary::Less => combine(simd, size, y, a, b, Below {}),
-                    Binary::GreaterEq => combine(simd, size, y, a, b, NotBelow {}),
-                    Binary::Equal => combine(simd, size, y, a, b, Alike {}),
-                },
+                Kind::Zip(Binary::Div, None) => combine(simd, size, y, a, b, Div {}),
+                Kind::Zip(Binary::Max, None) => combine(simd, size, y, a, b, Larger {}),
+                Kind::Zip(Binary::Less, None) => combine(simd, size, y, a, b, Below {}),
+                Kind::Zip(Binary::GreaterEq, None) => combine(simd, size, y, a, b, NotBelow {}),
+                Kind::Zip(Binary::Equal, None) => combine(simd, size, y, a, b, Alike {}),
                 Kind::Zip(op, Some(Func::Affine(Num(scale), Num(shift)))) => {
                     let f = Affine { scale: scale as f32, shift: shift as f32 };
                     match op {
@@ -334,8 +446,9 @@ impl Op {
                         op => combine(simd, size, y, a, b, After(AnyOf { op }, f)),
                     }
                 }
-                Kind::Zip(Binary::Mul, Some(f)) => visit(f, Times { simd, size, y, a, b }),
                 Kind::Zip(op, Some(f)) => combine(simd, size, y, a, b, AnyWith { op, f }),
+                Kind::Zip(op, None) => combine(simd, size, y, a, b, AnyOf { op }),
+                Kind::Map(_) | Kind::Sum { .. } => {}
             }
         }
     }
@@ -387,6 +500,10 @@ unsafe fn combine<S: Simd>(simd: S, [rows, len]: [usize; 2], y: Plane, a: Plane,
     unsafe {
         if y.next == 1 && len.is_multiple_of(S::F32_LANES) {
             match (a.next, b.next) {
+                (1, 1) if is_short::<S>(len) && b.row == 0 => {
+                    return down::<S, true>(simd, [rows, len], y, a, b, f);
+                }
+                (1, 1) if is_short::<S>(len) => return down::<S, false>(simd, [rows, len], y, a, b, f),
                 (1, 1) => return whole::<S, false, false>(simd, [rows, len], y, a, b, f),
                 (1, 0) => return whole::<S, false, true>(simd, [rows, len], y, a, b, f),
                 (0, 1) => return whole::<S, true, false>(simd, [rows, len], y, a, b, f),
@@ -394,6 +511,65 @@ unsafe fn combine<S: Simd>(simd: S, [rows, len]: [usize; 2], y: Plane, a: Plane,
             }
         }
         each(simd, [rows, len], y, |r, i, n| f.at(a.get(simd, r, i, n), b.get(simd, r, i, n)));
+    }
+}
+
+/// Whether rows are so short that what begins each would take longer than what is done with it.
+#[inline(always)]
+fn is_short<S: Simd>(len: usize) -> bool {
+    len <= 4 * S::F32_LANES
+}
+
+/// A function of two operands in whole registers, down columns of registers: `SAME` where all rows have the second operand's one row,
+/// which then stays in a register.
+///
+/// # Safety
+/// As for [`Op::run`].
+#[inline(always)]
+unsafe fn down<S: Simd, const SAME: bool>(
+    simd: S,
+    [rows, len]: [usize; 2],
+    y: Plane,
+    a: Plane,
+    b: Plane,
+    f: impl Binary2,
+) {
+    let many = rows - rows % BESIDE;
+    for i in (0..len).step_by(S::F32_LANES) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            let mut to = y.at.add(i);
+            let mut from = a.at.add(i).cast_const();
+            let mut other = b.at.add(i).cast_const();
+            let same = V { simd, x: other.cast::<S::f32s>().read_unaligned() };
+            for r in (0..many).step_by(BESIDE).chain(many..rows) {
+                let count = if r < many { BESIDE } else { 1 };
+                if count == BESIDE {
+                    let mut v = [same; BESIDE];
+                    for k in 0..BESIDE {
+                        let x = V { simd, x: from.add(k * a.row).cast::<S::f32s>().read_unaligned() };
+                        let z = match SAME {
+                            true => same,
+                            false => V { simd, x: other.add(k * b.row).cast::<S::f32s>().read_unaligned() },
+                        };
+                        v[k] = f.at(x, z);
+                    }
+                    for k in 0..BESIDE {
+                        to.add(k * y.row).cast::<S::f32s>().write_unaligned(v[k].x);
+                    }
+                } else {
+                    let x = V { simd, x: from.cast::<S::f32s>().read_unaligned() };
+                    let z = match SAME {
+                        true => same,
+                        false => V { simd, x: other.cast::<S::f32s>().read_unaligned() },
+                    };
+                    to.cast::<S::f32s>().write_unaligned(f.at(x, z).x);
+                }
+                to = to.wrapping_add(count * y.row);
+                from = from.wrapping_add(count * a.row);
+                other = other.wrapping_add(count * b.row);
+            }
+        }
     }
 }
 
@@ -547,34 +723,84 @@ unsafe fn sum<S: Simd>(simd: S, [rows, len]: [usize; 2], y: Plane, a: Plane, b: 
     }
 }
 
-struct Mapped<S> {
-    simd: S,
-    size: [usize; 2],
-    y: Plane,
-    a: Plane,
-}
-
-impl<S: Simd> Visit for Mapped<S> {
-    #[inline(always)]
-    fn with(self, f: impl Unary) {
-        // SAFETY: made in `Op::plane`, whose caller promises it.
-        unsafe { map(self.simd, self.size, self.y, self.a, f) }
-    }
-}
-
-/// `a` times a function of `b`.
-struct Times<S> {
-    simd: S,
+struct Sums {
+    dot: bool,
     size: [usize; 2],
     y: Plane,
     a: Plane,
     b: Plane,
 }
 
-impl<S: Simd> Visit for Times<S> {
+impl WithSimd for Sums {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // SAFETY: made in `Op::plane`, whose caller promises it.
+        unsafe { sum(simd, self.size, self.y, self.a, self.b, self.dot) }
+    }
+}
+
+struct Mapped {
+    func: Func,
+    size: [usize; 2],
+    y: Plane,
+    a: Plane,
+}
+
+impl WithSimd for Mapped {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        visit(self.func, On { simd, of: self });
+    }
+}
+
+/// `a` times a function of `b`.
+struct Times {
+    func: Func,
+    size: [usize; 2],
+    y: Plane,
+    a: Plane,
+    b: Plane,
+}
+
+impl WithSimd for Times {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        visit(self.func, On { simd, of: self });
+    }
+}
+
+/// What a function is found for.
+struct On<S, F> {
+    simd: S,
+    of: F,
+}
+
+impl<S: Simd> Visit for On<S, Mapped> {
     #[inline(always)]
     fn with(self, f: impl Unary) {
         // SAFETY: made in `Op::plane`, whose caller promises it.
-        unsafe { combine(self.simd, self.size, self.y, self.a, self.b, After(Mul {}, f)) }
+        unsafe { map(self.simd, self.of.size, self.of.y, self.of.a, f) }
+    }
+}
+
+impl<S: Simd> Visit for On<S, Times> {
+    #[inline(always)]
+    fn with(self, f: impl Unary) {
+        let Times { size, y, a, b, .. } = self.of;
+        // SAFETY: made in `Op::plane`, whose caller promises it.
+        unsafe {
+            if [y.next, a.next, b.next] == [1; 3] && size[1].is_multiple_of(S::F32_LANES) {
+                whole::<S, false, false>(self.simd, size, y, a, b, After(Mul {}, f));
+                return;
+            }
+            let simd = self.simd;
+            each(simd, size, y, |r, i, n| a.get(simd, r, i, n).mul(f.at(b.get(simd, r, i, n))));
+        }
     }
 }

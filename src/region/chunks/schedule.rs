@@ -60,7 +60,7 @@ fn part(view: &View, dims: &[usize; MAX_RANK], turns: usize) -> Option<(View, us
         enough
     })?;
     let times = turns / outer;
-    if outer * times != turns || dims[k] % times != 0 {
+    if outer * times != turns || !dims[k].is_multiple_of(times) {
         return None;
     }
     let mut v = View { dims: *dims, ..*view };

@@ -1,7 +1,7 @@
 //! Chunks of tasks: a stretch of a plan with convolutions, done from its first launch to its last for a few tasks at a time.
 //!
 //! A [`Region`] says what is done, with a chunk of tasks in the place of a task. The CPU gives whole chunks to threads, so that what a
-//! chunk makes stays in the caches of one core. Blocks that go over the same elements one after another become a sweep ([`schedule`]):
+//! chunk makes stays in the caches of one core. Blocks that go over the same elements one after another become a sweep (`schedule`):
 //! it goes over some elements at a time and does them all while these are in the nearest cache. What only sweeps read is nowhere else; what
 //! is cheap to make again is made again by each sweep that needs it, since main memory and even the last cache are slower than a few operations.
 

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::kernel::parallel::is_parallel;
@@ -129,19 +129,22 @@ impl<T: Number> CpuRunner<T> {
     }
 }
 
+/// How long a thread stays awake with nothing to do.
+const PATIENCE: Duration = Duration::from_millis(1);
+
 /// Runs `work`, where it is `parallel` on a thread of rayon's pool while the others stay awake: from outside of the pool,
 /// or with the others asleep, each of many short launches would wait longer for threads than it takes.
+///
+/// Runs that meet in the pool share its threads. One that waits for a part of its work may then be given the other's time of
+/// waiting to do, and the other its own: so nobody waits for ever, but for [`PATIENCE`].
 fn together<R: Send>(parallel: bool, work: impl FnOnce() -> R + Send) -> R {
-    /// Whether a run keeps threads awake: one at a time does.
-    static AWAKE: AtomicBool = AtomicBool::new(false);
     struct Done<'a>(&'a AtomicBool);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
             self.0.store(true, Ordering::Release);
-            AWAKE.store(false, Ordering::Release);
         }
     }
-    if !parallel || AWAKE.swap(true, Ordering::AcqRel) {
+    if !parallel {
         return work();
     }
     let done = AtomicBool::new(false);
@@ -150,8 +153,11 @@ fn together<R: Send>(parallel: bool, work: impl FnOnce() -> R + Send) -> R {
         let _guard = guard;
         for _ in 1..rayon::current_num_threads() {
             s.spawn(|_| {
-                while !done.load(Ordering::Acquire) {
-                    if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                let mut idle = Instant::now();
+                while !done.load(Ordering::Acquire) && idle.elapsed() < PATIENCE {
+                    if rayon::yield_now() == Some(rayon::Yield::Executed) {
+                        idle = Instant::now();
+                    } else {
                         // Not so often that those at work feel it.
                         (0..16).for_each(|_| std::hint::spin_loop());
                     }

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::group::{Use, groups, touches};
 use super::{Draft, Item, Lowering, Place};
 use crate::kernel::Kernel;
+use crate::kernel::simd::WIDEST;
 use crate::plan::SlotRole;
 use crate::region::chunks::Chunks;
 use crate::region::{At, Block, DEPTH, Local, Operand, Outside, Region, Stage, leading};
 use crate::spec::{DType, MAX_RANK};
-use crate::view::View;
+use crate::view::{COLUMN, View};
 
 /// Elements of a chunk's largest value: 1 MiB, a part of a core's own cache.
 const CHUNK: usize = 1 << 18;
@@ -23,6 +24,10 @@ const CHUNKS: usize = 64;
 
 /// Chunks that are at work side by side at most: each takes memory.
 const LANES: usize = 16;
+
+/// How many times the largest result of a convolution all values of a task are that are needed at once, with room to spare:
+/// about 4 in two layers with norms and pools, and regions are as fast as chunks at half a MiB a task.
+const SHARE: usize = 16;
 
 /// Operands as a chunk sees them, reads first, each with the distance of two chunks (0: the same for all).
 type Parts = Vec<(View, usize)>;
@@ -37,7 +42,7 @@ impl Lowering<'_> {
         });
         let Some(tasks) = tasks.max().filter(|t| *t > 1 && self.caps.fill == 1) else { return };
         let chunks = self.chunks(tasks);
-        if chunks == 1 {
+        if chunks == 1 || self.suits_regions(tasks) {
             return;
         }
         let parts: Vec<Option<Parts>> =
@@ -72,17 +77,24 @@ impl Lowering<'_> {
         (1..=wanted).rev().find(|c| tasks.is_multiple_of(*c)).unwrap_or(1)
     }
 
+    /// Whether regions are the better way for so many tasks: a lane a task is always full, where convolutions with few channels
+    /// leave most of a register empty, as long as a task's values stay in cache.
+    fn suits_regions(&self, tasks: usize) -> bool {
+        let Some(caps) = self.caps.regions.filter(|caps| tasks >= caps.least_tasks) else { return false };
+        let drafts = self.items.iter().flat_map(Item::drafts);
+        let convs = || drafts.clone().filter(|d| matches!(d.kernel, Kernel::Conv(_))).flat_map(|d| &d.writes);
+        let channels = convs().map(|w| w.view.dims[COLUMN]).max();
+        let each = convs().map(|w| w.view.count()).max().unwrap_or(0) / tasks;
+        channels.is_some_and(|c| c < WIDEST) && 4 * each <= caps.bytes / SHARE
+    }
+
     /// The operands of a launch as one of `chunks` parts of `t` tasks sees them; `None` where tasks are mixed.
     fn in_chunks(&self, item: &Item, t: usize, chunks: usize) -> Option<Parts> {
         let Item::Launch(d) = item else { return None };
         let [reads, writes] = [&d.reads, &d.writes].map(|l| l.iter().map(|p| p.view).collect::<Vec<View>>());
         let nest = d.kernel.nest(&reads, &writes);
         let stacked = nest.is_some_and(|n| n.stacked);
-        let axis = |k: usize| match (&d.kernel, nest) {
-            (Kernel::Conv(_), _) => Some(MAX_RANK - 5),
-            (_, Some(nest)) => nest.axis(k, nest.batch_loop(leading(&writes[0]))?),
-            _ => None,
-        };
+        let axis = |k: usize| nest?.axis(k, nest?.batch_loop(leading(&writes[0]))?);
         let mut parts = Vec::new();
         for (k, p) in d.reads.iter().chain(&d.writes).enumerate() {
             let (axis, mut view) = (axis(k)?, p.view);

@@ -71,6 +71,39 @@ done
 plan maml-odd sine maml 'target = [13, 7]'
 plan maml-1 sine maml 'target = [32]'
 plan maml-3 sine maml 'target = [24, 24, 24]'
+# Convolutions in regions: pictures of 8 x 8 in ten classes, all of them black.
+{
+    printf '\000\000\010\003\000\000\000\170\000\000\000\010\000\000\000\010'
+    head -c 7680 /dev/zero
+} >"$work/images.idx"
+{
+    printf '\000\000\010\001\000\000\000\170'
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do printf '\000\001\002\003\004\005\006\007\010\011'; done
+} >"$work/labels.idx"
+for method in maml ridge; do
+    cat >"$work/plans/conv-$method.toml" <<EOF
+task = "images"
+[adapt]
+method = "$method"
+[images]
+train = "$work/images.idx"
+train_labels = "$work/labels.idx"
+ways = 2
+[eval]
+shots = 3
+query = 3
+[[model.net]]
+conv = 6
+kernel = 3
+[[model.net]]
+batch_norm = "batch"
+activation = "relu"
+[[model.net]]
+max_pool = 2
+[[model.net]]
+flatten = true
+EOF
+done
 
 plans=$(for p in "$work"/plans/*.toml; do printf -- '--of %s ' "$p"; done)
 for workload in amortised maml2 adapt adapt-64 adapt-rows gemm gemm-batch-64 gemm-batch-16; do

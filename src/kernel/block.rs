@@ -10,6 +10,7 @@ use crate::spec::Activation;
 use crate::view::View;
 
 /// A kernel with texts of its own as a block of a region; its row of the table of kernels says `own`.
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "texts of workgroups"))]
 pub(crate) trait OwnBlock {
     /// The operands, those read first: the name `X` of each in the workgroups' text, and the number of the last axes of its
     /// view that positions are made of. The text finds `X_at(i, j, …)`, the position of an element; `X_get(position)`; of what
@@ -33,6 +34,7 @@ pub(crate) trait OwnBlock {
 }
 
 /// In place of a number of axes: elements are counted over all of them.
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "texts of workgroups"))]
 pub(crate) const ALL: usize = 0;
 
 /// A block of sixteen tasks.
@@ -46,6 +48,7 @@ pub(crate) struct LaneBlock<'b> {
 }
 
 /// The texts of a kernel of its own, as far as they do not depend on the processor.
+#[cfg(feature = "gpu")]
 pub(crate) struct OwnText {
     /// See [`OwnBlock::OPERANDS`].
     pub(crate) operands: &'static [(&'static str, usize)],

@@ -71,7 +71,9 @@ use pulp::Simd;
 
 use crate::spec::DType;
 use crate::view::View;
-use block::{LaneBlock, OwnBlock, OwnText};
+#[cfg(feature = "gpu")]
+use block::OwnText;
+use block::{LaneBlock, OwnBlock};
 use nest::{Family, Nest};
 
 /// Contents of a slot on the CPU.
@@ -266,6 +268,7 @@ macro_rules! kernels {
             }
 
             /// The texts of a kernel that is a block of its own kind.
+            #[cfg(feature = "gpu")]
             pub(crate) fn own_text(&self, reads: &[View], writes: &[View]) -> Option<OwnText> {
                 match self {
                     $(Kernel::$variant(k) => {
@@ -296,6 +299,7 @@ macro_rules! kernels {
     };
 }
 
+#[cfg(feature = "gpu")]
 fn own_text<K: OwnBlock>(kernel: &K, reads: &[View], writes: &[View]) -> OwnText {
     OwnText { operands: K::OPERANDS, sizes: kernel.sizes(reads, writes), activation: kernel.activation() }
 }

@@ -350,6 +350,7 @@ pub struct Life {
 
 impl Region {
     /// Whether an operand of the launch holds u32 words.
+    #[cfg(feature = "gpu")]
     pub(crate) fn is_words(&self, operand: usize) -> bool {
         let local = |l: &Local| l.dtype == DType::U32 && l.outside.is_some_and(|o| o.operand == operand);
         self.locals.iter().any(local)

@@ -44,7 +44,12 @@ impl Ways {
         if self.classes.len() < self.ways {
             return Err(Error::config(
                 "images.ways",
-                format!("{} classes a task, and there are {} for {what}", self.ways, self.classes.len()),
+                format!(
+                    "{} classes a task, and of {} classes in all there are {} for {what}: others are kept for validation and judging",
+                    self.ways,
+                    self.set.images.len(),
+                    self.classes.len()
+                ),
             ));
         }
         for &c in &self.classes {

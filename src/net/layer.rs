@@ -43,6 +43,11 @@ macro_rules! table {
             /// All names, for messages.
             pub const NAMES: &[&str] = &[$($name),*];
 
+            /// Its name in files.
+            pub(super) fn name(&self) -> &'static str {
+                match self { $(Layer::$variant(_) => $name,)* }
+            }
+
             pub(super) fn kind(&self) -> &dyn Kind {
                 match self { $(Layer::$variant(layer) => layer,)* }
             }
@@ -54,7 +59,7 @@ macro_rules! table {
                     return layer.map(Layer::$variant).map_err(|e| format!("layer '{}': {e}", $name));
                 })*
                 let keys: Vec<&str> = settings.keys().map(String::as_str).collect();
-                Err(format!("{keys:?} name no layer: there are {}", Layer::NAMES.join(", ")))
+                Err(format!("none of {keys:?} is the name of a layer: there are {}", Layer::NAMES.join(", ")))
             }
         }
 

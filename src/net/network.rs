@@ -322,13 +322,15 @@ impl Net {
         }
         let mut row = self.input.clone();
         for (i, layer) in self.layers.iter().enumerate() {
-            row = layer.kind().output(&row).map_err(|e| format!("layer {i}: {e}"))?;
+            // From 1 on; an activation beside a layer is one of its own.
+            let here = |e: String| format!("layer {} ('{}'): {e}", i + 1, layer.name());
+            row = layer.kind().output(&row).map_err(here)?;
             if !sound(&row) {
-                return refuse(&row).map_err(|e| format!("layer {i}: {e}"));
+                return refuse(&row).map_err(here);
             }
             if matches!(layer, Layer::Context(_)) && !matches!(self.layers.get(i + 1), Some(Layer::Dense(_)))
             {
-                return Err(format!("layer {i}: context parameters need a dense layer behind them"));
+                return Err(here("context parameters need a dense layer behind them".into()));
             }
         }
         let nested = |layers: &[Layer]| layers.iter().any(|l| matches!(l, Layer::Context(_)));
@@ -724,7 +726,7 @@ mod tests {
         let said = |net: Net| net.check().expect_err("it does not fit");
         assert!(said(Net::rows([3]).residual(|b| b.dense(4))).contains("both must be the same"));
         assert!(said(Net::rows([3]).context(2).relu().dense(1)).contains("dense layer behind"));
-        assert!(said(Net::rows([3]).dense(0)).contains("layer 0"));
+        assert!(said(Net::rows([3]).dense(0)).contains("layer 1 ('dense')"));
         assert!(said(Net::rows([3]).conv(4, 3)).contains("[height, width, channels]"));
         assert!(said(Net::image([4, 4, 1]).max_pool(5)).contains("do not lie inside"));
         assert!(said(Net::image([4, 4, 3]).group_norm(2)).contains("evenly"));

@@ -9,7 +9,10 @@ use crate::spec::Shape;
 
 /// A size along both axes of a picture, or along each; along the one axis of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "kernels, strides, dilations and pools take a whole number, as 3, or one for each axis, as [3, 5]"
+)]
 pub enum Sizes {
     /// The same along every axis.
     Both(usize),
@@ -50,7 +53,7 @@ impl Sizes {
         };
         match sizes.iter().all(|n| (1..=4096).contains(n)) {
             true => Ok(sizes),
-            false => Err(format!("a size {sizes:?}: 1 to 4096 are possible")),
+            false => Err(format!("a kernel, stride, dilation or pool of {sizes:?}: 1 to 4096 are possible")),
         }
     }
 }

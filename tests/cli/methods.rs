@@ -73,7 +73,7 @@ fn layers_of_the_target_in_the_file() {
         assert!(place.read(&format!("{way}/config.toml")).contains("residual"));
     }
     place.write("wrong.toml", format!("{text}\n[[model.net]]\nresidual = [{{ dense = 3 }}]\n"));
-    place.refused(&["train", "wrong.toml", "--out", "w"], &["model.net", "layer 0", "both must be the same"]);
+    place.refused(&["train", "wrong.toml", "--out", "w"], &["model.net", "layer 1", "both must be the same"]);
     place.write("unknown.toml", format!("{text}\n[[model.net]]\ndens = 3\n"));
     place.refused(
         &["train", "unknown.toml", "--out", "w"],

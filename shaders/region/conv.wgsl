@@ -30,38 +30,25 @@ for (var item = local; item < BATCH * GROUPS * R0 * R1 * R2 * QUADS; item += THR
             continue;
         }
         for (var l = 0u; l < T2 + zero; l++) {
-            if ROLE == 2u {
+            // Where the pixel is, and where the first of the columns lies in b, with the distance of two.
+            var image = r0;
+            var channel = part * T2 + l;
+            var b = b_at(m, t0, t1, l, 0u);
+            var own = channels * b_at(0u, 0u, 0u, 0u, 1u);
+            if ROLE == 1u {
+                b = b_at(m, t0, t1, 0u, channel);
+                own = columns * b_at(0u, 0u, 0u, 1u, 0u);
+            } else if ROLE == 2u {
+                image = t0;
+                channel = part * R2 + r2;
                 x = element_of(l, r1, STRIDE_W, DILATION_W, BEFORE_W, WIDTH);
-                if x >= 0 {
-                    let a = a_get(a_at(m, t0, u32(y), u32(x), part * R2 + r2));
-                    let b = b_at(m, t0, t1, l, 0u);
-                    sums += a * vec4<f32>(
-                        b_get(b + b_at(0u, 0u, 0u, 0u, channels.x)),
-                        b_get(b + b_at(0u, 0u, 0u, 0u, channels.y)),
-                        b_get(b + b_at(0u, 0u, 0u, 0u, channels.z)),
-                        b_get(b + b_at(0u, 0u, 0u, 0u, channels.w)),
-                    );
-                }
-            } else {
-                let a = a_get(a_at(m, r0, u32(y), u32(x), part * T2 + l));
-                if ROLE == 0u {
-                    let b = b_at(m, t0, t1, l, 0u);
-                    sums += a * vec4<f32>(
-                        b_get(b + b_at(0u, 0u, 0u, 0u, channels.x)),
-                        b_get(b + b_at(0u, 0u, 0u, 0u, channels.y)),
-                        b_get(b + b_at(0u, 0u, 0u, 0u, channels.z)),
-                        b_get(b + b_at(0u, 0u, 0u, 0u, channels.w)),
-                    );
-                } else {
-                    let b = b_at(m, t0, t1, 0u, part * T2 + l);
-                    sums += a * vec4<f32>(
-                        b_get(b + b_at(0u, 0u, 0u, columns.x, 0u)),
-                        b_get(b + b_at(0u, 0u, 0u, columns.y, 0u)),
-                        b_get(b + b_at(0u, 0u, 0u, columns.z, 0u)),
-                        b_get(b + b_at(0u, 0u, 0u, columns.w, 0u)),
-                    );
+                if x < 0 {
+                    continue;
                 }
             }
+            let at = b + own;
+            let four = vec4<f32>(b_get(at.x), b_get(at.y), b_get(at.z), b_get(at.w));
+            sums += a_get(a_at(m, image, u32(y), u32(x), channel)) * four;
         }
     }
     for (var c = 0u; c < 4u; c++) {

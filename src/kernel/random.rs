@@ -49,9 +49,9 @@ impl Random {
         Random { first_task: self.first_task.wrapping_add(tasks as u32), ..*self }
     }
 
-    /// The key of this stream, from the operand (seed, step).
-    fn key<T>(&self, k: &Read<'_, T>) -> [u32; 2] {
-        let [seed, step] = [0, k.view.strides[5]].map(|i| k.u()[k.view.offset + i]);
+    /// The key of this stream, from the operand (seed, step) that lies so.
+    fn key(&self, view: &View, word: impl Fn(usize) -> u32) -> [u32; 2] {
+        let [seed, step] = [0, view.strides[COLUMN]].map(|i| word(view.offset + i));
         [seed.wrapping_add(self.stream.wrapping_mul(0x9E37_79B9)), step]
     }
 
@@ -82,7 +82,7 @@ impl Random {
 
     /// Computes the launch by the formula.
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
-        let (key, view) = (self.key(&reads[0]), writes[0].view);
+        let (key, view) = (self.key(&reads[0].view, |at| reads[0].u()[at]), writes[0].view);
         let mut i = 0;
         match &mut *writes[0].buffer {
             Buffer::U(y) => for_each([&view], |[at]| {
@@ -102,7 +102,11 @@ impl Random {
         let view = writes[0].view;
         match &mut *writes[0].buffer {
             Buffer::F(y) if matches!(self.dist, Dist::Uniform) && view.is_contiguous() => {
-                uniform(self, self.key(&reads[0]), &mut y[view.offset..view.offset + view.count()]);
+                uniform(
+                    self,
+                    self.key(&reads[0].view, |at| reads[0].u()[at]),
+                    &mut y[view.offset..view.offset + view.count()],
+                );
             }
             _ => self.reference(reads, writes),
         }
@@ -156,8 +160,7 @@ impl OwnBlock for Random {
     unsafe fn lanes<S: Simd>(&self, _: S, b: &LaneBlock<'_>) {
         let ([key, y], [vk, vy]) = ([b.operands[0], b.operands[1]], [&b.views[0], &b.views[1]]);
         // SAFETY: promised by the caller.
-        let [seed, step] = [0, vk.strides[COLUMN]].map(|at| unsafe { key.word(at, 0) });
-        let key = [seed.wrapping_add(self.stream.wrapping_mul(0x9E37_79B9)), step];
+        let key = self.key(vk, |at| unsafe { key.word(at, 0) });
         let tasks: [Random; LANES] = std::array::from_fn(|lane| self.of_task(b.task + lane, vy));
         let mut i = 0;
         for_each([vy], |[at]| {

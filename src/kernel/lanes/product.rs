@@ -33,7 +33,8 @@ impl Product {
     /// Computes the product.
     ///
     /// # Safety
-    /// All elements of the operands and of the result exist, and the result overlaps no operand.
+    /// All elements of the operands and of the result exist, and the result overlaps no operand; it may be the bias, element by
+    /// element, which is read before it is written.
     #[inline(always)]
     pub(crate) unsafe fn run<S: Simd>(&self, simd: S) {
         // SAFETY: promised by the caller; a lane is a whole number of registers.

@@ -4,7 +4,7 @@
 // not finite leaves everything as it was.
 
 #import view
-#import grid
+#import elements
 #import exponential
 
 struct Params {
@@ -28,13 +28,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> factor: array<f32>;
 @group(0) @binding(4) var<storage, read_write> state: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = thread_index(group, groups, local);
+fn element(i: u32) {
     if i >= params.weights {
         return;
     }
@@ -58,4 +52,16 @@ fn main(
     state[w_at] = w - rate * (direction + params.decay * w);
     state[m_at] = m;
     state[v_at] = v;
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let first = first_element(group, groups, local);
+    for (var k = 0u; k < EACH; k++) {
+        element(first + 256u * k);
+    }
 }

@@ -1,7 +1,7 @@
 // y = x, as bits, between views of any strides
 
-#import view
-#import grid
+#import index
+#import elements
 
 struct Params { dims: View, x: View, y: View }
 
@@ -9,16 +9,22 @@ struct Params { dims: View, x: View, y: View }
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = thread_index(group, groups, local);
+fn element(i: u32) {
     if i >= params.dims.hi.z {
         return;
     }
     let at = unravel(params.dims, i);
     y[position(params.y, at)] = x[position(params.x, at)];
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let first = first_element(group, groups, local);
+    for (var k = 0u; k < EACH; k++) {
+        element(first + 256u * k);
+    }
 }

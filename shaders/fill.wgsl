@@ -1,23 +1,29 @@
 // y = value
 
-#import view
-#import grid
+#import index
+#import elements
 
 struct Params { dims: View, y: View, value: f32, pad0: u32, pad1: u32, pad2: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = thread_index(group, groups, local);
+fn element(i: u32) {
     if i >= params.dims.hi.z {
         return;
     }
     let at = unravel(params.dims, i);
     y[position(params.y, at)] = params.value;
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let first = first_element(group, groups, local);
+    for (var k = 0u; k < EACH; k++) {
+        element(first + 256u * k);
+    }
 }

@@ -1,6 +1,6 @@
 // y[r] = table[index[r]], as bits; an index beyond the table is clamped to its last row
 
-#import view
+#import index
 #import grid
 
 struct Params { dims: View, table: View, index: View, y: View, rows: u32, pad0: u32, pad1: u32, pad2: u32 }

@@ -1,7 +1,7 @@
 // y[i] = the number of (task, element) = (first_task + i / per_task, i % per_task) under the key
 // (seed + stream · 0x9e3779b9, step): words, uniform on [0, 1), or normal by Box and Muller
 
-#import view
+#import index
 #import grid
 #import threefry
 #import exponential

@@ -2,7 +2,7 @@
 //
 // Each thread owns one element of the result and looks at every index: no atomics, a fixed order.
 
-#import view
+#import index
 #import grid
 
 struct Params { dims: View, src: View, index: View, y: View, sources: u32, rows: u32, pad0: u32, pad1: u32 }

@@ -1,7 +1,7 @@
 // y = c != 0 ? a : b, pointwise
 
-#import view
-#import grid
+#import index
+#import elements
 
 struct Params { dims: View, c: View, a: View, b: View, y: View }
 
@@ -11,13 +11,7 @@ struct Params { dims: View, c: View, a: View, b: View, y: View }
 @group(0) @binding(3) var<storage, read> b: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = thread_index(group, groups, local);
+fn element(i: u32) {
     if i >= params.dims.hi.z {
         return;
     }
@@ -27,5 +21,17 @@ fn main(
         y[position(params.y, at)] = a[position(params.a, at)];
     } else {
         y[position(params.y, at)] = b[position(params.b, at)];
+    }
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let first = first_element(group, groups, local);
+    for (var k = 0u; k < EACH; k++) {
+        element(first + 256u * k);
     }
 }

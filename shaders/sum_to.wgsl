@@ -4,7 +4,7 @@
 // Neighbouring threads take neighbouring terms (ALONG = 1) or neighbouring results, whichever lie closer
 // together. The order of the additions depends on the views alone.
 
-#import view
+#import index
 #import grid
 
 struct Params { kept: View, y: View, a: View, b: View, reduced: View, a_step: View, b_step: View }

@@ -1,7 +1,7 @@
 // y = f(a, g(b)), pointwise; g is an activation's derivative where a gradient is multiplied by one
 
-#import view
-#import grid
+#import index
+#import elements
 #import pointwise
 #import binary
 #import chosen
@@ -14,17 +14,23 @@ struct Params { dims: View, a: View, b: View, y: View, scale: f32, shift: f32, p
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = thread_index(group, groups, local);
+fn element(i: u32) {
     if i >= params.dims.hi.z {
         return;
     }
     let at = unravel(params.dims, i);
     let right = apply(b[position(params.b, at)]);
     y[position(params.y, at)] = combine(a[position(params.a, at)], right);
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let first = first_element(group, groups, local);
+    for (var k = 0u; k < EACH; k++) {
+        element(first + 256u * k);
+    }
 }

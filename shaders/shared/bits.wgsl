@@ -27,10 +27,7 @@ fn infinity() -> f32 {
 
 // The larger, ties to a; NaN if either is.
 fn larger(a: f32, b: f32) -> f32 {
-    if is_nan(b) {
-        return b;
-    }
-    return select(b, a, is_nan(a) || a >= b);
+    return select(b, a, !is_nan(b) && (is_nan(a) || a >= b));
 }
 
 // `lo` to `hi` for any x; NaN stays NaN.

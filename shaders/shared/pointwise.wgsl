@@ -6,21 +6,21 @@
 #import exponential
 #import sine
 
-// (1 - t) / (1 + t) with t = e^-2|x|; near zero, where that cancels, an odd polynomial.
+// (1 - t) / (1 + t) with t = e^-2|x|; near zero, where that cancels, an odd polynomial. Both are worked out, and no branch
+// is taken: a region's threads make many in a row.
 fn hyperbolic_tangent(x: f32) -> f32 {
     let a = abs(x);
-    if a < 0.25 {
-        let s = x * x;
-        var p = -1382.0 / 155925.0;
-        p = p * s + 62.0 / 2835.0;
-        p = p * s - 17.0 / 315.0;
-        p = p * s + 2.0 / 15.0;
-        p = p * s - 1.0 / 3.0;
-        return x + x * (p * s);
-    }
-    let t = exponential(-2.0 * a);
-    let y = (1.0 - t) / (1.0 + t);
-    return select(y, -y, x < 0.0);
+    let s = x * x;
+    var p = -1382.0 / 155925.0;
+    p = p * s + 62.0 / 2835.0;
+    p = p * s - 17.0 / 315.0;
+    p = p * s + 2.0 / 15.0;
+    p = p * s - 1.0 / 3.0;
+    let near = x + x * (p * s);
+    // At 52 it is ±1 since long, and the exponential is still a number.
+    let t = exp(-2.0 * min(a, 52.0));
+    let far = (1.0 - t) / (1.0 + t);
+    return select(select(select(far, -far, x < 0.0), near, a < 0.25), x, is_nan(x));
 }
 
 fn sigmoid(x: f32) -> f32 {
@@ -40,11 +40,9 @@ fn sigmoid_derivative(order: u32, x: f32) -> f32 {
     }
 }
 
+// Of order 1 to 3.
 fn tanh_derivative(order: u32, x: f32) -> f32 {
     let t = hyperbolic_tangent(x);
-    if order == 0u {
-        return t;
-    }
     // 1 - tanh² = 4e / (1 + e)² with e = e^-2|x|, which keeps its relative accuracy in the tails.
     let e = exponential(-2.0 * abs(x));
     let s = 4.0 * e / ((1.0 + e) * (1.0 + e));
@@ -59,12 +57,7 @@ fn silu(order: u32, x: f32) -> f32 {
     // Beyond ±90 the factors e^-|x| vanish; clamping keeps ∞·0 out of the tails.
     let c = within(x, -90.0, 90.0);
     switch order {
-        case 0u: {
-            if x < -90.0 {
-                return 0.0;
-            }
-            return x * sigmoid(x);
-        }
+        case 0u: { return select(x * sigmoid(x), 0.0, x < -90.0); }
         case 1u: { return sigmoid(c) + c * sigmoid_derivative(1u, c); }
         case 2u: { return 2.0 * sigmoid_derivative(1u, c) + c * sigmoid_derivative(2u, c); }
         default: { return 3.0 * sigmoid_derivative(2u, c) + c * sigmoid_derivative(3u, c); }
@@ -132,42 +125,30 @@ fn act_leaky_relu(order: u32, x: f32) -> f32 {
 }
 
 fn act_tanh(order: u32, x: f32) -> f32 {
-    if is_nan(x) {
-        return x;
+    if order == 0u {
+        return hyperbolic_tangent(x);
     }
-    return tanh_derivative(order, x);
+    return select(tanh_derivative(order, x), x, is_nan(x));
 }
 
 fn act_sigmoid(order: u32, x: f32) -> f32 {
-    if is_nan(x) {
-        return x;
-    }
-    return sigmoid_derivative(order, x);
+    return select(sigmoid_derivative(order, x), x, is_nan(x));
 }
 
 fn act_silu(order: u32, x: f32) -> f32 {
-    if is_nan(x) {
-        return x;
-    }
-    return silu(order, x);
+    return select(silu(order, x), x, is_nan(x));
 }
 
 fn act_gelu(order: u32, x: f32) -> f32 {
-    if is_nan(x) {
-        return x;
-    }
-    return gelu(order, x);
+    return select(gelu(order, x), x, is_nan(x));
 }
 
 // ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)
 fn act_softplus(order: u32, x: f32) -> f32 {
-    if is_nan(x) {
-        return x;
-    }
     if order == 0u {
-        return larger(x, 0.0) + logarithm(1.0 + exponential(-abs(x)));
+        return select(larger(x, 0.0) + log(1.0 + exponential(-abs(x))), x, is_nan(x));
     }
-    return sigmoid_derivative(order - 1u, x);
+    return select(sigmoid_derivative(order - 1u, x), x, is_nan(x));
 }
 
 fn act_sin(order: u32, x: f32) -> f32 {

@@ -8,7 +8,7 @@ use multiversion::multiversion;
 
 use super::nest::{Family, Nest};
 use super::optimiser::{self, Control};
-use super::uniform::{GpuView, WG, grid, params};
+use super::uniform::{GpuView, elements, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
 use crate::view::View;
@@ -105,11 +105,8 @@ impl AdamW {
             rest2: (1.0 - self.beta2) as f32,
         };
         let n = writes[0].dims[MAX_RANK - 1];
-        Dispatch {
-            uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![],
-            groups: grid(n.div_ceil(WG)),
-        }
+        let (groups, each) = elements(n);
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![each], groups }
     }
 
     /// Operations of the launch.

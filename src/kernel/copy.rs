@@ -2,7 +2,7 @@
 //! so that it serves floats and u32 alike.
 
 use super::nest::{Family, Nest};
-use super::uniform::{GpuView, WG, grid, params};
+use super::uniform::{GpuView, axes, elements, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::view::{View, collapse, for_each};
 
@@ -38,11 +38,8 @@ impl Copy {
     pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
         let [y, x] = collapse([writes[0], reads[0]]);
         let params = Params { dims: GpuView::dims(&y), x: (&x).into(), y: (&y).into() };
-        Dispatch {
-            uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![],
-            groups: grid(y.count().div_ceil(WG)),
-        }
+        let (groups, each) = elements(y.count());
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![axes([&y]), each], groups }
     }
 
     /// A copy computes nothing.

@@ -1,7 +1,7 @@
 //! `y = value`
 
 use super::nest::{Family, Nest};
-use super::uniform::{GpuView, WG, grid, params};
+use super::uniform::{GpuView, axes, elements, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::view::{View, collapse, for_each};
 
@@ -44,11 +44,8 @@ impl Fill {
             pad1: 0,
             pad2: 0,
         };
-        Dispatch {
-            uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![],
-            groups: grid(y.count().div_ceil(WG)),
-        }
+        let (groups, each) = elements(y.count());
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![axes([&y]), each], groups }
     }
 
     /// A fill computes nothing.

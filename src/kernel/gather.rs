@@ -7,7 +7,7 @@ use pulp::Simd;
 use super::block::{LaneBlock, OwnBlock};
 use super::lanes::LANES;
 use super::nest::{Family, Nest};
-use super::uniform::{GpuView, WG, grid, params};
+use super::uniform::{GpuView, WG, axes, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
 use crate::view::{COLUMN, ROW, View, for_each};
@@ -82,7 +82,7 @@ impl Gather {
         };
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![],
+            constants: vec![axes([y])],
             groups: grid(y.count().div_ceil(WG)),
         }
     }

@@ -12,7 +12,7 @@ use pulp::Simd;
 use super::block::{ALL, LaneBlock, OwnBlock};
 use super::lanes::LANES;
 use super::nest::{Family, Nest};
-use super::uniform::{GpuView, WG, grid, params};
+use super::uniform::{GpuView, WG, axes, grid, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::graph::op::Dist;
 use crate::rng::{threefry2x32, threefry2x32_several};
@@ -130,7 +130,7 @@ impl Random {
         };
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![("DIST", dist)],
+            constants: vec![("DIST", dist), axes([y])],
             groups: grid(y.count().div_ceil(WG)),
         }
     }

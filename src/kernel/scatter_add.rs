@@ -4,7 +4,7 @@
 //! Operands: src `[r, w]`, index u32 `[r]`, result `[n, w]`.
 
 use super::nest::{Family, Nest};
-use super::uniform::{GpuView, WG, grid, params};
+use super::uniform::{GpuView, WG, axes, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
 use crate::view::{View, for_each};
@@ -73,7 +73,7 @@ impl ScatterAdd {
         };
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![],
+            constants: vec![axes([y])],
             groups: grid(y.count().div_ceil(WG)),
         }
     }

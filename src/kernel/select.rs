@@ -1,7 +1,7 @@
 //! `y = c != 0 ? a : b`, pointwise over operands broadcast to one shape.
 
 use super::nest::{Family, Nest};
-use super::uniform::{GpuView, WG, grid, params};
+use super::uniform::{GpuView, axes, elements, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::view::{View, collapse, for_each};
 
@@ -43,11 +43,8 @@ impl Select {
             b: (&b).into(),
             y: (&y).into(),
         };
-        Dispatch {
-            uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![],
-            groups: grid(y.count().div_ceil(WG)),
-        }
+        let (groups, each) = elements(y.count());
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![axes([&y]), each], groups }
     }
 
     /// Operations of the launch.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::nest::{Family, Nest};
 use super::parallel::{Shared, segments};
-use super::uniform::{GpuView, WG, grid, params};
+use super::uniform::{GpuView, WG, axes, grid, params};
 use super::{Dispatch, Read, Real, Write};
 use crate::spec::MAX_RANK;
 use crate::view::{View, collapse, for_each};
@@ -183,7 +183,11 @@ impl SumTo {
             [("DOT", self.dot as usize), ("LANES", lanes), ("ALONG", along as usize), ("THREADS", threads)];
         Dispatch {
             uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: constants.map(|(name, x)| (name, x as f64)).to_vec(),
+            constants: constants
+                .map(|(name, x)| (name, x as f64))
+                .into_iter()
+                .chain([axes([&p.y, &p.a_step])])
+                .collect(),
             groups: grid((p.y.count() * lanes).div_ceil(threads)),
         }
     }

@@ -6,7 +6,7 @@ use super::nest::{Family, Nest};
 use super::parallel::{Shared, segments};
 use super::pointwise::{binary, func};
 use super::simd::apply;
-use super::uniform::{GpuView, WG, grid, params};
+use super::uniform::{GpuView, axes, elements, params};
 use super::wgsl::{affine, chosen_pair};
 use super::{Dispatch, Read, Real, Write};
 use crate::graph::op::{Binary, Func};
@@ -79,11 +79,8 @@ impl Zip {
             pad0: 0,
             pad1: 0,
         };
-        Dispatch {
-            uniform: bytemuck::bytes_of(&params).to_vec(),
-            constants: vec![],
-            groups: grid(y.count().div_ceil(WG)),
-        }
+        let (groups, each) = elements(y.count());
+        Dispatch { uniform: bytemuck::bytes_of(&params).to_vec(), constants: vec![axes([&y]), each], groups }
     }
 
     /// What is applied to `b`.

@@ -2,6 +2,7 @@
 //! constants that a plan asks for.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::device::Gpu;
 use super::shader::{Access, Source};
@@ -93,6 +94,7 @@ pub(super) struct Compiled {
 impl Compiled {
     pub(super) fn new(gpu: &Gpu, layout: Arc<Layout>, constants: &[(&'static str, f64)]) -> Result<Compiled> {
         let what = format!("compiling kernel '{}' with {constants:?}", layout.kernel);
+        let begun = Instant::now();
         let pipeline = gpu.guarded(&what, || {
             gpu.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(layout.kernel),
@@ -107,6 +109,7 @@ impl Compiled {
                 cache: None,
             })
         })?;
+        log::debug!("{what} took {:.1} ms", 1e3 * begun.elapsed().as_secs_f64());
         Ok(Compiled { layout, pipeline })
     }
 }

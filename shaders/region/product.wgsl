@@ -7,8 +7,8 @@ for (var tile = local; tile < BATCH * TILES_M * TILES_N; tile += THREADS) {
     let a = a_start(item, row);
     let b = b_start(item, column);
     var s = mat4x4<f32>();
-    // Four terms at a time, and what remains of them; of these loops there are only those that run. A term is four rows of
-    // a and four columns of b; beyond the edges is anything, whose sums have no meaning.
+    // Four terms at a time, if there are so many, and what is left over, written out. A term is four rows of a and four
+    // columns of b; beyond the edges is anything, whose sums have no meaning.
     for (var i = 0u; i < K / 4u + zero; i++) {
         s = add_product(s, a_square(a, i), b_square(b, i));
     }

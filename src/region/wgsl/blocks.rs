@@ -37,7 +37,7 @@ impl<'r> Function<'r> {
         let mut f = Function::new(layout);
         let body = match &pass[0].kernel {
             Kernel::MatMul(_) => product(&mut f, pass),
-            Kernel::SumTo(_) => sum(&mut f, pass).to_string(),
+            Kernel::SumTo(_) => sum(&mut f, pass),
             kernel if kernel.is_pointwise() => pointwise(&mut f, pass).to_string(),
             _ => own(&mut f, pass[0]),
         };
@@ -344,7 +344,8 @@ fn product(f: &mut Function<'_>, pass: &[&Block]) -> String {
     let (va, vb, vy) = (seen(&b.reads[ai]), seen(&b.reads[bi]), seen(&b.writes[0]));
     let (m, n, k) = (vy.dims[ROW], vy.dims[COLUMN], va.dims[COLUMN]);
     let batch: usize = vy.dims[..ROW].iter().product();
-    let tiles = m >= 4 && batch * m * n > threads;
+    // Rows of four columns where a thread has one of them at most: tiles of four rows would leave most threads idle.
+    let tiles = m >= 4 && batch * m * n.div_ceil(4) > threads;
     let height = if tiles { m.div_ceil(4) } else { m };
     for (name, value) in
         [("M", m), ("K", k), ("BATCH", batch), ("TILES_M", height), ("TILES_N", n.div_ceil(4))]
@@ -355,6 +356,9 @@ fn product(f: &mut Function<'_>, pass: &[&Block]) -> String {
     let (a_spot, b_spot) = (f.spot(&b.reads[ai]), f.spot(&b.reads[bi]));
     let a = Factor { name: "a", spot: a_spot, operand: &b.reads[ai], view: va, line: ROW, term: COLUMN };
     let b_side = Factor { name: "b", spot: b_spot, operand: &b.reads[bi], view: vb, line: COLUMN, term: ROW };
+    // Threads side by side read lines of b that lie a multiple of four apart, which wait for the same banks of memory: each
+    // begins with other terms than its neighbours.
+    let turned = k >= 8 && a.quads_along(COLUMN) && b_side.quads_along(ROW);
     if tiles {
         a.four_lines(f, &from[0], "row", k % 4 > 0);
     } else {
@@ -380,30 +384,39 @@ fn product(f: &mut Function<'_>, pass: &[&Block]) -> String {
     made.push((&b.writes[0], "y".to_string()));
     finish += &results.pointwise(f, &pass[1..], made);
     f.define("finish", "item: u32, row: u32, column: u32, sums: vec4<f32>", "", &format!("\n{finish}"));
-    // Compilers would keep a loop that never runs, for all that `zero` may be.
+    // Compilers would keep a loop that never runs, for all that `zero` may be, and read one term after another in one that is
+    // brief.
     let mut body = if tiles { PRODUCT } else { PRODUCT_ROW }.to_string();
-    for (loop_over, runs) in [("K / 4u + zero", k >= 4), ("K + zero", k % 4 > 0)] {
-        if !runs {
-            body = without(&body, loop_over);
-        }
+    if turned {
+        let quads = k / 4;
+        let at =
+            format!("let j = i + column / 4u % {quads}u; return select(j, j - {quads}u, j >= {quads}u);");
+        f.define("turned", "i: u32, column: u32", "-> u32 ", &at);
+        body = body.replace("(a, i)", "(a, turned(i, column))").replace("(b, i)", "(b, turned(i, column))");
     }
-    body
+    if k < 4 {
+        body = written_out(&body, "K / 4u + zero", 0..0);
+    }
+    written_out(&body, "K + zero", k / 4 * 4..k)
 }
 
-/// Text without the loop up to `bound`.
-fn without(text: &str, bound: &str) -> String {
-    let mut end: Option<String> = None;
-    let kept = text.lines().filter(|line| {
-        let indent = line.len() - line.trim_start().len();
-        if end.is_none() && line.contains("for ") && line.contains(&format!("< {bound};")) {
-            end = Some(format!("{}}}", &line[..indent]));
-            return false;
+/// Text whose loop up to `bound` goes over these values of `l`, written out one after another; without any it is left out.
+fn written_out(text: &str, bound: &str, values: std::ops::Range<usize>) -> String {
+    let mut out = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if !line.contains("for ") || !line.contains(&format!("< {bound};")) {
+            let _ = writeln!(out, "{line}");
+            continue;
         }
-        let inside = end.is_some();
-        end.take_if(|e| e == line);
-        !inside
-    });
-    kept.map(|l| format!("{l}\n")).collect()
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let end = format!("{indent}}}");
+        let body: Vec<&str> = lines.by_ref().take_while(|l| *l != end).collect();
+        for l in values.clone() {
+            let _ = writeln!(out, "{indent}{{\n{indent}    let l = {l}u;\n{}\n{end}", body.join("\n"));
+        }
+    }
+    out
 }
 
 /// An operand of a product. Its lines are the rows of a, or the columns of b: a line of each makes a sum.
@@ -484,7 +497,7 @@ impl Factor<'_> {
 }
 
 /// Sums, and what follows.
-fn sum(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
+fn sum(f: &mut Function<'_>, pass: &[&Block]) -> String {
     let b = pass[0];
     let Kernel::SumTo(s) = &b.kernel else { panic!("a sum is asked for") };
     let (y, full) = (b.writes[0].view, b.reads[0].view);
@@ -529,10 +542,14 @@ fn sum(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
         f.give("get_part", "part: u32", "f32", parts);
         f.define("total", "sum: f32", "", &format!("finish(0u, {kind}(sum));"));
         f.constant("PARTS", terms.isqrt().min(PARTS));
-        return SUM_LONG;
+        return SUM_LONG.to_string();
     }
     f.constant("COUNT", count);
-    if four_results { SUM_QUADS } else { SUM }
+    let mut body = if four_results { SUM_QUADS } else { SUM }.to_string();
+    if terms < 4 {
+        body = written_out(&body, "TERMS / 4u * 4u + zero", 0..0);
+    }
+    written_out(&body, "TERMS + zero", terms / 4 * 4..terms)
 }
 
 /// A kernel's own text.

@@ -38,12 +38,12 @@ fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Lets wgpu make progress; waits for a submission where `wait` says so.
+/// Lets wgpu make progress; waits for a submission where `wait` says so. Whether all that was sent is done.
 ///
 /// wgpu 30 panics in `poll` when the device is lost, and offers no other way to wait. That panic ends here.
-pub(super) fn poll(device: &wgpu::Device, wait: wgpu::PollType) -> Result<()> {
+pub(super) fn poll(device: &wgpu::Device, wait: wgpu::PollType) -> Result<bool> {
     match catch_unwind(AssertUnwindSafe(|| device.poll(wait))) {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(status)) => Ok(status.is_queue_empty()),
         Ok(Err(e)) => Err(Error::Device(format!("waiting for the device failed: {e}"))),
         Err(_) => Err(Error::Device("the device was lost while its work was waited for".into())),
     }

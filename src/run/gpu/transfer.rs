@@ -96,6 +96,7 @@ impl GpuRunner {
         let mut out = Vec::with_capacity(range.len());
         for piece in self.pieces(range) {
             let (mapping, index) = self.start_read(slot, &piece)?;
+            self.ask()?;
             self.wait_for(index)?;
             let done = mapping.state.result();
             match done {

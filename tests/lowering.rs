@@ -5,6 +5,7 @@ mod support;
 
 use hyperloom::check::bounds::compare_launch;
 use hyperloom::graph::Graph;
+use hyperloom::graph::conv::Conv;
 use hyperloom::kernel::{Bounded, Buffer, FILL};
 use hyperloom::plan::{Caps, SlotId, lower};
 use hyperloom::rng::Rng;
@@ -79,6 +80,41 @@ fn long_sums_in_parts() {
     });
     // Six products and eight sums are cut; the ninth and tenth are short.
     assert!(lengths[1] > 2 * lengths[0], "{lengths:?}");
+}
+
+/// The gradient of a convolution by its kernels is a sum over all pictures: a device with many threads gets parts of it.
+#[test]
+fn gradients_by_kernels_in_parts() {
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(5, 5));
+    let mut new = |g: &mut Graph, name: &str, shape: &[usize]| {
+        data(g, &mut feed, name, numbers(&mut rng, shape, -0.5, 0.5))
+    };
+    let shared = new(&mut g, "shared", &[1, 8, 16, 16, 2]);
+    for (name, tasks, pictures, groups) in
+        [("even", 3, 8, 1), ("groups", 2, 12, 2), ("one", 1, 9, 1), ("prime", 2, 7, 1)]
+    {
+        let x = new(&mut g, &format!("{name} x"), &[tasks, pictures, 16, 16, 2]);
+        let y = new(&mut g, &format!("{name} y"), &[tasks, pictures, 16, 16, 4]);
+        let conv = Conv { groups, ..Conv::square(3, 1).same([16, 16]) };
+        let k = g.conv_kernels(conv, x, y);
+        g.output(name, k);
+        if name == "even" {
+            // Every task sees the same pictures: they do not lie one after another.
+            let x = g.expand(shared, &[tasks, pictures, 16, 16, 2]);
+            let k = g.conv_kernels(conv, x, y);
+            g.output("shared", k);
+        }
+    }
+    let want = run_interpreted(&g, &feed);
+    let lengths = [1, FILL].map(|fill| {
+        let plan = lower(&g, Caps { fill, regions: None, ..Caps::cpu(1) }).expect("the plan fits");
+        let got = run_lowered::<f64>(&plan, &feed);
+        for (name, values) in &got.values {
+            assert!(close(values, &want.values[name], 1e-9), "{name} filling {fill}\n{plan}");
+        }
+        plan.launches.len()
+    });
+    assert_eq!(lengths, [5, 8], "three of five are cut, and their parts added");
 }
 
 /// How a product is computed belongs to the launch, by the device that it is planned for; the kernel is the same.

@@ -264,7 +264,7 @@ class Peer:
 
             def check(result):
                 total, grads = result
-                return [total / tasks] + ([inputs.mean_square(*[g.numpy() for g in grads])] if grads else [])
+                return [total / tasks] + ([inputs.mean_square(*[g.cpu().numpy() for g in grads])] if grads else [])
 
             return lambda: self.repeated(run, check)
 

@@ -66,9 +66,9 @@ def output(command, timeout=120):
     return done.stdout.strip()
 
 
-def printed_json(command):
+def printed_json(command, timeout=120):
     try:
-        return json.loads(output(command) or "null")
+        return json.loads(output(command, timeout) or "null")
     except ValueError:
         return None
 
@@ -94,12 +94,25 @@ class Implementation:
 
     def __init__(self, name, command, missing=None):
         self.name, self.command, self.missing = name, command, missing
+        self.ahead = {}  # rows that are there already, by workload and tasks
 
     def why_not(self, workload):
         return self.missing or work.LEFT_OUT.get(self.name, {}).get(workload)
 
+    def run_together(self, cells, timeout):
+        """Measures all cells in one process; what that leaves out is measured by itself."""
+        cells = [c for c in cells if not self.why_not(c.workload)]
+        print(f"{self.name}, {len(cells)} workloads", file=sys.stderr)
+        command = self.command + ["--cells", ",".join(f"{c.workload}:{c.tasks}" for c in cells)]
+        for row in printed_json(command, timeout) or []:
+            kept = ("device", "path", "ms", "gflops", "bytes", "check")
+            ready = {"error": last_line(row["error"])} if "error" in row else {k: row[k] for k in kept}
+            self.ahead.setdefault((row["workload"], row["tasks"]), []).append(ready)
+
     def run(self, workload, tasks, timeout):
         """A row of one process, or one with an "error"."""
+        if ahead := self.ahead.get((workload, tasks)):
+            return ahead.pop(0)
         command = self.command + ["--workload", workload, "--tasks", str(tasks)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
@@ -341,7 +354,10 @@ def arguments():
     parser.add_argument("--workloads", metavar="A,B", help="by default all")
     parser.add_argument("--sizes", choices=("quick", "full"), default="full")
     parser.add_argument("--tasks", metavar="N,N", help="other sizes, for each workload that is named")
+    parser.add_argument("--cells", metavar="A:N,A:M", help="workloads with the size of each, in place of these")
     parser.add_argument("--rounds", type=int, default=2, help="how often each is measured, in turn")
+    parser.add_argument("--peers", metavar="A,B", help=f"of {', '.join(PEERS)}; by default all")
+    parser.add_argument("--together", action="store_true", help="a Python peer measures all in one process a round")
     parser.add_argument("--launches", action="store_true", help="measure hyperloom without task regions, too")
     parser.add_argument("--timeout", type=int, default=900, help="seconds a process may take")
     parser.add_argument("--out", metavar="NAME", help="writes NAME.json and NAME.md")
@@ -365,6 +381,12 @@ def arguments():
 
 def sizes(args, kind):
     """(workload, tasks) in the order of the table."""
+    if args.cells:
+        pairs = [(w, n) for w, _, n in (cell.partition(":") for cell in args.cells.split(","))]
+        odd = next((w for w, n in pairs if w not in work.FULL or not n.isdecimal()), None)
+        if odd is not None:
+            sys.exit(f"--cells: '{odd}' is no workload with a size; there are {', '.join(work.FULL)}")
+        return [(w, int(n)) for w, n in pairs]
     quick = args.sizes == "quick"
     known = {n: t[:1] if quick else t for n, t in work.SOFTWARE.items()} if kind == "software" else {}
     named = (args.workloads or ",".join(known or work.FULL)).split(",")
@@ -420,6 +442,9 @@ def implementations(args, kind, own_device, burn_device):
             missing = "finds no such device or does not start"
     for path in ("burn", "burn-by-hand"):
         found.append(Implementation(path, command + ["--path", path], missing))
+    for i in found:
+        if args.peers and i.name in PEERS and i.name not in args.peers.split(","):
+            i.missing = "left out"
     return found, {k: v for k, v in versions.items() if v}
 
 
@@ -439,7 +464,8 @@ def about(args, driver, versions):
         if isinstance(found, dict):
             found = ", ".join(f"{k} {v}" if k != "device" else f"on {v}" for k, v in found.items())
         facts[name] = found
-    facts["rounds"] = f"{args.rounds}, in turn; one process each"
+    each = "JAX and PyTorch one process a round" if args.together else "one process each"
+    facts["rounds"] = f"{args.rounds}, in turn; {each}"
     return facts
 
 
@@ -462,6 +488,12 @@ def main():
     control = next((i for i in measurable if i.name in PEERS), measurable[0])
     controlled = [c for c in cells if not control.why_not(c.workload)]
     controlled = next((c for c in controlled if c.workload == "adapt" and c.tasks >= 256), (controlled or [None])[0])
+
+    if args.together:
+        for _ in range(args.rounds):
+            for i in measurable:
+                if tool(i.name) in ("jax", "torch"):
+                    i.run_together(cells, args.timeout)
 
     report = {"device": device, "kind": kind, "about": about(args, driver, versions)}
     if kind == "software" and not args.workloads:

@@ -178,6 +178,7 @@ def main(default_path, paths, build, versions):
     parser = argparse.ArgumentParser()
     parser.add_argument("--workload", choices=FULL)
     parser.add_argument("--tasks", type=int)
+    parser.add_argument("--cells", metavar="WORKLOAD:N,...", help="several workloads with their tasks, one after another")
     parser.add_argument("--reps", type=int, help="timed calls (by default as many as a second takes, 10 to 60)")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="gpu", help="gpu takes the CPU where there is none")
     parser.add_argument("--path", choices=paths, default=default_path)
@@ -186,22 +187,37 @@ def main(default_path, paths, build, versions):
     if args.versions:
         print(json.dumps(versions(args.device)))
         return
+    if args.cells:
+        cells = [(w, int(n)) for w, n in (cell.split(":") for cell in args.cells.split(","))]
+        print(json.dumps([row_or_error(args, build, *cell) for cell in cells]))
+        return
     if not args.workload:
         parser.error("--workload is missing")
     reason = LEFT_OUT.get(args.path, {}).get(args.workload)
     if reason:
         sys.exit(f"{args.workload}: {reason}")
-    tasks = args.tasks or FULL[args.workload][0]
-    job, device = build(args.workload, tasks, args.path, args.device)
+    print(json.dumps([measured(args, build, args.workload, args.tasks or FULL[args.workload][0])]))
+
+
+def measured(args, build, workload, tasks):
+    """A row: one workload at one size."""
+    job, device = build(workload, tasks, args.path, args.device)
     ms = statistics.median(time_calls(job, args.reps))
-    row = {
-        "workload": args.workload,
+    return {
+        "workload": workload,
         "tasks": tasks,
         "device": device,
         "path": f"{args.path}, {job.variant}" if job.variant else args.path,
         "ms": ms,
-        "gflops": flops(args.workload, tasks) / ms / 1e6,
+        "gflops": flops(workload, tasks) / ms / 1e6,
         "bytes": None,
         "check": [float(c) for c in job.check],
     }
-    print(json.dumps([row]))
+
+
+def row_or_error(args, build, workload, tasks):
+    """The same of one of several: what goes wrong must not take the others along."""
+    try:
+        return measured(args, build, workload, tasks)
+    except Exception as e:  # whatever a framework raises
+        return {"workload": workload, "tasks": tasks, "error": f"{type(e).__name__}: {e}"[:300]}

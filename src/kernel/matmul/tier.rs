@@ -74,8 +74,8 @@ pub fn tier(batch: usize, m: usize, n: usize, k: usize, fill: usize) -> Tier {
 /// afterwards: where the result alone has too few workgroups for a GPU, and the sums are long.
 pub fn parts(batch: usize, m: usize, n: usize, k: usize, fill: usize) -> usize {
     let groups = tier(batch, m, n, k, fill).groups(batch, m, n);
-    let parts = (2 * fill / groups.max(1)).min(k / SHORTEST);
-    if parts >= 4 { parts } else { 1 }
+    let parts = (8 * fill / groups.max(1)).min(k / SHORTEST);
+    if parts >= 4 && fill > 1 { parts } else { 1 }
 }
 
 /// Terms of a part at least.

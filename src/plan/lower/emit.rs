@@ -220,8 +220,8 @@ impl Lowering<'_> {
         let bias = p.bias.is_some();
         match *self.op(p.value) {
             Op::Conv(geometry, wrt) => {
-                let kernel = Kernel::Conv(kernel::Conv { geometry, wrt, bias, act });
-                self.launch(kernel, reads, writes, &label);
+                let kernel = kernel::Conv { geometry, wrt, bias, act };
+                self.launch_conv(kernel, reads, writes, &label);
             }
             _ => {
                 let kernel = kernel::MatMul { bias, act };

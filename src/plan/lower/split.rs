@@ -2,6 +2,7 @@
 //! summed side by side, and the parts are added in a second launch, always in the same order.
 
 use super::{Lowering, Place};
+use crate::graph::conv::Wrt;
 use crate::kernel::{self, Kernel};
 use crate::plan::SlotRole;
 use crate::spec::{Activation, DType, MAX_RANK};
@@ -9,6 +10,21 @@ use crate::view::View;
 
 /// The axis that counts the parts: the first one, which must be free.
 const PART: usize = 0;
+
+/// The axes of tasks and of pictures in the operands of a convolution.
+const TASK: usize = 1;
+const PICTURE: usize = 2;
+
+/// Terms of a part of a convolution's gradient at least: a tile of a workgroup takes 16 at a time.
+const SHORTEST: usize = 512;
+
+/// Parts of so many pictures with `terms` terms in all: a divisor, `wanted` of them or somewhat more.
+fn picture_parts(pictures: usize, terms: usize, wanted: usize) -> usize {
+    let most = terms / SHORTEST;
+    let mut divisors = (1..=pictures).filter(|d| pictures.is_multiple_of(*d) && *d <= most);
+    let enough = divisors.clone().find(|d| *d >= wanted);
+    enough.or(divisors.next_back()).unwrap_or(1)
+}
 
 /// Terms `first..` of an axis as `parts` parts of `len`.
 #[derive(Clone, Copy)]
@@ -114,6 +130,49 @@ impl Lowering<'_> {
             let func = crate::graph::op::Func::Act(kernel.act, 0);
             self.launch(Kernel::Map(kernel::Map { func }), vec![total], vec![writes[0]], label);
         }
+    }
+
+    /// Launches a convolution, or a gradient of one; that by its kernels, a sum over all pictures, in parts of some pictures
+    /// where it is long and the device wants that.
+    pub(super) fn launch_conv(
+        &mut self,
+        conv: kernel::Conv,
+        reads: Vec<Place>,
+        writes: Vec<Place>,
+        label: &str,
+    ) {
+        let y = writes[0].view;
+        let views: Vec<View> = reads.iter().map(|p| p.view).collect();
+        let plain = conv.wrt == Wrt::Kernels && !conv.bias && conv.act == Activation::Identity;
+        let groups: usize = conv.dispatch(&views, &[y]).groups.iter().map(|g| *g as usize).product();
+        let (tasks, pictures) = (y.dims[TASK], views[1].dims[PICTURE]);
+        let terms: usize = views[1].dims[PICTURE..MAX_RANK - 1].iter().product();
+        let parts = picture_parts(pictures, terms, 4 * self.caps.fill / groups.max(1));
+        // Parts of one task after another: pictures must lie evenly over all tasks.
+        let even = |v: &View| tasks == 1 || v.strides[TASK] == pictures * v.strides[PICTURE];
+        if !plain || parts < 2 || self.caps.fill == 1 || writes.len() > 1 || !views[..2].iter().all(even) {
+            return self.launch(Kernel::Conv(conv), reads, writes, label);
+        }
+        let cut = |p: &Place| {
+            let mut view = p.view;
+            view.dims[TASK] = tasks * parts;
+            view.dims[PICTURE] = pictures / parts;
+            view.strides[TASK] = view.dims[PICTURE] * view.strides[PICTURE];
+            Place { view, ..*p }
+        };
+        let mut dims = y.dims;
+        dims[TASK] = tasks * parts;
+        let buffer = self.buffer(SlotRole::Scratch, DType::F32, parts * y.count(), label);
+        let sums = Place::new(buffer, View::contiguous(&dims, 0));
+        self.launch(Kernel::Conv(conv), reads.iter().map(cut).collect(), vec![sums], label);
+        // The tasks on the first axis, the parts on that of tasks.
+        let (mut all, mut total) = (dims, y);
+        (all[PART], all[TASK]) = (tasks, parts);
+        (total.dims[PART], total.strides[PART]) = (tasks, y.strides[TASK]);
+        (total.dims[TASK], total.strides[TASK]) = (1, 0);
+        let terms = Place::new(buffer, View::contiguous(&all, 0));
+        let add = Kernel::SumTo(kernel::SumTo { dot: false });
+        self.launch(add, vec![terms; 2], vec![Place { view: total, ..writes[0] }], label);
     }
 
     /// Launches a sum, in parts where it is long and the device wants that.

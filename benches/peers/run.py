@@ -486,6 +486,7 @@ def main():
         sys.exit("there is nothing to measure: " + "; ".join(f"{i.name}: {i.missing}" for i in found))
     # The control: the first peer there is (or hyperloom) against itself, once, on the first workload that it does.
     control = next((i for i in measurable if i.name in PEERS), measurable[0])
+    control = Implementation(control.name, control.command)
     controlled = [c for c in cells if not control.why_not(c.workload)]
     controlled = next((c for c in controlled if c.workload == "adapt" and c.tasks >= 256), (controlled or [None])[0])
 

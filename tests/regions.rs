@@ -116,7 +116,7 @@ fn what_a_region_is_too_large_for_is_written_out() {
     let plan = lower(
         &g,
         Caps {
-            regions: Some(RegionCaps { least_tasks: 2, bytes: 64, near: 64, group: None }),
+            regions: Some(RegionCaps { least_tasks: 2, bytes: 64, fast_memory: 64, group: None }),
             ..caps(&feed)
         },
     );
@@ -129,7 +129,7 @@ fn what_a_region_is_too_large_for_is_written_out() {
 /// What to lower for: workgroups that bind so many buffers and do so many passes.
 fn for_groups(operands: usize, passes: usize) -> Caps {
     let group = GroupCaps { bytes: 16 << 10, threads: 256, operands, passes, loop_passes: 4 * passes };
-    let regions = RegionCaps { least_tasks: 2, bytes: 256 << 10, near: 16 << 10, group: Some(group) };
+    let regions = RegionCaps { least_tasks: 2, bytes: 256 << 10, fast_memory: 16 << 10, group: Some(group) };
     Caps { regions: Some(regions), ..caps(&Feed::default()) }
 }
 
@@ -200,7 +200,7 @@ fn many_rows_go_some_at_a_time() {
             let whole = region(&with_regions(&g, &feed));
             let [whole] = &whole[..] else { panic!("{what}: not one region") };
             let bytes = 3 * whole.peak();
-            let regions = RegionCaps { least_tasks: 2, bytes, near: bytes / 2, group: None };
+            let regions = RegionCaps { least_tasks: 2, bytes, fast_memory: bytes / 2, group: None };
             let plan = lower(&g, Caps { regions: Some(regions), ..caps(&feed) }).expect("the plan fits");
             let found = region(&plan);
             let [by_rows] = &found[..] else { panic!("{what}: not one region by rows\n{plan}") };
@@ -220,7 +220,7 @@ fn many_rows_around_a_loop() {
         let s = Shape { query: 45, ..Shape::random(seed) };
         let (g, feed) = learning(s, seed, true);
         for kib in [2, 4, 8, 16] {
-            let regions = RegionCaps { least_tasks: 2, bytes: kib << 10, near: kib << 9, group: None };
+            let regions = RegionCaps { least_tasks: 2, bytes: kib << 10, fast_memory: kib << 9, group: None };
             let plan = lower(&g, Caps { regions: Some(regions), ..caps(&feed) }).expect("the plan fits");
             let part = |l: &Launch| {
                 l.region().is_some_and(|r| r.locals.iter().any(|l| l.label.contains(" rows of ")))
@@ -252,7 +252,7 @@ fn many_rows_in_a_loop() {
             peaks.max()
         };
         let whole = peak(&with_regions(&g, &feed)).expect("a region");
-        let regions = RegionCaps { least_tasks: 2, bytes: 1 << 20, near: whole, group: None };
+        let regions = RegionCaps { least_tasks: 2, bytes: 1 << 20, fast_memory: whole, group: None };
         let plan = lower(&g, Caps { regions: Some(regions), ..caps(&feed) }).expect("the plan fits");
         let region = plan
             .launches
@@ -375,7 +375,7 @@ fn the_gradient_of_a_scan_has_a_gradient() {
 #[test]
 fn golden_files() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, near: 1 << 20, group: None });
+    let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, fast_memory: 1 << 20, group: None });
     let caps = |steps: usize| Caps { regions, ..Caps::cpu(steps) };
     let f64s = check_golden(&directory, &mut |job| run_f64_for(caps(job.steps.len()), job)).expect("files");
     let f32s = check_golden(&directory, &mut |job| run_on_for(&Device::Cpu, caps(job.steps.len()), job))

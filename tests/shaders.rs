@@ -260,7 +260,7 @@ fn regions_translate() {
         let (g, _) = learning(Shape::random(seed), seed, true);
         for bytes in [48 << 10, 512] {
             let group = Some(GroupCaps { bytes, threads: 256, operands: 64, passes: 256, loop_passes: 256 });
-            let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, near: 1 << 20, group });
+            let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, fast_memory: 1 << 20, group });
             let plan = lower(&g, Caps { regions, ..Caps::cpu(1) }).expect("the plan fits");
             for l in &plan.launches {
                 let Some(r) = l.region() else { continue };

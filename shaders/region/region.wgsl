@@ -8,7 +8,7 @@
 
 // Values that are written element by element, and those that are written four at a time.
 var<workgroup> words: array<f32, WORDS>;
-var<workgroup> quads: array<vec4<f32>, QUADS>;
+var<workgroup> vectors: array<vec4<f32>, VECTORS>;
 
 // Number of the task, and of this thread among those of the task.
 var<private> task: u32;
@@ -16,9 +16,9 @@ var<private> local: u32;
 // Whether there is such a task: what is stored for others would be stored twice.
 var<private> live: bool;
 
-// One element that lies in a quad.
-fn quad_part(i: u32) -> f32 {
-    return quads[i / 4u][i % 4u];
+// One element that lies in a vector.
+fn vector_part(i: u32) -> f32 {
+    return vectors[i / 4u][i % 4u];
 }
 
 // The sums of four rows of a and four columns of b, and four terms more: a column of p and a row of q at a time.
@@ -58,16 +58,16 @@ fn lines(at: u32, first: u32, last: u32, step: u32) -> vec4<u32> {
     return at + min(first + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last)) * step;
 }
 
-// Of four lines that lie along quads, which begin at these: the l-th term of each, and the i-th four terms, a term a column.
+// Of four lines that lie along vectors, which begin at these: the l-th term of each, and the i-th four terms, a term a column.
 fn line_terms(at: vec4<u32>, l: u32) -> vec4<f32> {
     let i = at + l / 4u;
-    return vec4<f32>(quads[i.x][l % 4u], quads[i.y][l % 4u], quads[i.z][l % 4u], quads[i.w][l % 4u]);
+    return vec4<f32>(vectors[i.x][l % 4u], vectors[i.y][l % 4u], vectors[i.z][l % 4u], vectors[i.w][l % 4u]);
 }
 fn line_square(at: vec4<u32>, i: u32) -> mat4x4<f32> {
-    return transpose(mat4x4<f32>(quads[at.x + i], quads[at.y + i], quads[at.z + i], quads[at.w + i]));
+    return transpose(mat4x4<f32>(vectors[at.x + i], vectors[at.y + i], vectors[at.z + i], vectors[at.w + i]));
 }
 
-// Four quads, `step` apart.
-fn quads_square(at: u32, step: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(quads[at], quads[at + step], quads[at + 2u * step], quads[at + 3u * step]);
+// Four vectors, `step` apart.
+fn vectors_square(at: u32, step: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(vectors[at], vectors[at + step], vectors[at + 2u * step], vectors[at + 3u * step]);
 }

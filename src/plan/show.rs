@@ -5,7 +5,7 @@ use std::fmt;
 use super::lower::bytes;
 use super::{Arg, Launch, Plan};
 use crate::region::chunks::{Chunks, Step};
-use crate::region::{At, Home, Operand, Region};
+use crate::region::{Allocation, Base, Operand, Region};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,14 +91,16 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
     let slot = |operand: usize| l.reads.iter().chain(&l.writes).nth(operand).map_or(0, |a| a.slot.0);
     for (i, (local, life)) in r.locals.iter().zip(r.lives()).enumerate() {
         let Some(life) = life else { continue };
-        let mut place = match r.layout.as_ref().map(|g| g.homes[i]) {
+        let mut place = match r.layout.as_ref().map(|g| g.allocations[i]) {
             None => "in cache".to_string(),
-            Some(Home::Words(at)) => format!("word {at}"),
-            Some(Home::Register) => "in a register".to_string(),
-            Some(Home::Quads(at)) => format!("quad {}", at / 4),
-            Some(Home::Slot { operand, offset, .. }) => format!("in slot {} from {offset}", slot(operand)),
+            Some(Allocation::Words(at)) => format!("word {at}"),
+            Some(Allocation::Register) => "in a register".to_string(),
+            Some(Allocation::Vectors(at)) => format!("vector {}", at / 4),
+            Some(Allocation::Slot { operand, offset, .. }) => {
+                format!("in slot {} from {offset}", slot(operand))
+            }
         };
-        if let Some(o) = local.outside {
+        if let Some(o) = local.backing {
             let way = match (o.load, o.store) {
                 (true, true) => "from and to",
                 (true, false) => "from",
@@ -136,8 +138,8 @@ fn show_operands(list: &[Operand], l: &Launch) -> String {
         let moving = o.steps.iter().rposition(|s| *s != 0).map_or(0, |d| d + 1);
         let step: String = o.steps[..moving].iter().map(|s| format!("{s:+}")).collect();
         match o.at {
-            At::Local(i) => format!("%{i}{step}[{}]", dims.join(",")),
-            At::Shared(k) => format!("{}{step}[{}]", slot(k), dims.join(",")),
+            Base::Local(i) => format!("%{i}{step}[{}]", dims.join(",")),
+            Base::Shared(k) => format!("{}{step}[{}]", slot(k), dims.join(",")),
         }
     };
     list.iter().map(one).collect::<Vec<_>>().join(" ")

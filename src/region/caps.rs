@@ -10,7 +10,7 @@ pub struct RegionCaps {
     pub bytes: usize,
     /// Bytes of them for which there is room close by, in cache or in the memory of a workgroup: where they need more than
     /// twice that, rows go some at a time.
-    pub near: usize,
+    pub fast_memory: usize,
     /// The workgroups that run it; `None` on the CPU.
     pub group: Option<GroupCaps>,
 }

@@ -27,9 +27,9 @@ mod caps;
 pub mod chunks;
 mod lanes;
 mod passes;
-pub(crate) mod quads;
 mod reference;
 mod rows;
+pub(crate) mod vectors;
 #[cfg(feature = "gpu")]
 pub mod wgsl;
 
@@ -47,7 +47,7 @@ pub use lanes::LaneProgram;
 
 /// Where an operand of a block lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum At {
+pub enum Base {
     /// In a local.
     Local(usize),
     /// In an operand of the launch, the same for all tasks (by its number among those read).
@@ -61,7 +61,7 @@ pub const DEPTH: usize = DEEPEST + 1;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Operand {
     /// Where it lies.
-    pub at: At,
+    pub at: Base,
     /// Its elements there.
     pub view: View,
     /// By how many elements it moves from one repetition to the next of each loop around it, the outermost first.
@@ -71,7 +71,7 @@ pub struct Operand {
 impl Operand {
     /// The local in which it lies, if in one.
     pub(crate) fn local(&self) -> Option<usize> {
-        if let At::Local(l) = self.at { Some(l) } else { None }
+        if let Base::Local(l) = self.at { Some(l) } else { None }
     }
 
     /// Whether it moves with a loop.
@@ -182,9 +182,9 @@ impl Placed<'_> {
     }
 }
 
-/// The part of a slot that belongs to a local.
+/// The part of a slot that backs a local: what it is loaded from before the region begins, stored to when it is done, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outside {
+pub struct Backing {
     /// Number of the operand: among those the launch reads, then those it writes.
     pub operand: usize,
     /// First element of task 0.
@@ -204,8 +204,8 @@ pub struct Local {
     pub dtype: DType,
     /// Elements a task.
     pub len: usize,
-    /// Where it comes from or goes.
-    pub outside: Option<Outside>,
+    /// The slot that it is loaded from or stored to, if any.
+    pub backing: Option<Backing>,
     /// Name, for messages.
     pub label: String,
 }
@@ -227,16 +227,16 @@ pub struct Region {
 
 /// Where a workgroup keeps a local.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Home {
+pub enum Allocation {
     /// In workgroup memory, from this one of the task's words on.
     Words(usize),
-    /// In workgroup memory, from this element of the task's quads on, vectors of four.
-    Quads(usize),
+    /// In workgroup memory, from this element of the task's vectors on, vectors of four.
+    Vectors(usize),
     /// In a register of the thread that makes it, for the pass that does.
     Register,
     /// In a slot: its own, or the one that takes what does not fit.
     Slot {
-        /// Number of the operand, as in [`Outside`].
+        /// Number of the operand, as in [`Backing`].
         operand: usize,
         /// First element of task 0.
         offset: usize,
@@ -249,15 +249,15 @@ pub enum Home {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupLayout {
     /// Where each local lies.
-    pub homes: Vec<Home>,
+    pub allocations: Vec<Allocation>,
     /// For each block, whether it is done in one pass with the block before it.
     pub joined: Vec<bool>,
     /// Words of workgroup memory of a task.
     pub words: usize,
     /// Of these, the first for parts of a long sum, which has [`PARTS`].
     pub parts: usize,
-    /// Elements of a task that lie in quads, beside the words: a multiple of four.
-    pub quads: usize,
+    /// Elements of a task that lie in vectors, beside the words: a multiple of four.
+    pub vectors: usize,
     /// Elements of a task in the slot that takes what does not fit, the last operand; 0 where all fits.
     pub spilled: usize,
     /// Threads that work on a task.
@@ -277,7 +277,7 @@ impl GroupLayout {
 
     /// Bytes of workgroup memory of a task.
     pub fn bytes(&self) -> usize {
-        4 * (self.words + self.quads)
+        4 * (self.words + self.vectors)
     }
 
     /// For each buffer that the launch binds, the first of its operands that lies there, and whether one does that is
@@ -301,7 +301,7 @@ pub(crate) struct Packed {
     pub(crate) kept: Vec<(usize, usize)>,
     /// Locals that did not fit.
     left: Vec<usize>,
-    /// Elements that are taken in all: of words, and of quads.
+    /// Elements that are taken in all: of words, and of vectors.
     pub(crate) len: [usize; 2],
 }
 
@@ -352,11 +352,13 @@ impl Region {
     /// Whether an operand of the launch holds u32 words.
     #[cfg(feature = "gpu")]
     pub(crate) fn is_words(&self, operand: usize) -> bool {
-        let local = |l: &Local| l.dtype == DType::U32 && l.outside.is_some_and(|o| o.operand == operand);
+        let local = |l: &Local| l.dtype == DType::U32 && l.backing.is_some_and(|o| o.operand == operand);
         self.locals.iter().any(local)
             || self.blocks().iter().any(|p| {
                 let mut reads = p.block.reads.iter().enumerate();
-                reads.any(|(k, o)| o.at == At::Shared(operand) && p.block.kernel.dtype(k) == Some(DType::U32))
+                reads.any(|(k, o)| {
+                    o.at == Base::Shared(operand) && p.block.kernel.dtype(k) == Some(DType::U32)
+                })
             })
     }
 
@@ -387,7 +389,7 @@ impl Region {
             let (first, _) = touches.first()?;
             // The loops that all of it happens in: each repetition has contents of its own.
             let alone = |d: usize| {
-                l.outside.is_none()
+                l.backing.is_none()
                     && touches.iter().all(|(p, o)| p.loops[d] == first.loops[d] && o.steps[d] == 0)
             };
             let level = (0..DEPTH).find(|d| !alone(*d));
@@ -456,20 +458,21 @@ impl Region {
     }
 
     /// Places locals one after another where none that is needed at the same time lies, as far as there is `room`, those
-    /// in `quads` apart from the others. Those that are never needed are left out.
+    /// in `vectors` apart from the others. Those that are never needed are left out.
     pub(crate) fn pack(
         &self,
         lives: &[Option<Life>],
         order: &[usize],
-        quads: impl Fn(usize) -> bool,
+        vectors: impl Fn(usize) -> bool,
         room: usize,
     ) -> Packed {
         let mut packed = Packed::default();
-        let len = |i: usize| self.locals[i].len.next_multiple_of(if quads(i) { 4 } else { 1 });
+        let len = |i: usize| self.locals[i].len.next_multiple_of(if vectors(i) { 4 } else { 1 });
         for &i in order {
             let Some(life) = lives[i] else { continue };
             let meets = |j: usize| {
-                quads(j) == quads(i) && lives[j].is_some_and(|l| l.first <= life.last && life.first <= l.last)
+                vectors(j) == vectors(i)
+                    && lives[j].is_some_and(|l| l.first <= life.last && life.first <= l.last)
             };
             let mut taken: Vec<(usize, usize)> =
                 packed.kept.iter().filter(|(j, _)| meets(*j)).map(|&(j, at)| (at, at + len(j))).collect();
@@ -484,15 +487,14 @@ impl Region {
             }
             free.push(at);
             let mut with = packed.len;
-            let end = &mut with[quads(i) as usize];
+            let end = &mut with[vectors(i) as usize];
             *end = (*end).max(free[0] + len(i));
             // Of the places that take no more memory that which was free for longest: threads wait for those that still use
             // what was there before.
             let idle = |at: usize| {
-                let there = packed
-                    .kept
-                    .iter()
-                    .filter(|&&(j, from)| quads(j) == quads(i) && from < at + len(i) && at < from + len(j));
+                let there = packed.kept.iter().filter(|&&(j, from)| {
+                    vectors(j) == vectors(i) && from < at + len(i) && at < from + len(j)
+                });
                 let apart = there.filter_map(|(j, _)| lives[*j]).map(|l| {
                     if l.last < life.first { life.first - l.last } else { l.first.saturating_sub(life.last) }
                 });
@@ -519,7 +521,7 @@ impl Region {
         let uses = self.uses();
         // What is read once from where it lies, or only left there, needs no room.
         let direct = |i: usize| {
-            self.locals[i].outside.filter(|o| {
+            self.locals[i].backing.filter(|o| {
                 let (read, written) = uses[i];
                 if self.locals[i].dtype == DType::U32 {
                     return true;
@@ -532,34 +534,34 @@ impl Region {
             .collect();
         let density = |i: usize| (uses[i].0 + uses[i].1) as f64 / self.locals[i].len as f64;
         order.sort_by(|&a, &b| density(b).total_cmp(&density(a)).then(a.cmp(&b)));
-        let quads = self.quads(&joined);
+        let vectors = self.vectors(&joined);
         let parts = if self.blocks().iter().any(|p| is_long_sum(p.block)) { PARTS } else { 0 };
         let tiers = TIERS.iter().map(|t| ((*t).min(caps.bytes) / 4).saturating_sub(parts));
         let mut best = Packed { left: order.clone(), ..Packed::default() };
         for room in tiers {
-            best = self.pack(&lives, &order, |i| quads[i], room);
+            best = self.pack(&lives, &order, |i| vectors[i], room);
             if best.left.iter().all(|&i| density(i) <= 2.0) {
                 break;
             }
         }
-        let Packed { kept, left, len: [words, in_quads] } = best;
-        let own: Vec<usize> = left.iter().copied().filter(|&i| self.locals[i].outside.is_none()).collect();
+        let Packed { kept, left, len: [words, in_vectors] } = best;
+        let own: Vec<usize> = left.iter().copied().filter(|&i| self.locals[i].backing.is_none()).collect();
         let Packed { kept: spilled, len: [stride, _], .. } = self.pack(&lives, &own, |_| false, usize::MAX);
         let (words, parts) = (words + parts, words);
-        let mut homes = vec![Home::Words(0); self.locals.len()];
+        let mut allocations = vec![Allocation::Words(0); self.locals.len()];
         for &(i, at) in &kept {
-            homes[i] = if quads[i] { Home::Quads(at) } else { Home::Words(at) };
+            allocations[i] = if vectors[i] { Allocation::Vectors(at) } else { Allocation::Words(at) };
         }
         for &(i, at) in &spilled {
-            homes[i] = Home::Slot { operand: operands, offset: at, stride };
+            allocations[i] = Allocation::Slot { operand: operands, offset: at, stride };
         }
-        for i in 0..homes.len() {
+        for i in 0..allocations.len() {
             if registers[i] {
-                homes[i] = Home::Register;
+                allocations[i] = Allocation::Register;
             }
             let there = kept.iter().chain(&spilled).any(|(j, _)| *j == i);
-            if let (false, Some(o)) = (there, self.locals[i].outside) {
-                homes[i] = Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride };
+            if let (false, Some(o)) = (there, self.locals[i].backing) {
+                allocations[i] = Allocation::Slot { operand: o.operand, offset: o.offset, stride: o.stride };
             }
         }
         // A thread for about eight results of a typical block, weighted by work.
@@ -571,16 +573,16 @@ impl Region {
         }
         let wanted = (results / work.max(1.0) / 8.0).ceil() as usize;
         let threads = wanted.next_power_of_two().clamp(8, caps.threads.min(256));
-        let room = (TIERS[0].min(caps.bytes) / 4).checked_div(words + in_quads).unwrap_or(usize::MAX);
+        let room = (TIERS[0].min(caps.bytes) / 4).checked_div(words + in_vectors).unwrap_or(usize::MAX);
         let together = (64 / threads).clamp(1, room.max(1));
         let operands = operands + usize::from(stride > 0);
         let bindings = (0..operands).map(|i| (i, 0)).collect();
         GroupLayout {
-            homes,
+            allocations,
             joined,
             words,
             parts,
-            quads: in_quads,
+            vectors: in_vectors,
             spilled: stride,
             threads,
             together,
@@ -595,7 +597,7 @@ impl Region {
         let lens: Vec<usize> = slots.iter().map(|s| s.1).collect();
         verify_loops(&self.stages, DEPTH)?;
         for l in &self.locals {
-            let Some(o) = l.outside else { continue };
+            let Some(o) = l.backing else { continue };
             let end = o.offset + (self.tasks - 1) * o.stride + l.len;
             if o.operand >= lens.len() || end > lens[o.operand] {
                 return Err(format!("local '{}' ends at {end} of its slot", l.label));
@@ -618,19 +620,19 @@ impl Region {
             }
             for (k, o) in b.reads.iter().chain(&b.writes).enumerate() {
                 let len = match o.at {
-                    At::Local(l) if l < self.locals.len() => self.locals[l].len,
-                    At::Shared(r) if r < reads && k < b.reads.len() => lens[r],
+                    Base::Local(l) if l < self.locals.len() => self.locals[l].len,
+                    Base::Shared(r) if r < reads && k < b.reads.len() => lens[r],
                     _ => return Err(format!("block '{}' has no operand {k}", b.label)),
                 };
                 let holds = match o.at {
-                    At::Local(l) => self.locals[l].dtype,
-                    At::Shared(r) => slots[r].0,
+                    Base::Local(l) => self.locals[l].dtype,
+                    Base::Shared(r) => slots[r].0,
                 };
                 if b.kernel.dtype(k).unwrap_or(DType::F32) != holds {
                     return Err(format!("operand {k} of block '{}' is {holds:?}", b.label));
                 }
                 if holds == DType::U32
-                    && (k >= b.reads.len() || o.local().is_some_and(|l| self.locals[l].outside.is_none()))
+                    && (k >= b.reads.len() || o.local().is_some_and(|l| self.locals[l].backing.is_none()))
                 {
                     return Err(format!(
                         "operand {k} of block '{}': words are only read, from a slot",

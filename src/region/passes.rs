@@ -145,7 +145,7 @@ impl Region {
         let placed = self.blocks();
         // The pass of each touch, and whether it finds its value there.
         let mut pass_of = vec![None; self.locals.len()];
-        let mut fits: Vec<bool> = self.locals.iter().map(|l| l.outside.is_none()).collect();
+        let mut fits: Vec<bool> = self.locals.iter().map(|l| l.backing.is_none()).collect();
         for (number, pass) in split(&placed, joined).enumerate() {
             let mut written: Vec<&Operand> = Vec::new();
             for p in pass {
@@ -176,12 +176,12 @@ mod tests {
     use super::*;
     use crate::graph::op::{Binary, Func};
     use crate::kernel::{Kernel, Map, Zip};
-    use crate::region::{At, DEPTH};
+    use crate::region::{Base, DEPTH};
     use crate::spec::Activation;
     use crate::view::View;
 
     fn operand(local: usize, shape: &[usize]) -> Operand {
-        Operand { at: At::Local(local), view: View::contiguous(shape, 0), steps: [0; DEPTH] }
+        Operand { at: Base::Local(local), view: View::contiguous(shape, 0), steps: [0; DEPTH] }
     }
 
     fn block(kernel: Kernel, reads: &[Operand], write: Operand) -> Block {

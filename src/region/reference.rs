@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{At, Block, DEPTH, Operand, Region, Stage};
+use super::{Base, Block, DEPTH, Operand, Region, Stage};
 use crate::kernel::uniform::grid;
 use crate::kernel::{Buffer, Dispatch, Read, Real, Work, Write};
 use crate::view::View;
@@ -17,7 +17,7 @@ impl Region {
             let mut locals: Vec<Buffer<T>> =
                 self.locals.iter().map(|l| Buffer::zeros(l.dtype, l.len)).collect();
             for (l, local) in self.locals.iter().zip(&mut locals) {
-                let Some(o) = l.outside else { continue };
+                let Some(o) = l.backing else { continue };
                 let from = o.offset + task * o.stride;
                 let to = match local {
                     Buffer::F(to) => to,
@@ -36,7 +36,7 @@ impl Region {
             }
             run(&self.stages, task, &mut Vec::new(), reads, &mut locals);
             for (l, local) in self.locals.iter().zip(&locals) {
-                let (Some(o), Buffer::F(from)) = (l.outside, local) else { continue };
+                let (Some(o), Buffer::F(from)) = (l.backing, local) else { continue };
                 let to = o.offset + task * o.stride;
                 if o.store {
                     writes[o.operand - reads.len()].f()[to..to + l.len].copy_from_slice(from);
@@ -60,10 +60,10 @@ impl Region {
         let mut work = Work { flops: self.flops(), bytes: 0.0 };
         let operands = self.blocks().into_iter().flat_map(|p| &p.block.reads);
         let shared: BTreeSet<usize> =
-            operands.filter_map(|o| if let At::Shared(r) = o.at { Some(r) } else { None }).collect();
+            operands.filter_map(|o| if let Base::Shared(r) = o.at { Some(r) } else { None }).collect();
         work.bytes += shared.iter().map(|r| 4.0 * reads[*r].count() as f64).sum::<f64>();
         for l in &self.locals {
-            let Some(o) = l.outside else { continue };
+            let Some(o) = l.backing else { continue };
             work.bytes += 4.0 * (self.tasks * l.len) as f64 * f64::from(o.load as u8 + o.store as u8);
         }
         work
@@ -135,8 +135,8 @@ fn block<T: Real>(
         .iter()
         .map(|o| {
             let buffer = match o.at {
-                At::Shared(r) => shared[r].buffer,
-                At::Local(l) => &locals[l],
+                Base::Shared(r) => shared[r].buffer,
+                Base::Local(l) => &locals[l],
             };
             Read { buffer, view: view(o) }
         })

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::zip;
 use std::ops::Range;
 
-use super::{At, Block, DEPTH, Life, Local, Operand, Region, Stage};
+use super::{Base, Block, DEPTH, Life, Local, Operand, Region, Stage};
 use crate::graph::op::Binary;
 use crate::kernel::nest::{LOOPS, Nest, Part};
 use crate::kernel::{Fill, Kernel, Zip};
@@ -111,9 +111,9 @@ struct Stretch {
     /// For each stage.
     turns: Vec<Turn>,
     /// What lies row by row.
-    streamed: BTreeMap<At, Rows>,
+    streamed: BTreeMap<Base, Rows>,
     /// What the blocks so far have used, and how.
-    used: HashMap<At, Vec<(Operand, Use)>>,
+    used: HashMap<Base, Vec<(Operand, Use)>>,
 }
 
 impl Stretch {
@@ -123,7 +123,7 @@ impl Stretch {
         around: Option<usize>,
         first: usize,
         rows: usize,
-        lie: (At, Rows),
+        lie: (Base, Rows),
     ) -> Option<Stretch> {
         let mut s = Stretch {
             around,
@@ -244,7 +244,7 @@ impl Stretch {
 
     /// Rows of a chunk with which a task needs `bytes` at most here, or as little as goes; `None` where it does with all of
     /// them, or where that saves little.
-    fn chunk(&self, all: &Survey<'_>, passing: &BTreeMap<At, Rows>, bytes: usize) -> Option<usize> {
+    fn chunk(&self, all: &Survey<'_>, passing: &BTreeMap<Base, Rows>, bytes: usize) -> Option<usize> {
         let Survey { region, lives, needed, .. } = all;
         // What lies there at each position: of passing values so much a row, of others that rows touch all the time, and
         // the sum over a chunk.
@@ -259,7 +259,7 @@ impl Stretch {
             for l in operands(b, &nest).filter_map(|(_, o)| o.local()).filter(|l| seen.insert(*l)) {
                 let (own, Some(life)) = (&region.locals[l], lives[l]) else { continue };
                 let there = life.first.max(before)..(life.last + 1).min(before + len);
-                let row = passing.get(&At::Local(l)).map(|r| r.stride);
+                let row = passing.get(&Base::Local(l)).map(|r| r.stride);
                 always += if row.is_none() { own.len } else { 0 };
                 for at in there {
                     rest[at - before] -= own.len;
@@ -279,7 +279,7 @@ impl Stretch {
     }
 
     /// Makes a loop over chunks of so many rows of it, in a region whose stages before it are those of the survey.
-    fn make_loop(&self, all: &Survey<'_>, passing: &BTreeMap<At, Rows>, chunk: usize, new: &mut Region) {
+    fn make_loop(&self, all: &Survey<'_>, passing: &BTreeMap<Base, Rows>, chunk: usize, new: &mut Region) {
         let (n, over) = (self.rows / chunk, self.rows % chunk);
         let block = |kernel, reads, write, b: &Block| {
             Stage::Block(Block { kernel, reads, writes: vec![write], label: b.label.clone() })
@@ -313,16 +313,16 @@ impl Stretch {
     }
 
     /// Locals that nothing needs but the blocks that go over rows: they can hold a chunk.
-    fn passing(&self, all: &Survey<'_>) -> BTreeMap<At, Rows> {
+    fn passing(&self, all: &Survey<'_>) -> BTreeMap<Base, Rows> {
         let mut touches: HashMap<usize, usize> = HashMap::new();
         for (b, _) in self.blocks(all.region).filter(|(_, t)| matches!(t, Turn::Rows(_))) {
             for l in b.reads.iter().chain(&b.writes).filter_map(Operand::local) {
                 *touches.entry(l).or_default() += 1;
             }
         }
-        let here = |at: At| {
-            let At::Local(l) = at else { return false };
-            all.region.locals[l].outside.is_none() && touches.get(&l) == Some(&all.touches[l])
+        let here = |at: Base| {
+            let Base::Local(l) = at else { return false };
+            all.region.locals[l].backing.is_none() && touches.get(&l) == Some(&all.touches[l])
         };
         let still = self.streamed.iter().filter(|(at, r)| r.steps == [0; DEPTH] && here(**at));
         still.map(|(at, r)| (*at, *r)).collect()
@@ -332,17 +332,17 @@ impl Stretch {
     fn some(
         &self,
         all: &Survey<'_>,
-        passing: &BTreeMap<At, Rows>,
+        passing: &BTreeMap<Base, Rows>,
         locals: &mut Vec<Local>,
         [from, rows, step]: [usize; 3],
     ) -> Vec<Stage> {
         let mut local = |len: usize, label: &str| {
-            locals.push(Local { dtype: DType::F32, len, outside: None, label: label.into() });
-            At::Local(locals.len() - 1)
+            locals.push(Local { dtype: DType::F32, len, backing: None, label: label.into() });
+            Base::Local(locals.len() - 1)
         };
         let mut own = BTreeMap::new();
         for (at, lie) in passing {
-            let label = if let At::Local(l) = at { all.region.locals[*l].label.as_str() } else { "" };
+            let label = if let Base::Local(l) = at { all.region.locals[*l].label.as_str() } else { "" };
             own.insert(*at, (local(rows * lie.stride, &format!("{rows} rows of {label}")), lie.base));
         }
         let depth = usize::from(self.around.is_some());
@@ -429,7 +429,7 @@ impl<'r> Survey<'r> {
 }
 
 /// Where the first operand of a block lies in rows, if it does along an axis, and how many.
-fn first_rows(b: &Block, nest: &Nest, along: usize) -> Option<(usize, (At, Rows))> {
+fn first_rows(b: &Block, nest: &Nest, along: usize) -> Option<(usize, (Base, Rows))> {
     let o = b.reads.first()?;
     let i = nest.axis(0, along)?;
     let (rows, lie) = (o.view.dims[i], Rows::of(o, i)?);

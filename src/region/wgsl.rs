@@ -1,15 +1,15 @@
 //! A region as one shader: the hand-written blocks of `shaders/region/`, one a pass, with its sizes and strides written in as
 //! numbers. Passes of one shape share a function, which is told where its operands begin.
 
+mod address;
 mod blocks;
-mod spot;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
 use super::passes::{same, split};
 use crate::region::{
-    At, Block, DEPTH, GroupLayout, Home, Operand, PARTS, Placed, Region, Stage, is_long_sum,
+    Allocation, Base, Block, DEPTH, GroupLayout, Operand, PARTS, Placed, Region, Stage, is_long_sum,
 };
 use blocks::Function;
 
@@ -23,11 +23,11 @@ macro_rules! blocks {
 
 blocks! {
     REGION = "region", PRODUCT = "product", PRODUCT_ROW = "product_row", POINTWISE = "pointwise",
-    POINTWISE_QUADS = "pointwise_quads", SUM = "sum", SUM_QUADS = "sum_quads", SUM_LONG = "sum_long", CHOLESKY = "cholesky"
+    POINTWISE_VECTORS = "pointwise_vectors", SUM = "sum", SUM_VECTORS = "sum_vectors", SUM_LONG = "sum_long", CHOLESKY = "cholesky"
 }
 
 /// The repetition of each loop, the outermost first.
-const TURNS: [&str; DEPTH] = ["turn", "turn_in", "turn_in_in", "turn_in_in_in"];
+const ITERATIONS: [&str; DEPTH] = ["iteration", "iteration_1", "iteration_2", "iteration_3"];
 
 /// A region's shader, and the numbers that it reads.
 pub(crate) struct Stitched {
@@ -45,7 +45,7 @@ pub(crate) struct Stitched {
 pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
     let Some(layout) = &region.layout else { panic!("the region was lowered for the CPU") };
     let size = |elements: usize| (elements * layout.together).max(1).to_string();
-    let mut out = REGION.replace("WORDS", &size(layout.words)).replace("QUADS", &size(layout.quads / 4));
+    let mut out = REGION.replace("WORDS", &size(layout.words)).replace("VECTORS", &size(layout.vectors / 4));
     let mut s = Stitch {
         region,
         layout,
@@ -76,7 +76,7 @@ pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
             let _ = writeln!(out, "var<private> {name}{i}: {kind};");
         }
     }
-    let GroupLayout { threads, together, words, quads, .. } = layout;
+    let GroupLayout { threads, together, words, vectors, .. } = layout;
     let _ = writeln!(out, "const THREADS = {threads}u;");
     out.extend(shared);
     out += &functions;
@@ -98,8 +98,8 @@ fn main(
     task = first + index / {threads}u;
     live = task < {tasks}u;
     task = min(task, {}u);
-    let base = index / {threads}u * {words}u;
-    let corner = index / {threads}u * {quads}u;
+    let word_base = index / {threads}u * {words}u;
+    let vector_base = index / {threads}u * {vectors}u;
 {main}}}
 ",
         threads * together,
@@ -112,7 +112,7 @@ fn main(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Space {
     Words,
-    Quads,
+    Vectors,
     Slot(usize),
 }
 
@@ -204,14 +204,14 @@ impl<'r> Stitch<'r> {
             let here = at..at + len;
             for (i, life) in lives.iter().enumerate() {
                 let starts = life.is_some_and(|l| here.contains(&l.first));
-                if starts && self.region.locals[i].outside.is_some_and(|o| o.load) {
+                if starts && self.region.locals[i].backing.is_some_and(|o| o.load) {
                     self.transfer(i, true);
                 }
             }
             self.stage(stage, &mut at, &mut passes, 0);
             for (i, life) in lives.iter().enumerate() {
                 let ends = life.is_some_and(|l| here.contains(&l.last));
-                if ends && self.region.locals[i].outside.is_some_and(|o| o.store) {
+                if ends && self.region.locals[i].backing.is_some_and(|o| o.store) {
                     self.transfer(i, false);
                 }
             }
@@ -232,12 +232,12 @@ impl<'r> Stitch<'r> {
             }
             Stage::Loop { n, body } => {
                 self.barrier(&indent, true);
-                let turn = TURNS[depth];
+                let iteration = ITERATIONS[depth];
                 // Barriers lie inside: the bound must be the same for all threads as compilers see it, which a private
                 // variable never is, `zero` neither.
                 let _ = writeln!(
                     self.main,
-                    "{indent}for (var {turn} = 0u; {turn} < {n}u + (groups.z - 1u); {turn}++) {{"
+                    "{indent}for (var {iteration} = 0u; {iteration} < {n}u + (groups.z - 1u); {iteration}++) {{"
                 );
                 for stage in body {
                     self.stage(stage, at, passes, depth + 1);
@@ -266,16 +266,16 @@ impl<'r> Stitch<'r> {
 
     /// Copies a local that lies in memory from its slot, or back.
     fn transfer(&mut self, local: usize, load: bool) {
-        let (home, own) = (self.layout.homes[local], &self.region.locals[local]);
-        let Some(o) = own.outside.filter(|_| !matches!(home, Home::Slot { .. })) else {
+        let (allocation, own) = (self.layout.allocations[local], &self.region.locals[local]);
+        let Some(o) = own.backing.filter(|_| !matches!(allocation, Allocation::Slot { .. })) else {
             return;
         };
-        let slot = Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride };
-        let touches = [touch(home, 0..own.len, load), touch(slot, 0..own.len, !load)];
+        let slot = Allocation::Slot { operand: o.operand, offset: o.offset, stride: o.stride };
+        let touches = [touch(allocation, 0..own.len, load), touch(slot, 0..own.len, !load)];
         self.wait(&touches.into_iter().flatten().collect::<Vec<_>>(), "    ");
         let way = if load { "from its slot" } else { "to its slot" };
         self.call(
-            &Function::of_transfer(self.layout, own, home, load),
+            &Function::of_transfer(self.layout, own, allocation, load),
             &format!("{} {way}", own.label),
             "    ",
         );
@@ -283,12 +283,12 @@ impl<'r> Stitch<'r> {
 
     /// What an operand touches in all of so many repetitions.
     fn touch(&self, o: &Operand, times: [usize; DEPTH], write: bool) -> Option<Touch> {
-        let home = match o.at {
-            At::Shared(r) => Home::Slot { operand: r, offset: 0, stride: 0 },
-            At::Local(l) => self.layout.homes[l],
+        let allocation = match o.at {
+            Base::Shared(r) => Allocation::Slot { operand: r, offset: 0, stride: 0 },
+            Base::Local(l) => self.layout.allocations[l],
         };
         let range = o.range(times);
-        touch(home, range.start as usize..range.end as usize, write)
+        touch(allocation, range.start as usize..range.end as usize, write)
     }
 
     fn pass(&mut self, pass: &[Placed<'r>], indent: &str) {
@@ -307,7 +307,7 @@ impl<'r> Stitch<'r> {
             let writes = b.writes.iter().map(|o| self.touch(o, p.times, true));
             touches.extend(reads.chain(writes).flatten());
         }
-        let parts = |write| touch(Home::Words(self.layout.parts), 0..PARTS, write);
+        let parts = |write| touch(Allocation::Words(self.layout.parts), 0..PARTS, write);
         let long = is_long_sum(blocks[0]);
         touches.extend(parts(true).filter(|_| long));
         self.wait(&touches, indent);
@@ -349,18 +349,18 @@ impl<'r> Stitch<'r> {
     }
 }
 
-/// What is touched of something's elements in its home; in a register nothing.
-fn touch(home: Home, elements: std::ops::Range<usize>, write: bool) -> Option<Touch> {
-    let (space, from, to) = match home {
-        Home::Words(at) => (Space::Words, at + elements.start, at + elements.end),
-        Home::Quads(at) => {
-            (Space::Quads, (at + elements.start) / 4 * 4, (at + elements.end).next_multiple_of(4))
+/// What is touched of something's elements in its allocation; in a register nothing.
+fn touch(allocation: Allocation, elements: std::ops::Range<usize>, write: bool) -> Option<Touch> {
+    let (space, from, to) = match allocation {
+        Allocation::Words(at) => (Space::Words, at + elements.start, at + elements.end),
+        Allocation::Vectors(at) => {
+            (Space::Vectors, (at + elements.start) / 4 * 4, (at + elements.end).next_multiple_of(4))
         }
         // All that is written to a slot has the same distance of tasks: they never meet.
-        Home::Slot { operand, offset, .. } => {
+        Allocation::Slot { operand, offset, .. } => {
             (Space::Slot(operand), offset + elements.start, offset + elements.end)
         }
-        Home::Register => return None,
+        Allocation::Register => return None,
     };
     Some(Touch { space, from, to, write })
 }
@@ -374,9 +374,9 @@ mod tests {
         let touch = |space, from, write| Touch { space, from, to: from + 4, write };
         let slot = |write| touch(Space::Slot(2), 0, write);
         let mut pending = Pending::default();
-        pending.touches.extend([slot(true), touch(Space::Words, 0, true), touch(Space::Quads, 0, false)]);
+        pending.touches.extend([slot(true), touch(Space::Words, 0, true), touch(Space::Vectors, 0, false)]);
         assert_eq!(pending.barrier_before(&[touch(Space::Words, 4, false)]), None);
-        assert_eq!(pending.barrier_before(&[touch(Space::Quads, 0, false)]), None);
+        assert_eq!(pending.barrier_before(&[touch(Space::Vectors, 0, false)]), None);
         assert_eq!(pending.barrier_before(&[touch(Space::Words, 0, false)]), Some(false));
         pending.after(false);
         assert_eq!(pending.barrier_before(&[touch(Space::Words, 0, false)]), None);

@@ -6,7 +6,7 @@ use hyperloom::graph::Graph;
 use hyperloom::graph::op::Binary;
 use hyperloom::kernel::Buffer;
 use hyperloom::plan::{Caps, Plan, Port, SlotId, lower};
-use hyperloom::region::{GroupCaps, GroupLayout, Home, Region, RegionCaps, Stage};
+use hyperloom::region::{Allocation, GroupCaps, GroupLayout, Region, RegionCaps, Stage};
 use hyperloom::rng::Rng;
 use hyperloom::run::gpu::{Gpu, GpuRunner};
 use hyperloom::spec::Activation;
@@ -23,7 +23,10 @@ fn caps(gpu: &Gpu, bytes: usize) -> Caps {
     let regions = caps.regions.expect("a GPU has regions");
     // As many passes as on a GPU.
     let group = regions.group.map(|g| GroupCaps { bytes: g.bytes.min(bytes), passes: 64, ..g });
-    Caps { regions: Some(RegionCaps { group, near: regions.near.min(bytes), ..regions }), ..caps }
+    Caps {
+        regions: Some(RegionCaps { group, fast_memory: regions.fast_memory.min(bytes), ..regions }),
+        ..caps
+    }
 }
 
 fn spilled(plan: &Plan) -> bool {
@@ -108,7 +111,7 @@ fn many_rows_in_a_loop() {
     assert!(report.divergence.is_none(), "{report:?}");
 }
 
-/// Products of values that lie in quads and of values that do not, of all edges, transposed or not, and what is made of
+/// Products of values that lie in vectors and of values that do not, of all edges, transposed or not, and what is made of
 /// them element by element and in sums.
 #[test]
 fn products_of_all_shapes() {
@@ -148,8 +151,10 @@ fn products_of_all_shapes() {
         g.output("all", all);
         let plan = lower(&g, caps(&gpu, 32 << 10)).expect("the plan fits");
         let regions = plan.launches.iter().filter_map(|l| l.region().and_then(|r| r.layout.as_ref()));
-        let quads = |l: &&GroupLayout| l.homes.iter().filter(|h| matches!(h, Home::Quads(_))).count() >= 6;
-        assert!(regions.filter(quads).count() > 0, "{plan}");
+        let vectors = |l: &&GroupLayout| {
+            l.allocations.iter().filter(|h| matches!(h, Allocation::Vectors(_))).count() >= 6
+        };
+        assert!(regions.filter(vectors).count() > 0, "{plan}");
         let mut cpu = prepared::<f32>(&plan, &feed);
         let report = lockstep(&gpu, &plan, &mut cpu, 1).expect("it runs");
         assert!(report.divergence.is_none(), "seed {seed}: {report:?}\n{plan}");

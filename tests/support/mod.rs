@@ -54,7 +54,7 @@ pub(crate) fn run_plan<T: Number>(g: &Graph, feed: &Feed) -> Results<T> {
 
 /// For a plan of all steps of the feed, with task regions wherever there are two tasks.
 pub(crate) fn caps(feed: &Feed) -> Caps {
-    let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, near: 1 << 20, group: None });
+    let regions = Some(RegionCaps { least_tasks: 2, bytes: 1 << 20, fast_memory: 1 << 20, group: None });
     Caps { memory: 1 << 32, regions, ..Caps::cpu(feed.steps.len().max(1)) }
 }
 

@@ -12,7 +12,7 @@ use crate::kernel::Kernel;
 use crate::kernel::simd::WIDEST;
 use crate::plan::SlotRole;
 use crate::region::chunks::Chunks;
-use crate::region::{At, Block, DEPTH, Local, Operand, Outside, Region, Stage, leading};
+use crate::region::{Backing, Base, Block, DEPTH, Local, Operand, Region, Stage, leading};
 use crate::spec::{DType, MAX_RANK};
 use crate::view::{COLUMN, View};
 
@@ -177,7 +177,7 @@ impl Lowering<'_> {
         reads.dedup();
         let (mut writes, mut locals) = (Vec::new(), Vec::new());
         // Where each use lies: a local, with the element of the buffer that it begins with, or what all chunks read.
-        let mut homes: HashMap<(usize, usize), (At, usize)> = HashMap::new();
+        let mut allocations: HashMap<(usize, usize), (Base, usize)> = HashMap::new();
         for (&(b, distance), u) in &uses {
             let (buffer, is_written) = (&self.buffers[b], written.contains(&b));
             let each = buffer.len / chunks;
@@ -186,7 +186,7 @@ impl Lowering<'_> {
             let (low, len) = (usize::try_from(u.low).ok()?, (u.high - u.low) as usize);
             let read = || reads.iter().position(|r| *r == b);
             if !is_written && distance == 0 {
-                homes.insert((b, distance), (At::Shared(read()?), 0));
+                allocations.insert((b, distance), (Base::Shared(read()?), 0));
                 continue;
             }
             let operand = if is_written && !own {
@@ -198,22 +198,22 @@ impl Lowering<'_> {
             if is_written && len > u.stride {
                 return None;
             }
-            let outside = Outside { operand, offset: low, stride: u.stride, load: true, store: is_written };
+            let backing = Backing { operand, offset: low, stride: u.stride, load: true, store: is_written };
             let (first, local) = match own {
                 true => {
-                    (0, Local { dtype: DType::F32, len: each, outside: None, label: buffer.label.clone() })
+                    (0, Local { dtype: DType::F32, len: each, backing: None, label: buffer.label.clone() })
                 }
                 false => (
                     low,
-                    Local { dtype: DType::F32, len, outside: Some(outside), label: buffer.label.clone() },
+                    Local { dtype: DType::F32, len, backing: Some(backing), label: buffer.label.clone() },
                 ),
             };
-            homes.insert((b, distance), (At::Local(locals.len()), first));
+            allocations.insert((b, distance), (Base::Local(locals.len()), first));
             locals.push(local);
         }
         let operand = |p: &Place, (view, stride): &(View, usize)| {
             let key = (p.buffer, if written.contains(&p.buffer) { 0 } else { *stride });
-            let (at, first) = homes[&key];
+            let (at, first) = allocations[&key];
             Operand { at, view: View { offset: view.offset - first, ..*view }, steps: [0; DEPTH] }
         };
         let stages = drafts.iter().map(|(d, parts)| {
@@ -320,7 +320,7 @@ mod tests {
             plan.check().expect_err("not sound").to_string()
         };
         let overlap = changed(&|_, c| {
-            let stored = c.region.locals.iter_mut().filter_map(|l| l.outside.as_mut()).find(|o| o.store);
+            let stored = c.region.locals.iter_mut().filter_map(|l| l.backing.as_mut()).find(|o| o.store);
             stored.expect("a result").stride = 1;
         });
         assert!(overlap.contains("where chunks overlap"), "{overlap}");

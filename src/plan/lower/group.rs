@@ -13,7 +13,7 @@ use std::iter::zip;
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
 use crate::plan::SlotRole;
-use crate::region::{At, Block, DEPTH, Local, Operand, Outside, Region, RegionCaps, Stage, leading, swept};
+use crate::region::{Backing, Base, Block, DEPTH, Local, Operand, Region, RegionCaps, Stage, leading, swept};
 use crate::spec::{DType, MAX_RANK};
 use crate::view::{View, for_each};
 
@@ -302,7 +302,7 @@ impl Lowering<'_> {
         let mut writes: Vec<usize> = Vec::new();
         let mut locals: Vec<Local> = Vec::new();
         // Of each buffer the parts that belong to a task, each with its local.
-        let mut home: HashMap<usize, Vec<(Use, usize)>> = HashMap::new();
+        let mut allocation: HashMap<usize, Vec<(Use, usize)>> = HashMap::new();
         for (b, part) in parts {
             let buffer = &self.buffers[b];
             let each = buffer.len / tasks;
@@ -313,11 +313,11 @@ impl Lowering<'_> {
                 && stride == each
                 && high <= each as isize;
             if own {
-                home.entry(b).or_default().push((Use { low: 0, ..part }, locals.len()));
+                allocation.entry(b).or_default().push((Use { low: 0, ..part }, locals.len()));
                 locals.push(Local {
                     dtype: DType::F32,
                     len: each,
-                    outside: None,
+                    backing: None,
                     label: buffer.label.clone(),
                 });
                 continue;
@@ -334,21 +334,21 @@ impl Lowering<'_> {
                 reads.iter().position(|r| *r == b).ok_or(MIXED)?
             };
             let load = !store || self.reads_before_writing(&drafts, b, low, len);
-            home.entry(b).or_default().push((part, locals.len()));
-            let outside = Some(Outside { operand, offset: low, stride, load, store });
-            locals.push(Local { dtype: buffer.dtype, len, outside, label: buffer.label.clone() });
+            allocation.entry(b).or_default().push((part, locals.len()));
+            let backing = Some(Backing { operand, offset: low, stride, load, store });
+            locals.push(Local { dtype: buffer.dtype, len, backing, label: buffer.label.clone() });
         }
         let block = |times: [usize; DEPTH], d: &Draft, parts: &[Part]| -> Option<Block> {
             let operand = |(p, (view, stride)): (&Place, &Part)| {
                 let steps = p.steps;
                 if *stride == 0 {
-                    let at = At::Shared(reads.iter().position(|r| *r == p.buffer)?);
+                    let at = Base::Shared(reads.iter().position(|r| *r == p.buffer)?);
                     return Some(Operand { at, view: *view, steps });
                 }
                 let own = Use::of(p, view, *stride, times);
-                let (part, local) = home[&p.buffer].iter().find(|(u, _)| u.holds(&own)).copied()?;
+                let (part, local) = allocation[&p.buffer].iter().find(|(u, _)| u.holds(&own)).copied()?;
                 let view = View { offset: view.offset.checked_sub(part.low.max(0) as usize)?, ..*view };
-                Some(Operand { at: At::Local(local), view, steps })
+                Some(Operand { at: Base::Local(local), view, steps })
             };
             let (r, w) = parts.split_at(d.reads.len());
             Some(Block {
@@ -369,11 +369,11 @@ impl Lowering<'_> {
         let need_of = |r: &Region| 4 * if caps.group.is_some() { r.held() } else { r.peak() };
         let mut need = need_of(&region);
         let must = need > caps.bytes;
-        if (must || need > 2 * caps.near)
-            && let Some(by_rows) = region.by_rows(caps.near.min(caps.bytes))
+        if (must || need > 2 * caps.fast_memory)
+            && let Some(by_rows) = region.by_rows(caps.fast_memory.min(caps.bytes))
         {
             let less = need_of(&by_rows);
-            if must || caps.group.is_none() || less <= caps.near {
+            if must || caps.group.is_none() || less <= caps.fast_memory {
                 (region, need) = (by_rows, less);
             }
         }

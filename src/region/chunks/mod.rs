@@ -15,12 +15,12 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::{At, Block, Operand, Outside, Region};
+use super::{Backing, Base, Block, Operand, Region};
 use crate::kernel::parallel::is_parallel;
 use crate::kernel::{Buffer, Read, Write};
 use crate::spec::DType;
 use crate::view::View;
-use schedule::Home;
+use schedule::Allocation;
 pub use schedule::Step;
 use sweep::{Memory, Sweep};
 
@@ -34,7 +34,7 @@ pub struct Chunks {
     /// Elements of the buffers of a lane, with what the alignment of each takes.
     pub buffers: Vec<usize>,
     /// Where each local lies.
-    homes: Vec<Home>,
+    allocations: Vec<Allocation>,
     /// What is done, in order.
     steps: Vec<Step>,
     /// Elements of a sweep's own values that are needed at once, at most.
@@ -50,17 +50,17 @@ fn aligned(data: &[f32]) -> usize {
 }
 
 /// Locals that a launch leaves in a slot, with where they go.
-fn stored(region: &Region) -> impl Iterator<Item = (usize, usize, Outside)> {
+fn stored(region: &Region) -> impl Iterator<Item = (usize, usize, Backing)> {
     let locals = region.locals.iter().enumerate();
-    locals.filter_map(|(i, l)| Some((i, l.len, l.outside.filter(|o| o.store)?)))
+    locals.filter_map(|(i, l)| Some((i, l.len, l.backing.filter(|o| o.store)?)))
 }
 
 impl Chunks {
     /// Puts the blocks of a region without loops in an order, some of them together; `None` where that cannot be.
     pub(crate) fn new(region: Region, lanes: usize) -> Option<Chunks> {
-        let schedule::Schedule { homes, buffers, steps, strip } = schedule::schedule(&region)?;
+        let schedule::Schedule { allocations, buffers, steps, strip } = schedule::schedule(&region)?;
         let buffers = buffers.into_iter().map(|len| len + LINE - 1).collect();
-        Some(Chunks { region, lanes, buffers, homes, steps, strip })
+        Some(Chunks { region, lanes, buffers, allocations, steps, strip })
     }
 
     /// Steps in order: launches by themselves, and sweeps.
@@ -95,9 +95,9 @@ impl Chunks {
         if kept.iter().enumerate().any(|(i, operand)| *operand != reads + i) {
             return Err("a result of chunks is stored twice or never".into());
         }
-        let mut known: Vec<bool> = region.locals.iter().map(|l| l.outside.is_some_and(|o| o.load)).collect();
+        let mut known: Vec<bool> = region.locals.iter().map(|l| l.backing.is_some_and(|o| o.load)).collect();
         for l in &region.locals {
-            let Some(o) = l.outside else { continue };
+            let Some(o) = l.backing else { continue };
             let end = o.offset + (region.tasks - 1) * o.stride + l.len;
             if o.operand >= own || end > lens[o.operand] {
                 return Err(format!("local '{}' ends at {end} of its slot", l.label));
@@ -113,8 +113,8 @@ impl Chunks {
             for (k, o) in b.reads.iter().chain(&b.writes).enumerate() {
                 let is_read = k < b.reads.len();
                 let len = match o.at {
-                    At::Local(l) if l < region.locals.len() => region.locals[l].len,
-                    At::Shared(r) if r < reads && is_read => lens[r],
+                    Base::Local(l) if l < region.locals.len() => region.locals[l].len,
+                    Base::Shared(r) if r < reads && is_read => lens[r],
                     _ => return Err(format!("block '{}' has no operand {k}", b.label)),
                 };
                 if o.moves() || o.view.end() > len {
@@ -133,7 +133,7 @@ impl Chunks {
                 {
                     return Err(format!("result {k} of block '{}' overlaps itself or another", b.label));
                 }
-                if !is_read && region.locals[l].outside.is_some_and(|o| !o.store) {
+                if !is_read && region.locals[l].backing.is_some_and(|o| !o.store) {
                     return Err(format!("block '{}' writes what is only read", b.label));
                 }
             }
@@ -158,7 +158,7 @@ impl Chunks {
         let tasks = self.region.tasks;
         // The part of each result that belongs to a chunk.
         let mut parts: Vec<Vec<(usize, &mut [f32])>> = (0..tasks).map(|_| Vec::new()).collect();
-        let mut places: Vec<(usize, usize, Outside)> = stored(&self.region).collect();
+        let mut places: Vec<(usize, usize, Backing)> = stored(&self.region).collect();
         places.sort_by_key(|(.., o)| o.operand);
         for ((local, len, o), result) in zip(places, results) {
             for (chunk, part) in zip(&mut parts, result.f()[o.offset..].chunks_mut(o.stride)) {
@@ -194,10 +194,11 @@ impl Chunks {
         mut parts: Vec<(usize, &mut [f32])>,
         strip: &mut [f32],
     ) {
-        let in_buffer = |local: usize| if let Home::Buffer(k) = self.homes[local] { Some(k) } else { None };
+        let in_buffer =
+            |local: usize| if let Allocation::Buffer(k) = self.allocations[local] { Some(k) } else { None };
         for (local, part) in &parts {
             if let (Some(k), true) =
-                (in_buffer(*local), self.region.locals[*local].outside.is_some_and(|o| o.load))
+                (in_buffer(*local), self.region.locals[*local].backing.is_some_and(|o| o.load))
             {
                 lines(buffers[k])[..part.len()].copy_from_slice(part);
             }
@@ -221,30 +222,30 @@ impl Chunks {
 
     /// One launch for a chunk.
     fn block(&self, b: &Block, chunk: usize, reads: &[Read<'_, f32>], buffers: &mut [&mut Buffer<f32>]) {
-        let home = |o: &Operand| o.local().map(|l| (l, self.homes[l]));
+        let allocation = |o: &Operand| o.local().map(|l| (l, self.allocations[l]));
         let moved = |view: View, by: usize| View { offset: view.offset + by, ..view };
         // Written buffers are taken out while they are written: no block reads one.
         let mut taken: Vec<(usize, Buffer<f32>)> = Vec::new();
         for w in &b.writes {
-            let Some((_, Home::Buffer(k))) = home(w) else {
+            let Some((_, Allocation::Buffer(k))) = allocation(w) else {
                 panic!("results of '{}' have no buffer", b.label)
             };
             taken.push((k, replace(buffers[k], Buffer::F(Vec::new()))));
         }
         {
-            let read = |o: &Operand| match (home(o), o.at) {
-                (Some((_, Home::Buffer(k))), _) => {
+            let read = |o: &Operand| match (allocation(o), o.at) {
+                (Some((_, Allocation::Buffer(k))), _) => {
                     Read { buffer: &*buffers[k], view: moved(o.view, first(buffers[k])) }
                 }
                 (Some((l, _)), _) => {
-                    let Some(at) = self.region.locals[l].outside else {
+                    let Some(at) = self.region.locals[l].backing else {
                         panic!("'{}' reads nothing", b.label)
                     };
                     let view = moved(o.view, at.offset + chunk * at.stride);
                     Read { buffer: reads[at.operand].buffer, view }
                 }
-                (None, At::Shared(r)) => Read { buffer: reads[r].buffer, view: o.view },
-                (None, At::Local(_)) => panic!("'{}' reads nothing", b.label),
+                (None, Base::Shared(r)) => Read { buffer: reads[r].buffer, view: o.view },
+                (None, Base::Local(_)) => panic!("'{}' reads nothing", b.label),
             };
             let operands: Vec<Read<'_, f32>> = b.reads.iter().map(read).collect();
             let results = zip(&mut taken, &b.writes).map(|((_, buffer), o)| {

@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::sweep::{Kind, Op, Place, Spot, Sweep};
+use super::sweep::{Address, Kind, Op, Place, Sweep};
 use crate::graph::op::{Func, Num};
 use crate::kernel::Kernel;
-use crate::region::{At, Block, Operand, Region};
+use crate::region::{Base, Block, Operand, Region};
 use crate::spec::MAX_RANK;
 use crate::view::{View, collapse};
 
@@ -34,7 +34,7 @@ pub enum Step {
 
 /// Where a local lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Home {
+pub(super) enum Allocation {
     /// In the slot that it is read from.
     Slot,
     /// In a buffer of the lane.
@@ -44,7 +44,7 @@ pub(super) enum Home {
 }
 
 pub(super) struct Schedule {
-    pub(super) homes: Vec<Home>,
+    pub(super) allocations: Vec<Allocation>,
     pub(super) buffers: Vec<usize>,
     pub(super) steps: Vec<Step>,
     pub(super) strip: usize,
@@ -239,8 +239,8 @@ impl<'r> Survey<'r> {
         }
         for (l, apart) in apart {
             let all = self.writers[l].iter().all(|w| found.contains_key(w));
-            let outside = self.region.locals[l].outside.is_some();
-            if apart && all && !outside && !self.writers[l].is_empty() {
+            let backed = self.region.locals[l].backing.is_some();
+            if apart && all && !backed && !self.writers[l].is_empty() {
                 flows.insert(l);
             }
         }
@@ -431,29 +431,29 @@ pub(super) fn schedule(region: &Region) -> Option<Schedule> {
     if left {
         return None;
     }
-    let homes_of = |l: usize| match (region.locals[l].outside, there[l]) {
-        (Some(o), _) if !o.store => Home::Slot,
-        (_, true) => Home::Buffer(0),
-        _ => Home::Flows,
+    let homes_of = |l: usize| match (region.locals[l].backing, there[l]) {
+        (Some(o), _) if !o.store => Allocation::Slot,
+        (_, true) => Allocation::Buffer(0),
+        _ => Allocation::Flows,
     };
-    let mut homes: Vec<Home> = (0..count).map(homes_of).collect();
-    let buffers = place(&s, &blocks, &mut homes);
+    let mut allocations: Vec<Allocation> = (0..count).map(homes_of).collect();
+    let buffers = place(&s, &blocks, &mut allocations);
     let mut strip = 0;
     let steps = steps.into_iter().map(|step| match step {
         Step::Sweep(sweep) => {
-            let (sweep, own) = filled(&s, sweep, &homes);
+            let (sweep, own) = filled(&s, sweep, &allocations);
             strip = strip.max(own);
             Step::Sweep(sweep)
         }
         block => block,
     });
     let steps = steps.collect();
-    Some(Schedule { homes, buffers, steps, strip })
+    Some(Schedule { allocations, buffers, steps, strip })
 }
 
 /// Finds a buffer for each local that needs one, where none that is needed at the same time lies; the lengths of the buffers.
-fn place(s: &Survey<'_>, steps: &[Vec<usize>], homes: &mut [Home]) -> Vec<usize> {
-    let mut lives: Vec<Option<(usize, usize)>> = vec![None; homes.len()];
+fn place(s: &Survey<'_>, steps: &[Vec<usize>], allocations: &mut [Allocation]) -> Vec<usize> {
+    let mut lives: Vec<Option<(usize, usize)>> = vec![None; allocations.len()];
     for (at, blocks) in steps.iter().enumerate() {
         let operands = blocks.iter().flat_map(|&b| s.blocks[b].reads.iter().chain(&s.blocks[b].writes));
         for l in operands.filter_map(Operand::local) {
@@ -463,13 +463,13 @@ fn place(s: &Survey<'_>, steps: &[Vec<usize>], homes: &mut [Home]) -> Vec<usize>
     }
     for (life, local) in lives.iter_mut().zip(&s.region.locals) {
         // Fetched before all, and left when all is done.
-        if local.outside.is_some_and(|o| o.store) {
+        if local.backing.is_some_and(|o| o.store) {
             *life = Some((0, steps.len()));
         }
     }
     let mut order: Vec<(usize, usize, usize)> = Vec::new();
-    for (l, home) in homes.iter().enumerate() {
-        if let (Home::Buffer(_), Some((first, last))) = (home, lives[l]) {
+    for (l, allocation) in allocations.iter().enumerate() {
+        if let (Allocation::Buffer(_), Some((first, last))) = (allocation, lives[l]) {
             order.push((first, l, last));
         }
     }
@@ -485,19 +485,19 @@ fn place(s: &Survey<'_>, steps: &[Vec<usize>], homes: &mut [Home]) -> Vec<usize>
             buffers.len() - 1
         });
         buffers[i] = (buffers[i].0.max(need), last);
-        homes[l] = Home::Buffer(i);
+        allocations[l] = Allocation::Buffer(i);
     }
     buffers.into_iter().map(|(len, _)| len).collect()
 }
 
 /// A sweep with its operations, and how many elements of its own it needs.
-fn filled(s: &Survey<'_>, sweep: Sweep, homes: &[Home]) -> (Sweep, usize) {
+fn filled(s: &Survey<'_>, sweep: Sweep, allocations: &[Allocation]) -> (Sweep, usize) {
     let turns = sweep.turns;
     // Where what flows lies in the strip: from the first block that touches it to the last.
     let mut lives: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
     for (at, &b) in sweep.blocks.iter().enumerate() {
         let written = s.blocks[b].writes.iter().filter_map(Operand::local);
-        for l in s.reads(b).chain(written).filter(|l| homes[*l] == Home::Flows) {
+        for l in s.reads(b).chain(written).filter(|l| allocations[*l] == Allocation::Flows) {
             lives.entry(l).or_insert((at, at)).1 = at;
         }
     }
@@ -523,18 +523,22 @@ fn filled(s: &Survey<'_>, sweep: Sweep, homes: &[Home]) -> (Sweep, usize) {
         offsets.insert(l, at);
     }
     let strip = placed.iter().map(|p| p.3).max().unwrap_or(0);
-    let spot = |o: &Operand, (view, step): &(View, usize)| match o.at {
-        At::Shared(operand) => {
-            Spot { place: Place::Slot { operand, stride: 0 }, offset: view.offset, step: *step }
+    let address = |o: &Operand, (view, step): &(View, usize)| match o.at {
+        Base::Shared(operand) => {
+            Address { place: Place::Slot { operand, stride: 0 }, offset: view.offset, step: *step }
         }
-        At::Local(l) => match (homes[l], s.region.locals[l].outside) {
-            (Home::Flows, _) => Spot { place: Place::Strip, offset: offsets[&l] + view.offset, step: 0 },
-            (Home::Slot, Some(at)) => {
-                let place = Place::Slot { operand: at.operand, stride: at.stride };
-                Spot { place, offset: at.offset + view.offset, step: *step }
+        Base::Local(l) => match (allocations[l], s.region.locals[l].backing) {
+            (Allocation::Flows, _) => {
+                Address { place: Place::Strip, offset: offsets[&l] + view.offset, step: 0 }
             }
-            (Home::Buffer(k), _) => Spot { place: Place::Buffer(k), offset: view.offset, step: *step },
-            (Home::Slot, None) => unreachable!("only what lies outside is read from a slot"),
+            (Allocation::Slot, Some(at)) => {
+                let place = Place::Slot { operand: at.operand, stride: at.stride };
+                Address { place, offset: at.offset + view.offset, step: *step }
+            }
+            (Allocation::Buffer(k), _) => {
+                Address { place: Place::Buffer(k), offset: view.offset, step: *step }
+            }
+            (Allocation::Slot, None) => unreachable!("only what a slot backs is read from one"),
         },
     };
     let (mut first, mut ops) = (Vec::new(), Vec::new());
@@ -556,13 +560,13 @@ fn filled(s: &Survey<'_>, sweep: Sweep, homes: &[Home]) -> (Sweep, usize) {
                 y.dims[i] = 1;
             }
             let [view] = collapse([View { offset: 0, ..y }]);
-            let fill = Op { kind: Kind::Fill(0.0), operands: vec![(spot(operands[0], &parts[0]), view)] };
+            let fill = Op { kind: Kind::Fill(0.0), operands: vec![(address(operands[0], &parts[0]), view)] };
             if step == 0 { first.push(fill) } else { ops.push(fill) }
         }
         let views: Vec<View> = parts.iter().map(|(v, _)| View { offset: 0, ..*v }).collect();
         let last = views.len() - 1;
         let views = collapse::<4>(std::array::from_fn(|i| views[i.min(last)]));
-        let operands = operands.iter().zip(parts).zip(views).map(|((o, p), view)| (spot(o, p), view));
+        let operands = operands.iter().zip(parts).zip(views).map(|((o, p), view)| (address(o, p), view));
         ops.push(Op { kind, operands: operands.collect() });
     }
     (Sweep { first, ops, ..sweep }, strip)

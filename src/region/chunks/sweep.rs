@@ -27,7 +27,7 @@ pub(super) enum Place {
 
 /// An operand in the first turn, and how far it moves in each.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Spot {
+pub(super) struct Address {
     pub(super) place: Place,
     pub(super) offset: usize,
     pub(super) step: usize,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Op {
     pub(super) kind: Kind,
-    pub(super) operands: Vec<(Spot, View)>,
+    pub(super) operands: Vec<(Address, View)>,
 }
 
 /// What is done in turns.
@@ -102,8 +102,8 @@ impl<'m> Memory<'m> {
     }
 
     /// An operand, from its first element on.
-    fn of(&self, spot: &Spot) -> Part {
-        let (whole, moved) = match spot.place {
+    fn of(&self, address: &Address) -> Part {
+        let (whole, moved) = match address.place {
             Place::Strip => (self.strip, 0),
             Place::Buffer(k) => (self.buffers[k], 0),
             Place::Slot { operand, stride } => {
@@ -112,7 +112,7 @@ impl<'m> Memory<'m> {
                 (Part { at, len: data.len(), writable: false }, self.chunk * stride)
             }
         };
-        let from = spot.offset + moved;
+        let from = address.offset + moved;
         assert!(from <= whole.len, "an operand of a sweep begins outside of its place");
         Part { at: whole.at.wrapping_add(from), len: whole.len - from, ..whole }
     }
@@ -124,12 +124,12 @@ impl Sweep {
         for (turns, op) in
             self.first.iter().map(|op| (1, op)).chain(self.ops.iter().map(|op| (self.turns, op)))
         {
-            for (i, (spot, view)) in op.operands.iter().enumerate() {
-                let end = spot.offset + (turns - 1) * spot.step + view.end();
-                if end > room(spot.place) {
-                    return Err(format!("operand {i} of a sweep ends at {end} of {}", room(spot.place)));
+            for (i, (address, view)) in op.operands.iter().enumerate() {
+                let end = address.offset + (turns - 1) * address.step + view.end();
+                if end > room(address.place) {
+                    return Err(format!("operand {i} of a sweep ends at {end} of {}", room(address.place)));
                 }
-                if i == 0 && matches!(spot.place, Place::Slot { .. }) {
+                if i == 0 && matches!(address.place, Place::Slot { .. }) {
                     return Err("a sweep writes what it may only read".into());
                 }
                 if view.dims != op.operands[0].1.dims || view.offset != 0 {
@@ -166,14 +166,14 @@ impl WithSimd for Running<'_, '_> {
                 .iter()
                 .map(|op| {
                     let mut at = [(std::ptr::null_mut(), 0); OPERANDS];
-                    for (i, (at, (spot, view))) in zip(&mut at, &op.operands).enumerate() {
-                        let part = memory.of(spot);
-                        let inside = (turns - 1) * spot.step + view.end() <= part.len;
+                    for (i, (at, (address, view))) in zip(&mut at, &op.operands).enumerate() {
+                        let part = memory.of(address);
+                        let inside = (turns - 1) * address.step + view.end() <= part.len;
                         assert!(
                             inside && (part.writable || i > 0),
                             "an operand of a sweep lies outside of its place"
                         );
-                        *at = (part.at, spot.step);
+                        *at = (part.at, address.step);
                     }
                     at
                 })
@@ -212,11 +212,11 @@ impl Coming {
     fn new(ops: &[Op], at: &[[(*mut f32, usize); OPERANDS]]) -> Coming {
         let mut streams: Vec<(Stream, Place)> = Vec::new();
         for (op, at) in zip(ops, at) {
-            for (i, ((spot, _), (first, step))) in zip(&op.operands, at).enumerate() {
-                let known = streams.iter().any(|(_, place)| *place == spot.place);
+            for (i, ((address, _), (first, step))) in zip(&op.operands, at).enumerate() {
+                let known = streams.iter().any(|(_, place)| *place == address.place);
                 if *step > 0 && !known {
                     let at = first.wrapping_add(*step).cast_const();
-                    streams.push((Stream { at, len: *step, written: i == 0 }, spot.place));
+                    streams.push((Stream { at, len: *step, written: i == 0 }, address.place));
                 }
             }
         }

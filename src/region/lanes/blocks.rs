@@ -28,7 +28,7 @@ pub(super) unsafe fn work(
     task: usize,
 ) {
     let mut ops = [Operand { lanes: arena, shared: std::ptr::null(), is_shared: false }; 5];
-    for (op, s) in ops.iter_mut().zip(&w.spots) {
+    for (op, s) in ops.iter_mut().zip(&w.addresses) {
         let moved: isize = zip(s.steps, turns).map(|(s, i)| s * i as isize).sum();
         let at = (s.base as isize + moved) as usize;
         match s.shared {
@@ -41,7 +41,7 @@ pub(super) unsafe fn work(
     }
     match &w.kind {
         Kind::Product { batch: [y, a, b, c], sizes, strides, bias, act } => {
-            let target = ops[w.spots.len() - 1];
+            let target = ops[w.addresses.len() - 1];
             for_each([y, a, b, c], |[yi, ai, bi, ci]| {
                 arch.dispatch(ProductOf(Product {
                     m: sizes[0],

@@ -17,7 +17,7 @@ use crate::kernel::lanes::{LANES, Lane};
 use crate::kernel::nest::Family;
 use crate::kernel::parallel::{Shared, pieces};
 use crate::kernel::{Buffer, Kernel, Read, Write, transposed};
-use crate::region::{At, Block, DEPTH, Life, Operand, Region, Stage};
+use crate::region::{Base, Block, DEPTH, Life, Operand, Region, Stage};
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{View, collapse};
 
@@ -54,7 +54,7 @@ struct Transfer {
 
 /// Where an operand lies: an element of the arena, or of what a shared operand holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spot {
+pub(super) struct Address {
     pub(super) shared: Option<usize>,
     pub(super) base: usize,
     pub(super) steps: [isize; DEPTH],
@@ -64,10 +64,10 @@ pub(super) struct Spot {
 pub(super) struct Work {
     pub(super) kind: Kind,
     /// Operands read, then those written.
-    pub(super) spots: Vec<Spot>,
+    pub(super) addresses: Vec<Address>,
 }
 
-/// What a block does; views are relative to the spots.
+/// What a block does; views are relative to the addresses.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a few dozen a program, read in order")]
 pub(super) enum Kind {
@@ -132,7 +132,7 @@ impl LaneProgram {
                 region.locals.iter().enumerate().filter_map({
                     let (here, lives, places) = (here.clone(), &lives, &places);
                     move |(i, l)| {
-                        let (o, life) = (l.outside?, lives[i]?);
+                        let (o, life) = (l.backing?, lives[i]?);
                         let due = if load {
                             o.load && here.contains(&life.first)
                         } else {
@@ -182,9 +182,9 @@ fn place(region: &Region, lives: &[Option<Life>]) -> (Vec<usize>, usize) {
 
 impl Work {
     fn new(b: &Block, places: &[usize]) -> Work {
-        let spot = |o: &Operand| match o.at {
-            At::Local(l) => Spot { shared: None, base: places[l] + o.view.offset, steps: o.steps },
-            At::Shared(r) => Spot { shared: Some(r), base: o.view.offset, steps: o.steps },
+        let address = |o: &Operand| match o.at {
+            Base::Local(l) => Address { shared: None, base: places[l] + o.view.offset, steps: o.steps },
+            Base::Shared(r) => Address { shared: Some(r), base: o.view.offset, steps: o.steps },
         };
         let relative = |o: &Operand| View { offset: 0, ..o.view };
         let reads: Vec<View> = b.reads.iter().map(relative).collect();
@@ -246,7 +246,7 @@ impl Work {
                 Kind::Own { kernel: other.clone(), views }
             }
         };
-        Work { kind, spots: b.reads.iter().chain(&b.writes).map(spot).collect() }
+        Work { kind, addresses: b.reads.iter().chain(&b.writes).map(address).collect() }
     }
 }
 

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::spot::{Memory, Spot, axes as axes_of, four, listed, next, plus, position, times};
-use super::{CHOLESKY, POINTWISE, POINTWISE_QUADS, PRODUCT, PRODUCT_ROW, SUM, SUM_LONG, SUM_QUADS, TURNS};
+use super::address::{Address, Memory, axes as axes_of, four, listed, next, plus, position, times};
+use super::{
+    CHOLESKY, ITERATIONS, POINTWISE, POINTWISE_VECTORS, PRODUCT, PRODUCT_ROW, SUM, SUM_LONG, SUM_VECTORS,
+};
 use crate::graph::op::{Binary, Func};
 use crate::kernel::block::ALL;
 use crate::kernel::wgsl::{affine, call, call_of_two, operator};
 use crate::kernel::{Kernel, KernelInfo};
 use crate::region::passes::same;
-use crate::region::quads::{exchanged, in_rows, reads_along};
-use crate::region::{At, Block, GroupLayout, Home, Local, Operand, PARTS, is_long_sum};
+use crate::region::vectors::{exchanged, in_rows, reads_along};
+use crate::region::{Allocation, Base, Block, GroupLayout, Local, Operand, PARTS, is_long_sum};
 use crate::spec::{Activation, DType, MAX_RANK};
 use crate::view::{COLUMN, ROW, View, collapse};
 
@@ -45,22 +47,25 @@ impl<'r> Function<'r> {
         f
     }
 
-    /// The function that copies a local of `len` elements from its slot to its home, or back.
+    /// The function that copies a local of `len` elements from its slot to its allocation, or back.
     pub(super) fn of_transfer(
         layout: &'r GroupLayout,
         local: &Local,
-        home: Home,
+        allocation: Allocation,
         load: bool,
     ) -> Function<'r> {
         let mut f = Function::new(layout);
-        let memory = f.spot_at(home, 0, String::new());
-        let slot =
-            local.outside.map(|o| Home::Slot { operand: o.operand, offset: o.offset, stride: o.stride });
-        let slot = f.spot_at(slot.expect("it comes from a slot, or goes there"), 0, String::new());
-        let by_four = load && memory.is_quads();
+        let memory = f.address_at(allocation, 0, String::new());
+        let slot = local.backing.map(|o| Allocation::Slot {
+            operand: o.operand,
+            offset: o.offset,
+            stride: o.stride,
+        });
+        let slot = f.address_at(slot.expect("it comes from a slot, or goes there"), 0, String::new());
+        let by_four = load && memory.is_vectors();
         let copy = if by_four {
             let from = next("i", local.len);
-            format!("{} = {};", memory.quad("i"), four(|c| slot.element(&from[c])))
+            format!("{} = {};", memory.vector("i"), four(|c| slot.element(&from[c])))
         } else if load {
             format!("{} = {};", memory.element("i"), slot.element("i"))
         } else {
@@ -68,7 +73,7 @@ impl<'r> Function<'r> {
         };
         f.constant("COUNT", local.len);
         f.define("finish", "i: u32", "", &copy);
-        f.close(if by_four { POINTWISE_QUADS } else { POINTWISE }.to_string());
+        f.close(if by_four { POINTWISE_VECTORS } else { POINTWISE }.to_string());
         f
     }
 
@@ -99,39 +104,40 @@ impl<'r> Function<'r> {
     }
 
     /// Where an operand lies.
-    fn spot(&mut self, o: &Operand) -> Spot {
-        let moves = TURNS.iter().zip(o.steps).filter(|(_, step)| *step != 0);
-        let turn: String = moves.map(|(turn, step)| format!(" + {turn} * {}u", step as u32)).collect();
-        let home = match o.at {
-            At::Shared(r) => Home::Slot { operand: r, offset: 0, stride: 0 },
-            At::Local(l) => self.layout.homes[l],
+    fn address(&mut self, o: &Operand) -> Address {
+        let moves = ITERATIONS.iter().zip(o.steps).filter(|(_, step)| *step != 0);
+        let iteration: String =
+            moves.map(|(iteration, step)| format!(" + {iteration} * {}u", step as u32)).collect();
+        let allocation = match o.at {
+            Base::Shared(r) => Allocation::Slot { operand: r, offset: 0, stride: 0 },
+            Base::Local(l) => self.layout.allocations[l],
         };
-        self.spot_at(home, o.view.offset, turn)
+        self.address_at(allocation, o.view.offset, iteration)
     }
 
-    /// Where something lies from an element of its home on, and what the repetition adds.
-    fn spot_at(&mut self, home: Home, first: usize, turn: String) -> Spot {
-        let (memory, at) = match home {
-            Home::Words(at) => (Memory::Words, format!("base + {}u", at + first)),
-            Home::Quads(at) => (Memory::Quads, format!("corner + {}u", at + first)),
-            Home::Register => return Spot { memory: Memory::Register, number: 0 },
-            Home::Slot { operand, offset, stride } => {
+    /// Where something lies from an element of its allocation on, and what the repetition adds.
+    fn address_at(&mut self, allocation: Allocation, first: usize, iteration: String) -> Address {
+        let (memory, at) = match allocation {
+            Allocation::Words(at) => (Memory::Words, format!("word_base + {}u", at + first)),
+            Allocation::Vectors(at) => (Memory::Vectors, format!("vector_base + {}u", at + first)),
+            Allocation::Register => return Address { memory: Memory::Register, number: 0 },
+            Allocation::Slot { operand, offset, stride } => {
                 let (buffer, start) = self.layout.bindings[operand];
                 let task = if stride > 0 { format!(" + task * {stride}u") } else { String::new() };
                 (Memory::Buffer(buffer), format!("{}u{task}", start + offset + first))
             }
         };
-        let position = (memory, at + &turn);
+        let position = (memory, at + &iteration);
         let known = self.positions.iter().position(|p| *p == position);
         let number = known.unwrap_or_else(|| {
             self.positions.push(position);
             self.positions.len() - 1
         });
-        Spot { memory, number }
+        Address { memory, number }
     }
 
-    fn is_quads(&self, o: &Operand) -> bool {
-        o.local().is_some_and(|l| matches!(self.layout.homes[l], Home::Quads(_)))
+    fn is_vectors(&self, o: &Operand) -> bool {
+        o.local().is_some_and(|l| matches!(self.layout.allocations[l], Allocation::Vectors(_)))
     }
 
     /// A number: one that the function is given, but for those that everything is full of.
@@ -229,8 +235,8 @@ impl Results {
         plus([&matrix(v, &self.y), &times("row", v.strides[ROW]), &times(column, v.strides[COLUMN])])
     }
 
-    /// Whether four of an operand in quads are one of them.
-    fn is_quad(&self, o: &Operand) -> bool {
+    /// Whether four of an operand in vectors are one of them.
+    fn is_vector(&self, o: &Operand) -> bool {
         let v = self.seen(o);
         if self.product.is_some() { reads_along(o, &v, COLUMN) } else { in_rows(o, &v) }
     }
@@ -256,36 +262,36 @@ impl Results {
     }
 
     fn load(&self, f: &mut Function<'_>, o: &Operand) -> String {
-        let spot = f.spot(o);
+        let address = f.address(o);
         let first = self.place(o, 0);
         if !self.four {
-            spot.element(&first)
-        } else if spot.is_quads() && self.is_quad(o) {
-            spot.quad(&first)
+            address.element(&first)
+        } else if address.is_vectors() && self.is_vector(o) {
+            address.vector(&first)
         } else if self.is_one(o) {
-            format!("vec4<f32>({})", spot.element(&first))
+            format!("vec4<f32>({})", address.element(&first))
         } else {
-            four(|c| spot.element(&self.clamped(o, c)))
+            four(|c| address.element(&self.clamped(o, c)))
         }
     }
 
     /// Statements that leave a value where an operand lies.
     fn store(&self, f: &mut Function<'_>, o: &Operand, value: &str) -> String {
-        let spot = f.spot(o);
-        let live = matches!(spot.memory, Memory::Buffer(_)).then(|| "live".to_string());
-        match spot.memory {
+        let address = f.address(o);
+        let live = matches!(address.memory, Memory::Buffer(_)).then(|| "live".to_string());
+        match address.memory {
             Memory::Register => String::new(),
-            Memory::Quads => format!("    {} = {value};\n", spot.quad(&self.place(o, 0))),
+            Memory::Vectors => format!("    {} = {value};\n", address.vector(&self.place(o, 0))),
             _ if !self.four => {
                 let when = live.map_or(String::new(), |l| format!("if {l} "));
-                format!("    {when}{{ {} = {value}; }}\n", spot.element(&self.place(o, 0)))
+                format!("    {when}{{ {} = {value}; }}\n", address.element(&self.place(o, 0)))
             }
             _ => {
                 let each = |c: usize| {
                     let when: Vec<String> = live.iter().cloned().chain(self.there(c)).collect();
                     let when =
                         if when.is_empty() { String::new() } else { format!("if {} ", when.join(" && ")) };
-                    format!("    {when}{{ {} = {value}[{c}]; }}\n", spot.element(&self.place(o, c)))
+                    format!("    {when}{{ {} = {value}[{c}]; }}\n", address.element(&self.place(o, c)))
                 };
                 (0..4).map(each).collect()
             }
@@ -320,9 +326,9 @@ impl Results {
     }
 }
 
-/// Whether a pass makes four results at a time: something of it lies in quads.
+/// Whether a pass makes four results at a time: something of it lies in vectors.
 fn by_four(f: &Function<'_>, pass: &[&Block]) -> bool {
-    pass.iter().any(|b| f.is_quads(&b.writes[0]))
+    pass.iter().any(|b| f.is_vectors(&b.writes[0]))
 }
 
 /// Where the matrix `item` of a product's results begins in a view.
@@ -353,12 +359,14 @@ fn product(f: &mut Function<'_>, pass: &[&Block]) -> String {
         f.constant(name, value);
     }
     let from = [matrix(&va, &vy), matrix(&vb, &vy)];
-    let (a_spot, b_spot) = (f.spot(&b.reads[ai]), f.spot(&b.reads[bi]));
-    let a = Factor { name: "a", spot: a_spot, operand: &b.reads[ai], view: va, line: ROW, term: COLUMN };
-    let b_side = Factor { name: "b", spot: b_spot, operand: &b.reads[bi], view: vb, line: COLUMN, term: ROW };
+    let (a_address, b_address) = (f.address(&b.reads[ai]), f.address(&b.reads[bi]));
+    let a =
+        Factor { name: "a", address: a_address, operand: &b.reads[ai], view: va, line: ROW, term: COLUMN };
+    let b_side =
+        Factor { name: "b", address: b_address, operand: &b.reads[bi], view: vb, line: COLUMN, term: ROW };
     // Threads side by side read lines of b that lie a multiple of four apart, which wait for the same banks of memory: each
     // begins with other terms than its neighbours.
-    let turned = k >= 8 && a.quads_along(COLUMN) && b_side.quads_along(ROW);
+    let turned = k >= 8 && a.vectors_along(COLUMN) && b_side.vectors_along(ROW);
     if tiles {
         a.four_lines(f, &from[0], "row", k % 4 > 0);
     } else {
@@ -388,9 +396,10 @@ fn product(f: &mut Function<'_>, pass: &[&Block]) -> String {
     // brief.
     let mut body = if tiles { PRODUCT } else { PRODUCT_ROW }.to_string();
     if turned {
-        let quads = k / 4;
-        let at =
-            format!("let j = i + column / 4u % {quads}u; return select(j, j - {quads}u, j >= {quads}u);");
+        let vectors = k / 4;
+        let at = format!(
+            "let j = i + column / 4u % {vectors}u; return select(j, j - {vectors}u, j >= {vectors}u);"
+        );
         f.define("turned", "i: u32, column: u32", "-> u32 ", &at);
         body = body.replace("(a, i)", "(a, turned(i, column))").replace("(b, i)", "(b, turned(i, column))");
     }
@@ -422,7 +431,7 @@ fn written_out(text: &str, bound: &str, values: std::ops::Range<usize>) -> Strin
 /// An operand of a product. Its lines are the rows of a, or the columns of b: a line of each makes a sum.
 struct Factor<'b> {
     name: &'static str,
-    spot: Spot,
+    address: Address,
     operand: &'b Operand,
     view: View,
     /// The axes of lines and of the terms in them.
@@ -431,9 +440,9 @@ struct Factor<'b> {
 }
 
 impl Factor<'_> {
-    /// Whether quads lie along an axis.
-    fn quads_along(&self, axis: usize) -> bool {
-        self.spot.is_quads() && reads_along(self.operand, &self.view, axis)
+    /// Whether vectors lie along an axis.
+    fn vectors_along(&self, axis: usize) -> bool {
+        self.address.is_vectors() && reads_along(self.operand, &self.view, axis)
     }
 
     /// Position of the first term of a line.
@@ -448,9 +457,9 @@ impl Factor<'_> {
         let name = self.name;
         let (last, along) = (self.view.dims[self.line] - 1, self.view.strides[self.line]);
         let step = self.view.strides[self.term];
-        let starts = format!("lines({}, {index}, {last}u, {along}u)", self.spot.place(from));
+        let starts = format!("lines({}, {index}, {last}u, {along}u)", self.address.place(from));
         // The type of the beginnings, and these; a term, and four.
-        let (kind, begin, term, square, by_term) = if self.quads_along(self.term) {
+        let (kind, begin, term, square, by_term) = if self.vectors_along(self.term) {
             (
                 "vec4<u32>",
                 format!("{starts} / 4u"),
@@ -458,17 +467,17 @@ impl Factor<'_> {
                 "line_square(at, i)".into(),
                 false,
             )
-        } else if self.quads_along(self.line) {
-            let (begin, by) = (self.spot.quad_place(&self.first(from, index)), step / 4);
+        } else if self.vectors_along(self.line) {
+            let (begin, by) = (self.address.vector_place(&self.first(from, index)), step / 4);
             (
                 "u32",
                 begin,
-                format!("quads[at + l * {by}u]"),
-                format!("quads_square(at + i * {}u, {by}u)", 4 * by),
+                format!("vectors[at + l * {by}u]"),
+                format!("vectors_square(at + i * {}u, {by}u)", 4 * by),
                 false,
             )
         } else {
-            let term = four(|c| self.spot.load(&format!("at[{c}] + l * {step}u")));
+            let term = four(|c| self.address.load(&format!("at[{c}] + l * {step}u")));
             let square = format!("mat4x4<f32>({})", listed(|c| format!("{name}_term(at, 4u * i + {c}u)")));
             ("vec4<u32>", starts, term, square, true)
         };
@@ -483,12 +492,12 @@ impl Factor<'_> {
     fn one_line(&self, f: &mut Function<'_>, from: &str, index: &str) {
         let name = self.name;
         let (position, step) = (self.first(from, index), self.view.strides[self.term]);
-        let (begin, term, terms) = if self.quads_along(self.term) {
-            let begin = self.spot.quad_place(&position);
-            (begin, "quads[at + l / 4u][l % 4u]".into(), "quads[at + i]".into())
+        let (begin, term, terms) = if self.vectors_along(self.term) {
+            let begin = self.address.vector_place(&position);
+            (begin, "vectors[at + l / 4u][l % 4u]".into(), "vectors[at + i]".into())
         } else {
-            let term = self.spot.load(&format!("at + l * {step}u"));
-            (self.spot.place(&position), term, four(|c| format!("{name}_term(at, 4u * i + {c}u)")))
+            let term = self.address.load(&format!("at + l * {step}u"));
+            (self.address.place(&position), term, four(|c| format!("{name}_term(at, 4u * i + {c}u)")))
         };
         f.at(&format!("{name}_start"), &format!("item: u32, {index}: u32"), begin);
         f.give(&format!("{name}_term"), "at: u32, l: u32", "f32", term);
@@ -511,21 +520,21 @@ fn sum(f: &mut Function<'_>, pass: &[&Block]) -> String {
     // Four results next to one another.
     let results = next("i", count);
     let mut operand = |i: usize| {
-        let (spot, v) = (f.spot(&b.reads[i]), &b.reads[i].view);
+        let (address, v) = (f.address(&b.reads[i]), &b.reads[i].view);
         let own = kept(v, true);
         let at = |i: &str| format!("{} + {}", position(i, &own), position("l", &kept(v, false)));
-        // Along the last axis that stays, whose rows are of whole quads or the only one.
+        // Along the last axis that stays, whose rows are of whole vectors or the only one.
         let last = (0..MAX_RANK).rev().find(|&i| y.dims[i] > 1);
         let whole = |a: usize| v.dims[a].is_multiple_of(4) || own.len() == 1;
-        let quads = last.is_some_and(|a| reads_along(&b.reads[i], v, a) && whole(a));
+        let vectors = last.is_some_and(|a| reads_along(&b.reads[i], v, a) && whole(a));
         if !four_results || long {
-            spot.element(&at("i"))
+            address.element(&at("i"))
         } else if count == 1 {
-            format!("vec4<f32>({})", spot.element(&at("i")))
-        } else if spot.is_quads() && quads {
-            spot.quad(&at("i"))
+            format!("vec4<f32>({})", address.element(&at("i")))
+        } else if address.is_vectors() && vectors {
+            address.vector(&at("i"))
         } else {
-            four(|c| spot.element(&at(&results[c])))
+            four(|c| address.element(&at(&results[c])))
         }
     };
     let term = if s.dot { format!("{} * {}", operand(0), operand(1)) } else { operand(0) };
@@ -537,7 +546,7 @@ fn sum(f: &mut Function<'_>, pass: &[&Block]) -> String {
     let kind = results.kind();
     f.define("finish", &format!("i: u32, sums: {kind}"), "", &format!("\n{store}{rest}"));
     if long {
-        let parts = f.spot_at(Home::Words(f.layout.parts), 0, String::new()).element("part");
+        let parts = f.address_at(Allocation::Words(f.layout.parts), 0, String::new()).element("part");
         f.define("put_part", "part: u32, sum: f32", "", &format!("{parts} = sum;"));
         f.give("get_part", "part: u32", "f32", parts);
         f.define("total", "sum: f32", "", &format!("finish(0u, {kind}(sum));"));
@@ -545,7 +554,7 @@ fn sum(f: &mut Function<'_>, pass: &[&Block]) -> String {
         return SUM_LONG.to_string();
     }
     f.constant("COUNT", count);
-    let mut body = if four_results { SUM_QUADS } else { SUM }.to_string();
+    let mut body = if four_results { SUM_VECTORS } else { SUM }.to_string();
     if terms < 4 {
         body = written_out(&body, "TERMS / 4u * 4u + zero", 0..0);
     }
@@ -592,14 +601,14 @@ fn own(f: &mut Function<'_>, b: &Block) -> String {
             let position = if terms.is_empty() { "0u".into() } else { terms.join(" + ") };
             f.at(&at, &indices.join(", "), position);
         }
-        let spot = f.spot(o);
+        let address = f.address(o);
         if asks(&get) {
             let words = b.kernel.dtype(k) == Some(DType::U32);
-            f.give(&get, "i: u32", if words { "u32" } else { "f32" }, spot.element("i"));
+            f.give(&get, "i: u32", if words { "u32" } else { "f32" }, address.element("i"));
         }
         if asks(&put) {
-            let live = if matches!(spot.memory, Memory::Buffer(_)) { "if live " } else { "" };
-            f.define(&put, "i: u32, v: f32", "", &format!("{live}{{ {} = v; }}", spot.element("i")));
+            let live = if matches!(address.memory, Memory::Buffer(_)) { "if live " } else { "" };
+            f.define(&put, "i: u32, v: f32", "", &format!("{live}{{ {} = v; }}", address.element("i")));
         }
     }
     if asks("act") {
@@ -618,7 +627,7 @@ fn pointwise(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
     f.constant("COUNT", y.count());
     let text = results.pointwise(f, pass, vec![]);
     f.define("finish", "i: u32", "", &format!("\n{text}"));
-    if four_results { POINTWISE_QUADS } else { POINTWISE }
+    if four_results { POINTWISE_VECTORS } else { POINTWISE }
 }
 
 /// What a pointwise kernel makes of values, or of four each.

@@ -55,8 +55,8 @@ impl DeviceClass {
 
 /// What a GPU's regions may take, by what a workgroup of it may.
 pub(super) fn region_caps(group: GroupCaps) -> RegionCaps {
-    let near = group.bytes.min(TIERS[TIERS.len() - 1]);
-    RegionCaps { least_tasks: 2, bytes: 1 << 20, near, group: Some(group) }
+    let fast_memory = group.bytes.min(TIERS[TIERS.len() - 1]);
+    RegionCaps { least_tasks: 2, bytes: 1 << 20, fast_memory, group: Some(group) }
 }
 
 impl FromStr for DeviceClass {

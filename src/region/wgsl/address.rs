@@ -1,4 +1,4 @@
-//! Where the operands of a pass lie, as text: elements, quads, positions.
+//! Where the operands of a pass lie, as text: elements, vectors, positions.
 
 use crate::spec::MAX_RANK;
 use crate::view::View;
@@ -7,7 +7,7 @@ use crate::view::View;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Memory {
     Words,
-    Quads,
+    Vectors,
     /// The buffer of this binding.
     Buffer(usize),
     Register,
@@ -15,15 +15,15 @@ pub(super) enum Memory {
 
 /// An operand of a pass, as its function knows it.
 #[derive(Clone, Copy)]
-pub(super) struct Spot {
+pub(super) struct Address {
     pub(super) memory: Memory,
     /// Which of the positions that the function is given is its first element's.
     pub(super) number: usize,
 }
 
-impl Spot {
-    pub(super) fn is_quads(&self) -> bool {
-        self.memory == Memory::Quads
+impl Address {
+    pub(super) fn is_vectors(&self) -> bool {
+        self.memory == Memory::Vectors
     }
 
     /// Where in its memory the element at position `i` is.
@@ -35,7 +35,7 @@ impl Spot {
     pub(super) fn load(&self, place: &str) -> String {
         match self.memory {
             Memory::Words => format!("words[{place}]"),
-            Memory::Quads => format!("quad_part({place})"),
+            Memory::Vectors => format!("vector_part({place})"),
             Memory::Buffer(buffer) => format!("buffer{buffer}[{place}]"),
             Memory::Register => panic!("what lies in a register has no place"),
         }
@@ -46,15 +46,15 @@ impl Spot {
         self.load(&self.place(i))
     }
 
-    /// Which quad of the memory is at position `i`, a multiple of four.
-    pub(super) fn quad_place(&self, i: &str) -> String {
-        assert!(self.is_quads(), "only quads are read whole");
+    /// Which vector of the memory is at position `i`, a multiple of four.
+    pub(super) fn vector_place(&self, i: &str) -> String {
+        assert!(self.is_vectors(), "only vectors are read whole");
         format!("({}) / 4u", self.place(i))
     }
 
-    /// The quad at position `i`, a multiple of four.
-    pub(super) fn quad(&self, i: &str) -> String {
-        format!("quads[{}]", self.quad_place(i))
+    /// The vector at position `i`, a multiple of four.
+    pub(super) fn vector(&self, i: &str) -> String {
+        format!("vectors[{}]", self.vector_place(i))
     }
 }
 

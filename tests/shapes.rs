@@ -1,7 +1,7 @@
 //! Signed-distance fields: exact against brute force, drawn the same every time, and learnable.
 
 use glam::{Affine2, DVec2, Vec2};
-use hyperloom::data::shapes::{Placed, SCALE, Shape, Shapes};
+use hyperloom::data::shapes::{Placed, Primitive, SCALE, Shapes};
 use hyperloom::graph::Graph;
 use hyperloom::hyper::{ConditionSpec, HyperSpec, SetEncoder};
 use hyperloom::meta::outer::{Learner, OuterSettings, Trainer};
@@ -19,18 +19,18 @@ use std::f64::consts::TAU;
 const OUTLINE: usize = 6000;
 
 /// Corners written down anew, so that they cannot share a mistake with the library.
-fn corners(shape: &Shape) -> Vec<DVec2> {
+fn corners(shape: &Primitive) -> Vec<DVec2> {
     let at = |radius: f64, turn: f64| DVec2::new((TAU * turn).cos(), (TAU * turn).sin()) * radius;
     match shape {
-        Shape::Circle { radius } => {
+        Primitive::Circle { radius } => {
             (0..OUTLINE).map(|i| at(f64::from(*radius), i as f64 / OUTLINE as f64)).collect()
         }
-        Shape::Box { half } => {
+        Primitive::Box { half } => {
             let (x, y) = (f64::from(half.x), f64::from(half.y));
             vec![DVec2::new(x, y), DVec2::new(-x, y), DVec2::new(-x, -y), DVec2::new(x, -y)]
         }
-        Shape::Polygon { corners } => corners.iter().map(|c| c.as_dvec2()).collect(),
-        Shape::Star { points, notch } => {
+        Primitive::Polygon { corners } => corners.iter().map(|c| c.as_dvec2()).collect(),
+        Primitive::Star { points, notch } => {
             let radius = |i| if i % 2 == 0 { 1.0 } else { f64::from(*notch) };
             (0..2 * points).map(|i| at(radius(i), i as f64 / (2 * points) as f64)).collect()
         }
@@ -81,20 +81,20 @@ fn check(name: &str, outline: &[DVec2], step: f64, rng: &mut Rng, distance: impl
 }
 
 /// Some of every kind, drawn and by hand.
-fn shapes() -> Vec<Shape> {
+fn shapes() -> Vec<Primitive> {
     let mut rng = Rng::new(7, 1);
-    let mut shapes: Vec<Shape> = (0..60).map(|_| Shape::random(&mut rng)).collect();
+    let mut shapes: Vec<Primitive> = (0..60).map(|_| Primitive::random(&mut rng)).collect();
     let polygon =
-        |xy: &[[f32; 2]]| Shape::Polygon { corners: xy.iter().map(|c| Vec2::from_array(*c)).collect() };
+        |xy: &[[f32; 2]]| Primitive::Polygon { corners: xy.iter().map(|c| Vec2::from_array(*c)).collect() };
     shapes.extend([
-        Shape::Circle { radius: 0.3 },
-        Shape::Box { half: Vec2::new(0.9, 0.1) },
+        Primitive::Circle { radius: 0.3 },
+        Primitive::Box { half: Vec2::new(0.9, 0.1) },
         // Clockwise, not convex, a corner without turn, edges along the axes.
         polygon(&[[0.0, 0.0], [0.0, 1.0], [0.5, 1.0], [0.5, 0.5], [1.0, 0.5], [1.0, 0.0], [0.5, 0.0]]),
         polygon(&[[-1.0, -0.5], [1.0, -0.5], [0.1, 0.0], [1.0, 0.8], [-0.9, 0.5], [-0.2, 0.1]]),
-        Shape::Star { points: 2, notch: 0.2 },
-        Shape::Star { points: 7, notch: 0.95 },
-        Shape::Star { points: 5, notch: 0.3 },
+        Primitive::Star { points: 2, notch: 0.2 },
+        Primitive::Star { points: 7, notch: 0.95 },
+        Primitive::Star { points: 5, notch: 0.3 },
     ]);
     shapes
 }
@@ -104,12 +104,12 @@ fn every_kind_is_drawn() {
     let mut rng = Rng::new(0, 0);
     let mut seen = HashSet::new();
     for _ in 0..500 {
-        let shape = Shape::random(&mut rng);
+        let shape = Primitive::random(&mut rng);
         seen.insert(match &shape {
-            Shape::Circle { .. } => (0, 0),
-            Shape::Box { .. } => (1, 0),
-            Shape::Polygon { corners } => (2, corners.len()),
-            Shape::Star { points, .. } => (3, *points),
+            Primitive::Circle { .. } => (0, 0),
+            Primitive::Box { .. } => (1, 0),
+            Primitive::Polygon { corners } => (2, corners.len()),
+            Primitive::Star { points, .. } => (3, *points),
             other => panic!("{other:?} is new here"),
         });
         // All fit the unit circle, and the origin is well inside.
@@ -149,7 +149,7 @@ fn placed_distances_are_exact() {
 #[test]
 fn a_scale_must_be_positive() {
     for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        let shape = Shape::Circle { radius: 1.0 };
+        let shape = Primitive::Circle { radius: 1.0 };
         assert!(std::panic::catch_unwind(|| Placed::new(shape, scale, 0.0, Vec2::ZERO)).is_err());
     }
 }
@@ -189,10 +189,10 @@ fn outlines_lie_at_distance_zero_all_around() {
 
 #[test]
 fn shapes_without_extent_have_finite_distances() {
-    let dot = Shape::Polygon { corners: vec![Vec2::X; 3] };
+    let dot = Primitive::Polygon { corners: vec![Vec2::X; 3] };
     assert_eq!(dot.distance(Vec2::ZERO), 1.0);
     assert_eq!(dot.outline(0.5), Vec2::X);
-    let nothing = Shape::Polygon { corners: vec![] };
+    let nothing = Primitive::Polygon { corners: vec![] };
     assert_eq!(nothing.distance(Vec2::ZERO), f32::INFINITY);
     assert_eq!(nothing.outline(0.5), Vec2::ZERO);
 }

@@ -33,10 +33,10 @@ const NEAR: f32 = 0.1;
 /// Shapes keep this distance from the square's sides, so that the whole outline can be seen.
 const MARGIN: f32 = 0.05;
 
-/// A shape about the origin, before it is placed.
+/// A primitive of signed distance about the origin, before it is placed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Shape {
+pub enum Primitive {
     /// A disc.
     Circle {
         /// Its radius.
@@ -61,15 +61,15 @@ pub enum Shape {
     },
 }
 
-impl Shape {
+impl Primitive {
     /// A shape that fits the unit circle: each kind with the same probability.
-    pub fn random(rng: &mut Rng) -> Shape {
+    pub fn random(rng: &mut Rng) -> Primitive {
         match rng.below(4) {
-            0 => Shape::Circle { radius: 1.0 },
+            0 => Primitive::Circle { radius: 1.0 },
             1 => {
                 // Corners on the unit circle; the sides' ratio is at most 1 : 3.
                 let angle = range(rng, (1.0f32 / 3.0).atan(), 3.0f32.atan());
-                Shape::Box { half: Vec2::from_angle(angle) }
+                Primitive::Box { half: Vec2::from_angle(angle) }
             }
             2 => {
                 let n = 3 + rng.below(5);
@@ -80,24 +80,24 @@ impl Shape {
                     let angle = TAU * (i as f32 + range(rng, -turn, turn)) / n as f32;
                     Vec2::from_angle(angle) * (1.0 - range(rng, 0.0, pull))
                 };
-                Shape::Polygon { corners: (0..n).map(corner).collect() }
+                Primitive::Polygon { corners: (0..n).map(corner).collect() }
             }
-            _ => Shape::Star { points: 5 + rng.below(3), notch: range(rng, 0.4, 0.7) },
+            _ => Primitive::Star { points: 5 + rng.below(3), notch: range(rng, 0.4, 0.7) },
         }
     }
 
     /// Signed distance from a point to the outline, negative inside.
     pub fn distance(&self, p: Vec2) -> f32 {
         match self {
-            Shape::Circle { radius } => p.length() - radius,
-            Shape::Box { half } => {
+            Primitive::Circle { radius } => p.length() - radius,
+            Primitive::Box { half } => {
                 // Mirrored into the first quadrant only one corner remains. `beyond` says how far past each
                 // of its two sides the point is: inside, the nearer side counts.
                 let beyond = p.abs() - *half;
                 beyond.max(Vec2::ZERO).length() + beyond.max_element().min(0.0)
             }
-            Shape::Polygon { corners } => to_polygon(corners, p),
-            Shape::Star { points, notch } => {
+            Primitive::Polygon { corners } => to_polygon(corners, p),
+            Primitive::Star { points, notch } => {
                 // Turned and mirrored until it lies between a tip and the notch that follows, a point has
                 // the one edge there as its nearest: anything beyond that wedge has an image in it, and
                 // the image is nearer.
@@ -116,16 +116,16 @@ impl Shape {
     /// The point of the outline a fraction `along` (0 to 1) of the way around, by length.
     pub fn outline(&self, along: f32) -> Vec2 {
         match self {
-            Shape::Circle { radius } => *radius * Vec2::from_angle(TAU * along),
-            Shape::Box { half } => {
+            Primitive::Circle { radius } => *radius * Vec2::from_angle(TAU * along),
+            Primitive::Box { half } => {
                 let Vec2 { x, y } = *half;
                 on_closed_line(
                     &[Vec2::new(-x, -y), Vec2::new(x, -y), Vec2::new(x, y), Vec2::new(-x, y)],
                     along,
                 )
             }
-            Shape::Polygon { corners } => on_closed_line(corners, along),
-            Shape::Star { points, notch } => {
+            Primitive::Polygon { corners } => on_closed_line(corners, along),
+            Primitive::Star { points, notch } => {
                 // All edges are equally long; even corners are tips, each followed by a notch.
                 let at = along * (2 * points) as f32;
                 let corner = |i: usize| {
@@ -139,13 +139,13 @@ impl Shape {
     }
 }
 
-impl fmt::Display for Shape {
+impl fmt::Display for Primitive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Shape::Circle { .. } => f.write_str("circle"),
-            Shape::Box { half } => write!(f, "box {:.1} : 1", half.max_element() / half.min_element()),
-            Shape::Polygon { corners } => write!(f, "polygon with {} corners", corners.len()),
-            Shape::Star { points, .. } => write!(f, "star with {points} points"),
+            Primitive::Circle { .. } => f.write_str("circle"),
+            Primitive::Box { half } => write!(f, "box {:.1} : 1", half.max_element() / half.min_element()),
+            Primitive::Polygon { corners } => write!(f, "polygon with {} corners", corners.len()),
+            Primitive::Star { points, .. } => write!(f, "star with {points} points"),
         }
     }
 }
@@ -197,7 +197,7 @@ fn on_closed_line(corners: &[Vec2], along: f32) -> Vec2 {
 /// A shape scaled, turned and moved. The scale is the same along both axes: distances remain distances.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
-    shape: Shape,
+    shape: Primitive,
     /// From the shape's own coordinates to the square's.
     transform: Affine2,
     /// From the square's to the shape's own.
@@ -212,7 +212,7 @@ impl Placed {
     /// # Panics
     /// When the scale is not a positive number.
     #[track_caller]
-    pub fn new(shape: Shape, scale: f32, angle: f32, center: Vec2) -> Placed {
+    pub fn new(shape: Primitive, scale: f32, angle: f32, center: Vec2) -> Placed {
         assert!(scale.is_normal() && scale > 0.0, "a shape cannot be scaled by {scale}");
         let transform = Affine2::from_scale_angle_translation(Vec2::splat(scale), angle, center);
         Placed { shape, transform, inverse: transform.inverse(), scale }
@@ -220,7 +220,7 @@ impl Placed {
 
     /// A random shape, of radius 0.3 to 0.7, anywhere in the square [-1, 1]² where it fits.
     pub fn random(rng: &mut Rng) -> Placed {
-        let shape = Shape::random(rng);
+        let shape = Primitive::random(rng);
         let scale = range(rng, 0.3, 0.7);
         let angle = range(rng, 0.0, TAU);
         let room = 1.0 - MARGIN - scale;
@@ -229,7 +229,7 @@ impl Placed {
     }
 
     /// The shape before it was placed.
-    pub fn shape(&self) -> &Shape {
+    pub fn shape(&self) -> &Primitive {
         &self.shape
     }
 

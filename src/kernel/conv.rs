@@ -71,7 +71,7 @@ const AXES: std::ops::Range<usize> = MAX_RANK - 5..MAX_RANK;
 
 /// The implicit product: rows are three axes of the result, terms three axes of what is summed over.
 #[derive(Clone, Copy, Debug)]
-struct Product {
+struct ImplicitProduct {
     wrt: Wrt,
     geometry: Geometry,
     batch: usize,
@@ -88,8 +88,8 @@ struct Product {
     b: View,
 }
 
-impl Product {
-    fn of(conv: &Conv, a: &View, b: &View, y: &View) -> Product {
+impl ImplicitProduct {
+    fn of(conv: &Conv, a: &View, b: &View, y: &View) -> ImplicitProduct {
         let d = |v: &View| -> [usize; 5] { std::array::from_fn(|i| v.dims[AXES.start + i]) };
         let (da, db, dy) = (d(a), d(b), d(y));
         let groups = conv.geometry.groups;
@@ -107,7 +107,7 @@ impl Product {
             // n, p, q
             Wrt::Kernels => ([db[1], db[2], db[3]], [part(a, da[4]), part(&b, db[4])]),
         };
-        Product {
+        ImplicitProduct {
             wrt: conv.wrt,
             geometry: conv.geometry,
             batch: dy[0],
@@ -176,7 +176,7 @@ impl Conv {
     pub fn reference<T: Real>(&self, reads: &[Read<'_, T>], writes: &mut [Write<'_, T>]) {
         let (a, b) = (&reads[0], &reads[1]);
         let y_view = writes[0].view;
-        let p = Product::of(self, &a.view, &b.view, &y_view);
+        let p = ImplicitProduct::of(self, &a.view, &b.view, &y_view);
         let column = p.b.strides[COLUMN];
         let (first, rest) = writes.split_at_mut(1);
         let at = |v: &View, batch: usize, row: [usize; 3], channel: usize| {
@@ -216,7 +216,7 @@ impl Conv {
     /// The uniform, constants and workgroups.
     pub fn dispatch(&self, reads: &[View], writes: &[View]) -> Dispatch {
         let y = &writes[0];
-        let p = Product::of(self, &reads[0], &reads[1], y);
+        let p = ImplicitProduct::of(self, &reads[0], &reads[1], y);
         let rows: usize = p.rows.iter().product();
         let (tiles_m, tiles_n) = (rows.div_ceil(TILE), p.columns.div_ceil(TILE));
         let bias = if self.bias { &reads[2] } else { y };
@@ -283,7 +283,7 @@ impl Conv {
                 let k = reads[1].count() as f64;
                 2.0 * k * (n * p * q) as f64
             }
-            _ => 2.0 * Product::of(self, &reads[0], &reads[1], &writes[0]).work(),
+            _ => 2.0 * ImplicitProduct::of(self, &reads[0], &reads[1], &writes[0]).work(),
         }
     }
 }
@@ -292,7 +292,7 @@ impl OwnBlock for Conv {
     const OPERANDS: &'static [(&'static str, usize)] = &[("a", 5), ("b", 5), ("bias", 5), ("y", 5), ("z", 5)];
 
     fn sizes(&self, reads: &[View], writes: &[View]) -> Vec<(&'static str, usize)> {
-        let p = Product::of(self, &reads[0], &reads[1], &writes[0]);
+        let p = ImplicitProduct::of(self, &reads[0], &reads[1], &writes[0]);
         let [h, w] = self.geometry.windows;
         vec![
             ("ROLE", self.role()),

@@ -4,7 +4,7 @@ mod product;
 
 use pulp::Simd;
 
-pub(crate) use product::{Product, Source};
+pub(crate) use product::{LaneProduct, Source};
 
 use super::simd::{V, WIDEST};
 

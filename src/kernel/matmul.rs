@@ -19,7 +19,7 @@ use crate::graph::op::Func;
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{View, for_each};
 use job::{Job, Matrix, Target};
-use tier::Product;
+use tier::BatchedProduct;
 pub use tier::{FILL, Tier, parts, tier};
 
 /// Parameters of a product.
@@ -113,11 +113,11 @@ impl MatMul {
     }
 
     /// The product as a GPU sees it.
-    fn product(&self, reads: &[View], writes: &[View]) -> Product {
+    fn product(&self, reads: &[View], writes: &[View]) -> BatchedProduct {
         let y = writes[0];
         let bias = if self.bias { reads[2] } else { y };
         let z = writes.get(1).copied().unwrap_or(y);
-        Product::of([reads[0], reads[1], bias, y, z])
+        BatchedProduct::of([reads[0], reads[1], bias, y, z])
     }
 
     /// The rule's way to compute the launch on a GPU that `fill` workgroups keep busy ([`tier`]).

@@ -85,7 +85,7 @@ fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> 
             bytes(g.bytes() as u64),
             bytes(4 * g.spilled as u64),
             g.threads,
-            g.together
+            g.tasks_per_group
         )?;
     }
     let slot = |operand: usize| l.reads.iter().chain(&l.writes).nth(operand).map_or(0, |a| a.slot.0);

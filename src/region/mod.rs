@@ -263,7 +263,7 @@ pub struct GroupLayout {
     /// Threads that work on a task.
     pub threads: usize,
     /// Tasks in a workgroup.
-    pub together: usize,
+    pub tasks_per_group: usize,
     /// For each operand of the launch, those read first, the number of the buffer that it lies in and its first element
     /// there: slots may share a buffer.
     pub bindings: Vec<(usize, usize)>,
@@ -574,7 +574,7 @@ impl Region {
         let wanted = (results / work.max(1.0) / 8.0).ceil() as usize;
         let threads = wanted.next_power_of_two().clamp(8, caps.threads.min(256));
         let room = (TIERS[0].min(caps.bytes) / 4).checked_div(words + in_vectors).unwrap_or(usize::MAX);
-        let together = (64 / threads).clamp(1, room.max(1));
+        let tasks_per_group = (64 / threads).clamp(1, room.max(1));
         let operands = operands + usize::from(stride > 0);
         let bindings = (0..operands).map(|i| (i, 0)).collect();
         GroupLayout {
@@ -585,7 +585,7 @@ impl Region {
             vectors: in_vectors,
             spilled: stride,
             threads,
-            together,
+            tasks_per_group,
             bindings,
         }
     }

@@ -71,11 +71,11 @@ impl Region {
 
     /// The numbers that its shader reads, and its workgroups.
     pub fn dispatch(&self) -> Dispatch {
-        let together = self.layout.as_ref().map_or(1, |l| l.together);
+        let per_group = self.layout.as_ref().map_or(1, |l| l.tasks_per_group);
         Dispatch {
             uniform: self.numbers(),
             constants: Vec::new(),
-            groups: grid(self.tasks.div_ceil(together)),
+            groups: grid(self.tasks.div_ceil(per_group)),
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct Stitched {
 /// When the region was not lowered for a GPU.
 pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
     let Some(layout) = &region.layout else { panic!("the region was lowered for the CPU") };
-    let size = |elements: usize| (elements * layout.together).max(1).to_string();
+    let size = |elements: usize| (elements * layout.tasks_per_group).max(1).to_string();
     let mut out = REGION.replace("WORDS", &size(layout.words)).replace("VECTORS", &size(layout.vectors / 4));
     let mut s = Stitch {
         region,
@@ -76,7 +76,7 @@ pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
             let _ = writeln!(out, "var<private> {name}{i}: {kind};");
         }
     }
-    let GroupLayout { threads, together, words, vectors, .. } = layout;
+    let GroupLayout { threads, tasks_per_group, words, vectors, .. } = layout;
     let _ = writeln!(out, "const THREADS = {threads}u;");
     out.extend(shared);
     out += &functions;
@@ -90,7 +90,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {{
-    let first = group_index(group, groups) * {together}u;
+    let first = group_index(group, groups) * {tasks_per_group}u;
     if first >= {tasks}u {{
         return; // the whole workgroup
     }}
@@ -102,7 +102,7 @@ fn main(
     let vector_base = index / {threads}u * {vectors}u;
 {main}}}
 ",
-        threads * together,
+        threads * tasks_per_group,
         tasks - 1,
     );
     Stitched { text: out, numbers }

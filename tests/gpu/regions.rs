@@ -192,7 +192,7 @@ fn many_tiny_tasks() {
     let plan = lower(&g, caps).expect("the plan fits");
     let region = plan.launches.iter().find_map(|l| l.region());
     let layout = region.and_then(|r| r.layout.clone()).expect("a region");
-    assert!(layout.together > 1, "{layout:?}");
+    assert!(layout.tasks_per_group > 1, "{layout:?}");
     let mut runner = hyperloom::run::gpu::GpuRunner::prepare(&gpu, &plan).expect("sound");
     let value = |i: usize| (i % 17) as f32 / 17.0 - 0.5;
     let xs: Vec<u32> = (0..2 * tasks).map(|i| value(i).to_bits()).collect();

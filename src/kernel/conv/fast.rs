@@ -10,7 +10,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::tile::{TALL, Tile, height};
-use super::{AXES, Conv, Product};
+use super::{AXES, Conv, ImplicitProduct};
 use crate::graph::conv::{Window, Wrt};
 use crate::graph::op::Func;
 use crate::kernel::parallel::{Shared, pieces};
@@ -104,7 +104,7 @@ impl Axis {
 
 /// Images as results see them: with their zeros, channels of a group last.
 struct Images<'p> {
-    p: &'p Product,
+    p: &'p ImplicitProduct,
     axes: [Axis; 2],
     channels: usize,
     /// Where the taps' runs of elements begin, from the first element under a window.
@@ -114,7 +114,7 @@ struct Images<'p> {
 }
 
 impl<'p> Images<'p> {
-    fn new(p: &'p Product, axes: [Axis; 2], channels: usize) -> Images<'p> {
+    fn new(p: &'p ImplicitProduct, axes: [Axis; 2], channels: usize) -> Images<'p> {
         let [h, w] = &axes;
         let line = w.span(w.count) * channels;
         // Taps of a line that follow one another are one run.
@@ -343,7 +343,7 @@ pub(super) fn run(conv: &Conv, reads: &[Read<'_, f32>], writes: &mut [Write<'_, 
     let lens = [reads[0].f().len(), reads[1].f().len(), writes[0].f().len()];
     assert!(zip([a, b, y], lens).all(|(v, len)| v.end() <= len), "an operand lies outside its slot");
     assert!(writes.iter().all(|w| w.view.is_injective()), "results overlap");
-    let p = Product::of(conv, &a, &b, &y);
+    let p = ImplicitProduct::of(conv, &a, &b, &y);
     let (first, rest) = writes.split_at_mut(1);
     let results = Results {
         y: (Shared(first[0].f().as_mut_ptr()), first[0].view),

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::{AXES, Conv, Product};
+use super::{AXES, Conv, ImplicitProduct};
 use crate::graph::conv::{Window, Wrt};
 use crate::graph::op::Func;
 use crate::kernel::block::LaneBlock;
-use crate::kernel::lanes::{LANES, LaneOperand, Product as Tiles};
+use crate::kernel::lanes::{LANES, LaneOperand, LaneProduct as Tiles};
 use crate::kernel::simd::{Unary, V, Visit, visit};
 use crate::view::{View, for_each};
 
@@ -29,7 +29,7 @@ fn inside(w: &Window, tap: usize, windows: usize, len: usize) -> Range<usize> {
 pub(super) unsafe fn run<S: Simd>(conv: &Conv, simd: S, block: &LaneBlock<'_>) {
     let (ops, views) = (block.operands, block.views);
     let last = views.len() - 1;
-    let p = Product::of(conv, &views[0], &views[1], &views[3]);
+    let p = ImplicitProduct::of(conv, &views[0], &views[1], &views[3]);
     let target = (ops[last], &views[last]);
     // SAFETY: promised by the caller.
     unsafe {
@@ -67,7 +67,7 @@ unsafe fn taps<S: Simd>(
     conv: &Conv,
     simd: S,
     block: &LaneBlock<'_>,
-    p: &Product,
+    p: &ImplicitProduct,
     (to, view): (LaneOperand, &View),
     [batch, group]: [usize; 2],
 ) {

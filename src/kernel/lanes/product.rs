@@ -17,7 +17,7 @@ pub(crate) struct Source {
 
 /// `y = a b (+ bias)`
 #[derive(Clone, Copy)]
-pub(crate) struct Product {
+pub(crate) struct LaneProduct {
     pub(crate) m: usize,
     pub(crate) n: usize,
     pub(crate) k: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Product {
     pub(crate) col: usize,
 }
 
-impl Product {
+impl LaneProduct {
     /// Computes the product.
     ///
     /// # Safety
@@ -56,7 +56,7 @@ impl Product {
 
 /// Tiles of four columns where there are 32 registers, else of two.
 #[inline(always)]
-unsafe fn columns<S: Simd, const MR: usize>(simd: S, p: &Product, lane: usize, i: usize) -> usize {
+unsafe fn columns<S: Simd, const MR: usize>(simd: S, p: &LaneProduct, lane: usize, i: usize) -> usize {
     // SAFETY: as for `run`.
     unsafe {
         let mut j = 0;
@@ -74,7 +74,7 @@ unsafe fn columns<S: Simd, const MR: usize>(simd: S, p: &Product, lane: usize, i
 #[inline(always)]
 unsafe fn kinds<S: Simd, const MR: usize, const NR: usize>(
     simd: S,
-    p: &Product,
+    p: &LaneProduct,
     lane: usize,
     i: usize,
     j: usize,
@@ -116,7 +116,7 @@ fn start(s: &Source, at: usize, lane: usize) -> *const u8 {
 #[inline(always)]
 unsafe fn tile<S: Simd, const MR: usize, const NR: usize, const A: bool, const B: bool>(
     simd: S,
-    p: &Product,
+    p: &LaneProduct,
     lane: usize,
     i: usize,
     j: usize,

@@ -135,7 +135,7 @@ impl Tier {
     }
 
     /// The override constants that belong to the tier.
-    pub(super) fn constants(self, p: &Product, swap: bool) -> Vec<(&'static str, f64)> {
+    pub(super) fn constants(self, p: &BatchedProduct, swap: bool) -> Vec<(&'static str, f64)> {
         match self {
             Tier::Thin => {
                 [("SWAP", swap), ("LOWER", p.m > 4)].map(|(name, x)| (name, x as u32 as f64)).to_vec()
@@ -156,7 +156,7 @@ impl Tier {
 /// A product as its shader sees it: the same elements, with as few batch axes and as long rows and columns
 /// as the views allow. `x W` with one `W` for all tasks is one tall product.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Product {
+pub(super) struct BatchedProduct {
     /// a, b, bias, y and z: the batch axes first, then `[m, k]`, `[k, n]` and three times `[m, n]`.
     pub(super) views: [View; 5],
     pub(super) batch: usize,
@@ -168,9 +168,9 @@ pub(super) struct Product {
 const A: usize = 0;
 const B: usize = 1;
 
-impl Product {
+impl BatchedProduct {
     /// Of views that broadcast over the batch by stride or by length 1.
-    pub(super) fn of(mut views: [View; 5]) -> Product {
+    pub(super) fn of(mut views: [View; 5]) -> BatchedProduct {
         let [m, n] = [views[3].dims[ROW], views[3].dims[COLUMN]];
         let k = views[A].dims[COLUMN];
         let dims = views[3].dims;
@@ -182,7 +182,7 @@ impl Product {
             }
             v.dims[..ROW].copy_from_slice(&dims[..ROW]);
         }
-        let mut p = Product { views, batch: 1, m, n, k };
+        let mut p = BatchedProduct { views, batch: 1, m, n, k };
         // Axes over which b does not step join the rows, axes over which a does not, the columns.
         for (axis, still, along) in (0..ROW).rev().flat_map(|i| [(i, B, ROW), (i, A, COLUMN)]) {
             p.join(axis, along, Some(still));
@@ -227,16 +227,16 @@ impl Product {
     }
 
     /// yᵀ = bᵀ aᵀ
-    fn transposed(mut self) -> Product {
+    fn transposed(mut self) -> BatchedProduct {
         for v in &mut self.views {
             *v = v.transposed();
         }
         self.views.swap(A, B);
-        Product { m: self.n, n: self.m, ..self }
+        BatchedProduct { m: self.n, n: self.m, ..self }
     }
 
     /// The product as a tier wants it, and whether it is transposed.
-    pub(super) fn turned(self, tier: Tier) -> (Product, bool) {
+    pub(super) fn turned(self, tier: Tier) -> (BatchedProduct, bool) {
         let swap = tier == Tier::Thin && self.n < self.m;
         (if swap { self.transposed() } else { self }, swap)
     }
@@ -283,7 +283,7 @@ mod tests {
             assert!(rows * columns * items <= 256 && items <= 64, "{tier:?}");
             assert!(4 * rows >= m.min(n) || 4 * columns >= m.min(n), "{tier:?}");
             let views = [[m, k], [k, n], [m, n], [m, n], [m, n]].map(|s| View::contiguous(&s, 0));
-            let terms = tier.constants(&Product::of(views), false)[3].1 as usize;
+            let terms = tier.constants(&BatchedProduct::of(views), false)[3].1 as usize;
             assert!(16 * terms * (items * (rows + columns) + 2) <= 16_384, "{tier:?}");
         }
     }
@@ -291,18 +291,18 @@ mod tests {
     #[test]
     fn a_shared_operand_makes_one_product() {
         let [x, w, y] = [[50, 10, 7], [1, 7, 9], [50, 10, 9]].map(|s| View::contiguous(&s, 3));
-        let p = Product::of([x, w.expand(&[50, 7, 9]), y, y, y]);
+        let p = BatchedProduct::of([x, w.expand(&[50, 7, 9]), y, y, y]);
         assert_eq!((p.batch, p.m, p.n, p.k), (1, 500, 9, 7));
         // The same, transposed.
         let t = |v: View| v.permute(&[0, 2, 1]);
-        let p = Product::of([t(w).expand(&[50, 9, 7]), t(x), t(y), t(y), t(y)]);
+        let p = BatchedProduct::of([t(w).expand(&[50, 9, 7]), t(x), t(y), t(y), t(y)]);
         assert_eq!((p.batch, p.m, p.n, p.k), (1, 9, 500, 7));
         // Results with gaps between the tasks cannot be seen so.
         let gaps = View::contiguous(&[50, 11, 9], 0).slice(3, 1, 0, 10);
-        assert_eq!(Product::of([x, w.expand(&[50, 7, 9]), gaps, gaps, gaps]).batch, 50);
+        assert_eq!(BatchedProduct::of([x, w.expand(&[50, 7, 9]), gaps, gaps, gaps]).batch, 50);
         // A weight of each task's own: a batch, of one axis.
         let [a, b, y] = [[5, 6, 10, 7], [5, 6, 7, 9], [5, 6, 10, 9]].map(|s| View::contiguous(&s, 0));
-        let p = Product::of([a, b, y, y, y]);
+        let p = BatchedProduct::of([a, b, y, y, y]);
         assert_eq!((p.batch, p.m, p.n, p.views[0].dims[3]), (30, 10, 9, 30));
     }
 }

@@ -47,9 +47,9 @@ impl Lowering<'_> {
         }
         let parts: Vec<Option<Parts>> =
             self.items.iter().map(|item| self.in_chunks(item, tasks, chunks)).collect();
-        let kinds: Vec<Option<usize>> = parts.iter().map(|p| p.is_some().then_some(tasks)).collect();
+        let tasks_of: Vec<Option<usize>> = parts.iter().map(|p| p.is_some().then_some(tasks)).collect();
         let scratch = |b: usize| self.buffers[b].role == SlotRole::Scratch;
-        let groups = groups(&self.items, &self.phases, &kinds, scratch);
+        let groups = groups(&self.items, &self.phases, &tasks_of, scratch);
         let users = touches(&self.items);
         let items = std::mem::take(&mut self.items);
         self.phases.clear();

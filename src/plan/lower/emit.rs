@@ -1,6 +1,6 @@
 //! One launch an op, over the places of its operands; views cost nothing.
 
-use super::{Lowering, Place, Product};
+use super::{FusedProduct, Lowering, Place};
 use crate::graph::Value;
 use crate::graph::op::Op;
 use crate::kernel::{self, Kernel};
@@ -189,7 +189,7 @@ impl Lowering<'_> {
         self.places.insert(v, y);
     }
 
-    pub(super) fn emit_product(&mut self, p: Product) {
+    pub(super) fn emit_product(&mut self, p: FusedProduct) {
         let shape = self.shape(p.value);
         let x = self.g.node(p.value).inputs.clone();
         let [a, b] = match *self.op(p.value) {

@@ -1,7 +1,7 @@
 //! Which launches take others along: a product its bias and activation, a sum its product, a product with
 //! an activation's derivative that derivative, a sum or difference with a scaled value its scale.
 
-use super::{Lowering, Product};
+use super::{FusedProduct, Lowering};
 use crate::graph::Value;
 use crate::graph::op::{Binary, Func, Op};
 
@@ -54,7 +54,7 @@ impl Lowering<'_> {
 
     pub(super) fn fuse_product(&mut self, value: Value) {
         let shape = self.shape(value);
-        let mut p = Product { value, bias: None, sum: Some(value), act: None };
+        let mut p = FusedProduct { value, bias: None, sum: Some(value), act: None };
         let mut at = value;
         if let Some(u) = self.only_user(value)
             && matches!(self.op(u), Op::Zip(Binary::Add))

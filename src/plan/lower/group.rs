@@ -18,10 +18,10 @@ use crate::spec::{DType, MAX_RANK};
 use crate::view::{View, for_each};
 
 /// Repetitions whose elements are followed one by one at most, to find out what a region writes before it reads.
-const FOLLOWED: usize = 1 << 22;
+const MAX_FOLLOWED_REPETITIONS: usize = 1 << 22;
 
 /// Elements of a launch that takes less time than it takes to launch.
-const BRIEF: usize = 1 << 12;
+const BRIEF_ELEMENTS: usize = 1 << 12;
 
 /// An operand as one task sees it, and the distance of two tasks (0: the same for all).
 type Part = (View, usize);
@@ -80,7 +80,7 @@ fn worth_it(items: &[&Item]) -> bool {
     let drafts = || items.iter().flat_map(|i| i.drafts());
     let loops = items.iter().any(|i| matches!(i, Item::Loop { .. }));
     let product = drafts().any(|d| d.kernel.is_product());
-    let brief = drafts().all(|d| d.writes.iter().all(|w| w.view.count() <= BRIEF));
+    let brief = drafts().all(|d| d.writes.iter().all(|w| w.view.count() <= BRIEF_ELEMENTS));
     loops || (items.len() > 1 && (product || brief))
 }
 
@@ -101,8 +101,8 @@ impl Lowering<'_> {
         let Some(caps) = self.caps.regions else { return vec![] };
         let items = std::mem::take(&mut self.items);
         let phases = std::mem::take(&mut self.phases);
-        let kinds = self.kinds(&items, caps);
-        let all = groups(&items, &phases, &kinds, |b| self.buffers[b].role == SlotRole::Scratch);
+        let tasks_of = self.task_counts(&items, caps);
+        let all = groups(&items, &phases, &tasks_of, |b| self.buffers[b].role == SlotRole::Scratch);
         let touched = touches(&items);
         let mut groups: VecDeque<&[usize]> = all.iter().map(Vec::as_slice).collect();
         let (mut left, mut number) = (Vec::new(), 0);
@@ -110,7 +110,7 @@ impl Lowering<'_> {
             number += 1;
             let parts: Vec<&Item> = group.iter().map(|&i| &items[i]).collect();
             let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));
-            let tasks = kinds[group[0]].filter(|_| worth_it(&parts));
+            let tasks = tasks_of[group[0]].filter(|_| worth_it(&parts));
             match tasks.map(|tasks| self.region(number, tasks, &parts, inside, caps)) {
                 Some(Ok(region)) => {
                     self.push(region);
@@ -142,7 +142,7 @@ impl Lowering<'_> {
     }
 
     /// The number of tasks of each item that can be done task by task.
-    fn kinds(&mut self, items: &[Item], caps: RegionCaps) -> Vec<Option<usize>> {
+    fn task_counts(&mut self, items: &[Item], caps: RegionCaps) -> Vec<Option<usize>> {
         // What products are batched over, most work first.
         let mut work: BTreeMap<usize, f64> = BTreeMap::new();
         for d in items.iter().flat_map(Item::drafts) {
@@ -423,7 +423,7 @@ impl Lowering<'_> {
             let times: [usize; DEPTH] =
                 from_fn(|k| if places().any(|p| p.steps[k] != 0) { times[k] } else { 1 });
             let rounds: usize = times.iter().product();
-            if rounds * len > FOLLOWED {
+            if rounds * len > MAX_FOLLOWED_REPETITIONS {
                 return true;
             }
             for round in 0..rounds {
@@ -502,28 +502,28 @@ impl Item {
     }
 }
 
-/// Items in groups that can each be done together: of one phase, one level and one kind.
+/// Items in groups that can each be done as one: of one phase, one alternation depth and one number of tasks.
 pub(super) fn groups(
     items: &[Item],
     phases: &[usize],
-    kinds: &[Option<usize>],
+    tasks_of: &[Option<usize>],
     scratch: impl Fn(usize) -> bool,
 ) -> Vec<Vec<usize>> {
-    let mut levels = levels(items, kinds, &scratch);
-    sink(&mut levels, items, phases, kinds, scratch);
-    let key = |i: usize| (phases[i], levels[i], kinds[i]);
+    let mut depths = alternation_depths(items, tasks_of, &scratch);
+    sink(&mut depths, items, phases, tasks_of, scratch);
+    let key = |i: usize| (phases[i], depths[i], tasks_of[i]);
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&i| (key(i), i));
     order.chunk_by(|a, b| key(*a) == key(*b)).map(<[usize]>::to_vec).collect()
 }
 
-/// What reads nothing, as a fill, goes to the level of the first that use what it writes: what it writes is then not kept
+/// What reads nothing, as a fill, goes to the alternation depth of the first that use what it writes: what it writes is then not kept
 /// between two regions.
 fn sink(
-    levels: &mut [usize],
+    depths: &mut [usize],
     items: &[Item],
     phases: &[usize],
-    kinds: &[Option<usize>],
+    tasks_of: &[Option<usize>],
     scratch: impl Fn(usize) -> bool,
 ) {
     let touched = touches(items);
@@ -534,12 +534,12 @@ fn sink(
         }
         // Those before it have other pieces of the buffer.
         let users = d.writes.iter().flat_map(|w| touched[&w.buffer].range(i + 1..)).copied();
-        // Before one of another kind it has to be done, with one of its kind it can be.
+        // Before one with another number of tasks it has to be done, with one of its own it can be.
         let latest = users.map(|j| {
-            let before = usize::from(kinds[j] != kinds[i]);
-            if phases[j] == phases[i] { levels[j].saturating_sub(before) } else { 0 }
+            let before = usize::from(tasks_of[j] != tasks_of[i]);
+            if phases[j] == phases[i] { depths[j].saturating_sub(before) } else { 0 }
         });
-        levels[i] = levels[i].max(latest.min().unwrap_or(0));
+        depths[i] = depths[i].max(latest.min().unwrap_or(0));
     }
 }
 
@@ -554,19 +554,24 @@ pub(super) fn touches(items: &[Item]) -> HashMap<usize, BTreeSet<usize>> {
     touches
 }
 
-/// How often the way to an item changes between what is done task by task and what is not: items of one kind
-/// and one level can be done together, since nothing between them is of another kind.
-fn levels(items: &[Item], kinds: &[Option<usize>], scratch: impl Fn(usize) -> bool) -> Vec<usize> {
-    let mut levels = vec![0; items.len()];
+/// The alternation depth of each item: the most changes, along any chain of dependencies that leads to it, between items with one
+/// number of tasks and others. Items of one depth and one number of tasks can be done as one, since nothing between them
+/// has another.
+fn alternation_depths(
+    items: &[Item],
+    tasks_of: &[Option<usize>],
+    scratch: impl Fn(usize) -> bool,
+) -> Vec<usize> {
+    let mut depths = vec![0; items.len()];
     let mut writers: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
     for (i, item) in items.iter().enumerate() {
-        let mut level = 0;
+        let mut depth = 0;
         for d in item.drafts() {
             let carried = matches!(item, Item::Loop { .. });
             let mut after = |list: Option<&Vec<usize>>| {
                 for &j in list.into_iter().flatten() {
-                    level = level.max(levels[j] + (kinds[j] != kinds[i]) as usize);
+                    depth = depth.max(depths[j] + (tasks_of[j] != tasks_of[i]) as usize);
                 }
             };
             for r in &d.reads {
@@ -580,7 +585,7 @@ fn levels(items: &[Item], kinds: &[Option<usize>], scratch: impl Fn(usize) -> bo
                 }
             }
         }
-        levels[i] = level;
+        depths[i] = depth;
         for d in item.drafts() {
             for r in &d.reads {
                 readers.entry(r.buffer).or_default().push(i);
@@ -590,5 +595,5 @@ fn levels(items: &[Item], kinds: &[Option<usize>], scratch: impl Fn(usize) -> bo
             }
         }
     }
-    levels
+    depths
 }

@@ -121,7 +121,7 @@ enum Item {
 
 /// A product of matrices or a convolution, with what it takes along.
 #[derive(Clone, Copy)]
-struct Product {
+struct FusedProduct {
     value: Value,
     bias: Option<Value>,
     /// `a b + bias`, where something beside the activation reads it.
@@ -137,7 +137,7 @@ struct Lowering<'g> {
     /// Values that have no launch of their own.
     absorbed: Vec<bool>,
     /// Products, by the value at which they are launched.
-    products: HashMap<Value, Product>,
+    products: HashMap<Value, FusedProduct>,
     /// Sums of products.
     dots: HashMap<Value, (Value, Value)>,
     /// Multiplications by an activation's derivative, sums with a scaled value: (other operand, argument, function).

@@ -5,10 +5,10 @@ use std::iter::zip;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{Kind, Work};
+use super::{Instruction, Kind};
 use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::block::LaneBlock;
-use crate::kernel::lanes::{LANES, Lane, LaneOperand as Operand, Product};
+use crate::kernel::lanes::{LANES, Lane, LaneOperand as Operand, LaneProduct};
 use crate::kernel::simd::*;
 use crate::region::DEPTH;
 use crate::spec::MAX_RANK;
@@ -21,7 +21,7 @@ use crate::view::{View, for_each};
 /// are the same elements).
 pub(super) unsafe fn work(
     arch: Arch,
-    w: &Work,
+    w: &Instruction,
     turns: [usize; DEPTH],
     arena: *mut Lane,
     shared: &[&[f32]],
@@ -43,7 +43,7 @@ pub(super) unsafe fn work(
         Kind::Product { batch: [y, a, b, c], sizes, strides, bias, act } => {
             let target = ops[w.addresses.len() - 1];
             for_each([y, a, b, c], |[yi, ai, bi, ci]| {
-                arch.dispatch(ProductOf(Product {
+                arch.dispatch(ProductOf(LaneProduct {
                     m: sizes[0],
                     n: sizes[1],
                     k: sizes[2],
@@ -64,7 +64,7 @@ pub(super) unsafe fn work(
     }
 }
 
-struct ProductOf(Product);
+struct ProductOf(LaneProduct);
 
 impl WithSimd for ProductOf {
     type Output = ();

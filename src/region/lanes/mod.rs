@@ -36,7 +36,7 @@ enum Step {
     /// Fetches `len` elements of each task.
     Load(Transfer),
     Store(Transfer),
-    Run(Box<Work>),
+    Run(Box<Instruction>),
     Loop {
         n: usize,
         body: Vec<Step>,
@@ -61,7 +61,7 @@ pub(super) struct Address {
 }
 
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct Instruction {
     pub(super) kind: Kind,
     /// Operands read, then those written.
     pub(super) addresses: Vec<Address>,
@@ -160,7 +160,7 @@ impl LaneProgram {
 impl Step {
     fn new(stage: &Stage, places: &[usize]) -> Step {
         match stage {
-            Stage::Block(b) => Step::Run(Box::new(Work::new(b, places))),
+            Stage::Block(b) => Step::Run(Box::new(Instruction::new(b, places))),
             Stage::Loop { n, body } => {
                 Step::Loop { n: *n, body: body.iter().map(|s| Step::new(s, places)).collect() }
             }
@@ -180,8 +180,8 @@ fn place(region: &Region, lives: &[Option<Life>]) -> (Vec<usize>, usize) {
     (places, packed.len[0])
 }
 
-impl Work {
-    fn new(b: &Block, places: &[usize]) -> Work {
+impl Instruction {
+    fn new(b: &Block, places: &[usize]) -> Instruction {
         let address = |o: &Operand| match o.at {
             Base::Local(l) => Address { shared: None, base: places[l] + o.view.offset, steps: o.steps },
             Base::Shared(r) => Address { shared: Some(r), base: o.view.offset, steps: o.steps },
@@ -246,7 +246,7 @@ impl Work {
                 Kind::Own { kernel: other.clone(), views }
             }
         };
-        Work { kind, addresses: b.reads.iter().chain(&b.writes).map(address).collect() }
+        Instruction { kind, addresses: b.reads.iter().chain(&b.writes).map(address).collect() }
     }
 }
 

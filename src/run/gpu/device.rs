@@ -152,7 +152,7 @@ pub fn adapters() -> Vec<AdapterReport> {
 }
 
 /// Pipelines that a device keeps, and shaders: a training plan has 10 to 60.
-const KEPT: usize = 512;
+const MAX_PIPELINES: usize = 512;
 
 /// An open GPU. Clones share one device, its queue and its compiled pipelines.
 #[derive(Clone)]
@@ -262,7 +262,7 @@ impl Gpu {
         lost: Arc<OnceLock<String>>,
     ) -> Gpu {
         let (info, limits) = (device.adapter_info(), device.limits());
-        let (layouts, pipelines) = (Cache::new(KEPT), Cache::new(KEPT));
+        let (layouts, pipelines) = (Cache::new(MAX_PIPELINES), Cache::new(MAX_PIPELINES));
         Gpu {
             inner: Arc::new(Inner { device, queue, info, limits, reason, checked, lost, layouts, pipelines }),
             regions: true,

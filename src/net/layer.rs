@@ -5,6 +5,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::layout::Init;
 use super::{ParamLayout, ParamRole, Weights};
+use crate::error::nearest;
 use crate::graph::{Graph, Value};
 use crate::spec::{Activation, Shape, count};
 
@@ -59,7 +60,10 @@ macro_rules! table {
                     return layer.map(Layer::$variant).map_err(|e| format!("layer '{}': {e}", $name));
                 })*
                 let keys: Vec<&str> = settings.keys().map(String::as_str).collect();
-                Err(format!("none of {keys:?} is the name of a layer: there are {}", Layer::NAMES.join(", ")))
+                // The one that is most like a layer's name.
+                let near = keys.iter().find_map(|k| nearest(k, Layer::NAMES.iter().copied()));
+                let hint = near.map_or(String::new(), |n| format!("; did you mean '{n}'?"));
+                Err(format!("none of {keys:?} is the name of a layer: there are {}{hint}", Layer::NAMES.join(", ")))
             }
         }
 
@@ -111,12 +115,11 @@ type Settings = serde_json::Map<String, serde_json::Value>;
 /// Reads a list of layers. Beside the settings of any layer `activation = "relu"` may stand: a layer of its own after it.
 pub(crate) fn layers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Layer>, D::Error> {
     let mut all = Vec::new();
-    for mut settings in Vec::<Settings>::deserialize(from)? {
+    for (i, mut settings) in Vec::<Settings>::deserialize(from)?.into_iter().enumerate() {
         let after = if settings.len() > 1 { settings.remove("activation") } else { None };
-        all.push(Layer::read(settings).map_err(D::Error::custom)?);
-        if let Some(function) = after {
-            let settings = Settings::from_iter([("activation".to_string(), function)]);
-            all.push(Layer::read(settings).map_err(D::Error::custom)?);
+        let after = after.map(|function| Settings::from_iter([("activation".to_string(), function)]));
+        for settings in [Some(settings), after].into_iter().flatten() {
+            all.push(Layer::read(settings).map_err(|e| D::Error::custom(format!("entry {}: {e}", i + 1)))?);
         }
     }
     Ok(all)
@@ -192,9 +195,11 @@ pub(super) fn shape_after(layer: &Layer, row: &[usize]) -> Shape {
     layer.kind().output(row).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// The row shape behind a list of layers.
+/// The row shape behind a list of layers, or which of them does not fit.
 pub(super) fn output(layers: &[Layer], row: &[usize]) -> Result<Shape, String> {
-    layers.iter().try_fold(row.to_vec(), |row, layer| layer.kind().output(&row))
+    layers.iter().enumerate().try_fold(row.to_vec(), |row, (i, layer)| {
+        layer.kind().output(&row).map_err(|e| format!("its layer {} ('{}'): {e}", i + 1, layer.name()))
+    })
 }
 
 /// Whether what a row becomes in these layers depends on the rows beside it.

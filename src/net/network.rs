@@ -731,6 +731,14 @@ mod tests {
         assert!(said(Net::image([4, 4, 1]).max_pool(5)).contains("do not lie inside"));
         assert!(said(Net::image([4, 4, 3]).group_norm(2)).contains("evenly"));
         assert!(said(Net::image([4, 4, 3]).conv(2, 0)).contains("1 to 4096"));
+        let wide = said(Net::image([12, 12, 3]).conv(2, 100));
+        assert!(wide.contains("100 elements over 12: beyond 23"), "{wide}");
+        let far = Layer::Conv(Conv { stride: 50.into(), ..Conv::new(2, 3) });
+        let far = said(Net::image([12, 12, 3]).with(far));
+        assert!(far.contains("a stride of 50 over 12 elements"), "{far}");
+        let inner = said(Net::rows([3]).residual(|b| b.dense(3).conv(3, 3)));
+        assert!(inner.contains("layer 1 ('residual'): its layer 2 ('conv')"), "{inner}");
+        assert!(said(Net::rows([3]).residual(|b| b)).contains("without layers"));
         let e = serde_json::from_str::<Net>(r#"{"input": [1], "layers": [{"dens": 3}]}"#)
             .map_err(|e| e.to_string());
         assert!(e.expect_err("no layer").contains("there are dense, activation"));

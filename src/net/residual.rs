@@ -29,6 +29,9 @@ impl Residual {
 
 impl Kind for Residual {
     fn output(&self, row: &[usize]) -> Result<Shape, String> {
+        if self.layers.is_empty() {
+            return Err("a residual branch without layers would double what it reads".into());
+        }
         let (out, straight) = (output(&self.layers, row)?, output(&self.shortcut, row)?);
         match out == straight {
             true => Ok(out),

@@ -75,6 +75,20 @@ pub enum Padding {
 impl Padding {
     /// A window over `len` elements, with how many there are.
     pub(super) fn lay(self, window: Window, len: usize) -> Result<(Window, usize), String> {
+        let Window { stride, .. } = window;
+        if len > 1 && stride > len {
+            return Err(format!(
+                "a stride of {stride} over {len} elements reads the first window alone: up to {len}"
+            ));
+        }
+        // What lies further from a window's middle than the ends from one another meets nothing, ever.
+        if len > 1 && self != Padding::Valid && window.span() > 2 * len - 1 {
+            let span = window.span();
+            return Err(format!(
+                "windows of {span} elements over {len}: beyond {} they meet zeros alone",
+                2 * len - 1
+            ));
+        }
         match self {
             Padding::Same => Ok((window.same(len), len.div_ceil(window.stride))),
             Padding::Causal => {

@@ -22,6 +22,12 @@ impl Pooling {
             counts[i] = windows[i]
                 .valid(extent[i])
                 .ok_or_else(|| format!("windows of {size:?} elements do not lie inside rows {row:?}"))?;
+            if extent[i] > 1 && stride[i] > extent[i] {
+                let (stride, len) = (stride[i], extent[i]);
+                return Err(format!(
+                    "a stride of {stride} over {len} elements reads the first window alone: up to {len}"
+                ));
+            }
         }
         Ok(Pooling { windows, counts })
     }

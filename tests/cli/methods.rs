@@ -70,14 +70,26 @@ fn layers_of_the_target_in_the_file() {
         let args = ["predict", way, "--support", "support.csv", "--query", "query.csv", "--device", "cpu"];
         place.ok(&[&args[..], &["--out", &out]].concat());
         place.ok(&["eval", way, "--shots", "3", "--device", "cpu"]);
-        assert!(place.read(&format!("{way}/config.toml")).contains("residual"));
+        let config = place.read(&format!("{way}/config.toml"));
+        assert!(config.contains("residual") && !config.contains("\ntarget ="), "{config}");
     }
     place.write("wrong.toml", format!("{text}\n[[model.net]]\nresidual = [{{ dense = 3 }}]\n"));
     place.refused(&["train", "wrong.toml", "--out", "w"], &["model.net", "layer 1", "both must be the same"]);
     place.write("unknown.toml", format!("{text}\n[[model.net]]\ndens = 3\n"));
     place.refused(
         &["train", "unknown.toml", "--out", "w"],
-        &["unknown.toml", "dens", "there are dense, activation"],
+        &["unknown.toml", "dens", "there are dense, activation", "did you mean 'dense'"],
+    );
+    // Each with the line of its own header.
+    let lines = text.lines().count();
+    place.write(
+        "second.toml",
+        format!("{text}\n[[model.net]]\ndense = 3\n\n[[model.net]]\nconv = 3\nkernal = 3\n"),
+    );
+    let line = format!("line {}", lines + 5);
+    place.refused(
+        &["train", "second.toml", "--out", "w"],
+        &["second.toml", &line, "entry 2", "`kernal`", "did you mean `kernel`"],
     );
 }
 

@@ -335,7 +335,12 @@ impl Config {
 
     /// The file that gives this configuration back.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|e| Error::config("configuration", e.to_string()))
+        let mut table = as_table(self)?;
+        if let (Some(toml::Value::Table(model)), true) = (table.get_mut("model"), self.model.net.is_some()) {
+            // What the layers stand in the place of.
+            model.remove("target");
+        }
+        toml::to_string(&table).map_err(|e| Error::config("configuration", e.to_string()))
     }
 }
 
@@ -431,16 +436,33 @@ fn table(text: &str, origin: &str) -> Result<toml::Table> {
             settings.insert(new.into(), value);
         }
     }
+    if let Some(toml::Value::Table(model)) = table.get("model")
+        && model.contains_key("target")
+        && model.contains_key("net")
+    {
+        log::warn!("{origin}: model.target means nothing beside the layers of model.net");
+    }
     Ok(table)
+}
+
+/// The line of the `n`-th (from 1) header of a layer.
+fn line_of_layer(text: &str, n: usize) -> Option<usize> {
+    let headers =
+        text.lines().enumerate().filter(|(_, l)| l.split_whitespace().collect::<String>() == "[[model.net]]");
+    headers.map(|(i, _)| i + 1).nth(n.checked_sub(1)?)
 }
 
 /// A TOML error as one line: where, what, and the nearest known key.
 fn fault(e: &toml::de::Error, text: &str, origin: &str) -> Error {
     let line = e.span().map(|s| text[..s.start.min(text.len())].matches('\n').count() + 1);
-    let origin = line.map_or(origin.to_string(), |l| format!("{origin}, line {l}"));
     let mut message = e.message().replace('\n', " ");
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    if message.starts_with("unknown")
+    // Of a list of layers TOML knows where it begins.
+    let entry = message.strip_prefix("entry ").and_then(|m| m.split_once(": ")?.0.parse().ok());
+    let line = entry.and_then(|n| line_of_layer(text, n)).or(line);
+    let origin = line.map_or(origin.to_string(), |l| format!("{origin}, line {l}"));
+    let unknown = message.find("unknown").map_or("", |at| &message[at..]);
+    let quoted: Vec<&str> = unknown.split('`').skip(1).step_by(2).collect();
+    if !unknown.is_empty()
         && let Some((word, known)) = quoted.split_first()
         && let Some(near) = nearest(word, known.iter().copied())
     {

@@ -15,15 +15,3 @@ fn element(i: u32) {
     let at = unravel(params.dims, i);
     y[position(params.y, at)] = params.value;
 }
-
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let first = first_element(group, groups, local);
-    for (var k = 0u; k < EACH; k++) {
-        element(first + 256u * k);
-    }
-}

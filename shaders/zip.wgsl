@@ -22,15 +22,3 @@ fn element(i: u32) {
     let right = apply(b[position(params.b, at)]);
     y[position(params.y, at)] = combine(a[position(params.a, at)], right);
 }
-
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let first = first_element(group, groups, local);
-    for (var k = 0u; k < EACH; k++) {
-        element(first + 256u * k);
-    }
-}

@@ -75,12 +75,7 @@ pub enum Padding {
 impl Padding {
     /// A window over `len` elements, with how many there are.
     pub(super) fn lay(self, window: Window, len: usize) -> Result<(Window, usize), String> {
-        let Window { stride, .. } = window;
-        if len > 1 && stride > len {
-            return Err(format!(
-                "a stride of {stride} over {len} elements reads the first window alone: up to {len}"
-            ));
-        }
+        check_stride(window.stride, len)?;
         // What lies further from a window's middle than the ends from one another meets nothing, ever.
         if len > 1 && self != Padding::Valid && window.span() > 2 * len - 1 {
             let span = window.span();
@@ -99,6 +94,16 @@ impl Padding {
                 None => Err(format!("windows of {} elements do not lie inside {len}", window.span())),
             },
         }
+    }
+}
+
+/// Refuses a stride that would read the first of several elements alone.
+pub(super) fn check_stride(stride: usize, len: usize) -> Result<(), String> {
+    match len > 1 && stride > len {
+        true => {
+            Err(format!("a stride of {stride} over {len} elements reads the first window alone: up to {len}"))
+        }
+        false => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Windows that pools look through: how many there are, and their elements joined two by two.
 
-use super::spatial::{Sizes, row_like, spatial, taps};
+use super::spatial::{Sizes, check_stride, row_like, spatial, taps};
 use crate::graph::conv::Window;
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
@@ -22,12 +22,7 @@ impl Pooling {
             counts[i] = windows[i]
                 .valid(extent[i])
                 .ok_or_else(|| format!("windows of {size:?} elements do not lie inside rows {row:?}"))?;
-            if extent[i] > 1 && stride[i] > extent[i] {
-                let (stride, len) = (stride[i], extent[i]);
-                return Err(format!(
-                    "a stride of {stride} over {len} elements reads the first window alone: up to {len}"
-                ));
-            }
+            check_stride(stride[i], extent[i])?;
         }
         Ok(Pooling { windows, counts })
     }

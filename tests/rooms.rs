@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("plan", &["error", "graph", "kernel", "region", "spec", "view"]),
     ("checkpoint", &["error", "files"]),
     ("run", &["error", "kernel", "plan", "region", "spec", "view"]),
-    ("net", &["graph", "rng", "spec"]),
+    ("net", &["error", "graph", "rng", "spec"]),
     ("task", &["error", "graph", "run", "spec"]),
     ("data", &["error", "graph", "rng", "run", "spec", "task"]),
     ("optim", &["graph"]),

@@ -127,7 +127,9 @@ fn a_range_of_tasks_is_drawn_as_in_the_whole_batch() {
 
 #[test]
 fn two_shards_are_one_batch_in_two_parts() {
-    [Device::Cpu, Device::CpuByLaunch].iter().for_each(shards::two_shards_are_one_batch_in_two_parts);
+    for device in [Device::Cpu, Device::CpuByLaunch] {
+        shards::two_shards_are_one_batch_in_two_parts(&device, true);
+    }
 }
 
 /// One shard of all tasks is a trainer, and goes on where a trainer stopped.

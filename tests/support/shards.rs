@@ -73,9 +73,19 @@ fn in_two_parts(device: &Device, learner: &Learner, params: &[f32]) -> (Vec<f32>
     (session.read("learner").expect("read"), records.iter().map(|r| r[0]).collect())
 }
 
-/// Two shards whose gradients are added by the host end with the bits of one plan that has the same two parts and adds them
-/// itself.
-pub(crate) fn two_shards_are_one_batch_in_two_parts(device: &Device) {
+/// Whether two lists are the same: to the bit, or to rounding, which steps of Adam magnify, where a compiler joins products
+/// and sums in one shader as it does not in another.
+fn same(a: &[f32], b: &[f32], to_the_bit: bool) -> bool {
+    if to_the_bit {
+        return a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits()));
+    }
+    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|v| v * v).sum::<f64>().sqrt();
+    let off = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
+    a.len() == b.len() && off <= 1e-4 * norm(&mut b.iter().map(|b| f64::from(*b)))
+}
+
+/// Two shards whose gradients are added by the host end as one plan does that has the same two parts and adds them itself.
+pub(crate) fn two_shards_are_one_batch_in_two_parts(device: &Device, to_the_bit: bool) {
     for (name, learner, params) in learners() {
         let (want, losses) = in_two_parts(device, &learner, &params);
         let shard = |tasks| {
@@ -94,13 +104,13 @@ pub(crate) fn two_shards_are_one_batch_in_two_parts(device: &Device) {
                     record.step == step as u64 && record.accepted() && record.grad_norm > 0.0,
                     "{record:?}"
                 );
-                assert_eq!(record.loss as f32, *loss, "{name}, step {step}");
+                let found = record.loss as f32;
+                assert!(same(&[found], &[*loss], to_the_bit), "{name}, step {step}: {found}, not {loss}");
             }
         }
         for s in &mut shards {
             let state = s.state().expect("read");
-            let same = state.iter().zip(&want).filter(|(a, b)| a.to_bits() == b.to_bits()).count();
-            assert_eq!((state.len(), same), (want.len(), want.len()), "{name}, shard {:?}", s.tasks());
+            assert!(same(&state, &want, to_the_bit), "{name}, shard {:?}", s.tasks());
             assert_eq!(s.step(), STEPS);
             assert!(s.gradient().is_err(), "the schedule is over");
         }

@@ -7,9 +7,10 @@ use hyperloom::check::bounds::compare_launch;
 use hyperloom::graph::Graph;
 use hyperloom::graph::conv::Conv;
 use hyperloom::kernel::{Bounded, Buffer, FILL};
-use hyperloom::plan::{Caps, SlotId, lower};
+use hyperloom::plan::{Caps, Plan, SlotId, lower};
 use hyperloom::rng::Rng;
 use hyperloom::run::cpu::CpuRunner;
+use hyperloom::spec::Activation;
 use support::random_graph::random_graph;
 use support::{Feed, close, data, long_sums, numbers, prepared, run_interpreted, run_lowered, run_plan};
 
@@ -134,26 +135,59 @@ fn a_launch_carries_how_its_product_is_computed() {
     assert_eq!(small.for_device(FILL), large);
 }
 
+/// Runs a plan launch by launch, each from what the launches before it left, and holds every result to its bound.
+fn in_lockstep(what: &str, plan: &Plan, feed: &Feed) {
+    let mut runner = prepared::<f32>(plan, feed);
+    let words = |runner: &CpuRunner<f32>, i: usize| match runner.slot(SlotId(i)) {
+        Buffer::F(x) => x.iter().map(|x| x.to_bits()).collect::<Vec<u32>>(),
+        Buffer::U(x) => x.clone(),
+    };
+    for (k, launch) in plan.launches.iter().enumerate() {
+        let touched = |i: usize| launch.reads.iter().chain(&launch.writes).any(|a| a.slot.0 == i);
+        let contents = |runner: &CpuRunner<f32>| -> Vec<Vec<u32>> {
+            (0..plan.slots.len()).map(|i| if touched(i) { words(runner, i) } else { vec![] }).collect()
+        };
+        let before = contents(&runner);
+        runner.launch(k..k + 1);
+        let report = compare_launch(plan, launch, &before, &contents(&runner));
+        assert!(report.failure.is_none(), "{what}, launch {k}: {report}");
+    }
+}
+
 /// Lockstep: every launch of a plan by itself, from what the launches before it left.
 #[test]
 fn every_launch_is_within_its_own_bounds() {
     for seed in 0..60 {
         let r = random_graph(seed);
         let plan = lower(&r.graph, Caps::cpu(r.feed.steps.len())).expect("the plan fits");
-        let mut runner = prepared::<f32>(&plan, &r.feed);
-        let words = |runner: &CpuRunner<f32>, i: usize| match runner.slot(SlotId(i)) {
-            Buffer::F(x) => x.iter().map(|x| x.to_bits()).collect::<Vec<u32>>(),
-            Buffer::U(x) => x.clone(),
-        };
-        for (k, launch) in plan.launches.iter().enumerate() {
-            let touched = |i: usize| launch.reads.iter().chain(&launch.writes).any(|a| a.slot.0 == i);
-            let contents = |runner: &CpuRunner<f32>| -> Vec<Vec<u32>> {
-                (0..plan.slots.len()).map(|i| if touched(i) { words(runner, i) } else { vec![] }).collect()
-            };
-            let before = contents(&runner);
-            runner.launch(k..k + 1);
-            let report = compare_launch(&plan, launch, &before, &contents(&runner));
-            assert!(report.failure.is_none(), "seed {seed}, launch {k}: {report}");
-        }
+        in_lockstep(&format!("seed {seed}"), &plan, &r.feed);
     }
+}
+
+/// A bias much larger than the sums is added to them, in regions, too: the other way round each term is rounded at its size.
+#[test]
+fn large_biases_are_added_last() {
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(3, 3));
+    let mut new = |g: &mut Graph, name: &str, shape: &[usize], scale: f64| {
+        data(g, &mut feed, name, numbers(&mut rng, shape, -scale, scale))
+    };
+    let tasks = 16;
+    let (x, w) = (new(&mut g, "x", &[tasks, 10, 30], 0.1), new(&mut g, "w", &[tasks, 30, 12], 0.1));
+    let (bias, v) = (new(&mut g, "bias", &[tasks, 1, 12], 40.0), new(&mut g, "v", &[tasks, 12, 5], 0.1));
+    let bias = g.expand(bias, &[tasks, 10, 12]);
+    let y = g.matmul(x, w);
+    let y = g.add(y, bias);
+    let y = g.matmul(y, v);
+    g.output("y", y);
+    let (pictures, k) =
+        (new(&mut g, "pictures", &[tasks, 2, 7, 7, 3], 0.1), new(&mut g, "k", &[tasks, 3, 3, 3, 4], 0.1));
+    let bias = new(&mut g, "channels", &[tasks, 1, 1, 1, 4], 40.0);
+    let bias = g.expand(bias, &[tasks, 2, 7, 7, 4]);
+    let z = g.conv(Conv::square(3, 1).same([7, 7]), pictures, k, [7, 7]);
+    let z = g.add(z, bias);
+    let z = g.act(Activation::Tanh, z);
+    g.output("z", z);
+    let plan = lower(&g, Caps::cpu(1)).expect("the plan fits");
+    assert!(plan.launches.iter().any(|l| l.region().is_some_and(|r| r.has_products())), "{plan}");
+    in_lockstep("large biases", &plan, &feed);
 }

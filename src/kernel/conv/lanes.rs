@@ -33,11 +33,14 @@ pub(super) unsafe fn run<S: Simd>(conv: &Conv, simd: S, block: &LaneBlock<'_>) {
     let target = (ops[last], &views[last]);
     // SAFETY: promised by the caller.
     unsafe {
-        begin(conv, simd, block, target);
+        begin(simd, target);
         for batch in 0..p.batch {
             for group in 0..conv.geometry.groups {
                 taps(conv, simd, block, &p, target, [batch, group]);
             }
+        }
+        if conv.bias {
+            add_bias(simd, block, target);
         }
         if last > 3 || conv.act != crate::spec::Activation::Identity {
             let end = End { simd, y: (ops[3], &views[3]), z: target };
@@ -46,17 +49,24 @@ pub(super) unsafe fn run<S: Simd>(conv: &Conv, simd: S, block: &LaneBlock<'_>) {
     }
 }
 
-/// The bias, or 0, at every result.
+/// Zeros, which the taps are added to.
 #[inline(always)]
-unsafe fn begin<S: Simd>(conv: &Conv, simd: S, block: &LaneBlock<'_>, (to, view): (LaneOperand, &View)) {
-    let bias = conv.bias.then_some((block.operands[2], &block.views[2]));
-    for_each([view, bias.map_or(view, |b| b.1)], |[at, from]| {
+unsafe fn begin<S: Simd>(simd: S, (to, view): (LaneOperand, &View)) {
+    for_each([view], |[at]| {
         for lane in (0..LANES).step_by(S::F32_LANES) {
             // SAFETY: promised by the caller.
-            unsafe {
-                let first = bias.map_or(V::splat(simd, 0.0), |b| b.0.get(simd, from, lane));
-                to.put(at, lane, first);
-            }
+            unsafe { to.put(at, lane, V::splat(simd, 0.0)) }
+        }
+    });
+}
+
+/// Adds the bias to the complete sums: before them, each of their terms would be rounded at its size.
+#[inline(always)]
+unsafe fn add_bias<S: Simd>(simd: S, block: &LaneBlock<'_>, (to, view): (LaneOperand, &View)) {
+    for_each([view, &block.views[2]], |[at, from]| {
+        for lane in (0..LANES).step_by(S::F32_LANES) {
+            // SAFETY: promised by the caller.
+            unsafe { to.put(at, lane, to.get(simd, at, lane).add(block.operands[2].get(simd, from, lane))) }
         }
     });
 }

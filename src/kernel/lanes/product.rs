@@ -124,15 +124,6 @@ unsafe fn tile<S: Simd, const MR: usize, const NR: usize, const A: bool, const B
     // SAFETY: as for `run`: rows i .. i + MR and columns j .. j + NR exist.
     unsafe {
         let mut acc = [[simd.splat_f32s(0.0); NR]; MR];
-        if let Some(bias) = &p.bias {
-            for r in 0..MR {
-                for c in 0..NR {
-                    let at = start(bias, (i + r) * bias.row + (j + c) * bias.col, lane);
-                    acc[r][c] =
-                        if bias.is_shared { fetch::<S, true>(simd, at) } else { fetch::<S, false>(simd, at) };
-                }
-            }
-        }
         // Bytes throughout, so that the addresses of a tile are sums.
         let (mut a, mut b) = (start(&p.a, i * p.a.row, lane), start(&p.b, j * p.b.col, lane));
         let (a_row, a_col) = (p.a.row * size(A), p.a.col * size(A));
@@ -151,10 +142,25 @@ unsafe fn tile<S: Simd, const MR: usize, const NR: usize, const A: bool, const B
             a = a.wrapping_add(a_col);
             b = b.wrapping_add(b_row);
         }
+        let put = |r: usize, c: usize, sum: S::f32s| {
+            let to = p.y.add((i + r) * p.row + (j + c) * p.col).cast::<f32>().add(lane);
+            to.cast::<S::f32s>().write_unaligned(sum);
+        };
+        let Some(bias) = &p.bias else {
+            for r in 0..MR {
+                for c in 0..NR {
+                    put(r, c, acc[r][c]);
+                }
+            }
+            return;
+        };
+        // Added to the complete sums, not the sums to it: each of their terms would be rounded at its size.
         for r in 0..MR {
             for c in 0..NR {
-                let to = p.y.add((i + r) * p.row + (j + c) * p.col).cast::<f32>().add(lane);
-                to.cast::<S::f32s>().write_unaligned(acc[r][c]);
+                let at = start(bias, (i + r) * bias.row + (j + c) * bias.col, lane);
+                let bias =
+                    if bias.is_shared { fetch::<S, true>(simd, at) } else { fetch::<S, false>(simd, at) };
+                put(r, c, simd.add_f32s(acc[r][c], bias));
             }
         }
     }

@@ -51,6 +51,8 @@ impl Profile {
         let cost = plan.cost();
         let launches = plan.launches.iter().zip(&cost.launches).zip(seconds);
         let launches = launches.map(|((l, w), s)| {
+            // Clocks of devices step by some nanoseconds.
+            let s = s.max(1e-9);
             let least = (w.flops / ceilings.gflops).max(w.bytes / ceilings.gbytes) / 1e9;
             LaunchProfile {
                 kernel: l.shader().to_string(),

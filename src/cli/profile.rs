@@ -84,6 +84,13 @@ pub(super) fn run(args: &ProfileArgs) -> Result<ExitCode> {
             Profile::new(p.plan(), &seconds, ceilings)
         }
     };
+    if profile.ms <= 0.0 {
+        let what = format!(
+            "{} gave one timestamp for all launches: its driver cannot time this plan",
+            device.name()
+        );
+        return Err(Error::Device(what));
+    }
     if args.json {
         let text =
             serde_json::to_string_pretty(&profile).map_err(|e| Error::config("profile", e.to_string()))?;

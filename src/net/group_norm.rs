@@ -29,10 +29,16 @@ impl GroupNorm {
 impl Kind for GroupNorm {
     fn output(&self, row: &[usize]) -> Result<Shape, String> {
         let channels = row.last().copied().unwrap_or(0);
-        match self.groups > 0 && channels > 0 && channels.is_multiple_of(self.groups) {
-            true => Ok(row.to_vec()),
-            false => Err(format!("{} groups do not part {channels} channels evenly", self.groups)),
+        if self.groups == 0 || channels == 0 || !channels.is_multiple_of(self.groups) {
+            return Err(format!("{} groups do not part {channels} channels evenly", self.groups));
         }
+        if count(row) == self.groups {
+            return Err(format!(
+                "the norm of one number is always 0: fewer groups than {} of a row {row:?}",
+                self.groups
+            ));
+        }
+        Ok(row.to_vec())
     }
 
     fn params(&self, row: &[usize], to: &mut Params<'_>) {

@@ -27,7 +27,13 @@ impl LayerNorm {
 
 impl Kind for LayerNorm {
     fn output(&self, row: &[usize]) -> Result<Shape, String> {
-        if self.on { Ok(row.to_vec()) } else { Err("layer_norm = true, or leave the layer out".into()) }
+        match (self.on, row) {
+            (false, _) => Err("layer_norm = true, or leave the layer out".into()),
+            (true, [.., 1]) => Err(format!(
+                "the norm of one number is always 0, and rows {row:?} have one along their last axis"
+            )),
+            (true, _) => Ok(row.to_vec()),
+        }
     }
 
     fn params(&self, row: &[usize], to: &mut Params<'_>) {

@@ -739,6 +739,14 @@ mod tests {
         let inner = said(Net::rows([3]).residual(|b| b.dense(3).conv(3, 3)));
         assert!(inner.contains("layer 1 ('residual'): its layer 2 ('conv')"), "{inner}");
         assert!(said(Net::rows([3]).residual(|b| b)).contains("without layers"));
+        assert!(said(Net::rows([3]).dense(1).layer_norm()).contains("always 0"));
+        assert!(said(Net::rows([3]).dense(6).group_norm(6)).contains("always 0"));
+        let branches = Layer::Parallel(Parallel::new(vec![vec![], vec![Layer::Conv(Conv::new(2, 3))]]));
+        assert!(said(Net::rows([3]).with(branches)).contains("its branch 2: its layer 1 ('conv')"));
+        assert!(
+            said(Net::rows([3]).with(Layer::Parallel(Parallel::new(vec![vec![], vec![]]))))
+                .contains("only repeat")
+        );
         let e = serde_json::from_str::<Net>(r#"{"input": [1], "layers": [{"dens": 3}]}"#)
             .map_err(|e| e.to_string());
         assert!(e.expect_err("no layer").contains("there are dense, activation"));

@@ -32,9 +32,12 @@ impl Parallel {
 
 impl Kind for Parallel {
     fn output(&self, row: &[usize]) -> Result<Shape, String> {
+        if !self.branches.is_empty() && self.branches.iter().all(Vec::is_empty) {
+            return Err("parallel branches without layers would only repeat what they read".into());
+        }
         let mut all: Option<Shape> = None;
-        for branch in &self.branches {
-            let mut out = output(branch, row)?;
+        for (i, branch) in self.branches.iter().enumerate() {
+            let mut out = output(branch, row).map_err(|e| format!("its branch {}: {e}", i + 1))?;
             let Some(last) = out.pop() else { return Err("a branch gives a row without axes".into()) };
             match &mut all {
                 None => all = Some([&out[..], &[last]].concat()),

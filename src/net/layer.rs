@@ -49,6 +49,11 @@ macro_rules! table {
                 match self { $(Layer::$variant(_) => $name,)* }
             }
 
+            /// What is wrong with the `i`-th of a list: layers are counted from 1.
+            pub(super) fn refused(&self, i: usize, why: &str) -> String {
+                format!("layer {} ('{}'): {why}", i + 1, self.name())
+            }
+
             pub(super) fn kind(&self) -> &dyn Kind {
                 match self { $(Layer::$variant(layer) => layer,)* }
             }
@@ -198,7 +203,7 @@ pub(super) fn shape_after(layer: &Layer, row: &[usize]) -> Shape {
 /// The row shape behind a list of layers, or which of them does not fit.
 pub(super) fn output(layers: &[Layer], row: &[usize]) -> Result<Shape, String> {
     layers.iter().enumerate().try_fold(row.to_vec(), |row, (i, layer)| {
-        layer.kind().output(&row).map_err(|e| format!("its layer {} ('{}'): {e}", i + 1, layer.name()))
+        layer.kind().output(&row).map_err(|e| format!("its {}", layer.refused(i, &e)))
     })
 }
 

@@ -322,8 +322,8 @@ impl Net {
         }
         let mut row = self.input.clone();
         for (i, layer) in self.layers.iter().enumerate() {
-            // From 1 on; an activation beside a layer is one of its own.
-            let here = |e: String| format!("layer {} ('{}'): {e}", i + 1, layer.name());
+            // An activation beside a layer is one of its own.
+            let here = |e: String| layer.refused(i, &e);
             row = layer.kind().output(&row).map_err(here)?;
             if !sound(&row) {
                 return refuse(&row).map_err(here);

@@ -302,7 +302,7 @@ impl Lowering<'_> {
         let mut writes: Vec<usize> = Vec::new();
         let mut locals: Vec<Local> = Vec::new();
         // Of each buffer the parts that belong to a task, each with its local.
-        let mut allocation: HashMap<usize, Vec<(Use, usize)>> = HashMap::new();
+        let mut locals_of: HashMap<usize, Vec<(Use, usize)>> = HashMap::new();
         for (b, part) in parts {
             let buffer = &self.buffers[b];
             let each = buffer.len / tasks;
@@ -313,7 +313,7 @@ impl Lowering<'_> {
                 && stride == each
                 && high <= each as isize;
             if own {
-                allocation.entry(b).or_default().push((Use { low: 0, ..part }, locals.len()));
+                locals_of.entry(b).or_default().push((Use { low: 0, ..part }, locals.len()));
                 locals.push(Local {
                     dtype: DType::F32,
                     len: each,
@@ -334,7 +334,7 @@ impl Lowering<'_> {
                 reads.iter().position(|r| *r == b).ok_or(MIXED)?
             };
             let load = !store || self.reads_before_writing(&drafts, b, low, len);
-            allocation.entry(b).or_default().push((part, locals.len()));
+            locals_of.entry(b).or_default().push((part, locals.len()));
             let backing = Some(Backing { operand, offset: low, stride, load, store });
             locals.push(Local { dtype: buffer.dtype, len, backing, label: buffer.label.clone() });
         }
@@ -346,7 +346,7 @@ impl Lowering<'_> {
                     return Some(Operand { at, view: *view, steps });
                 }
                 let own = Use::of(p, view, *stride, times);
-                let (part, local) = allocation[&p.buffer].iter().find(|(u, _)| u.holds(&own)).copied()?;
+                let (part, local) = locals_of[&p.buffer].iter().find(|(u, _)| u.holds(&own)).copied()?;
                 let view = View { offset: view.offset.checked_sub(part.low.max(0) as usize)?, ..*view };
                 Some(Operand { at: Base::Local(local), view, steps })
             };

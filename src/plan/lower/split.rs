@@ -11,6 +11,9 @@ use crate::view::View;
 /// The axis that counts the parts: the first one, which must be free.
 const PART: usize = 0;
 
+/// What adds up parts.
+const ADD: Kernel = Kernel::SumTo(kernel::SumTo { dot: false });
+
 /// The axes of tasks and of pictures in the operands of a convolution.
 const TASK: usize = 1;
 const PICTURE: usize = 2;
@@ -124,8 +127,7 @@ impl Lowering<'_> {
             (_, Some(z)) => *z,
             (_, None) => self.parts(&y, 1, label).place(0, 1),
         };
-        let add = Kernel::SumTo(kernel::SumTo { dot: false });
-        self.launch(add, vec![sums.place(0, all); 2], vec![total], label);
+        self.launch(ADD, vec![sums.place(0, all); 2], vec![total], label);
         if (total.buffer, total.view) != (writes[0].buffer, writes[0].view) {
             let func = crate::graph::op::Func::Act(kernel.act, 0);
             self.launch(Kernel::Map(kernel::Map { func }), vec![total], vec![writes[0]], label);
@@ -142,17 +144,15 @@ impl Lowering<'_> {
         label: &str,
     ) {
         let y = writes[0].view;
-        let views: Vec<View> = reads.iter().map(|p| p.view).collect();
-        let plain = conv.wrt == Wrt::Kernels && !conv.bias && conv.act == Activation::Identity;
-        let groups: usize = conv.dispatch(&views, &[y]).groups.iter().map(|g| *g as usize).product();
-        let (tasks, pictures) = (y.dims[TASK], views[1].dims[PICTURE]);
-        let terms: usize = views[1].dims[PICTURE..MAX_RANK - 1].iter().product();
-        let parts = picture_parts(pictures, terms, 4 * self.caps.fill / groups.max(1));
-        // Parts of one task after another: pictures must lie evenly over all tasks.
-        let even = |v: &View| tasks == 1 || v.strides[TASK] == pictures * v.strides[PICTURE];
-        if !plain || parts < 2 || self.caps.fill == 1 || writes.len() > 1 || !views[..2].iter().all(even) {
+        let plain = !conv.bias && conv.act == Activation::Identity && writes.len() == 1;
+        let parts = match conv.wrt {
+            Wrt::Kernels if plain && self.caps.fill > 1 => self.conv_parts(&conv, &reads, &y),
+            _ => 1,
+        };
+        if parts < 2 {
             return self.launch(Kernel::Conv(conv), reads, writes, label);
         }
+        let (tasks, pictures) = (y.dims[TASK], reads[1].view.dims[PICTURE]);
         let cut = |p: &Place| {
             let mut view = p.view;
             view.dims[TASK] = tasks * parts;
@@ -171,8 +171,21 @@ impl Lowering<'_> {
         (total.dims[PART], total.strides[PART]) = (tasks, y.strides[TASK]);
         (total.dims[TASK], total.strides[TASK]) = (1, 0);
         let terms = Place::new(buffer, View::contiguous(&all, 0));
-        let add = Kernel::SumTo(kernel::SumTo { dot: false });
-        self.launch(add, vec![terms; 2], vec![Place { view: total, ..writes[0] }], label);
+        self.launch(ADD, vec![terms; 2], vec![Place { view: total, ..writes[0] }], label);
+    }
+
+    /// Parts of a convolution's gradient by its kernels.
+    fn conv_parts(&self, conv: &kernel::Conv, reads: &[Place], y: &View) -> usize {
+        let views: Vec<View> = reads.iter().map(|p| p.view).collect();
+        let (tasks, pictures) = (y.dims[TASK], views[1].dims[PICTURE]);
+        // Parts of one task after another: pictures must lie evenly over all tasks.
+        let even = |v: &View| tasks == 1 || v.strides[TASK] == pictures * v.strides[PICTURE];
+        if !views[..2].iter().all(even) {
+            return 1;
+        }
+        let groups: usize = conv.dispatch(&views, &[*y]).groups.iter().map(|g| *g as usize).product();
+        let terms: usize = views[1].dims[PICTURE..MAX_RANK - 1].iter().product();
+        picture_parts(pictures, terms, 4 * self.caps.fill / groups.max(1))
     }
 
     /// Launches a sum, in parts where it is long and the device wants that.
@@ -196,7 +209,6 @@ impl Lowering<'_> {
             self.launch(sum.clone(), terms, vec![sums.place(at, cut.parts)], label);
             at += cut.parts;
         }
-        let add = Kernel::SumTo(kernel::SumTo { dot: false });
-        self.launch(add, vec![sums.place(0, all); 2], vec![y], label);
+        self.launch(ADD, vec![sums.place(0, all); 2], vec![y], label);
     }
 }

@@ -78,6 +78,24 @@ impl View {
         self.offset + self.dims.iter().zip(&self.strides).map(|(d, s)| (d - 1) * s).sum::<usize>() + 1
     }
 
+    /// Whether two views of one buffer have no element in common: they lie one after the other, or one takes turns with the other,
+    /// as the even and the odd columns of a matrix do. `false` where that cannot be told.
+    pub(crate) fn apart(&self, other: &View) -> bool {
+        let both = [self, other];
+        // Of a view, what it covers of each stretch of `m` elements: from where, and how much further.
+        let covered = |v: &View, m: usize| {
+            let inner = v.dims.iter().zip(&v.strides).filter(|(_, s)| *s % m != 0);
+            (v.offset % m, inner.map(|(d, s)| (d - 1) * s).sum::<usize>())
+        };
+        let turns = |m: usize| {
+            let [(a, a_more), (b, b_more)] = both.map(|v| covered(v, m));
+            a.max(b) + if a < b { b_more } else { a_more } < m
+                && if a < b { a + a_more < b } else { b + b_more < a }
+        };
+        let after = self.end() <= other.offset || other.end() <= self.offset;
+        after || both.iter().any(|v| v.strides.iter().any(|m| *m > 1 && turns(*m)))
+    }
+
     /// Whether the elements are row-major without gaps.
     pub fn is_contiguous(&self) -> bool {
         *self == View { offset: self.offset, ..View::contiguous(&self.dims, 0) }
@@ -260,6 +278,36 @@ mod tests {
         let mut out = Vec::new();
         for_each([v], |[i]| out.push(i));
         out
+    }
+
+    #[test]
+    fn views_that_take_turns_are_apart() {
+        // Matrices [2, 6, 4]: even and odd rows of each, halves of its columns, and what meets them.
+        let all = View::contiguous(&[2, 6, 4], 0);
+        let rows = |k: usize| View { offset: 4 * k, ..View::contiguous(&[2, 3, 2, 4], 0).slice(4, 2, 0, 1) };
+        let columns = |k: usize| all.slice(3, 2, 2 * k, 2);
+        assert!(rows(0).apart(&rows(1)) && rows(1).apart(&rows(0)));
+        assert!(columns(0).apart(&columns(1)));
+        assert!(!rows(0).apart(&rows(0)) && !rows(0).apart(&columns(1)) && !all.apart(&rows(1)));
+        assert!(all.slice(3, 0, 0, 1).apart(&all.slice(3, 0, 1, 1)));
+        // By counting, for many pairs.
+        let mut told = 0;
+        let view = |(dims, strides): ([usize; 2], [usize; 2]), offset| View {
+            offset,
+            dims: [1, 1, 1, 1, dims[0], dims[1]],
+            strides: [0, 0, 0, 0, strides[0], strides[1]],
+        };
+        let shapes =
+            [([3, 2], [4, 1]), ([2, 3], [8, 4]), ([4, 2], [4, 2]), ([2, 2], [6, 5]), ([2, 3], [6, 1])];
+        for (a, b) in shapes.iter().flat_map(|a| shapes.map(|b| (*a, b))) {
+            for offset in 0..8 {
+                let (a, b) = (view(a, offset), view(b, 3));
+                let common = elements(&a).iter().any(|i| elements(&b).contains(i));
+                assert!(!(common && a.apart(&b)), "{a:?} {b:?}");
+                told += usize::from(a.apart(&b));
+            }
+        }
+        assert!(told > 20, "{told}");
     }
 
     #[test]

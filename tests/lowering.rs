@@ -3,14 +3,18 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use hyperloom::check::bounds::compare_launch;
 use hyperloom::graph::Graph;
 use hyperloom::graph::conv::Conv;
 use hyperloom::kernel::{Bounded, Buffer, FILL};
-use hyperloom::plan::{Caps, Plan, SlotId, lower};
+use hyperloom::plan::{Caps, Launch, Plan, SlotId, lower};
+use hyperloom::region::{GroupCaps, RegionCaps};
 use hyperloom::rng::Rng;
 use hyperloom::run::cpu::CpuRunner;
 use hyperloom::spec::Activation;
+use support::chains::{chains, pictures};
 use support::random_graph::random_graph;
 use support::{Feed, close, data, long_sums, numbers, prepared, run_interpreted, run_lowered, run_plan};
 
@@ -116,6 +120,37 @@ fn gradients_by_kernels_in_parts() {
         plan.launches.len()
     });
     assert_eq!(lengths, [5, 8], "three of five are cut, and their parts added");
+}
+
+/// Launches over the same elements are one on a GPU, as far as it binds buffers enough.
+#[test]
+fn launches_over_the_same_elements_are_chains() {
+    let (g, feed) = pictures(2, [6, 5, 3]);
+    let want = run_interpreted(&g, &feed);
+    let launches = [None, Some(8), Some(3)].map(|operands| {
+        let group = operands.map(|operands| GroupCaps {
+            bytes: 16 << 10,
+            threads: 256,
+            operands,
+            passes: 64,
+            loop_passes: 64,
+        });
+        let regions = Caps::cpu(1).regions.filter(|_| group.is_some());
+        let caps = Caps { regions: regions.map(|r| RegionCaps { group, ..r }), ..Caps::cpu(1) };
+        let plan = lower(&g, caps).expect("the plan fits");
+        let got = run_lowered::<f64>(&plan, &feed);
+        for (name, values) in &got.values {
+            assert!(close(values, &want.values[name], 1e-9), "{name} with {operands:?} buffers\n{plan}");
+        }
+        let bound =
+            |l: &Launch| l.reads.iter().chain(&l.writes).map(|a| a.slot).collect::<BTreeSet<_>>().len();
+        let most = operands.unwrap_or(4);
+        assert!(plan.launches.iter().all(|l| l.name() != "chain" || bound(l) <= most), "{plan}");
+        (plan.launches.len(), chains(&plan))
+    });
+    let [(apart, none), (together, many), (bounded, some)] = launches;
+    assert!(none == 0 && many >= 5 && some >= 1, "{launches:?}");
+    assert!(together < bounded && bounded < apart, "{launches:?}");
 }
 
 /// How a product is computed belongs to the launch, by the device that it is planned for; the kernel is the same.

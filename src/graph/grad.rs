@@ -238,10 +238,9 @@ impl Graph {
                     }
                     Binary::Max => {
                         let left = self.zip(Binary::GreaterEq, a, b);
-                        let first = self.mul(g, left);
-                        send!(0, first);
-                        // All of g or 0, exactly.
-                        send!(1, self.sub(g, first))
+                        let zero = self.constant(0.0);
+                        send!(0, self.select(left, g, zero));
+                        send!(1, self.select(left, zero, g))
                     }
                     Binary::Less | Binary::GreaterEq | Binary::Equal => {}
                 }

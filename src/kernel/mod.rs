@@ -305,7 +305,7 @@ fn own_text<K: OwnBlock>(kernel: &K, reads: &[View], writes: &[View]) -> OwnText
 }
 
 /// Elements of a view in memory, repeated ones counted once.
-fn touched(v: &View) -> f64 {
+pub(crate) fn touched(v: &View) -> f64 {
     v.dims.iter().zip(&v.strides).map(|(d, s)| if *s == 0 { 1.0 } else { *d as f64 }).product()
 }
 

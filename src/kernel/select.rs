@@ -1,5 +1,6 @@
 //! `y = c != 0 ? a : b`, pointwise over operands broadcast to one shape.
 
+use super::map::in_chunks;
 use super::nest::{Family, Nest};
 use super::uniform::{GpuView, axes, elements, params};
 use super::{Dispatch, Read, Real, Write};
@@ -30,7 +31,14 @@ impl Select {
 
     /// Computes the launch in f32.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        self.reference(reads, writes);
+        let [y, c, a, b] = collapse([writes[0].view, reads[0].view, reads[1].view, reads[2].view]);
+        let (when, then, other) = (reads[0].f(), reads[1].f(), reads[2].f());
+        let [sc, sa, sb] = [c, a, b].map(|v| v.strides[5]);
+        in_chunks([&y, &c, &a, &b], writes, |[_, ci, ai, bi], to| {
+            for (k, y) in to.iter_mut().enumerate() {
+                *y = when[ci + k * sc].choose(then[ai + k * sa], other[bi + k * sb]);
+            }
+        });
     }
 
     /// The uniform, constants and workgroups.

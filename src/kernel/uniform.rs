@@ -11,7 +11,7 @@ use crate::view::View;
 /// Threads of a workgroup in kernels that go row by row.
 pub const WG: usize = 64;
 /// Threads of a workgroup in kernels that go element by element.
-const ELEMENTS: usize = 256;
+pub const ELEMENTS: usize = 256;
 /// The portable limit of workgroups along one axis.
 pub const MAX_GROUPS: usize = 65_535;
 
@@ -55,10 +55,15 @@ pub fn axes<const N: usize>(shapes: [&View; N]) -> (&'static str, f64) {
     ("AXES", (MAX_RANK - first.into_iter().min().unwrap_or(0)) as f64)
 }
 
+/// Of `n` elements, those that a thread takes.
+pub fn elements_each(n: usize) -> usize {
+    if n >= 1 << 18 { 4 } else { 1 }
+}
+
 /// Workgroups of a kernel that goes over `n` elements, and the constant EACH of `shaders/shared/elements.wgsl`: an NVIDIA H200
 /// starts 1.6 workgroups a nanosecond at most, and with an element a thread four fifths of its memory's bandwidth lie idle.
 pub fn elements(n: usize) -> ([u32; 3], (&'static str, f64)) {
-    let each = if n >= 1 << 18 { 4 } else { 1 };
+    let each = elements_each(n);
     (grid(n.div_ceil(ELEMENTS * each)), ("EACH", each as f64))
 }
 

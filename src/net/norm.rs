@@ -1,7 +1,7 @@
 //! `(x - mean) / √(variance + ε) · gain + shift`, with the mean and the (biased) variance of other elements by other layers.
 
 use super::layer::{Forward, Params};
-use crate::graph::op::Func;
+use crate::graph::op::{Binary, Func};
 use crate::graph::{Graph, Value};
 use crate::net::layout::{Init, ParamRole};
 
@@ -71,9 +71,14 @@ impl Moments {
         // derivative.
         let rest = mean(g, near);
         let rest = g.stop_gradient(rest);
-        let d = g.sub(near, rest);
-        let square = g.mul(d, d);
-        let variance = mean(g, square);
+        // Both sums read the same once: the variance is that around the rounded mean but for the distance of the two (Chan,
+        // Golub and LeVeque 1983, equation 1.7).
+        let square = g.mul(near, near);
+        let around = mean(g, square);
+        let apart = g.mul(rest, rest);
+        let variance = g.sub(around, apart);
+        let none = g.constant(0.0);
+        let variance = g.zip(Binary::Max, variance, none);
         let variance = g.affine(variance, 1.0, EPS);
         Moments { centre, rest, factor: g.map(Func::Rsqrt, variance) }
     }

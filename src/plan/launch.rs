@@ -102,10 +102,11 @@ impl Launch {
         [&self.reads, &self.writes].map(|args| args.iter().map(|a| a.view).collect())
     }
 
-    /// The kernel's name; `region` for a region, `chunks` for chunks.
+    /// The kernel's name; `region` for a region, `chain` for one that all workgroups share, `chunks` for chunks.
     pub fn name(&self) -> &'static str {
         match &self.program {
             Program::Kernel(k) => k.name(),
+            Program::Region(r) if r.is_chain() => "chain",
             Program::Region(_) => "region",
             Program::Chunks(_) => "chunks",
         }

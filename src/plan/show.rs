@@ -71,13 +71,17 @@ fn shape(a: &Arg) -> String {
 
 /// What is in a region: its values and where they lie, its blocks.
 fn region(f: &mut fmt::Formatter<'_>, number: usize, r: &Region, l: &Launch) -> fmt::Result {
-    writeln!(
-        f,
-        "region {number}: {} tasks, {} of values at once a task",
-        r.tasks,
-        bytes(4 * r.peak() as u64)
-    )?;
-    if let Some(g) = &r.layout {
+    if r.is_chain() {
+        writeln!(f, "chain {number}: an element of each a thread")?;
+    } else {
+        writeln!(
+            f,
+            "region {number}: {} tasks, {} of values at once a task",
+            r.tasks,
+            bytes(4 * r.peak() as u64)
+        )?;
+    }
+    if let Some(g) = r.layout.as_ref().filter(|g| g.spread.is_none()) {
         writeln!(
             f,
             "  {} passes, {} of workgroup memory a task, {} put aside, {} threads a task, {} tasks a workgroup",

@@ -26,7 +26,7 @@
 mod caps;
 pub mod chunks;
 mod lanes;
-mod passes;
+pub(crate) mod passes;
 mod reference;
 mod rows;
 pub(crate) mod vectors;
@@ -40,6 +40,7 @@ use std::sync::{Arc, OnceLock};
 use crate::graph::scan::DEEPEST;
 use crate::kernel::Kernel;
 use crate::kernel::nest::{Family, Nest};
+use crate::kernel::uniform::{ELEMENTS, elements_each};
 use crate::spec::{DType, MAX_RANK};
 use crate::view::View;
 pub use caps::{GroupCaps, RegionCaps};
@@ -264,12 +265,36 @@ pub struct GroupLayout {
     pub threads: usize,
     /// Tasks in a workgroup.
     pub tasks_per_group: usize,
+    /// Elements that a thread takes of the one task's, where all workgroups share it: its one pass goes element by element.
+    pub spread: Option<usize>,
     /// For each operand of the launch, those read first, the number of the buffer that it lies in and its first element
     /// there: slots may share a buffer.
     pub bindings: Vec<(usize, usize)>,
 }
 
 impl GroupLayout {
+    /// Of a region of one task and one pass that goes element by element: any number of workgroups share it. `operands` counts
+    /// those of the launch.
+    pub(crate) fn spread(region: &Region, operands: usize) -> GroupLayout {
+        let allocation = |l: &Local| match l.backing {
+            Some(b) => Allocation::Slot { operand: b.operand, offset: b.offset, stride: 0 },
+            None => Allocation::Register,
+        };
+        let blocks = region.blocks();
+        GroupLayout {
+            allocations: region.locals.iter().map(allocation).collect(),
+            joined: (0..blocks.len()).map(|i| i > 0).collect(),
+            words: 0,
+            parts: 0,
+            vectors: 0,
+            spilled: 0,
+            threads: ELEMENTS,
+            tasks_per_group: 1,
+            spread: Some(elements_each(blocks[0].block.writes[0].view.count())),
+            bindings: (0..operands).map(|i| (i, 0)).collect(),
+        }
+    }
+
     /// Passes, those of a loop once.
     pub fn passes(&self) -> usize {
         self.joined.iter().filter(|j| !**j).count()
@@ -367,6 +392,11 @@ impl Region {
         let mut placed = Vec::new();
         place_all(&self.stages, &[], &mut placed);
         placed
+    }
+
+    /// Whether it is a chain: one pass element by element, which all workgroups share.
+    pub fn is_chain(&self) -> bool {
+        self.layout.as_ref().is_some_and(|l| l.spread.is_some())
     }
 
     /// Whether products are in it, which is what tasks are put together for; brief launches make regions, too.
@@ -586,6 +616,7 @@ impl Region {
             spilled: stride,
             threads,
             tasks_per_group,
+            spread: None,
             bindings,
         }
     }

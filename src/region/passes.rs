@@ -30,7 +30,7 @@ fn touches(a: &Operand, b: &Operand) -> bool {
 }
 
 /// Whether two blocks can be done in either order.
-fn independent(a: &Block, b: &Block) -> bool {
+pub(crate) fn independent(a: &Block, b: &Block) -> bool {
     let clear = |a: &Block, b: &Block| {
         a.writes.iter().all(|w| !b.reads.iter().chain(&b.writes).any(|o| touches(w, o)))
     };
@@ -55,7 +55,7 @@ fn operands<'b>(blocks: impl Iterator<Item = &'b Block>) -> usize {
 }
 
 /// Whether a block can be done in a pass, after its other blocks.
-fn joins(pass: &[Block], b: &Block) -> bool {
+pub(crate) fn joins(pass: &[Block], b: &Block) -> bool {
     let y = &pass[0].writes[0].view;
     let own = &b.writes[0];
     let like = match pass[0].kernel.family() {

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use super::passes::same;
 use super::{Base, Block, DEPTH, Operand, Region, Stage};
-use crate::kernel::uniform::grid;
-use crate::kernel::{Buffer, Dispatch, Read, Real, Work, Write};
+use crate::kernel::uniform::{ELEMENTS, grid};
+use crate::kernel::{Buffer, Dispatch, Read, Real, Work, Write, touched};
 use crate::view::View;
 
 impl Region {
@@ -58,6 +59,10 @@ impl Region {
     /// Operations, and bytes that come from slots (`reads` of the launch) and go to them.
     pub fn work(&self, reads: &[View]) -> Work {
         let mut work = Work { flops: self.flops(), bytes: 0.0 };
+        if self.is_chain() {
+            work.bytes = 4.0 * self.touched_by_element();
+            return work;
+        }
         let operands = self.blocks().into_iter().flat_map(|p| &p.block.reads);
         let shared: BTreeSet<usize> =
             operands.filter_map(|o| if let Base::Shared(r) = o.at { Some(r) } else { None }).collect();
@@ -71,12 +76,26 @@ impl Region {
 
     /// The numbers that its shader reads, and its workgroups.
     pub fn dispatch(&self) -> Dispatch {
-        let per_group = self.layout.as_ref().map_or(1, |l| l.tasks_per_group);
-        Dispatch {
-            uniform: self.numbers(),
-            constants: Vec::new(),
-            groups: grid(self.tasks.div_ceil(per_group)),
+        let layout = self.layout.as_ref();
+        let groups = match layout.and_then(|l| l.spread) {
+            Some(each) => self.blocks()[0].block.writes[0].view.count().div_ceil(ELEMENTS * each),
+            None => self.tasks.div_ceil(layout.map_or(1, |l| l.tasks_per_group)),
+        };
+        Dispatch { uniform: self.numbers(), constants: Vec::new(), groups: grid(groups) }
+    }
+
+    /// Elements that one pass over all elements reads from slots or writes there.
+    fn touched_by_element(&self) -> f64 {
+        let mut known: Vec<&Operand> = Vec::new();
+        for p in self.blocks() {
+            for o in p.block.reads.iter().chain(&p.block.writes) {
+                let in_slot = o.local().is_none_or(|l| self.locals[l].backing.is_some());
+                if in_slot && !known.iter().any(|k| same(k, o)) {
+                    known.push(o);
+                }
+            }
         }
+        known.iter().map(|o| touched(&o.view)).sum()
     }
 
     #[cfg(feature = "gpu")]

@@ -33,8 +33,7 @@ fn operands<'b>(b: &'b Block, nest: &Nest) -> impl Iterator<Item = (usize, &'b O
 
 /// Whether two operands of one place have elements in common, or may have.
 pub(super) fn meet(a: &Operand, b: &Operand) -> bool {
-    let apart = a.view.end() <= b.view.offset || b.view.end() <= a.view.offset;
-    !(a.steps == b.steps && apart)
+    !(a.steps == b.steps && a.view.apart(&b.view))
 }
 
 /// When a block of a stretch is done.

@@ -23,7 +23,7 @@ macro_rules! blocks {
 
 blocks! {
     REGION = "region", PRODUCT = "product", PRODUCT_ROW = "product_row", POINTWISE = "pointwise",
-    POINTWISE_VECTORS = "pointwise_vectors", SUM = "sum", SUM_VECTORS = "sum_vectors", SUM_LONG = "sum_long", CHOLESKY = "cholesky"
+    POINTWISE_VECTORS = "pointwise_vectors", POINTWISE_SPREAD = "pointwise_spread", SUM = "sum", SUM_VECTORS = "sum_vectors", SUM_LONG = "sum_long", CHOLESKY = "cholesky"
 }
 
 /// The repetition of each loop, the outermost first.
@@ -81,6 +81,24 @@ pub(crate) fn stitch(region: &Region, reads: usize) -> Stitched {
     out.extend(shared);
     out += &functions;
     let tasks = region.tasks;
+    if let Some(each) = layout.spread {
+        let _ = write!(
+            out,
+            "
+@compute @workgroup_size({threads})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {{
+    local = group_index(group, groups) * {}u + index;
+    live = true;
+{main}}}
+",
+            threads * each
+        );
+        return Stitched { text: out, numbers };
+    }
     let _ = write!(
         out,
         "

@@ -4,6 +4,7 @@
 #![cfg(feature = "gpu")]
 
 mod buckets;
+mod chains;
 mod golden;
 mod limits;
 mod lockstep;

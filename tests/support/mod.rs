@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub(crate) mod buckets;
+pub(crate) mod chains;
 pub(crate) mod differences;
 pub(crate) mod interpret;
 pub(crate) mod learning;

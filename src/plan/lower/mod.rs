@@ -2,8 +2,10 @@
 //!
 //! Views cost nothing here (reshape, permute, slice, expand); pieces of a concatenation are written where
 //! they end up; a product takes its bias and activation with it, a sum its product, a product with an
-//! activation's derivative that derivative. Everything else is one launch an op.
+//! activation's derivative that derivative. Everything else is one launch an op, until launches become task regions, and on
+//! GPUs chains.
 
+mod chains;
 mod chunks;
 mod emit;
 mod fuse;
@@ -382,6 +384,7 @@ impl<'g> Lowering<'g> {
         if !left.is_empty() {
             return Ok(Lowered::Loops(left));
         }
+        self.chain();
         self.assemble(outputs, ring)
     }
 

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use super::address::{Address, Memory, axes as axes_of, four, listed, next, plus, position, times};
 use super::{
-    CHOLESKY, ITERATIONS, POINTWISE, POINTWISE_VECTORS, PRODUCT, PRODUCT_ROW, SUM, SUM_LONG, SUM_VECTORS,
+    CHOLESKY, ITERATIONS, POINTWISE, POINTWISE_SPREAD, POINTWISE_VECTORS, PRODUCT, PRODUCT_ROW, SUM,
+    SUM_LONG, SUM_VECTORS,
 };
 use crate::graph::op::{Binary, Func};
 use crate::kernel::block::ALL;
@@ -627,6 +628,10 @@ fn pointwise(f: &mut Function<'_>, pass: &[&Block]) -> &'static str {
     f.constant("COUNT", y.count());
     let text = results.pointwise(f, pass, vec![]);
     f.define("finish", "i: u32", "", &format!("\n{text}"));
+    if let Some(each) = f.layout.spread {
+        f.constant("EACH", each);
+        return POINTWISE_SPREAD;
+    }
     if four_results { POINTWISE_VECTORS } else { POINTWISE }
 }
 

@@ -84,6 +84,29 @@ fn rows_are_normalised_by_the_weighted_support() {
     }
 }
 
+/// Rows whose mean is large beside their spread, and rows that are all alike: f32 loses what the inputs' own rounding takes, and
+/// nothing is divided by a variance below zero.
+#[test]
+fn far_from_zero() {
+    let net = Net::rows([48]).layer_norm();
+    let layout = net.layout();
+    for (mean, spread, most) in [(1e3, 1.0, 1e-3), (-3e4, 0.5, 3e-2), (1e9, 0.0, 0.1), (7e10, 0.0, 0.1)] {
+        let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(1, 2));
+        let flat = Array { shape: vec![2, layout.len()], data: [[1.0; 48], [0.0; 48]].concat().repeat(2) };
+        let flat = data(&mut g, &mut feed, "weights", flat);
+        // As f32 holds them: the same numbers in both.
+        let mut x = numbers(&mut rng, &[2, 5, 48], mean - spread, mean + spread);
+        x.data.iter_mut().for_each(|x| *x = f64::from(*x as f32));
+        let x = data(&mut g, &mut feed, "x", x);
+        let y = net.apply(&mut g, Weights { flat, layout: &layout }, x);
+        g.output("y", y);
+        let (want, got) = (run_plan::<f64>(&g, &feed), run_plan::<f32>(&g, &feed));
+        for (got, want) in got.values["y"].iter().zip(&want.values["y"]) {
+            assert!((f64::from(*got) - want).abs() < most, "around {mean}: {got}, {want}");
+        }
+    }
+}
+
 /// Folded into gains and shifts the statistics say the same: in f32 both lie within their bounds about one value.
 #[test]
 fn settled_networks_say_the_same() {

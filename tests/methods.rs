@@ -89,6 +89,11 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
             add("rate a weight", &|m| m.adaptation.rates = Rates::Weight);
             add("every step", &|m| m.per_step = 0.5);
             add("ridge", &|m| (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1));
+            if kind == Loss::CrossEntropy {
+                add("prototypes", &|m| {
+                    (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Prototypes, Fast::Head, 1);
+                });
+            }
             // Layers of every kind, over rows of two axes.
             let net = |m: &mut MetaSpec| {
                 let outputs = m.hyper.target.outputs();
@@ -434,6 +439,62 @@ fn the_closed_form_is_bayesian_linear_regression() {
         let want = -0.5 * (dot(&r, &r) / noise + n as f64 * (noise.ln() + std::f64::consts::TAU.ln()));
         let got = found["evidence"][2 * task];
         assert!((got - want).abs() < 1e-8 * want.abs(), "{got} {want}");
+    }
+}
+
+/// Distances to class means, worked out by hand, give the same shares of classes; a class that the support lacks has the mean of all rows.
+#[test]
+fn prototypes_are_class_means() {
+    let mut meta = spec(false, Loss::CrossEntropy, 0);
+    (meta.adaptation.rule, meta.adaptation.fast, meta.steps) = (Rule::Prototypes, Fast::Head, 1);
+    let layout = meta.layout();
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(4, 4));
+    let base: Vec<f32> = meta.hyper.target.layout().init(&mut rng);
+    let mut params: Vec<f64> = meta.init(&mut rng, &base).into_iter().map(f64::from).collect();
+    params[layout.get("adapt.log_scale").expect("a scale").offset] = 0.05;
+    let flat = data(&mut g, &mut feed, "params", Array { shape: vec![layout.len()], data: params });
+    let t = 2;
+    let e = episodes(&mut g, &mut feed, &mut rng, &meta, Loss::CrossEntropy, t);
+    // The second task has rows of the first two classes alone.
+    let labels = &mut feed.inputs.get_mut("y support").expect("labels").data;
+    labels[SUPPORT * 3..].copy_from_slice(&[1., 0., 0., 0., 1., 0., 0., 1., 0., 1., 0., 0.]);
+    let inner = InnerLoop { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::CrossEntropy };
+    let p = Weights { flat, layout: &layout };
+    let weights = p.get(&mut g, "head.bias");
+    let problem = inner.problem(&mut g, Some(p), weights, None, &e.support);
+    let start = inner.start(&mut g, &problem);
+    let solved = inner.step(&mut g, &problem, &[start], false)[0];
+    let xq = inner.inputs(&mut g, &problem, e.xq);
+    let logits = inner.predict(&mut g, &problem, solved, xq);
+    let phi = inner.inputs(&mut g, &problem, e.support.x);
+    for (name, v) in [("phi", phi), ("xq", xq), ("logits", logits)] {
+        g.output(name, v);
+    }
+    let found = run_plan::<f64>(&g, &feed).values;
+    let f = meta.hyper.target.expect_head().features;
+    for task in 0..t {
+        let n = SUPPORT - task % 2;
+        let row = |r: usize| &found["phi"][(task * SUPPORT + r) * f..][..f];
+        let label = |r: usize, c: usize| feed.inputs["y support"].data[(task * SUPPORT + r) * 3 + c];
+        let mean = |rows: Vec<usize>| -> Vec<f64> {
+            (0..f).map(|k| rows.iter().map(|r| row(*r)[k]).sum::<f64>() / rows.len() as f64).collect()
+        };
+        let means = [0, 1, 2].map(|c| {
+            let of: Vec<usize> = (0..n).filter(|r| label(*r, c) == 1.0).collect();
+            assert_eq!(of.is_empty(), task == 1 && c == 2);
+            mean(if of.is_empty() { (0..n).collect() } else { of })
+        });
+        for q in 0..QUERY {
+            let x = &found["xq"][(task * QUERY + q) * f..][..f];
+            let distance = |c: &Vec<f64>| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>();
+            let want = means.each_ref().map(|c| -0.5f64.exp() * distance(c));
+            let got = &found["logits"][(task * QUERY + q) * 3..][..3];
+            // Logits up to what is the same for all classes.
+            for c in 1..3 {
+                let (got, want) = (got[c] - got[0], want[c] - want[0]);
+                assert!((got - want).abs() < 1e-9 * want.abs().max(1.0), "{task} {q} {c}: {got}, {want}");
+            }
+        }
     }
 }
 

@@ -25,7 +25,10 @@ const MIN_NOISE_FRACTION: f64 = 1e-6;
 
 /// Logarithms are learned in units of this: Adam moves a parameter by no more than about its learning rate a step, which for a
 /// variance that has to change by orders of magnitude would take the whole training.
-const LOG_UNIT: f64 = 10.0;
+pub(super) const LOG_UNIT: f64 = 10.0;
+
+/// The parameter that says what predictions of classes are multiplied by.
+pub(super) const LOG_SCALE: &str = "log_scale";
 
 /// What is learned for the closed form, beside the networks.
 pub fn layout(head: &Head) -> ParamLayout {
@@ -36,14 +39,24 @@ pub fn layout(head: &Head) -> ParamLayout {
     };
     log("log_variance", head.features + 1, 1.0 / head.features as f64);
     log("log_noise", 1, 0.1);
-    log("log_scale", 1, 5.0);
+    log(LOG_SCALE, 1, 5.0);
     layout
 }
 
 /// What one-hot predictions are multiplied by to be logits, from all learned parameters.
 pub(super) fn logit_scale(params: &[f32], layout: &ParamLayout) -> f32 {
-    let log = layout.get("adapt.log_scale").and_then(|p| params.get(p.offset)).copied().unwrap_or(0.0);
+    let log =
+        layout.get(&format!("adapt.{LOG_SCALE}")).and_then(|p| params.get(p.offset)).copied().unwrap_or(0.0);
     (LOG_UNIT * log as f64).exp() as f32
+}
+
+/// Numbers of which the logarithms are learned, for `t` tasks: `[T, 1, len]`.
+pub(super) fn positive(g: &mut Graph, params: Weights<'_>, name: &str, t: usize, len: usize) -> Value {
+    let log = params.get(g, &format!("adapt.{name}"));
+    let log = g.scale(log, LOG_UNIT);
+    let v = g.map(Func::Exp, log);
+    let v = g.reshape(v, &[1, 1, len]);
+    g.expand(v, &[t, 1, len])
 }
 
 /// What is known before the support is seen.
@@ -87,18 +100,12 @@ struct Regression {
 impl Prior {
     /// From the learned parameters, for `t` tasks.
     pub fn read(g: &mut Graph, params: Weights<'_>, t: usize, head: &Head) -> Prior {
-        let get = |g: &mut Graph, name: &str, len: usize| {
-            let log = params.get(g, &format!("adapt.{name}"));
-            let log = g.scale(log, LOG_UNIT);
-            let v = g.map(Func::Exp, log);
-            let v = g.reshape(v, &[1, 1, len]);
-            g.expand(v, &[t, 1, len])
-        };
+        let get = |g: &mut Graph, name: &str, len: usize| positive(g, params, name, t, len);
         let noise = get(g, "log_noise", 1);
         Prior {
             variance: get(g, "log_variance", head.features + 1),
             noise: g.affine(noise, 1.0, MIN_NOISE),
-            scale: get(g, "log_scale", 1),
+            scale: get(g, LOG_SCALE, 1),
         }
     }
 

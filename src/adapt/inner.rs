@@ -5,9 +5,11 @@
 //! Zintgraf et al. 2019), or the task's embedding. What it learns by is a gradient step with a fixed or a learned rate (MAML:
 //! Finn et al. 2017; Meta-SGD: Li et al. 2017), or for the last layer the exact solution ([`super::closed_form`]).
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
-use super::rule::Descent;
+use super::rule::{Descent, Known};
 use super::{Fast, Rule, closed_form};
 use crate::graph::{Graph, Value};
 use crate::hyper::HyperSpec;
@@ -62,8 +64,8 @@ impl Adaptation {
     /// Parameters that are learned for adaptation, beside those of the hypernetwork.
     pub(crate) fn learned(&self, hyper: &HyperSpec) -> ParamLayout {
         let mut layout = ParamLayout::default();
-        if self.rule.is_closed_form() {
-            layout.extend("adapt", &closed_form::layout(&hyper.target.expect_head()));
+        if let Some(rule) = self.rule.solution() {
+            layout.extend("adapt", &rule.layout(&hyper.target.expect_head()));
             return layout;
         }
         let tensors = self.tensors(hyper);
@@ -137,8 +139,8 @@ pub struct InnerProblem {
     pub(super) rates: Option<Value>,
     /// What the hypernetwork read, and its parameters, where the embedding is adapted.
     pub(super) reads: Option<(Value, Value)>,
-    /// What the closed form knows beforehand.
-    pub(super) prior: Option<closed_form::Prior>,
+    /// What a rule that solves knows beforehand.
+    pub(super) known: Option<Rc<dyn Known>>,
 }
 
 impl InnerLoop<'_> {
@@ -166,15 +168,17 @@ impl InnerLoop<'_> {
             .state()
             .rewrites()
             .then(|| (z.unwrap_or_else(|| panic!("an embedding is read")), learned("an embedding").flat));
-        let prior = self.adaptation.rule.is_closed_form().then(|| {
-            closed_form::Prior::read(g, learned("the closed form"), t, &self.hyper.target.expect_head())
-        });
-        let rates = (self.adaptation.rates != Rates::Fixed && prior.is_none())
+        let known = self
+            .adaptation
+            .rule
+            .solution()
+            .map(|rule| rule.known(g, learned("the closed form"), t, &self.hyper.target.expect_head()));
+        let rates = (self.adaptation.rates != Rates::Fixed && known.is_none())
             .then(|| self.rates(g, learned("a learned rate"), t));
         let given = support.x;
         let rows = SupportRows { x: given, weights: support.rows };
         let x = self.adaptation.fast.state().inputs(g, self, weights, rows, given);
-        InnerProblem { t, weights, given, x, y: support.y, rows: support.rows, rates, reads, prior }
+        InnerProblem { t, weights, given, x, y: support.y, rows: support.rows, rates, reads, known }
     }
 
     /// What the fast state reads of rows `[T, n, i]` of the problem's tasks.
@@ -234,9 +238,9 @@ impl InnerLoop<'_> {
 
     /// Predictive variance `[T, q]` of rows as [`InnerLoop::inputs`] gives them, where the rule knows one of values.
     pub fn variance(&self, g: &mut Graph, problem: &InnerProblem, xq: Value) -> Option<Value> {
-        let prior = problem.prior.filter(|_| !self.kind.has_classes())?;
+        let known = problem.known.as_ref().filter(|_| !self.kind.has_classes())?;
         let seen = self.seen(g, problem);
-        Some(g.scope("variance", |g| prior.variance(g, &self.hyper.target.expect_head(), seen, xq)))
+        g.scope("variance", |g| known.variance(g, &self.hyper.target.expect_head(), seen, xq))
     }
 
     /// The support as the closed form reads it.
@@ -251,9 +255,9 @@ impl InnerLoop<'_> {
 
     /// Log density of the support `[T, 2]`: of the generated network, and of what adaptation may reach, where the rule knows it.
     pub fn evidence(&self, g: &mut Graph, problem: &InnerProblem) -> Option<Value> {
-        let prior = problem.prior?;
+        let known = problem.known.as_ref().filter(|_| self.adaptation.rule.has_evidence())?;
         let seen = self.seen(g, problem);
-        let (plain, marginal) = prior.evidence(g, &self.hyper.target.expect_head(), seen);
+        let (plain, marginal) = known.evidence(g, &self.hyper.target.expect_head(), seen)?;
         let both = [plain, marginal].map(|v| g.reshape(v, &[problem.t, 1]));
         Some(g.concat(&both, 1))
     }
@@ -268,9 +272,9 @@ impl InnerLoop<'_> {
         first_order: bool,
     ) -> Vec<Value> {
         let (a, fast) = (self.adaptation, state[0]);
-        if let Some(prior) = &problem.prior {
+        if let Some(known) = &problem.known {
             let seen = self.seen(g, problem);
-            return vec![prior.solve(g, &self.hyper.target.expect_head(), seen)];
+            return vec![known.solve(g, &self.hyper.target.expect_head(), seen)];
         }
         let prediction = self.predict(g, problem, fast, problem.x);
         let each = loss(g, self.kind, prediction, problem.y, Some(problem.rows));
@@ -285,7 +289,7 @@ impl InnerLoop<'_> {
         let descent = Descent { grad, factor, rates: problem.rates, rate: a.rate };
         match a.rule.descent() {
             Some(rule) => rule.step(g, &descent, state),
-            None => panic!("the closed form needs its prior"),
+            None => panic!("a rule that solves needs what it knows"),
         }
     }
 
@@ -349,6 +353,6 @@ impl InnerProblem {
         let reads = self.reads.and_then(|_| rest.next().zip(rest.next()));
         let [weights, x, y, rows] = values[..4] else { panic!("there are four at least") };
         // Inside of a scan nobody asks what else the state reads of rows.
-        InnerProblem { t: self.t, weights, given: x, x, y, rows, rates, reads, prior: None }
+        InnerProblem { t: self.t, weights, given: x, x, y, rows, rates, reads, known: None }
     }
 }

@@ -16,7 +16,7 @@ mod profile;
 mod train;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -76,9 +76,13 @@ struct Settings {
     /// Family of tasks: sine, shapes, csv or images.
     #[arg(long)]
     task: Option<String>,
-    /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd or ridge.
+    /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd, ridge or prototypes.
     #[arg(long)]
     method: Option<String>,
+    /// The target network before its last layer: conv4, resnet8, cnn or mlp, with other channels as in conv4-32; or a TOML file
+    /// with a list `net` of layers.
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    net: Option<String>,
     /// Any setting of the configuration file, for example adapt.rate=0.1.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -147,6 +151,7 @@ impl Settings {
             None => (String::new(), "command line".to_string()),
         };
         let mut over: Vec<String> = self.method.iter().map(|m| format!("adapt.method={m}")).collect();
+        over.extend(self.net.as_deref().map(net_setting).transpose()?);
         over.extend(self.set.iter().cloned());
         self.resolve_with(&text, &origin, task, &over)
     }
@@ -226,6 +231,22 @@ impl Settings {
         }
         c.validate()?;
         Ok(c)
+    }
+}
+
+/// The setting that `--net` stands for: a name as it is, of a file its layers.
+fn net_setting(net: &str) -> Result<String> {
+    if !net.ends_with(".toml") {
+        return Ok(format!("model.net={net}"));
+    }
+    let path = Path::new(net);
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let wrong = |message: String| Error::config(net, message);
+    let table: toml::Table = text.parse().map_err(|e| wrong(format!("{e}")))?;
+    let layers = table.get("net").or_else(|| table.get("model").and_then(|m| m.get("net")));
+    match layers {
+        Some(layers) => Ok(format!("model.net={layers}")),
+        None => Err(wrong("holds no list of layers: each begins with a line [[net]]".into())),
     }
 }
 

@@ -82,6 +82,7 @@ impl Settings {
     fn given(&self) -> Option<String> {
         let flags = [
             ("--method", self.method.is_some()),
+            ("--net", self.net.is_some()),
             ("--set", !self.set.is_empty()),
             ("--steps", self.steps.is_some()),
             ("--seed", self.seed.is_some()),

@@ -176,6 +176,13 @@ impl Setup {
                  of rows: batch_norm = \"support\" takes those of the support alone, layer_norm and group_norm look at each row by itself",
             ));
         }
+        if self.config.adapt.rule.needs_classes() && !self.source.likelihood().has_classes() {
+            return Err(Error::config(
+                "adapt.rule",
+                "prototypes are means of classes, and these tasks have values to predict: adapt.method = \"ridge\" is the closed \
+                 form for those",
+            ));
+        }
         if !self.meta().adaptation.fits(&hyper) {
             let what = self.config.adapt.fast;
             let message = format!("the network has nothing of the kind that adapt.fast = {what:?} changes");

@@ -138,7 +138,7 @@ fn check_about(path: &Path, about: &About) -> Result<()> {
         && embedding
         && sound_widths(trunk)
         && about.spec.check().is_ok()
-        && (about.choice.gate.is_none() || about.adaptation.rule.is_closed_form())
+        && (about.choice.gate.is_none() || about.adaptation.rule.has_evidence())
         && about.adaptation.fits(&about.spec)
         && about.fine_tuning.fits(&about.spec)
         && about.choice.intervals.as_ref().is_none_or(|i| i.factors.len() <= 100)

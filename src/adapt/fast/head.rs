@@ -41,8 +41,8 @@ impl State for Head {
         x: Value,
     ) -> Value {
         let y = inner.hyper.target.apply_head(g, fast, x);
-        match problem.prior {
-            Some(prior) => prior.output(g, inner.kind, y),
+        match &problem.known {
+            Some(known) => known.output(g, inner.kind, y),
             None => y,
         }
     }

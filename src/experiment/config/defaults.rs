@@ -133,6 +133,10 @@ impl Config {
                 a.steps = vec![0, 1];
                 a.gate = task == TaskKind::Csv;
             }
+            Method::Prototypes => {
+                (a.rule, a.fast, a.train_steps) = (Rule::Prototypes, Fast::Head, 1);
+                a.steps = vec![0, 1];
+            }
         }
         c
     }

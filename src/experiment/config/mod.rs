@@ -13,7 +13,7 @@ use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::Generator;
 use crate::meta::objective::Through;
-use crate::net::Layer;
+use crate::net::{Layer, preset};
 use crate::optim::Optimiser;
 use crate::spec::Activation;
 use crate::task::Likelihood;
@@ -138,6 +138,8 @@ pub enum Method {
     MetaSgd,
     /// Generated weights, the last layer in closed form (Bertinetto et al. 2019; Harrison et al. 2018).
     Ridge,
+    /// One network for all tasks, the last layer from class means of its features (Snell et al. 2017).
+    Prototypes,
 }
 
 impl Method {
@@ -151,8 +153,18 @@ impl Method {
     }
 
     /// All names, for messages.
-    pub const NAMES: [&'static str; 9] =
-        ["auto", "fine-tune", "maml", "fomaml", "reptile", "anil", "cavia", "meta-sgd", "ridge"];
+    pub const NAMES: [&'static str; 10] = [
+        "auto",
+        "fine-tune",
+        "maml",
+        "fomaml",
+        "reptile",
+        "anil",
+        "cavia",
+        "meta-sgd",
+        "ridge",
+        "prototypes",
+    ];
 
     /// The name used in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -172,7 +184,8 @@ pub struct ModelConfig {
     /// Hidden widths of the target network, where it is dense.
     pub target: Vec<usize>,
     /// Instead of `target` and `activation`: the layers of the target network before its head. In a file one `[[model.net]]` a layer:
-    /// `dense = 32`, `residual = [...]`, each with an `activation` beside it or not ([`Layer`]).
+    /// `dense = 32`, `residual = [...]`, each with an `activation` beside it or not ([`Layer`]); or one name for all, `net = "conv4"`
+    /// ([`preset`]).
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "net")]
     pub net: Option<Vec<Layer>>,
     /// Whether a dense layer with the outputs that tasks need stands behind `net`.
@@ -202,7 +215,13 @@ pub struct ModelConfig {
 }
 
 fn net<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Option<Vec<Layer>>, D::Error> {
-    crate::net::layers(from).map(Some)
+    use serde::de::Error as _;
+    match serde_json::Value::deserialize(from)? {
+        serde_json::Value::String(name) => preset(&name),
+        list => crate::net::layers(list).map_err(|e| e.to_string()),
+    }
+    .map(Some)
+    .map_err(D::Error::custom)
 }
 
 /// A generator by its name, or by a table of its settings.

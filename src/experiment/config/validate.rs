@@ -165,7 +165,7 @@ impl Config {
                 "context parameters that nothing adapts stay 0: adapt.fast = \"context\"",
             );
         }
-        if a.gate && !ridge {
+        if a.gate && !a.rule.has_evidence() {
             return fail(
                 "adapt.gate",
                 "only the closed form knows the evidence that networks are weighed by: adapt.method = \"ridge\", or adapt.gate = false",

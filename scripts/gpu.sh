@@ -74,7 +74,7 @@ for stage in $stages; do
         run 120 scaling.json "$HYPERLOOM" bench --device "$device" --workload scaling --json
         ;;
     profile)
-        for workload in adapt adapt-64 maml2 amortised generator gemm gemm-batch-64 gemm-batch-16 conv conv-train; do
+        for workload in adapt adapt-64 maml2 amortised generator gemm gemm-batch-64 gemm-batch-16 conv conv-train conv-adapt conv-maml2; do
             run 60 "profile-$workload.txt" "$HYPERLOOM" profile --device "$device" "$workload"
         done
         run 60 profile-sine-maml.txt "$HYPERLOOM" profile --device "$device" "$settings/maml.toml"

@@ -46,17 +46,17 @@ fn short(arguments: &str) -> Vec<&str> {
     words
 }
 
-/// Ten classes of pictures, a bar in a place of its own each.
-fn made_up_pictures(folder: &Path) {
-    for class in 0..10 {
+/// Classes of pictures, a bar in a place of its own each.
+fn made_up_pictures(folder: &Path, classes: usize) {
+    for class in 0..classes {
         let place = folder.join(class.to_string());
         std::fs::create_dir_all(&place).expect("a folder");
         for k in 0..6 {
             let file = std::fs::File::create(place.join(format!("{k}.png"))).expect("a file");
-            let mut encoder = png::Encoder::new(file, 12, 12);
+            let mut encoder = png::Encoder::new(file, 20, 20);
             encoder.set_color(png::ColorType::Grayscale);
-            let pixel = |i: usize| if i % 12 == class || i / 12 == k { 255 } else { 0 };
-            let pixels: Vec<u8> = (0..144).map(pixel).collect();
+            let pixel = |i: usize| if i % 20 == class || i / 20 == k { 255 } else { 0 };
+            let pixels: Vec<u8> = (0..400).map(pixel).collect();
             encoder.write_header().and_then(|mut w| w.write_image_data(&pixels)).expect("a picture");
         }
     }
@@ -89,7 +89,9 @@ fn every_command_runs() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     // Layers over pictures, on some that are made up.
-    made_up_pictures(&path.join("pictures"));
+    for (name, classes) in [("pictures", 20), ("folder", 20), ("few", 4), ("new", 4)] {
+        made_up_pictures(&path.join(name), classes);
+    }
     let settings = "task = \"images\"\n[train]\nsteps = 20\n[eval]\nshots = 2\nquery = 3\ntasks = 6\n[images]\nways = 2\n";
     std::fs::write(path.join("pictures.toml"), format!("{settings}{pictures}")).expect("a file");
     let output = hyperloom(

@@ -50,7 +50,7 @@ fn families() -> Vec<(&'static str, Box<dyn TaskFamily>)> {
     let groups = Arc::new(Groups::load(&csv).expect("the example is there"));
     let picture = |i: usize| (0..16).map(|p| (p * (i + 3) % 11) as u8 * 20).collect::<Vec<u8>>();
     let set = ImageSet {
-        side: 4,
+        shape: [4, 4, 1],
         classes: (0..5).map(|c| format!("class {c}")).collect(),
         images: (0..5).map(|c| (0..6).map(|i| picture(7 * c + i)).collect()).collect(),
     };
@@ -71,6 +71,7 @@ fn families() -> Vec<(&'static str, Box<dyn TaskFamily>)> {
                 query: 2,
                 rotations: true,
                 shifts: true,
+                flips: true,
                 seed: 4,
             }),
         ),

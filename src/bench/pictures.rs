@@ -2,6 +2,7 @@
 
 use super::numbers;
 use super::workload::Builder;
+use crate::graph::{Graph, Value};
 use crate::net::{Layer, Net, ParamLayout, Weights};
 use crate::spec::count;
 use crate::task::{Loss, loss};
@@ -9,8 +10,16 @@ use crate::task::{Loss, loss};
 /// Height and width of a picture.
 const SIZE: usize = 32;
 /// Pictures of a task.
-const PICTURES: usize = 32;
+pub(super) const PICTURES: usize = 32;
 const CLASSES: usize = 10;
+/// The same of few-shot tasks: one picture of each class to learn from, three to be judged by.
+const FEW_SIZE: usize = 28;
+const FEW_CLASSES: usize = 5;
+pub(super) const SUPPORT: usize = FEW_CLASSES;
+pub(super) const QUERY: usize = 3 * FEW_CLASSES;
+/// Steps of `conv-adapt`, and how long each is.
+pub(super) const STEPS: usize = 5;
+const RATE: f64 = 0.01;
 /// Of a kernel of 3 x 3.
 const TAPS: usize = 9;
 
@@ -25,9 +34,15 @@ pub(super) fn classifier() -> Net {
     block(block(block(block(Net::image([SIZE, SIZE, 3]))))).flatten().dense(CLASSES)
 }
 
-/// Nominal operations of a forward pass over a task's pictures: products only.
-pub(super) fn flops(net: &Net) -> f64 {
-    let (mut size, mut channels, mut work) = (SIZE, 3, 0);
+/// What `conv-adapt` and `conv-maml2` are of: the same over small grey pictures of few classes.
+pub(super) fn few_shot() -> Net {
+    let block = |net: Net| net.conv(32, 3).batch_norm().relu().max_pool(2);
+    block(block(block(block(Net::image([FEW_SIZE, FEW_SIZE, 1]))))).flatten().dense(FEW_CLASSES)
+}
+
+/// Nominal operations of a forward pass over so many pictures: products only.
+pub(super) fn flops(net: &Net, pictures: usize) -> f64 {
+    let (mut size, mut channels, mut work) = (net.input()[0], net.input()[2], 0);
     for layer in net.layers() {
         match layer {
             Layer::Conv(c) => {
@@ -39,7 +54,7 @@ pub(super) fn flops(net: &Net) -> f64 {
             _ => {}
         }
     }
-    2.0 * (PICTURES * work) as f64
+    2.0 * (pictures * work) as f64
 }
 
 /// Weights of `t` tasks, `[t, P]`: kernels from streams 10 and on, the last layer's from 15, each of a scale that keeps the size of
@@ -66,7 +81,60 @@ fn weights(layout: &ParamLayout, t: usize) -> Vec<f32> {
     all
 }
 
+/// One-hot classes of `n` pictures of each of `t` tasks, in turn.
+fn labels(t: usize, n: usize, classes: usize) -> Vec<f32> {
+    let rows = (0..t * n).map(|row| row % n % classes);
+    rows.flat_map(|label| (0..classes).map(move |c| f32::from(u8::from(c == label)))).collect()
+}
+
+/// Weights after a step of descent on each task's own loss.
+fn step(g: &mut Graph, net: &Net, w: Value, x: Value, y: Value) -> Value {
+    let layout = net.layout();
+    let prediction = net.apply(g, Weights { flat: w, layout: &layout }, x);
+    let each = loss(g, Loss::CrossEntropy, prediction, y, None);
+    let sum = g.sum_to(each, &[]);
+    let grad = g.grad(sum, &[w])[0];
+    let step = g.scale(grad, RATE);
+    g.sub(w, step)
+}
+
 impl Builder {
+    /// Few-shot pictures of `t` tasks with their classes.
+    fn few(&mut self, name: &str, stream: u32, t: usize, n: usize) -> (Value, Value) {
+        let x = self.random(&format!("x{name}"), &[t, n, FEW_SIZE * FEW_SIZE], stream, 1.0);
+        let y = self.data(&format!("y{name}"), &[t, n, FEW_CLASSES], labels(t, n, FEW_CLASSES));
+        (x, y)
+    }
+
+    /// Weights of `t` networks after some steps on five pictures each.
+    pub(super) fn adapt_pictures(&mut self, t: usize) {
+        let net = few_shot();
+        let layout = net.layout();
+        let w0 = self.data("w0", &[t, layout.len()], weights(&layout, t));
+        let (x, y) = self.few("s", 20, t, SUPPORT);
+        let (finals, _) = self.g.scan(STEPS, &[w0], &[x, y], &[], |g, args| {
+            (vec![step(g, &net, args.carried[0], args.constants[0], args.constants[1])], vec![])
+        });
+        self.g.output("result", finals[0]);
+    }
+
+    /// The mean loss on query pictures after one step from weights that all tasks share, and its gradient by these.
+    pub(super) fn maml_pictures(&mut self, t: usize) {
+        let net = few_shot();
+        let layout = net.layout();
+        let shared = self.data("w0", &[1, layout.len()], weights(&layout, 1));
+        let ((xs, ys), (xq, yq)) = (self.few("s", 20, t, SUPPORT), self.few("q", 21, t, QUERY));
+        let g = &mut self.g;
+        let w = g.expand(shared, &[t, layout.len()]);
+        let w = step(g, &net, w, xs, ys);
+        let prediction = net.apply(g, Weights { flat: w, layout: &layout }, xq);
+        let each = loss(g, Loss::CrossEntropy, prediction, yq, None);
+        let mean = g.mean(each);
+        let grad = g.grad(mean, &[shared])[0];
+        g.output("loss", each);
+        g.output("gradient", grad);
+    }
+
     /// Losses of the tasks, `[t]` (mean cross entropy of classes, mean square of what has none), and their gradients `[t, P]` where
     /// those are wanted.
     pub(super) fn pictures(&mut self, net: &Net, t: usize, gradient: bool) {
@@ -75,14 +143,7 @@ impl Builder {
         let x = self.random("x", &[t, PICTURES, SIZE * SIZE * 3], 22, 1.0);
         let has_classes = net.outputs() == CLASSES;
         let outputs = [t, PICTURES, net.outputs()];
-        let y = has_classes.then(|| {
-            let labels = (0..t * PICTURES).flat_map(|row| {
-                let label = row % PICTURES % CLASSES;
-                (0..CLASSES).map(move |c| f32::from(u8::from(c == label)))
-            });
-            let labels = labels.collect();
-            self.data("y", &outputs, labels)
-        });
+        let y = has_classes.then(|| self.data("y", &outputs, labels(t, PICTURES, CLASSES)));
         let g = &mut self.g;
         let prediction = net.apply(g, Weights { flat: w, layout: &layout }, x);
         let each = match y {

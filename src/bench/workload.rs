@@ -39,6 +39,10 @@ pub enum Workload {
     ConvForward,
     /// Loss and gradient of given classifiers of four convolutions with norms and pools, on 32 pictures each.
     ConvTrain,
+    /// 5 steps of learning of given classifiers of small pictures, on one picture of each of five classes.
+    ConvAdapt,
+    /// Loss and gradient of a classifier that all tasks share, after a step on each task's pictures, differentiated through.
+    ConvMaml2,
 }
 
 /// Steps of training that a plan's window holds.
@@ -54,7 +58,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 12] = [
+    pub const ALL: [(&str, Workload); 14] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -67,6 +71,8 @@ impl Workload {
         ("conv", Workload::Conv),
         ("conv-forward", Workload::ConvForward),
         ("conv-train", Workload::ConvTrain),
+        ("conv-adapt", Workload::ConvAdapt),
+        ("conv-maml2", Workload::ConvMaml2),
     ];
 
     /// Its name.
@@ -83,6 +89,7 @@ impl Workload {
             Workload::Generator => 32,
             Workload::Gemm => 1024,
             Workload::Conv | Workload::ConvForward | Workload::ConvTrain => 16,
+            Workload::ConvAdapt | Workload::ConvMaml2 => 16,
         }
     }
 
@@ -133,9 +140,15 @@ impl Workload {
             Workload::Gemm => 2.0 * t * t * t,
             Workload::GemmBatch64 => 2.0 * t * 64.0 * 64.0 * 64.0,
             Workload::GemmBatch16 => 2.0 * t * 16.0 * 32.0 * 32.0,
-            Workload::Conv => 3.0 * t * pictures::flops(&pictures::plain()),
-            Workload::ConvForward => t * pictures::flops(&pictures::plain()),
-            Workload::ConvTrain => 3.0 * t * pictures::flops(&pictures::classifier()),
+            Workload::Conv => 3.0 * t * pictures::flops(&pictures::plain(), pictures::PICTURES),
+            Workload::ConvForward => t * pictures::flops(&pictures::plain(), pictures::PICTURES),
+            Workload::ConvTrain => 3.0 * t * pictures::flops(&pictures::classifier(), pictures::PICTURES),
+            Workload::ConvAdapt => {
+                3.0 * t * pictures::flops(&pictures::few_shot(), pictures::STEPS * pictures::SUPPORT)
+            }
+            Workload::ConvMaml2 => {
+                3.0 * t * pictures::flops(&pictures::few_shot(), pictures::QUERY + 3 * pictures::SUPPORT)
+            }
         }
     }
 
@@ -153,6 +166,8 @@ impl Workload {
                 b.pictures(&pictures::plain(), tasks, self == Workload::Conv)
             }
             Workload::ConvTrain => b.pictures(&pictures::classifier(), tasks, true),
+            Workload::ConvAdapt => b.adapt_pictures(tasks),
+            Workload::ConvMaml2 => b.maml_pictures(tasks),
         }
         (b.g, b.inputs)
     }

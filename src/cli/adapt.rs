@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::data::Table;
+use hyperloom::data::format::Format;
 use hyperloom::experiment::files::support_of_file;
+use hyperloom::experiment::picture_files::support_of_folder;
 use hyperloom::experiment::run_folder::{RunFolder, save_network};
 use hyperloom::{Error, Result};
 
@@ -16,8 +18,8 @@ use super::{check_steps, open_device, say};
 pub(super) struct AdaptArgs {
     /// The run folder of a trained model.
     run: PathBuf,
-    /// The new task's rows, with the columns that the model was trained on.
-    #[arg(long, value_name = "FILE.csv")]
+    /// The new task's rows, with the columns that the model was trained on; of pictures a folder with a folder for each class.
+    #[arg(long, value_name = "FILE.csv|FOLDER")]
     support: PathBuf,
     /// Steps of adaptation (not given: as many as were chosen on validation tasks).
     #[arg(long)]
@@ -38,9 +40,15 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
         ));
     }
     check_steps(args.steps)?;
-    let (model, format) = RunFolder::open(&args.run)?.model()?;
-    let table = Table::read(&args.support)?;
-    let task = support_of_file(&model, &format, &table)?;
+    let (model, mut format) = RunFolder::open(&args.run)?.model()?;
+    let task = if let Format::Pictures { shape, ways, .. } = format {
+        let (task, classes) = support_of_folder(&format, &args.support)?;
+        format = Format::Pictures { shape, ways, classes };
+        task
+    } else {
+        support_of_file(&model, &format, &Table::read(&args.support)?)?
+    };
+    let rows = task.shots(model.likelihood.outputs);
     let network = model.adapt(&open_device(&args.device)?, &task, args.steps)?;
     save_network(&args.out, &network, &format)?;
     say(format_args!(
@@ -52,7 +60,7 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
         } else {
             String::new()
         },
-        table.rows(),
+        rows,
         args.steps.unwrap_or(model.choice.steps)
     ));
     Ok(ExitCode::SUCCESS)

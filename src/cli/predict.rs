@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::data::Table;
+use hyperloom::data::format::Format;
 use hyperloom::experiment::files::predict_table;
+use hyperloom::experiment::picture_files::{Sorted, sort_by_network, sort_pictures};
 use hyperloom::experiment::run_folder::{RunFolder, load_network};
 use hyperloom::files::write_atomically;
 use hyperloom::meta::model::Prediction;
@@ -18,13 +20,14 @@ use super::{check_steps, open_device, say};
 pub(super) struct PredictArgs {
     /// A run folder, or a network written by `adapt`.
     model: PathBuf,
-    /// The task's known rows. Where this file and the query have the group column, every group is a task.
-    #[arg(long, value_name = "FILE.csv")]
+    /// The task's known rows. Where this file and the query have the group column, every group is a task. Of pictures a folder with a
+    /// folder for each class.
+    #[arg(long, value_name = "FILE.csv|FOLDER")]
     support: Option<PathBuf>,
-    /// The rows to predict.
-    #[arg(long, value_name = "FILE.csv")]
+    /// The rows to predict; of pictures a file, or a folder of them.
+    #[arg(long, value_name = "FILE.csv|FOLDER|PICTURE")]
     query: PathBuf,
-    /// Where the query rows with their predictions are written.
+    /// Where the query rows, or the names of the pictures, with their predictions are written.
     #[arg(long, value_name = "FILE.csv")]
     out: PathBuf,
     /// Steps of adaptation (not given: as many as were chosen on validation tasks).
@@ -60,6 +63,11 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             "there is no such run folder or network; `hyperloom train` and `hyperloom adapt` make them",
         ));
     }
+    if let Some(pictures) = pictures(args)? {
+        write_atomically(&args.out, &pictures.csv()?)?;
+        say(format_args!("{}: {} pictures sorted\n", args.out.display(), pictures.files.len()));
+        return Ok(ExitCode::SUCCESS);
+    }
     let query = Table::read(&args.query)?;
     let device = open_device(&args.device)?;
     let (y, half, format) = if args.model.is_dir() {
@@ -75,12 +83,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
         let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
         (found.values, half, format)
     } else {
-        if args.support.is_some() || args.steps.is_some() {
-            return Err(Error::config(
-                if args.support.is_some() { "--support" } else { "--steps" },
-                "the network is adapted already: give a run folder to adapt anew",
-            ));
-        }
+        check_adapted(args)?;
         if args.interval.is_some() {
             return Err(Error::config(
                 "--interval",
@@ -93,6 +96,49 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     write_atomically(&args.out, &format.predictions(&query, &y, half.as_deref())?)?;
     say(format_args!("{}: {} rows predicted\n", args.out.display(), query.rows()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is said about pictures, by a model that reads these; `None` of one that reads tables.
+fn pictures(args: &PredictArgs) -> Result<Option<Sorted>> {
+    let refuse_interval = || match args.interval {
+        Some(_) => Err(Error::config(
+            "--interval",
+            "pictures are sorted into classes, which have probabilities instead",
+        )),
+        None => Ok(()),
+    };
+    if args.model.is_dir() {
+        let (model, format) = RunFolder::open(&args.model)?.model()?;
+        if !matches!(format, Format::Pictures { .. }) {
+            return Ok(None);
+        }
+        refuse_interval()?;
+        let Some(support) = &args.support else {
+            let message =
+                "is missing: the classes of the task are the folders in it, each with a few pictures";
+            return Err(Error::config("--support", message));
+        };
+        let device = open_device(&args.device)?;
+        return sort_pictures(&device, &model, &format, support, &args.query, args.steps).map(Some);
+    }
+    let (network, format) = load_network(&args.model)?;
+    if !matches!(format, Format::Pictures { .. }) {
+        return Ok(None);
+    }
+    refuse_interval()?;
+    check_adapted(args)?;
+    sort_by_network(&open_device(&args.device)?, &network, &format, &args.query).map(Some)
+}
+
+/// Refuses to adapt a network that has been.
+fn check_adapted(args: &PredictArgs) -> Result<()> {
+    match (&args.support, args.steps) {
+        (None, None) => Ok(()),
+        (support, _) => Err(Error::config(
+            if support.is_some() { "--support" } else { "--steps" },
+            "the network is adapted already: give a run folder to adapt anew",
+        )),
+    }
 }
 
 /// Half the widths of intervals that cover this share of rows.

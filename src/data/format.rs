@@ -22,6 +22,16 @@ pub enum Format {
     },
     /// Encoded as the training file was.
     Encoded(Encoder),
+    /// Pictures in folders, one for each class.
+    Pictures {
+        /// Height, width and channels that they are brought to.
+        shape: [usize; 3],
+        /// Classes that a network tells apart at most.
+        ways: usize,
+        /// Names of the classes, of a network that has been adapted to some.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        classes: Vec<String>,
+    },
 }
 
 impl Format {
@@ -31,6 +41,16 @@ impl Format {
         Format::Plain { inputs: names(inputs), outputs: names(outputs) }
     }
 
+    /// Whether files are read as `other` has it; models of pictures were once written as if these were tables of pixels.
+    pub(crate) fn agrees(&self, other: &Format) -> bool {
+        match (self, other) {
+            (Format::Plain { inputs, outputs }, Format::Pictures { shape, ways, .. }) => {
+                inputs.len() == shape.iter().product::<usize>() && outputs.len() == *ways
+            }
+            _ => self == other,
+        }
+    }
+
     /// Checks what was read from `path`.
     pub fn validate(&self, path: &Path, inputs: usize, outputs: usize) -> Result<()> {
         let (i, o) = match self {
@@ -38,6 +58,13 @@ impl Format {
             Format::Encoded(e) => {
                 e.validate(path)?;
                 (e.inputs(), e.outputs())
+            }
+            Format::Pictures { shape, ways, classes } => {
+                if classes.len() > *ways {
+                    let message = format!("its network has {ways} outputs and {} classes", classes.len());
+                    return Err(Error::checkpoint(path, message));
+                }
+                (shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).unwrap_or(0), *ways)
             }
         };
         if (i, o) != (inputs, outputs) {
@@ -57,6 +84,7 @@ impl Format {
         match self {
             Format::Plain { inputs, .. } => numbers(table, inputs),
             Format::Encoded(e) => e.encode_inputs(table),
+            Format::Pictures { .. } => Err(no_table(table)),
         }
     }
 
@@ -68,6 +96,7 @@ impl Format {
         match self {
             Format::Plain { outputs, .. } => numbers(table, outputs),
             Format::Encoded(e) => e.encode_targets(table),
+            Format::Pictures { .. } => Err(no_table(table)),
         }
     }
 
@@ -76,13 +105,14 @@ impl Format {
         match self {
             Format::Plain { outputs, .. } => outputs.clone(),
             Format::Encoded(e) => e.classes().to_vec(),
+            Format::Pictures { classes, .. } => classes.clone(),
         }
     }
 
     /// Mean and standard deviation by which a value is brought back to the target's own units.
     pub fn target_scale(&self) -> (f64, f64) {
         match self {
-            Format::Plain { .. } => (0.0, 1.0),
+            Format::Plain { .. } | Format::Pictures { .. } => (0.0, 1.0),
             Format::Encoded(e) => e.target_scale(),
         }
     }
@@ -90,7 +120,7 @@ impl Format {
     /// The name of the target's column in a file of several groups.
     pub fn target(&self) -> &str {
         match self {
-            Format::Plain { .. } => "",
+            Format::Plain { .. } | Format::Pictures { .. } => "",
             Format::Encoded(e) => e.target(),
         }
     }
@@ -98,7 +128,7 @@ impl Format {
     /// The column that tells tasks apart, where the training file had one.
     pub fn group(&self) -> Option<&str> {
         match self {
-            Format::Plain { .. } => None,
+            Format::Plain { .. } | Format::Pictures { .. } => None,
             Format::Encoded(e) => Some(e.group()),
         }
     }
@@ -106,7 +136,7 @@ impl Format {
     /// How many numbers a task can be described by.
     pub fn descriptors(&self) -> usize {
         match self {
-            Format::Plain { .. } => 0,
+            Format::Plain { .. } | Format::Pictures { .. } => 0,
             Format::Encoded(e) => e.descriptor_columns().len(),
         }
     }
@@ -117,7 +147,7 @@ impl Format {
             Format::Encoded(e) => {
                 e.descriptor_columns().iter().take(width).filter_map(|c| x.get(*c).copied()).collect()
             }
-            Format::Plain { .. } => vec![],
+            Format::Plain { .. } | Format::Pictures { .. } => vec![],
         }
     }
 
@@ -141,6 +171,7 @@ impl Format {
                 header.push("prediction".into());
                 header.extend(e.classes().iter().map(|c| format!("probability_{c}")));
             }
+            Format::Pictures { .. } => return Err(no_table(query)),
             _ => {
                 header.push("prediction".into());
                 if half.is_some() {
@@ -174,6 +205,7 @@ impl Format {
                         cells.extend(ends(mean + std * y[0] as f64, std * half[row] as f64));
                     }
                 }
+                Format::Pictures { .. } => {}
                 Format::Encoded(e) => {
                     cells.push(e.classes().get(argmax(y)).cloned().unwrap_or_default());
                     cells.extend(softmax(y).iter().map(|p| format!("{p:.6}")));
@@ -183,6 +215,14 @@ impl Format {
         }
         out.into_inner().map_err(|e| fail(&e))
     }
+}
+
+fn no_table(table: &Table) -> Error {
+    Error::data(
+        table.path(),
+        "",
+        "is a table, and the model reads pictures: give folders of PNG or JPEG files",
+    )
 }
 
 /// The ends of an interval as cells.

@@ -18,25 +18,32 @@ pub struct Idx {
 /// Largest file, unpacked, that is read: 4 GiB.
 const MOST: u64 = 1 << 32;
 
+/// The bytes of a file; of one that starts like gzip, those that it packs.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::Data`] where there are too many.
+pub(super) fn unpacked(path: &Path) -> Result<Vec<u8>> {
+    let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+    if size > MOST {
+        return Err(Error::data(path, "", format!("has {size} bytes; up to {MOST} are read")));
+    }
+    let packed = std::fs::read(path).map_err(Error::io("read", path))?;
+    if !packed.starts_with(&[0x1f, 0x8b]) {
+        return Ok(packed);
+    }
+    let mut bytes = Vec::new();
+    let mut unpack = flate2::read::MultiGzDecoder::new(&packed[..]).take(MOST);
+    unpack.read_to_end(&mut bytes).map_err(Error::io("unpack", path))?;
+    Ok(bytes)
+}
+
 impl Idx {
     /// Reads a file; one that starts like gzip is unpacked.
     ///
     /// # Errors
     /// [`Error::Io`], and [`Error::Data`] naming what is not as the format has it.
     pub fn read(path: &Path) -> Result<Idx> {
-        let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
-        if size > MOST {
-            return Err(Error::data(path, "", format!("has {size} bytes; up to {MOST} are read")));
-        }
-        let packed = std::fs::read(path).map_err(Error::io("read", path))?;
-        let bytes = if packed.starts_with(&[0x1f, 0x8b]) {
-            let mut bytes = Vec::new();
-            let mut unpack = flate2::read::MultiGzDecoder::new(&packed[..]).take(MOST);
-            unpack.read_to_end(&mut bytes).map_err(Error::io("unpack", path))?;
-            bytes
-        } else {
-            packed
-        };
+        let bytes = unpacked(path)?;
         Idx::parse(&bytes).map_err(|m| Error::data(path, "", m))
     }
 

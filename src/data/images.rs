@@ -1,30 +1,57 @@
-//! Pictures sorted into classes: from an IDX file with its labels, or from a folder of PNG files with a folder for each class.
+//! Pictures sorted into classes: from an IDX file with its labels, from a folder with a folder for each class, or from records in the
+//! binary layout of CIFAR-10.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::idx::Idx;
+use rayon::prelude::*;
+
+use super::idx::{Idx, unpacked};
+use super::picture::Picture;
 use crate::error::{Error, Result};
 
-/// Grey pictures of one size, sorted into classes.
+/// Levels of 255 between the darkest and the brightest pixel of all: with fewer nothing is to be seen.
+const LEAST_CONTRAST: u8 = 8;
+
+/// A record of CIFAR-10: a label, then planes of red, green and blue.
+const CIFAR_SIDE: usize = 32;
+const CIFAR_RECORD: usize = 1 + 3 * CIFAR_SIDE * CIFAR_SIDE;
+
+/// How pictures are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ImageOptions {
+    /// Height and width that all are brought to; not given, all must have one.
+    pub size: Option<[usize; 2]>,
+    /// Whether they have three channels or one; not given, three where any has.
+    pub colour: Option<bool>,
+}
+
+/// Pictures of one shape, sorted into classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageSet {
-    /// Pixels along each side.
-    pub side: usize,
+    /// Height, width and channels.
+    pub shape: [usize; 3],
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// Pictures of each class, row-major from the top left, 0 to 255.
+    /// Pictures of each class, row by row from the top left, channels last, 0 to 255.
     pub images: Vec<Vec<Vec<u8>>>,
 }
 
 impl ImageSet {
-    /// Reads pictures: an IDX file `[n, side, side]` with the file of its labels `[n]`, or a folder.
+    /// Reads pictures:
+    ///
+    /// - an IDX file `[n, height, width]` or `[n, height, width, 3]`, with the file of its labels `[n]`;
+    /// - a file `*.bin` or `*.bin.gz` in CIFAR-10's layout: records of a label and planes of 32 x 32 red, green and blue;
+    /// - a folder: each folder in it that holds PNG or JPEG files, at any depth, is a class, called by its path. What begins with a
+    ///   dot is left out.
     ///
     /// # Errors
     /// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
-    pub fn read(path: &Path, labels: Option<&Path>) -> Result<ImageSet> {
-        let set = match (path.is_dir(), labels) {
-            (true, None) => ImageSet::folder(path)?,
+    pub fn read(path: &Path, labels: Option<&Path>, options: ImageOptions) -> Result<ImageSet> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let is_cifar = name.ends_with(".bin") || name.ends_with(".bin.gz");
+        let found = match (path.is_dir(), labels) {
+            (true, None) => folder(path)?,
             (true, Some(labels)) => {
                 return Err(Error::data(
                     labels,
@@ -32,79 +59,184 @@ impl ImageSet {
                     "labels go with an IDX file; a folder's classes are its folders",
                 ));
             }
-            (false, Some(labels)) => ImageSet::idx(path, labels)?,
+            (false, None) if is_cifar => cifar(path)?,
+            (false, Some(labels)) => idx(path, labels)?,
             (false, None) => {
                 return Err(Error::data(
                     path,
                     "",
-                    "is an IDX file or nothing: the file of its labels is needed beside it (or give a folder of PNG files, \
-                     with a folder for each class)",
+                    "is an IDX file or nothing: the file of its labels is needed beside it (or give a folder of PNG or JPEG \
+                     files with a folder for each class, or a file *.bin in CIFAR-10's layout)",
                 ));
             }
         };
-        if set.classes.is_empty() {
+        if found.is_empty() {
             return Err(Error::data(path, "", "holds no class with pictures"));
         }
-        Ok(set)
+        of_one_shape(path, found, options)
     }
 
-    fn idx(path: &Path, labels: &Path) -> Result<ImageSet> {
-        let (pixels, names) = (Idx::read(path)?, Idx::read(labels)?);
-        let &[n, side, width] = &pixels.shape[..] else {
-            return Err(Error::data(
-                path,
-                "",
-                format!("has the shape {:?}; pictures are [n, side, side]", pixels.shape),
-            ));
-        };
-        if side != width || side == 0 {
-            return Err(Error::data(
-                path,
-                "",
-                format!("holds pictures of {side} by {width}; square ones are needed"),
-            ));
-        }
-        if names.shape != [n] {
-            let message =
-                format!("has the shape {:?}, and there are {n} pictures: [{n}] is needed", names.shape);
-            return Err(Error::data(labels, "", message));
-        }
-        let mut classes: BTreeMap<i32, Vec<Vec<u8>>> = BTreeMap::new();
-        for (label, image) in names.values.iter().zip(pixels.values.chunks(side * side)) {
-            let image = image.iter().map(|p| (*p).clamp(0, 255) as u8).collect();
-            classes.entry(*label).or_default().push(image);
-        }
-        let (classes, images) =
-            classes.into_iter().map(|(label, images)| (label.to_string(), images)).unzip();
-        Ok(ImageSet { side, classes, images })
+    /// Numbers of a picture.
+    pub fn pixels(&self) -> usize {
+        self.shape.iter().product()
     }
+}
 
-    fn folder(path: &Path) -> Result<ImageSet> {
-        let mut set = ImageSet { side: 0, classes: vec![], images: vec![] };
-        for class in entries(path)?.into_iter().filter(|p| p.is_dir()) {
-            let mut images = Vec::new();
-            for file in entries(&class)? {
-                if file.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) {
-                    continue;
-                }
-                let (side, image) = grey(&file)?;
-                if set.side == 0 {
-                    set.side = side;
-                }
-                if set.side != side {
-                    let message =
-                        format!("is {side} pixels wide, and others are {}: one size is needed", set.side);
-                    return Err(Error::data(&file, "", message));
-                }
-                images.push(image);
-            }
-            if !images.is_empty() {
-                set.classes.push(class.file_name().unwrap_or_default().to_string_lossy().into_owned());
-                set.images.push(images);
-            }
-        }
-        Ok(set)
+/// Pictures in a file, or in a folder at any depth: the path of each inside it, and its pixels.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
+pub(crate) fn pictures_in(path: &Path, shape: [usize; 3]) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    match path.is_dir() {
+        true => list(path, "", &mut files)?,
+        false => files.push((String::new(), path.to_path_buf())),
     }
+    if files.is_empty() {
+        return Err(Error::data(path, "", "holds no PNG or JPEG file"));
+    }
+    let read = |(folder, file): &(String, PathBuf)| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        Ok((name, Picture::read(file)?.shaped(shape).pixels))
+    };
+    files.par_iter().map(read).collect()
+}
+
+/// A picture with the name of its class, and where it comes from.
+struct Found {
+    class: String,
+    from: PathBuf,
+    picture: Picture,
+}
+
+/// Brings pictures to one shape, and sorts them.
+fn of_one_shape(path: &Path, mut found: Vec<Found>, options: ImageOptions) -> Result<ImageSet> {
+    let colour = options.colour.unwrap_or_else(|| found.iter().any(|f| f.picture.channels == 3));
+    let first = found[0].picture.size;
+    if options.size.is_none()
+        && let Some(other) = found.iter().find(|f| f.picture.size != first)
+    {
+        let ([h, w], [h0, w0]) = (other.picture.size, first);
+        let message = format!(
+            "is {w} by {h} pixels, and '{}' is {w0} by {h0}: images.size = [height, width] brings all to one size",
+            found[0].from.display()
+        );
+        return Err(Error::data(&other.from, "", message));
+    }
+    let size = options.size.unwrap_or(first);
+    let shape = [size[0], size[1], if colour { 3 } else { 1 }];
+    found.par_iter_mut().for_each(|f| {
+        let empty = Picture { size: [0; 2], channels: 1, pixels: vec![] };
+        let p = std::mem::replace(&mut f.picture, empty);
+        f.picture = p.shaped(shape);
+    });
+    let range = |f: &Found| {
+        let pixels = &f.picture.pixels;
+        (pixels.iter().copied().min().unwrap_or(0), pixels.iter().copied().max().unwrap_or(0))
+    };
+    let both = |a: (u8, u8), b: (u8, u8)| (a.0.min(b.0), a.1.max(b.1));
+    let (darkest, brightest) = found.par_iter().map(range).reduce(|| (255, 0), both);
+    if brightest - darkest < LEAST_CONTRAST {
+        let message = format!(
+            "holds pictures whose pixels all lie between {darkest} and {brightest} of 0 to 255: nothing is to be seen in them. Scans of \
+             16 bits that use a narrow range have to be stretched first"
+        );
+        return Err(Error::data(path, "", message));
+    }
+    let mut classes: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for f in found {
+        classes.entry(f.class).or_default().push(f.picture.pixels);
+    }
+    // Numbers in their order, not in that of their digits.
+    let mut sorted: Vec<(String, Vec<Vec<u8>>)> = classes.into_iter().collect();
+    sorted.sort_by_key(|(name, _)| (name.parse::<i64>().unwrap_or(i64::MAX), name.clone()));
+    let (classes, images) = sorted.into_iter().unzip();
+    Ok(ImageSet { shape, classes, images })
+}
+
+fn idx(path: &Path, labels: &Path) -> Result<Vec<Found>> {
+    let (pixels, names) = (Idx::read(path)?, Idx::read(labels)?);
+    let (n, size, channels) = match pixels.shape[..] {
+        [n, h, w] => (n, [h, w], 1),
+        [n, h, w, 3] => (n, [h, w], 3),
+        _ => {
+            let message = format!(
+                "has the shape {:?}; pictures are [n, height, width], or [n, height, width, 3]",
+                pixels.shape
+            );
+            return Err(Error::data(path, "", message));
+        }
+    };
+    let each = size[0] * size[1] * channels;
+    if each == 0 {
+        return Err(Error::data(path, "", format!("holds pictures of {} by {}", size[1], size[0])));
+    }
+    if names.shape != [n] {
+        let message = format!("has the shape {:?}, and there are {n} pictures: [{n}] is needed", names.shape);
+        return Err(Error::data(labels, "", message));
+    }
+    if let Some(at) = pixels.values.iter().position(|v| !(0..=255).contains(v)) {
+        let message =
+            format!("picture {} has a pixel of {}: 0 to 255 are read", at / each, pixels.values[at]);
+        return Err(Error::data(path, "", message));
+    }
+    let pictures = pixels.values.chunks(each).map(|p| Picture {
+        size,
+        channels,
+        pixels: p.iter().map(|v| *v as u8).collect(),
+    });
+    let found = names.values.iter().zip(pictures);
+    Ok(found.map(|(label, picture)| Found { class: label.to_string(), from: path.into(), picture }).collect())
+}
+
+fn cifar(path: &Path) -> Result<Vec<Found>> {
+    let bytes = unpacked(path)?;
+    if bytes.is_empty() || bytes.len() % CIFAR_RECORD != 0 {
+        let message = format!(
+            "has {} bytes, which are no whole records of {CIFAR_RECORD} (a label and 3 planes of {CIFAR_SIDE} x {CIFAR_SIDE}): \
+             is it cut off?",
+            bytes.len()
+        );
+        return Err(Error::data(path, "", message));
+    }
+    let record = |record: &[u8]| {
+        let plane = CIFAR_SIDE * CIFAR_SIDE;
+        let pixels = (0..plane).flat_map(|i| [0, 1, 2].map(|c| record[1 + c * plane + i])).collect();
+        let picture = Picture { size: [CIFAR_SIDE; 2], channels: 3, pixels };
+        Found { class: record[0].to_string(), from: path.into(), picture }
+    };
+    Ok(bytes.chunks(CIFAR_RECORD).map(record).collect())
+}
+
+fn folder(path: &Path) -> Result<Vec<Found>> {
+    let mut files = Vec::new();
+    list(path, "", &mut files)?;
+    if let Some((_, file)) = files.iter().find(|(class, _)| class.is_empty()) {
+        let message = "lies in the folder itself: each folder inside it is a class, and holds the pictures of that class";
+        return Err(Error::data(file, "", message));
+    }
+    files
+        .into_par_iter()
+        .map(|(class, from)| Ok(Found { class, picture: Picture::read(&from)?, from }))
+        .collect()
+}
+
+/// Pictures in a folder and those in it, each with the path of its folder.
+fn list(path: &Path, class: &str, files: &mut Vec<(String, PathBuf)>) -> Result<()> {
+    for entry in entries(path)? {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            continue;
+        }
+        if entry.is_dir() {
+            let inner = if class.is_empty() { name } else { format!("{class}/{name}") };
+            list(&entry, &inner, files)?;
+        } else if Picture::is_one(&entry)? {
+            files.push((class.to_string(), entry));
+        }
+    }
+    Ok(())
 }
 
 /// Files and folders in a folder, by name.
@@ -116,36 +248,4 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>> {
         .map_err(Error::io("read", path))?;
     all.sort();
     Ok(all)
-}
-
-/// The side and the grey values of a square PNG file; what is transparent is white.
-fn grey(path: &Path) -> Result<(usize, Vec<u8>)> {
-    let wrong = |e: png::DecodingError| Error::data(path, "", format!("cannot be read as PNG: {e}"));
-    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-    let mut decoder = png::Decoder::new(std::io::BufReader::new(file));
-    // Palettes and few bits are spread to bytes, and 16 bits cut.
-    decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info().map_err(wrong)?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    if width != height || width > 1024 {
-        let message =
-            format!("is {width} by {height}; square pictures of up to 1024 pixels a side are needed");
-        return Err(Error::data(path, "", message));
-    }
-    let size = reader.output_buffer_size().unwrap_or(0);
-    let mut bytes = vec![0; size];
-    let frame = reader.next_frame(&mut bytes).map_err(wrong)?;
-    let samples = frame.color_type.samples();
-    let pixels = bytes[..frame.buffer_size()].chunks(samples).map(|p| {
-        // Luma of Rec. 601.
-        let (value, alpha) = match *p {
-            [v] => (v as u32, 255),
-            [v, a] => (v as u32, a as u32),
-            [r, g, b] => ((299 * r as u32 + 587 * g as u32 + 114 * b as u32) / 1000, 255),
-            [r, g, b, a] => ((299 * r as u32 + 587 * g as u32 + 114 * b as u32) / 1000, a as u32),
-            _ => (0, 255),
-        };
-        ((value * alpha + 255 * (255 - alpha)) / 255) as u8
-    });
-    Ok((width, pixels.collect()))
 }

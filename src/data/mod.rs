@@ -24,6 +24,7 @@ pub mod format;
 pub mod grouped;
 pub mod idx;
 pub mod images;
+pub mod picture;
 pub mod shapes;
 pub mod sine;
 pub mod split;

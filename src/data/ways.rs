@@ -29,10 +29,22 @@ pub struct Ways {
     pub query: usize,
     /// Whether turned pictures are classes of their own.
     pub rotations: bool,
-    /// Whether a picture is shifted by up to a twelfth of its side, at random.
+    /// Whether a picture is shifted by up to a twelfth of its sides, at random.
     pub shifts: bool,
+    /// Whether a picture is mirrored at random, left and right exchanged.
+    pub flips: bool,
     /// Seed of the episodes.
     pub seed: u64,
+}
+
+/// How a picture is seen in an episode.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// By how many quarters it is turned.
+    quarters: usize,
+    mirrored: bool,
+    /// Pixels to the right and down.
+    shift: (i32, i32),
 }
 
 impl Ways {
@@ -41,6 +53,12 @@ impl Ways {
     /// # Errors
     /// [`Error::Config`] naming the setting that asks for more.
     pub fn check(&self, what: &str) -> Result<()> {
+        if self.rotations && self.set.shape[0] != self.set.shape[1] {
+            let [h, w, _] = self.set.shape;
+            let message =
+                format!("pictures of {w} by {h} cannot be turned by a quarter: images.rotations = false");
+            return Err(Error::config("images.rotations", message));
+        }
         if self.classes.len() < self.ways {
             return Err(Error::config(
                 "images.ways",
@@ -67,24 +85,25 @@ impl Ways {
         Ok(())
     }
 
-    /// Pixels of a picture, from 0 to 1, turned by `quarter` quarters and shifted.
-    fn pixels(&self, image: &[u8], quarter: usize, shift: (i32, i32), to: &mut Vec<f32>) {
-        let side = self.set.side as i32;
-        // What is not in the picture is like its corner.
-        let outside = image[0];
-        for y in 0..side {
-            for x in 0..side {
-                let (x, y) = (x - shift.0, y - shift.1);
-                let last = side - 1;
-                let (u, v) = match quarter {
+    /// Pixels of a picture, from 0 to 1, as it is seen in an episode.
+    fn pixels(&self, image: &[u8], seen: Seen, to: &mut Vec<f32>) {
+        let [h, w, channels] = self.set.shape;
+        let (h, w) = (h as i32, w as i32);
+        for y in 0..h {
+            for x in 0..w {
+                let (x, y) = (x - seen.shift.0, y - seen.shift.1);
+                // Only square pictures are turned.
+                let (u, v) = match seen.quarters {
                     0 => (x, y),
-                    1 => (y, last - x),
-                    2 => (last - x, last - y),
-                    _ => (last - y, x),
+                    1 => (y, w - 1 - x),
+                    2 => (w - 1 - x, h - 1 - y),
+                    _ => (w - 1 - y, x),
                 };
-                let inside = (0..side).contains(&u) && (0..side).contains(&v);
-                let value = if inside { image[(v * side + u) as usize] } else { outside };
-                to.push(value as f32 / 255.0);
+                let u = if seen.mirrored { w - 1 - u } else { u };
+                let inside = (0..w).contains(&u) && (0..h).contains(&v);
+                // What is not in the picture is like its corner.
+                let at = if inside { (v * w + u) as usize * channels } else { 0 };
+                to.extend(image[at..at + channels].iter().map(|p| f32::from(*p) / 255.0));
             }
         }
     }
@@ -96,19 +115,18 @@ impl Ways {
         let mut names = Vec::new();
         for (label, class) in chosen.into_iter().map(|i| self.classes[i]).enumerate() {
             let images = &self.set.images[class];
-            let quarter = if self.rotations { rng.below(4) } else { 0 };
+            let quarters = if self.rotations { rng.below(4) } else { 0 };
             names.push(self.set.classes[class].as_str());
             for (k, i) in rng.choose(images.len(), shots + self.query).into_iter().enumerate() {
                 let (x, y) =
                     if k < shots { (&mut task.xs, &mut task.ys) } else { (&mut task.xq, &mut task.yq) };
-                let shift = match (self.shifts, self.set.side / 12) {
-                    (true, most) if most > 0 => {
-                        let mut one = || rng.below(2 * most + 1) as i32 - most as i32;
-                        (one(), one())
-                    }
-                    _ => (0, 0),
+                let mut within = |side: usize| match (self.shifts, side / 12) {
+                    (true, most) if most > 0 => rng.below(2 * most + 1) as i32 - most as i32,
+                    _ => 0,
                 };
-                self.pixels(&images[i], quarter, shift, x);
+                let shift = (within(self.set.shape[1]), within(self.set.shape[0]));
+                let mirrored = self.flips && rng.below(2) == 1;
+                self.pixels(&images[i], Seen { quarters, mirrored, shift }, x);
                 y.extend((0..self.ways).map(|w| f32::from(w == label)));
             }
         }
@@ -118,7 +136,7 @@ impl Ways {
 
     /// Tasks to choose by or to be judged on.
     pub fn held_out(&self, count: usize, shots: usize, stream: u64) -> Vec<Task> {
-        let plain = Ways { rotations: false, shifts: false, ..self.clone() };
+        let plain = Ways { rotations: false, shifts: false, flips: false, ..self.clone() };
         (0..count).map(|t| plain.task(&mut Rng::new(self.seed, stream ^ (t as u64) << 32), shots)).collect()
     }
 
@@ -133,7 +151,7 @@ impl TaskFamily for Ways {
         TaskShape {
             support,
             query,
-            row: vec![self.set.side, self.set.side, 1],
+            row: self.set.shape.to_vec(),
             outputs: self.ways,
             descriptor: 0,
             known: 0,

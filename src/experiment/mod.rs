@@ -26,6 +26,7 @@ pub mod files;
 pub mod instruments;
 mod judge;
 mod observer;
+pub mod picture_files;
 pub mod pictures;
 mod report;
 pub mod run_folder;
@@ -149,7 +150,7 @@ impl<'a> Experiment<'a> {
                     && s.model.fine_tuning == model.fine_tuning
                     && s.model.members.len() == model.members.len()
                     && s.model.likelihood == model.likelihood
-                    && s.format == setup.source().format();
+                    && s.format.agrees(&setup.source().format());
                 if !fits {
                     return Err(Error::checkpoint(
                         folder.path(),

@@ -105,9 +105,9 @@ impl Kind for Conv {
         let y = g.scope(name.clone(), |g| {
             let x = images(g, x, &row, f);
             let b = g.shape(x)[0];
-            let k = f.weights.get(g, &format!("{name}.weight"));
             let [kh, kw] = geometry.windows.map(|w| w.size);
-            let k = g.reshape(k, &[b, kh, kw, channels / self.groups, self.channels]);
+            let shape = [kh, kw, channels / self.groups, self.channels];
+            let k = f.kernels(g, &format!("{name}.weight"), b, shape);
             let y = g.conv(geometry, x, k, windows);
             f.add_bias(g, y, self.bias.then(|| format!("{name}.bias")))
         });

@@ -85,10 +85,9 @@ impl Kind for ConvTranspose {
         let y = g.scope(name.clone(), |g| {
             let x = images(g, x, &row, f);
             let b = g.shape(x)[0];
-            let k = f.weights.get(g, &format!("{name}.weight"));
             let [kh, kw] = geometry.windows.map(|w| w.size);
             // Of the convolution that goes the other way, the result's channels are the inputs.
-            let k = g.reshape(k, &[b, kh, kw, channels, self.channels]);
+            let k = f.kernels(g, &format!("{name}.weight"), b, [kh, kw, channels, self.channels]);
             let k = g.permute(k, &[0, 1, 2, 4, 3]);
             let y = g.conv_input(geometry, x, k, extent);
             f.add_bias(g, y, self.bias.then(|| format!("{name}.bias")))

@@ -282,8 +282,17 @@ impl Forward<'_> {
         let Some(name) = name else { return y };
         let bias = self.weights.get(g, &name);
         let [b, .., c] = g.shape(y)[..] else { panic!("images have five axes") };
-        let bias = g.reshape(bias, &[b, 1, 1, 1, c]);
+        let own = if self.weights.per_task(g) { b } else { 1 };
+        let bias = g.reshape(bias, &[own, 1, 1, 1, c]);
         g.add(y, bias)
+    }
+
+    /// The kernels `name`, of this shape, for `b` tasks: `[b, ..]`, the same for all where tasks share them.
+    pub(super) fn kernels(&self, g: &mut Graph, name: &str, b: usize, shape: [usize; 4]) -> Value {
+        let kernels = self.weights.get(g, name);
+        let own = if self.weights.per_task(g) { b } else { 1 };
+        let kernels = g.reshape(kernels, &[&[own], &shape[..]].concat());
+        g.expand(kernels, &[&[b], &shape[..]].concat())
     }
 
     /// Images `[b, n, ..]` as rows of shape `row` again, behind the axes that rows had before.

@@ -138,13 +138,14 @@ pub(super) fn check_channels(channels: usize) -> Result<(), String> {
     }
 }
 
-/// Rows as images `[b, n, h, w, c]`: b counts tasks where each has weights of its own, else it is 1.
+/// Rows as images `[b, n, h, w, c]`: b counts tasks, also where they share their weights, so that work is parted between tasks; it is 1
+/// where rows belong to none.
 pub(super) fn images(g: &mut Graph, x: Value, row: &[usize], f: &Forward<'_>) -> Value {
     let ([h, w], c) = spatial(row, "an image").unwrap_or_else(|e| panic!("{e}"));
     let lead = &g.shape(x)[..f.lead];
-    let [b, n] = match (f.weights.per_task(g), lead) {
-        (true, &[t, n]) => [t, n],
-        (_, lead) => [1, lead.iter().product()],
+    let [b, n] = match lead {
+        &[t, n] => [t, n],
+        lead => [1, lead.iter().product()],
     };
     g.reshape(x, &[b, n, h, w, c])
 }

@@ -332,7 +332,7 @@ fn pictures_in_idx_files_and_folders() {
     place.ok(&[&args[..], &["run-2", "--test-images", "folder"]].concat());
     // A convolutional network, its last layer in closed form, all of it adapted, or the head alone.
     let layers = r#"model.net=[{conv = 4, kernel = 3}, {batch_norm = "batch", activation = "relu"}, {max_pool = 2}, {flatten = true}]"#;
-    for method in ["ridge", "maml", "anil"] {
+    for method in ["ridge", "prototypes", "maml", "anil"] {
         let run = format!("conv-{method}");
         let set =
             ["--set", layers, "--method", method, "--set", "adapt.train_steps=1", "--set", "train.steps=20"];
@@ -340,6 +340,61 @@ fn pictures_in_idx_files_and_folders() {
         let report = place.json(&format!("{run}/report.json"));
         assert!(report["held_out"]["chosen"].as_f64().unwrap() > 0.2, "{method}: {report}");
     }
+    // Pictures of classes that are made up on the spot are sorted, by a run and by a network that was adapted to them.
+    let picture = |class: u8, k: u8| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 8, 8);
+        encoder.set_color(png::ColorType::Rgb);
+        let pixels: Vec<u8> =
+            (0..64 * 3).map(|p| if p / 3 % 8 / 2 == class || p == k { 255 } else { 0 }).collect();
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        bytes
+    };
+    for (class, name) in [(0, "left, far"), (1, "middle"), (3, "right")] {
+        (0..2).for_each(|k| place.write(&format!("known/{name}/{k}.png"), picture(class, k)));
+        place.write(&format!("new/{class}.png"), picture(class, 7));
+    }
+    place.ok(&["predict", "conv-prototypes", "--support", "known", "--query", "new", "--out", "new.csv"]);
+    let sorted = std::fs::read_to_string(place.path("new.csv")).unwrap();
+    let lines: Vec<&str> = sorted.lines().collect();
+    assert_eq!(lines[0], "file,prediction,\"probability_left, far\",probability_middle,probability_right");
+    assert!(
+        lines[1].starts_with("0.png,\"left, far\",") && lines[2].starts_with("1.png,middle,"),
+        "{sorted}"
+    );
+    assert!(lines[3].starts_with("3.png,right,") && lines.len() == 4, "{sorted}");
+    place.ok(&["adapt", "conv-maml", "--support", "known", "--out", "net.safetensors"]);
+    place.ok(&["predict", "net.safetensors", "--query", "new/3.png", "--out", "one.csv"]);
+    let one = std::fs::read_to_string(place.path("one.csv")).unwrap();
+    assert!(
+        one.lines().count() == 2 && one.contains("probability_middle") && one.contains("3.png,"),
+        "{one}"
+    );
+    let predict = ["predict", "conv-prototypes", "--query", "new", "--out", "x.csv"];
+    place.refused(&predict, &["--support", "folders"]);
+    place.refused(&[&predict[..], &["--support", "few.toml"]].concat(), &["few.toml", "is no folder"]);
+    place.refused(&[&predict[..], &["--support", "folder"]].concat(), &["8 classes", "images.ways = 8"]);
+    place.refused(&[&predict[..], &["--support", "known", "--interval", "0.8"]].concat(), &["--interval"]);
+    // A net by its name, and from a file.
+    place.write("own.toml", "[[net]]\nconv = 3\nkernel = 3\nactivation = 'relu'\n[[net]]\nflatten = true\n");
+    for (net, layers) in [("mlp-8", 5), ("own.toml", 3)] {
+        let run = format!("net-{layers}");
+        let more = ["--net", net, "--method", "prototypes", "--set", "train.steps=5"];
+        place.ok(&[&args[..], &[&run], &more[..]].concat());
+        let written = std::fs::read_to_string(place.path(&format!("{run}/config.toml"))).unwrap();
+        assert_eq!(written.matches("[[model.net]]").count(), layers, "{written}");
+    }
+    place.refused(&[&args[..], &["x", "--net", "con4"]].concat(), &["model.net", "did you mean 'conv4'"]);
+    place.refused(&[&args[..], &["x", "--net", "few.toml"]].concat(), &["few.toml", "[[net]]"]);
+    place.refused(
+        &["train", "--task", "sine", "--method", "prototypes", "--out", "x"],
+        &["adapt.rule", "values to predict", "ridge"],
+    );
+    // What is trained on is not what is judged by.
+    place.refused(
+        &["train", "few.toml", "--images", "folder", "--test-images", "folder", "--out", "x"],
+        &["folder", "must be others"],
+    );
     let uneven = r#"model.net=[{dense = 4}, {batch_norm = "batch"}]"#;
     place.refused(
         &["train", "--task", "sine", "--set", "train.min_shots=1", "--set", uneven, "--out", "x"],
@@ -350,7 +405,7 @@ fn pictures_in_idx_files_and_folders() {
     place.refused(&["train", "few.toml", "--images", "images.gz", "--out", "x"], &["images.gz", "labels"]);
     place.refused(
         &["train", "few.toml", "--images", "labels", "--labels", "labels", "--out", "x"],
-        &["labels", "[360]", "[n, side, side]"],
+        &["labels", "[360]", "[n, height, width]"],
     );
     place.refused(
         &["train", "few.toml", "--images", "few.toml", "--labels", "labels", "--out", "x"],

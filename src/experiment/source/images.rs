@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory};
 use crate::data::format::Format;
-use crate::data::images::ImageSet;
+use crate::data::images::{ImageOptions, ImageSet};
 use crate::data::ways::Ways;
 use crate::error::{Error, Result};
 use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig, WeightSource};
+use crate::net::Sizes;
 use crate::rng::Rng;
 use crate::task::{Likelihood, Task, TaskFamily};
 
@@ -19,7 +20,8 @@ use crate::task::{Likelihood, Task, TaskFamily};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ImagesConfig {
-    /// Pictures to train on and choose by: an IDX file, or a folder of PNG files with a folder for each class.
+    /// Pictures to train on and choose by: an IDX file, a folder of PNG or JPEG files with a folder for each class, or a file in
+    /// CIFAR-10's binary layout.
     pub train: PathBuf,
     /// The IDX file of their labels.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,6 +38,24 @@ pub struct ImagesConfig {
     pub rotations: bool,
     /// Whether pictures are shifted a little at random, in training.
     pub shifts: bool,
+    /// Whether pictures are mirrored at random, in training: not for letters.
+    pub flips: bool,
+    /// Pixels along both sides, or `[height, width]`, that all pictures are brought to (not given: all must have one size).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Sizes>,
+    /// Whether pictures have three channels or one (not given: three where any has).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour: Option<bool>,
+}
+
+impl ImagesConfig {
+    fn options(&self) -> ImageOptions {
+        let size = self.size.map(|size| match size {
+            Sizes::Both(n) => [n, n],
+            Sizes::Each(both) => both,
+        });
+        ImageOptions { size, colour: self.colour }
+    }
 }
 
 impl Default for ImagesConfig {
@@ -48,6 +68,9 @@ impl Default for ImagesConfig {
             ways: 5,
             rotations: true,
             shifts: true,
+            flips: false,
+            size: None,
+            colour: None,
         }
     }
 }
@@ -90,6 +113,13 @@ pub(super) fn validate(config: &Config) -> Result<()> {
             if i.test.is_none() && i.test_labels.is_some() {
                 return fail("images.test_labels", "go with images.test: give --test-images".into());
             }
+            let size = i.options().size;
+            if let Some(size) = size.filter(|s| s.iter().any(|n| !(1..=1024).contains(n))) {
+                return fail(
+                    "images.size",
+                    format!("{size:?} is out of range: sides must lie from 1 to 1024"),
+                );
+            }
             if !(2..=1000).contains(&i.ways) {
                 return fail(
                     "images.ways",
@@ -130,9 +160,7 @@ impl Source for Pictures {
     }
 
     fn format(&self) -> Format {
-        let names = |what: &str, n: usize| (0..n).map(|i| format!("{what}{i}")).collect();
-        let side = self.train.set.side;
-        Format::Plain { inputs: names("pixel", side * side), outputs: names("class", self.train.ways) }
+        Format::Pictures { shape: self.train.set.shape, ways: self.train.ways, classes: vec![] }
     }
 
     fn check_held_out(&self, shots: usize) -> Result<()> {
@@ -153,17 +181,34 @@ impl Source for Pictures {
 
 /// Reads pictures, and parts their classes: a tenth to choose by, and where no other file is given a fifth to be judged on.
 fn pictures(config: &Config, i: &ImagesConfig) -> Result<Pictures> {
-    let set = Arc::new(ImageSet::read(&i.train, i.train_labels.as_deref())?);
+    let set = Arc::new(ImageSet::read(&i.train, i.train_labels.as_deref(), i.options())?);
     let n = set.classes.len();
     let order = Rng::new(config.seed, 0xc1a5).choose(n, n);
     let (judged, test_set) = match &i.test {
         Some(path) => {
-            let other = ImageSet::read(path, i.test_labels.as_deref())?;
-            if other.side != set.side {
+            let other = ImageSet::read(path, i.test_labels.as_deref(), i.options())?;
+            if other.shape != set.shape {
+                let message = format!(
+                    "holds pictures of height, width and channels {:?}, and those to train on have {:?}: images.size and images.colour \
+                     bring all to one shape",
+                    other.shape, set.shape
+                );
+                return Err(Error::data(path, "", message));
+            }
+            // A folder's classes have names of their own; labels of IDX files count from 0 in each file.
+            let named = path.is_dir() && i.train.is_dir();
+            let both = set.classes.iter().find(|c| named && other.classes.contains(c));
+            if let Some(class) = both {
+                let message = format!(
+                    "has the class '{class}', which is one of those to train on: classes to be judged on must be others"
+                );
+                return Err(Error::data(path, "", message));
+            }
+            if *path == i.train {
                 return Err(Error::data(
                     path,
                     "",
-                    format!("holds pictures of side {}, and those to train on have {}", other.side, set.side),
+                    "is what is trained on: classes to be judged on must be others",
                 ));
             }
             (0, Arc::new(other))
@@ -181,6 +226,7 @@ fn pictures(config: &Config, i: &ImagesConfig) -> Result<Pictures> {
         query: config.eval.query,
         rotations: i.rotations,
         shifts: i.shifts,
+        flips: i.flips,
         seed: config.seed,
     };
     let all: Vec<usize> = (0..test_set.classes.len()).collect();

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::group::{Use, groups, touches};
 use super::{Draft, Item, Lowering, Place};
-use crate::kernel::Kernel;
 use crate::kernel::simd::WIDEST;
+use crate::kernel::{Kernel, SumTo};
 use crate::plan::SlotRole;
 use crate::region::chunks::Chunks;
 use crate::region::{Backing, Base, Block, DEPTH, Local, Operand, Region, Stage, leading};
@@ -45,6 +45,7 @@ impl Lowering<'_> {
         if chunks == 1 || self.suits_regions(tasks) {
             return;
         }
+        self.sum_by_task(tasks);
         let parts: Vec<Option<Parts>> =
             self.items.iter().map(|item| self.in_chunks(item, tasks, chunks)).collect();
         let tasks_of: Vec<Option<usize>> = parts.iter().map(|p| p.is_some().then_some(tasks)).collect();
@@ -67,6 +68,37 @@ impl Lowering<'_> {
                 _ => group.iter().for_each(|&i| self.push(items[i].clone())),
             }
         }
+    }
+
+    /// Large sums over the elements of all tasks become sums of each task, which chunks can do, and a sum of those.
+    fn sum_by_task(&mut self, tasks: usize) {
+        let (items, phases) = (std::mem::take(&mut self.items), std::mem::take(&mut self.phases));
+        for (item, phase) in items.into_iter().zip(phases) {
+            self.phase = phase;
+            let parted = match &item {
+                Item::Launch(d) => self.parted_sum(d, tasks),
+                _ => None,
+            };
+            match parted {
+                Some(two) => two.into_iter().for_each(|d| self.push(Item::Launch(d))),
+                None => self.push(item),
+            }
+        }
+    }
+
+    fn parted_sum(&mut self, d: &Draft, tasks: usize) -> Option<[Draft; 2]> {
+        let Kernel::SumTo(_) = d.kernel else { return None };
+        let (from, to) = (d.reads[0].view, d.writes[0].view);
+        let axis = leading(&from);
+        if from.dims[axis] != tasks || to.dims[axis] != 1 || from.count() < CHUNK {
+            return None;
+        }
+        let mut shape = to.dims;
+        shape[axis] = tasks;
+        let each = self.whole(SlotRole::Scratch, DType::F32, &shape, &d.label);
+        let kernel = Kernel::SumTo(SumTo { dot: false });
+        let all = Draft { kernel, reads: vec![each, each], writes: d.writes.clone(), label: d.label.clone() };
+        Some([Draft { writes: vec![each], ..d.clone() }, all])
     }
 
     /// As few chunks as keep the largest value of a convolution small, but not more than worth their launches.

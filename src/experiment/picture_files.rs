@@ -1,0 +1,138 @@
+//! Pictures in files: the classes of a task as folders, pictures to be sorted into them, and what a trained model says about each.
+
+use std::path::Path;
+
+use crate::data::format::Format;
+use crate::data::images::{ImageOptions, ImageSet, pictures_in};
+use crate::error::{Error, Result};
+use crate::meta::model::{Model, Network};
+use crate::run::Device;
+use crate::task::{Task, softmax};
+
+/// Pictures, and the classes that they are sorted into.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Sorted {
+    /// Paths of the pictures inside the folder that was asked about.
+    pub files: Vec<String>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Probability of each class for each picture.
+    pub shares: Vec<Vec<f64>>,
+}
+
+impl Sorted {
+    fn new(files: Vec<String>, classes: &[String], outputs: usize, values: &[f32]) -> Sorted {
+        // Outputs beyond the classes of the support stand for none.
+        let shares = values.chunks(outputs).map(|y| softmax(&y[..classes.len()])).collect();
+        Sorted { files, classes: classes.to_vec(), shares }
+    }
+
+    /// A row a picture: its path, the most probable class, the probability of each.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where a row cannot be written.
+    pub fn csv(&self) -> Result<Vec<u8>> {
+        let mut out = csv::Writer::from_writer(Vec::new());
+        let fail = |e: &dyn std::fmt::Display| Error::data(Path::new("predictions"), "", e.to_string());
+        let probabilities = self.classes.iter().map(|c| format!("probability_{c}"));
+        let header: Vec<String> =
+            ["file".into(), "prediction".into()].into_iter().chain(probabilities).collect();
+        out.write_record(&header).map_err(|e| fail(&e))?;
+        for (file, shares) in self.files.iter().zip(&self.shares) {
+            let likeliest = self.classes.iter().zip(shares).max_by(|a, b| a.1.total_cmp(b.1));
+            let first = [file.clone(), likeliest.map_or_else(String::new, |(class, _)| class.clone())];
+            let cells = first.into_iter().chain(shares.iter().map(|p| format!("{p:.6}")));
+            out.write_record(cells).map_err(|e| fail(&e))?;
+        }
+        out.into_inner().map_err(|e| fail(&e))
+    }
+}
+
+/// What a format of pictures says: the shape of one, and how many classes a task has.
+fn of_pictures(format: &Format) -> Result<([usize; 3], usize)> {
+    match format {
+        Format::Pictures { shape, ways, .. } => Ok((*shape, *ways)),
+        _ => Err(Error::config("--support", "the model was not trained on pictures: it reads CSV files")),
+    }
+}
+
+/// Pixels from 0 to 1.
+fn numbers(pixels: &[u8]) -> impl Iterator<Item = f32> + '_ {
+    pixels.iter().map(|p| f32::from(*p) / 255.0)
+}
+
+/// A task whose classes are the folders in a folder, and their names. Pictures are brought to the shape that the model reads.
+///
+/// # Errors
+/// [`Error::Data`] naming what is no picture, or how many classes the model tells apart.
+pub fn support_of_folder(format: &Format, folder: &Path) -> Result<(Task, Vec<String>)> {
+    let (shape, ways) = of_pictures(format)?;
+    if !folder.is_dir() {
+        let message =
+            "is no folder: the model reads pictures, and each folder in the support is a class of the task";
+        return Err(Error::data(folder, "", message));
+    }
+    let options = ImageOptions { size: Some([shape[0], shape[1]]), colour: Some(shape[2] == 3) };
+    let set = ImageSet::read(folder, None, options)?;
+    let n = set.classes.len();
+    if !(2..=ways).contains(&n) {
+        let message = format!(
+            "holds {n} classes, and the model tells up to {ways} apart, two at least: more take a model that was trained with images.ways = {}",
+            n.max(2)
+        );
+        return Err(Error::data(folder, "", message));
+    }
+    let (mut xs, mut ys) = (vec![], vec![]);
+    for (class, images) in set.images.iter().enumerate() {
+        for image in images {
+            xs.extend(numbers(image));
+            ys.extend((0..ways).map(|w| f32::from(w == class)));
+        }
+    }
+    Ok((Task::from_support(xs, ys), set.classes))
+}
+
+/// Pictures in a file or a folder, at any depth: their paths, and what a network reads of them.
+fn query(format: &Format, path: &Path) -> Result<(Vec<String>, Vec<f32>)> {
+    let (shape, _) = of_pictures(format)?;
+    let found = pictures_in(path, shape)?;
+    let (files, pictures): (Vec<String>, Vec<Vec<u8>>) = found.into_iter().unzip();
+    Ok((files, pictures.iter().flat_map(|p| numbers(p)).collect()))
+}
+
+/// Sorts the pictures of `pictures` into the classes of `support`, a folder with a folder for each. `steps` of adaptation; `None`: as
+/// was chosen on validation tasks.
+///
+/// # Errors
+/// Those of [`support_of_folder`], and those of the device.
+pub fn sort_pictures(
+    device: &Device,
+    model: &Model,
+    format: &Format,
+    support: &Path,
+    pictures: &Path,
+    steps: Option<usize>,
+) -> Result<Sorted> {
+    let (task, classes) = support_of_folder(format, support)?;
+    let (files, xq) = query(format, pictures)?;
+    let o = model.likelihood.outputs;
+    let yq = vec![0.0; files.len() * o];
+    let found = model.predict(device, &[Task { xq, yq, ..task }], steps)?;
+    Ok(Sorted::new(files, &classes, o, &found[0].values))
+}
+
+/// The same by a network that has been adapted to its classes.
+///
+/// # Errors
+/// [`Error::Data`] naming what is no picture, and those of the device.
+pub fn sort_by_network(
+    device: &Device,
+    network: &Network,
+    format: &Format,
+    pictures: &Path,
+) -> Result<Sorted> {
+    let (files, x) = query(format, pictures)?;
+    let values = network.predict(device, &x)?;
+    Ok(Sorted::new(files, &format.classes(), network.likelihood.outputs, &values))
+}

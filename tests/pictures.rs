@@ -1,0 +1,172 @@
+//! Files of pictures: what is read as what, and what is refused with which words.
+
+#![cfg(feature = "experiment")]
+
+use std::path::Path;
+
+use hyperloom::data::images::{ImageOptions, ImageSet};
+use hyperloom::data::picture::Picture;
+use jpeg_encoder::{ColorType, Encoder};
+
+/// A picture with a bright rectangle whose place depends on `k`.
+fn pixels(k: usize, [h, w]: [usize; 2], channels: usize) -> Vec<u8> {
+    let bright = |x: usize, y: usize, c: usize| x >= k % w && y >= k / 2 % h && !(x + c).is_multiple_of(3);
+    let all = (0..h * w * channels).map(|i| (i / channels % w, i / channels / w, i % channels));
+    all.map(|(x, y, c)| if bright(x, y, c) { 220 } else { 30 }).collect()
+}
+
+fn write_png(path: &Path, [h, w]: [usize; 2], color: png::ColorType, data: &[u8]) {
+    let mut encoder = png::Encoder::new(std::fs::File::create(path).expect("a file"), w as u32, h as u32);
+    encoder.set_color(color);
+    encoder.write_header().expect("a header").write_image_data(data).expect("pixels");
+}
+
+fn write_jpeg(path: &Path, [h, w]: [usize; 2], color: ColorType, data: &[u8]) {
+    let encoder = Encoder::new_file(path, 100).expect("a file");
+    encoder.encode(data, w as u16, h as u16, color).expect("pixels");
+}
+
+fn folder(dirs: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    dirs.iter().for_each(|d| std::fs::create_dir_all(dir.path().join(d)).expect("a folder"));
+    dir
+}
+
+fn refused(path: &Path, options: ImageOptions) -> String {
+    ImageSet::read(path, None, options).expect_err("it is wrong").to_string()
+}
+
+#[test]
+fn folders_of_png_and_jpeg() {
+    let dir = folder(&["greek/alpha", "greek/beta", "runes", ".ipynb_checkpoints"]);
+    let at = |name: &str| dir.path().join(name);
+    let size = [8, 8];
+    write_png(&at("greek/alpha/1.png"), size, png::ColorType::Grayscale, &pixels(1, size, 1));
+    write_jpeg(&at("greek/alpha/2.JPG"), size, ColorType::Luma, &pixels(2, size, 1));
+    write_jpeg(&at("greek/beta/1.jpeg"), size, ColorType::Luma, &pixels(3, size, 1));
+    write_png(&at("runes/1.png"), size, png::ColorType::Grayscale, &pixels(4, size, 1));
+    // What programs leave behind is no class and no picture.
+    write_png(&at(".ipynb_checkpoints/1.png"), size, png::ColorType::Grayscale, &pixels(5, size, 1));
+    std::fs::write(at("runes/._1.png"), "not a picture").expect("a file");
+    std::fs::write(at("runes/LICENSE"), "text").expect("a file");
+    let set = ImageSet::read(dir.path(), None, ImageOptions::default()).expect("pictures");
+    assert_eq!(set.classes, ["greek/alpha", "greek/beta", "runes"]);
+    assert_eq!((set.shape, set.images.iter().map(Vec::len).collect::<Vec<_>>()), ([8, 8, 1], vec![2, 1, 1]));
+    assert_eq!(set.images[0][0], pixels(1, size, 1));
+    // JPEG loses a little.
+    let apart = set.images[0][1].iter().zip(pixels(2, size, 1)).map(|(a, b)| a.abs_diff(b)).max();
+    assert!(apart < Some(8), "{apart:?}");
+
+    // One in colour makes all so, unless that is not wanted; other sizes need one that is said.
+    write_jpeg(&at("runes/2.jpg"), size, ColorType::Rgb, &pixels(6, size, 3));
+    let set = ImageSet::read(dir.path(), None, ImageOptions::default()).expect("pictures");
+    assert_eq!(set.shape, [8, 8, 3]);
+    assert_eq!(set.images[0][0], pixels(1, size, 1).iter().flat_map(|v| [*v; 3]).collect::<Vec<u8>>());
+    write_png(&at("runes/3.png"), [12, 20], png::ColorType::Rgb, &pixels(7, [12, 20], 3));
+    let e = refused(dir.path(), ImageOptions::default());
+    assert!(e.contains("3.png") && e.contains("20 by 12") && e.contains("images.size"), "{e}");
+    let options = ImageOptions { size: Some([6, 10]), colour: Some(false) };
+    let set = ImageSet::read(dir.path(), None, options).expect("pictures");
+    assert_eq!(set.shape, [6, 10, 1]);
+    assert!(set.images.iter().flatten().all(|p| p.len() == 60));
+}
+
+#[test]
+fn a_resized_picture_keeps_its_mean_and_its_sides() {
+    let size = [9, 15];
+    let ramp: Vec<u8> = (0..9 * 15).map(|i| (i % 15 * 16) as u8).collect();
+    let p = Picture { size, channels: 1, pixels: ramp }.resized([3, 5]);
+    assert_eq!(p.size, [3, 5]);
+    for row in p.pixels.chunks(5) {
+        assert!(row.windows(2).all(|w| w[0] < w[1]) && row[0] < 40 && row[4] > 180, "{row:?}");
+    }
+    // Means of what a pixel covers, of each channel.
+    let p =
+        Picture { size: [2, 2], channels: 3, pixels: vec![0, 100, 7, 200, 100, 7, 0, 100, 7, 200, 100, 7] };
+    assert_eq!(p.resized([1, 1]).pixels, [100, 100, 7]);
+}
+
+#[test]
+fn transparency_is_white_and_16_bits_are_cut() {
+    let dir = folder(&[]);
+    let at = dir.path().join("p.png");
+    write_png(&at, [1, 3], png::ColorType::GrayscaleAlpha, &[0, 255, 0, 0, 100, 51]);
+    assert_eq!(Picture::read(&at).expect("a picture").pixels, [0, 255, 224]);
+    write_png(&at, [1, 2], png::ColorType::Rgba, &[10, 20, 30, 255, 10, 20, 30, 0]);
+    let p = Picture::read(&at).expect("a picture");
+    assert_eq!((p.channels, &p.pixels[..]), (3, &[10, 20, 30, 255, 255, 255][..]));
+    assert_eq!(p.grey().pixels, [18, 255]);
+    let mut encoder = png::Encoder::new(std::fs::File::create(&at).expect("a file"), 2, 1);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Sixteen);
+    encoder.write_header().expect("a header").write_image_data(&[0x12, 0xff, 0xab, 0]).expect("pixels");
+    assert_eq!(Picture::read(&at).expect("a picture").pixels, [0x12, 0xab]);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let dir = folder(&["a", "b"]);
+    let at = |name: &str| dir.path().join(name);
+    let size = [16, 16];
+    write_jpeg(&at("a/1.jpg"), size, ColorType::Luma, &pixels(1, size, 1));
+    write_jpeg(&at("b/1.jpg"), size, ColorType::Luma, &pixels(2, size, 1));
+    let whole = std::fs::read(at("b/1.jpg")).expect("bytes");
+    let wrong = |bytes: &[u8], says: &[&str]| {
+        std::fs::write(at("b/2.jpg"), bytes).expect("a file");
+        let e = refused(dir.path(), ImageOptions::default());
+        assert!(e.contains("2.jpg") && says.iter().all(|s| e.contains(s)), "{e}");
+    };
+    wrong(&whole[..whole.len() / 2], &["JPEG"]);
+    wrong(&whole[..20], &["JPEG"]);
+    wrong(b"", &["empty"]);
+    wrong(b"GIF89a", &["neither PNG nor JPEG"]);
+    wrong(&[0x89, b'P', b'N', b'G', 1, 2, 3], &["PNG"]);
+    std::fs::remove_file(at("b/2.jpg")).expect("it is there");
+    // Kinds that are not read, pictures beside the classes, nothing to be seen.
+    std::fs::write(at("a/x.webp"), "RIFF").expect("a file");
+    let e = refused(dir.path(), ImageOptions::default());
+    assert!(e.contains("x.webp") && e.contains("PNG and JPEG are read"), "{e}");
+    std::fs::remove_file(at("a/x.webp")).expect("it is there");
+    write_png(&at("loose.png"), size, png::ColorType::Grayscale, &pixels(1, size, 1));
+    let e = refused(dir.path(), ImageOptions::default());
+    assert!(e.contains("loose.png") && e.contains("is a class"), "{e}");
+    let flat = folder(&["a", "b"]);
+    for class in ["a", "b"] {
+        let faint: Vec<u8> = (0..256).map(|i| (i % 4) as u8).collect();
+        write_png(&flat.path().join(class).join("1.png"), size, png::ColorType::Grayscale, &faint);
+    }
+    let e = refused(flat.path(), ImageOptions::default());
+    assert!(e.contains("between 0 and 3") && e.contains("16 bits"), "{e}");
+    assert!(refused(folder(&["a"]).path(), ImageOptions::default()).contains("no class with pictures"));
+}
+
+#[test]
+fn records_of_cifar_and_idx() {
+    let dir = folder(&[]);
+    let at = |name: &str| dir.path().join(name);
+    let record = |label: u8| -> Vec<u8> {
+        let planes = (0..3).flat_map(|c| (0..1024).map(move |i| (c * 80 + i % 32) as u8));
+        std::iter::once(label).chain(planes).collect()
+    };
+    let bytes = [record(3), record(10), record(3)].concat();
+    std::fs::write(at("data.bin"), &bytes).expect("a file");
+    let set = ImageSet::read(&at("data.bin"), None, ImageOptions::default()).expect("records");
+    assert_eq!((set.shape, &set.classes[..]), ([32, 32, 3], &["3".to_string(), "10".to_string()][..]));
+    assert_eq!((set.images[0].len(), &set.images[0][0][..6]), (2, &[0, 80, 160, 1, 81, 161][..]));
+    std::fs::write(at("data.bin"), &bytes[..bytes.len() - 5]).expect("a file");
+    assert!(refused(&at("data.bin"), ImageOptions::default()).contains("whole records"));
+
+    let idx = |kind: u8, shape: &[u32], data: &[u8]| {
+        let lengths = shape.iter().flat_map(|d| d.to_be_bytes());
+        [vec![0, 0, kind, shape.len() as u8], lengths.collect(), data.to_vec()].concat()
+    };
+    std::fs::write(at("labels"), idx(8, &[2], &[0, 1])).expect("a file");
+    let read = |options| ImageSet::read(&at("images"), Some(&at("labels")), options);
+    std::fs::write(at("images"), idx(8, &[2, 1, 2, 3], &[0, 50, 100, 1, 51, 101, 2, 52, 102, 3, 53, 103]))
+        .expect("a file");
+    assert_eq!(read(ImageOptions::default()).expect("pictures").shape, [1, 2, 3]);
+    // Shorts beyond a byte are not cut to one.
+    std::fs::write(at("images"), idx(0x0b, &[2, 1, 2], &[0, 0, 0, 9, 1, 0, 0, 200])).expect("a file");
+    let e = read(ImageOptions::default()).expect_err("it is wrong").to_string();
+    assert!(e.contains("picture 1 has a pixel of 256"), "{e}");
+}

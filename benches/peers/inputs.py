@@ -87,6 +87,23 @@ def pictures(workload, tasks):
     return params, tensor(22, 1, tasks, work.PICTURES, *work.PICTURE), labels
 
 
+def few_shot(tasks, own):
+    """Weights by name, `[T, ..]` where each task has its `own`, and pictures with labels to learn from and to be judged by."""
+    lead, params, i = ((tasks,) if own else ()), {}, 1
+    for l, o in enumerate(work.FEW_CHANNELS):
+        params[f"kernel{l}"] = tensor(10 + l, (6 / (9 * i)) ** 0.5, *lead, 3, 3, i, o)
+        params |= {f"bias{l}": zeros(*lead, o), f"gain{l}": zeros(*lead, o) + np.float32(1), f"shift{l}": zeros(*lead, o)}
+        i = o
+    params["weight"] = tensor(15, (3 / i) ** 0.5, *lead, i, work.FEW_WAYS)
+    params["last_bias"] = zeros(*lead, work.FEW_WAYS)
+
+    def seen(stream, n):
+        labels = np.tile((np.arange(n) % work.FEW_WAYS).astype(np.int32), (tasks, 1))
+        return tensor(stream, 1, tasks, n, work.FEW_SIZE, work.FEW_SIZE, 1), labels
+
+    return params, seen(20, work.FEW_SUPPORT), seen(21, work.FEW_QUERY)
+
+
 def matrices(workload, tasks):
     """The two operands of the products."""
     if workload == "gemm":

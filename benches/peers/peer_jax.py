@@ -7,6 +7,8 @@ would be sums of zero-padded vectors (a third slower on a CPU).
 import sys
 from functools import partial
 
+import numpy as np
+
 import inputs
 import work
 
@@ -166,7 +168,7 @@ def picture_loss(params, x, labels, conv, channels, pools):
             d *= jax.lax.rsqrt((d * d).mean((0, 1, 2)) + 1e-5)
             x = jax.nn.relu(d * params[f"gain{l}"] + params[f"shift{l}"])
             n, h, w, c = x.shape
-            x = x.reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+            x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
         else:
             x = jax.nn.relu(x)
     if not pools:
@@ -199,6 +201,59 @@ def pictures(workload, tasks):
         each = [jax.tree.map(lambda a: a[t], data) for t in range(tasks)]
         stacked = job(lambda: jax.tree.map(lambda *a: jnp.stack(a), *[run(*d) for d in each]))
         return work.Job(stacked.check, lambda: jax.block_until_ready([run(*d) for d in each]))
+
+    return work.fastest({"vmap": batched(conv_native), "im2col": batched(conv_shifted), "loop": loop})
+
+
+def few_shot(workload, tasks):
+    """Steps on a few pictures of each task: weights of its own, or a gradient through the step by weights that all share."""
+    own = workload == "conv-adapt"
+    params, support, query = inputs.few_shot(tasks, own)
+    params, support, query = jax.tree.map(jnp.asarray, (params, support, query))
+
+    def losses(conv):
+        return partial(picture_loss, conv=conv, channels=len(work.FEW_CHANNELS), pools=True)
+
+    def step(loss, params, x, labels):
+        return jax.tree.map(lambda p, g: p - work.FEW_RATE * g, params, jax.grad(loss)(params, x, labels))
+
+    def task(conv):
+        loss = losses(conv)
+        if own:
+            # Unrolled: inside of a loop XLA's convolutions on CPUs are several times slower.
+            def adapt(params, x, labels):
+                for _ in range(work.FEW_STEPS):
+                    params = step(loss, params, x, labels)
+                return params
+
+            return adapt
+        return jax.value_and_grad(lambda p, x, y, xq, yq: loss(step(loss, p, x, y), xq, yq))
+
+    def check(result):
+        if own:
+            before, after = (np.concatenate([np.asarray(t[k]).ravel() for k in params]) for t in (params, result))
+            return [inputs.mean_square(after), inputs.mean_square(after - before)]
+        return [float(result[0]), inputs.mean_square(*jax.tree.leaves(result[1]))]
+
+    data = support if own else (*support, *query)
+    mean = jax.jit(lambda r: jax.tree.map(lambda a: a.mean(0), r))
+
+    def batched(conv):
+        if own:
+            run = jax.jit(jax.vmap(task(conv)))
+        else:
+            over = jax.vmap(task(conv), in_axes=(None, 0, 0, 0, 0))
+            run = jax.jit(lambda *a: jax.tree.map(lambda r: r.mean(0), over(*a)))
+        return lambda: work.Job(check(run(params, *data)), lambda: jax.block_until_ready(run(params, *data)))
+
+    def loop():
+        run = jax.jit(task(conv_native))
+        each = [jax.tree.map(lambda a: a[t], ((params if own else {}), data)) for t in range(tasks)]
+        call = lambda: [run(p or params, *d) for p, d in each]
+        stacked = lambda: jax.tree.map(lambda *a: jnp.stack(a), *call())
+        if own:
+            return work.Job(check(stacked()), lambda: jax.block_until_ready(call()))
+        return work.Job(check(mean(stacked())), lambda: jax.block_until_ready(mean(stacked())))
 
     return work.fastest({"vmap": batched(conv_native), "im2col": batched(conv_shifted), "loop": loop})
 
@@ -279,6 +334,8 @@ def build(workload, tasks, path, device):
         return sine(tasks), name
     if workload in work.CHANNELS:
         return pictures(workload, tasks), name
+    if workload in ("conv-adapt", "conv-maml2"):
+        return few_shot(workload, tasks), name
     return product(*inputs.matrices(workload, tasks)), name
 
 

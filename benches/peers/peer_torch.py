@@ -8,6 +8,7 @@ the compiler traces; eager code by `torch.autograd.grad`, which has less overhea
 import os
 import sys
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -282,6 +283,71 @@ class Peer:
         )
 
 
+    def few_shot(self, workload, tasks):
+        """Steps on a few pictures of each task: tasks as groups of a convolution, or one after another."""
+        own = workload == "conv-adapt"
+        params, support, query = inputs.few_shot(tasks, True) if own else inputs.few_shot(1, True)
+        if not own:
+            _, support, query = inputs.few_shot(tasks, False)
+        params = {k: v.transpose(0, 4, 3, 1, 2).copy() if k.startswith("kernel") else v for k, v in params.items()}
+        params = {k: self.put(v) for k, v in params.items()}
+        shape = {"layers": len(work.FEW_CHANNELS), "pools": True}
+        losses = self.compiled(picture_losses)
+
+        def seen(pair, start, end):
+            x, labels = (self.put(a)[start:end] for a in pair)
+            return x.permute(1, 0, 4, 2, 3).flatten(1, 2).contiguous(), labels.long()
+
+        def step(params, x, labels, graph):
+            grads = torch.autograd.grad(losses(params, x, labels, **shape), list(params.values()), create_graph=graph)
+            return {k: v - work.FEW_RATE * g for (k, v), g in zip(params.items(), grads)}
+
+        def adapt(part):
+            params, x, labels = part
+            for _ in range(work.FEW_STEPS):
+                params = {k: v.detach().requires_grad_() for k, v in step(params, x, labels, False).items()}
+            return params
+
+        def adapted(parts):
+            return lambda: [adapt(part) for part in parts]
+
+        def of_all(results):
+            return {k: np.concatenate([r[k].detach().cpu().numpy() for r in results]).ravel() for k in results[0]}
+
+        def drift(results):
+            before = np.concatenate([v.cpu().numpy().ravel() for v in params.values()])
+            after = np.concatenate(list(of_all(results).values()))
+            return [inputs.mean_square(after), inputs.mean_square(after - before)]
+
+        def meta(parts):
+            def run():
+                shared = {k: v.clone().requires_grad_() for k, v in params.items()}
+                total = 0
+                grads = None
+                for n, s, q in parts:
+                    fast = step({k: v.expand(n, *v.shape[1:]) for k, v in shared.items()}, *s, True)
+                    loss = losses(fast, *q, **shape) / tasks
+                    own = torch.autograd.grad(loss, list(shared.values()))
+                    grads = own if grads is None else [a + b for a, b in zip(grads, own)]
+                    total += float(loss.detach())
+                return total, grads
+
+            return run
+
+        def check(result):
+            return [result[0], inputs.mean_square(*[g.cpu().numpy() for g in result[1]])]
+
+        def variant(ranges):
+            if own:
+                cut = lambda a, b: {k: v[a:b].clone().requires_grad_() for k, v in params.items()}
+                parts = [(cut(a, b), *seen(support, a, b)) for a, b in ranges]
+                return lambda: self.repeated(adapted(parts), drift)
+            parts = [(b - a, seen(support, a, b), seen(query, a, b)) for a, b in ranges]
+            return lambda: self.repeated(meta(parts), check)
+
+        return work.fastest({"grouped": variant([(0, tasks)]), "loop": variant([(t, t + 1) for t in range(tasks)])})
+
+
 def build(workload, tasks, path, device):
     peer = Peer(path, device)
     if workload in ("amortised", "maml2"):
@@ -301,6 +367,8 @@ def build(workload, tasks, path, device):
         job = peer.adapting(*(peer.put(a) for a in inputs.wide(tasks, rows)), work.WIDE, steps)
     elif workload in work.CHANNELS:
         job = peer.pictures(workload, tasks)
+    elif workload in ("conv-adapt", "conv-maml2"):
+        job = peer.few_shot(workload, tasks)
     else:
         job = peer.product(*inputs.matrices(workload, tasks))
     return job, peer.name

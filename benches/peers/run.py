@@ -36,8 +36,10 @@ def targets(kind, device, workload, tasks):
             found.append(("best", 1.5))
         if workload in ("generator", "gemm"):
             found.append(("best", 0.9))
-        if workload in ("conv", "conv-train"):
+        if workload in ("conv", "conv-train", "conv-adapt"):
             found.append(("best", 3))
+        if workload == "conv-maml2":
+            found.append(("best", 2.5))
         return found
     if workload == "adapt":
         found.append(("burn", 3 if kind == "software" else 5))
@@ -50,6 +52,8 @@ def targets(kind, device, workload, tasks):
             found += [("best", 5)] + ([("ms", 2)] if "H200" in device else [])
         if workload in ("maml2", "amortised") and tasks == 256:
             found.append(("best", 3))
+        if workload == "conv-adapt" and tasks in (16, 64):
+            found.append(("best", 5))
         if workload == "gemm" and tasks == 4096:
             found.append(("best", 0.6))
         if batch:

@@ -23,6 +23,8 @@ SINE_STEPS, SINE_CHUNK = 2000, 500
 PICTURE, PICTURES, CLASSES = (32, 32, 3), 32, 10  # height, width, channels; of a task; of conv-train
 # Channels of the layers of convolutional networks. Those of conv-train have norms and pools, and a dense layer behind them.
 CHANNELS = {"conv": (32, 32, 64), "conv-forward": (32, 32, 64), "conv-train": (32, 32, 32, 32)}
+# The same over small grey pictures of few classes: height and width, classes, pictures to learn from and to be judged by, steps.
+FEW_CHANNELS, FEW_SIZE, FEW_WAYS, FEW_SUPPORT, FEW_QUERY, FEW_STEPS, FEW_RATE = (32,) * 4, 28, 5, 5, 15, 5, 0.01
 
 # The sizes to run: what --tasks is in turn.
 FULL = {
@@ -38,6 +40,8 @@ FULL = {
     "conv-forward": (16,),
     "conv": (16,),
     "conv-train": (16,),
+    "conv-adapt": (4, 16, 64),
+    "conv-maml2": (4, 16),
     "sine": (25,),
 }
 QUICK = {**FULL, "adapt": (256,), "maml2": (256,), "amortised": (256,), "adapt-64": (256,), "gemm": (512,)}
@@ -58,13 +62,15 @@ LEFT_OUT = {
         "maml2": "burn has no second derivatives",
         "adapt-rows": "not written for burn",
         "generator": "not written for burn",
-        **{n: "not written for burn" for n in CHANNELS},
+        **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2")},
         "sine": "written for JAX only",
     },
 }
 LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if n not in ("adapt", "adapt-64")}
-LEFT_OUT["torch-compile"] = LEFT_OUT["torch"]
-LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"] | {n: "written for CPUs" for n in CHANNELS}
+LEFT_OUT["torch-compile"] = LEFT_OUT["torch"] | {"conv-maml2": "compiled code has no second derivatives"}
+LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"] | {
+    n: "written for CPUs" for n in (*CHANNELS, "conv-adapt", "conv-maml2")
+}
 
 
 def weights(widths):
@@ -98,6 +104,15 @@ def convolutions(workload):
     return total + (forward(PICTURES, (features(workload), CLASSES)) if has_pools(workload) else 0)
 
 
+def few_convolutions(pictures):
+    """The same over so many few-shot pictures."""
+    size, i, total = FEW_SIZE, 1, 0
+    for o in FEW_CHANNELS:
+        total += 2 * pictures * size * size * 9 * i * o
+        size, i = size // 2, o
+    return total + forward(pictures, (FEW_CHANNELS[-1], FEW_WAYS))
+
+
 def flops(workload, tasks):
     """The nominal operations of one call. A backward pass counts twice its forward pass, Adam nothing."""
     step = 3 * forward(SUPPORT, SMALL)  # one inner step of a task
@@ -120,6 +135,10 @@ def flops(workload, tasks):
         return 2 * tasks * m * k * n
     if workload in CHANNELS:
         return tasks * convolutions(workload) * (1 if workload == "conv-forward" else 3)
+    if workload == "conv-adapt":
+        return 3 * tasks * FEW_STEPS * few_convolutions(FEW_SUPPORT)
+    if workload == "conv-maml2":
+        return 3 * tasks * few_convolutions(FEW_QUERY + 3 * FEW_SUPPORT)
     if workload == "sine":
         encoder = forward(10, (2, 64, 64)) + forward(1, (64, 128, 1761))
         return 3 * tasks * (encoder + forward(10, SMALL))

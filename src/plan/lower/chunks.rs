@@ -19,8 +19,12 @@ use crate::view::{COLUMN, View};
 /// Elements of a chunk's largest value: 1 MiB, a part of a core's own cache.
 const CHUNK: usize = 1 << 18;
 
+/// Elements of a task's largest value from which on each task is a chunk of its own: what belongs to a task, as its kernels and
+/// means do, then stays where it is from turn to turn, and sweeps have many turns.
+const ALONE: usize = 1 << 15;
+
 /// Chunks at most.
-const CHUNKS: usize = 64;
+const CHUNKS: usize = 1024;
 
 /// Chunks that are at work side by side at most: each takes memory.
 const LANES: usize = 16;
@@ -105,7 +109,8 @@ impl Lowering<'_> {
     fn chunks(&self, tasks: usize) -> usize {
         let convs = self.items.iter().flat_map(Item::drafts).filter(|d| matches!(d.kernel, Kernel::Conv(_)));
         let most = convs.flat_map(|d| &d.writes).map(|w| w.view.count()).max().unwrap_or(0);
-        let wanted = most.div_ceil(CHUNK).min(CHUNKS).min(tasks);
+        let wanted = if most / tasks >= ALONE { tasks } else { most.div_ceil(CHUNK) };
+        let wanted = wanted.min(CHUNKS).min(tasks);
         (1..=wanted).rev().find(|c| tasks.is_multiple_of(*c)).unwrap_or(1)
     }
 

@@ -103,10 +103,10 @@ impl Kind for Conv {
         let row = g.shape(x)[f.lead..].to_vec();
         let (geometry, windows, channels) = self.geometry(&row).unwrap_or_else(|e| panic!("{e}"));
         let y = g.scope(name.clone(), |g| {
-            let x = images(g, x, &row, f);
-            let b = g.shape(x)[0];
             let [kh, kw] = geometry.windows.map(|w| w.size);
             let shape = [kh, kw, channels / self.groups, self.channels];
+            let x = images(g, x, &row, f, count(&shape));
+            let b = g.shape(x)[0];
             let k = f.kernels(g, &format!("{name}.weight"), b, shape);
             let y = g.conv(geometry, x, k, windows);
             f.add_bias(g, y, self.bias.then(|| format!("{name}.bias")))

@@ -83,11 +83,12 @@ impl Kind for ConvTranspose {
         let row = g.shape(x)[f.lead..].to_vec();
         let (geometry, extent, channels) = self.geometry(&row).unwrap_or_else(|e| panic!("{e}"));
         let y = g.scope(name.clone(), |g| {
-            let x = images(g, x, &row, f);
-            let b = g.shape(x)[0];
             let [kh, kw] = geometry.windows.map(|w| w.size);
             // Of the convolution that goes the other way, the result's channels are the inputs.
-            let k = f.kernels(g, &format!("{name}.weight"), b, [kh, kw, channels, self.channels]);
+            let shape = [kh, kw, channels, self.channels];
+            let x = images(g, x, &row, f, count(&shape));
+            let b = g.shape(x)[0];
+            let k = f.kernels(g, &format!("{name}.weight"), b, shape);
             let k = g.permute(k, &[0, 1, 2, 4, 3]);
             let y = g.conv_input(geometry, x, k, extent);
             f.add_bias(g, y, self.bias.then(|| format!("{name}.bias")))

@@ -138,13 +138,17 @@ pub(super) fn check_channels(channels: usize) -> Result<(), String> {
     }
 }
 
-/// Rows as images `[b, n, h, w, c]`: b counts tasks, also where they share their weights, so that work is parted between tasks; it is 1
-/// where rows belong to none.
-pub(super) fn images(g: &mut Graph, x: Value, row: &[usize], f: &Forward<'_>) -> Value {
+/// Numbers of shared kernels, once a task, up to which tasks take part with gradients of their own: 64 MiB.
+const MAX_APART: usize = 1 << 24;
+
+/// Rows as images `[b, n, h, w, c]`, to go through so many numbers of kernels: b counts tasks, also where they share their weights, so that
+/// work is parted between tasks; it is 1 where rows belong to none, and where shared kernels are so many that gradients of each task
+/// would take much memory.
+pub(super) fn images(g: &mut Graph, x: Value, row: &[usize], f: &Forward<'_>, kernels: usize) -> Value {
     let ([h, w], c) = spatial(row, "an image").unwrap_or_else(|e| panic!("{e}"));
     let lead = &g.shape(x)[..f.lead];
     let [b, n] = match lead {
-        &[t, n] => [t, n],
+        &[t, n] if f.weights.per_task(g) || t * kernels <= MAX_APART => [t, n],
         lead => [1, lead.iter().product()],
     };
     g.reshape(x, &[b, n, h, w, c])

@@ -280,12 +280,12 @@ mod tests {
     use crate::run::cpu::{CpuRunner, Number};
 
     /// Losses and gradients of `t` networks, and how many weights each has.
-    fn plan(t: usize) -> (Plan, usize) {
-        let net = Net::image([32, 32, 3]).conv(32, 3).batch_norm().relu().max_pool(2);
+    fn plan(t: usize, side: usize) -> (Plan, usize) {
+        let net = Net::image([side, side, 3]).conv(32, 3).batch_norm().relu().max_pool(2);
         let layout = net.layout();
         let p = layout.len();
         let mut g = Graph::new();
-        let (w, x) = (g.data("w", &[t, p]), g.data("x", &[t, 4, 32 * 32 * 3]));
+        let (w, x) = (g.data("w", &[t, p]), g.data("x", &[t, 2, side * side * 3]));
         let y = net.apply(&mut g, Weights { flat: w, layout: &layout }, x);
         let y = g.mul(y, y);
         let each = g.sum_to(y, &[t, 1, 1]);
@@ -298,14 +298,14 @@ mod tests {
 
     /// Losses and gradients of `t` networks, whose inputs are the same whatever other tasks there are; chunks, and how many of them run
     /// side by side.
-    fn results<T: Number>(t: usize) -> ([usize; 2], Vec<T>) {
-        let (plan, p) = plan(t);
+    fn results<T: Number>(t: usize, side: usize) -> ([usize; 2], Vec<T>) {
+        let (plan, p) = plan(t, side);
         let mut r = CpuRunner::<T>::prepare(&plan);
         let wave = |len: usize, by: f64| -> Vec<f64> {
             (0..t).flat_map(|t| (0..len).map(move |i| ((i * (t + 1)) as f64 * by).sin())).collect()
         };
         r.write("w", &wave(p, 0.37)).expect("it is an input");
-        r.write("x", &wave(4 * 32 * 32 * 3, 0.11)).expect("it is an input");
+        r.write("x", &wave(2 * side * side * 3, 0.11)).expect("it is an input");
         r.run(1).expect("it runs");
         let mut all = r.read("each").expect("it is an output");
         all.extend(r.read("gradient").expect("it is an output"));
@@ -315,22 +315,24 @@ mod tests {
 
     #[test]
     fn tasks_in_chunks_give_what_one_alone_gives() {
-        let (none, alone) = results::<f64>(1);
-        let ([chunks, _], together) = results::<f32>(8);
-        // 131,072 elements a task: four chunks of two.
-        assert_eq!((none, chunks), ([0; 2], 4));
-        let p = alone.len() - 1;
-        let first = std::iter::once(together[0]).chain(together[8..8 + p].iter().copied());
-        let apart: f64 = alone.iter().zip(first).map(|(a, b)| (a - f64::from(b)).powi(2)).sum();
-        let nmse = apart / alone.iter().map(|a| a * a).sum::<f64>();
-        assert!(nmse <= NMSE_LIMIT, "a mean error of {nmse:.1e}");
+        // 65,536 elements a task: each is a chunk of its own. 16,384: four chunks of sixteen.
+        for (side, tasks, expected) in [(32, 8, 8), (16, 64, 4)] {
+            let (none, alone) = results::<f64>(1, side);
+            let ([chunks, _], together) = results::<f32>(tasks, side);
+            assert_eq!((none, chunks), ([0; 2], expected));
+            let p = alone.len() - 1;
+            let first = std::iter::once(together[0]).chain(together[tasks..tasks + p].iter().copied());
+            let apart: f64 = alone.iter().zip(first).map(|(a, b)| (a - f64::from(b)).powi(2)).sum();
+            let nmse = apart / alone.iter().map(|a| a * a).sum::<f64>();
+            assert!(nmse <= NMSE_LIMIT, "a mean error of {nmse:.1e}");
+        }
     }
 
     #[test]
     fn any_number_of_threads_gives_the_same_bits() {
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            pool.install(|| results::<f32>(8))
+            pool.install(|| results::<f32>(64, 16))
         };
         let (one, alone) = on(1);
         assert_eq!(one, [4, 1]);
@@ -344,7 +346,7 @@ mod tests {
     /// A plan that was changed by hand so that chunks at work side by side would meet is not sound.
     #[test]
     fn chunks_that_meet_are_refused() {
-        let (plan, _) = plan(8);
+        let (plan, _) = plan(64, 16);
         assert!(plan.check().is_ok());
         let at = plan.launches.iter().position(|l| l.chunks().is_some()).expect("chunks");
         let changed = |change: &dyn Fn(&mut Launch, &mut Chunks)| {

@@ -38,7 +38,7 @@ if [ -n "$characters" ]; then
     }
     for shots in 1 5; do
         on_characters omniglot-5-way $shots
-        on_characters omniglot-5-way-prototypes $shots --net conv4-32 --method prototypes --steps 4000
+        on_characters omniglot-5-way-prototypes $shots --net conv4-32-batch --method prototypes --steps 4000
     done
     echo
     "$bin/examples/results_table" --steps "$out" omniglot-5-way-1-shot omniglot-5-way-5-shot \

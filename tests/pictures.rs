@@ -140,6 +140,23 @@ fn what_is_wrong_is_named() {
     assert!(refused(folder(&["a"]).path(), ImageOptions::default()).contains("no class with pictures"));
 }
 
+/// Links that lead round in circles are followed once.
+#[cfg(unix)]
+#[test]
+fn folders_that_link_to_one_another() {
+    let dir = folder(&["a", "b"]);
+    let at = |name: &str| dir.path().join(name);
+    for (class, k) in [("a", 1), ("b", 2)] {
+        write_png(&at(class).join("1.png"), [8, 8], png::ColorType::Grayscale, &pixels(k, [8, 8], 1));
+    }
+    std::os::unix::fs::symlink(".", at("self")).expect("a link");
+    std::os::unix::fs::symlink("..", at("a/up")).expect("a link");
+    let set = ImageSet::read(dir.path(), None, ImageOptions::default()).expect("pictures");
+    assert_eq!((&set.classes[..], set.images.len()), (&["a".to_string(), "b".to_string()][..], 2));
+    let e = refused(&at("nothing"), ImageOptions::default());
+    assert!(e.contains("no such file or folder"), "{e}");
+}
+
 #[test]
 fn records_of_cifar_and_idx() {
     let dir = folder(&[]);
@@ -153,6 +170,12 @@ fn records_of_cifar_and_idx() {
     let set = ImageSet::read(&at("data.bin"), None, ImageOptions::default()).expect("records");
     assert_eq!((set.shape, &set.classes[..]), ([32, 32, 3], &["3".to_string(), "10".to_string()][..]));
     assert_eq!((set.images[0].len(), &set.images[0][0][..6]), (2, &[0, 80, 160, 1, 81, 161][..]));
+    let records = folder(&[]);
+    for name in ["data_batch_1.bin", "data_batch_2.bin"] {
+        std::fs::write(records.path().join(name), &bytes).expect("a file");
+    }
+    let set = ImageSet::read(records.path(), None, ImageOptions::default()).expect("records");
+    assert_eq!(set.images.iter().map(Vec::len).collect::<Vec<_>>(), [4, 2]);
     std::fs::write(at("data.bin"), &bytes[..bytes.len() - 5]).expect("a file");
     assert!(refused(&at("data.bin"), ImageOptions::default()).contains("whole records"));
 

@@ -439,11 +439,13 @@ fn chunks_of_tasks() {
         image().conv(10, [1, 2]).group_norm(2).sin().avg_pool([2, 1]).flatten().dense(3),
         image().conv(9, 1).layer_norm().tanh().residual(|b| b.conv(9, 1).sin()).conv(2, 1),
     ];
-    for (i, net) in nets.iter().enumerate() {
-        let (g, feed) = pictures(net, 8, 4, i as u64);
+    // Tasks with many pictures are chunks of their own, others share some (or are regions, where their channels are few).
+    let cases = [(0, 8, 4, 8), (0, 32, 1, 2), (1, 8, 4, 8), (2, 8, 4, 8)];
+    for (i, tasks, rows, expected) in cases {
+        let (g, feed) = pictures(&nets[i], tasks, rows, i as u64);
         let plan = with_regions(&g, &feed);
         let chunks = plan.launches.iter().find_map(|l| l.chunks()).unwrap_or_else(|| panic!("{i}: {plan}"));
-        assert_eq!(chunks.region.tasks, 2);
+        assert_eq!(chunks.region.tasks, expected);
         assert!(chunks.steps().iter().any(|s| matches!(s, Step::Sweep(s) if s.turns > 1)), "{i}: {plan}");
         let exact = run_lowered::<f64>(&plan, &feed);
         same(&format!("chunks, {i}"), &exact, &run_interpreted(&g, &feed));

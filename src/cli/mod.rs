@@ -116,7 +116,8 @@ struct Settings {
     /// A file of splits; --seed names the split.
     #[arg(long, value_name = "FILE.json")]
     splits: Option<PathBuf>,
-    /// Pictures sorted into classes: an IDX file, or a folder of PNG files with a folder for each class (implies --task images).
+    /// Pictures sorted into classes: an IDX file, a folder of PNG or JPEG files with a folder for each class, or CIFAR-10's *.bin
+    /// (implies --task images).
     #[arg(long, value_name = "PATH")]
     images: Option<PathBuf>,
     /// The IDX file of their labels.
@@ -245,7 +246,11 @@ fn net_setting(net: &str) -> Result<String> {
     let table: toml::Table = text.parse().map_err(|e| wrong(format!("{e}")))?;
     let layers = table.get("net").or_else(|| table.get("model").and_then(|m| m.get("net")));
     match layers {
-        Some(layers) => Ok(format!("model.net={layers}")),
+        Some(layers) => {
+            // What is wrong with them is said of this file.
+            Config::parse(&format!("model.net = {layers}"), net, None)?;
+            Ok(format!("model.net={layers}"))
+        }
         None => Err(wrong("holds no list of layers: each begins with a line [[net]]".into())),
     }
 }

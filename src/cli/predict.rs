@@ -68,6 +68,9 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
         say(format_args!("{}: {} pictures sorted\n", args.out.display(), pictures.files.len()));
         return Ok(ExitCode::SUCCESS);
     }
+    for path in args.support.iter().chain([&args.query]).filter(|path| path.is_dir()) {
+        return Err(Error::data(path, "", "is a folder, and the model reads CSV files"));
+    }
     let query = Table::read(&args.query)?;
     let device = open_device(&args.device)?;
     let (y, half, format) = if args.model.is_dir() {

@@ -41,15 +41,17 @@ impl ImageSet {
     /// Reads pictures:
     ///
     /// - an IDX file `[n, height, width]` or `[n, height, width, 3]`, with the file of its labels `[n]`;
-    /// - a file `*.bin` or `*.bin.gz` in CIFAR-10's layout: records of a label and planes of 32 x 32 red, green and blue;
+    /// - a file `*.bin` or `*.bin.gz` in CIFAR-10's layout, or a folder of such: records of a label and planes of 32 x 32 red, green and
+    ///   blue;
     /// - a folder: each folder in it that holds PNG or JPEG files, at any depth, is a class, called by its path. What begins with a
     ///   dot is left out.
     ///
     /// # Errors
     /// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
     pub fn read(path: &Path, labels: Option<&Path>, options: ImageOptions) -> Result<ImageSet> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let is_cifar = name.ends_with(".bin") || name.ends_with(".bin.gz");
+        if !path.exists() {
+            return Err(Error::data(path, "", "is not there: no such file or folder"));
+        }
         let found = match (path.is_dir(), labels) {
             (true, None) => folder(path)?,
             (true, Some(labels)) => {
@@ -59,7 +61,7 @@ impl ImageSet {
                     "labels go with an IDX file; a folder's classes are its folders",
                 ));
             }
-            (false, None) if is_cifar => cifar(path)?,
+            (false, None) if is_cifar(path) => cifar(path)?,
             (false, Some(labels)) => idx(path, labels)?,
             (false, None) => {
                 return Err(Error::data(
@@ -87,9 +89,12 @@ impl ImageSet {
 /// # Errors
 /// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
 pub(crate) fn pictures_in(path: &Path, shape: [usize; 3]) -> Result<Vec<(String, Vec<u8>)>> {
+    if !path.exists() {
+        return Err(Error::data(path, "", "is not there: no such file or folder"));
+    }
     let mut files = Vec::new();
     match path.is_dir() {
-        true => list(path, "", &mut files)?,
+        true => list(path, "", &mut Vec::new(), &mut files)?,
         false => files.push((String::new(), path.to_path_buf())),
     }
     if files.is_empty() {
@@ -210,8 +215,18 @@ fn cifar(path: &Path) -> Result<Vec<Found>> {
 }
 
 fn folder(path: &Path) -> Result<Vec<Found>> {
+    let records: Vec<PathBuf> = entries(path)?.into_iter().filter(|p| is_cifar(p)).collect();
+    if !records.is_empty() {
+        return Ok(records
+            .iter()
+            .map(|file| cifar(file))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect());
+    }
     let mut files = Vec::new();
-    list(path, "", &mut files)?;
+    list(path, "", &mut Vec::new(), &mut files)?;
     if let Some((_, file)) = files.iter().find(|(class, _)| class.is_empty()) {
         let message = "lies in the folder itself: each folder inside it is a class, and holds the pictures of that class";
         return Err(Error::data(file, "", message));
@@ -222,8 +237,20 @@ fn folder(path: &Path) -> Result<Vec<Found>> {
         .collect()
 }
 
-/// Pictures in a folder and those in it, each with the path of its folder.
-fn list(path: &Path, class: &str, files: &mut Vec<(String, PathBuf)>) -> Result<()> {
+/// Whether a file has records of CIFAR-10, by its name.
+fn is_cifar(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    name.ends_with(".bin") || name.ends_with(".bin.gz")
+}
+
+/// Pictures in a folder and those in it, each with the path of its folder. A folder that has been `seen`, as links can lead to it
+/// again, is not read twice.
+fn list(path: &Path, class: &str, seen: &mut Vec<PathBuf>, files: &mut Vec<(String, PathBuf)>) -> Result<()> {
+    let real = path.canonicalize().map_err(Error::io("read", path))?;
+    if seen.contains(&real) {
+        return Ok(());
+    }
+    seen.push(real);
     for entry in entries(path)? {
         let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with('.') {
@@ -231,7 +258,7 @@ fn list(path: &Path, class: &str, files: &mut Vec<(String, PathBuf)>) -> Result<
         }
         if entry.is_dir() {
             let inner = if class.is_empty() { name } else { format!("{class}/{name}") };
-            list(&entry, &inner, files)?;
+            list(&entry, &inner, seen, files)?;
         } else if Picture::is_one(&entry)? {
             files.push((class.to_string(), entry));
         }

@@ -45,6 +45,9 @@ impl Picture {
     /// # Errors
     /// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
     pub fn read(path: &Path) -> Result<Picture> {
+        if !std::fs::metadata(path).map_err(Error::io("read", path))?.is_file() {
+            return Err(Error::data(path, "", "is no regular file"));
+        }
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         let found = match &bytes[..] {
             [0x89, b'P', b'N', b'G', ..] => png(&bytes),

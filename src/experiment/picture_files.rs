@@ -6,6 +6,7 @@ use crate::data::format::Format;
 use crate::data::images::{ImageOptions, ImageSet, pictures_in};
 use crate::error::{Error, Result};
 use crate::meta::model::{Model, Network};
+use crate::net::Net;
 use crate::run::Device;
 use crate::task::{Task, softmax};
 
@@ -76,10 +77,14 @@ pub fn support_of_folder(format: &Format, folder: &Path) -> Result<(Task, Vec<St
     let options = ImageOptions { size: Some([shape[0], shape[1]]), colour: Some(shape[2] == 3) };
     let set = ImageSet::read(folder, None, options)?;
     let n = set.classes.len();
-    if !(2..=ways).contains(&n) {
+    if n < 2 {
+        let message =
+            format!("holds the class '{}' alone: two at least are needed to tell apart", set.classes[0]);
+        return Err(Error::data(folder, "", message));
+    }
+    if n > ways {
         let message = format!(
-            "holds {n} classes, and the model tells up to {ways} apart, two at least: more take a model that was trained with images.ways = {}",
-            n.max(2)
+            "holds {n} classes, and the model tells up to {ways} apart: more take a model that was trained with images.ways = {n}"
         );
         return Err(Error::data(folder, "", message));
     }
@@ -101,6 +106,16 @@ fn query(format: &Format, path: &Path) -> Result<(Vec<String>, Vec<f32>)> {
     Ok((files, pictures.iter().flat_map(|p| numbers(p)).collect()))
 }
 
+/// Says so where a network looks at all pictures that it is asked about together.
+fn warn_of_batches(net: &Net) {
+    if net.mixes_rows() {
+        log::warn!(
+            "the network normalises over the pictures that are asked about together (batch_norm = \"batch\"): what it says of few pictures, \
+             or of pictures of one class alone, is not what it was judged by"
+        );
+    }
+}
+
 /// Sorts the pictures of `pictures` into the classes of `support`, a folder with a folder for each. `steps` of adaptation; `None`: as
 /// was chosen on validation tasks.
 ///
@@ -114,6 +129,7 @@ pub fn sort_pictures(
     pictures: &Path,
     steps: Option<usize>,
 ) -> Result<Sorted> {
+    warn_of_batches(&model.spec.target);
     let (task, classes) = support_of_folder(format, support)?;
     let (files, xq) = query(format, pictures)?;
     let o = model.likelihood.outputs;
@@ -132,6 +148,7 @@ pub fn sort_by_network(
     format: &Format,
     pictures: &Path,
 ) -> Result<Sorted> {
+    warn_of_batches(&network.spec);
     let (files, x) = query(format, pictures)?;
     let values = network.predict(device, &x)?;
     Ok(Sorted::new(files, &format.classes(), network.likelihood.outputs, &values))

@@ -154,7 +154,15 @@ impl Setup {
             ));
         }
         let net = &hyper.target;
-        net.check().map_err(|e| Error::config("model.net", e))?;
+        net.check().map_err(|e| {
+            let size = match (self.config.images.is_some(), net.input()) {
+                (true, [h, w, _]) => {
+                    format!(" (pictures are {w} by {h}; images.size brings them to another size)")
+                }
+                _ => String::new(),
+            };
+            Error::config("model.net", format!("{e}{size}"))
+        })?;
         if net.outputs() != self.source.family(0).shape().outputs {
             let why = match self.config.model.head {
                 true => {

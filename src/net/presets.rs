@@ -1,9 +1,11 @@
 //! Nets that the field has names for, without the head that they end in.
 
-use super::{Conv, Layer, Net, Residual, Sizes};
+use super::{BatchNorm, Conv, Layer, Net, Residual, Sizes, Statistics};
 use crate::error::nearest;
 
-/// The layers of a net that has a name; `NAME-CHANNELS` has other channels than the field's.
+/// The layers of a net that has a name; `NAME-CHANNELS` has other channels than the field's. Norms take the statistics of a task's
+/// support, so that no prediction depends on what else is asked; with `-batch` behind the name those of the rows that are asked about
+/// together, as many published figures have it.
 ///
 /// | name | layers | source |
 /// |---|---|---|
@@ -24,25 +26,31 @@ use crate::error::nearest;
 /// The names there are, and which is nearest.
 pub fn preset(name: &str) -> Result<Vec<Layer>, String> {
     const NAMES: [&str; 4] = ["conv4", "resnet8", "cnn", "mlp"];
-    let (base, width) = match name.split_once('-') {
+    let (rest, statistics) = match name.strip_suffix("-batch") {
+        Some(rest) => (rest, Statistics::Batch),
+        None => (name, Statistics::Support),
+    };
+    let (base, width) = match rest.split_once('-') {
         Some((base, width)) => {
             let width = width.parse().ok().filter(|w| (1..=4096).contains(w));
             let width = width
                 .ok_or_else(|| format!("'{name}': a number from 1 to 4096 is needed behind '{base}-'"))?;
             (base, Some(width))
         }
-        None => (name, None),
+        None => (rest, None),
     };
+    let normed = |net: Net| net.with(Layer::BatchNorm(BatchNorm::new(statistics)));
     let start = Net::rows([]);
     let net = match base {
         "conv4" => {
-            let block = |net: Net, _| net.conv(width.unwrap_or(64), 3).batch_norm().relu().max_pool(2);
+            let block = |net: Net, _| normed(net.conv(width.unwrap_or(64), 3)).relu().max_pool(2);
             (0..4).fold(start, block).flatten()
         }
         "resnet8" => {
             let c = width.unwrap_or(16);
-            let first = start.with(unbiased(c, 3, 1)).batch_norm().relu();
-            [(c, 1), (2 * c, 2), (4 * c, 2)].into_iter().fold(first, residual_block).global_pool()
+            let first = normed(start.with(unbiased(c, 3, 1))).relu();
+            let block = |net, (channels, stride)| residual_block(net, channels, stride, &normed);
+            [(c, 1), (2 * c, 2), (4 * c, 2)].into_iter().fold(first, block).global_pool()
         }
         "cnn" => {
             let c = width.unwrap_or(32);
@@ -67,12 +75,12 @@ fn unbiased(channels: usize, size: usize, stride: usize) -> Layer {
 }
 
 /// `relu(s(x) + f(x))`: two convolutions, and a projection of what they read where the shape changes.
-fn residual_block(net: Net, (channels, stride): (usize, usize)) -> Net {
+fn residual_block(net: Net, channels: usize, stride: usize, normed: &dyn Fn(Net) -> Net) -> Net {
     let conv = |size, stride| unbiased(channels, size, stride);
-    let branch = Net::rows([]).with(conv(3, stride)).batch_norm().relu().with(conv(3, 1)).batch_norm();
+    let branch = normed(normed(Net::rows([]).with(conv(3, stride))).relu().with(conv(3, 1)));
     let mut block = Residual::new(branch.into());
     if stride > 1 {
-        block.shortcut = Net::rows([]).with(conv(1, stride)).batch_norm().into();
+        block.shortcut = normed(Net::rows([]).with(conv(1, stride))).into();
     }
     net.with(Layer::Residual(block)).relu()
 }
@@ -94,6 +102,7 @@ mod tests {
         ] {
             assert_eq!(net(name, row).layout().len(), parameters, "{name}");
         }
+        assert!(net("conv4-8-batch", [28, 28, 1]).mixes_rows() && !net("conv4-8", [28, 28, 1]).mixes_rows());
         assert!(net("cnn", [28, 28, 1]).check().is_ok() && net("mlp-32", [28, 28, 1]).check().is_ok());
         // A series has one axis beside its channels.
         assert!(Net::rows([40, 1]).with_all(preset("conv4").expect("a net")).dense(10).check().is_ok());

@@ -9,10 +9,7 @@ use crate::spec::Shape;
 
 /// A size along both axes of a picture, or along each; along the one axis of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "kernels, strides, dilations and pools take a whole number, as 3, or one for each axis, as [3, 5]"
-)]
+#[serde(untagged, expecting = "sizes along axes are a whole number, as 3, or one for each axis, as [3, 5]")]
 pub enum Sizes {
     /// The same along every axis.
     Both(usize),

@@ -373,6 +373,9 @@ fn pictures_in_idx_files_and_folders() {
     let predict = ["predict", "conv-prototypes", "--query", "new", "--out", "x.csv"];
     place.refused(&predict, &["--support", "folders"]);
     place.refused(&[&predict[..], &["--support", "few.toml"]].concat(), &["few.toml", "is no folder"]);
+    place.refused(&[&predict[..], &["--support", "nothing"]].concat(), &["nothing", "is no folder"]);
+    place.refused(&[&predict[..], &["--support", "known/right"]].concat(), &["known/right"]);
+    place.refused(&[&args[..], &["x", "--net", "conv4-4"]].concat(), &["model.net", "images.size"]);
     place.refused(&[&predict[..], &["--support", "folder"]].concat(), &["8 classes", "images.ways = 8"]);
     place.refused(&[&predict[..], &["--support", "known", "--interval", "0.8"]].concat(), &["--interval"]);
     // A net by its name, and from a file.

@@ -68,7 +68,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
         say(format_args!("{}: {} pictures sorted\n", args.out.display(), pictures.files.len()));
         return Ok(ExitCode::SUCCESS);
     }
-    for path in args.support.iter().chain([&args.query]).filter(|path| path.is_dir()) {
+    if let Some(path) = args.support.iter().chain([&args.query]).find(|path| path.is_dir()) {
         return Err(Error::data(path, "", "is a folder, and the model reads CSV files"));
     }
     let query = Table::read(&args.query)?;

@@ -130,6 +130,9 @@ fn of_one_shape(path: &Path, mut found: Vec<Found>, options: ImageOptions) -> Re
         return Err(Error::data(&other.from, "", message));
     }
     let size = options.size.unwrap_or(first);
+    if size.contains(&0) {
+        return Err(Error::config("images.size", format!("{size:?}: sides have one pixel at least")));
+    }
     let shape = [size[0], size[1], if colour { 3 } else { 1 }];
     found.par_iter_mut().for_each(|f| {
         let empty = Picture { size: [0; 2], channels: 1, pixels: vec![] };

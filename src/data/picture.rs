@@ -1,4 +1,13 @@
 //! One picture: read from a PNG or JPEG file, made grey or coloured, brought to a size.
+//!
+//! ```
+//! use hyperloom::data::picture::Picture;
+//!
+//! // A line of two pixels, red and white.
+//! let p = Picture { size: [1, 2], channels: 3, pixels: vec![255, 0, 0, 255, 255, 255] };
+//! assert_eq!(p.clone().grey().pixels, [76, 255]);
+//! assert_eq!(p.resized([1, 1]).pixels, [255, 128, 128]);
+//! ```
 
 use std::path::Path;
 
@@ -87,10 +96,14 @@ impl Picture {
 
     /// The same at another size, each side for itself: means over what a pixel covers where it becomes smaller, else between neighbours
     /// (a triangle of the pixel's width).
+    ///
+    /// # Panics
+    /// Where a side has no pixels.
     #[must_use]
     pub fn resized(self, size: [usize; 2]) -> Picture {
         let ([h, w], [to_h, to_w]) = (self.size, size);
-        if self.size == size || size.contains(&0) {
+        assert!(!size.contains(&0), "a picture has pixels");
+        if self.size == size {
             return self;
         }
         let mut pixels = vec![0; to_h * to_w * self.channels];

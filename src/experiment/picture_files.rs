@@ -1,4 +1,20 @@
 //! Pictures in files: the classes of a task as folders, pictures to be sorted into them, and what a trained model says about each.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use hyperloom::Device;
+//! use hyperloom::experiment::picture_files::sort_pictures;
+//! use hyperloom::experiment::run_folder::RunFolder;
+//!
+//! let (model, format) = RunFolder::open(Path::new("runs/prototypes"))?.model()?;
+//! let (known, new) = (Path::new("known"), Path::new("new"));
+//! let sorted = sort_pictures(&Device::Cpu, &model, &format, known, new, None)?;
+//! for (file, shares) in sorted.files.iter().zip(&sorted.shares) {
+//!     println!("{file}: {:?} {shares:?}", sorted.classes);
+//! }
+//! # Ok::<(), hyperloom::Error>(())
+//! ```
 
 use std::path::Path;
 

@@ -71,10 +71,11 @@ done
 plan maml-odd sine maml 'target = [13, 7]'
 plan maml-1 sine maml 'target = [32]'
 plan maml-3 sine maml 'target = [24, 24, 24]'
-# Convolutions in regions: pictures of 8 x 8 in ten classes, all of them black.
+# Convolutions in regions: pictures of 8 x 8 in ten classes, black ones and grey ones.
 {
     printf '\000\000\010\003\000\000\000\170\000\000\000\010\000\000\000\010'
-    head -c 7680 /dev/zero
+    head -c 3840 /dev/zero
+    head -c 3840 /dev/zero | tr '\000' '\310'
 } >"$work/images.idx"
 {
     printf '\000\000\010\001\000\000\000\170'

@@ -255,7 +255,7 @@ impl InnerLoop<'_> {
 
     /// Log density of the support `[T, 2]`: of the generated network, and of what adaptation may reach, where the rule knows it.
     pub fn evidence(&self, g: &mut Graph, problem: &InnerProblem) -> Option<Value> {
-        let known = problem.known.as_ref().filter(|_| self.adaptation.rule.has_evidence())?;
+        let known = problem.known.as_ref()?;
         let seen = self.seen(g, problem);
         let (plain, marginal) = known.evidence(g, &self.hyper.target.expect_head(), seen)?;
         let both = [plain, marginal].map(|v| g.reshape(v, &[problem.t, 1]));

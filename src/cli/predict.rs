@@ -10,7 +10,7 @@ use hyperloom::experiment::files::predict_table;
 use hyperloom::experiment::picture_files::{Sorted, sort_by_network, sort_pictures};
 use hyperloom::experiment::run_folder::{RunFolder, load_network};
 use hyperloom::files::write_atomically;
-use hyperloom::meta::model::Prediction;
+use hyperloom::meta::model::{Model, Network, Prediction};
 use hyperloom::{Error, Result};
 
 use super::{check_steps, open_device, say};
@@ -63,7 +63,15 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             "there is no such run folder or network; `hyperloom train` and `hyperloom adapt` make them",
         ));
     }
-    if let Some(pictures) = pictures(args)? {
+    let (reader, format) = if args.model.is_dir() {
+        let (model, format) = RunFolder::open(&args.model)?.model()?;
+        (Reader::Model(Box::new(model)), format)
+    } else {
+        let (network, format) = load_network(&args.model)?;
+        (Reader::Network(network), format)
+    };
+    if matches!(format, Format::Pictures { .. }) {
+        let pictures = pictures(args, &reader, &format)?;
         write_atomically(&args.out, &pictures.csv()?)?;
         say(format_args!("{}: {} pictures sorted\n", args.out.display(), pictures.files.len()));
         return Ok(ExitCode::SUCCESS);
@@ -73,64 +81,66 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     }
     let query = Table::read(&args.query)?;
     let device = open_device(&args.device)?;
-    let (y, half, format) = if args.model.is_dir() {
-        let (model, format) = RunFolder::open(&args.model)?.model()?;
-        if args.support.is_none() && args.interval.is_some() {
-            return Err(Error::config(
-                "--interval",
-                "is for a task's own network: give its known rows by --support",
-            ));
+    let (y, half) = match &reader {
+        Reader::Model(model) => {
+            if args.support.is_none() && args.interval.is_some() {
+                return Err(Error::config(
+                    "--interval",
+                    "is for a task's own network: give its known rows by --support",
+                ));
+            }
+            let support = args.support.as_ref().map(Table::read).transpose()?;
+            let found = predict_table(&device, model, &format, support.as_ref(), &query, args.steps)?;
+            let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
+            (found.values, half)
         }
-        let support = args.support.as_ref().map(Table::read).transpose()?;
-        let found = predict_table(&device, &model, &format, support.as_ref(), &query, args.steps)?;
-        let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
-        (found.values, half, format)
-    } else {
-        check_adapted(args)?;
-        if args.interval.is_some() {
-            return Err(Error::config(
-                "--interval",
-                "a network has no intervals: give the run folder and --support",
-            ));
+        Reader::Network(network) => {
+            check_adapted(args)?;
+            if args.interval.is_some() {
+                return Err(Error::config(
+                    "--interval",
+                    "a network has no intervals: give the run folder and --support",
+                ));
+            }
+            (network.predict(&device, &format.inputs(&query)?)?, None)
         }
-        let (network, format) = load_network(&args.model)?;
-        (network.predict(&device, &format.inputs(&query)?)?, None, format)
     };
     write_atomically(&args.out, &format.predictions(&query, &y, half.as_deref())?)?;
     say(format_args!("{}: {} rows predicted\n", args.out.display(), query.rows()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is said about pictures, by a model that reads these; `None` of one that reads tables.
-fn pictures(args: &PredictArgs) -> Result<Option<Sorted>> {
-    let refuse_interval = || match args.interval {
-        Some(_) => Err(Error::config(
+/// What predicts.
+enum Reader {
+    /// A trained model, which adapts to the support.
+    Model(Box<Model>),
+    /// A network that has been adapted.
+    Network(Network),
+}
+
+/// What is said about pictures.
+fn pictures(args: &PredictArgs, reader: &Reader, format: &Format) -> Result<Sorted> {
+    if args.interval.is_some() {
+        return Err(Error::config(
             "--interval",
             "pictures are sorted into classes, which have probabilities instead",
-        )),
-        None => Ok(()),
-    };
-    if args.model.is_dir() {
-        let (model, format) = RunFolder::open(&args.model)?.model()?;
-        if !matches!(format, Format::Pictures { .. }) {
-            return Ok(None);
+        ));
+    }
+    match reader {
+        Reader::Model(model) => {
+            let Some(support) = &args.support else {
+                let message =
+                    "is missing: the classes of the task are the folders in it, each with a few pictures";
+                return Err(Error::config("--support", message));
+            };
+            let device = open_device(&args.device)?;
+            sort_pictures(&device, model, format, support, &args.query, args.steps)
         }
-        refuse_interval()?;
-        let Some(support) = &args.support else {
-            let message =
-                "is missing: the classes of the task are the folders in it, each with a few pictures";
-            return Err(Error::config("--support", message));
-        };
-        let device = open_device(&args.device)?;
-        return sort_pictures(&device, &model, &format, support, &args.query, args.steps).map(Some);
+        Reader::Network(network) => {
+            check_adapted(args)?;
+            sort_by_network(&open_device(&args.device)?, network, format, &args.query)
+        }
     }
-    let (network, format) = load_network(&args.model)?;
-    if !matches!(format, Format::Pictures { .. }) {
-        return Ok(None);
-    }
-    refuse_interval()?;
-    check_adapted(args)?;
-    sort_by_network(&open_device(&args.device)?, &network, &format, &args.query).map(Some)
 }
 
 /// Refuses to adapt a network that has been.

@@ -49,9 +49,7 @@ impl ImageSet {
     /// # Errors
     /// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
     pub fn read(path: &Path, labels: Option<&Path>, options: ImageOptions) -> Result<ImageSet> {
-        if !path.exists() {
-            return Err(Error::data(path, "", "is not there: no such file or folder"));
-        }
+        check_there(path)?;
         let found = match (path.is_dir(), labels) {
             (true, None) => folder(path)?,
             (true, Some(labels)) => {
@@ -89,9 +87,7 @@ impl ImageSet {
 /// # Errors
 /// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
 pub(crate) fn pictures_in(path: &Path, shape: [usize; 3]) -> Result<Vec<(String, Vec<u8>)>> {
-    if !path.exists() {
-        return Err(Error::data(path, "", "is not there: no such file or folder"));
-    }
+    check_there(path)?;
     let mut files = Vec::new();
     match path.is_dir() {
         true => list(path, "", &mut Vec::new(), &mut files)?,
@@ -108,6 +104,13 @@ pub(crate) fn pictures_in(path: &Path, shape: [usize; 3]) -> Result<Vec<(String,
     files.par_iter().map(read).collect()
 }
 
+fn check_there(path: &Path) -> Result<()> {
+    match path.exists() {
+        true => Ok(()),
+        false => Err(Error::data(path, "", "is not there: no such file or folder")),
+    }
+}
+
 /// A picture with the name of its class, and where it comes from.
 struct Found {
     class: String,
@@ -116,7 +119,7 @@ struct Found {
 }
 
 /// Brings pictures to one shape, and sorts them.
-fn of_one_shape(path: &Path, mut found: Vec<Found>, options: ImageOptions) -> Result<ImageSet> {
+fn of_one_shape(path: &Path, found: Vec<Found>, options: ImageOptions) -> Result<ImageSet> {
     let colour = options.colour.unwrap_or_else(|| found.iter().any(|f| f.picture.channels == 3));
     let first = found[0].picture.size;
     if options.size.is_none()
@@ -134,11 +137,8 @@ fn of_one_shape(path: &Path, mut found: Vec<Found>, options: ImageOptions) -> Re
         return Err(Error::config("images.size", format!("{size:?}: sides have one pixel at least")));
     }
     let shape = [size[0], size[1], if colour { 3 } else { 1 }];
-    found.par_iter_mut().for_each(|f| {
-        let empty = Picture { size: [0; 2], channels: 1, pixels: vec![] };
-        let p = std::mem::replace(&mut f.picture, empty);
-        f.picture = p.shaped(shape);
-    });
+    let found: Vec<Found> =
+        found.into_par_iter().map(|f| Found { picture: f.picture.shaped(shape), ..f }).collect();
     let range = |f: &Found| {
         let pixels = &f.picture.pixels;
         (pixels.iter().copied().min().unwrap_or(0), pixels.iter().copied().max().unwrap_or(0))
@@ -220,13 +220,8 @@ fn cifar(path: &Path) -> Result<Vec<Found>> {
 fn folder(path: &Path) -> Result<Vec<Found>> {
     let records: Vec<PathBuf> = entries(path)?.into_iter().filter(|p| is_cifar(p)).collect();
     if !records.is_empty() {
-        return Ok(records
-            .iter()
-            .map(|file| cifar(file))
-            .collect::<Result<Vec<_>>>()?
-            .into_iter()
-            .flatten()
-            .collect());
+        let files: Vec<Vec<Found>> = records.iter().map(|file| cifar(file)).collect::<Result<_>>()?;
+        return Ok(files.into_iter().flatten().collect());
     }
     let mut files = Vec::new();
     list(path, "", &mut Vec::new(), &mut files)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::passes::same;
 use super::{Base, Block, DEPTH, Operand, Region, Stage};
-use crate::kernel::uniform::{ELEMENTS, grid};
+use crate::kernel::uniform::{elements, grid};
 use crate::kernel::{Buffer, Dispatch, Read, Real, Work, Write, touched};
 use crate::view::View;
 
@@ -77,11 +77,11 @@ impl Region {
     /// The numbers that its shader reads, and its workgroups.
     pub fn dispatch(&self) -> Dispatch {
         let layout = self.layout.as_ref();
-        let groups = match layout.and_then(|l| l.spread) {
-            Some(each) => self.blocks()[0].block.writes[0].view.count().div_ceil(ELEMENTS * each),
-            None => self.tasks.div_ceil(layout.map_or(1, |l| l.tasks_per_group)),
+        let groups = match self.is_chain() {
+            true => elements(self.blocks()[0].block.writes[0].view.count()).0,
+            false => grid(self.tasks.div_ceil(layout.map_or(1, |l| l.tasks_per_group))),
         };
-        Dispatch { uniform: self.numbers(), constants: Vec::new(), groups: grid(groups) }
+        Dispatch { uniform: self.numbers(), constants: Vec::new(), groups }
     }
 
     /// Elements that one pass over all elements reads from slots or writes there.

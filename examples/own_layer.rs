@@ -62,8 +62,10 @@ pub(crate) fn run(device: &Device, folder: &Path, layers: Vec<Layer>, steps: u64
     (config.train.steps, config.train.pooled_steps) = (steps, steps);
     config.eval.tasks = 200;
     let mut run = Experiment::on(waves.open(&config)?, &config, device, folder, false)?;
-    if let RunStatus::Finished(report) = run.run(&mut Silent)? {
-        println!("{} on unseen waves {:.3}", report.held_out.metric, report.held_out.chosen);
+    if let RunStatus::Finished(report) = run.run(&mut Silent)?
+        && let Some(held_out) = report.held_out
+    {
+        println!("{} on unseen waves {:.3}", held_out.metric, held_out.chosen);
     }
     let file = folder.join("model.safetensors");
     run.model().save(&file)?;

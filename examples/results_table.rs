@@ -8,8 +8,15 @@ use std::process::ExitCode;
 
 use hyperloom::experiment::{HeldOut, Report};
 
-/// Reports of one set, in the order of their seeds.
-fn reports(folder: &Path, set: &str) -> Result<Vec<Report>, String> {
+/// What a run found on unseen tasks.
+struct Found {
+    seed: u64,
+    seconds: f64,
+    held_out: HeldOut,
+}
+
+/// What the runs of one set found, in the order of their seeds.
+fn reports(folder: &Path, set: &str) -> Result<Vec<Found>, String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))? {
         let path = entry.map_err(|e| e.to_string())?.path();
@@ -21,13 +28,14 @@ fn reports(folder: &Path, set: &str) -> Result<Vec<Report>, String> {
         let file = path.join("report.json");
         let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
         let report: Report = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
-        found.push(report);
+        let held_out = report.held_out.ok_or_else(|| format!("{}: is about one task", file.display()))?;
+        found.push(Found { seed: report.seed, seconds: report.seconds, held_out });
     }
     found.sort_by_key(|r| r.seed);
     Ok(found)
 }
 
-fn mean(reports: &[Report], value: impl Fn(&HeldOut) -> f64) -> f64 {
+fn mean(reports: &[Found], value: impl Fn(&HeldOut) -> f64) -> f64 {
     reports.iter().map(|r| value(&r.held_out)).sum::<f64>() / reports.len() as f64
 }
 
@@ -65,7 +73,7 @@ fn table(folder: &Path, sets: &[String]) -> Result<(), String> {
 }
 
 /// Mean share of rows inside the intervals of a level.
-fn covered(reports: &[Report], level: f64) -> Option<f64> {
+fn covered(reports: &[Found], level: f64) -> Option<f64> {
     let each = reports.iter().map(|r| {
         let at = r.held_out.coverage.iter().find(|c| (c.level - level).abs() < 1e-9);
         at.map(|c| c.covered)

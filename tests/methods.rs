@@ -6,7 +6,7 @@ mod support;
 use hyperloom::adapt::{Fast, InnerLoop, Rates, Rule};
 use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
-use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
+use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder, Static};
 use hyperloom::meta::objective::{MetaSpec, Through};
 use hyperloom::net::{Init, LayerWeights, Net, OwnLayer, ParamLayout, Weights};
 use hyperloom::plan::{Caps, KEEP, lower};
@@ -182,6 +182,22 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                 add("chunked, embedding", &|m| {
                     chunked(m);
                     m.adaptation.fast = Fast::Embedding;
+                });
+                // Kernels in blocks that are cut at their rims.
+                let fixed = |m: &mut MetaSpec| {
+                    pictures(m);
+                    m.hyper.generator = Generator::Static(Static { block: 3, embedding: 2, features: 2 });
+                    m.hyper.condition = ConditionSpec::default();
+                    m.hyper.trunk.clear();
+                };
+                add("static", &fixed);
+                add("static, head", &|m| {
+                    fixed(m);
+                    m.adaptation.fast = Fast::Head;
+                });
+                add("static, none", &|m| {
+                    fixed(m);
+                    m.through = Through::None;
                 });
                 add("chunked, no trunk", &|m| {
                     chunked(m);

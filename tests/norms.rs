@@ -138,3 +138,54 @@ fn without_a_support_it_is_refused() {
     let (flat, x) = (g.data("weights", &[1, 4]), g.data("x", &[1, 3, 2]));
     net.apply(&mut g, Weights { flat, layout: &net.layout() }, x);
 }
+
+/// Rows of a single task that shares nothing are worked on like tasks; the values and gradients are those of the row of weights a task.
+#[test]
+fn rows_of_a_single_task() {
+    let n = 6;
+    let net = Net::image([5, 6, 2])
+        .conv(3, 3)
+        .batch_norm_of_support()
+        .relu()
+        .residual(|b| b.conv(3, [1, 3]).batch_norm_of_support())
+        .max_pool(2)
+        .conv(4, 2)
+        .global_pool()
+        .dense(3);
+    let (layout, mut rng) = (net.layout(), Rng::new(11, 0));
+    let p = layout.len();
+    let values = (numbers(&mut rng, &[p], -0.7, 0.7), numbers(&mut rng, &[1, n, 60], -1.0, 1.0));
+    let (goal, rows) = (numbers(&mut rng, &[1, n, 3], -1.0, 1.0), vec![1.0 / n as f64; n]);
+    let found = [false, true].map(|own| {
+        let (mut g, mut feed) = (Graph::new(), Feed::default());
+        let flat = data(&mut g, &mut feed, "w", values.0.clone());
+        let x = data(&mut g, &mut feed, "x", values.1.clone());
+        let goal = data(&mut g, &mut feed, "goal", goal.clone());
+        let weights = data(&mut g, &mut feed, "rows", Array { shape: vec![1, n], data: rows.clone() });
+        let all = if own { g.reshape(flat, &[1, p]) } else { flat };
+        let support = SupportRows { x, weights };
+        let y = net.apply_by(&mut g, Weights { flat: all, layout: &layout }, support, x);
+        let settled = net.settle(&mut g, Weights { flat: all, layout: &layout }, support);
+        let apart = g.sub(y, goal);
+        let square = g.mul(apart, apart);
+        let loss = g.sum_to(square, &[]);
+        let gradient = g.grad(loss, &[flat])[0];
+        g.output("y", y);
+        g.output("settled", settled);
+        g.output("gradient", gradient);
+        let exact = run_interpreted(&g, &feed);
+        let fast = run_plan::<f32>(&g, &feed);
+        for name in ["y", "settled", "gradient"] {
+            let largest = exact.values[name].iter().fold(0.0f64, |a, b| a.max(b.abs()));
+            let apart =
+                exact.values[name].iter().zip(&fast.values[name]).map(|(a, b)| (a - f64::from(*b)).abs());
+            assert!(apart.fold(0.0, f64::max) < 1e-5 * largest, "{name}, a row a task: {own}");
+        }
+        exact
+    });
+    for name in ["y", "settled", "gradient"] {
+        let [shared, own] = found.each_ref().map(|f| &f.values[name]);
+        let apart = shared.iter().zip(own).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(shared.len() == own.len() && apart < 1e-12, "{name}: {apart}");
+    }
+}

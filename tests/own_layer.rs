@@ -159,7 +159,7 @@ fn a_run_without_a_head_is_stopped_and_resumed() -> Result<()> {
         let path = folder.path().join(name);
         let mut run = Experiment::on(source.clone(), &config, &Device::Cpu, &path, resume)?;
         match run.run(&mut Silent)? {
-            RunStatus::Finished(report) => Ok((report.held_out, run.model().clone())),
+            RunStatus::Finished(report) => Ok((report.held_out.expect("tasks"), run.model().clone())),
             RunStatus::Stopped(at) => panic!("stopped at {at:?}"),
         }
     };

@@ -76,7 +76,7 @@ fn stopped_resumed_and_judged(config: &Config) -> Result<()> {
         }
     };
     let (report, whole) = finish("whole", false)?;
-    let h = &report.held_out;
+    let h = report.held_out.as_ref().expect("tasks");
     assert_eq!(h.tasks, 6);
     assert!(h.chosen < 0.5 * h.baselines.support_mean, "{h:?}");
     assert_eq!(h.coverage.len(), 10);

@@ -73,9 +73,10 @@ fn every_command_runs() {
             .expect("a file of the repository");
     }
     std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");
-    let [layers, chunked, pictures, toml] = &blocks("toml")[..] else {
-        panic!("the README has four configuration files")
+    let [layers, chunked, pictures, kernels, toml] = &blocks("toml")[..] else {
+        panic!("the README has five configuration files")
     };
+    hyperloom::Config::parse(kernels, "README.md", None).expect("settings");
     let shorter = toml.replace("steps = 2000\n", TRAIN).replace("[eval]\n", "[eval]\ntasks = 12\n");
     assert_ne!(&shorter, toml, "the README's file was not shortened");
     std::fs::write(path.join("shapes.toml"), shorter).expect("a file");

@@ -8,7 +8,7 @@ use hyperloom::data::Table;
 use hyperloom::data::format::Format;
 use hyperloom::experiment::files::support_of_file;
 use hyperloom::experiment::picture_files::support_of_folder;
-use hyperloom::experiment::run_folder::{RunFolder, save_network};
+use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network, save_network};
 use hyperloom::{Error, Result};
 
 use super::{check_steps, open_device, say};
@@ -40,10 +40,21 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
         ));
     }
     check_steps(args.steps)?;
-    let (model, mut format) = RunFolder::open(&args.run)?.model()?;
-    let task = if let Format::Pictures { shape, ways, .. } = format {
+    let (mut model, mut format) = RunFolder::open(&args.run)?.model()?;
+    let own_network = args.run.join(OWN_NETWORK);
+    if own_network.is_file() {
+        // What a single task's network normalises by stays as it was trained.
+        if args.steps.is_none() {
+            return Err(Error::config(
+                "--steps",
+                "is missing: how many steps of gradient descent the network of this run is to take on the rows",
+            ));
+        }
+        model = load_network(&own_network)?.0.start(model.adaptation)?;
+    }
+    let task = if matches!(format, Format::Pictures { .. }) {
         let (task, classes) = support_of_folder(&format, &args.support)?;
-        format = Format::Pictures { shape, ways, classes };
+        format = format.with_classes(classes);
         task
     } else {
         support_of_file(&model, &format, &Table::read(&args.support)?)?

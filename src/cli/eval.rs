@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use clap::Args;
 use hyperloom::experiment::config::Config;
 use hyperloom::experiment::run_folder::RunFolder;
-use hyperloom::experiment::{Experiment, HeldOut, pictures};
+use hyperloom::experiment::{Experiment, HeldOut, TestReport, pictures};
 use hyperloom::files::write_atomically;
-use hyperloom::report::plot::error_by_steps;
+use hyperloom::report::plot::{Curve, curves, error_by_steps};
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
 use serde::Serialize;
@@ -52,6 +52,9 @@ pub(super) fn run(args: &EvalArgs) -> Result<ExitCode> {
         return Err(Error::config("--shots", format!("{s} is out of range: it must lie from 1 to 100000")));
     }
     let device = open_device(&args.device)?;
+    if Config::read(&RunFolder::open(&args.runs[0])?.file("config.toml"), None)?.task.is_single() {
+        return single(args, &device);
+    }
     let mut rows: Vec<Row> = Vec::new();
     for path in &args.runs {
         let row = judged(&device, path, &args.shots)?;
@@ -68,27 +71,106 @@ pub(super) fn run(args: &EvalArgs) -> Result<ExitCode> {
         }
         rows.push(row);
     }
-    let folder = args.out.as_ref().unwrap_or(&args.runs[0]);
-    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    let name = if rows.len() > 1 { "compare" } else { "eval" };
     let text = match &rows[..] {
         [one] => serde_json::to_string_pretty(&one.found),
         all => serde_json::to_string_pretty(all),
     };
-    let text = text.unwrap_or_default() + "\n";
+    leave(
+        args,
+        text.unwrap_or_default() + "\n",
+        |path| draw(path, &rows),
+        || match &rows[..] {
+            [one] => print(&one.found),
+            all => compare(all),
+        },
+    )
+}
+
+/// Writes what was found as JSON and as a picture, and prints it.
+fn leave(
+    args: &EvalArgs,
+    text: String,
+    draw: impl FnOnce(&Path) -> Result<()>,
+    print: impl FnOnce(),
+) -> Result<ExitCode> {
+    let folder = args.out.as_ref().unwrap_or(&args.runs[0]);
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    let name = if args.runs.len() > 1 { "compare" } else { "eval" };
     let json = folder.join(format!("{name}.json"));
     write_atomically(&json, text.as_bytes())?;
-    draw(&folder.join(format!("{name}.svg")), &rows)?;
+    draw(&folder.join(format!("{name}.svg")))?;
     if args.json {
         say(format_args!("{text}"));
         return Ok(ExitCode::SUCCESS);
     }
-    match &rows[..] {
-        [one] => print(&one.found),
-        all => compare(all),
-    }
+    print();
     say(format_args!("\nalso in {} and {name}.svg beside it\n", json.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was found of a run of a single task.
+#[derive(Debug, Serialize)]
+struct Tested {
+    run: String,
+    /// What it was judged on, in words.
+    rows: String,
+    test: TestReport,
+}
+
+/// Runs of a single task side by side.
+fn single(args: &EvalArgs, device: &Device) -> Result<ExitCode> {
+    if !args.shots.is_empty() {
+        return Err(Error::config("--shots", "a run of a single task has no support rows: leave it out"));
+    }
+    let mut all: Vec<Tested> = Vec::new();
+    for path in &args.runs {
+        let folder = RunFolder::open(path)?;
+        folder.model()?;
+        let config = Config::read(&folder.file("config.toml"), None)?;
+        let experiment = Experiment::open(&config, device, path, true)?;
+        let (run, rows) = (path.display().to_string(), experiment.setup().source().place());
+        let first = all.first().map_or(&rows, |first| &first.rows);
+        let test = experiment.test()?.filter(|_| *first == rows).ok_or_else(|| {
+            Error::config(
+                path.display().to_string(),
+                format!(
+                    "is judged on rows{rows}, and {} on rows{first}: runs on the same rows can be compared",
+                    args.runs[0].display()
+                ),
+            )
+        })?;
+        all.push(Tested { run, rows, test });
+    }
+    let text = serde_json::to_string_pretty(&all).unwrap_or_default() + "\n";
+    let draw = |path: &Path| {
+        let points: Vec<Vec<(f64, f64)>> = all
+            .iter()
+            .map(|r| r.test.validation.iter().map(|p| (p.step as f64, p.accuracy)).collect())
+            .collect();
+        let lines: Vec<Curve> =
+            all.iter().zip(&points).map(|(r, points)| Curve { label: &r.run, points }).collect();
+        curves(path, "Validation rows", "training step", "accuracy", false, &lines)
+    };
+    leave(args, text, draw, || {
+        say(format_args!("on {} test rows{}\n", all[0].test.rows, all[0].rows));
+        say(format_args!(
+            "{:<28}{:<12}{:>12}{:>12}{:>12}\n",
+            "run", "weights", "accuracy", "loss", "parameters"
+        ));
+        for Tested { run, test: t, .. } in &all {
+            let row = |what: &str, accuracy: f64, loss: f64, parameters: usize| {
+                say(format_args!(
+                    "{run:<28}{what:<12}{:>12}{:>12}{parameters:>12}\n",
+                    figure(accuracy),
+                    figure(loss)
+                ));
+            };
+            row(if t.direct.is_some() { "generated" } else { "direct" }, t.accuracy, t.loss, t.parameters);
+            if let Some(d) = &t.direct {
+                row("direct", d.accuracy, d.loss, d.parameters);
+            }
+        }
+    })
 }
 
 fn judged(device: &Device, path: &Path, shots: &[usize]) -> Result<Row> {

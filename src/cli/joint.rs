@@ -62,6 +62,12 @@ pub(super) fn run(args: &JointArgs) -> Result<ExitCode> {
             "there is no main network beside weights that all tasks share: model.weights = \"generated\"",
         ));
     }
+    if base.task.is_single() {
+        return Err(Error::config(
+            "task",
+            format!("'{}' is one task: there is nothing to weigh", base.task.name()),
+        ));
+    }
     let device = open_device(&base.device)?;
     let mut rows = Vec::new();
     for &lambda in &args.lambda {
@@ -73,7 +79,7 @@ pub(super) fn run(args: &JointArgs) -> Result<ExitCode> {
         let RunStatus::Finished(report) = experiment.run(&mut Lines(lambda, String::new()))? else {
             continue;
         };
-        let h = report.held_out;
+        let Some(h) = report.held_out else { continue };
         let [main_network, main_network_fine_tuned] = h.main_network.unwrap_or([f64::NAN; 2]);
         let generated = h.by_steps.get("0").copied().unwrap_or(f64::NAN);
         let (metric, chosen) = (h.metric, h.chosen);

@@ -21,7 +21,9 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand};
-use hyperloom::experiment::config::{Config, CsvConfig, ImagesConfig, MAX_ADAPT_STEPS, TaskKind};
+use hyperloom::experiment::config::{
+    Config, CsvConfig, ImagesConfig, MAX_ADAPT_STEPS, PicturesConfig, TaskKind,
+};
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
 
@@ -73,7 +75,7 @@ enum Command {
 struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
-    /// Family of tasks: sine, shapes, csv or images.
+    /// Family of tasks: sine, shapes, csv, images, or a single one: pictures.
     #[arg(long)]
     task: Option<String>,
     /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd, ridge or prototypes.
@@ -129,6 +131,21 @@ struct Settings {
     /// The IDX file of their labels.
     #[arg(long, value_name = "FILE")]
     test_labels: Option<PathBuf>,
+    /// Rows with a class each: pictures as for --images, or a CSV file of series (implies --task pictures).
+    #[arg(long, value_name = "PATH")]
+    train: Option<PathBuf>,
+    /// Rows to be judged on (not given: a sixth of each class).
+    #[arg(long, value_name = "PATH")]
+    test: Option<PathBuf>,
+    /// The column of a CSV file that holds the class of a row.
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// How often all rows of --train are seen.
+    #[arg(long, conflicts_with = "steps")]
+    epochs: Option<u64>,
+    /// Weights are written by a hypernetwork, where the way of adaptation would share them.
+    #[arg(long)]
+    generated: bool,
     /// regression or classification (not given: by the target's type).
     #[arg(long)]
     kind: Option<String>,
@@ -144,6 +161,9 @@ impl Settings {
         if task.is_none() && self.images.is_some() {
             task = Some(TaskKind::Images);
         }
+        if task.is_none() && self.train.is_some() {
+            task = Some(TaskKind::Pictures);
+        }
         let (text, origin) = match &self.config {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
@@ -153,6 +173,7 @@ impl Settings {
         };
         let mut over: Vec<String> = self.method.iter().map(|m| format!("adapt.method={m}")).collect();
         over.extend(self.net.as_deref().map(net_setting).transpose()?);
+        over.extend(self.generated.then(|| "model.weights=generated".to_string()));
         over.extend(self.set.iter().cloned());
         self.resolve_with(&text, &origin, task, &over)
     }
@@ -201,8 +222,9 @@ impl Settings {
                 csv.splits = Some(s.clone());
             }
         }
+        self.set_pictures(&mut c);
         let pictures = [&self.images, &self.labels, &self.test_images, &self.test_labels];
-        if pictures.iter().any(|p| p.is_some()) {
+        if c.task != TaskKind::Pictures && pictures.iter().any(|p| p.is_some()) {
             let images = c.images.get_or_insert_with(ImagesConfig::default);
             if let Some(path) = &self.images {
                 images.train = path.clone();
@@ -232,6 +254,36 @@ impl Settings {
         }
         c.validate()?;
         Ok(c)
+    }
+}
+
+impl Settings {
+    /// Puts what is said of rows with classes into a configuration.
+    fn set_pictures(&self, c: &mut Config) {
+        let labels = c.task == TaskKind::Pictures && (self.labels.is_some() || self.test_labels.is_some());
+        let paths = [&self.train, &self.test].iter().any(|p| p.is_some());
+        if !labels && !paths && self.label.is_none() && self.epochs.is_none() {
+            return;
+        }
+        let pictures = c.pictures.get_or_insert_with(PicturesConfig::default);
+        if let Some(path) = &self.train {
+            pictures.train = path.clone();
+        }
+        for (to, path) in [
+            (&mut pictures.train_labels, &self.labels),
+            (&mut pictures.test, &self.test),
+            (&mut pictures.test_labels, &self.test_labels),
+        ] {
+            if path.is_some() {
+                to.clone_from(path);
+            }
+        }
+        if let Some(label) = &self.label {
+            pictures.label.clone_from(label);
+        }
+        if self.epochs.is_some() {
+            pictures.epochs = self.epochs;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use hyperloom::data::Table;
 use hyperloom::data::format::Format;
 use hyperloom::experiment::files::predict_table;
 use hyperloom::experiment::picture_files::{Sorted, sort_by_network, sort_pictures};
-use hyperloom::experiment::run_folder::{RunFolder, load_network};
+use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network};
 use hyperloom::files::write_atomically;
 use hyperloom::meta::model::{Model, Network, Prediction};
 use hyperloom::{Error, Result};
@@ -63,7 +63,12 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             "there is no such run folder or network; `hyperloom train` and `hyperloom adapt` make them",
         ));
     }
-    let (reader, format) = if args.model.is_dir() {
+    // A run of a single task leaves its network.
+    let own_network = args.model.join(OWN_NETWORK);
+    let (reader, format) = if own_network.is_file() {
+        let (network, format) = load_network(&own_network)?;
+        (Reader::Network(network), format)
+    } else if args.model.is_dir() {
         let (model, format) = RunFolder::open(&args.model)?.model()?;
         (Reader::Model(Box::new(model)), format)
     } else {
@@ -149,7 +154,10 @@ fn check_adapted(args: &PredictArgs) -> Result<()> {
         (None, None) => Ok(()),
         (support, _) => Err(Error::config(
             if support.is_some() { "--support" } else { "--steps" },
-            "the network is adapted already: give a run folder to adapt anew",
+            match args.model.is_dir() {
+                true => "the run is one task, which its network knows: `hyperloom adapt` fine-tunes it",
+                false => "the network is adapted already: give a run folder to adapt anew",
+            },
         )),
     }
 }

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use clap::Args;
 use hyperloom::experiment::run_folder::RunFolder;
-use hyperloom::experiment::{Experiment, Observer, Progress, Report, RunStatus, pictures};
+use hyperloom::experiment::{
+    Experiment, HeldOut, Observer, Progress, Report, RunStatus, TestReport, pictures,
+};
 use hyperloom::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -97,6 +99,11 @@ impl Settings {
             ("--labels", self.labels.is_some()),
             ("--test-images", self.test_images.is_some()),
             ("--test-labels", self.test_labels.is_some()),
+            ("--train", self.train.is_some()),
+            ("--test", self.test.is_some()),
+            ("--label", self.label.is_some()),
+            ("--epochs", self.epochs.is_some()),
+            ("--generated", self.generated),
             ("--kind", self.kind.is_some()),
         ];
         let file = self.config.as_ref().map(|c| c.display().to_string());
@@ -143,7 +150,49 @@ fn free_folder(name: &str, last: bool) -> Result<PathBuf> {
 }
 
 fn print(r: &Report, folder: &RunFolder) {
-    let h = &r.held_out;
+    say("\n");
+    match (&r.test, &r.held_out) {
+        (Some(test), _) => print_test(r, test),
+        (None, Some(held_out)) => print_held_out(r, held_out),
+        (None, None) => {}
+    }
+    say("\n");
+    say(format_args!("report, pictures and checkpoint: {}\n", folder.path().display()));
+}
+
+/// What a run of a single task found.
+fn print_test(r: &Report, t: &TestReport) {
+    let what = match &t.direct {
+        Some(_) => format!(
+            "a network of {} weights from {} parameters; {} of them write {} weights of kernels",
+            r.target_weights, t.parameters, t.kernels[0], t.kernels[1]
+        ),
+        None => format!("a network of {} weights", r.target_weights),
+    };
+    say(format_args!("{}: {what}\n", r.task));
+    say(format_args!("{} steps ({:.1} epochs) in {:.1} s on {}\n", r.steps, t.epochs, r.seconds, r.device));
+    say("\n");
+    say(format_args!(
+        "{:<26}{:>12}{:>12}{:>12}\n",
+        format!("on {} test rows", t.rows),
+        "accuracy",
+        "loss",
+        "parameters"
+    ));
+    let row = |name: &str, accuracy: f64, loss: f64, parameters: usize| {
+        say(format_args!("  {name:<24}{:>12}{:>12}{parameters:>12}\n", figure(accuracy), figure(loss)));
+    };
+    match &t.direct {
+        Some(direct) => {
+            row("kernels generated", t.accuracy, t.loss, t.parameters);
+            row("trained directly", direct.accuracy, direct.loss, direct.parameters);
+        }
+        None => row("trained directly", t.accuracy, t.loss, t.parameters),
+    }
+}
+
+/// What a run of a family of tasks found.
+fn print_held_out(r: &Report, h: &HeldOut) {
     let of_scale = |v: f64| {
         if h.metric == "rmse" {
             format!("  ({} of the target's standard deviation)", figure(v / h.target_std))
@@ -151,7 +200,6 @@ fn print(r: &Report, folder: &RunFolder) {
             String::new()
         }
     };
-    say("\n");
     say(format_args!(
         "{}: a hypernetwork of {} parameters that writes {} weights a task{}\n",
         r.task,
@@ -198,8 +246,6 @@ fn print(r: &Report, folder: &RunFolder) {
             shown.map(|c| format!("{:.1} % (of {:.0} %)", 100.0 * c.covered, 100.0 * c.level)).collect();
         say(format_args!("{}\n", shown.join(", ")));
     }
-    say("\n");
-    say(format_args!("report, pictures and checkpoint: {}\n", folder.path().display()));
 }
 
 /// The progress bar, and the wish to stop.
@@ -239,7 +285,7 @@ impl Observer for Watch {
     fn progress(&mut self, p: &Progress<'_>) {
         let new = self.phase != p.phase;
         let message = if p.steps > 0 {
-            format!("loss {}  {:.0} tasks/s", figure(p.loss), p.tasks_per_second)
+            format!("loss {}  {:.0} {}/s", figure(p.loss), p.tasks_per_second, p.unit)
         } else {
             String::new()
         };

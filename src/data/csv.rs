@@ -17,7 +17,7 @@ const INDEX_COLUMNS: [&str; 2] = ["rownames", ""];
 pub struct CsvSpec {
     /// The file.
     pub path: PathBuf,
-    /// The column whose text says which group a row belongs to.
+    /// The column whose text says which group a row belongs to; empty: rows belong to none.
     pub group: String,
     /// The column to predict.
     pub target: String,
@@ -39,7 +39,7 @@ pub struct CsvSpec {
 /// The columns a specification speaks of, found in a table.
 #[derive(Debug)]
 pub(super) struct Chosen {
-    pub(super) group: usize,
+    pub(super) group: Option<usize>,
     pub(super) target: usize,
     pub(super) inputs: Vec<usize>,
 }
@@ -86,11 +86,12 @@ impl CsvSpec {
                 format!("'{name}' is the column of the groups too: name another column"),
             );
         }
-        let (group, target) = (table.column(&self.group)?, table.column(&self.target)?);
-        let mut taken = BTreeSet::from([group, target]);
+        let group = (!self.group.is_empty()).then(|| table.column(&self.group)).transpose()?;
+        let target = table.column(&self.target)?;
+        let mut taken: BTreeSet<usize> = group.into_iter().chain([target]).collect();
         for name in &self.drop {
             let col = table.column(name)?;
-            if col == group || col == target {
+            if Some(col) == group || col == target {
                 return conflict("drop", format!("'{}' is the group or the target: keep it", shown(name)));
             }
             taken.insert(col);

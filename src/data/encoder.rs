@@ -97,7 +97,9 @@ impl Encoder {
             columns,
             descriptor: Vec::new(),
         };
-        encoder.descriptor = encoder.constant_inside(table, chosen.group, rows)?;
+        if let Some(group) = chosen.group {
+            encoder.descriptor = encoder.constant_inside(table, group, rows)?;
+        }
         Ok(encoder)
     }
 

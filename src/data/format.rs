@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::encoder::{Encoder, TargetKind};
+use super::labelled::ChannelScale;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::task::{argmax, softmax};
@@ -28,9 +29,12 @@ pub enum Format {
         shape: [usize; 3],
         /// Classes that a network tells apart at most.
         ways: usize,
-        /// Names of the classes, of a network that has been adapted to some.
+        /// Names of the classes, where they are known.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         classes: Vec<String>,
+        /// What is taken off each channel, and what it is divided by; of none pixels are 0 to 1.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        scales: Vec<ChannelScale>,
     },
 }
 
@@ -59,7 +63,11 @@ impl Format {
                 e.validate(path)?;
                 (e.inputs(), e.outputs())
             }
-            Format::Pictures { shape, ways, classes } => {
+            Format::Pictures { shape, ways, classes, scales } => {
+                let sound = |s: &ChannelScale| s.iter().all(|v| v.is_finite()) && s[1] > 0.0;
+                if !(scales.is_empty() || scales.len() == shape[2]) || !scales.iter().all(sound) {
+                    return Err(Error::checkpoint(path, "its scales of channels are not possible"));
+                }
                 if classes.len() > *ways {
                     let message = format!("its network has {ways} outputs and {} classes", classes.len());
                     return Err(Error::checkpoint(path, message));
@@ -109,6 +117,15 @@ impl Format {
         }
     }
 
+    /// With these names of classes, of pictures.
+    #[must_use]
+    pub fn with_classes(self, classes: Vec<String>) -> Format {
+        match self {
+            Format::Pictures { shape, ways, scales, .. } => Format::Pictures { shape, ways, classes, scales },
+            other => other,
+        }
+    }
+
     /// Mean and standard deviation by which a value is brought back to the target's own units.
     pub fn target_scale(&self) -> (f64, f64) {
         match self {
@@ -129,7 +146,7 @@ impl Format {
     pub fn group(&self) -> Option<&str> {
         match self {
             Format::Plain { .. } | Format::Pictures { .. } => None,
-            Format::Encoded(e) => Some(e.group()),
+            Format::Encoded(e) => Some(e.group()).filter(|name| !name.is_empty()),
         }
     }
 

@@ -40,7 +40,8 @@ pub struct ImageSet {
 impl ImageSet {
     /// Reads pictures:
     ///
-    /// - an IDX file `[n, height, width]` or `[n, height, width, 3]`, with the file of its labels `[n]`;
+    /// - an IDX file `[n, height, width]` or `[n, height, width, 3]`, with the file of its labels `[n]` (not given: the one beside it
+    ///   that is called the same, but for `labels` in the place of `images`);
     /// - a file `*.bin` or `*.bin.gz` in CIFAR-10's layout, or a folder of such: records of a label and planes of 32 x 32 red, green and
     ///   blue;
     /// - a folder: each folder in it that holds PNG or JPEG files, at any depth, is a class, called by its path. What begins with a
@@ -50,7 +51,8 @@ impl ImageSet {
     /// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
     pub fn read(path: &Path, labels: Option<&Path>, options: ImageOptions) -> Result<ImageSet> {
         check_there(path)?;
-        let found = match (path.is_dir(), labels) {
+        let beside = if labels.is_none() && path.is_file() { labels_beside(path) } else { None };
+        let found = match (path.is_dir(), labels.or(beside.as_deref())) {
             (true, None) => folder(path)?,
             (true, Some(labels)) => {
                 return Err(Error::data(
@@ -161,6 +163,17 @@ fn of_one_shape(path: &Path, found: Vec<Found>, options: ImageOptions) -> Result
     sorted.sort_by_key(|(name, _)| (name.parse::<i64>().unwrap_or(i64::MAX), name.clone()));
     let (classes, images) = sorted.into_iter().unzip();
     Ok(ImageSet { shape, classes, images })
+}
+
+/// The file of labels beside a file of pictures, as those of MNIST and its kin are called: `train-images-idx3-ubyte.gz` has
+/// `train-labels-idx1-ubyte.gz`. `None` where there is none, or more than one.
+fn labels_beside(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let start = format!("{}labels", &name[..name.find("images")?]);
+    let is_one = |p: &PathBuf| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(&start));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut found = entries(folder).ok()?.into_iter().filter(is_one);
+    found.next().filter(|_| found.next().is_none())
 }
 
 fn idx(path: &Path, labels: &Path) -> Result<Vec<Found>> {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use super::idx::unpacked;
 use crate::error::{Error, Result, nearest};
 
 /// The most columns a file may have, before and after encoding. A wider file is nearly always one with a wrong
@@ -58,7 +59,7 @@ impl Cell {
 }
 
 impl Table {
-    /// Reads a comma-separated file whose first line names the columns.
+    /// Reads a comma-separated file whose first line names the columns. One that starts like gzip is unpacked.
     ///
     /// Cells are trimmed; blank lines and a UTF-8 byte order mark are skipped; cells may be quoted with `"`.
     ///
@@ -66,8 +67,7 @@ impl Table {
     /// [`Error::Io`] when the file cannot be read, [`Error::Data`] with the line where it is not such a file.
     pub fn read(path: impl AsRef<Path>) -> Result<Table> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        Table::parse(path, &bytes)
+        Table::parse(path, &unpacked(path)?)
     }
 
     /// As [`Table::read`], from bytes; `path` is only named in messages.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::images::ImageSet;
+use super::seen::Seen;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::rng::Rng;
@@ -35,16 +36,6 @@ pub struct Ways {
     pub flips: bool,
     /// Seed of the episodes.
     pub seed: u64,
-}
-
-/// How a picture is seen in an episode.
-#[derive(Clone, Copy)]
-struct Seen {
-    /// By how many quarters it is turned.
-    quarters: usize,
-    mirrored: bool,
-    /// Pixels to the right and down.
-    shift: (i32, i32),
 }
 
 impl Ways {
@@ -85,29 +76,6 @@ impl Ways {
         Ok(())
     }
 
-    /// Pixels of a picture, from 0 to 1, as it is seen in an episode.
-    fn pixels(&self, image: &[u8], seen: Seen, to: &mut Vec<f32>) {
-        let [h, w, channels] = self.set.shape;
-        let (h, w) = (h as i32, w as i32);
-        for y in 0..h {
-            for x in 0..w {
-                let (x, y) = (x - seen.shift.0, y - seen.shift.1);
-                // Only square pictures are turned.
-                let (u, v) = match seen.quarters {
-                    0 => (x, y),
-                    1 => (y, w - 1 - x),
-                    2 => (w - 1 - x, h - 1 - y),
-                    _ => (w - 1 - y, x),
-                };
-                let u = if seen.mirrored { w - 1 - u } else { u };
-                let inside = (0..w).contains(&u) && (0..h).contains(&v);
-                // What is not in the picture is like its corner.
-                let at = if inside { (v * w + u) as usize * channels } else { 0 };
-                to.extend(image[at..at + channels].iter().map(|p| f32::from(*p) / 255.0));
-            }
-        }
-    }
-
     /// A task of `shots` and up to `query` pictures a class, drawn by `rng`.
     fn task(&self, rng: &mut Rng, shots: usize) -> Task {
         let mut task = Task::from_support(vec![], vec![]);
@@ -120,13 +88,10 @@ impl Ways {
             for (k, i) in rng.choose(images.len(), shots + self.query).into_iter().enumerate() {
                 let (x, y) =
                     if k < shots { (&mut task.xs, &mut task.ys) } else { (&mut task.xq, &mut task.yq) };
-                let mut within = |side: usize| match (self.shifts, side / 12) {
-                    (true, most) if most > 0 => rng.below(2 * most + 1) as i32 - most as i32,
-                    _ => 0,
-                };
-                let shift = (within(self.set.shape[1]), within(self.set.shape[0]));
-                let mirrored = self.flips && rng.below(2) == 1;
-                self.pixels(&images[i], Seen { quarters, mirrored, shift }, x);
+                let [h, w, channels] = self.set.shape;
+                let seen = Seen::drawn(rng, [h, w], quarters, self.shifts, self.flips);
+                let pixels = seen.pixels([h, w]).flat_map(|at| &images[i][at * channels..][..channels]);
+                x.extend(pixels.map(|p| f32::from(*p) / 255.0));
                 y.extend((0..self.ways).map(|w| f32::from(w == label)));
             }
         }

@@ -10,11 +10,14 @@ use crate::meta::model::{Choice, Model, Predictions};
 use crate::task::{Intervals, SHRINKAGE, Task};
 
 /// What logits are tried to be multiplied by.
-const SHARPNESS: [f64; 13] = [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0];
+pub(super) const SHARPNESS: [f64; 13] = [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0];
 
 impl Experiment<'_> {
     /// Chooses for the trained model.
     pub(super) fn choose(&mut self) -> Result<()> {
+        if self.setup.source().single().is_some() {
+            return self.choose_single();
+        }
         self.model.choice = self.best_choice()?;
         let members = (self.model.members.iter().enumerate())
             .map(|(i, m)| {

@@ -9,27 +9,41 @@ use super::report::{Baselines, HeldOut, Report};
 use crate::adapt::StartFrom;
 use crate::error::Result;
 use crate::meta::model::Model;
+use crate::report::metrics::{self, MetricsRow};
 use crate::run::Device;
 use crate::task::{Task, reliability, support_as_query};
 
 impl Experiment<'_> {
     /// Error on the test tasks, beside the baselines.
     pub(super) fn judge(&self, observer: &mut dyn Observer) -> Result<Report> {
+        if self.setup.source().single().is_some() {
+            return self.judge_single(observer);
+        }
         observer.progress(&Progress::of("judging on unseen tasks"));
         let shots = self.config.eval.shots;
         let tasks = self.setup.source().test(shots);
         let held_out = self.held_out(&tasks, shots, self.baseline_choices()?)?;
-        let rows = crate::report::metrics::read(&self.folder.file("metrics.csv"))?;
+        let (rows, refused) = self.recorded()?;
+        let instruments = Instruments::of(&self.model, self.device, &tasks, refused)?;
+        Ok(Report { held_out: Some(held_out), ..self.report(&rows, instruments) })
+    }
+
+    /// What was recorded of the steps of training, and which of these were refused.
+    pub(super) fn recorded(&self) -> Result<(Vec<MetricsRow>, Vec<u64>)> {
+        let rows = metrics::read(&self.folder.file("metrics.csv"))?;
         let refused = rows.iter().filter(|r| !(r.loss.is_finite() && r.grad_norm.is_finite()));
         let refused = refused.map(|r| r.step).collect();
-        let instruments = Instruments::of(&self.model, self.device, &tasks, refused)?;
+        Ok((rows, refused))
+    }
+
+    /// What a report says of the run itself.
+    pub(super) fn report(&self, rows: &[MetricsRow], instruments: Instruments) -> Report {
         for w in &instruments.warnings {
             log::warn!("{w}");
         }
         let seconds = self.position.millis as f64 / 1e3;
-        let layout = self.model.adaptation.layout(&self.model.spec).len();
         let done = self.config.train.steps * self.setup.source().members() as u64;
-        Ok(Report {
+        Report {
             task: self.config.task.name().into(),
             device: self.device.kind().into(),
             seed: self.config.seed,
@@ -39,11 +53,12 @@ impl Experiment<'_> {
                 .last()
                 .map_or((done * self.config.train.tasks as u64) as f64 / seconds, |r| r.tasks_per_second),
             target_weights: self.model.spec.target.layout().len(),
-            hyper_parameters: layout,
+            hyper_parameters: self.model.adaptation.layout(&self.model.spec).len(),
             members: self.model.members.len(),
-            held_out,
+            held_out: None,
+            test: None,
             instruments,
-        })
+        }
     }
 
     /// Error on unseen tasks with each of these numbers of support rows, beside the baselines.

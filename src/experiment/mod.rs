@@ -12,7 +12,7 @@
 //!     let folder = std::env::temp_dir().join(format!("hyperloom-doc-{}", std::process::id()));
 //!     let mut run = Experiment::open(&config, &Device::Cpu, &folder, false)?;
 //!     if let RunStatus::Finished(report) = run.run(&mut Silent)? {
-//!         println!("{} {} on unseen tasks", report.held_out.metric, report.held_out.chosen);
+//!         println!("{:?} on unseen tasks", report.held_out.map(|h| h.chosen));
 //!     }
 //!     assert!(folder.join("report.json").is_file());
 //!     # std::fs::remove_dir_all(&folder).map_err(hyperloom::Error::io("remove", &folder))?;
@@ -31,6 +31,7 @@ pub mod pictures;
 mod report;
 pub mod run_folder;
 pub mod setup;
+mod single;
 pub mod source;
 mod stages;
 mod transfer;
@@ -51,6 +52,7 @@ pub use observer::{Observer, Progress, RunStatus, Silent};
 pub use report::{Baselines, HeldOut, Report};
 use run_folder::{Position, RunFolder};
 use setup::Setup;
+pub use single::{CurvePoint, Direct, TestReport};
 use source::Source;
 pub use stages::{settings, starting_trainer};
 use transfer::transfer;
@@ -65,6 +67,8 @@ pub struct Experiment<'a> {
     model: Model,
     state: Vec<f32>,
     frozen: Vec<f32>,
+    /// The validation curve of a source that is one task.
+    curve: Vec<CurvePoint>,
     started: Instant,
     before: u64,
 }
@@ -143,7 +147,7 @@ impl<'a> Experiment<'a> {
             choice: Choice::default(),
             ready: Default::default(),
         };
-        let (position, model, state, frozen) = match saved {
+        let (position, model, state, frozen, curve) = match saved {
             Some(s) => {
                 let fits = s.model.spec == model.spec
                     && s.model.adaptation == model.adaptation
@@ -157,9 +161,9 @@ impl<'a> Experiment<'a> {
                         "the checkpoint's model is not the one that its configuration and data describe; has the data file changed?",
                     ));
                 }
-                (s.position, s.model, s.state, s.frozen)
+                (s.position, s.model, s.state, s.frozen, s.curve)
             }
-            None => (Position::default(), model, vec![], vec![]),
+            None => (Position::default(), model, vec![], vec![], vec![]),
         };
         // What does not fit is refused before a folder is made or weights are drawn.
         if !position.trained {
@@ -188,6 +192,7 @@ impl<'a> Experiment<'a> {
             model,
             state,
             frozen,
+            curve,
             started: Instant::now(),
         })
     }

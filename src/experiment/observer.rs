@@ -15,14 +15,16 @@ pub struct Progress<'a> {
     pub steps: u64,
     /// Mean loss of the last steps.
     pub loss: f64,
-    /// Tasks a second.
+    /// Tasks a second; of a source that is one task rows a second.
     pub tasks_per_second: f64,
+    /// What that counts: `tasks` or `rows`.
+    pub unit: &'static str,
 }
 
 impl Progress<'_> {
     /// A phase that has no steps.
     pub(super) fn of(phase: &str) -> Progress<'_> {
-        Progress { phase, step: 0, steps: 0, loss: f64::NAN, tasks_per_second: 0.0 }
+        Progress { phase, step: 0, steps: 0, loss: f64::NAN, tasks_per_second: 0.0, unit: "tasks" }
     }
 }
 

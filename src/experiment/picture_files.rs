@@ -20,6 +20,7 @@ use std::path::Path;
 
 use crate::data::format::Format;
 use crate::data::images::{ImageOptions, ImageSet, pictures_in};
+use crate::data::labelled::{ChannelScale, pixel};
 use crate::error::{Error, Result};
 use crate::meta::model::{Model, Network};
 use crate::net::Net;
@@ -66,25 +67,41 @@ impl Sorted {
     }
 }
 
-/// What a format of pictures says: the shape of one, and how many classes a task has.
-fn of_pictures(format: &Format) -> Result<([usize; 3], usize)> {
+/// What a format of pictures says.
+struct OfPictures<'f> {
+    shape: [usize; 3],
+    /// Classes of a task.
+    ways: usize,
+    /// Their names, where they are known.
+    classes: &'f [String],
+    scales: &'f [ChannelScale],
+}
+
+fn of_pictures(format: &Format) -> Result<OfPictures<'_>> {
     match format {
-        Format::Pictures { shape, ways, .. } => Ok((*shape, *ways)),
+        Format::Pictures { shape, ways, classes, scales } => {
+            Ok(OfPictures { shape: *shape, ways: *ways, classes, scales })
+        }
         _ => Err(Error::config("--support", "the model was not trained on pictures: it reads CSV files")),
     }
 }
 
-/// Pixels from 0 to 1.
-fn numbers(pixels: &[u8]) -> impl Iterator<Item = f32> + '_ {
-    pixels.iter().map(|p| f32::from(*p) / 255.0)
+impl OfPictures<'_> {
+    /// Pixels as a network reads them.
+    fn numbers(&self, pixels: &[u8]) -> impl Iterator<Item = f32> {
+        let channels = self.shape[2];
+        pixels.iter().enumerate().map(move |(i, p)| pixel(self.scales, i % channels, *p))
+    }
 }
 
-/// A task whose classes are the folders in a folder, and their names. Pictures are brought to the shape that the model reads.
+/// A task whose classes are the folders in a folder, and their names. Pictures are brought to the shape that the model reads. Where the
+/// model knows its classes, they are found by the names of the folders.
 ///
 /// # Errors
 /// [`Error::Data`] naming what is no picture, or how many classes the model tells apart.
 pub fn support_of_folder(format: &Format, folder: &Path) -> Result<(Task, Vec<String>)> {
-    let (shape, ways) = of_pictures(format)?;
+    let of = of_pictures(format)?;
+    let OfPictures { shape, ways, classes: known, .. } = of;
     if !folder.is_dir() {
         let message =
             "is no folder: the model reads pictures, and each folder in the support is a class of the task";
@@ -93,7 +110,12 @@ pub fn support_of_folder(format: &Format, folder: &Path) -> Result<(Task, Vec<St
     let options = ImageOptions { size: Some([shape[0], shape[1]]), colour: Some(shape[2] == 3) };
     let set = ImageSet::read(folder, None, options)?;
     let n = set.classes.len();
-    if n < 2 {
+    let unknown = set.classes.iter().find(|c| !known.is_empty() && !known.contains(c));
+    if let Some(class) = unknown {
+        let message = format!("has the class '{class}', and the model was trained on {}", known.join(", "));
+        return Err(Error::data(folder, "", message));
+    }
+    if n < 2 && known.is_empty() {
         let message =
             format!("holds the class '{}' alone: two at least are needed to tell apart", set.classes[0]);
         return Err(Error::data(folder, "", message));
@@ -106,20 +128,22 @@ pub fn support_of_folder(format: &Format, folder: &Path) -> Result<(Task, Vec<St
     }
     let (mut xs, mut ys) = (vec![], vec![]);
     for (class, images) in set.images.iter().enumerate() {
+        let class = known.iter().position(|c| *c == set.classes[class]).unwrap_or(class);
         for image in images {
-            xs.extend(numbers(image));
+            xs.extend(of.numbers(image));
             ys.extend((0..ways).map(|w| f32::from(w == class)));
         }
     }
-    Ok((Task::from_support(xs, ys), set.classes))
+    let classes = if known.is_empty() { set.classes } else { known.to_vec() };
+    Ok((Task::from_support(xs, ys), classes))
 }
 
 /// Pictures in a file or a folder, at any depth: their paths, and what a network reads of them.
 fn query(format: &Format, path: &Path) -> Result<(Vec<String>, Vec<f32>)> {
-    let (shape, _) = of_pictures(format)?;
-    let found = pictures_in(path, shape)?;
+    let of = of_pictures(format)?;
+    let found = pictures_in(path, of.shape)?;
     let (files, pictures): (Vec<String>, Vec<Vec<u8>>) = found.into_iter().unzip();
-    Ok((files, pictures.iter().flat_map(|p| numbers(p)).collect()))
+    Ok((files, pictures.iter().flat_map(|p| of.numbers(p)).collect()))
 }
 
 /// Says so where a network looks at all pictures that it is asked about together.

@@ -4,42 +4,110 @@ use std::path::{Path, PathBuf};
 
 use super::run_folder::RunFolder;
 use super::source::TasksPicture;
-use super::{Experiment, HeldOut, Report};
+use super::{CurvePoint, Experiment, HeldOut, Report, TestReport};
 use crate::error::Result;
 use crate::report::metrics;
 use crate::report::metrics::MetricsRow;
 use crate::report::plot::{
-    Curve, FieldPanel, TaskPanel, accuracy_curve, cloud, confusion, curves, error_by_steps, fields,
-    loss_curve, predicted_against_true, task_panels,
+    Curve, FieldPanel, Shown, TaskPanel, Tile, accuracy_curve, cloud, confusion, curves, error_by_steps,
+    fields, gallery, loss_curve, predicted_against_true, task_panels,
 };
 use crate::task::{Task, argmax};
 
 /// Unseen tasks that are drawn.
 const PANELS: usize = 6;
+/// Rows that went wrong, of those that are drawn.
+const MISTAKES: usize = 32;
+/// Probabilities, or shares, as they should be.
+const HONEST: [(f64, f64); 2] = [(0.0, 0.0), (1.0, 1.0)];
+/// What the axes of a picture of reliability show.
+const PROBABILITY: (&str, &str) =
+    ("probability of the predicted class", "share of rows on which it is right");
 
-/// Draws the loss curve, error by steps of adaptation, and unseen tasks; returns the files.
+/// Draws the loss curve, error by steps of adaptation, and unseen tasks; of a source that is one task curves, the confusion
+/// matrix and what went wrong. Returns the files.
 ///
 /// # Errors
 /// Where a file cannot be written or the device refuses.
 pub fn draw(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<PathBuf>> {
-    let (folder, held_out) = (experiment.folder(), &report.held_out);
-    let mut files = vec![folder.file("loss.svg"), folder.file("steps.svg"), folder.file("tasks.svg")];
+    let folder = experiment.folder();
     let rows = metrics::read(&folder.file("metrics.csv"))?;
+    if let Some(test) = &report.test {
+        return draw_single(experiment, test, &rows);
+    }
+    let mut files = vec![folder.file("loss.svg")];
     let points: Vec<(f64, f64)> = rows.iter().map(|r| (r.step as f64, r.loss)).collect();
     loss_curve(&files[0], "Training loss of the hypernetwork", &points)?;
-    files.extend(instruments(folder, report, &rows)?);
-
+    let Some(held_out) = &report.held_out else { return Ok(files) };
+    files.extend(instruments(folder, report, held_out, &rows)?);
+    files.push(folder.file("steps.svg"));
     error_by_steps(
-        &files[1],
+        &files[files.len() - 1],
         "Unseen tasks by steps of adaptation",
         &held_out.metric,
         &[(format!("{} shots", held_out.shots), by_steps(held_out))],
         &baselines(held_out),
     )?;
-
-    draw_tasks(experiment, held_out, &files[2])?;
+    files.push(folder.file("tasks.svg"));
+    draw_tasks(experiment, held_out, &files[files.len() - 1])?;
     files.retain(|f| f.exists());
     Ok(files)
+}
+
+/// Curves of training and validation, the confusion matrix, rows that went wrong, and how honest probabilities are.
+fn draw_single(experiment: &Experiment<'_>, test: &TestReport, rows: &[MetricsRow]) -> Result<Vec<PathBuf>> {
+    let folder = experiment.folder();
+    let files = ["loss.svg", "accuracy.svg", "confusion.svg", "mistakes.svg", "calibration.svg"];
+    let files = files.map(|name| folder.file(name));
+    let each = (rows.len() / 400).max(1);
+    let of = |value: fn(&MetricsRow) -> f64| -> Vec<(f64, f64)> {
+        let mean = |some: &[MetricsRow]| some.iter().map(value).sum::<f64>() / some.len() as f64;
+        rows.chunks(each).map(|some| (some[some.len() - 1].step as f64, mean(some))).collect()
+    };
+    let (loss, accuracy) = (of(|r| r.loss), of(|r| r.accuracy));
+    let validation = |value: fn(&CurvePoint) -> f64| -> Vec<(f64, f64)> {
+        test.validation.iter().map(|p| (p.step as f64, value(p))).collect()
+    };
+    let (held_loss, held_accuracy) = (validation(|p| p.loss), validation(|p| p.accuracy));
+    let label = if each > 1 { format!("training (means of {each} steps)") } else { "training".into() };
+    for (file, what, training, held, log) in [
+        (&files[0], "loss", &loss, &held_loss, true),
+        (&files[1], "accuracy", &accuracy, &held_accuracy, false),
+    ] {
+        let mut lines = vec![Curve { label: &label, points: training }];
+        if !held.is_empty() {
+            lines.push(Curve { label: "validation", points: held });
+        }
+        let title = format!("The network's {what}");
+        curves(file, &title, "training step", what, log, &lines)?;
+    }
+    confusion(&files[2], "Test rows", &test.classes, &test.confusion)?;
+    gallery(
+        &files[3],
+        "Test rows that went wrong, the surest first",
+        MISTAKES / 4,
+        &mistakes(experiment, test)?,
+    )?;
+    let points: Vec<(f64, f64)> = test.reliability.iter().map(|r| (r.confidence, r.accuracy)).collect();
+    let lines =
+        [Curve { label: "probabilities", points: &points }, Curve { label: "honest", points: &HONEST }];
+    curves(&files[4], "Test rows", PROBABILITY.0, PROBABILITY.1, false, &lines)?;
+    Ok(files.to_vec())
+}
+
+/// Rows that went wrong, as tiles.
+fn mistakes(experiment: &Experiment<'_>, test: &TestReport) -> Result<Vec<Tile>> {
+    let Some(task) = experiment.setup().source().single() else { return Ok(vec![]) };
+    let wrong = experiment.mistakes()?;
+    let tile = |&(row, label, predicted, probability): &(usize, usize, usize, f64)| {
+        let shown = match task.test.picture(row) {
+            Some(([h, w, channels], pixels)) => Shown::Picture([h, w], channels, pixels.to_vec()),
+            None => Shown::Series(task.test.inputs(&[row])),
+        };
+        let [said, truth] = [predicted, label].map(|c| &test.classes[c]);
+        Tile { shown, lines: vec![format!("{said} {:.0} %", 100.0 * probability), format!("is {truth}")] }
+    };
+    Ok(wrong.iter().take(MISTAKES).map(tile).collect())
 }
 
 /// Unseen tasks as their source has them shown.
@@ -93,18 +161,21 @@ fn draw_tasks(experiment: &Experiment<'_>, held_out: &HeldOut, file: &Path) -> R
 }
 
 /// Accuracy in training, how honest intervals or probabilities are, and the map of conditions.
-fn instruments(folder: &RunFolder, report: &Report, rows: &[MetricsRow]) -> Result<Vec<PathBuf>> {
-    let h = &report.held_out;
+fn instruments(
+    folder: &RunFolder,
+    report: &Report,
+    h: &HeldOut,
+    rows: &[MetricsRow],
+) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if rows.iter().any(|r| r.accuracy.is_finite()) {
         let points: Vec<(f64, f64)> = rows.iter().map(|r| (r.step as f64, r.accuracy)).collect();
         files.push(folder.file("accuracy.svg"));
         accuracy_curve(&files[files.len() - 1], "Accuracy on the query rows of training tasks", &points)?;
     }
-    let diagonal = [(0.0, 0.0), (1.0, 1.0)];
     let mut honest = |labels: (&str, &str), label: &str, points: &[(f64, f64)]| {
         files.push(folder.file("calibration.svg"));
-        let lines = [Curve { label, points }, Curve { label: "honest", points: &diagonal }];
+        let lines = [Curve { label, points }, Curve { label: "honest", points: &HONEST }];
         curves(&files[files.len() - 1], "Unseen tasks", labels.0, labels.1, false, &lines)
     };
     if !h.coverage.is_empty() {
@@ -113,11 +184,7 @@ fn instruments(folder: &RunFolder, report: &Report, rows: &[MetricsRow]) -> Resu
     }
     if !h.reliability.is_empty() {
         let points: Vec<(f64, f64)> = h.reliability.iter().map(|r| (r.confidence, r.accuracy)).collect();
-        honest(
-            ("probability of the predicted class", "share of rows on which it is right"),
-            "probabilities",
-            &points,
-        )?;
+        honest(PROBABILITY, "probabilities", &points)?;
     }
     if !report.instruments.map.is_empty() {
         let points: Vec<_> = report.instruments.map.iter().map(|p| (p.x, p.y, p.attribute)).collect();

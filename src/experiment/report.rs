@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::instruments::Instruments;
+use super::single::TestReport;
 use crate::adapt::Gate;
 use crate::task::{Coverage, Reliability};
 
@@ -30,7 +31,11 @@ pub struct Report {
     /// Models whose predictions are averaged.
     pub members: usize,
     /// Error on unseen tasks.
-    pub held_out: HeldOut,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
+    /// Of a source that is one task: how good its network is on rows to be judged on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<TestReport>,
     /// What the generated networks look like.
     pub instruments: Instruments,
 }

@@ -6,6 +6,7 @@
 //! | `checkpoint.safetensors` | weights, optimiser state, position, configuration, data encoding |
 //! | `metrics.csv` | a row a step |
 //! | `report.json` | the result ([`super::Report`]) |
+//! | `network.safetensors` | of one task: its network, as `predict` reads it |
 //! | `loss.svg`, `tasks.svg`, `steps.svg` | the loss curve, unseen tasks, error by adaptation steps |
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use super::single::CurvePoint;
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::data::format::Format;
 use crate::error::{Error, Result};
@@ -22,6 +24,9 @@ use crate::meta::model::{Model, Network};
 use crate::meta::store::{check_net, field, impossible, json, own_layout, parse};
 use crate::net::{Net, Own, ParamLayout};
 use crate::task::Likelihood;
+
+/// The network of a run of a single task.
+pub const OWN_NETWORK: &str = "network.safetensors";
 
 /// A run's folder.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +68,8 @@ pub struct Saved {
     pub frozen: Vec<f32>,
     /// How support and query files are read.
     pub format: Format,
+    /// The validation curve so far, of a source that is one task.
+    pub curve: Vec<CurvePoint>,
 }
 
 /// What a network file says beside the weights.
@@ -152,6 +159,9 @@ impl RunFolder {
         c.metadata.insert("config".into(), s.config.to_toml()?);
         c.metadata.insert("position".into(), json(&s.position));
         c.metadata.insert("format_of_files".into(), json(&s.format));
+        if !s.curve.is_empty() {
+            c.metadata.insert("curve".into(), json(&s.curve));
+        }
         c.save(&self.file("checkpoint.safetensors"))
     }
 
@@ -177,6 +187,7 @@ impl RunFolder {
             let done = i < position.member;
             (done || (i == position.member && position.hyper), done)
         })?;
+        let curve = if c.metadata.contains_key("curve") { parse(&path, &c, "curve")? } else { vec![] };
         let (members, inputs) = (model.members.len(), model.spec.target.inputs());
         let trained = position.member == members;
         if position.member > members || position.trained != trained || (trained && position.hyper) {
@@ -214,7 +225,7 @@ impl RunFolder {
                 ),
             ));
         }
-        Ok(Saved { config, position, model, state, frozen, format })
+        Ok(Saved { config, position, model, state, frozen, format, curve })
     }
 
     /// The trained model of a finished run, and how its files are read.

@@ -36,7 +36,13 @@ impl Setup {
     /// # Errors
     /// [`Error::Config`] for settings that the way of adaptation that is settled on does not allow.
     pub fn on(source: Arc<dyn Source>, config: &Config) -> Result<Setup> {
-        let config = config.settled(&source.likelihood())?;
+        let mut config = config.settled(&source.likelihood())?;
+        if let (Some(p), Some(task)) = (&config.pictures, source.single()) {
+            let of = |epochs: u64| (epochs * task.trained() as u64).div_ceil(p.batch as u64);
+            let steps = p.epochs.map_or(config.train.steps, of);
+            (config.train.steps, config.train.pooled_steps) = (steps.max(1), steps.max(1));
+            config.train.pooled_rate = config.train.learning_rate;
+        }
         Ok(Setup { config, source })
     }
 
@@ -93,18 +99,22 @@ impl Setup {
             return HyperSpec { activation: m.hyper_activation, ..HyperSpec::shared(target) };
         }
         HyperSpec {
-            condition: ConditionSpec {
-                support: (!m.encoder.is_empty()).then(|| SetEncoder {
-                    example: shape.inputs() + shape.outputs,
-                    widths: m.encoder.clone(),
-                    scale: self.source.encoder_scale(),
-                }),
-                embedding: (m.embedding > 0)
-                    .then_some(Embedding { tasks: shape.known + 1, width: m.embedding }),
-                descriptor: shape.descriptor,
+            condition: if !m.generator.reads() {
+                ConditionSpec::default()
+            } else {
+                ConditionSpec {
+                    support: (!m.encoder.is_empty()).then(|| SetEncoder {
+                        example: shape.inputs() + shape.outputs,
+                        widths: m.encoder.clone(),
+                        scale: self.source.encoder_scale(),
+                    }),
+                    embedding: (m.embedding > 0)
+                        .then_some(Embedding { tasks: shape.known + 1, width: m.embedding }),
+                    descriptor: shape.descriptor,
+                }
             },
             generator: m.generator.clone(),
-            trunk: m.trunk.clone(),
+            trunk: if m.generator.reads() { m.trunk.clone() } else { vec![] },
             activation: m.hyper_activation,
             target,
         }
@@ -137,7 +147,7 @@ impl Setup {
     /// before anything is allocated.
     pub fn check_size(&self) -> Result<()> {
         let hyper = self.hyper();
-        if hyper.condition.is_empty() && self.config.model.weights == WeightSource::Generated {
+        if hyper.condition.is_empty() && hyper.generator.reads() {
             return Err(Error::config(
                 "model.descriptor",
                 "no column is constant inside every group, so the hypernetwork would read nothing: give the set \
@@ -147,17 +157,19 @@ impl Setup {
         let inputs = hyper.target.inputs();
         if inputs > 65_536 {
             return Err(Error::config(
-                "images.train",
+                "model.net",
                 format!(
-                    "a network would read {inputs} numbers of each row, and 65536 are the most: make the pictures smaller"
+                    "a network would read {inputs} numbers of each row, and 65536 are the most: images.size or pictures.size makes \
+                     pictures smaller"
                 ),
             ));
         }
         let net = &hyper.target;
         net.check().map_err(|e| {
-            let size = match (self.config.images.is_some(), net.input()) {
-                (true, [h, w, _]) => {
-                    format!(" (pictures are {w} by {h}; images.size brings them to another size)")
+            let size = match net.input() {
+                [h, w, _] => {
+                    let task = self.config.task.name();
+                    format!(" (pictures are {w} by {h}; {task}.size brings them to another size)")
                 }
                 _ => String::new(),
             };
@@ -176,6 +188,13 @@ impl Setup {
                 self.source.family(0).shape().outputs
             );
             return Err(Error::config("model.net", message));
+        }
+        if net.mixes_rows() && self.source.single().is_some() {
+            return Err(Error::config(
+                "model.net",
+                "batch_norm = \"batch\" makes what is said of a row depend on those that are asked about beside it: \"support\" takes the \
+                 statistics of the batch in training and keeps those of the training rows (a name without -batch)",
+            ));
         }
         if net.mixes_rows() && !self.source.family(0).rows_are_even() {
             return Err(Error::config(

@@ -45,6 +45,7 @@ impl Experiment<'_> {
             model: self.model.clone(),
             state: self.state.clone(),
             frozen: self.frozen.clone(),
+            curve: self.curve.clone(),
             format: self.setup.source().format(),
         })
     }
@@ -56,7 +57,9 @@ impl Experiment<'_> {
         }
         let mut all = Vec::new();
         for member in self.position.member..self.setup.source().members() {
-            if !(member == self.position.member && self.position.hyper) {
+            // One task has no pooled network; a generated network is held against one that is trained directly.
+            let needed = self.setup.source().single().is_none() || self.trains_direct_too();
+            if needed && !(member == self.position.member && self.position.hyper) {
                 all.push(Stage::Pooled(member));
             }
             all.push(Stage::Hyper(member));
@@ -122,7 +125,10 @@ impl Experiment<'_> {
         }
         self.frozen = trainer.frozen().to_vec();
         let steps = settings.schedule.steps;
+        let rows = self.setup.source().single().map(|_| family.shape().query);
         let label = match (hyper, self.setup.source().members()) {
+            (false, _) if rows.is_some() => "direct network".to_string(),
+            (true, _) if rows.is_some() => "network".to_string(),
             (false, 1) => "pooled network".to_string(),
             (true, 1) => "hypernetwork".to_string(),
             (false, n) => format!("pooled network {} of {n}", member + 1),
@@ -130,7 +136,11 @@ impl Experiment<'_> {
         };
         let (mut saved_at, begun, begun_step) = (Instant::now(), Instant::now(), trainer.step());
         while trainer.step() < steps {
-            let records = match trainer.advance(u64::MAX) {
+            let most = match hyper && rows.is_some() {
+                true => self.next_point(steps, trainer.step()) - trainer.step(),
+                false => u64::MAX,
+            };
+            let records = match trainer.advance(most) {
                 Ok(r) => r,
                 Err(e) => {
                     self.state = trainer.state()?;
@@ -145,10 +155,19 @@ impl Experiment<'_> {
                 metrics.append(&self.rows(&records, rate))?;
             }
             let loss = records.iter().map(|r| r.loss).sum::<f64>() / records.len().max(1) as f64;
-            let progress =
-                Progress { phase: &label, step: trainer.step(), steps, loss, tasks_per_second: rate };
+            let progress = Progress {
+                phase: &label,
+                step: trainer.step(),
+                steps,
+                loss,
+                tasks_per_second: rate * rows.unwrap_or(1) as f64,
+                unit: if rows.is_some() { "rows" } else { "tasks" },
+            };
             observer.progress(&progress);
             self.position.step = trainer.step();
+            if most != u64::MAX && records.len() as u64 == most {
+                self.add_point(trainer.step(), trainer.params()?)?;
+            }
             let stop = observer.stop() && trainer.step() < steps;
             if stop || saved_at.elapsed().as_secs_f64() >= self.config.train.checkpoint_seconds {
                 self.state = trainer.state()?;
@@ -164,6 +183,9 @@ impl Experiment<'_> {
         let params = trainer.params()?;
         let m = &mut self.model.members[member];
         if hyper {
+            if rows.is_some() && self.model.spec.generator.is_shared_weights() {
+                m.pooled.clone_from(&params);
+            }
             m.hyper = params
         } else {
             m.pooled = params

@@ -97,7 +97,7 @@ impl HyperSpec {
         }
     }
 
-    /// Whether nothing is read: all tasks start with the same weights, the parameter `head.bias`.
+    /// Whether nothing is read: all tasks start with the same weights.
     pub fn is_shared(&self) -> bool {
         !self.generator.kind().reads()
     }
@@ -120,12 +120,14 @@ impl HyperSpec {
     }
 
     /// Parameters of the hypernetwork: `encoder.*`, `embedding`, those of the generator (of the linear one `trunk.*` and
-    /// `head.weight [h, P]`), and the weights that every task's are a correction to, `head.bias [P]`.
+    /// `head.weight [h, P]`), and the weights that every task's are a correction to, `head.bias [P]`, where there are any.
     pub fn layout(&self) -> ParamLayout {
         let mut layout = ParamLayout::default();
         self.condition.add_to(&mut layout, self.activation);
         self.generator.kind().params(self, &mut layout);
-        layout.push("head.bias", &[self.target.layout().len()], Init::Constant(0.0));
+        if self.generator.kind().has_base() {
+            layout.push("head.bias", &[self.target.layout().len()], Init::Constant(0.0));
+        }
         layout
     }
 
@@ -136,6 +138,7 @@ impl HyperSpec {
         if let Some(bias) = layout.get("head.bias") {
             w[bias.range()].copy_from_slice(base);
         }
+        self.generator.kind().start(self, &layout, &mut w, base);
         w
     }
 
@@ -149,18 +152,26 @@ impl HyperSpec {
     /// [`HyperSpec::layout`].
     pub fn generate(&self, g: &mut Graph, params: Weights<'_>, z: Option<Value>, tasks: usize) -> Value {
         g.scope("hyper", |g| {
-            let correction = z.and_then(|z| self.generator.kind().correction(g, self, params, z));
+            let kind = self.generator.kind();
+            let written = kind.written(g, self, params, z);
             g.scope("head", |g| {
-                let base = params.get(g, "head.bias");
-                match correction {
-                    Some(correction) => g.add(correction, base),
-                    None => {
-                        let p = g.shape(base)[0];
-                        g.expand(base, &[tasks, p])
+                let base = kind.has_base().then(|| params.get(g, "head.bias"));
+                match (written, base) {
+                    (Some(correction), Some(base)) => g.add(correction, base),
+                    (Some(all), None) | (None, Some(all)) => {
+                        let p = self.target.layout().len();
+                        g.expand(all, &[tasks, p])
                     }
+                    (None, None) => panic!("a generator writes something, or has base weights"),
                 }
             })
         })
+    }
+
+    /// The weights that all tasks start with, `[P]`, where nothing is read of them.
+    pub(crate) fn shared_weights(&self, g: &mut Graph, params: Weights<'_>) -> Value {
+        let all = self.generate(g, params, None, 1);
+        g.reshape(all, &[self.target.layout().len()])
     }
 
     /// What each layer of the trunk gives after its activation, `[T, ..]`.

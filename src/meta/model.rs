@@ -391,6 +391,22 @@ impl Network {
         Network { spec, likelihood, members, shares, ready: Pool::default() }
     }
 
+    /// A model all of whose tasks start with this network, which has one member, to be fine-tuned by `adaptation`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where it has several members, or normalises by support rows.
+    pub fn start(&self, adaptation: Adaptation) -> Result<Model> {
+        match &self.members[..] {
+            [weights] if !self.spec.reads_support() => {
+                Model::new(HyperSpec::shared(self.spec.clone()), self.likelihood, adaptation, weights.clone())
+            }
+            members => Err(Error::Shape(format!(
+                "a network of one member, which normalises by no support rows, can be started from; this has {} members",
+                members.len()
+            ))),
+        }
+    }
+
     /// Outputs `[n, o]` for inputs `[n, i]`: values, or logarithms of class probabilities. What is prepared for a number of rows is kept for
     /// the next call, as with [`Model::prepared`].
     ///

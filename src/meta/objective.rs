@@ -129,7 +129,9 @@ impl MetaSpec {
         let z = self.hyper.condition(g, params, &condition);
         // One row for all tasks where that is all there is, and the tasks' own part is their last layer.
         let weights = match z {
-            None if self.adaptation.fast.shares_weights() => params.get(g, "head.bias"),
+            None if self.adaptation.fast.shares_weights() || self.through == Through::None => {
+                self.hyper.shared_weights(g, params)
+            }
             _ => self.hyper.generate(g, params, z, t),
         };
         let Objective { mut minimise, shown, accuracy } = match self.through {
@@ -274,8 +276,12 @@ fn negative_log_density(g: &mut Graph, mean: Value, v: Value, e: &Batch) -> Valu
     g.scale(mean, 0.5)
 }
 
-/// Support and query rows as one set. They count by their weights, each set as a whole by its share of the rows.
+/// Support and query rows as one set (they may be the same rows). They count by their weights, each set as a whole by its share of
+/// the rows.
 fn all_rows(g: &mut Graph, e: &Batch) -> Rows {
+    if e.support.x == e.xq {
+        return e.support;
+    }
     let x = g.concat(&[e.support.x, e.xq], 1);
     let y = g.concat(&[e.support.y, e.yq], 1);
     let [t, n, _] = g.shape(x)[..] else { panic!("inputs are [T, n, i]") };

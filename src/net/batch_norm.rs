@@ -70,7 +70,7 @@ impl Kind for BatchNorm {
             // Tasks and channels stay; what a row has before its channels counts as further rows.
             let mut kept = vec![1; g.shape(x).len()];
             let last = kept.len() - 1;
-            (kept[0], kept[last]) = (g.shape(x)[0], g.shape(x)[last]);
+            (kept[0], kept[last]) = (if f.single { 1 } else { g.shape(x)[0] }, g.shape(x)[last]);
             let (d, factor, mean) = match self.statistics {
                 Statistics::Batch => {
                     let (d, factor) = norm::deviations(g, x, &kept, None);

@@ -229,6 +229,8 @@ pub(super) struct Forward<'w> {
     pub(super) lead: usize,
     /// Lengths of these axes.
     pub(super) rows: Shape,
+    /// Whether these are the rows of a single task, `[n, 1]`: they lie where tasks do.
+    pub(super) single: bool,
     /// Context parameters `[T, c]`; `None`: 0.
     pub(super) context: Option<Value>,
     /// How many of each task's rows are its support, which they begin with, and the weights `[T, n]` of these; `None`: unknown.
@@ -255,7 +257,7 @@ impl Forward<'_> {
         let shape = g.shape(x).to_vec();
         let rows = if n < shape[1] { g.slice(x, 1, 0, n) } else { x };
         let mut each = vec![1; shape.len()];
-        (each[0], each[1]) = (shape[0], n);
+        (each[0], each[1]) = if self.single { (shape[0], 1) } else { (shape[0], n) };
         let weights = g.reshape(weights, &each);
         let elements = count(&shape[2..shape.len() - 1]);
         (rows, g.scale(weights, 1.0 / elements as f64))

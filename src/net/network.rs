@@ -634,7 +634,13 @@ impl Net {
         let mixes = self.mixes_rows() || self.reads_support();
         let apart = weights.per_task(g) || (mixes && before.len() == 2);
         let lead = if apart { before.to_vec() } else { vec![count(before)] };
+        // Rows of a single task are worked on like tasks: what belongs to a row stays in a cache.
+        let n = count(before);
+        let whole = beside.support.is_none_or(|s| g.shape(s.x)[1] == n);
+        let single = !weights.per_task(g) && before.len() == 2 && before[0] == 1 && n > 1 && whole;
+        let lead = if single { vec![n, 1] } else { lead };
         Forward {
+            single,
             weights,
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}.") },
             layers: 0,

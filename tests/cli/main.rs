@@ -8,6 +8,7 @@ mod bench;
 mod jobs;
 mod methods;
 mod mutated;
+mod pictures;
 mod resume;
 
 use std::collections::BTreeMap;

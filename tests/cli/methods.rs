@@ -405,7 +405,13 @@ fn pictures_in_idx_files_and_folders() {
     );
     assert_eq!(place.json("run-2/report.json")["held_out"]["tasks"], 20);
 
-    place.refused(&["train", "few.toml", "--images", "images.gz", "--out", "x"], &["images.gz", "labels"]);
+    // Labels that lie beside are found; without any it is refused.
+    fs::create_dir(place.path("alone")).unwrap();
+    fs::copy(place.path("images.gz"), place.path("alone/images.gz")).unwrap();
+    place.refused(
+        &["train", "few.toml", "--images", "alone/images.gz", "--out", "x"],
+        &["images.gz", "labels"],
+    );
     place.refused(
         &["train", "few.toml", "--images", "labels", "--labels", "labels", "--out", "x"],
         &["labels", "[360]", "[n, height, width]"],

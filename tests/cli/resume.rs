@@ -10,7 +10,7 @@ fn long() -> String {
         .replace("pooled_steps = 20", "pooled_steps = 300")
 }
 
-fn start(place: &Place, args: &[&str]) -> Child {
+pub(crate) fn start(place: &Place, args: &[&str]) -> Child {
     place.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -30,7 +30,7 @@ fn verdict(place: &Place, run: &str) -> serde_json::Value {
 }
 
 #[track_caller]
-fn same(place: &Place, a: &str, b: &str) {
+pub(crate) fn same(place: &Place, a: &str, b: &str) {
     assert!(weights(&place.path(a)) == weights(&place.path(b)), "the weights differ");
     assert_eq!(losses(place, a), losses(place, b));
     assert_eq!(verdict(place, a), verdict(place, b));
@@ -39,7 +39,13 @@ fn same(place: &Place, a: &str, b: &str) {
 }
 
 /// Kills `args` at several moments of a run that takes about as long as `whole`, and goes on until it is done.
-fn killed_and_resumed(place: &Place, args: &[&str], run: &str, whole: std::time::Duration, seed: u64) {
+pub(crate) fn killed_and_resumed(
+    place: &Place,
+    args: &[&str],
+    run: &str,
+    whole: std::time::Duration,
+    seed: u64,
+) {
     let mut rng = hyperloom::rng::Rng::new(seed, 0);
     let mut child = start(place, args);
     let mut midway = 0;

@@ -98,6 +98,7 @@ impl Config {
             eval: EvalConfig { shots: 10, query: 10, tasks: 2_000, sweep: vec![5, 10, 20] },
             csv: None,
             images: None,
+            pictures: None,
         };
         task.defaults(base)
     }
@@ -118,6 +119,8 @@ impl Config {
             c.train.min_shots = 0;
         }
         match method {
+            // One task is trained on directly, unless that is asked for.
+            Method::FineTune if task.is_single() => m.weights = WeightSource::Shared,
             Method::Auto | Method::FineTune => m.weights = WeightSource::Generated,
             Method::Maml => {}
             Method::Fomaml => a.through = Through::First,

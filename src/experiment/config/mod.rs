@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use super::source::{CsvConfig, ImagesConfig, TaskKind};
+pub use super::source::{CsvConfig, ImagesConfig, PicturesConfig, TaskKind};
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::Generator;
@@ -46,6 +46,9 @@ pub struct Config {
     /// The pictures, for `task = "images"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<ImagesConfig>,
+    /// The rows with their classes, for `task = "pictures"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<PicturesConfig>,
 }
 
 /// The outer loop.

@@ -97,7 +97,8 @@ impl Config {
         }
         self.validate_adaptation()?;
         let generated = self.model.weights == WeightSource::Generated;
-        if generated && self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
+        let reads = generated && self.model.generator.reads() && !self.task.is_single();
+        if reads && self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
             return fail(
                 "model.encoder",
                 "the hypernetwork would read nothing: give the set encoder a layer at least, for example [64, 64]".into(),
@@ -196,7 +197,7 @@ impl Config {
                 "losses after each step need training through gradient steps: adapt.through = \"second\" (or \"first\")",
             );
         }
-        if !generated && a.through == Through::None {
+        if !generated && a.through == Through::None && !self.task.is_single() {
             return fail(
                 "adapt.through",
                 "shared weights that are not trained through adaptation are the pooled network: adapt.through = \

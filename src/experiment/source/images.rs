@@ -49,12 +49,25 @@ pub struct ImagesConfig {
 }
 
 impl ImagesConfig {
-    fn options(&self) -> ImageOptions {
-        let size = self.size.map(|size| match size {
-            Sizes::Both(n) => [n, n],
-            Sizes::Each(both) => both,
-        });
-        ImageOptions { size, colour: self.colour }
+    fn options(&self) -> Result<ImageOptions> {
+        image_options("images.size", self.size, self.colour)
+    }
+}
+
+/// How pictures are read by settings, the size called `key`.
+///
+/// # Errors
+/// [`Error::Config`] for sizes beyond any use.
+pub(super) fn image_options(key: &str, size: Option<Sizes>, colour: Option<bool>) -> Result<ImageOptions> {
+    let size = size.map(|size| match size {
+        Sizes::Both(n) => [n, n],
+        Sizes::Each(both) => both,
+    });
+    match size.filter(|s| s.iter().any(|n| !(1..=1024).contains(n))) {
+        Some(size) => {
+            Err(Error::config(key, format!("{size:?} is out of range: sides must lie from 1 to 1024")))
+        }
+        None => Ok(ImageOptions { size, colour }),
     }
 }
 
@@ -113,13 +126,7 @@ pub(super) fn validate(config: &Config) -> Result<()> {
             if i.test.is_none() && i.test_labels.is_some() {
                 return fail("images.test_labels", "go with images.test: give --test-images".into());
             }
-            let size = i.options().size;
-            if let Some(size) = size.filter(|s| s.iter().any(|n| !(1..=1024).contains(n))) {
-                return fail(
-                    "images.size",
-                    format!("{size:?} is out of range: sides must lie from 1 to 1024"),
-                );
-            }
+            i.options()?;
             if !(2..=1000).contains(&i.ways) {
                 return fail(
                     "images.ways",
@@ -160,7 +167,12 @@ impl Source for Pictures {
     }
 
     fn format(&self) -> Format {
-        Format::Pictures { shape: self.train.set.shape, ways: self.train.ways, classes: vec![] }
+        Format::Pictures {
+            shape: self.train.set.shape,
+            ways: self.train.ways,
+            classes: vec![],
+            scales: vec![],
+        }
     }
 
     fn check_held_out(&self, shots: usize) -> Result<()> {
@@ -181,12 +193,12 @@ impl Source for Pictures {
 
 /// Reads pictures, and parts their classes: a tenth to choose by, and where no other file is given a fifth to be judged on.
 fn pictures(config: &Config, i: &ImagesConfig) -> Result<Pictures> {
-    let set = Arc::new(ImageSet::read(&i.train, i.train_labels.as_deref(), i.options())?);
+    let set = Arc::new(ImageSet::read(&i.train, i.train_labels.as_deref(), i.options()?)?);
     let n = set.classes.len();
     let order = Rng::new(config.seed, 0xc1a5).choose(n, n);
     let (judged, test_set) = match &i.test {
         Some(path) => {
-            let other = ImageSet::read(path, i.test_labels.as_deref(), i.options())?;
+            let other = ImageSet::read(path, i.test_labels.as_deref(), i.options()?)?;
             if other.shape != set.shape {
                 let message = format!(
                     "holds pictures of height, width and channels {:?}, and those to train on have {:?}: images.size and images.colour \

@@ -4,6 +4,7 @@
 mod csv;
 mod images;
 mod own;
+mod pictures;
 mod shapes;
 mod sine;
 
@@ -15,8 +16,10 @@ use serde::{Deserialize, Serialize};
 pub use self::csv::CsvConfig;
 pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
+pub use self::pictures::PicturesConfig;
 use super::config::Config;
 use crate::data::format::Format;
+use crate::data::labelled::Labelled;
 use crate::error::{Error, Result, nearest};
 use crate::plan::bytes;
 use crate::run::available_memory;
@@ -68,6 +71,11 @@ pub trait Source: Debug + Send + Sync {
         Ok(())
     }
 
+    /// The one task that it is, where it is no family of tasks: a network is trained on some of its rows and judged on others.
+    fn single(&self) -> Option<&SingleTask> {
+        None
+    }
+
     /// Where its data are, behind the name of the source: ` of FILE`.
     fn place(&self) -> String {
         String::new()
@@ -76,6 +84,35 @@ pub trait Source: Debug + Send + Sync {
     /// How unseen tasks are shown.
     fn picture(&self) -> TasksPicture {
         TasksPicture::Predictions
+    }
+}
+
+/// The rows of a source that is one task.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SingleTask {
+    /// Rows to train on, and to choose by.
+    pub rows: Arc<Labelled>,
+    /// Those that a trained network takes its statistics from, where it normalises by its support; they are trained on.
+    pub statistics: Vec<usize>,
+    /// Those that are not trained on, to choose by.
+    pub validation: Vec<usize>,
+    /// Where the rows to be judged on are.
+    pub test: Arc<Labelled>,
+    /// Those rows.
+    pub test_rows: Vec<usize>,
+}
+
+impl SingleTask {
+    /// Number of rows that are trained on.
+    pub fn trained(&self) -> usize {
+        let judged = if Arc::ptr_eq(&self.rows, &self.test) { self.test_rows.len() } else { 0 };
+        self.rows.len() - self.validation.len() - judged
+    }
+
+    /// What a trained network takes its statistics from.
+    pub fn support(&self) -> Task {
+        Task::from_support(self.rows.inputs(&self.statistics), self.rows.targets(&self.statistics))
     }
 }
 
@@ -137,6 +174,8 @@ table! {
     Csv "csv" csv,
     /// A few classes of pictures each.
     Images "images" images,
+    /// Rows with a class each, to train on and to be judged on: one task.
+    Pictures "pictures" pictures,
     /// Tasks that a program brings itself: [`super::Experiment::on`].
     Own "own" own,
 }
@@ -145,6 +184,11 @@ impl TaskKind {
     /// The name used in files and on the command line.
     pub fn name(self) -> &'static str {
         TaskKind::NAMES[self as usize]
+    }
+
+    /// Whether it is one task, and no family of tasks.
+    pub fn is_single(self) -> bool {
+        self == TaskKind::Pictures
     }
 
     /// The kind of that name.

@@ -69,7 +69,14 @@ impl Generate for Chunked {
         spec.run_trunk(g, params, x)
     }
 
-    fn correction(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, z: Value) -> Option<Value> {
+    fn written(
+        &self,
+        g: &mut Graph,
+        spec: &HyperSpec,
+        params: Weights<'_>,
+        z: Option<Value>,
+    ) -> Option<Value> {
+        let z = z?;
         let x = self.inputs(g, params, z);
         let h = spec.run_trunk(g, params, x).last().copied().unwrap_or(x);
         Some(g.scope("head", |g| {

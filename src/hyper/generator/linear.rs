@@ -23,7 +23,14 @@ impl Generate for Linear {
         spec.run_trunk(g, params, z)
     }
 
-    fn correction(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, z: Value) -> Option<Value> {
+    fn written(
+        &self,
+        g: &mut Graph,
+        spec: &HyperSpec,
+        params: Weights<'_>,
+        z: Option<Value>,
+    ) -> Option<Value> {
+        let z = z?;
         let h = self.trunk(g, spec, params, z).last().copied().unwrap_or(z);
         Some(g.scope("head", |g| {
             let w = params.get(g, "head.weight");

@@ -1,19 +1,21 @@
 //! Generators: how the weights of every task are written from what was read of it. A generator is one file here and one row of the
 //! table.
 //!
-//! All of them write a correction to the same base weights, the parameter `head.bias [P]`, and begin with a correction of 0
-//! (Bias-HyperInit: Beck et al. 2022, "Hypernetworks in meta-reinforcement learning"): every task starts with the same sound
-//! network.
+//! Those that read something of a task write a correction to the same base weights, the parameter `head.bias [P]`, and begin with a
+//! correction of 0 (Bias-HyperInit: Beck et al. 2022, "Hypernetworks in meta-reinforcement learning"): every task starts with the
+//! same sound network.
 
 mod chunked;
 mod linear;
 mod shared;
+mod static_blocks;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::chunked::Chunked;
 pub use self::linear::Linear;
 pub use self::shared::Shared;
+pub use self::static_blocks::Static;
 use super::HyperSpec;
 use crate::graph::{Graph, Value};
 use crate::net::{ParamLayout, Weights};
@@ -30,14 +32,32 @@ pub(super) trait Generate {
         Ok(())
     }
 
+    /// Whether what it writes is a correction to base weights.
+    fn has_base(&self) -> bool {
+        true
+    }
+
     /// Appends its parameters, all but the base weights.
     fn params(&self, spec: &HyperSpec, to: &mut ParamLayout);
 
-    /// What each layer of the trunk gives after its activation, `[T, ..]`, from what was read of every task, `[T, E]`.
-    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, z: Value) -> Vec<Value>;
+    /// Changes parameters that were drawn by `layout` so that the target starts with `base`, as far as it can be told what to
+    /// start with. Base weights do that themselves.
+    fn start(&self, _spec: &HyperSpec, _layout: &ParamLayout, _params: &mut [f32], _base: &[f32]) {}
 
-    /// What is added to the base weights, `[T, P]`; `None`: nothing ever.
-    fn correction(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, z: Value) -> Option<Value>;
+    /// What each layer of the trunk gives after its activation, `[T, ..]`, from what was read of every task, `[T, E]`.
+    fn trunk(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _z: Value) -> Vec<Value> {
+        vec![]
+    }
+
+    /// What is written, from what was read of every task, `[T, E]`, where anything is: `[T, P]`, or `[1, P]` for all tasks; `None`:
+    /// nothing, the base weights are all there is.
+    fn written(
+        &self,
+        g: &mut Graph,
+        spec: &HyperSpec,
+        params: Weights<'_>,
+        z: Option<Value>,
+    ) -> Option<Value>;
 }
 
 /// One row a generator: its name in files, its variant.
@@ -68,6 +88,8 @@ table! {
     "linear" Linear,
     /// Trunk and head write one chunk of the weights after another.
     "chunked" Chunked,
+    /// Nothing is read: kernels are written block by block from a learned embedding of each.
+    "static" Static,
 }
 
 impl Default for Generator {
@@ -77,6 +99,16 @@ impl Default for Generator {
 }
 
 impl Generator {
+    /// Whether it reads anything of a task.
+    pub fn reads(&self) -> bool {
+        self.kind().reads()
+    }
+
+    /// Whether the weights themselves are the parameters, and nothing writes them.
+    pub fn is_shared_weights(&self) -> bool {
+        matches!(self, Generator::Shared(_))
+    }
+
     /// Refuses sizes beyond any use.
     ///
     /// # Errors

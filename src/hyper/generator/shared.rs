@@ -19,11 +19,7 @@ impl Generate for Shared {
 
     fn params(&self, _: &HyperSpec, _: &mut ParamLayout) {}
 
-    fn trunk(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _: Value) -> Vec<Value> {
-        vec![]
-    }
-
-    fn correction(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _: Value) -> Option<Value> {
+    fn written(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _: Option<Value>) -> Option<Value> {
         None
     }
 }

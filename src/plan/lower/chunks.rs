@@ -33,6 +33,13 @@ const LANES: usize = 16;
 /// about 4 in two layers with norms and pools, and regions are as fast as chunks at half a MiB a task.
 const SHARE: usize = 16;
 
+/// Whether launches are better done together: with convolutions, or where several go over what is larger than a cache.
+fn is_worth_it(drafts: &[(&Draft, &Parts)]) -> bool {
+    let is_conv = |d: &Draft| matches!(d.kernel, Kernel::Conv(_));
+    let is_large = |d: &Draft| d.reads.iter().chain(&d.writes).any(|p| p.view.count() >= CHUNK);
+    drafts.iter().any(|(d, _)| is_conv(d)) || drafts.iter().filter(|(d, _)| is_large(d)).count() > 1
+}
+
 /// Operands as a chunk sees them, reads first, each with the distance of two chunks (0: the same for all).
 type Parts = Vec<(View, usize)>;
 
@@ -65,9 +72,7 @@ impl Lowering<'_> {
             let drafts: Option<Vec<(&Draft, &Parts)>> =
                 group.iter().map(|&i| Some((*items[i].drafts().first()?, parts[i].as_ref()?))).collect();
             let inside = |b: usize| users[&b].iter().all(|i| group.contains(i));
-            let has_conv =
-                |d: &[(&Draft, &Parts)]| d.iter().any(|(d, _)| matches!(d.kernel, Kernel::Conv(_)));
-            match drafts.filter(|d| has_conv(d)) {
+            match drafts.filter(|d| is_worth_it(d)) {
                 Some(drafts) if self.push_chunks(&drafts, chunks, inside) => {}
                 _ => group.iter().for_each(|&i| self.push(items[i].clone())),
             }

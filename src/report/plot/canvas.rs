@@ -4,6 +4,8 @@
 
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use plotters::prelude::{DrawingBackend, FontTransform, IntoFont, SVGBackend, TextStyle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, RGBColor, ShapeStyle};
@@ -102,13 +104,16 @@ impl Type {
 pub(super) struct Canvas<'a> {
     backend: SVGBackend<'a>,
     error: Option<std::io::Error>,
+    /// Elements that the backend has no call for; they lie above all others.
+    further: String,
 }
 
 /// Makes a page of `width` by `height` pixels, lets `draw` fill it and writes it to `path`.
 pub(super) fn page(path: &Path, width: f64, height: f64, draw: impl FnOnce(&mut Canvas)) -> Result<()> {
     let mut svg = String::new();
     let size = ((width * UNITS).ceil() as u32, (height * UNITS).ceil() as u32);
-    let mut canvas = Canvas { backend: SVGBackend::with_string(&mut svg, size), error: None };
+    let mut canvas =
+        Canvas { backend: SVGBackend::with_string(&mut svg, size), error: None, further: String::new() };
     canvas.rect(0.0, 0.0, width, height, WHITE);
     draw(&mut canvas);
     let done = canvas.backend.present();
@@ -116,6 +121,7 @@ pub(super) fn page(path: &Path, width: f64, height: f64, draw: impl FnOnce(&mut 
     if let Some(source) = canvas.error.take() {
         return Err(Error::Io { path: path.to_path_buf(), action: "draw", source });
     }
+    let further = std::mem::take(&mut canvas.further);
     drop(canvas);
     // The page is shown in pixels, though its units are finer. Quotes in text are escaped, so that nothing
     // but attributes can match here; attributes that say what holds anyway are a third of the file.
@@ -124,6 +130,10 @@ pub(super) fn page(path: &Path, width: f64, height: f64, draw: impl FnOnce(&mut 
     let scaled = format!(r#"<svg width="{w}" height="{h}" stroke-linejoin="round" stroke-linecap="round""#);
     let svg =
         svg.replacen(&plain, &scaled, 1).replace(r#" opacity="1""#, "").replace(r#" stroke="none""#, "");
+    let svg = match svg.trim_end().strip_suffix("</svg>") {
+        Some(start) if !further.is_empty() => format!("{start}{further}</svg>"),
+        _ => svg,
+    };
     write_atomically(path, svg.trim_end().as_bytes())
 }
 
@@ -137,6 +147,27 @@ impl Canvas<'_> {
             true,
         );
         self.keep(done);
+    }
+
+    /// A picture at a place, of that height and width on the page: its own height and width, channels (1 or 3) and pixels.
+    pub(super) fn picture(
+        &mut self,
+        x: f64,
+        y: f64,
+        [height, width]: [f64; 2],
+        ([h, w], channels, pixels): ([usize; 2], usize, &[u8]),
+    ) {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, w as u32, h as u32);
+        encoder.set_color(if channels == 3 { png::ColorType::Rgb } else { png::ColorType::Grayscale });
+        let done = encoder.write_header().and_then(|mut w| w.write_image_data(pixels));
+        self.keep(done);
+        let data = BASE64_STANDARD.encode(&file);
+        let ((x, y), (width, height)) = (unit(x, y), unit(width, height));
+        self.further += &format!(
+            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" \
+             style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{data}\"/>\n"
+        );
     }
 
     /// A line through points, in pixels.

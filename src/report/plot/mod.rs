@@ -12,6 +12,7 @@ mod contour;
 mod curves;
 mod fields;
 mod frame;
+mod gallery;
 mod scatter;
 mod tasks;
 
@@ -19,5 +20,6 @@ pub use cloud::cloud;
 pub use confusion::confusion;
 pub use curves::{Curve, accuracy_curve, curves, error_by_steps, loss_curve};
 pub use fields::{FieldPanel, fields};
+pub use gallery::{Shown, Tile, gallery};
 pub use scatter::predicted_against_true;
 pub use tasks::{TaskPanel, task_panels};

@@ -1,0 +1,262 @@
+//! A source that is one task: its network, how good it is on rows that it was not trained on, and how that grew.
+
+use serde::{Deserialize, Serialize};
+
+use super::Experiment;
+use super::choose::SHARPNESS;
+use super::instruments::Instruments;
+use super::observer::{Observer, Progress};
+use super::report::Report;
+use super::run_folder::{OWN_NETWORK, save_network};
+use super::source::SingleTask;
+use crate::data::labelled::Labelled;
+use crate::error::Result;
+use crate::hyper::HyperSpec;
+use crate::meta::model::{Choice, Model, Network};
+use crate::run::Device;
+use crate::task::{Reliability, Task, argmax, reliability};
+
+/// Rows that a network is asked about at once.
+const ROWS_AT_ONCE: usize = 256;
+/// Points of a validation curve.
+const CURVE_POINTS: u64 = 20;
+/// Validation rows that a point of the curve looks at, at most.
+const CURVE_ROWS: usize = 2_000;
+
+/// How good a network is on validation rows after some steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CurvePoint {
+    /// Steps of training.
+    pub step: u64,
+    /// Mean negative logarithm of the probability of a row's class.
+    pub loss: f64,
+    /// Share of rows whose class is right.
+    pub accuracy: f64,
+}
+
+/// How good a network is on the rows to be judged on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TestReport {
+    /// Share of rows whose class is right.
+    pub accuracy: f64,
+    /// Mean negative logarithm of the probability of a row's class.
+    pub loss: f64,
+    /// Rows that it was judged on.
+    pub rows: usize,
+    /// Parameters that were trained.
+    pub parameters: usize,
+    /// Of them what writes or is the kernels of convolutions, and the weights of these kernels.
+    pub kernels: [usize; 2],
+    /// How often each row was seen in training.
+    pub epochs: f64,
+    /// The same network trained directly, where kernels are generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Direct>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// `[class][predicted]`, numbers of rows.
+    pub confusion: Vec<Vec<usize>>,
+    /// How probabilities agree with what happened.
+    pub reliability: Vec<Reliability>,
+    /// How good the network was on validation rows, by steps.
+    pub validation: Vec<CurvePoint>,
+}
+
+/// A network that was trained directly.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Direct {
+    /// Share of rows whose class is right.
+    pub accuracy: f64,
+    /// Mean negative logarithm of the probability of a row's class.
+    pub loss: f64,
+    /// Parameters that were trained.
+    pub parameters: usize,
+}
+
+/// What a network says about rows, and how good that is.
+pub(super) struct Tested {
+    /// Logarithms of class probabilities `[rows, classes]`.
+    pub(super) log_probabilities: Vec<f32>,
+    pub(super) loss: f64,
+    pub(super) accuracy: f64,
+}
+
+impl Tested {
+    /// Asks a network about rows.
+    pub(super) fn of(device: &Device, network: &Network, rows: &Labelled, among: &[usize]) -> Result<Tested> {
+        let mut all = Vec::with_capacity(among.len() * rows.classes.len());
+        for some in among.chunks(ROWS_AT_ONCE) {
+            all.extend(network.predict(device, &rows.inputs(some))?);
+        }
+        let found = all.chunks(rows.classes.len()).zip(among).map(|(y, row)| {
+            let label = rows.labels[*row] as usize;
+            (-f64::from(y[label]), argmax(y) == label)
+        });
+        let (loss, right) =
+            found.fold((0.0, 0usize), |(loss, right), (l, r)| (loss + l, right + usize::from(r)));
+        let n = among.len().max(1) as f64;
+        Ok(Tested { loss: loss / n, accuracy: right as f64 / n, log_probabilities: all })
+    }
+}
+
+/// The network that a model writes for its only task; what it normalises by stands in its weights.
+fn network(device: &Device, model: &Model, task: &SingleTask) -> Result<Network> {
+    let support = match model.spec.target.reads_support() {
+        true => task.support(),
+        // What is not looked at.
+        false => {
+            let one = &task.statistics[..1];
+            Task::from_support(task.rows.inputs(one), task.rows.targets(one))
+        }
+    };
+    model.adapt(device, &support, Some(0))
+}
+
+impl Experiment<'_> {
+    /// The step after which the validation curve has its next point.
+    pub(super) fn next_point(&self, steps: u64, done: u64) -> u64 {
+        let each = (steps / CURVE_POINTS).max(1);
+        ((done / each + 1) * each).min(steps)
+    }
+
+    /// Adds a point to the validation curve, by the parameters in training.
+    pub(super) fn add_point(&mut self, step: u64, params: Vec<f32>) -> Result<()> {
+        let Some(task) = self.setup.source().single().filter(|task| !task.validation.is_empty()) else {
+            return Ok(());
+        };
+        let mut model = self.model.clone();
+        model.members[0].hyper = params;
+        let network = network(self.device, &model, task)?;
+        let rows = &task.validation[..task.validation.len().min(CURVE_ROWS)];
+        let found = Tested::of(self.device, &network, &task.rows, rows)?;
+        self.curve.push(CurvePoint { step, loss: found.loss, accuracy: found.accuracy });
+        Ok(())
+    }
+
+    /// Chooses how much logits are sharpened, by validation rows.
+    pub(super) fn choose_single(&mut self) -> Result<()> {
+        self.model.choice = Choice::default();
+        let source = self.setup.source();
+        let (Some(task), Some(_)) = (source.single(), self.model.spec.target.head()) else { return Ok(()) };
+        if task.validation.is_empty() {
+            return Ok(());
+        }
+        let network = network(self.device, &self.model, task)?;
+        let found = Tested::of(self.device, &network, &task.rows, &task.validation)?;
+        let classes = task.rows.classes.len();
+        let cost = |sharpness: f64| -> f64 {
+            let each = found.log_probabilities.chunks(classes).zip(&task.validation).map(|(y, row)| {
+                let label = y[task.rows.labels[*row] as usize];
+                // Logits but for a constant.
+                let sum: f64 = y.iter().map(|v| (sharpness * f64::from(v - label)).exp()).sum();
+                sum.ln()
+            });
+            each.sum()
+        };
+        let tried = SHARPNESS.map(|s| (cost(s), s)).into_iter().filter(|t| !t.0.is_nan());
+        self.model.choice.sharpness = tried.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |best| best.1);
+        Ok(())
+    }
+
+    /// The trained network of a source that is one task; `None` of others.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn network(&self) -> Result<Option<Network>> {
+        let task = self.setup.source().single();
+        task.map(|task| network(self.device, &self.model, task)).transpose()
+    }
+
+    /// How good the network of a source that is one task is on the rows to be judged on; `None` of others.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn test(&self) -> Result<Option<TestReport>> {
+        let (Some(task), Some(network)) = (self.setup.source().single(), self.network()?) else {
+            return Ok(None);
+        };
+        let found = Tested::of(self.device, &network, &task.test, &task.test_rows)?;
+        let classes = task.test.classes.clone();
+        let mut confusion = vec![vec![0; classes.len()]; classes.len()];
+        for (y, row) in found.log_probabilities.chunks(classes.len()).zip(&task.test_rows) {
+            confusion[task.test.labels[*row] as usize][argmax(y)] += 1;
+        }
+        let truth = Task::from_support(vec![], vec![]).with_query(vec![], task.test.targets(&task.test_rows));
+        let spec = &self.model.spec;
+        let seen = self.config.train.steps as f64 * self.setup.source().family(0).shape().query as f64;
+        Ok(Some(TestReport {
+            accuracy: found.accuracy,
+            loss: found.loss,
+            rows: task.test_rows.len(),
+            parameters: spec.layout().len(),
+            kernels: kernels(spec),
+            epochs: seen / task.trained() as f64,
+            direct: self.direct(task)?,
+            confusion,
+            reliability: reliability(&[truth], &[found.log_probabilities], classes.len()),
+            classes,
+            validation: self.curve.clone(),
+        }))
+    }
+
+    /// How good the same network is that was trained directly.
+    fn direct(&self, task: &SingleTask) -> Result<Option<Direct>> {
+        if !self.trains_direct_too() {
+            return Ok(None);
+        }
+        let (spec, member) = (HyperSpec::shared(self.model.spec.target.clone()), &self.model.members[0]);
+        let parameters = member.pooled.len();
+        let model = Model::new(spec, self.model.likelihood, self.model.adaptation, member.pooled.clone())?;
+        let network = network(self.device, &model, task)?;
+        let Tested { loss, accuracy, .. } = Tested::of(self.device, &network, &task.test, &task.test_rows)?;
+        Ok(Some(Direct { accuracy, loss, parameters }))
+    }
+
+    /// Whether a run of one task also trains its network directly, to be held against.
+    pub(super) fn trains_direct_too(&self) -> bool {
+        !self.model.spec.generator.is_shared_weights()
+    }
+
+    /// Judges the network of a source that is one task, and leaves it in the run folder.
+    pub(super) fn judge_single(&self, observer: &mut dyn Observer) -> Result<Report> {
+        observer.progress(&Progress::of("judging on test rows"));
+        if let Some(network) = self.network()? {
+            save_network(&self.folder.file(OWN_NETWORK), &network, &self.setup.source().format())?;
+        }
+        let (rows, refused) = self.recorded()?;
+        let instruments = Instruments::of(&self.model, self.device, &self.setup.source().test(0), refused)?;
+        Ok(Report { test: self.test()?, ..self.report(&rows, instruments) })
+    }
+
+    /// Rows that were judged wrongly, the surest first: the row, its class, what was predicted, and how probable that was.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn mistakes(&self) -> Result<Vec<(usize, usize, usize, f64)>> {
+        let (Some(task), Some(network)) = (self.setup.source().single(), self.network()?) else {
+            return Ok(vec![]);
+        };
+        let found = Tested::of(self.device, &network, &task.test, &task.test_rows)?;
+        let each = found.log_probabilities.chunks(task.test.classes.len()).zip(&task.test_rows);
+        let mut wrong: Vec<(usize, usize, usize, f64)> = each
+            .map(|(y, row)| {
+                let predicted = argmax(y);
+                (*row, task.test.labels[*row] as usize, predicted, f64::from(y[predicted]).exp())
+            })
+            .filter(|(_, label, predicted, _)| label != predicted)
+            .collect();
+        wrong.sort_by(|a, b| b.3.total_cmp(&a.3).then(a.0.cmp(&b.0)));
+        Ok(wrong)
+    }
+}
+
+/// Parameters that write or are the kernels of convolutions, and weights of these kernels.
+fn kernels(spec: &HyperSpec) -> [usize; 2] {
+    let (layout, target) = (spec.layout(), spec.target.layout());
+    let weights: usize = target.params.iter().filter(|p| p.shape.len() > 2).map(|p| p.range().len()).sum();
+    let beside = target.len() - weights;
+    [layout.len() - beside, weights]
+}

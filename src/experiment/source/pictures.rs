@@ -1,0 +1,338 @@
+//! Rows with a class each, in a file to train on and one to be judged on: one task, whose network is trained directly, or whose kernels
+//! are written by a static hypernetwork.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::images::image_options;
+use super::{SingleTask, Source, TaskKind, TasksPicture};
+use crate::data::csv::CsvSpec;
+use crate::data::encoder::{Encoder, TargetKind};
+use crate::data::format::Format;
+use crate::data::images::ImageSet;
+use crate::data::labelled::{Batches, Labelled};
+use crate::data::table::Table;
+use crate::error::{Error, Result};
+use crate::experiment::config::{
+    AdaptConfig, Config, EvalConfig, Method, ModelConfig, TrainConfig, WeightSource,
+};
+use crate::hyper::{Generator, Static};
+use crate::net::{Sizes, preset};
+use crate::rng::Rng;
+use crate::task::{Likelihood, Task, TaskFamily, argmax};
+
+/// Rows whose statistics a trained network keeps, where it normalises by its support.
+const STATISTICS_ROWS: usize = 512;
+/// Rows that the instruments look at.
+const SHOWN_ROWS: usize = 50;
+
+/// Rows with a class each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PicturesConfig {
+    /// Rows to train on: an IDX file, a folder of PNG or JPEG files with a folder for each class, files in CIFAR-10's binary layout,
+    /// or a CSV file of series, gzipped or not.
+    pub train: PathBuf,
+    /// The IDX file of their labels (not given: the one beside it).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_labels: Option<PathBuf>,
+    /// Rows to be judged on (not given: a sixth of each class).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// The IDX file of their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_labels: Option<PathBuf>,
+    /// The column of a CSV file that holds the class; all others are a series.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub label: String,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// How often all rows are seen (not given: `train.steps` batches).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// Share of the training rows of each class that is not trained on: curves are drawn and probabilities are sharpened by them.
+    pub validation: f64,
+    /// Whether pictures and series are shifted by up to a twelfth of their sides at random, in training.
+    pub shifts: bool,
+    /// Whether they are mirrored at random, in training: not for letters.
+    pub flips: bool,
+    /// Pixels along both sides, or `[height, width]`, that all pictures are brought to (not given: all must have one size).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Sizes>,
+    /// Whether pictures have three channels or one (not given: three where any has).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour: Option<bool>,
+}
+
+impl Default for PicturesConfig {
+    fn default() -> PicturesConfig {
+        PicturesConfig {
+            train: PathBuf::new(),
+            train_labels: None,
+            test: None,
+            test_labels: None,
+            label: String::new(),
+            batch: 64,
+            epochs: None,
+            validation: 0.1,
+            shifts: false,
+            flips: false,
+            size: None,
+            colour: None,
+        }
+    }
+}
+
+/// The rows, read.
+#[derive(Debug)]
+struct Pictures {
+    family: Arc<Batches>,
+    task: SingleTask,
+    format: Format,
+    place: PathBuf,
+}
+
+pub(super) fn defaults(base: Config) -> Config {
+    Config {
+        train: TrainConfig { steps: 3_000, tasks: 1, pooled_steps: 3_000, ..base.train },
+        model: ModelConfig {
+            weights: WeightSource::Shared,
+            net: preset("cnn").ok(),
+            encoder: vec![],
+            trunk: vec![],
+            generator: Generator::Static(Static::default()),
+            ..base.model
+        },
+        adapt: AdaptConfig { rate: 0.01, steps: vec![0], ..base.adapt },
+        eval: EvalConfig { shots: 1, query: 1, tasks: 1, sweep: vec![1] },
+        pictures: Some(PicturesConfig::default()),
+        ..base
+    }
+}
+
+pub(super) fn validate(config: &Config) -> Result<()> {
+    let fail = |key: &str, message: String| Err(Error::config(key, message));
+    let p = match (&config.pictures, config.task) {
+        (Some(p), TaskKind::Pictures) => p,
+        (Some(_), task) => {
+            let message = format!(
+                "rows with classes are given, but the task is '{}': add --task pictures",
+                task.name()
+            );
+            return fail("pictures", message);
+        }
+        (None, TaskKind::Pictures) => return fail("pictures", "the task 'pictures' needs --train".into()),
+        (None, _) => return Ok(()),
+    };
+    if p.train.as_os_str().is_empty() {
+        return fail("pictures.train", "is missing: give --train FILE, or a folder".into());
+    }
+    if p.test.is_none() && p.test_labels.is_some() {
+        return fail("pictures.test_labels", "go with pictures.test: give --test".into());
+    }
+    if !(2..=65_536).contains(&p.batch) {
+        return fail("pictures.batch", format!("{} is out of range: it must lie from 2 to 65536", p.batch));
+    }
+    if p.epochs.is_some_and(|n| !(1..=1_000_000).contains(&n)) {
+        return fail("pictures.epochs", "is out of range: it must lie from 1 to 1000000".into());
+    }
+    if !(0.0..=0.5).contains(&p.validation) {
+        return fail(
+            "pictures.validation",
+            format!("{} is out of range: it must lie from 0 to 0.5", p.validation),
+        );
+    }
+    image_options("pictures.size", p.size, p.colour)?;
+    if is_table(&p.train) == p.label.is_empty() {
+        let message = match p.label.is_empty() {
+            true => "is missing: --label COLUMN names the column of the CSV file that holds the class",
+            false => "names a column of a CSV file, and what is trained on is none",
+        };
+        return fail("pictures.label", message.into());
+    }
+    if config.adapt.method != Method::FineTune {
+        let message = format!(
+            "'{}' learns from many tasks, and 'pictures' is one: leave it out, or take --images for tasks of a few classes each",
+            config.adapt.method.name()
+        );
+        return fail("adapt.method", message);
+    }
+    if config.model.weights == WeightSource::Generated && config.model.generator.reads() {
+        return fail(
+            "model.generator",
+            "one task has nothing to be read of it: model.generator = \"static\" writes kernels from embeddings of their blocks".into(),
+        );
+    }
+    if config.train.tasks != 1 {
+        return fail(
+            "train.tasks",
+            "'pictures' is one task: pictures.batch is the number of rows a step".into(),
+        );
+    }
+    Ok(())
+}
+
+/// Whether a file is a table, by its name.
+fn is_table(path: &Path) -> bool {
+    let name = path.to_string_lossy().to_lowercase();
+    name.ends_with(".csv") || name.ends_with(".csv.gz")
+}
+
+pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
+    let p = config.pictures.clone().unwrap_or_default();
+    let (rows, test, format) = if is_table(&p.train) { series(&p)? } else { pictures(&p)? };
+    for (class, name) in rows.classes.iter().enumerate() {
+        let n = rows.labels.iter().filter(|l| **l == class as u32).count();
+        if n < 2 {
+            let message =
+                format!("has {n} row of the class '{name}': two at least are needed, to train and to judge");
+            return Err(Error::data(&p.train, "", message));
+        }
+    }
+    let rows = Arc::new(rows);
+    let all: Vec<usize> = (0..rows.len()).collect();
+    let (judged, rest) = match test {
+        Some(_) => (vec![], all),
+        None => parted(&rows, &all, 1.0 / 6.0, config.seed),
+    };
+    let (validation, train) = match p.validation > 0.0 {
+        true => parted(&rows, &rest, p.validation, config.seed ^ 0x7a11),
+        false => (vec![], rest),
+    };
+    let test = match test {
+        Some(test) => (test.len(), Arc::new(test)),
+        None => (judged.len(), rows.clone()),
+    };
+    let test_rows = if judged.is_empty() { (0..test.0).collect() } else { judged };
+    let order = Rng::new(config.seed, 0x57a7).choose(train.len(), STATISTICS_ROWS);
+    let task = SingleTask {
+        statistics: order.into_iter().map(|i| train[i]).collect(),
+        rows: rows.clone(),
+        validation,
+        test: test.1,
+        test_rows,
+    };
+    let mut family = Batches::new(rows, train, p.batch, config.seed);
+    (family.shifts, family.flips) = (p.shifts, p.flips);
+    let place = p.test.as_ref().unwrap_or(&p.train).clone();
+    Ok(Arc::new(Pictures { family: Arc::new(family), task, format, place }))
+}
+
+/// Rows parted: a share of each class (of two or more rows one at least stays on each side), and the rest, each in their order.
+fn parted(rows: &Labelled, among: &[usize], share: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let mut first = vec![false; rows.len()];
+    for class in 0..rows.classes.len() as u32 {
+        let mine: Vec<usize> = among.iter().copied().filter(|r| rows.labels[*r] == class).collect();
+        let n = (mine.len() as f64 * share).round().max(1.0) as usize;
+        let n = n.min(mine.len().saturating_sub(1));
+        for i in Rng::new(seed, 0x9a27 ^ (class as u64) << 20).choose(mine.len(), n) {
+            first[mine[i]] = true;
+        }
+    }
+    among.iter().partition(|r| first[**r])
+}
+
+type Read = (Labelled, Option<Labelled>, Format);
+
+fn pictures(p: &PicturesConfig) -> Result<Read> {
+    let options = image_options("pictures.size", p.size, p.colour)?;
+    let set = ImageSet::read(&p.train, p.train_labels.as_deref(), options)?;
+    if set.classes.len() < 2 {
+        let message =
+            format!("holds the class '{}' alone: two at least are needed to tell apart", set.classes[0]);
+        return Err(Error::data(&p.train, "", message));
+    }
+    let shape = set.shape;
+    let rows = Labelled::of_images(set, None);
+    let test = p.test.as_ref().map(|path| {
+        if *path == p.train {
+            return Err(Error::data(path, "", "is what is trained on: rows to be judged on must be others"));
+        }
+        let other = ImageSet::read(path, p.test_labels.as_deref(), options)?;
+        if other.shape != shape {
+            let message = format!(
+                "holds pictures of height, width and channels {:?}, and those to train on have {shape:?}: pictures.size and \
+                 pictures.colour bring all to one shape",
+                other.shape
+            );
+            return Err(Error::data(path, "", message));
+        }
+        Labelled::of_images(other, Some(rows.scales())).with_classes_of(&rows, path)
+    });
+    let format = Format::Pictures {
+        shape,
+        ways: rows.classes.len(),
+        classes: rows.classes.clone(),
+        scales: rows.scales().to_vec(),
+    };
+    Ok((rows, test.transpose()?, format))
+}
+
+fn series(p: &PicturesConfig) -> Result<Read> {
+    let table = Table::read(&p.train)?;
+    let spec = CsvSpec {
+        path: p.train.clone(),
+        group: String::new(),
+        target: p.label.clone(),
+        inputs: vec![],
+        drop: vec![],
+        shots: 1,
+        splits: None,
+        seed: 0,
+        kind: Some(TargetKind::Classification),
+    };
+    let all: Vec<usize> = (0..table.rows()).collect();
+    let encoder = Encoder::fit(&table, &spec, &all)?;
+    // One number a column is a series; words and missing cells have several.
+    let n = encoder.inputs();
+    let row = if encoder.columns().count() == n { vec![n, 1] } else { vec![n] };
+    let labelled = |table: &Table| -> Result<Labelled> {
+        let (x, y) = (encoder.encode_inputs(table)?, encoder.encode_targets(table)?);
+        let labels = y.chunks(encoder.outputs()).map(|y| argmax(y) as u32).collect();
+        Ok(Labelled::of_numbers(row.clone(), encoder.classes().to_vec(), x, labels))
+    };
+    let test = p.test.as_ref().map(|path| match is_table(path) {
+        true => labelled(&Table::read(path)?),
+        false => Err(Error::data(path, "", "is no CSV file, and what is trained on is one")),
+    });
+    Ok((labelled(&table)?, test.transpose()?, Format::Encoded(encoder)))
+}
+
+impl Source for Pictures {
+    fn family(&self, _: usize) -> Arc<dyn TaskFamily> {
+        self.family.clone()
+    }
+
+    fn validation(&self, _: usize) -> Vec<Task> {
+        vec![]
+    }
+
+    fn test(&self, _: usize) -> Vec<Task> {
+        let t = &self.task;
+        let shown = &t.test_rows[..t.test_rows.len().min(SHOWN_ROWS)];
+        vec![t.support().with_query(t.test.inputs(shown), t.test.targets(shown))]
+    }
+
+    fn likelihood(&self) -> Likelihood {
+        Likelihood::classes(self.task.rows.classes.len())
+    }
+
+    fn format(&self) -> Format {
+        self.format.clone()
+    }
+
+    fn single(&self) -> Option<&SingleTask> {
+        Some(&self.task)
+    }
+
+    fn place(&self) -> String {
+        format!(" of {}", self.place.display())
+    }
+
+    fn picture(&self) -> TasksPicture {
+        TasksPicture::None
+    }
+}

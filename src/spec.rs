@@ -103,6 +103,8 @@ impl Activation {
     pub fn gain(self) -> f64 {
         match self {
             Activation::Relu | Activation::LeakyRelu | Activation::Silu | Activation::Gelu => 2.0,
+            // Half of a sine's square is lost, too (Sitzmann et al. 2020, section 3.2).
+            Activation::Sin => 2.0,
             _ => 1.0,
         }
     }

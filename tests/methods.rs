@@ -85,6 +85,11 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
             add("clipped", &|m| m.adaptation.clip = 0.05);
             add("head", &|m| m.adaptation.fast = Fast::Head);
             add("context", &|m| m.adaptation.fast = Fast::Context);
+            add("context, all layers", &|m| {
+                let outputs = m.hyper.target.outputs();
+                m.hyper.target = Net::modulated_mlp(&[2, 4, 3, outputs], Activation::Tanh, 2);
+                m.adaptation.fast = Fast::Context;
+            });
             add("rate a layer", &|m| m.adaptation.rates = Rates::Layer);
             add("rate a weight", &|m| m.adaptation.rates = Rates::Weight);
             add("every step", &|m| m.per_step = 0.5);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use hyperloom::data::images::{ImageOptions, ImageSet};
 use hyperloom::data::picture::Picture;
+use hyperloom::data::score::{psnr, ssim, truncated};
 use jpeg_encoder::{ColorType, Encoder};
 
 /// A picture with a bright rectangle whose place depends on `k`.
@@ -192,4 +193,35 @@ fn records_of_cifar_and_idx() {
     std::fs::write(at("images"), idx(0x0b, &[2, 1, 2], &[0, 0, 0, 9, 1, 0, 0, 200])).expect("a file");
     let e = read(ImageOptions::default()).expect_err("it is wrong").to_string();
     assert!(e.contains("picture 1 has a pixel of 256"), "{e}");
+}
+
+/// Peak signal-to-noise ratio and structural similarity as scikit-image computes them.
+#[test]
+fn scores_of_pictures() {
+    let bytes =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/score_image.safetensors"));
+    let bytes = bytes.expect("a file of the repository");
+    let golden = safetensors::SafeTensors::deserialize(&bytes).expect("tensors");
+    let numbers = |name: &str| -> (Vec<usize>, Vec<f64>) {
+        let t = golden.tensor(name).expect("a tensor");
+        let values = t.data().chunks(8).map(|b| f64::from_le_bytes(b.try_into().expect("8 bytes")));
+        (t.shape().to_vec(), values.collect())
+    };
+    let (psnrs, ssims) = (numbers("psnr").1, numbers("ssim_gaussian").1);
+    for (i, name) in ["gray16", "gray19x13", "rgb12x17", "flat11", "same14"].iter().enumerate() {
+        let [(shape, a), (_, b)] = ["a", "b"].map(|which| numbers(&format!("{which}_{name}")));
+        let shape = [shape[0], shape[1], shape.get(2).copied().unwrap_or(1)];
+        let [a, b] = [a, b].map(|v| v.iter().map(|v| *v as f32).collect::<Vec<f32>>());
+        let found = psnr(&a, &b);
+        let same = a == b && found >= 200.0;
+        assert!(same || (found - psnrs[i]).abs() < 1e-4, "{name}: {found} {}", psnrs[i]);
+        let found = ssim(&a, &b, shape).expect("a window lies inside");
+        assert!((found - ssims[i]).abs() < 1e-5, "{name}: {found} {}", ssims[i]);
+    }
+    assert_eq!(ssim(&[0.0; 100], &[0.0; 100], [10, 10, 1]), None);
+    // All coefficients of the cosine transform are the picture, of odd sides, too.
+    let picture: Vec<f32> = (0..7 * 5 * 3).map(|i| ((i * 37) % 101) as f32 / 101.0).collect();
+    assert!(psnr(&picture, &truncated(&picture, [7, 5, 3], 105)) > 100.0);
+    let (few, more) = (truncated(&picture, [7, 5, 3], 20), truncated(&picture, [7, 5, 3], 60));
+    assert!(psnr(&picture, &few) < psnr(&picture, &more));
 }

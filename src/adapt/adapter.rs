@@ -410,6 +410,17 @@ impl Adapter {
         Ok(all)
     }
 
+    /// The fast state of every task after `steps` steps.
+    pub(crate) fn codes(&mut self, member: &Member, tasks: &[Task], steps: usize) -> Result<Vec<Vec<f32>>> {
+        let (t, mut all) = (self.sizes.t, Vec::with_capacity(tasks.len()));
+        self.descend(member, StartFrom::Generated(1.0), tasks, &[steps], |_, store, _, chunk| {
+            let fast = store.read("fast")?;
+            all.extend(fast.chunks(fast.len() / t).take(chunk.len()).map(<[f32]>::to_vec));
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     /// The network of every task after `steps` steps: its weights `[P]`, context parameters folded into the first layer's
     /// bias and statistics of the support into gains and shifts ([`Net::settled`]), so that rows are all it reads.
     pub fn adapt(

@@ -100,6 +100,11 @@ impl Adaptation {
         self.tensors(hyper).iter().sum()
     }
 
+    /// A task's network: weights `[P]` of a target without context parameters, from those that it started with and its fast state.
+    pub(crate) fn network(&self, hyper: &HyperSpec, weights: &[f32], fast: &[f32]) -> Vec<f32> {
+        self.fast.state().network(hyper, weights, fast)
+    }
+
     /// What a task carries from step to step beside its fast state: name, width, and the value it starts with.
     pub fn moments(&self, hyper: &HyperSpec) -> Vec<(&'static str, usize, f32)> {
         self.rule.descent().map_or(vec![], |rule| rule.moments(self.width(hyper)))

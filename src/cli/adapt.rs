@@ -41,6 +41,12 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
     }
     check_steps(args.steps)?;
     let (mut model, mut format) = RunFolder::open(&args.run)?.model()?;
+    if matches!(format, Format::Fields { .. }) {
+        return Err(Error::config(
+            "run",
+            "the model learns pictures as fields: `hyperloom encode` adapts it to one",
+        ));
+    }
     let own_network = args.run.join(OWN_NETWORK);
     if own_network.is_file() {
         // What a single task's network normalises by stays as it was trained.

@@ -4,8 +4,10 @@ mod adapt;
 mod bench;
 #[cfg(feature = "gpu")]
 mod check;
+mod decode;
 #[cfg(feature = "gpu")]
 mod devices;
+mod encode;
 mod eval;
 mod joint;
 #[cfg(feature = "gpu")]
@@ -22,7 +24,7 @@ use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand};
 use hyperloom::experiment::config::{
-    Config, CsvConfig, ImagesConfig, MAX_ADAPT_STEPS, PicturesConfig, TaskKind,
+    Config, CsvConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS, PicturesConfig, TaskKind,
 };
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
@@ -49,6 +51,10 @@ enum Command {
     Adapt(adapt::AdaptArgs),
     /// Predict the rows of a file, with a run (and a task's support rows) or with one task's network.
     Predict(predict::PredictArgs),
+    /// Learn a picture by a run of fields, and write its code.
+    Encode(encode::EncodeArgs),
+    /// The picture that a code stands for.
+    Decode(decode::DecodeArgs),
     /// Error on unseen tasks against the number of shots and of adaptation steps, beside the baselines.
     Eval(eval::EvalArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
@@ -75,7 +81,7 @@ enum Command {
 struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
-    /// Family of tasks: sine, shapes, csv, images, or a single one: pictures.
+    /// Family of tasks: sine, shapes, csv, images, fields, or a single one: pictures.
     #[arg(long)]
     task: Option<String>,
     /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd, ridge or prototypes.
@@ -158,9 +164,6 @@ impl Settings {
         if task.is_none() && self.csv.is_some() {
             task = Some(TaskKind::Csv);
         }
-        if task.is_none() && self.images.is_some() {
-            task = Some(TaskKind::Images);
-        }
         if task.is_none() && self.train.is_some() {
             task = Some(TaskKind::Pictures);
         }
@@ -171,6 +174,12 @@ impl Settings {
             }
             None => (String::new(), "command line".to_string()),
         };
+        // Both families of pictures are given by --images: a file may say which one it is.
+        let table = text.parse::<toml::Table>().unwrap_or_default();
+        let fields = table.get("task").and_then(|t| t.as_str()) == Some(TaskKind::Fields.name());
+        if task.is_none() && self.images.is_some() && !fields {
+            task = Some(TaskKind::Images);
+        }
         let mut over: Vec<String> = self.method.iter().map(|m| format!("adapt.method={m}")).collect();
         over.extend(self.net.as_deref().map(net_setting).transpose()?);
         over.extend(self.generated.then(|| "model.weights=generated".to_string()));
@@ -223,8 +232,17 @@ impl Settings {
             }
         }
         self.set_pictures(&mut c);
+        if c.task == TaskKind::Fields {
+            let fields = c.fields.get_or_insert_with(FieldsConfig::default);
+            if let Some(path) = &self.images {
+                fields.train = path.clone();
+            }
+            if self.test_images.is_some() {
+                fields.test.clone_from(&self.test_images);
+            }
+        }
         let pictures = [&self.images, &self.labels, &self.test_images, &self.test_labels];
-        if c.task != TaskKind::Pictures && pictures.iter().any(|p| p.is_some()) {
+        if ![TaskKind::Pictures, TaskKind::Fields].contains(&c.task) && pictures.iter().any(|p| p.is_some()) {
             let images = c.images.get_or_insert_with(ImagesConfig::default);
             if let Some(path) = &self.images {
                 images.train = path.clone();
@@ -375,6 +393,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Train(a) => train::run(&a),
         Command::Adapt(a) => adapt::run(&a),
         Command::Predict(a) => predict::run(&a),
+        Command::Encode(a) => encode::run(&a),
+        Command::Decode(a) => decode::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Plan(a) => plan::run(&a),
         Command::Bench(a) => bench::run(&a),

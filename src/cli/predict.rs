@@ -75,6 +75,12 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
         let (network, format) = load_network(&args.model)?;
         (Reader::Network(network), format)
     };
+    if matches!(format, Format::Fields { .. }) {
+        return Err(Error::config(
+            "run",
+            "the model learns pictures as fields: `hyperloom encode` and `decode` are for those",
+        ));
+    }
     if matches!(format, Format::Pictures { .. }) {
         let pictures = pictures(args, &reader, &format)?;
         write_atomically(&args.out, &pictures.csv()?)?;

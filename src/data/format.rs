@@ -23,6 +23,11 @@ pub enum Format {
     },
     /// Encoded as the training file was.
     Encoded(Encoder),
+    /// Pictures as fields: places and colours.
+    Fields {
+        /// Height, width and channels of those that were trained on.
+        shape: [usize; 3],
+    },
     /// Pictures in folders, one for each class.
     Pictures {
         /// Height, width and channels that they are brought to.
@@ -63,6 +68,7 @@ impl Format {
                 e.validate(path)?;
                 (e.inputs(), e.outputs())
             }
+            Format::Fields { shape } => (2, shape[2]),
             Format::Pictures { shape, ways, classes, scales } => {
                 let sound = |s: &ChannelScale| s.iter().all(|v| v.is_finite()) && s[1] > 0.0;
                 if !(scales.is_empty() || scales.len() == shape[2]) || !scales.iter().all(sound) {
@@ -92,7 +98,7 @@ impl Format {
         match self {
             Format::Plain { inputs, .. } => numbers(table, inputs),
             Format::Encoded(e) => e.encode_inputs(table),
-            Format::Pictures { .. } => Err(no_table(table)),
+            Format::Pictures { .. } | Format::Fields { .. } => Err(no_table(table)),
         }
     }
 
@@ -104,7 +110,7 @@ impl Format {
         match self {
             Format::Plain { outputs, .. } => numbers(table, outputs),
             Format::Encoded(e) => e.encode_targets(table),
-            Format::Pictures { .. } => Err(no_table(table)),
+            Format::Pictures { .. } | Format::Fields { .. } => Err(no_table(table)),
         }
     }
 
@@ -114,6 +120,7 @@ impl Format {
             Format::Plain { outputs, .. } => outputs.clone(),
             Format::Encoded(e) => e.classes().to_vec(),
             Format::Pictures { classes, .. } => classes.clone(),
+            Format::Fields { .. } => vec![],
         }
     }
 
@@ -129,7 +136,7 @@ impl Format {
     /// Mean and standard deviation by which a value is brought back to the target's own units.
     pub fn target_scale(&self) -> (f64, f64) {
         match self {
-            Format::Plain { .. } | Format::Pictures { .. } => (0.0, 1.0),
+            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => (0.0, 1.0),
             Format::Encoded(e) => e.target_scale(),
         }
     }
@@ -137,7 +144,7 @@ impl Format {
     /// The name of the target's column in a file of several groups.
     pub fn target(&self) -> &str {
         match self {
-            Format::Plain { .. } | Format::Pictures { .. } => "",
+            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => "",
             Format::Encoded(e) => e.target(),
         }
     }
@@ -145,7 +152,7 @@ impl Format {
     /// The column that tells tasks apart, where the training file had one.
     pub fn group(&self) -> Option<&str> {
         match self {
-            Format::Plain { .. } | Format::Pictures { .. } => None,
+            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => None,
             Format::Encoded(e) => Some(e.group()).filter(|name| !name.is_empty()),
         }
     }
@@ -153,7 +160,7 @@ impl Format {
     /// How many numbers a task can be described by.
     pub fn descriptors(&self) -> usize {
         match self {
-            Format::Plain { .. } | Format::Pictures { .. } => 0,
+            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => 0,
             Format::Encoded(e) => e.descriptor_columns().len(),
         }
     }
@@ -164,7 +171,7 @@ impl Format {
             Format::Encoded(e) => {
                 e.descriptor_columns().iter().take(width).filter_map(|c| x.get(*c).copied()).collect()
             }
-            Format::Plain { .. } | Format::Pictures { .. } => vec![],
+            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => vec![],
         }
     }
 
@@ -222,7 +229,7 @@ impl Format {
                         cells.extend(ends(mean + std * y[0] as f64, std * half[row] as f64));
                     }
                 }
-                Format::Pictures { .. } => {}
+                Format::Pictures { .. } | Format::Fields { .. } => {}
                 Format::Encoded(e) => {
                     cells.push(e.classes().get(argmax(y)).cloned().unwrap_or_default());
                     cells.extend(softmax(y).iter().map(|p| format!("{p:.6}")));

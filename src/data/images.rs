@@ -78,6 +78,36 @@ impl ImageSet {
         of_one_shape(path, found, options)
     }
 
+    /// Reads pictures whatever their classes: as [`ImageSet::read`], without labels; a picture file alone, and a folder that holds
+    /// pictures itself, too. A class is called by its folder, or nothing.
+    ///
+    /// # Errors
+    /// Those of [`ImageSet::read`].
+    pub fn unsorted(path: &Path, options: ImageOptions) -> Result<ImageSet> {
+        check_there(path)?;
+        let found = match path.is_dir() {
+            true => match records(path)? {
+                Some(found) => found,
+                None => in_folders(path)?,
+            },
+            false if is_cifar(path) => cifar(path)?,
+            false if Picture::is_one(path)? => {
+                vec![Found { class: String::new(), from: path.into(), picture: Picture::read(path)? }]
+            }
+            false => {
+                let (n, pictures) = idx_pictures(path)?;
+                let class = |picture| Found { class: String::new(), from: path.into(), picture };
+                let found: Vec<Found> = pictures.map(class).collect();
+                debug_assert_eq!(found.len(), n);
+                found
+            }
+        };
+        if found.is_empty() {
+            return Err(Error::data(path, "", "holds no PNG or JPEG file"));
+        }
+        of_one_shape(path, found, options)
+    }
+
     /// Numbers of a picture.
     pub fn pixels(&self) -> usize {
         self.shape.iter().product()
@@ -177,7 +207,19 @@ fn labels_beside(path: &Path) -> Option<PathBuf> {
 }
 
 fn idx(path: &Path, labels: &Path) -> Result<Vec<Found>> {
-    let (pixels, names) = (Idx::read(path)?, Idx::read(labels)?);
+    let names = Idx::read(labels)?;
+    let (n, pictures) = idx_pictures(path)?;
+    if names.shape != [n] {
+        let message = format!("has the shape {:?}, and there are {n} pictures: [{n}] is needed", names.shape);
+        return Err(Error::data(labels, "", message));
+    }
+    let found = names.values.iter().zip(pictures);
+    Ok(found.map(|(label, picture)| Found { class: label.to_string(), from: path.into(), picture }).collect())
+}
+
+/// The pictures of an IDX file, and their number.
+fn idx_pictures(path: &Path) -> Result<(usize, impl Iterator<Item = Picture>)> {
+    let pixels = Idx::read(path)?;
     let (n, size, channels) = match pixels.shape[..] {
         [n, h, w] => (n, [h, w], 1),
         [n, h, w, 3] => (n, [h, w], 3),
@@ -193,22 +235,17 @@ fn idx(path: &Path, labels: &Path) -> Result<Vec<Found>> {
     if each == 0 {
         return Err(Error::data(path, "", format!("holds pictures of {} by {}", size[1], size[0])));
     }
-    if names.shape != [n] {
-        let message = format!("has the shape {:?}, and there are {n} pictures: [{n}] is needed", names.shape);
-        return Err(Error::data(labels, "", message));
-    }
     if let Some(at) = pixels.values.iter().position(|v| !(0..=255).contains(v)) {
         let message =
             format!("picture {} has a pixel of {}: 0 to 255 are read", at / each, pixels.values[at]);
         return Err(Error::data(path, "", message));
     }
-    let pictures = pixels.values.chunks(each).map(|p| Picture {
+    let picture = move |k: usize| Picture {
         size,
         channels,
-        pixels: p.iter().map(|v| *v as u8).collect(),
-    });
-    let found = names.values.iter().zip(pictures);
-    Ok(found.map(|(label, picture)| Found { class: label.to_string(), from: path.into(), picture }).collect())
+        pixels: pixels.values[k * each..(k + 1) * each].iter().map(|v| *v as u8).collect(),
+    };
+    Ok((n, (0..n).map(picture)))
 }
 
 fn cifar(path: &Path) -> Result<Vec<Found>> {
@@ -231,17 +268,31 @@ fn cifar(path: &Path) -> Result<Vec<Found>> {
 }
 
 fn folder(path: &Path) -> Result<Vec<Found>> {
-    let records: Vec<PathBuf> = entries(path)?.into_iter().filter(|p| is_cifar(p)).collect();
-    if !records.is_empty() {
-        let files: Vec<Vec<Found>> = records.iter().map(|file| cifar(file)).collect::<Result<_>>()?;
-        return Ok(files.into_iter().flatten().collect());
+    if let Some(found) = records(path)? {
+        return Ok(found);
     }
+    let found = in_folders(path)?;
+    if let Some(alone) = found.iter().find(|f| f.class.is_empty()) {
+        let message = "lies in the folder itself: each folder inside it is a class, and holds the pictures of that class";
+        return Err(Error::data(&alone.from, "", message));
+    }
+    Ok(found)
+}
+
+/// The records of all files in CIFAR-10's layout in a folder; `None` where there are none.
+fn records(path: &Path) -> Result<Option<Vec<Found>>> {
+    let files: Vec<PathBuf> = entries(path)?.into_iter().filter(|p| is_cifar(p)).collect();
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let all: Vec<Vec<Found>> = files.iter().map(|file| cifar(file)).collect::<Result<_>>()?;
+    Ok(Some(all.into_iter().flatten().collect()))
+}
+
+/// Pictures in a folder at any depth, each with the path of its folder in that.
+fn in_folders(path: &Path) -> Result<Vec<Found>> {
     let mut files = Vec::new();
     list(path, "", &mut Vec::new(), &mut files)?;
-    if let Some((_, file)) = files.iter().find(|(class, _)| class.is_empty()) {
-        let message = "lies in the folder itself: each folder inside it is a class, and holds the pictures of that class";
-        return Err(Error::data(file, "", message));
-    }
     files
         .into_par_iter()
         .map(|(class, from)| Ok(Found { class, picture: Picture::read(&from)?, from }))

@@ -21,6 +21,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 
 /// Pixels along each side of a file at most.
 const MAX_SIDE: usize = 8192;
@@ -47,6 +48,23 @@ impl Picture {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Writes a PNG file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let ([h, w], mut bytes) = (self.size, Vec::new());
+        let mut encoder = ::png::Encoder::new(&mut bytes, w as u32, h as u32);
+        encoder.set_color(if self.channels == 3 { ColorType::Rgb } else { ColorType::Grayscale });
+        let written = encoder.write_header().and_then(|mut to| to.write_image_data(&self.pixels));
+        written.map_err(|e| Error::Io {
+            path: path.into(),
+            action: "write",
+            source: std::io::Error::other(e),
+        })?;
+        write_atomically(path, &bytes)
     }
 
     /// Reads a PNG or JPEG file, whatever its name says. Of 16 bits the upper 8 count; what is transparent is white.
@@ -90,7 +108,7 @@ impl Picture {
     }
 
     /// Of this height, width and number of channels.
-    pub(super) fn shaped(self, [h, w, channels]: [usize; 3]) -> Picture {
+    pub fn shaped(self, [h, w, channels]: [usize; 3]) -> Picture {
         if channels == 3 { self.coloured() } else { self.grey() }.resized([h, w])
     }
 

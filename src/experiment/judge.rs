@@ -1,12 +1,14 @@
 //! Error on unseen tasks, beside simple things that need no hypernetwork.
 
 use indexmap::IndexMap;
+use rayon::prelude::*;
 
 use super::Experiment;
 use super::instruments::Instruments;
 use super::observer::{Observer, Progress};
-use super::report::{Baselines, HeldOut, Report};
+use super::report::{Baselines, CosineTransform, HeldOut, Report};
 use crate::adapt::StartFrom;
+use crate::data::score::{psnr, ssim, truncated};
 use crate::error::Result;
 use crate::meta::model::Model;
 use crate::report::metrics::{self, MetricsRow};
@@ -90,7 +92,18 @@ impl Experiment<'_> {
             if likelihood.has_classes() { reliability(tasks, &y, likelihood.outputs) } else { vec![] };
         let by_steps: IndexMap<String, f64> =
             steps.iter().zip(&found).map(|(k, y)| (k.to_string(), likelihood.score(tasks, y))).collect();
+        let shape = self.setup.source().picture_shape();
+        let numbers = self.model.adaptation.width(&self.model.spec);
         Ok(HeldOut {
+            psnr: shape.map(|_| by_steps.clone()),
+            ssim: shape.and_then(|shape| {
+                steps
+                    .iter()
+                    .zip(&found)
+                    .map(|(k, y)| Some((k.to_string(), similarity(tasks, y, shape)?)))
+                    .collect()
+            }),
+            cosine_transform: shape.map(|shape| cosine_transform(tasks, shape, numbers)),
             metric: likelihood.metric.name().into(),
             tasks: tasks.len(),
             shots,
@@ -139,6 +152,12 @@ impl Experiment<'_> {
         ]))
     }
 
+    /// Predictions on the query rows of `tasks` after each of these numbers of steps, ascending: `[steps][tasks][q · o]`.
+    pub(super) fn after_each(&self, tasks: &[Task], steps: &[usize]) -> Result<Vec<Vec<Vec<f32>>>> {
+        let from = StartFrom::Generated(self.model.choice.correction);
+        self.model.predict_after(self.device, tasks, from, steps)
+    }
+
     /// Predictions on the query rows of `tasks`, before adaptation and after the chosen steps.
     pub fn before_and_after(&self, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
         // Where no step was chosen, the pictures show the most that were tried.
@@ -154,6 +173,30 @@ impl Experiment<'_> {
         )?;
         let after = found.pop().unwrap_or_default();
         Ok((found.pop().unwrap_or_default(), after))
+    }
+}
+
+/// Channels of pictures from 0 to 1, as they are judged.
+fn shown(colours: &[f32]) -> Vec<f32> {
+    colours.iter().map(|v| (0.5 * v + 0.5).clamp(0.0, 1.0)).collect()
+}
+
+/// Mean structural similarity of predicted pictures; `None` where they are too small for it.
+fn similarity(tasks: &[Task], y: &[Vec<f32>], shape: [usize; 3]) -> Option<f64> {
+    let each = tasks.iter().zip(y).map(|(t, y)| ssim(&shown(&t.yq), &shown(y), shape));
+    Some(each.sum::<Option<f64>>()? / tasks.len().max(1) as f64)
+}
+
+/// Pictures by so many of their lowest frequencies.
+fn cosine_transform(tasks: &[Task], shape: [usize; 3], numbers: usize) -> CosineTransform {
+    let coefficients = numbers.min(shape.iter().product());
+    let each = tasks.par_iter().map(|t| {
+        let truth = shown(&t.yq);
+        psnr(&truth, &truncated(&truth, shape, coefficients))
+    });
+    CosineTransform {
+        coefficients,
+        psnr: each.collect::<Vec<f64>>().iter().sum::<f64>() / tasks.len().max(1) as f64,
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::run_folder::RunFolder;
 use super::source::TasksPicture;
 use super::{CurvePoint, Experiment, HeldOut, Report, TestReport};
+use crate::data::fields::pixels;
 use crate::error::Result;
 use crate::report::metrics;
 use crate::report::metrics::MetricsRow;
@@ -129,6 +130,9 @@ fn draw_tasks(experiment: &Experiment<'_>, held_out: &HeldOut, file: &Path) -> R
             .collect();
         return fields(file, "Signed distances of unseen shapes", &panels);
     }
+    if let TasksPicture::Pictures { tasks, shape } = source.picture() {
+        return draw_pictures(experiment, held_out, file, &tasks, shape);
+    }
     if source.picture() == TasksPicture::None {
         return Ok(());
     }
@@ -158,6 +162,33 @@ fn draw_tasks(experiment: &Experiment<'_>, held_out: &HeldOut, file: &Path) -> R
         };
         predicted_against_true(file, "Query rows of unseen tasks", unit, &pairs(&before), &pairs(&after))
     }
+}
+
+/// Pictures beside what networks make of them, a row a picture.
+fn draw_pictures(
+    experiment: &Experiment<'_>,
+    held_out: &HeldOut,
+    file: &Path,
+    tasks: &[Task],
+    [h, w, channels]: [usize; 3],
+) -> Result<()> {
+    let steps: Vec<usize> = held_out.by_steps.keys().filter_map(|k| k.parse().ok()).collect();
+    let by_steps = experiment.after_each(tasks, &steps)?;
+    let tile = |colours: &[f32], line: String| Tile {
+        shown: Shown::Picture([h, w], channels, pixels(colours)),
+        lines: vec![line],
+    };
+    let tiles: Vec<Tile> = (tasks.iter().enumerate())
+        .flat_map(|(t, task)| {
+            let score = |y: &Vec<f32>| {
+                experiment.model().likelihood.score(std::slice::from_ref(task), std::slice::from_ref(y))
+            };
+            let after = steps.iter().zip(&by_steps).map(move |(k, all)| (k, &all[t]));
+            let found = after.map(|(k, y)| tile(y, format!("{k} steps, {:.1} dB", score(y))));
+            std::iter::once(tile(&task.yq, task.name.clone())).chain(found.collect::<Vec<_>>())
+        })
+        .collect();
+    gallery(file, "Unseen pictures, and fields after steps of adaptation", steps.len() + 1, &tiles)
 }
 
 /// Accuracy in training, how honest intervals or probabilities are, and the map of conditions.
@@ -210,14 +241,14 @@ pub fn by_steps(h: &HeldOut) -> Vec<(usize, f64)> {
 /// The baselines as labelled lines.
 pub fn baselines(h: &HeldOut) -> Vec<(String, f64)> {
     let b = &h.baselines;
-    [
+    let each = [
         ("support mean", b.support_mean),
         ("pooled network", b.pooled),
         ("pooled + shrunk residual", b.pooled_residual),
         ("pooled, fine-tuned", b.pooled_fine_tuned),
-    ]
-    .map(|(n, v)| (n.to_string(), v))
-    .to_vec()
+    ];
+    let transform = h.cosine_transform.map(|c| (format!("cosine transform, {}", c.coefficients), c.psnr));
+    each.map(|(n, v)| (n.to_string(), v)).into_iter().chain(transform).collect()
 }
 
 fn panel(t: &Task, before: &[f32], after: &[f32]) -> TaskPanel {

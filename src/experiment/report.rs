@@ -61,6 +61,15 @@ pub struct HeldOut {
     pub chosen: f64,
     /// The metric after each number of steps.
     pub by_steps: IndexMap<String, f64>,
+    /// Of pictures: the peak signal-to-noise ratio after each number of steps, decibels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psnr: Option<IndexMap<String, f64>>,
+    /// Of pictures of 11 pixels a side at least: the structural similarity after each number of steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssim: Option<IndexMap<String, f64>>,
+    /// Of pictures: the peak signal-to-noise ratio of as many coefficients of the cosine transform as numbers adapt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosine_transform: Option<CosineTransform>,
     /// The metric of the main network alone (θ, which all tasks' weights are a correction to), and after as many steps of
     /// fine-tuning as are best for the pooled network.
     #[serde(default, alias = "main", skip_serializing_if = "Option::is_none")]
@@ -73,6 +82,16 @@ pub struct HeldOut {
     pub coverage: Vec<Coverage>,
     /// How probabilities agree with what happened, of classes.
     pub reliability: Vec<Reliability>,
+}
+
+/// Pictures by their lowest frequencies.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CosineTransform {
+    /// Numbers that are kept of each.
+    pub coefficients: usize,
+    /// Peak signal-to-noise ratio, decibels.
+    pub psnr: f64,
 }
 
 /// Simple things that a hypernetwork is held against.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::{Config, Method, WeightSource};
+use super::config::{Config, ContextAt, InitScheme, Method, WeightSource};
 use super::source::Source;
 use crate::adapt::Adaptation;
 use crate::error::{Error, Result, nearest};
@@ -12,6 +12,7 @@ use crate::net::Net;
 use crate::plan::bytes;
 use crate::rng::Rng;
 use crate::run::available_memory;
+use crate::spec::Activation;
 use crate::task::TaskShape;
 
 /// A configuration with its source of tasks: what is trained, and on what.
@@ -43,6 +44,13 @@ impl Setup {
             (config.train.steps, config.train.pooled_steps) = (steps.max(1), steps.max(1));
             config.train.pooled_rate = config.train.learning_rate;
         }
+        if let Some([h, w, _]) = source.picture_shape() {
+            // There are no more pixels.
+            let e = &mut config.eval;
+            e.shots = e.shots.min(h * w);
+            e.sweep.iter_mut().for_each(|n| *n = (*n).min(h * w));
+            e.sweep.dedup();
+        }
         Ok(Setup { config, source })
     }
 
@@ -58,9 +66,13 @@ impl Setup {
 
     /// Initial weights of the target network.
     pub fn initial_target(&self, rng: &mut Rng) -> Vec<f32> {
-        let layout = self.hyper().target.layout();
+        let target = self.hyper().target;
+        let layout = match self.config.model.init {
+            InitScheme::Uniform => target.layout(),
+            InitScheme::He => target.layout_he(Activation::Identity),
+        };
         let mut w = layout.init(rng);
-        for p in layout.params.iter().take(2) {
+        for p in layout.params.iter().filter(|p| ["0.weight", "0.bias"].contains(&&p.name[..])) {
             for v in &mut w[p.range()] {
                 *v *= self.config.model.omega as f32;
             }
@@ -85,7 +97,10 @@ impl Setup {
             }
             None => {
                 let widths = [&[shape.inputs()], &m.target[..], &[shape.outputs]].concat();
-                Net::mlp_in_context(&widths, m.activation, m.context)
+                match m.context_at {
+                    ContextAt::All if m.context > 0 => Net::modulated_mlp(&widths, m.activation, m.context),
+                    _ => Net::mlp_in_context(&widths, m.activation, m.context),
+                }
             }
         }
     }

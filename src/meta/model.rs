@@ -338,6 +338,56 @@ impl Model {
         Ok(Network::new(self.network_spec(), self.likelihood, members, shares))
     }
 
+    /// What of its only member adapts to a task in `steps` steps (`None`: as many as were chosen): the context parameters, the
+    /// weights of the last layer, or, where weights are generated, all of the task's network.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the arrays do not fit the model, or it has several members or normalises by the support.
+    pub fn code(&self, device: &Device, support: &Task, steps: Option<usize>) -> Result<Vec<f32>> {
+        let [member] = self.only_member()?;
+        if !self.spec.is_shared() {
+            let network = self.adapt(device, support, steps)?;
+            return Ok(network.members.concat());
+        }
+        let tasks = [support.clone()];
+        let mut adapter = self.adapter(device, &tasks, StartFrom::Generated(1.0))?;
+        Ok(adapter.codes(member, &tasks, steps.unwrap_or(self.choice.steps))?.concat())
+    }
+
+    /// The network that a code stands for ([`Model::code`]).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the code has another length than the model's.
+    pub fn network_of_code(&self, device: &Device, code: &[f32]) -> Result<Network> {
+        let [member] = self.only_member()?;
+        let (spec, shared) = (self.network_spec(), self.spec.is_shared());
+        let length = if shared { self.adaptation.width(&self.spec) } else { spec.layout().len() };
+        if code.len() != length {
+            let message = format!("a code of this model has {length} numbers, and {} were given", code.len());
+            return Err(Error::Shape(message));
+        }
+        let weights = match shared {
+            true => {
+                // What all tasks start with; no row is looked at.
+                let (i, o) = (self.spec.target.inputs(), self.likelihood.outputs);
+                let any = [Task::from_support(vec![0.0; i], vec![0.0; o])];
+                let start = self.written(device, member, &any)?.weights.concat();
+                self.adaptation.network(&self.spec, &start, code)
+            }
+            false => code.to_vec(),
+        };
+        Ok(Network::new(spec, self.likelihood, vec![weights], vec![1.0]))
+    }
+
+    fn only_member(&self) -> Result<&[Member; 1]> {
+        let one = <&[Member; 1]>::try_from(&self.members[..]).ok();
+        one.filter(|_| !self.spec.target.reads_support()).ok_or_else(|| {
+            Error::Shape(
+                "codes are of models of one member whose network does not normalise by its support".into(),
+            )
+        })
+    }
+
     /// A network with its outputs sharpened: its head is multiplied.
     fn sharpened(&self, mut weights: Vec<f32>) -> Vec<f32> {
         if let Some(head) = self.network_spec().head() {

@@ -1,10 +1,11 @@
-//! Context parameters: further inputs that are the same for all rows of a task and belong to the task, not to the rows
+//! Context parameters: further inputs of a dense layer that are the same for all rows of a task and belong to the task, not to the rows
 //! (Zintgraf et al. 2019, "Fast context adaptation via meta-learning"). They are no weights of the net; adaptation gives them,
-//! and without it they are 0.
+//! and without it they are 0. In front of every dense layer they shift what each gives, as the modulations of a field do (Dupont
+//! et al. 2022, "COIN++"). What they shift a layer by is computed once a task, by the parameter `context [c, out]` of that layer.
 
 use serde::{Deserialize, Serialize};
 
-use super::layer::{Forward, Kind};
+use super::layer::{Forward, Kind, Params};
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
 
@@ -29,7 +30,7 @@ impl Context {
 impl Kind for Context {
     fn output(&self, row: &[usize]) -> Result<Shape, String> {
         match row {
-            [width] if (1..=65_536).contains(&self.width) => Ok(vec![width + self.width]),
+            [_] if (1..=65_536).contains(&self.width) => Ok(row.to_vec()),
             [_] => Err(format!("{} context parameters: 1 to 65536 are possible", self.width)),
             _ => {
                 Err(format!("context parameters go behind a row of one axis, not {row:?}: flatten it first"))
@@ -37,13 +38,13 @@ impl Kind for Context {
         }
     }
 
-    fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
-        let mut shape = g.shape(x).to_vec();
-        let axis = shape.len() - 1;
-        let Some(context) = f.context else { return g.pad(x, axis, 0, shape[axis] + self.width) };
-        shape[axis] = self.width;
-        let rows = g.reshape(context, &[shape[0], 1, self.width]);
-        let rows = g.expand(rows, &shape);
-        g.concat(&[x, rows], axis)
+    fn params(&self, _: &[usize], to: &mut Params<'_>) {
+        to.context = Some(self.width);
+    }
+
+    /// The dense layer behind reads them.
+    fn apply(&self, _: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
+        f.reads_context = true;
+        x
     }
 }

@@ -150,6 +150,8 @@ pub(super) struct Params<'l> {
     pub(super) layers: usize,
     /// The activation after the present layer.
     pub(super) activation: Activation,
+    /// Context parameters that the next dense layer reads.
+    pub(super) context: Option<usize>,
 }
 
 impl Params<'_> {
@@ -173,6 +175,10 @@ impl Params<'_> {
         };
         let role = self.role;
         self.layout.push(format!("{name}.weight"), shape, weight).role = role;
+        if let Some(width) = self.context.take() {
+            let each = Init::Uniform(1.0 / (width as f64).sqrt());
+            self.layout.push(format!("{name}.context"), &[width, shape[shape.len() - 1]], each).role = role;
+        }
         if let Some(channels) = bias {
             self.layout.push(format!("{name}.bias"), &[channels], start).role = role;
         }
@@ -233,6 +239,8 @@ pub(super) struct Forward<'w> {
     pub(super) single: bool,
     /// Context parameters `[T, c]`; `None`: 0.
     pub(super) context: Option<Value>,
+    /// Whether the next dense layer reads them.
+    pub(super) reads_context: bool,
     /// How many of each task's rows are its support, which they begin with, and the weights `[T, n]` of these; `None`: unknown.
     pub(super) support: Option<(usize, Value)>,
     /// Gains and shifts `[T, c]` that do what layers did that normalised by the support, by the layers' names.
@@ -271,6 +279,25 @@ impl Forward<'_> {
         let moved = g.sub(shift, moved);
         let both = [factor, moved].map(|v| g.reshape(v, &flat));
         self.settled.push((name.to_string(), both));
+    }
+
+    /// What a dense layer gives, `[T, n, out]`, shifted by the context where the layer reads it.
+    pub(super) fn shifted(&mut self, g: &mut Graph, y: Value, name: &str) -> Value {
+        let reads = std::mem::take(&mut self.reads_context);
+        let Some(context) = self.context.filter(|_| reads) else { return y };
+        let weight = self.weights.get(g, &format!("{name}.context"));
+        let (&[t, c], out) = (g.shape(context), g.shape(y)[g.shape(y).len() - 1]) else {
+            panic!("context parameters are [T, c]")
+        };
+        let shift = match self.weights.per_task(g) {
+            true => {
+                let context = g.reshape(context, &[t, 1, c]);
+                g.matmul(context, weight)
+            }
+            false => g.matmul(context, weight),
+        };
+        let shift = g.reshape(shift, &[t, 1, out]);
+        g.add(y, shift)
     }
 
     /// Notes what a layer with parameters gave, before any activation.

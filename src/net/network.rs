@@ -98,6 +98,16 @@ impl Net {
         })
     }
 
+    /// The same with so many context parameters in front of every dense layer but the last: they shift all of them.
+    #[must_use]
+    #[track_caller]
+    pub fn modulated_mlp(widths: &[usize], activation: Activation, context: usize) -> Net {
+        assert!(widths.len() >= 2, "a net needs inputs and outputs: {widths:?} are not enough widths");
+        let (last, hidden) = (widths.len() - 1, &widths[1..widths.len() - 1]);
+        let layer = |net: Net, width: &usize| net.context(context).dense(*width).activation(activation);
+        hidden.iter().fold(Net::rows([widths[0]]), layer).dense(widths[last])
+    }
+
     /// With another layer.
     #[must_use]
     pub fn with(mut self, layer: Layer) -> Net {
@@ -203,7 +213,7 @@ impl Net {
         self.with(Layer::Flatten(Flatten::on()))
     }
 
-    /// So many context parameters behind every row; a dense layer has to follow.
+    /// So many context parameters behind every row, for the dense layer that has to follow. Several such layers read the same.
     #[must_use]
     pub fn context(self, width: usize) -> Net {
         self.with(Layer::Context(Context::new(width)))
@@ -328,9 +338,17 @@ impl Net {
             if !sound(&row) {
                 return refuse(&row).map_err(here);
             }
-            if matches!(layer, Layer::Context(_)) && !matches!(self.layers.get(i + 1), Some(Layer::Dense(_)))
-            {
-                return Err(here("context parameters need a dense layer behind them".into()));
+            if let Layer::Context(context) = layer {
+                if !matches!(self.layers.get(i + 1), Some(Layer::Dense(_))) {
+                    return Err(here("context parameters need a dense layer behind them".into()));
+                }
+                if context.width != self.context_width() {
+                    let first = self.context_width();
+                    return Err(here(format!(
+                        "{} context parameters, and {first} before: all layers read the same",
+                        context.width
+                    )));
+                }
             }
         }
         let nested = |layers: &[Layer]| layers.iter().any(|l| matches!(l, Layer::Context(_)));
@@ -339,9 +357,8 @@ impl Net {
             Layer::Parallel(p) => p.branches.iter().any(|b| nested(b)),
             _ => false,
         });
-        let contexts = self.layers.iter().filter(|l| matches!(l, Layer::Context(_))).count();
-        if inside || contexts > 1 {
-            return Err("context parameters stand once, and in no branch".into());
+        if inside {
+            return Err("context parameters stand in no branch".into());
         }
         Ok(())
     }
@@ -349,6 +366,9 @@ impl Net {
     /// The dense layer that the net ends in; `None` where it ends otherwise.
     pub fn head(&self) -> Option<Head> {
         let Some((Layer::Dense(dense), before)) = self.layers.split_last() else { return None };
+        if let Some(Layer::Context(_)) = before.last() {
+            return None;
+        }
         let features = match output(before, &self.input).ok()?[..] {
             [features] => features,
             _ => return None,
@@ -399,14 +419,11 @@ impl Net {
 
     /// Number of context parameters.
     pub fn context_width(&self) -> usize {
-        self.context_at().map_or(0, |(_, width)| width)
-    }
-
-    fn context_at(&self) -> Option<(usize, usize)> {
-        self.layers.iter().enumerate().find_map(|(i, layer)| match layer {
-            Layer::Context(c) => Some((i, c.width)),
+        let width = |layer: &Layer| match layer {
+            Layer::Context(c) => Some(c.width),
             _ => None,
-        })
+        };
+        self.layers.iter().find_map(width).unwrap_or(0)
     }
 
     /// Flat layout: layers that have parameters are numbered from 0 in the order in which they run, `0.weight`, `0.bias`, …; all
@@ -423,8 +440,14 @@ impl Net {
 
     fn layout_by(&self, scheme: Scheme, after: Activation) -> ParamLayout {
         let mut layout = ParamLayout::default();
-        let mut to =
-            Params { layout: &mut layout, scheme, role: ParamRole::Body, layers: 0, activation: after };
+        let mut to = Params {
+            layout: &mut layout,
+            scheme,
+            role: ParamRole::Body,
+            layers: 0,
+            activation: after,
+            context: None,
+        };
         to.list(&self.layers, &self.input);
         if matches!(self.layers.last(), Some(Layer::Dense(_))) {
             layout.params.iter_mut().rev().take(2).for_each(|p| p.role = ParamRole::Head);
@@ -439,21 +462,24 @@ impl Net {
         Net { input: self.input.clone(), layers: layers.cloned().collect() }
     }
 
-    /// Weights of [`Net::without_context`] that do the same: context parameters go into the bias of the layer behind them.
+    /// Weights of [`Net::without_context`] that do the same: context parameters go into the biases of the layers that read them.
     pub fn fold_context(&self, weights: &[f32], context: &[f32]) -> Vec<f32> {
-        let Some((at, width)) = self.context_at() else { return weights.to_vec() };
-        let before = Net { input: self.input.clone(), layers: self.layers[..at].to_vec() };
-        let (start, inputs) = (before.layout().len(), before.outputs());
-        let Some(Layer::Dense(dense)) = self.layers.get(at + 1) else { return weights.to_vec() };
-        let outputs = dense.outputs;
-        let (first, rest) = weights.split_at(start + (inputs + width) * outputs);
-        let (kept, rows) = first.split_at(start + inputs * outputs);
-        let (bias, rest) = rest.split_at(outputs);
-        let bias = bias.iter().enumerate().map(|(j, b)| {
-            let of_context = context.iter().zip(rows.chunks(outputs)).map(|(c, row)| c * row[j]);
-            b + of_context.sum::<f32>()
-        });
-        kept.iter().copied().chain(bias).chain(rest.iter().copied()).collect()
+        let (mut all, mut shift): (Vec<f32>, Option<Vec<f32>>) = (Vec::with_capacity(weights.len()), None);
+        for p in &self.layout().params {
+            let values = &weights[p.range()];
+            if p.name.ends_with(".context") {
+                let outputs = p.shape[1];
+                let of =
+                    |j: usize| context.iter().zip(values.chunks(outputs)).map(|(c, row)| c * row[j]).sum();
+                shift = Some((0..outputs).map(of).collect());
+                continue;
+            }
+            match shift.take_if(|_| p.name.ends_with(".bias")) {
+                Some(shift) => all.extend(values.iter().zip(shift).map(|(b, s)| b + s)),
+                None => all.extend(values),
+            }
+        }
+        all
     }
 }
 
@@ -647,6 +673,7 @@ impl Net {
             lead: lead.len(),
             rows: lead,
             context: beside.context,
+            reads_context: false,
             support: beside.support.map(|s| (g.shape(s.x)[1], s.weights)),
             settled: vec![],
             given: vec![],

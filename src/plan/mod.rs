@@ -118,7 +118,7 @@ impl Caps {
 
     /// For the CPU path, of a machine with as much memory as it takes: what is there, a device knows.
     pub fn cpu(window: usize) -> Caps {
-        let regions = RegionCaps { least_tasks: 8, bytes: 1 << 20, fast_memory: 128 << 10, group: None };
+        let regions = RegionCaps { least_tasks: 8, bytes: 4 << 20, fast_memory: 128 << 10, group: None };
         Caps {
             window,
             max_binding: u64::MAX,

@@ -18,6 +18,9 @@ pub enum Metric {
     Rmse,
     /// Fraction of rows whose class is right.
     Accuracy,
+    /// Peak signal-to-noise ratio of each task, decibels, where targets in their own units are 0 to 1: `-10 log10(mean squared
+    /// error)`, averaged over tasks.
+    Psnr,
 }
 
 impl Metric {
@@ -27,13 +30,14 @@ impl Metric {
             Metric::Mse => "mse",
             Metric::Rmse => "rmse",
             Metric::Accuracy => "accuracy",
+            Metric::Psnr => "psnr",
         }
     }
 
     /// Whether `a` is better than `b`; NaN is worse than anything.
     pub fn better(self, a: f64, b: f64) -> bool {
         match self {
-            Metric::Accuracy => a > b || (b.is_nan() && !a.is_nan()),
+            Metric::Accuracy | Metric::Psnr => a > b || (b.is_nan() && !a.is_nan()),
             _ => a < b || (b.is_nan() && !a.is_nan()),
         }
     }
@@ -71,6 +75,15 @@ impl Likelihood {
 
     /// The metric of predictions `[tasks][q · o]` on the query rows of `tasks`.
     pub fn score(&self, tasks: &[Task], predictions: &[Vec<f32>]) -> f64 {
+        if self.metric == Metric::Psnr {
+            let squares = Likelihood { metric: Metric::Mse, ..*self };
+            let each = tasks.iter().zip(predictions).map(|(task, y)| {
+                let error = squares.score(std::slice::from_ref(task), std::slice::from_ref(y));
+                // Equal pictures are as good as 200 dB.
+                -10.0 * error.max(1e-20).log10()
+            });
+            return each.sum::<f64>() / tasks.len().max(1) as f64;
+        }
         let (mut sum, mut n) = (0.0, 0.0);
         for (task, y) in tasks.iter().zip(predictions) {
             for (p, t) in y.chunks(self.outputs).zip(task.yq.chunks(self.outputs)) {
@@ -85,7 +98,7 @@ impl Likelihood {
             }
         }
         match self.metric {
-            Metric::Mse => sum / n * self.unit * self.unit,
+            Metric::Mse | Metric::Psnr => sum / n * self.unit * self.unit,
             Metric::Rmse => (sum / n).sqrt() * self.unit,
             Metric::Accuracy => sum / n,
         }

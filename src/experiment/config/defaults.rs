@@ -1,7 +1,8 @@
 //! The defaults of families of tasks and of ways of adaptation.
 
 use super::{
-    AdaptConfig, Config, EvalConfig, Method, ModelConfig, Start, TaskKind, TrainConfig, WeightSource,
+    AdaptConfig, Config, ContextAt, EvalConfig, InitScheme, Method, ModelConfig, Start, TaskKind,
+    TrainConfig, WeightSource,
 };
 use crate::adapt::{Fast, Rates, Rule};
 use crate::hyper::Generator;
@@ -68,10 +69,12 @@ impl Config {
             model: ModelConfig {
                 weights: WeightSource::Generated,
                 context: 0,
+                context_at: ContextAt::First,
                 target: vec![40, 40],
                 net: None,
                 head: true,
                 activation: Activation::Relu,
+                init: InitScheme::Uniform,
                 omega: 1.0,
                 encoder: vec![64, 64],
                 embedding: 0,
@@ -99,6 +102,7 @@ impl Config {
             csv: None,
             images: None,
             pictures: None,
+            fields: None,
         };
         task.defaults(base)
     }
@@ -129,6 +133,11 @@ impl Config {
             Method::Cavia => {
                 m.context = 5;
                 (a.fast, a.rate, a.train_steps) = (Fast::Context, 1.0, 1);
+                if task == TaskKind::Fields {
+                    // A code of each picture that shifts all layers, with a learned step size of each of its numbers.
+                    (m.context, m.context_at) = (128, ContextAt::All);
+                    (a.rates, a.rate, a.train_steps) = (Rates::Weight, 10.0, 3);
+                }
             }
             Method::MetaSgd => (a.rates, a.train_steps) = (Rates::Weight, 1),
             Method::Ridge => {

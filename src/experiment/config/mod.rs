@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use super::source::{CsvConfig, ImagesConfig, PicturesConfig, TaskKind};
+pub use super::source::{CsvConfig, FieldsConfig, ImagesConfig, PicturesConfig, TaskKind};
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::Generator;
@@ -49,6 +49,9 @@ pub struct Config {
     /// The rows with their classes, for `task = "pictures"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pictures: Option<PicturesConfig>,
+    /// The pictures to fit, for `task = "fields"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<FieldsConfig>,
 }
 
 /// The outer loop.
@@ -107,6 +110,28 @@ pub enum Start {
     Pooled,
 }
 
+/// What the target's weights are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum InitScheme {
+    /// Uniform in ±1/√fan_in, biases too (PyTorch's layers).
+    Uniform,
+    /// `N(0, gain / fan_in)`, biases 0 (He et al. 2015); of sines this is as large as SIREN's (Sitzmann et al. 2020).
+    He,
+}
+
+/// Which layers of a dense target read the context parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ContextAt {
+    /// The first (CAVIA).
+    First,
+    /// All but the last: they are shifted by what is linear in the context (COIN++).
+    All,
+}
+
 /// Where a task's weights come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -151,6 +176,7 @@ impl Method {
         match task {
             TaskKind::Csv => Method::Auto,
             TaskKind::Images => Method::Ridge,
+            TaskKind::Fields => Method::Cavia,
             _ => Method::FineTune,
         }
     }
@@ -184,6 +210,8 @@ pub struct ModelConfig {
     pub weights: WeightSource,
     /// Context parameters: further inputs of the target that are the task's own.
     pub context: usize,
+    /// Which layers of a dense target read them.
+    pub context_at: ContextAt,
     /// Hidden widths of the target network, where it is dense.
     pub target: Vec<usize>,
     /// Instead of `target` and `activation`: the layers of the target network before its head. In a file one `[[model.net]]` a layer:
@@ -195,6 +223,8 @@ pub struct ModelConfig {
     pub head: bool,
     /// Activation of the target network.
     pub activation: Activation,
+    /// What its weights are drawn from.
+    pub init: InitScheme,
     /// Factor on the initial weights of the target's first layer: ω₀ of Sitzmann et al. 2020 (SIREN), which
     /// gives a `sin` network fine detail.
     pub omega: f64,

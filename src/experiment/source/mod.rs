@@ -2,6 +2,7 @@
 //! own ([`OwnTasks`], or anything that is a [`Source`]).
 
 mod csv;
+mod fields;
 mod images;
 mod own;
 mod pictures;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::csv::CsvConfig;
+pub use self::fields::FieldsConfig;
 pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
 pub use self::pictures::PicturesConfig;
@@ -76,6 +78,11 @@ pub trait Source: Debug + Send + Sync {
         None
     }
 
+    /// Height, width and channels, where the query of every held-out task is all pixels of a picture, channels -1 to 1.
+    fn picture_shape(&self) -> Option<[usize; 3]> {
+        None
+    }
+
     /// Where its data are, behind the name of the source: ` of FILE`.
     fn place(&self) -> String {
         String::new()
@@ -129,6 +136,13 @@ pub enum TasksPicture {
         /// Points along each side.
         size: usize,
     },
+    /// As they are, before and after adaptation: tasks whose query is all pixels of a picture.
+    Pictures {
+        /// The tasks.
+        tasks: Vec<Task>,
+        /// Height, width and channels.
+        shape: [usize; 3],
+    },
     /// Not at all: outputs of different tasks have nothing to do with one another.
     None,
 }
@@ -174,6 +188,8 @@ table! {
     Csv "csv" csv,
     /// A few classes of pictures each.
     Images "images" images,
+    /// Pictures as fields: each is a function from a place to a colour.
+    Fields "fields" fields,
     /// Rows with a class each, to train on and to be judged on: one task.
     Pictures "pictures" pictures,
     /// Tasks that a program brings itself: [`super::Experiment::on`].

@@ -30,8 +30,8 @@ const CHUNKS: usize = 1024;
 const LANES: usize = 16;
 
 /// How many times the largest result of a convolution all values of a task are that are needed at once, with room to spare:
-/// about 4 in two layers with norms and pools, and regions are as fast as chunks at half a MiB a task.
-const SHARE: usize = 16;
+/// about 4 in two layers with norms and pools, and regions are as fast as chunks at half a MiB a task, an eighth of what they may take.
+const SHARE: usize = 64;
 
 /// Whether launches are better done together: with convolutions, or where several go over what is larger than a cache.
 fn is_worth_it(drafts: &[(&Draft, &Parts)]) -> bool {

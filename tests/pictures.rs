@@ -195,11 +195,11 @@ fn records_of_cifar_and_idx() {
     assert!(e.contains("picture 1 has a pixel of 256"), "{e}");
 }
 
-/// Peak signal-to-noise ratio and structural similarity as scikit-image computes them.
+/// Peak signal-to-noise ratio and structural similarity as scikit-image 0.26 computes them (its results are in the file, in f64).
 #[test]
 fn scores_of_pictures() {
     let bytes =
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/score_image.safetensors"));
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/score_image.safetensors"));
     let bytes = bytes.expect("a file of the repository");
     let golden = safetensors::SafeTensors::deserialize(&bytes).expect("tensors");
     let numbers = |name: &str| -> (Vec<usize>, Vec<f64>) {

@@ -104,6 +104,21 @@ def few_shot(tasks, own):
     return params, seen(20, work.FEW_SUPPORT), seen(21, work.FEW_QUERY)
 
 
+def fields(tasks):
+    """Weights and biases of each layer, `[T, ..]`, the places of all pixels `[n, 2]` and their channels `[T, n, 3]`."""
+    params = []
+    for l, (i, o) in enumerate(zip(work.SIREN, work.SIREN[1:])):
+        scale = 0.5 if l == 0 else (6 / i) ** 0.5 / work.OMEGA
+        params += [tensor(130 + l, scale, tasks, i, o), zeros(tasks, o)]
+    side = np.linspace(-1, 1, work.FIELD_SIZE)
+    y, x = (a.ravel() for a in np.meshgrid(side, side, indexing="ij"))
+    places = np.stack([x, y], -1).astype(np.float32)
+    t, c = np.arange(tasks)[:, None, None], np.arange(1, 4)
+    x, y = (places[None, :, k : k + 1].astype(np.float64) for k in (0, 1))
+    colours = np.sin(3 * c * x + 0.1 * t) * np.cos(2 * c * y + 0.05 * t)
+    return params, places, colours.astype(np.float32)
+
+
 def matrices(workload, tasks):
     """The two operands of the products."""
     if workload == "gemm":

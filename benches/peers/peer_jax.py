@@ -205,6 +205,37 @@ def pictures(workload, tasks):
     return work.fastest({"vmap": batched(conv_native), "im2col": batched(conv_shifted), "loop": loop})
 
 
+def fields(tasks):
+    """Ten steps of Adam of each network of sines on all pixels of its picture; the losses before each."""
+    params, places, colours = jax.tree.map(jnp.asarray, inputs.fields(tasks))
+    layers = len(params) // 2
+    b1, b2, eps = 0.9, 0.999, 1e-8
+
+    def loss(params, colours):
+        x = places
+        for l in range(layers):
+            x = x @ params[2 * l] + params[2 * l + 1]
+            x = jnp.sin(work.OMEGA * x) if l + 1 < layers else x
+        return jnp.mean(jnp.square(x - colours))
+
+    def task(params, colours):
+        def step(carried, k):
+            params, m, v = carried
+            value, grads = jax.value_and_grad(loss)(params, colours)
+            m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, m, grads)
+            v = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, v, grads)
+            move = lambda p, m, v: p - work.FIELD_RATE * (m / (1 - b1**k)) / (jnp.sqrt(v / (1 - b2**k)) + eps)
+            return (jax.tree.map(move, params, m, v), m, v), value
+
+        none = jax.tree.map(jnp.zeros_like, params)
+        return jax.lax.scan(step, (params, none, none), jnp.arange(1.0, work.FIELD_STEPS + 1))[1]
+
+    run = jax.jit(jax.vmap(task))
+
+    call = lambda: jax.block_until_ready(run(params, colours))
+    return work.Job([float(v) for v in np.asarray(call()).mean(0)[[0, -1]]], call)
+
+
 def few_shot(workload, tasks):
     """Steps on a few pictures of each task: weights of its own, or a gradient through the step by weights that all share."""
     own = workload == "conv-adapt"
@@ -336,6 +367,8 @@ def build(workload, tasks, path, device):
         return pictures(workload, tasks), name
     if workload in ("conv-adapt", "conv-maml2"):
         return few_shot(workload, tasks), name
+    if workload == "inr":
+        return fields(tasks), name
     return product(*inputs.matrices(workload, tasks)), name
 
 

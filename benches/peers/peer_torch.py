@@ -283,6 +283,35 @@ class Peer:
         )
 
 
+    def fields(self, tasks):
+        """Ten steps of Adam of each network of sines on all pixels of its picture; the losses before each."""
+        params, places, colours = inputs.fields(tasks)
+        params, places, colours = [self.put(p) for p in params], self.put(places).expand(tasks, -1, -1), self.put(colours)
+        layers = len(params) // 2
+
+        def losses(params):
+            x = places
+            for l in range(layers):
+                x = torch.baddbmm(params[2 * l + 1][:, None], x, params[2 * l])
+                x = torch.sin(work.OMEGA * x) if l + 1 < layers else x
+            return (x - colours).square().mean((1, 2))
+
+        f = self.compiled(losses)
+
+        def run():
+            own = [p.detach().clone().requires_grad_() for p in params]
+            adam = torch.optim.Adam(own, lr=work.FIELD_RATE, fused=True)
+            means = []
+            for _ in range(work.FIELD_STEPS):
+                adam.zero_grad()
+                each = f(own)
+                each.sum().backward()
+                adam.step()
+                means.append(each.detach().mean())
+            return means
+
+        return self.repeated(run, lambda means: [float(means[0]), float(means[-1])])
+
     def few_shot(self, workload, tasks):
         """Steps on a few pictures of each task: tasks as groups of a convolution, or one after another."""
         own = workload == "conv-adapt"
@@ -369,6 +398,8 @@ def build(workload, tasks, path, device):
         job = peer.pictures(workload, tasks)
     elif workload in ("conv-adapt", "conv-maml2"):
         job = peer.few_shot(workload, tasks)
+    elif workload == "inr":
+        job = peer.fields(tasks)
     else:
         job = peer.product(*inputs.matrices(workload, tasks))
     return job, peer.name

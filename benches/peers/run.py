@@ -38,7 +38,7 @@ def targets(kind, device, workload, tasks):
             found.append(("best", 0.9))
         if workload in ("conv", "conv-train", "conv-adapt"):
             found.append(("best", 3))
-        if workload == "conv-maml2":
+        if workload in ("conv-maml2", "inr"):
             found.append(("best", 2.5))
         return found
     if workload == "adapt":

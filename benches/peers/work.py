@@ -27,6 +27,13 @@ CHANNELS = {"conv": (32, 32, 64), "conv-forward": (32, 32, 64), "conv-train": (3
 FEW_CHANNELS, FEW_SIZE, FEW_WAYS, FEW_SUPPORT, FEW_QUERY, FEW_STEPS, FEW_RATE = (32,) * 4, 28, 5, 5, 15, 5, 0.01
 
 # The sizes to run: what --tasks is in turn.
+# inr: networks of sines, each learns all pixels of a picture by Adam
+SIREN = (2, 64, 64, 64, 3)
+OMEGA = 30.0
+FIELD_SIZE = 32
+FIELD_STEPS = 10
+FIELD_RATE = 1e-4
+
 FULL = {
     "adapt": (64, 256, 1024, 4096),
     "maml2": (64, 256, 1024, 4096),
@@ -42,6 +49,7 @@ FULL = {
     "conv-train": (16,),
     "conv-adapt": (4, 16, 64),
     "conv-maml2": (4, 16),
+    "inr": (64,),
     "sine": (25,),
 }
 QUICK = {**FULL, "adapt": (256,), "maml2": (256,), "amortised": (256,), "adapt-64": (256,), "gemm": (512,)}
@@ -62,14 +70,14 @@ LEFT_OUT = {
         "maml2": "burn has no second derivatives",
         "adapt-rows": "not written for burn",
         "generator": "not written for burn",
-        **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2")},
+        **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr")},
         "sine": "written for JAX only",
     },
 }
 LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if n not in ("adapt", "adapt-64")}
 LEFT_OUT["torch-compile"] = LEFT_OUT["torch"] | {"conv-maml2": "compiled code has no second derivatives"}
 LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"] | {
-    n: "written for CPUs" for n in (*CHANNELS, "conv-adapt", "conv-maml2")
+    n: "written for CPUs" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr")
 }
 
 
@@ -139,6 +147,8 @@ def flops(workload, tasks):
         return 3 * tasks * FEW_STEPS * few_convolutions(FEW_SUPPORT)
     if workload == "conv-maml2":
         return 3 * tasks * few_convolutions(FEW_QUERY + 3 * FEW_SUPPORT)
+    if workload == "inr":
+        return 3 * tasks * FIELD_STEPS * forward(FIELD_SIZE**2, SIREN)
     if workload == "sine":
         encoder = forward(10, (2, 64, 64)) + forward(1, (64, 128, 1761))
         return 3 * tasks * (encoder + forward(10, SMALL))

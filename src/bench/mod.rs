@@ -3,6 +3,7 @@
 //! Inputs come from an integer hash of (stream, element), so that results can be compared before
 //! anything is timed.
 
+mod fields;
 mod pictures;
 mod profile;
 mod timing;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{numbers, pictures, word};
+use super::{fields, numbers, pictures, word};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Net, ParamLayout, Weights};
@@ -43,6 +43,8 @@ pub enum Workload {
     ConvAdapt,
     /// Loss and gradient of a classifier that all tasks share, after a step on each task's pictures, differentiated through.
     ConvMaml2,
+    /// 10 steps of Adam of given networks of sines, 2-64-64-64-3, on all pixels of a picture each.
+    Inr,
 }
 
 /// Steps of training that a plan's window holds.
@@ -58,7 +60,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 14] = [
+    pub const ALL: [(&str, Workload); 15] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -73,6 +75,7 @@ impl Workload {
         ("conv-train", Workload::ConvTrain),
         ("conv-adapt", Workload::ConvAdapt),
         ("conv-maml2", Workload::ConvMaml2),
+        ("inr", Workload::Inr),
     ];
 
     /// Its name.
@@ -85,7 +88,7 @@ impl Workload {
         match self {
             Workload::Amortised | Workload::Maml2 | Workload::Adapt => 256,
             Workload::Adapt64 | Workload::GemmBatch64 | Workload::GemmBatch16 => 4096,
-            Workload::AdaptRows => 64,
+            Workload::AdaptRows | Workload::Inr => 64,
             Workload::Generator => 32,
             Workload::Gemm => 1024,
             Workload::Conv | Workload::ConvForward | Workload::ConvTrain => 16,
@@ -132,6 +135,12 @@ impl Workload {
             Workload::Adapt | Workload::Adapt64 | Workload::AdaptRows => {
                 t * s.steps as f64 * 3.0 * network(s.support)
             }
+            Workload::Inr => {
+                let weights = fields::siren().layout();
+                let each = |(i, o): (usize, usize)| 2.0 * (fields::PIXELS * i * o) as f64;
+                let network: f64 = weights.params.iter().filter_map(|p| p.fans()).map(each).sum();
+                3.0 * t * fields::STEPS as f64 * network
+            }
             Workload::Amortised => 3.0 * (generator + t * network(s.query)),
             Workload::Maml2 => {
                 3.0 * (generator + t * network(s.query)) + 3.0 * t * s.steps as f64 * 3.0 * network(s.support)
@@ -168,6 +177,7 @@ impl Workload {
             Workload::ConvTrain => b.pictures(&pictures::classifier(), tasks, true),
             Workload::ConvAdapt => b.adapt_pictures(tasks),
             Workload::ConvMaml2 => b.maml_pictures(tasks),
+            Workload::Inr => b.fields(tasks),
         }
         (b.g, b.inputs)
     }
@@ -257,7 +267,7 @@ impl Prepared {
     }
 
     /// Numbers that every implementation must agree on: of training, the losses of the first three steps (which are
-    /// taken); of networks over pictures, the mean loss and the mean square of the gradient; else mean squares of the result.
+    /// taken); of fields the mean loss before the first and the last step; of networks over pictures, the mean loss and the mean square of the gradient; else mean squares of the result.
     pub fn check(&mut self) -> Result<Vec<f64>> {
         if self.session.plan().step("control").is_some() {
             let steps = if self.workload == Workload::Generator { 2 } else { 3 };
@@ -266,6 +276,13 @@ impl Prepared {
         self.call()?;
         let outputs = self.session.plan();
         let mean_square = |y: &[f32]| y.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / y.len() as f64;
+        if outputs.output("losses").is_some() {
+            // The steps of each task lie beside one another.
+            let losses = self.session.read("losses")?;
+            let at = |step: usize| losses.iter().skip(step).step_by(fields::STEPS).map(|l| f64::from(*l));
+            let mean = |step: usize| at(step).sum::<f64>() / at(step).count() as f64;
+            return Ok(vec![mean(0), mean(fields::STEPS - 1)]);
+        }
         if outputs.output("loss").is_some() {
             let has_gradient = outputs.output("gradient").is_some();
             let losses = self.session.read("loss")?;

@@ -70,7 +70,7 @@ fn trained_encoded_and_decoded() {
         a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>() / a.len() as f64
     };
     let apart = -10.0 * (square(&truth.pixels, &again.pixels) / 255.0 / 255.0).log10();
-    assert!((apart - said).abs() < 0.01 && apart > 20.0, "{apart} {said}");
+    assert!((apart - said).abs() < 0.01 && apart > 18.0, "{apart} {said}");
     // A field has any size: twice as large, and made small again, it is nearly the same picture.
     decode(&place, &["large.png", "--size", "28", "24"]);
     let large = Picture::read(&place.path("large.png")).unwrap();
@@ -154,7 +154,10 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&train("slopes", &["--test-images", "small"]), &["small", "fields.size"]);
     place.refused(&train("slopes", &["--set", "fields.points=0"]), &["fields.points", "1 to"]);
     place.refused(
-        &train("slopes", &["--method", "prototypes", "--set", "model.context=0", "--set", "adapt.steps=[0,1]"]),
+        &train(
+            "slopes",
+            &["--method", "prototypes", "--set", "model.context=0", "--set", "adapt.steps=[0,1]"],
+        ),
         &["adapt.rule", "classes"],
     );
     place.refused(

@@ -14,8 +14,8 @@ use crate::task::{Loss, Rows, Task};
 
 /// Tasks in a batch, as many as run at once.
 const MAX_BATCH_TASKS: usize = 256;
-/// Weights of a batch at most: 256 MiB.
-const MAX_BATCH_WEIGHTS: usize = 1 << 26;
+/// Weights of a batch at most, and numbers behind a layer: 256 MiB. A pass keeps some dozens of such values at most.
+const MAX_BATCH_NUMBERS: usize = 1 << 26;
 
 /// One trained hypernetwork with the pooled network beside it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,7 +65,6 @@ impl BatchSizes {
     /// [`Error::Shape`] where the network mixes the rows of a task and tasks have not as many as each other.
     fn of(hyper: &HyperSpec, tasks: &[Task]) -> Result<BatchSizes> {
         let (inputs, outputs) = (hyper.target.inputs(), hyper.target.outputs());
-        let most = (MAX_BATCH_WEIGHTS / hyper.target.layout().len()).clamp(1, MAX_BATCH_TASKS);
         let known = hyper.condition.embedding.as_ref().map_or(0, |e| e.tasks - 1);
         let shots = |x: &Task| x.shots(outputs);
         let queries = |x: &Task| x.queries(outputs);
@@ -84,6 +83,8 @@ impl BatchSizes {
         } else {
             (n, q) = (bucket(n), bucket(q));
         }
+        let task = hyper.target.layout().len().max(hyper.target.largest_row() * (n + q));
+        let most = (MAX_BATCH_NUMBERS / task).clamp(1, MAX_BATCH_TASKS);
         Ok(BatchSizes { t: bucket(tasks.len()).min(most), n, q, inputs, outputs, known })
     }
 }

@@ -59,7 +59,7 @@ impl PictureFields {
         };
         let name = match &self.set.classes[class][..] {
             "" => format!("picture {}", k + 1),
-            class => format!("{class}, {}", k + 1),
+            class => format!("{class}: {}", k + 1),
         };
         Task::from_support(xs, ys).with_query(xq, yq).with_name(name)
     }

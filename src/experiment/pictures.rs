@@ -106,7 +106,10 @@ fn mistakes(experiment: &Experiment<'_>, test: &TestReport) -> Result<Vec<Tile>>
             None => Shown::Series(task.test.inputs(&[row])),
         };
         let [said, truth] = [predicted, label].map(|c| &test.classes[c]);
-        Tile { shown, lines: vec![format!("{said} {:.0} %", 100.0 * probability), format!("is {truth}")] }
+        Tile {
+            shown,
+            lines: vec![format!("said {said}, {:.0} %", 100.0 * probability), format!("is {truth}")],
+        }
     };
     Ok(wrong.iter().take(MISTAKES).map(tile).collect())
 }

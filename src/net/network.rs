@@ -312,6 +312,15 @@ impl Net {
         count(&output(&self.layers, &self.input).unwrap_or_else(|e| panic!("{e}")))
     }
 
+    /// Numbers that a row has at most, before the first layer or behind one (branches aside).
+    pub(crate) fn largest_row(&self) -> usize {
+        let behind = self.layers.iter().scan(self.input.clone(), |row, layer| {
+            *row = shape_after(layer, row);
+            Some(count(row))
+        });
+        behind.fold(self.inputs(), usize::max)
+    }
+
     /// Refuses layers that do not fit one another, and sizes beyond any use.
     ///
     /// # Errors

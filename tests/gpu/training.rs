@@ -102,3 +102,52 @@ fn every_way_of_adaptation_is_within_its_bounds() {
         assert!(report.launches > 20 && report.elements > 500, "{method:?}: {} launches", report.launches);
     }
 }
+
+/// Colours in two classes, as PNG files of 10 x 12 pixels.
+fn pictures() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    for class in ["red", "blue"] {
+        let folder = dir.path().join(class);
+        std::fs::create_dir(&folder).expect("a folder");
+        for k in 0..9 {
+            let pixel = |i: usize| match (i % 3, class) {
+                (0, "red") | (2, "blue") => 120 + (i * 7 + k * 31) % 90,
+                _ => (i * 11 + k * 17) % 80,
+            };
+            let pixels = (0..10 * 12 * 3).map(|i| pixel(i) as u8).collect();
+            let picture = hyperloom::data::picture::Picture { size: [10, 12], channels: 3, pixels };
+            picture.write(&folder.join(format!("{k}.png"))).expect("a file");
+        }
+    }
+    dir
+}
+
+/// One task with a norm by its batch, trained directly and with kernels from a static hypernetwork; fields whose codes shift layers.
+#[test]
+fn pictures_are_within_their_bounds() {
+    let Some(gpu) = gpu(true) else { return };
+    let dir = pictures();
+    let path = dir.path().display();
+    let net = "model.net = [{ conv = 4, kernel = 3 }, { batch_norm = 'support', activation = 'relu' }, { max_pool = 2 }, { conv = 6, \
+               kernel = 1, stride = 2 }, { global_pool = true }]\n";
+    let one = format!("task = 'pictures'\n{net}[pictures]\ntrain = '{path}'\nbatch = 6\n");
+    let fields = format!(
+        "task = 'fields'\n[model]\ntarget = [8, 8]\ncontext = 4\n[train]\ntasks = 3\n[fields]\ntrain = '{path}'\npoints = 20\n"
+    );
+    for (text, over) in
+        [(&one, "model.weights=shared"), (&one, "model.weights=generated"), (&fields, "adapt.train_steps=2")]
+    {
+        let config = Config::parse_over(text, "test", None, &[over.to_string()]).expect("settings");
+        let report = starting_trainer(&config, &Device::Cpu, |t| t.lockstep(&gpu, 2)).expect("lockstep");
+        assert!(report.divergence.is_none(), "{over}: {:?}", report.divergence);
+        assert!(report.launches > 20 && report.elements > 500, "{over}: {} launches", report.launches);
+        let losses = |device: &Device| -> Vec<f64> {
+            let records = starting_trainer(&config, device, |t| t.advance(10)).expect("10 steps");
+            records.iter().map(|r| r.loss).collect()
+        };
+        let (cpu, gpu) = (losses(&Device::Cpu), losses(&Device::Gpu(gpu.clone())));
+        for (a, b) in cpu.iter().zip(&gpu) {
+            assert!((a - b).abs() <= 1e-2 * a.abs(), "{over}: {a} and {b}");
+        }
+    }
+}

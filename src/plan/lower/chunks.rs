@@ -1,8 +1,8 @@
 //! Large batches of convolutional networks on a CPU: some tasks at a time.
 //!
 //! A value of all tasks' pictures is often larger than any cache, and one launch after another would fetch it from main memory again and
-//! again. Here a group of launches that belong to tasks and have convolutions among them becomes one launch, which goes through all of them
-//! for a few tasks at a time ([`Chunks`]). What only the group uses gets a buffer of a chunk's size for each chunk that is at work.
+//! again. Here a group of launches that belong to tasks and have convolutions among them, or go over large values several times, becomes one
+//! launch, which goes through all of them for a few tasks at a time ([`Chunks`]). What only the group uses gets a buffer of a chunk's size for each chunk that is at work.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -44,7 +44,7 @@ fn is_worth_it(drafts: &[(&Draft, &Parts)]) -> bool {
 type Parts = Vec<(View, usize)>;
 
 impl Lowering<'_> {
-    /// Repeats groups of launches with convolutions for chunks of tasks where that keeps values in cache.
+    /// Repeats groups of launches for chunks of tasks where that keeps values in cache.
     pub(super) fn chunk(&mut self) {
         // A GPU has no such caches, and wants large launches.
         let tasks = self.items.iter().flat_map(Item::drafts).filter_map(|d| match d.kernel {

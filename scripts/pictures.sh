@@ -1,0 +1,57 @@
+#!/bin/sh
+# Reproduces the README's tables of pictures:
+#
+#   sh scripts/pictures.sh OUT DATA
+#
+# DATA is a folder with `mnist1d` (mnist1d-train.csv.gz, mnist1d-test.csv.gz), `cifar10` (train.bin.gz, test.bin.gz) and `omniglot` (four IDX files);
+# what is not there is left out. OUT gets a run folder for each, and those that are finished are not run again. HYPERLOOM_DEVICE names the
+# device (cpu). With PEER=python, an interpreter that has torch, ResNet-8 is trained by benches/peers/classify_torch.py, too.
+set -eu
+if [ $# -lt 2 ]; then
+    echo "usage: sh scripts/pictures.sh OUT DATA" >&2
+    exit 2
+fi
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+data=$(cd "$2" && pwd)
+cd "$(dirname "$0")/.."
+
+default_device=cpu
+. scripts/runs.sh
+
+if [ -d "$data/mnist1d" ]; then
+    # `series NAME [ARGUMENTS...]`: all rows are trained on.
+    series() {
+        name=$1
+        shift
+        train "$name" 0 --train "$data/mnist1d/mnist1d-train.csv.gz" --test "$data/mnist1d/mnist1d-test.csv.gz" --label label \
+            --set pictures.validation=0 "$@"
+    }
+    series mnist1d-mlp --net mlp --epochs 100 --set train.learning_rate=0.01
+    series mnist1d-cnn --net scripts/series.toml --epochs 60 --set train.learning_rate=0.003
+    series mnist1d-generated --net scripts/series.toml --epochs 100 --set train.learning_rate=0.006 --generated \
+        --set 'model.generator={kind="static",block=16,embedding=12,features=12}'
+    "$bin/hyperloom" eval --device "$device" "$out/mnist1d-mlp-0" "$out/mnist1d-cnn-0" "$out/mnist1d-generated-0" --out "$out/mnist1d"
+fi
+if [ -d "$data/cifar10" ]; then
+    # `colours NAME [ARGUMENTS...]`: 20 epochs of all rows, moved and mirrored.
+    colours() {
+        name=$1
+        shift
+        train "$name" 0 --train "$data/cifar10/train.bin.gz" --test "$data/cifar10/test.bin.gz" --net resnet8 --epochs 20 \
+            --set pictures.validation=0 --set pictures.shifts=true --set pictures.flips=true --set train.learning_rate=0.003 \
+            --set 'train.optimiser={kind="adamw",decay=0.05}' "$@"
+    }
+    colours cifar10-resnet8-generated --generated
+    "$bin/hyperloom" eval --device "$device" "$out/cifar10-resnet8-generated-0" --out "$out/cifar10"
+    if [ -n "${PEER:-}" ]; then
+        for layout in "" --channels-last; do
+            "$PEER" benches/peers/classify_torch.py --train "$data/cifar10/train.bin.gz" --test "$data/cifar10/test.bin.gz" --epochs 20 $layout
+        done
+    fi
+    for code in 128 256 384; do
+        train fields-$code 0 --task fields --images "$data/cifar10/train.bin.gz" --test-images "$data/cifar10/test.bin.gz" \
+            --set model.context=$code --set train.learning_rate=0.01 --steps 15000
+    done
+    "$bin/hyperloom" eval --device "$device" "$out/fields-128-0" "$out/fields-256-0" "$out/fields-384-0" --shots 1024 --out "$out/fields"
+fi

@@ -30,8 +30,20 @@ if [ -d "$data/mnist1d" ]; then
     series mnist1d-mlp --net mlp --epochs 100 --set train.learning_rate=0.01
     series mnist1d-cnn --net scripts/series.toml --epochs 60 --set train.learning_rate=0.003
     series mnist1d-generated --net scripts/series.toml --epochs 100 --set train.learning_rate=0.006 --generated \
-        --set 'model.generator={kind="static",block=16,embedding=12,features=12}'
+        --set 'model.generator={kind="static",block=16,embedding=16,features=14}'
     "$bin/hyperloom" eval --device "$device" "$out/mnist1d-mlp-0" "$out/mnist1d-cnn-0" "$out/mnist1d-generated-0" --out "$out/mnist1d"
+    # The same with the positions of all signals in one random order: what lies side by side says nothing any more.
+    for part in train test; do
+        gzip -dc "$data/mnist1d/mnist1d-$part.csv.gz" | awk -F, -v OFS=, '
+            NR == 1 { x = 7; for (i = 1; i <= NF; i++) { o[i] = i; if ($i == "label") o[i] = -i }
+                for (i = NF; i > 1; i--) { x = (x * 75 + 74) % 65537; j = 1 + x % i
+                    if (o[i] > 0 && o[j] > 0) { t = o[i]; o[i] = o[j]; o[j] = t } }
+                for (i = 1; i <= NF; i++) if (o[i] < 0) o[i] = -o[i]
+                print; next }
+            { line = $(o[1]); for (i = 2; i <= NF; i++) line = line OFS $(o[i]); print line }' >"$out/permuted-$part.csv"
+    done
+    train mnist1d-cnn-permuted 0 --train "$out/permuted-train.csv" --test "$out/permuted-test.csv" --label label \
+        --set pictures.validation=0 --net scripts/series.toml --epochs 60 --set train.learning_rate=0.003
 fi
 if [ -d "$data/cifar10" ]; then
     # `colours NAME [ARGUMENTS...]`: 20 epochs of all rows, moved and mirrored.

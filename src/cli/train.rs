@@ -301,7 +301,10 @@ impl Observer for Watch {
             }
             // Without a terminal: a line now and then.
             None if new || self.printed.elapsed().as_secs() >= 10 => {
-                hint(format_args!("{} {}/{}  {message}", p.phase, p.step, p.steps));
+                match p.steps {
+                    0 => hint(p.phase),
+                    steps => hint(format_args!("{} {}/{steps}  {message}", p.phase, p.step)),
+                }
                 self.printed = Instant::now();
             }
             None => {}

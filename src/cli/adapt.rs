@@ -43,7 +43,7 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
     let (mut model, mut format) = RunFolder::open(&args.run)?.model()?;
     if matches!(format, Format::Fields { .. }) {
         return Err(Error::config(
-            "run",
+            args.run.display().to_string(),
             "the model learns pictures as fields: `hyperloom encode` adapts it to one",
         ));
     }

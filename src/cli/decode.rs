@@ -36,6 +36,12 @@ pub(super) fn run(args: &DecodeArgs) -> Result<ExitCode> {
             format!("{} exists and is not overwritten; name another file", args.out.display()),
         ));
     }
+    if args.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) {
+        return Err(Error::config(
+            "--out",
+            format!("{} has to end in .png: that is what is written", args.out.display()),
+        ));
+    }
     let (model, format) = RunFolder::open(&args.run)?.model()?;
     let code = Code::load(&args.code)?;
     let size = args.size.as_deref().map_or(code.size, |size| [size[1], size[0]]);

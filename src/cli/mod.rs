@@ -164,7 +164,7 @@ impl Settings {
         if task.is_none() && self.csv.is_some() {
             task = Some(TaskKind::Csv);
         }
-        if task.is_none() && self.train.is_some() {
+        if task.is_none() && self.train.is_some() && self.csv.is_none() && self.images.is_none() {
             task = Some(TaskKind::Pictures);
         }
         let (text, origin) = match &self.config {
@@ -208,6 +208,12 @@ impl Settings {
         if let Some(s) = self.shots {
             c.eval.shots = s;
         }
+        if c.task == TaskKind::Pictures {
+            self.set_pictures(&mut c);
+            self.set_single(&mut c)?;
+            c.validate()?;
+            return Ok(c);
+        }
         let names_csv =
             self.csv.is_some() || self.group.is_some() || self.target.is_some() || self.splits.is_some();
         if names_csv || !self.inputs.is_empty() || !self.drop.is_empty() {
@@ -231,7 +237,19 @@ impl Settings {
                 csv.splits = Some(s.clone());
             }
         }
-        self.set_pictures(&mut c);
+        let single = [
+            ("--train", self.train.is_some()),
+            ("--test", self.test.is_some()),
+            ("--label", self.label.is_some()),
+            ("--epochs", self.epochs.is_some()),
+        ];
+        if let Some((flag, _)) = single.iter().find(|f| f.1) {
+            let message = format!(
+                "goes with --task pictures, one task of many rows, and the task is '{}'",
+                c.task.name()
+            );
+            return Err(Error::config(*flag, message));
+        }
         if c.task == TaskKind::Fields {
             let fields = c.fields.get_or_insert_with(FieldsConfig::default);
             if let Some(path) = &self.images {
@@ -242,7 +260,7 @@ impl Settings {
             }
         }
         let pictures = [&self.images, &self.labels, &self.test_images, &self.test_labels];
-        if ![TaskKind::Pictures, TaskKind::Fields].contains(&c.task) && pictures.iter().any(|p| p.is_some()) {
+        if c.task != TaskKind::Fields && pictures.iter().any(|p| p.is_some()) {
             let images = c.images.get_or_insert_with(ImagesConfig::default);
             if let Some(path) = &self.images {
                 images.train = path.clone();
@@ -303,6 +321,31 @@ impl Settings {
             pictures.epochs = self.epochs;
         }
     }
+
+    /// Refuses flags that a single task has no use for, and has those that it shares with tables.
+    fn set_single(&self, c: &mut Config) -> Result<()> {
+        let flags = [
+            ("--images", self.images.is_some(), "--train names what is trained on"),
+            ("--test-images", self.test_images.is_some(), "--test names what is judged on"),
+            ("--shots", self.shots.is_some(), "there are no support rows"),
+            ("--csv", self.csv.is_some(), "--train names what is trained on"),
+            ("--group", self.group.is_some(), "rows belong to no groups"),
+            ("--target", self.target.is_some(), "--label names the column of classes"),
+            ("--inputs", !self.inputs.is_empty(), "--drop leaves columns out"),
+            ("--splits", self.splits.is_some(), "--test names what is judged on"),
+            ("--kind", self.kind.is_some(), "rows have classes"),
+        ];
+        if let Some((flag, _, why)) = flags.iter().find(|f| f.1) {
+            return Err(Error::config(*flag, format!("is nothing for the task 'pictures': {why}")));
+        }
+        if let (Some(p), false) = (&mut c.pictures, self.drop.is_empty()) {
+            p.drop.clone_from(&self.drop);
+        }
+        if let (Some(p), true) = (&mut c.pictures, self.steps.is_some()) {
+            p.epochs = None;
+        }
+        Ok(())
+    }
 }
 
 /// The setting that `--net` stands for: a name as it is, of a file its layers.
@@ -314,6 +357,11 @@ fn net_setting(net: &str) -> Result<String> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     let wrong = |message: String| Error::config(net, message);
     let table: toml::Table = text.parse().map_err(|e| wrong(format!("{e}")))?;
+    if let Some(key) = table.keys().find(|key| !["net", "model"].contains(&key.as_str())) {
+        return Err(wrong(format!(
+            "holds '{key}': layers of a net, in blocks [[net]], are all that is read here"
+        )));
+    }
     let layers = table.get("net").or_else(|| table.get("model").and_then(|m| m.get("net")));
     match layers {
         Some(layers) => {

@@ -77,7 +77,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     };
     if matches!(format, Format::Fields { .. }) {
         return Err(Error::config(
-            "run",
+            args.model.display().to_string(),
             "the model learns pictures as fields: `hyperloom encode` and `decode` are for those",
         ));
     }

@@ -120,6 +120,15 @@ impl ImageSet {
 /// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
 pub(crate) fn pictures_in(path: &Path, shape: [usize; 3]) -> Result<Vec<(String, Vec<u8>)>> {
     check_there(path)?;
+    if path.is_file() && !Picture::is_one(path)? && !Picture::begins_like_one(path)? {
+        // Records, or an IDX file: numbered from 1.
+        let records = match is_cifar(path) {
+            true => cifar(path)?.into_iter().map(|f| f.picture).collect(),
+            false => idx_pictures(path)?.1.collect::<Vec<Picture>>(),
+        };
+        let named = |(k, p): (usize, Picture)| ((k + 1).to_string(), p.shaped(shape).pixels);
+        return Ok(records.into_iter().enumerate().map(named).collect());
+    }
     let mut files = Vec::new();
     match path.is_dir() {
         true => list(path, "", &mut Vec::new(), &mut files)?,
@@ -159,7 +168,8 @@ fn of_one_shape(path: &Path, found: Vec<Found>, options: ImageOptions) -> Result
     {
         let ([h, w], [h0, w0]) = (other.picture.size, first);
         let message = format!(
-            "is {w} by {h} pixels, and '{}' is {w0} by {h0}: images.size = [height, width] brings all to one size",
+            "is {w} by {h} pixels, and '{}' is {w0} by {h0}: size = [height, width] among the settings of the task (images.size, pictures.size or fields.size) brings all to \
+             one",
             found[0].from.display()
         );
         return Err(Error::data(&other.from, "", message));
@@ -281,9 +291,13 @@ fn folder(path: &Path) -> Result<Vec<Found>> {
 
 /// The records of all files in CIFAR-10's layout in a folder; `None` where there are none.
 fn records(path: &Path) -> Result<Option<Vec<Found>>> {
-    let files: Vec<PathBuf> = entries(path)?.into_iter().filter(|p| is_cifar(p)).collect();
+    let mut files: Vec<PathBuf> = entries(path)?.into_iter().filter(|p| is_cifar(p)).collect();
     if files.is_empty() {
         return Ok(None);
+    }
+    // As the data set is handed round, its test records lie beside those to train on.
+    if !files.iter().all(|p| is_test_records(p)) {
+        files.retain(|p| !is_test_records(p));
     }
     let all: Vec<Vec<Found>> = files.iter().map(|file| cifar(file)).collect::<Result<_>>()?;
     Ok(Some(all.into_iter().flatten().collect()))
@@ -299,8 +313,14 @@ fn in_folders(path: &Path) -> Result<Vec<Found>> {
         .collect()
 }
 
+/// Whether a file has records of CIFAR-10 to be judged on, by its name.
+pub(crate) fn is_test_records(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    is_cifar(path) && name.starts_with("test")
+}
+
 /// Whether a file has records of CIFAR-10, by its name.
-fn is_cifar(path: &Path) -> bool {
+pub(crate) fn is_cifar(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     name.ends_with(".bin") || name.ends_with(".bin.gz")
 }

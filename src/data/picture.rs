@@ -50,6 +50,14 @@ impl Picture {
         }
     }
 
+    /// Whether a file begins as PNG or JPEG files do, whatever its name.
+    pub(super) fn begins_like_one(path: &Path) -> Result<bool> {
+        use std::io::Read;
+        let (mut first, mut file) = ([0; 3], std::fs::File::open(path).map_err(Error::io("read", path))?);
+        let n = file.read(&mut first).map_err(Error::io("read", path))?;
+        Ok(n == 3 && (first == [0x89, b'P', b'N'] || first == [0xff, 0xd8, 0xff]))
+    }
+
     /// Writes a PNG file, whole or not at all.
     ///
     /// # Errors

@@ -19,7 +19,7 @@
 use std::path::Path;
 
 use crate::data::format::Format;
-use crate::data::images::{ImageOptions, ImageSet, pictures_in};
+use crate::data::images::{ImageOptions, ImageSet, is_cifar, pictures_in};
 use crate::data::labelled::{ChannelScale, pixel};
 use crate::error::{Error, Result};
 use crate::meta::model::{Model, Network};
@@ -102,7 +102,7 @@ impl OfPictures<'_> {
 pub fn support_of_folder(format: &Format, folder: &Path) -> Result<(Task, Vec<String>)> {
     let of = of_pictures(format)?;
     let OfPictures { shape, ways, classes: known, .. } = of;
-    if !folder.is_dir() {
+    if !folder.is_dir() && !is_cifar(folder) {
         let message =
             "is no folder: the model reads pictures, and each folder in the support is a class of the task";
         return Err(Error::data(folder, "", message));

@@ -82,7 +82,9 @@ fn draw_single(experiment: &Experiment<'_>, test: &TestReport, rows: &[MetricsRo
         let title = format!("The network's {what}");
         curves(file, &title, "training step", what, log, &lines)?;
     }
-    confusion(&files[2], "Test rows", &test.classes, &test.confusion)?;
+    if !test.confusion.is_empty() {
+        confusion(&files[2], "Test rows", &test.classes, &test.confusion)?;
+    }
     gallery(
         &files[3],
         "Test rows that went wrong, the surest first",
@@ -93,7 +95,7 @@ fn draw_single(experiment: &Experiment<'_>, test: &TestReport, rows: &[MetricsRo
     let lines =
         [Curve { label: "probabilities", points: &points }, Curve { label: "honest", points: &HONEST }];
     curves(&files[4], "Test rows", PROBABILITY.0, PROBABILITY.1, false, &lines)?;
-    Ok(files.to_vec())
+    Ok(files.into_iter().filter(|f| f.exists()).collect())
 }
 
 /// Rows that went wrong, as tiles.

@@ -6,7 +6,7 @@ use super::config::{Config, ContextAt, InitScheme, Method, WeightSource};
 use super::source::Source;
 use crate::adapt::Adaptation;
 use crate::error::{Error, Result, nearest};
-use crate::hyper::{ConditionSpec, Embedding, HyperSpec, SetEncoder};
+use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
 use crate::meta::objective::MetaSpec;
 use crate::net::Net;
 use crate::plan::bytes;
@@ -170,12 +170,11 @@ impl Setup {
             ));
         }
         let inputs = hyper.target.inputs();
-        if inputs > 65_536 {
+        if inputs > 65_536 && hyper.condition.support.is_some() {
             return Err(Error::config(
                 "model.net",
                 format!(
-                    "a network would read {inputs} numbers of each row, and 65536 are the most: images.size or pictures.size makes \
-                     pictures smaller"
+                    "the set encoder would read {inputs} numbers of each row, and 65536 are the most: images.size makes pictures smaller"
                 ),
             ));
         }
@@ -229,6 +228,13 @@ impl Setup {
             let what = self.config.adapt.fast;
             let message = format!("the network has nothing of the kind that adapt.fast = {what:?} changes");
             return Err(Error::config("adapt.fast", message));
+        }
+        let kernels = || net.layout().params.iter().any(|p| p.shape.len() > 2);
+        if matches!(hyper.generator, Generator::Static(_)) && !kernels() {
+            return Err(Error::config(
+                "model.net",
+                "the net has no convolution, and a static hypernetwork writes kernels: take another net, or leave --generated out",
+            ));
         }
         check_freeze(&self.meta())?;
         // A validated configuration has no widths that overflow here.

@@ -18,6 +18,8 @@ use crate::task::{Reliability, Task, argmax, reliability};
 
 /// Rows that a network is asked about at once.
 const ROWS_AT_ONCE: usize = 256;
+/// Classes up to which there is a confusion matrix.
+const MAX_CONFUSION: usize = 100;
 /// Points of a validation curve.
 const CURVE_POINTS: u64 = 20;
 /// Validation rows that a point of the curve looks at, at most.
@@ -56,7 +58,7 @@ pub struct TestReport {
     pub direct: Option<Direct>,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// `[class][predicted]`, numbers of rows.
+    /// `[class][predicted]`, numbers of rows; empty beyond 100 classes.
     pub confusion: Vec<Vec<usize>>,
     /// How probabilities agree with what happened.
     pub reliability: Vec<Reliability>,
@@ -180,8 +182,11 @@ impl Experiment<'_> {
         };
         let found = Tested::of(self.device, &network, &task.test, &task.test_rows)?;
         let classes = task.test.classes.clone();
-        let mut confusion = vec![vec![0; classes.len()]; classes.len()];
-        for (y, row) in found.log_probabilities.chunks(classes.len()).zip(&task.test_rows) {
+        // Of very many classes nobody looks at it, and it grows with their square.
+        let shown = if classes.len() <= MAX_CONFUSION { classes.len() } else { 0 };
+        let mut confusion = vec![vec![0; shown]; shown];
+        let rows = found.log_probabilities.chunks(classes.len()).zip(&task.test_rows).filter(|_| shown > 0);
+        for (y, row) in rows {
             confusion[task.test.labels[*row] as usize][argmax(y)] += 1;
         }
         let truth = Task::from_support(vec![], vec![]).with_query(vec![], task.test.targets(&task.test_rows));

@@ -112,6 +112,7 @@ fn trained_encoded_and_decoded() {
         &["decode", "run", "--code", "run/checkpoint.safetensors", "--out", "x.png"],
         &["no code of a picture"],
     );
+    place.refused(&["decode", "run", "--code", "c.safetensors", "--out", "x.jpg"], &["x.jpg", ".png"]);
     place.refused(&["encode", "run", "--image", "settings.toml", "--out", "x"], &["settings.toml"]);
     place.refused(
         &["encode", "run", "--image", image, "--out", "c.safetensors"],

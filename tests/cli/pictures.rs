@@ -174,6 +174,30 @@ fn series_of_a_table() {
         &["train", "settings.toml", "--train", "waves.csv", "--label", "sort", "--out", "x"],
         &["sort"],
     );
+    // A flag wins over the file, whatever says how long training takes.
+    let config = place.read("run/config.toml");
+    place.write("again.toml", config);
+    place.ok(&["train", "again.toml", "--steps", "7", "--out", "short"]);
+    assert_eq!(place.json("short/report.json")["steps"], 7);
+    place.ok(&[&train[..], &["--drop", "x11", "--net", "mlp-8", "--out", "dropped"]].concat());
+    for (cell, line) in [("hello", "line 3"), ("", "line 3"), ("nan", "line 3")] {
+        place.write("bad.csv", text.replacen("\ndown,0", &format!("\ndown,{cell}"), 1));
+        let bad = ["train", "settings.toml", "--train", "bad.csv", "--label", "kind", "--out", "x"];
+        place.refused(&bad, &["bad.csv", line, "'x0'", "no number", "--drop"]);
+    }
+    for (more, parts) in [
+        (&["--generated", "--net", "mlp-8"][..], &["no convolution", "--generated"][..]),
+        (&["--shots", "3"], &["--shots", "support"]),
+        (&["--group", "kind"], &["--group", "no groups"]),
+        (&["--labels", "waves.csv"], &["IDX", "pictures.label"]),
+        (&["--test", "./waves.csv.gz"], &["others"]),
+    ] {
+        place.refused(&[&train[..], more, &["--out", "x"]].concat(), parts);
+    }
+    place.refused(
+        &["train", "--task", "sine", "--epochs", "3", "--out", "x"],
+        &["--epochs", "--task pictures"],
+    );
     place.write("one.csv", "kind,x\nup,1\nup,2\n");
     place.refused(
         &["train", "settings.toml", "--train", "one.csv", "--label", "kind", "--out", "x"],
@@ -225,6 +249,11 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&["train", "--task", "pictures", "--out", "x"], &["pictures.train", "--train"]);
     place.refused(&["train", "--train", "missing", "--out", "x"], &["missing", "not there"]);
     place.refused(&["train", "--train", "train", "--test", "train", "--out", "x"], &["train", "others"]);
+    place.refused(&["train", "--train", "train", "--test", "./test/../train", "--out", "x"], &["others"]);
+    place.refused(&["train", "--train", ".", "--test", "test", "--out", "x"], &["lies in it"]);
+    place.refused(&with(&["--images", "train"]), &["--train", "the task is 'images'"]);
+    place.write("odd.toml", format!("{NET}[train]\nsteps = 3\n"));
+    place.refused(&[&TRAIN[..6], &["--net", "odd.toml", "--out", "x"]].concat(), &["odd.toml", "'train'"]);
     fs::rename(place.path("test/none"), place.path("test/some")).unwrap();
     place.refused(&with(&[]), &["test", "'some'", "lying, none, standing"]);
     fs::remove_dir_all(place.path("test/some")).unwrap();

@@ -9,7 +9,7 @@ use super::images::image_options;
 use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory};
 use crate::data::fields::PictureFields;
 use crate::data::format::Format;
-use crate::data::images::ImageSet;
+use crate::data::images::{ImageOptions, ImageSet};
 use crate::error::{Error, Result};
 use crate::experiment::config::{AdaptConfig, Config, EvalConfig, InitScheme, ModelConfig, TrainConfig};
 use crate::net::Sizes;
@@ -59,7 +59,14 @@ struct Fields {
 
 pub(super) fn defaults(base: Config) -> Config {
     Config {
-        train: TrainConfig { steps: 10_000, tasks: 32, learning_rate: 5e-3, clip: 1.0, ..base.train },
+        train: TrainConfig {
+            steps: 10_000,
+            tasks: 32,
+            learning_rate: 5e-3,
+            clip: 1.0,
+            pooled_steps: 200,
+            ..base.train
+        },
         model: ModelConfig {
             target: vec![64, 64, 64],
             activation: Activation::Sin,
@@ -117,6 +124,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
             ));
         }
         Some(path) => {
+            let options = ImageOptions { colour: Some(set.shape[2] == 3), ..options };
             let other = ImageSet::unsorted(path, options)?;
             if other.shape != set.shape {
                 let message = format!(

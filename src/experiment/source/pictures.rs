@@ -11,7 +11,7 @@ use super::{SingleTask, Source, TaskKind, TasksPicture};
 use crate::data::csv::CsvSpec;
 use crate::data::encoder::{Encoder, TargetKind};
 use crate::data::format::Format;
-use crate::data::images::ImageSet;
+use crate::data::images::{ImageOptions, ImageSet, is_test_records};
 use crate::data::labelled::{Batches, Labelled};
 use crate::data::table::Table;
 use crate::error::{Error, Result};
@@ -48,6 +48,9 @@ pub struct PicturesConfig {
     /// The column of a CSV file that holds the class; all others are a series.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub label: String,
+    /// Columns of a CSV file to leave out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drop: Vec<String>,
     /// Rows of a batch.
     pub batch: usize,
     /// How often all rows are seen (not given: `train.steps` batches).
@@ -75,6 +78,7 @@ impl Default for PicturesConfig {
             test: None,
             test_labels: None,
             label: String::new(),
+            drop: vec![],
             batch: 64,
             epochs: None,
             validation: 0.1,
@@ -153,6 +157,22 @@ pub(super) fn validate(config: &Config) -> Result<()> {
         };
         return fail("pictures.label", message.into());
     }
+    if !p.label.is_empty() && (p.train_labels.is_some() || p.test_labels.is_some()) {
+        return fail(
+            "pictures.train_labels",
+            "go with IDX files: a CSV file has its classes in the column pictures.label".into(),
+        );
+    }
+    if p.label.is_empty() && !p.drop.is_empty() {
+        return fail("pictures.drop", "names columns of a CSV file, and what is trained on is none".into());
+    }
+    if let Some(test) = p.test.as_ref().filter(|test| overlap(&p.train, test)) {
+        return Err(Error::data(
+            test,
+            "",
+            "is what is trained on, or lies in it: rows to be judged on must be others",
+        ));
+    }
     if config.adapt.method != Method::FineTune {
         let message = format!(
             "'{}' learns from many tasks, and 'pictures' is one: leave it out, or take --images for tasks of a few classes each",
@@ -173,6 +193,12 @@ pub(super) fn validate(config: &Config) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether `test` is what is trained on, or lies in its folder. Of a folder in CIFAR-10's layout, files called `test…` are not trained on.
+fn overlap(train: &Path, test: &Path) -> bool {
+    let (Ok(train), Ok(test)) = (train.canonicalize(), test.canonicalize()) else { return false };
+    train == test || (train.is_dir() && test.starts_with(&train) && !is_test_records(&test))
 }
 
 /// Whether a file is a table, by its name.
@@ -248,9 +274,7 @@ fn pictures(p: &PicturesConfig) -> Result<Read> {
     let shape = set.shape;
     let rows = Labelled::of_images(set, None);
     let test = p.test.as_ref().map(|path| {
-        if *path == p.train {
-            return Err(Error::data(path, "", "is what is trained on: rows to be judged on must be others"));
-        }
+        let options = ImageOptions { colour: Some(shape[2] == 3), ..options };
         let other = ImageSet::read(path, p.test_labels.as_deref(), options)?;
         if other.shape != shape {
             let message = format!(
@@ -278,17 +302,30 @@ fn series(p: &PicturesConfig) -> Result<Read> {
         group: String::new(),
         target: p.label.clone(),
         inputs: vec![],
-        drop: vec![],
+        drop: p.drop.clone(),
         shots: 1,
         splits: None,
         seed: 0,
         kind: Some(TargetKind::Classification),
     };
     let all: Vec<usize> = (0..table.rows()).collect();
+    table.column(&p.label)?;
+    // A series has a number at every place.
+    let read = |name: &String| *name != p.label && !p.drop.contains(name);
+    for column in (0..table.columns().len()).filter(|c| read(&table.columns()[*c])) {
+        let number = |row: usize| table.cell(row, column).parse::<f64>().is_ok_and(f64::is_finite);
+        if let Some(row) = all.iter().find(|row| !number(**row)) {
+            let message = format!(
+                "column '{}' holds '{}', which is no number: all columns but the label's are one series. Mend the cell, or leave the \
+                 column out (--drop)",
+                table.columns()[column],
+                table.cell(*row, column)
+            );
+            return Err(Error::data(&p.train, format!(", line {}", table.line_of(*row)), message));
+        }
+    }
     let encoder = Encoder::fit(&table, &spec, &all)?;
-    // One number a column is a series; words and missing cells have several.
-    let n = encoder.inputs();
-    let row = if encoder.columns().count() == n { vec![n, 1] } else { vec![n] };
+    let row = vec![encoder.inputs(), 1];
     let labelled = |table: &Table| -> Result<Labelled> {
         let (x, y) = (encoder.encode_inputs(table)?, encoder.encode_targets(table)?);
         let labels = y.chunks(encoder.outputs()).map(|y| argmax(y) as u32).collect();

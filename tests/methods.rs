@@ -533,7 +533,7 @@ fn memory_of_the_second_order_path_is_known() {
         lower(&graph, Caps::cpu(1)).expect("it fits").bytes()
     };
     // More steps than a region keeps.
-    let (a, b, c) = (bytes(200), bytes(250), bytes(300));
+    let (a, b, c) = (bytes(700), bytes(750), bytes(800));
     assert_eq!(b - a, c - b, "the same for every fifty steps");
     // 25 tasks with 1,761 weights each.
     let carried = 50 * 25 * 1761 * 4;

@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("run", &["error", "kernel", "plan", "region", "spec", "view"]),
     ("net", &["error", "graph", "rng", "spec"]),
     ("task", &["error", "graph", "run", "spec"]),
-    ("data", &["error", "graph", "rng", "run", "spec", "task"]),
+    ("data", &["error", "files", "graph", "rng", "run", "spec", "task"]),
     ("optim", &["graph"]),
     ("hyper", &["graph", "net", "rng", "spec", "task"]),
     ("adapt", &["error", "graph", "hyper", "net", "optim", "plan", "run", "spec", "task"]),

@@ -140,8 +140,8 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     if !(2..=65_536).contains(&p.batch) {
         return fail("pictures.batch", format!("{} is out of range: it must lie from 2 to 65536", p.batch));
     }
-    if p.epochs.is_some_and(|n| !(1..=1_000_000).contains(&n)) {
-        return fail("pictures.epochs", "is out of range: it must lie from 1 to 1000000".into());
+    if let Some(n) = p.epochs.filter(|n| !(1..=1_000_000).contains(n)) {
+        return fail("pictures.epochs", format!("{n} is out of range: it must lie from 1 to 1000000"));
     }
     if !(0.0..=0.5).contains(&p.validation) {
         return fail(

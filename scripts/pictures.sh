@@ -46,16 +46,17 @@ if [ -d "$data/mnist1d" ]; then
         --set pictures.validation=0 --net scripts/series.toml --epochs 60 --set train.learning_rate=0.003
 fi
 if [ -d "$data/cifar10" ]; then
-    # `colours NAME [ARGUMENTS...]`: 20 epochs of all rows, moved and mirrored.
+    # `colours NAME RATE DECAY [ARGUMENTS...]`: 20 epochs of all rows, moved and mirrored.
     colours() {
-        name=$1
-        shift
+        name=$1 rate=$2 decay=$3
+        shift 3
         train "$name" 0 --train "$data/cifar10/train.bin.gz" --test "$data/cifar10/test.bin.gz" --net resnet8 --epochs 20 \
-            --set pictures.validation=0 --set pictures.shifts=true --set pictures.flips=true --set train.learning_rate=0.003 \
-            --set 'train.optimiser={kind="adamw",decay=0.05}' "$@"
+            --set pictures.validation=0 --set pictures.shifts=true --set pictures.flips=true --set train.learning_rate=$rate \
+            --set "train.optimiser={kind='adamw',decay=$decay}" "$@"
     }
-    colours cifar10-resnet8-generated --generated
-    "$bin/hyperloom" eval --device "$device" "$out/cifar10-resnet8-generated-0" --out "$out/cifar10"
+    colours cifar10-resnet8 0.003 0.05
+    colours cifar10-resnet8-generated 0.01 0.02 --generated --set 'model.generator={kind="static",embedding=64}'
+    "$bin/hyperloom" eval --device "$device" "$out/cifar10-resnet8-0" "$out/cifar10-resnet8-generated-0" --out "$out/cifar10"
     if [ -n "${PEER:-}" ]; then
         for layout in "" --channels-last; do
             "$PEER" benches/peers/classify_torch.py --train "$data/cifar10/train.bin.gz" --test "$data/cifar10/test.bin.gz" --epochs 20 $layout

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
-use crate::task::{Batch, Rows, Task, TaskFamily, TaskShape, WINDOW};
+use crate::task::{Batch, Task, TaskFamily, TaskShape, WINDOW};
 
 /// Numbers of staged episodes of a window at most: 64 MiB.
 const MAX_STAGED_NUMBERS: usize = 1 << 24;
@@ -92,15 +92,7 @@ impl TaskFamily for PictureFields {
         g.scope("pixels", |g| {
             let (t, n, channels) = (tasks.len(), self.points, self.set.shape[2]);
             let (x, y) = (g.step("x", &[t, n, 2]), g.step("y", &[t, n, channels]));
-            let (each, all) = (g.constant(1.0 / n as f64), g.constant(n as f64));
-            Batch {
-                support: Rows { x, y, rows: g.expand(each, &[t, n]), count: g.expand(all, &[t, 1]) },
-                xq: x,
-                yq: y,
-                query_rows: None,
-                descriptor: None,
-                task: None,
-            }
+            Batch::same(g, x, y)
         })
     }
 

@@ -19,7 +19,7 @@ use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
 use crate::spec::{Shape, count};
-use crate::task::{Batch, Loss, Rows, TaskFamily, TaskShape, WINDOW};
+use crate::task::{Batch, Loss, TaskFamily, TaskShape, WINDOW};
 
 /// Numbers of staged batches of a window at most: 64 MiB.
 const MAX_STAGED_NUMBERS: usize = 1 << 24;
@@ -241,17 +241,9 @@ impl TaskFamily for Batches {
         g.scope("rows", |g| {
             let shape = self.shape();
             let (t, n) = (tasks.len(), self.batch);
-            let (each, all) = (g.constant(1.0 / n as f64), g.constant(n as f64));
             let x = g.step("x", &[t, n, shape.inputs()]);
             let y = g.step("y", &[t, n, shape.outputs]);
-            Batch {
-                support: Rows { x, y, rows: g.expand(each, &[t, n]), count: g.expand(all, &[t, 1]) },
-                xq: x,
-                yq: y,
-                query_rows: None,
-                descriptor: None,
-                task: None,
-            }
+            Batch::same(g, x, y)
         })
     }
 

@@ -59,18 +59,26 @@ impl Batch {
         Batch { support, xq, yq, query_rows: None, descriptor: None, task: None }
     }
 
+    /// Episodes whose rows `[T, n, i]`, `[T, n, o]`, which all count alike, are support and query at once.
+    #[must_use]
+    pub fn same(g: &mut Graph, x: Value, y: Value) -> Batch {
+        let [t, n] = g.shape(x)[..2] else { panic!("rows are [T, n, i]") };
+        let (each, all) = (g.constant(1.0 / n as f64), g.constant(n as f64));
+        let (rows, count) = (g.expand(each, &[t, n]), g.expand(all, &[t, 1]));
+        Batch::new(Rows { x, y, rows, count }, x, y)
+    }
+
     /// The episodes of tasks `start .. start + len` alone.
     pub fn part(&self, g: &mut Graph, start: usize, len: usize) -> Batch {
         let cut = |g: &mut Graph, v: Value| g.slice(v, 0, start, len);
+        let (x, y) = (cut(g, self.support.x), cut(g, self.support.y));
+        // Rows that are both stay so.
+        let same = self.xq == self.support.x;
+        let (xq, yq) = if same { (x, y) } else { (cut(g, self.xq), cut(g, self.yq)) };
         Batch {
-            support: Rows {
-                x: cut(g, self.support.x),
-                y: cut(g, self.support.y),
-                rows: cut(g, self.support.rows),
-                count: cut(g, self.support.count),
-            },
-            xq: cut(g, self.xq),
-            yq: cut(g, self.yq),
+            support: Rows { x, y, rows: cut(g, self.support.rows), count: cut(g, self.support.count) },
+            xq,
+            yq,
             query_rows: self.query_rows.map(|v| cut(g, v)),
             descriptor: self.descriptor.map(|v| cut(g, v)),
             task: self.task.map(|v| cut(g, v)),

@@ -110,7 +110,7 @@ fn leave(
 
 /// What was found of a run of a single task.
 #[derive(Debug, Serialize)]
-struct Tested {
+struct TestedRun {
     run: String,
     /// What it was judged on, in words.
     rows: String,
@@ -122,12 +122,9 @@ fn single(args: &EvalArgs, device: &Device) -> Result<ExitCode> {
     if !args.shots.is_empty() {
         return Err(Error::config("--shots", "a run of a single task has no support rows: leave it out"));
     }
-    let mut all: Vec<Tested> = Vec::new();
+    let mut all: Vec<TestedRun> = Vec::new();
     for path in &args.runs {
-        let folder = RunFolder::open(path)?;
-        folder.model()?;
-        let config = Config::read(&folder.file("config.toml"), None)?;
-        let experiment = Experiment::open(&config, device, path, true)?;
+        let (_, experiment) = finished(device, path)?;
         let (run, rows) = (path.display().to_string(), experiment.setup().source().place());
         let first = all.first().map_or(&rows, |first| &first.rows);
         let test = experiment.test()?.filter(|_| *first == rows).ok_or_else(|| {
@@ -139,7 +136,7 @@ fn single(args: &EvalArgs, device: &Device) -> Result<ExitCode> {
                 ),
             )
         })?;
-        all.push(Tested { run, rows, test });
+        all.push(TestedRun { run, rows, test });
     }
     let text = serde_json::to_string_pretty(&all).unwrap_or_default() + "\n";
     let draw = |path: &Path| {
@@ -157,7 +154,7 @@ fn single(args: &EvalArgs, device: &Device) -> Result<ExitCode> {
             "{:<28}{:<12}{:>12}{:>12}{:>12}\n",
             "run", "weights", "accuracy", "loss", "parameters"
         ));
-        for Tested { run, test: t, .. } in &all {
+        for TestedRun { run, test: t, .. } in &all {
             let row = |what: &str, accuracy: f64, loss: f64, parameters: usize| {
                 say(format_args!(
                     "{run:<28}{what:<12}{:>12}{:>12}{parameters:>12}\n",
@@ -173,11 +170,17 @@ fn single(args: &EvalArgs, device: &Device) -> Result<ExitCode> {
     })
 }
 
-fn judged(device: &Device, path: &Path, shots: &[usize]) -> Result<Row> {
+/// A finished run, with its configuration.
+fn finished<'d>(device: &'d Device, path: &Path) -> Result<(Config, Experiment<'d>)> {
     let folder = RunFolder::open(path)?;
     folder.model()?;
     let config = Config::read(&folder.file("config.toml"), None)?;
     let experiment = Experiment::open(&config, device, path, true)?;
+    Ok((config, experiment))
+}
+
+fn judged(device: &Device, path: &Path, shots: &[usize]) -> Result<Row> {
+    let (config, experiment) = finished(device, path)?;
     let data = experiment.setup().source().place();
     let tasks = format!("{}{data}, seed {}", config.task.name(), config.seed);
     let shots = if shots.is_empty() { &config.eval.sweep[..] } else { shots };

@@ -209,8 +209,7 @@ impl Settings {
             c.eval.shots = s;
         }
         if c.task == TaskKind::Pictures {
-            self.set_pictures(&mut c);
-            self.set_single(&mut c)?;
+            self.set_pictures(&mut c)?;
             c.validate()?;
             return Ok(c);
         }
@@ -294,12 +293,21 @@ impl Settings {
 }
 
 impl Settings {
-    /// Puts what is said of rows with classes into a configuration.
-    fn set_pictures(&self, c: &mut Config) {
-        let labels = c.task == TaskKind::Pictures && (self.labels.is_some() || self.test_labels.is_some());
-        let paths = [&self.train, &self.test].iter().any(|p| p.is_some());
-        if !labels && !paths && self.label.is_none() && self.epochs.is_none() {
-            return;
+    /// Puts what is said of rows with classes into the configuration of a single task; refuses flags that it has no use for.
+    fn set_pictures(&self, c: &mut Config) -> Result<()> {
+        let flags = [
+            ("--images", self.images.is_some(), "--train names what is trained on"),
+            ("--test-images", self.test_images.is_some(), "--test names what is judged on"),
+            ("--shots", self.shots.is_some(), "there are no support rows"),
+            ("--csv", self.csv.is_some(), "--train names what is trained on"),
+            ("--group", self.group.is_some(), "rows belong to no groups"),
+            ("--target", self.target.is_some(), "--label names the column of classes"),
+            ("--inputs", !self.inputs.is_empty(), "--drop leaves columns out"),
+            ("--splits", self.splits.is_some(), "--test names what is judged on"),
+            ("--kind", self.kind.is_some(), "rows have classes"),
+        ];
+        if let Some((flag, _, why)) = flags.iter().find(|f| f.1) {
+            return Err(Error::config(*flag, format!("is nothing for the task 'pictures': {why}")));
         }
         let pictures = c.pictures.get_or_insert_with(PicturesConfig::default);
         if let Some(path) = &self.train {
@@ -317,32 +325,12 @@ impl Settings {
         if let Some(label) = &self.label {
             pictures.label.clone_from(label);
         }
-        if self.epochs.is_some() {
+        if !self.drop.is_empty() {
+            pictures.drop.clone_from(&self.drop);
+        }
+        // Steps that are asked for win over a file's epochs.
+        if self.epochs.is_some() || self.steps.is_some() {
             pictures.epochs = self.epochs;
-        }
-    }
-
-    /// Refuses flags that a single task has no use for, and has those that it shares with tables.
-    fn set_single(&self, c: &mut Config) -> Result<()> {
-        let flags = [
-            ("--images", self.images.is_some(), "--train names what is trained on"),
-            ("--test-images", self.test_images.is_some(), "--test names what is judged on"),
-            ("--shots", self.shots.is_some(), "there are no support rows"),
-            ("--csv", self.csv.is_some(), "--train names what is trained on"),
-            ("--group", self.group.is_some(), "rows belong to no groups"),
-            ("--target", self.target.is_some(), "--label names the column of classes"),
-            ("--inputs", !self.inputs.is_empty(), "--drop leaves columns out"),
-            ("--splits", self.splits.is_some(), "--test names what is judged on"),
-            ("--kind", self.kind.is_some(), "rows have classes"),
-        ];
-        if let Some((flag, _, why)) = flags.iter().find(|f| f.1) {
-            return Err(Error::config(*flag, format!("is nothing for the task 'pictures': {why}")));
-        }
-        if let (Some(p), false) = (&mut c.pictures, self.drop.is_empty()) {
-            p.drop.clone_from(&self.drop);
-        }
-        if let (Some(p), true) = (&mut c.pictures, self.steps.is_some()) {
-            p.epochs = None;
         }
         Ok(())
     }

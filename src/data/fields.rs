@@ -12,10 +12,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
-use crate::task::{Batch, Task, TaskFamily, TaskShape, WINDOW};
-
-/// Numbers of staged episodes of a window at most: 64 MiB.
-const MAX_STAGED_NUMBERS: usize = 1 << 24;
+use crate::task::{Batch, Task, TaskFamily, TaskShape, window_of};
 
 /// Pictures to fit.
 #[derive(Clone, Debug)]
@@ -98,7 +95,7 @@ impl TaskFamily for PictureFields {
 
     fn window(&self, tasks: usize) -> usize {
         let step = tasks * self.points * (2 + self.set.shape[2]);
-        (MAX_STAGED_NUMBERS / step.max(1)).clamp(1, WINDOW)
+        window_of(step)
     }
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {

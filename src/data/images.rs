@@ -95,11 +95,8 @@ impl ImageSet {
                 vec![Found { class: String::new(), from: path.into(), picture: Picture::read(path)? }]
             }
             false => {
-                let (n, pictures) = idx_pictures(path)?;
                 let class = |picture| Found { class: String::new(), from: path.into(), picture };
-                let found: Vec<Found> = pictures.map(class).collect();
-                debug_assert_eq!(found.len(), n);
-                found
+                idx_pictures(path)?.map(class).collect()
             }
         };
         if found.is_empty() {
@@ -124,7 +121,7 @@ pub(crate) fn pictures_in(path: &Path, shape: [usize; 3]) -> Result<Vec<(String,
         // Records, or an IDX file: numbered from 1.
         let records = match is_cifar(path) {
             true => cifar(path)?.into_iter().map(|f| f.picture).collect(),
-            false => idx_pictures(path)?.1.collect::<Vec<Picture>>(),
+            false => idx_pictures(path)?.collect::<Vec<Picture>>(),
         };
         let named = |(k, p): (usize, Picture)| ((k + 1).to_string(), p.shaped(shape).pixels);
         return Ok(records.into_iter().enumerate().map(named).collect());
@@ -218,7 +215,8 @@ fn labels_beside(path: &Path) -> Option<PathBuf> {
 
 fn idx(path: &Path, labels: &Path) -> Result<Vec<Found>> {
     let names = Idx::read(labels)?;
-    let (n, pictures) = idx_pictures(path)?;
+    let pictures = idx_pictures(path)?;
+    let n = pictures.len();
     if names.shape != [n] {
         let message = format!("has the shape {:?}, and there are {n} pictures: [{n}] is needed", names.shape);
         return Err(Error::data(labels, "", message));
@@ -227,8 +225,8 @@ fn idx(path: &Path, labels: &Path) -> Result<Vec<Found>> {
     Ok(found.map(|(label, picture)| Found { class: label.to_string(), from: path.into(), picture }).collect())
 }
 
-/// The pictures of an IDX file, and their number.
-fn idx_pictures(path: &Path) -> Result<(usize, impl Iterator<Item = Picture>)> {
+/// The pictures of an IDX file.
+fn idx_pictures(path: &Path) -> Result<impl ExactSizeIterator<Item = Picture>> {
     let pixels = Idx::read(path)?;
     let (n, size, channels) = match pixels.shape[..] {
         [n, h, w] => (n, [h, w], 1),
@@ -255,7 +253,7 @@ fn idx_pictures(path: &Path) -> Result<(usize, impl Iterator<Item = Picture>)> {
         channels,
         pixels: pixels.values[k * each..(k + 1) * each].iter().map(|v| *v as u8).collect(),
     };
-    Ok((n, (0..n).map(picture)))
+    Ok((0..n).map(picture))
 }
 
 fn cifar(path: &Path) -> Result<Vec<Found>> {

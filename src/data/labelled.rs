@@ -19,10 +19,7 @@ use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
 use crate::spec::{Shape, count};
-use crate::task::{Batch, Loss, TaskFamily, TaskShape, WINDOW};
-
-/// Numbers of staged batches of a window at most: 64 MiB.
-const MAX_STAGED_NUMBERS: usize = 1 << 24;
+use crate::task::{Batch, Loss, TaskFamily, TaskShape, window_of};
 
 /// Mean and deviation of a channel of pictures whose pixels are 0 to 1: what is taken off, and what is divided by.
 pub type ChannelScale = [f32; 2];
@@ -250,7 +247,7 @@ impl TaskFamily for Batches {
     fn window(&self, tasks: usize) -> usize {
         let shape = self.shape();
         let step = tasks * self.batch * (shape.inputs() + shape.outputs);
-        (MAX_STAGED_NUMBERS / step.max(1)).clamp(1, WINDOW)
+        window_of(step)
     }
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {

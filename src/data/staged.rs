@@ -8,10 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
-use crate::task::{Batch, Rows, Task, TaskFamily, TaskShape, WINDOW};
-
-/// Numbers of staged episodes of a window at most: 64 MiB.
-const MAX_STAGED_NUMBERS: usize = 1 << 24;
+use crate::task::{Batch, Rows, Task, TaskFamily, TaskShape, window_of};
 
 /// Draws a task, and as many of its rows as are asked for: inputs `[n, i]`, targets `[n, o]`.
 pub type Draw = dyn Fn(&mut Rng, usize) -> (Vec<f32>, Vec<f32>) + Send + Sync;
@@ -153,7 +150,7 @@ impl TaskFamily for Staged {
     fn window(&self, tasks: usize) -> usize {
         let s = &self.shape;
         let step = tasks * (s.support + s.query) * (s.inputs() + s.outputs);
-        (MAX_STAGED_NUMBERS / step.max(1)).clamp(1, WINDOW)
+        window_of(step)
     }
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {

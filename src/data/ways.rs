@@ -10,10 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
-use crate::task::{Batch, Loss, Rows, Task, TaskFamily, TaskShape, WINDOW};
-
-/// Numbers of staged episodes of a window at most: 64 MiB.
-const MAX_STAGED_NUMBERS: usize = 1 << 24;
+use crate::task::{Batch, Loss, Rows, Task, TaskFamily, TaskShape, window_of};
 
 /// Episodes over some classes of a set.
 #[derive(Clone, Debug)]
@@ -154,7 +151,7 @@ impl TaskFamily for Ways {
     fn window(&self, tasks: usize) -> usize {
         let shape = self.shape();
         let step = tasks * (shape.support + shape.query) * (shape.inputs() + shape.outputs);
-        (MAX_STAGED_NUMBERS / step.max(1)).clamp(1, WINDOW)
+        window_of(step)
     }
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {

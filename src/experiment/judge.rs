@@ -18,8 +18,8 @@ use crate::task::{Task, reliability, support_as_query};
 impl Experiment<'_> {
     /// Error on the test tasks, beside the baselines.
     pub(super) fn judge(&self, observer: &mut dyn Observer) -> Result<Report> {
-        if self.setup.source().single().is_some() {
-            return self.judge_single(observer);
+        if let Some(task) = self.setup.source().single() {
+            return self.judge_single(task, observer);
         }
         observer.progress(&Progress::of("judging on unseen tasks"));
         let shots = self.config.eval.shots;

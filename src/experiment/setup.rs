@@ -38,19 +38,7 @@ impl Setup {
     /// [`Error::Config`] for settings that the way of adaptation that is settled on does not allow.
     pub fn on(source: Arc<dyn Source>, config: &Config) -> Result<Setup> {
         let mut config = config.settled(&source.likelihood())?;
-        if let (Some(p), Some(task)) = (&config.pictures, source.single()) {
-            let of = |epochs: u64| (epochs * task.trained() as u64).div_ceil(p.batch as u64);
-            let steps = p.epochs.map_or(config.train.steps, of);
-            (config.train.steps, config.train.pooled_steps) = (steps.max(1), steps.max(1));
-            config.train.pooled_rate = config.train.learning_rate;
-        }
-        if let Some([h, w, _]) = source.picture_shape() {
-            // There are no more pixels.
-            let e = &mut config.eval;
-            e.shots = e.shots.min(h * w);
-            e.sweep.iter_mut().for_each(|n| *n = (*n).min(h * w));
-            e.sweep.dedup();
-        }
+        source.settle(&mut config);
         Ok(Setup { config, source })
     }
 
@@ -229,7 +217,7 @@ impl Setup {
             let message = format!("the network has nothing of the kind that adapt.fast = {what:?} changes");
             return Err(Error::config("adapt.fast", message));
         }
-        let kernels = || net.layout().params.iter().any(|p| p.shape.len() > 2);
+        let kernels = || net.layout().params.iter().any(|p| p.is_kernel());
         if matches!(hyper.generator, Generator::Static(_)) && !kernels() {
             return Err(Error::config(
                 "model.net",

@@ -180,7 +180,11 @@ impl Experiment<'_> {
         let (Some(task), Some(network)) = (self.setup.source().single(), self.network()?) else {
             return Ok(None);
         };
-        let found = Tested::of(self.device, &network, &task.test, &task.test_rows)?;
+        self.test_by(task, &network).map(Some)
+    }
+
+    fn test_by(&self, task: &SingleTask, network: &Network) -> Result<TestReport> {
+        let found = Tested::of(self.device, network, &task.test, &task.test_rows)?;
         let classes = task.test.classes.clone();
         // Of very many classes nobody looks at it, and it grows with their square.
         let shown = if classes.len() <= MAX_CONFUSION { classes.len() } else { 0 };
@@ -192,7 +196,7 @@ impl Experiment<'_> {
         let truth = Task::from_support(vec![], vec![]).with_query(vec![], task.test.targets(&task.test_rows));
         let spec = &self.model.spec;
         let seen = self.config.train.steps as f64 * self.setup.source().family(0).shape().query as f64;
-        Ok(Some(TestReport {
+        Ok(TestReport {
             accuracy: found.accuracy,
             loss: found.loss,
             rows: task.test_rows.len(),
@@ -204,7 +208,7 @@ impl Experiment<'_> {
             reliability: reliability(&[truth], &[found.log_probabilities], classes.len()),
             classes,
             validation: self.curve.clone(),
-        }))
+        })
     }
 
     /// How good the same network is that was trained directly.
@@ -226,14 +230,13 @@ impl Experiment<'_> {
     }
 
     /// Judges the network of a source that is one task, and leaves it in the run folder.
-    pub(super) fn judge_single(&self, observer: &mut dyn Observer) -> Result<Report> {
+    pub(super) fn judge_single(&self, task: &SingleTask, observer: &mut dyn Observer) -> Result<Report> {
         observer.progress(&Progress::of("judging on test rows"));
-        if let Some(network) = self.network()? {
-            save_network(&self.folder.file(OWN_NETWORK), &network, &self.setup.source().format())?;
-        }
+        let network = network(self.device, &self.model, task)?;
+        save_network(&self.folder.file(OWN_NETWORK), &network, &self.setup.source().format())?;
         let (rows, refused) = self.recorded()?;
         let instruments = Instruments::of(&self.model, self.device, &self.setup.source().test(0), refused)?;
-        Ok(Report { test: self.test()?, ..self.report(&rows, instruments) })
+        Ok(Report { test: Some(self.test_by(task, &network)?), ..self.report(&rows, instruments) })
     }
 
     /// Rows that were judged wrongly, the surest first: the row, its class, what was predicted, and how probable that was.
@@ -261,7 +264,7 @@ impl Experiment<'_> {
 /// Parameters that write or are the kernels of convolutions, and weights of these kernels.
 fn kernels(spec: &HyperSpec) -> [usize; 2] {
     let (layout, target) = (spec.layout(), spec.target.layout());
-    let weights: usize = target.params.iter().filter(|p| p.shape.len() > 2).map(|p| p.range().len()).sum();
+    let weights: usize = target.params.iter().filter(|p| p.is_kernel()).map(|p| p.range().len()).sum();
     let beside = target.len() - weights;
     [layout.len() - beside, weights]
 }

@@ -55,6 +55,11 @@ impl Param {
         self.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
+    /// Whether it is the kernels of a convolution, `[.., in, out]` with a window before.
+    pub fn is_kernel(&self) -> bool {
+        self.shape.len() > 2
+    }
+
     /// Fan-in and fan-out: of a weight `[.., in, out]` how many values an output is summed from, and how many outputs a value goes
     /// into; `None` for a bias.
     pub fn fans(&self) -> Option<(usize, usize)> {

@@ -12,6 +12,14 @@ use super::{Batch, Loss};
 /// Steps between two visits of the host at most.
 pub const WINDOW: usize = 50;
 
+/// Numbers that are staged for a window at most: 64 MiB.
+const MAX_STAGED_NUMBERS: usize = 1 << 24;
+
+/// Steps between two visits of the host where so many numbers are staged for a step.
+pub(crate) fn window_of(numbers: usize) -> usize {
+    (MAX_STAGED_NUMBERS / numbers.max(1)).clamp(1, WINDOW)
+}
+
 /// What a family of tasks looks like.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -20,6 +20,7 @@ mod outputs;
 mod reliability;
 
 pub use batch::{Batch, Rows};
+pub(crate) use family::window_of;
 pub use family::{TaskFamily, TaskShape, WINDOW};
 pub use interval::{Coverage, Intervals, LEVELS};
 pub use likelihood::{Likelihood, Metric, SHRINKAGE};

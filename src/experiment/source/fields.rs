@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::images::image_options;
+use super::images::{check_shape, image_options};
 use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory};
 use crate::data::fields::PictureFields;
 use crate::data::format::Format;
@@ -112,8 +112,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let f = config.fields.clone().unwrap_or_default();
     let options = image_options("fields.size", f.size, f.colour)?;
     let set = Arc::new(ImageSet::unsorted(&f.train, options)?);
-    let all: Vec<(usize, usize)> =
-        set.images.iter().enumerate().flat_map(|(c, of)| (0..of.len()).map(move |k| (c, k))).collect();
+    let all = numbered(&set);
     let order = Rng::new(config.seed, 0xf1e1).choose(all.len(), all.len());
     let (judged, test_set) = match &f.test {
         Some(path) if *path == f.train => {
@@ -126,14 +125,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         Some(path) => {
             let options = ImageOptions { colour: Some(set.shape[2] == 3), ..options };
             let other = ImageSet::unsorted(path, options)?;
-            if other.shape != set.shape {
-                let message = format!(
-                    "holds pictures of height, width and channels {:?}, and those to train on have {:?}: fields.size and fields.colour \
-                     bring all to one shape",
-                    other.shape, set.shape
-                );
-                return Err(Error::data(path, "", message));
-            }
+            check_shape("fields", path, other.shape, set.shape)?;
             (0, Some(Arc::new(other)))
         }
         None => (all.len() / 5, None),
@@ -152,12 +144,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         |set: &Arc<ImageSet>, among| PictureFields { set: set.clone(), among, points, seed: config.seed };
     let test = match &test_set {
         Some(other) => {
-            let all: Vec<(usize, usize)> = other
-                .images
-                .iter()
-                .enumerate()
-                .flat_map(|(c, of)| (0..of.len()).map(move |k| (c, k)))
-                .collect();
+            let all = numbered(other);
             let order = Rng::new(config.seed, 0xf1e2).choose(all.len(), all.len());
             fields(other, order.iter().map(|i| all[*i]).collect())
         }
@@ -173,7 +160,20 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     Ok(Arc::new(found))
 }
 
+/// Class and number of each picture.
+fn numbered(set: &ImageSet) -> Vec<(usize, usize)> {
+    set.images.iter().enumerate().flat_map(|(class, of)| (0..of.len()).map(move |k| (class, k))).collect()
+}
+
 impl Source for Fields {
+    fn settle(&self, config: &mut Config) {
+        // There are no more pixels.
+        let ([h, w, _], e) = (self.test.set.shape, &mut config.eval);
+        e.shots = e.shots.min(h * w);
+        e.sweep.iter_mut().for_each(|n| *n = (*n).min(h * w));
+        e.sweep.dedup();
+    }
+
     fn family(&self, _: usize) -> Arc<dyn TaskFamily> {
         Arc::new(self.train.clone())
     }

@@ -1,6 +1,6 @@
 //! Pictures sorted into classes: a task is a few classes that were not seen before.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,18 @@ pub(super) fn image_options(key: &str, size: Option<Sizes>, colour: Option<bool>
         }
         None => Ok(ImageOptions { size, colour }),
     }
+}
+
+/// Refuses pictures to be judged on of another shape than those to train on; `task` names the settings.
+pub(super) fn check_shape(task: &str, path: &Path, found: [usize; 3], needed: [usize; 3]) -> Result<()> {
+    if found == needed {
+        return Ok(());
+    }
+    let message = format!(
+        "holds pictures of height, width and channels {found:?}, and those to train on have {needed:?}: {task}.size and {task}.colour \
+         bring all to one shape"
+    );
+    Err(Error::data(path, "", message))
 }
 
 impl Default for ImagesConfig {
@@ -199,14 +211,7 @@ fn pictures(config: &Config, i: &ImagesConfig) -> Result<Pictures> {
     let (judged, test_set) = match &i.test {
         Some(path) => {
             let other = ImageSet::read(path, i.test_labels.as_deref(), i.options()?)?;
-            if other.shape != set.shape {
-                let message = format!(
-                    "holds pictures of height, width and channels {:?}, and those to train on have {:?}: images.size and images.colour \
-                     bring all to one shape",
-                    other.shape, set.shape
-                );
-                return Err(Error::data(path, "", message));
-            }
+            check_shape("images", path, other.shape, set.shape)?;
             // A folder's classes have names of their own; labels of IDX files count from 0 in each file.
             let named = path.is_dir() && i.train.is_dir();
             let both = set.classes.iter().find(|c| named && other.classes.contains(c));

@@ -73,6 +73,9 @@ pub trait Source: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Settles what its data say about the configuration.
+    fn settle(&self, _config: &mut Config) {}
+
     /// The one task that it is, where it is no family of tasks: a network is trained on some of its rows and judged on others.
     fn single(&self) -> Option<&SingleTask> {
         None

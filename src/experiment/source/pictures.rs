@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::images::image_options;
+use super::images::{check_shape, image_options};
 use super::{SingleTask, Source, TaskKind, TasksPicture};
 use crate::data::csv::CsvSpec;
 use crate::data::encoder::{Encoder, TargetKind};
@@ -276,14 +276,7 @@ fn pictures(p: &PicturesConfig) -> Result<Read> {
     let test = p.test.as_ref().map(|path| {
         let options = ImageOptions { colour: Some(shape[2] == 3), ..options };
         let other = ImageSet::read(path, p.test_labels.as_deref(), options)?;
-        if other.shape != shape {
-            let message = format!(
-                "holds pictures of height, width and channels {:?}, and those to train on have {shape:?}: pictures.size and \
-                 pictures.colour bring all to one shape",
-                other.shape
-            );
-            return Err(Error::data(path, "", message));
-        }
+        check_shape("pictures", path, other.shape, shape)?;
         Labelled::of_images(other, Some(rows.scales())).with_classes_of(&rows, path)
     });
     let format = Format::Pictures {
@@ -359,6 +352,15 @@ impl Source for Pictures {
 
     fn format(&self) -> Format {
         self.format.clone()
+    }
+
+    fn settle(&self, config: &mut Config) {
+        let Some(p) = &config.pictures else { return };
+        let of = |epochs: u64| (epochs * self.task.trained() as u64).div_ceil(p.batch as u64);
+        let steps = p.epochs.map_or(config.train.steps, of).max(1);
+        // The direct network beside is trained as long, and as fast.
+        (config.train.steps, config.train.pooled_steps) = (steps, steps);
+        config.train.pooled_rate = config.train.learning_rate;
     }
 
     fn single(&self) -> Option<&SingleTask> {

@@ -45,7 +45,7 @@ impl Static {
     /// The kernel that a parameter is, in blocks; `None` for any other parameter.
     fn kernel<'l>(&self, param: &'l Param) -> Option<Kernel<'l>> {
         match &param.shape[..] {
-            [window @ .., inputs, outputs] if !window.is_empty() => {
+            [window @ .., inputs, outputs] if param.is_kernel() => {
                 let channels = [*inputs, *outputs];
                 let blocks = channels.map(|n| n.div_ceil(self.block));
                 Some(Kernel { param, taps: count(window), channels, blocks })

@@ -8,7 +8,7 @@ use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder, Static};
 use hyperloom::meta::objective::{MetaSpec, Through};
-use hyperloom::net::{Init, LayerWeights, Net, OwnLayer, ParamLayout, Weights};
+use hyperloom::net::{Init, Layer, LayerWeights, Net, OwnLayer, ParamLayout, Reshape, Variational, Weights};
 use hyperloom::plan::{Caps, KEEP, lower};
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
@@ -212,6 +212,24 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                 add("joint", &|m| (m.joint_lambda, m.weight_penalty, m.diversity) = (0.3, 0.01, 0.02));
             }
         }
+    }
+    // Autoencoders whose decoder alone is written, or that are all learned through; codes come with a divergence.
+    for generated in [false, true] {
+        let mut meta = spec(generated, Loss::Mse, 0);
+        let encoder = Net::rows([2, 2, 1]).conv(2, 2).tanh().flatten();
+        let decoder = Net::rows([2]).dense(4).tanh().with(Layer::Reshape(Reshape::new([2, 2, 1]))).conv(1, 2);
+        let layer = Variational::new(2, [2, 2, 1], encoder.into(), decoder.into());
+        meta.hyper.target = Net::rows([6]).variational(layer);
+        if let Some(encoder) = &mut meta.hyper.condition.support {
+            encoder.example = 4; // The picture, without noise and target.
+            meta.through = Through::None;
+            let mut names = meta.clone();
+            names.hyper.writes = vec!["0".into(), "3.bias".into()];
+            names.hyper.generator = Generator::Chunked(Chunked { chunk: 3, embedding: 2 });
+            all.push(("variational, by name".into(), names, Loss::Elbo));
+            meta.hyper.writes = vec!["decoder".into()];
+        }
+        all.push((format!("variational, generated: {generated}"), meta, Loss::Elbo));
     }
     all
 }

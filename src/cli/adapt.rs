@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use hyperloom::data::Table;
 use hyperloom::data::format::Format;
+use hyperloom::experiment::drawings::support_of_drawings;
 use hyperloom::experiment::files::support_of_file;
 use hyperloom::experiment::picture_files::support_of_folder;
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network, save_network};
@@ -18,7 +19,8 @@ use super::{check_steps, open_device, say};
 pub(super) struct AdaptArgs {
     /// The run folder of a trained model.
     run: PathBuf,
-    /// The new task's rows, with the columns that the model was trained on; of pictures a folder with a folder for each class.
+    /// The new task's rows, with the columns that the model was trained on; of pictures a folder with a folder for each class (of decoders
+    /// the pictures of one).
     #[arg(long, value_name = "FILE.csv|FOLDER")]
     support: PathBuf,
     /// Steps of adaptation (not given: as many as were chosen on validation tasks).
@@ -58,7 +60,9 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
         }
         model = load_network(&own_network)?.0.start(model.adaptation)?;
     }
-    let task = if matches!(format, Format::Pictures { .. }) {
+    let task = if matches!(format, Format::Decoders { .. }) {
+        support_of_drawings(&format, &args.support)?
+    } else if matches!(format, Format::Pictures { .. }) {
         let (task, classes) = support_of_folder(&format, &args.support)?;
         format = format.with_classes(classes);
         task

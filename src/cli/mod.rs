@@ -15,6 +15,7 @@ mod kernels;
 mod plan;
 mod predict;
 mod profile;
+mod sample;
 mod train;
 
 use std::io::Write;
@@ -24,7 +25,7 @@ use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand};
 use hyperloom::experiment::config::{
-    Config, CsvConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS, PicturesConfig, TaskKind,
+    Config, CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS, PicturesConfig, TaskKind,
 };
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
@@ -55,6 +56,8 @@ enum Command {
     Encode(encode::EncodeArgs),
     /// The picture that a code stands for.
     Decode(decode::DecodeArgs),
+    /// Draw pictures of a class by a run of decoders and a few that are known.
+    Sample(sample::SampleArgs),
     /// Error on unseen tasks against the number of shots and of adaptation steps, beside the baselines.
     Eval(eval::EvalArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
@@ -174,10 +177,11 @@ impl Settings {
             }
             None => (String::new(), "command line".to_string()),
         };
-        // Both families of pictures are given by --images: a file may say which one it is.
+        // Several families are given by --images: a file may say which one it is.
         let table = text.parse::<toml::Table>().unwrap_or_default();
-        let fields = table.get("task").and_then(|t| t.as_str()) == Some(TaskKind::Fields.name());
-        if task.is_none() && self.images.is_some() && !fields {
+        let named = table.get("task").and_then(|t| t.as_str()).unwrap_or_default();
+        let other = [TaskKind::Fields, TaskKind::Decoders].iter().any(|kind| kind.name() == named);
+        if task.is_none() && self.images.is_some() && !other {
             task = Some(TaskKind::Images);
         }
         let mut over: Vec<String> = self.method.iter().map(|m| format!("adapt.method={m}")).collect();
@@ -260,15 +264,17 @@ impl Settings {
         }
         let pictures = [&self.images, &self.labels, &self.test_images, &self.test_labels];
         if c.task != TaskKind::Fields && pictures.iter().any(|p| p.is_some()) {
-            let images = c.images.get_or_insert_with(ImagesConfig::default);
+            let (train, others) = if c.task == TaskKind::Decoders {
+                let d = c.decoders.get_or_insert_with(DecodersConfig::default);
+                (&mut d.train, [&mut d.train_labels, &mut d.test, &mut d.test_labels])
+            } else {
+                let i = c.images.get_or_insert_with(ImagesConfig::default);
+                (&mut i.train, [&mut i.train_labels, &mut i.test, &mut i.test_labels])
+            };
             if let Some(path) = &self.images {
-                images.train = path.clone();
+                train.clone_from(path);
             }
-            for (to, path) in [
-                (&mut images.train_labels, &self.labels),
-                (&mut images.test, &self.test_images),
-                (&mut images.test_labels, &self.test_labels),
-            ] {
+            for (to, path) in others.into_iter().zip([&self.labels, &self.test_images, &self.test_labels]) {
                 if path.is_some() {
                     to.clone_from(path);
                 }
@@ -431,6 +437,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Predict(a) => predict::run(&a),
         Command::Encode(a) => encode::run(&a),
         Command::Decode(a) => decode::run(&a),
+        Command::Sample(a) => sample::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Plan(a) => plan::run(&a),
         Command::Bench(a) => bench::run(&a),

@@ -81,6 +81,12 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             "the model learns pictures as fields: `hyperloom encode` and `decode` are for those",
         ));
     }
+    if matches!(format, Format::Decoders { .. }) {
+        return Err(Error::config(
+            args.model.display().to_string(),
+            "the model writes pictures: `hyperloom sample` draws some",
+        ));
+    }
     if matches!(format, Format::Pictures { .. }) {
         let pictures = pictures(args, &reader, &format)?;
         write_atomically(&args.out, &pictures.csv()?)?;

@@ -28,6 +28,13 @@ pub enum Format {
         /// Height, width and channels of those that were trained on.
         shape: [usize; 3],
     },
+    /// Pictures whose pixels are 0 or 1, written from codes.
+    Decoders {
+        /// Height, width and channels.
+        shape: [usize; 3],
+        /// Numbers of a code.
+        code: usize,
+    },
     /// Pictures in folders, one for each class.
     Pictures {
         /// Height, width and channels that they are brought to.
@@ -69,6 +76,10 @@ impl Format {
                 (e.inputs(), e.outputs())
             }
             Format::Fields { shape } => (2, shape[2]),
+            Format::Decoders { shape, code } => {
+                let numbers = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).unwrap_or(0);
+                (numbers.saturating_add(*code), numbers.saturating_add(1))
+            }
             Format::Pictures { shape, ways, classes, scales } => {
                 let sound = |s: &ChannelScale| s.iter().all(|v| v.is_finite()) && s[1] > 0.0;
                 if !(scales.is_empty() || scales.len() == shape[2]) || !scales.iter().all(sound) {
@@ -98,7 +109,7 @@ impl Format {
         match self {
             Format::Plain { inputs, .. } => numbers(table, inputs),
             Format::Encoded(e) => e.encode_inputs(table),
-            Format::Pictures { .. } | Format::Fields { .. } => Err(no_table(table)),
+            Format::Pictures { .. } | Format::Fields { .. } | Format::Decoders { .. } => Err(no_table(table)),
         }
     }
 
@@ -110,7 +121,7 @@ impl Format {
         match self {
             Format::Plain { outputs, .. } => numbers(table, outputs),
             Format::Encoded(e) => e.encode_targets(table),
-            Format::Pictures { .. } | Format::Fields { .. } => Err(no_table(table)),
+            Format::Pictures { .. } | Format::Fields { .. } | Format::Decoders { .. } => Err(no_table(table)),
         }
     }
 
@@ -120,7 +131,7 @@ impl Format {
             Format::Plain { outputs, .. } => outputs.clone(),
             Format::Encoded(e) => e.classes().to_vec(),
             Format::Pictures { classes, .. } => classes.clone(),
-            Format::Fields { .. } => vec![],
+            Format::Fields { .. } | Format::Decoders { .. } => vec![],
         }
     }
 
@@ -136,7 +147,10 @@ impl Format {
     /// Mean and standard deviation by which a value is brought back to the target's own units.
     pub fn target_scale(&self) -> (f64, f64) {
         match self {
-            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => (0.0, 1.0),
+            Format::Plain { .. }
+            | Format::Pictures { .. }
+            | Format::Fields { .. }
+            | Format::Decoders { .. } => (0.0, 1.0),
             Format::Encoded(e) => e.target_scale(),
         }
     }
@@ -144,7 +158,10 @@ impl Format {
     /// The name of the target's column in a file of several groups.
     pub fn target(&self) -> &str {
         match self {
-            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => "",
+            Format::Plain { .. }
+            | Format::Pictures { .. }
+            | Format::Fields { .. }
+            | Format::Decoders { .. } => "",
             Format::Encoded(e) => e.target(),
         }
     }
@@ -152,7 +169,10 @@ impl Format {
     /// The column that tells tasks apart, where the training file had one.
     pub fn group(&self) -> Option<&str> {
         match self {
-            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => None,
+            Format::Plain { .. }
+            | Format::Pictures { .. }
+            | Format::Fields { .. }
+            | Format::Decoders { .. } => None,
             Format::Encoded(e) => Some(e.group()).filter(|name| !name.is_empty()),
         }
     }
@@ -160,7 +180,10 @@ impl Format {
     /// How many numbers a task can be described by.
     pub fn descriptors(&self) -> usize {
         match self {
-            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => 0,
+            Format::Plain { .. }
+            | Format::Pictures { .. }
+            | Format::Fields { .. }
+            | Format::Decoders { .. } => 0,
             Format::Encoded(e) => e.descriptor_columns().len(),
         }
     }
@@ -171,7 +194,10 @@ impl Format {
             Format::Encoded(e) => {
                 e.descriptor_columns().iter().take(width).filter_map(|c| x.get(*c).copied()).collect()
             }
-            Format::Plain { .. } | Format::Pictures { .. } | Format::Fields { .. } => vec![],
+            Format::Plain { .. }
+            | Format::Pictures { .. }
+            | Format::Fields { .. }
+            | Format::Decoders { .. } => vec![],
         }
     }
 
@@ -195,7 +221,9 @@ impl Format {
                 header.push("prediction".into());
                 header.extend(e.classes().iter().map(|c| format!("probability_{c}")));
             }
-            Format::Pictures { .. } => return Err(no_table(query)),
+            Format::Pictures { .. } | Format::Fields { .. } | Format::Decoders { .. } => {
+                return Err(no_table(query));
+            }
             _ => {
                 header.push("prediction".into());
                 if half.is_some() {
@@ -229,7 +257,7 @@ impl Format {
                         cells.extend(ends(mean + std * y[0] as f64, std * half[row] as f64));
                     }
                 }
-                Format::Pictures { .. } | Format::Fields { .. } => {}
+                Format::Pictures { .. } | Format::Fields { .. } | Format::Decoders { .. } => {}
                 Format::Encoded(e) => {
                     cells.push(e.classes().get(argmax(y)).cloned().unwrap_or_default());
                     cells.extend(softmax(y).iter().map(|p| format!("{p:.6}")));

@@ -3,7 +3,7 @@
 //! [`csv`] reads a table of many small groups, every group a task. It stands on [`table`] (text cells, checked),
 //! [`encoder`] (text to numbers, fitted on every group but those judged by, and stored with the model) and [`split`] (which groups train, choose and judge).
 //! [`images`] reads pictures sorted into classes, of which [`ways`] makes N-way K-shot tasks, and [`labelled`]
-//! batches of a single one; [`fields`] makes each of them a task, and [`score`] says how alike two are. [`sine`] and [`shapes`] make theirs;
+//! batches of a single one; [`one_class`] makes each class a task of its own, [`fields`] each picture, and [`score`] says how alike two are. [`sine`] and [`shapes`] make theirs;
 //! [`staged`] takes them from a function or a list of a program's own.
 //!
 //! ```
@@ -27,6 +27,7 @@ pub mod grouped;
 pub mod idx;
 pub mod images;
 pub mod labelled;
+pub mod one_class;
 pub mod picture;
 pub mod score;
 mod seen;

@@ -49,14 +49,14 @@ impl Experiment<'_> {
             }
         }
         let cost = |y: &[Vec<f32>]| tasks.iter().zip(y).map(|(t, y)| likelihood.cost(&t.yq, y)).sum::<f64>();
-        if !likelihood.has_classes() {
+        if likelihood.has_values() {
             let (y, _) = combined(&self.model, &members);
             let values: usize = tasks.iter().map(|t| t.yq.len()).sum();
             let variance = cost(&y) / values.max(1) as f64;
             self.model.choice.intervals = Some(Intervals { factors: vec![], variance });
             let (_, deviation) = combined(&self.model, &members);
             self.model.choice.intervals = Some(Intervals::fit(&tasks, &y, &deviation, variance));
-        } else if self.model.spec.target.head().is_some() {
+        } else if likelihood.has_classes() && self.model.spec.target.head().is_some() {
             // What is sharpened is the head.
             let tried = SHARPNESS.map(|sharpness| {
                 let mut members = members.clone();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::drawings::sample;
 use super::run_folder::RunFolder;
 use super::source::TasksPicture;
 use super::{CurvePoint, Experiment, HeldOut, Report, TestReport};
@@ -13,12 +14,17 @@ use crate::report::plot::{
     Curve, FieldPanel, Shown, TaskPanel, Tile, accuracy_curve, cloud, confusion, curves, error_by_steps,
     fields, gallery, loss_curve, predicted_against_true, task_panels,
 };
+use crate::spec::count;
 use crate::task::{Task, argmax};
 
 /// Unseen tasks that are drawn.
 const PANELS: usize = 6;
 /// Rows that went wrong, of those that are drawn.
 const MISTAKES: usize = 32;
+/// Of each class: known pictures at most, those that its own decoder writes, and those that the pooled one does.
+const KNOWN: usize = 5;
+const WRITTEN: usize = 6;
+const POOLED: usize = 2;
 /// Probabilities, or shares, as they should be.
 const HONEST: [(f64, f64); 2] = [(0.0, 0.0), (1.0, 1.0)];
 /// What the axes of a picture of reliability show.
@@ -138,6 +144,9 @@ fn draw_tasks(experiment: &Experiment<'_>, held_out: &HeldOut, file: &Path) -> R
     if let TasksPicture::Pictures { tasks, shape } = source.picture() {
         return draw_pictures(experiment, held_out, file, &tasks, shape);
     }
+    if let TasksPicture::Drawings { tasks, shape } = source.picture() {
+        return draw_drawings(experiment, file, &tasks, shape);
+    }
     if source.picture() == TasksPicture::None {
         return Ok(());
     }
@@ -194,6 +203,36 @@ fn draw_pictures(
         })
         .collect();
     gallery(file, "Unseen pictures, and fields after steps of adaptation", steps.len() + 1, &tiles)
+}
+
+/// A line a class: those that are known, and what its own decoder and the pooled one write.
+fn draw_drawings(
+    experiment: &Experiment<'_>,
+    file: &Path,
+    tasks: &[Task],
+    shape @ [h, w, channels]: [usize; 3],
+) -> Result<()> {
+    let (device, model) = (experiment.device, experiment.model());
+    let format = experiment.setup().source().format();
+    let inputs = model.spec.target.inputs();
+    let tile = |pixels: Vec<u8>, line: &str| Tile {
+        shown: Shown::Picture([h, w], channels, pixels),
+        lines: vec![line.to_string()],
+    };
+    let pooled = sample(device, &model.pooled(), &format, WRITTEN, 1)?;
+    let mut tiles = Vec::new();
+    let known = tasks.iter().map(|t| t.xs.len() / inputs).min().unwrap_or(0).min(KNOWN);
+    for task in tasks {
+        let pixels = |row: &[f32]| row[..count(&shape)].iter().map(|v| (255.0 * v) as u8).collect();
+        tiles.extend(task.xs.chunks(inputs).take(known).map(|row| tile(pixels(row), "known")));
+        let network = model.adapt(device, task, None)?;
+        let own = sample(device, &network, &format, WRITTEN, 0)?;
+        tiles.extend(own.into_iter().map(|p| tile(p.pixels, "its own")));
+        tiles.extend(pooled.iter().take(POOLED).map(|p| tile(p.pixels.clone(), "pooled")));
+    }
+    let title =
+        "Classes never seen: known pictures, what their own decoders write, and what the pooled one does";
+    gallery(file, title, known + WRITTEN + POOLED, &tiles)
 }
 
 /// Accuracy in training, how honest intervals or probabilities are, and the map of conditions.

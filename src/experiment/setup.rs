@@ -101,13 +101,14 @@ impl Setup {
         if m.weights == WeightSource::Shared {
             return HyperSpec { activation: m.hyper_activation, ..HyperSpec::shared(target) };
         }
+        let example = self.source.encoder_inputs().unwrap_or(shape.inputs() + shape.outputs);
         HyperSpec {
             condition: if !m.generator.reads() {
                 ConditionSpec::default()
             } else {
                 ConditionSpec {
                     support: (!m.encoder.is_empty()).then(|| SetEncoder {
-                        example: shape.inputs() + shape.outputs,
+                        example,
                         widths: m.encoder.clone(),
                         scale: self.source.encoder_scale(),
                     }),
@@ -117,6 +118,7 @@ impl Setup {
                 }
             },
             generator: m.generator.clone(),
+            writes: m.writes.clone(),
             trunk: if m.generator.reads() { m.trunk.clone() } else { vec![] },
             activation: m.hyper_activation,
             target,
@@ -177,6 +179,7 @@ impl Setup {
             };
             Error::config("model.net", format!("{e}{size}"))
         })?;
+        hyper.check_writes().map_err(|e| Error::config("model.writes", e))?;
         if net.outputs() != self.source.family(0).shape().outputs {
             let why = match self.config.model.head {
                 true => {

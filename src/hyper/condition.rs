@@ -19,10 +19,11 @@ pub struct ConditionSpec {
     pub descriptor: usize,
 }
 
-/// An MLP over (input, target) of each example, averaged over the examples with their row weights.
+/// An MLP over (input, target) of each example, averaged over the examples with their row weights. Where an example is no wider than the
+/// inputs, it is the first numbers of these, without the target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetEncoder {
-    /// Width of an example: inputs + outputs of the target.
+    /// Width of an example: inputs + outputs of the target, or how many numbers of the inputs alone are read.
     pub example: usize,
     /// Widths of its layers, each followed by the activation.
     pub widths: Vec<usize>,
@@ -101,7 +102,10 @@ impl ConditionSpec {
         if let (Some(encoder), Some(s)) = (&self.support, &available.support) {
             parts.push(g.scope("encoder", |g| {
                 let [t, n, _] = g.shape(s.x)[..] else { panic!("support inputs are [T, n, i]") };
-                let example = g.concat(&[s.x, s.y], 2);
+                let example = match encoder.example <= g.shape(s.x)[2] {
+                    true => g.slice(s.x, 2, 0, encoder.example),
+                    false => g.concat(&[s.x, s.y], 2),
+                };
                 let example = g.scale(example, encoder.scale);
                 let h = encoder.net(activation).apply_named(g, params, "encoder", example);
                 let h = g.act(activation, h);

@@ -25,10 +25,12 @@
 mod condition;
 mod generator;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
-use crate::net::{Init, Net, ParamLayout, Weights};
+use crate::net::{Init, Net, Param, ParamLayout, Weights};
 use crate::rng::Rng;
 use crate::spec::Activation;
 pub use condition::{Condition, ConditionSpec, Embedding, SetEncoder};
@@ -43,6 +45,10 @@ pub struct HyperSpec {
     pub condition: ConditionSpec,
     /// How weights are written.
     pub generator: Generator,
+    /// Which parameters of the target are written, by the role that they have (`head`, `decoder`) or by name (`3`, `3.weight`); all tasks
+    /// share the others. Empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<String>,
     /// Hidden widths of the generator's trunk.
     pub trunk: Vec<usize>,
     /// Activation of trunk and encoder.
@@ -56,6 +62,8 @@ pub struct HyperSpec {
 struct Stored {
     condition: ConditionSpec,
     generator: Option<Generator>,
+    #[serde(default)]
+    writes: Vec<String>,
     trunk: Vec<usize>,
     activation: Activation,
     target: Net,
@@ -63,12 +71,12 @@ struct Stored {
 
 impl From<Stored> for HyperSpec {
     fn from(stored: Stored) -> HyperSpec {
-        let Stored { condition, generator, trunk, activation, target } = stored;
+        let Stored { condition, generator, writes, trunk, activation, target } = stored;
         let generator = generator.unwrap_or_else(|| match condition.is_empty() {
             true => Generator::Shared(Shared {}),
             false => Generator::default(),
         });
-        HyperSpec { condition, generator, trunk, activation, target }
+        HyperSpec { condition, generator, writes, trunk, activation, target }
     }
 }
 
@@ -82,7 +90,7 @@ impl HyperSpec {
         activation: Activation,
         target: Net,
     ) -> HyperSpec {
-        HyperSpec { condition, generator: Generator::default(), trunk, activation, target }
+        HyperSpec { condition, generator: Generator::default(), writes: vec![], trunk, activation, target }
     }
 
     /// A hypernetwork that reads nothing: all tasks start with the same weights of `target`.
@@ -91,6 +99,7 @@ impl HyperSpec {
         HyperSpec {
             condition: ConditionSpec::default(),
             generator: Generator::Shared(Shared {}),
+            writes: vec![],
             trunk: vec![],
             activation: Activation::default(),
             target,
@@ -108,6 +117,7 @@ impl HyperSpec {
     /// What does not fit, and what would be right.
     pub fn check(&self) -> Result<(), String> {
         self.generator.check()?;
+        self.check_writes()?;
         match (self.is_shared(), self.condition.is_empty()) {
             (false, true) => {
                 Err("the generator reads nothing: give it a condition, or take the shared one".into())
@@ -117,6 +127,41 @@ impl HyperSpec {
             }
             _ => self.target.check(),
         }
+    }
+
+    /// Refuses names of parameters to write that the target has none of.
+    pub(crate) fn check_writes(&self) -> Result<(), String> {
+        if !self.writes.is_empty() && !(self.generator.reads() && self.generator.kind().has_base()) {
+            return Err(
+                "only a generator that reads of a task can write some parameters and leave others".into()
+            );
+        }
+        self.target.check()?;
+        let layout = self.target.layout();
+        match self.writes.iter().find(|name| !layout.params.iter().any(|p| is_of(p, name))) {
+            None => Ok(()),
+            Some(name) => {
+                let mut known: Vec<&str> = layout.params.iter().map(|p| p.role.name()).collect();
+                known.sort_unstable();
+                known.dedup();
+                Err(format!(
+                    "no parameter of the target is called '{name}' or has that role: there are the roles {} and names as {}",
+                    known.join(", "),
+                    layout.params.first().map_or("", |p| &p.name)
+                ))
+            }
+        }
+    }
+
+    /// The target's weights in segments: each with whether it is written.
+    fn segments(&self) -> Vec<(Range<usize>, bool)> {
+        let written = |p: &Param| self.writes.is_empty() || self.writes.iter().any(|name| is_of(p, name));
+        self.target.layout().segments_by(written)
+    }
+
+    /// Number of weights that the generator writes for a task.
+    pub fn written(&self) -> usize {
+        self.segments().iter().filter(|s| s.1).map(|s| s.0.len()).sum()
     }
 
     /// Parameters of the hypernetwork: `encoder.*`, `embedding`, those of the generator (of the linear one `trunk.*` and
@@ -157,7 +202,22 @@ impl HyperSpec {
             g.scope("head", |g| {
                 let base = kind.has_base().then(|| params.get(g, "head.bias"));
                 match (written, base) {
-                    (Some(correction), Some(base)) => g.add(correction, base),
+                    (Some(correction), Some(base)) if self.writes.is_empty() => g.add(correction, base),
+                    (Some(correction), Some(base)) => {
+                        let mut at = 0;
+                        let parts: Vec<Value> = (self.segments().into_iter())
+                            .map(|(range, is_written)| {
+                                let part = g.slice(base, 0, range.start, range.len());
+                                if !is_written {
+                                    return g.expand(part, &[tasks, range.len()]);
+                                }
+                                at += range.len();
+                                let own = g.slice(correction, 1, at - range.len(), range.len());
+                                g.add(own, part)
+                            })
+                            .collect();
+                        g.concat(&parts, 1)
+                    }
                     (Some(all), None) | (None, Some(all)) => {
                         let p = self.target.layout().len();
                         g.expand(all, &[tasks, p])
@@ -178,6 +238,11 @@ impl HyperSpec {
     pub fn trunk(&self, g: &mut Graph, params: Weights<'_>, z: Value) -> Vec<Value> {
         self.generator.kind().trunk(g, self, params, z)
     }
+}
+
+/// Whether a parameter is called so, or has this role.
+fn is_of(p: &Param, name: &str) -> bool {
+    p.is_called(name) || p.role.name() == name
 }
 
 /// What generators are made of.

@@ -457,6 +457,14 @@ impl Network {
         }
     }
 
+    /// The decoder alone of a variational autoencoder: codes `[n, c]` to logits `[n, D]`. `None` of any other network.
+    #[must_use]
+    pub fn decoder(&self) -> Option<Network> {
+        let (spec, range) = self.spec.decoder()?;
+        let members = self.members.iter().map(|w| w[range.clone()].to_vec()).collect();
+        Some(Network::new(spec, self.likelihood, members, self.shares.clone()))
+    }
+
     /// Outputs `[n, o]` for inputs `[n, i]`: values, or logarithms of class probabilities. What is prepared for a number of rows is kept for
     /// the next call, as with [`Model::prepared`].
     ///

@@ -128,7 +128,7 @@ fn check_about(path: &Path, about: &About) -> Result<()> {
         sound_widths(&s.widths)
             && !s.widths.is_empty()
             && s.scale.is_finite()
-            && s.example == target.inputs() + target.outputs()
+            && (s.example == target.inputs() + target.outputs() || (1..=target.inputs()).contains(&s.example))
     });
     let embedding = condition
         .embedding

@@ -105,6 +105,10 @@ table! {
     "scale" Scale(super::scale::Scale),
     /// All axes of a row as one.
     "flatten" Flatten(super::flatten::Flatten),
+    /// The numbers of a row with other axes.
+    "reshape" Reshape(super::reshape::Reshape),
+    /// Encoder, code and decoder of a variational autoencoder.
+    "variational" Variational(super::variational::Variational),
     /// The task's context parameters behind every row.
     "context" Context(super::context::Context),
     /// `x + f(x)`
@@ -113,6 +117,28 @@ table! {
     "parallel" Parallel(super::parallel::Parallel),
     /// A layer of a program's own.
     "own" Own(super::own::Own),
+}
+
+impl Layer {
+    /// The lists of layers inside it.
+    pub(super) fn branches(&self) -> Vec<&Vec<Layer>> {
+        match self {
+            Layer::Residual(r) => vec![&r.layers, &r.shortcut],
+            Layer::Parallel(p) => p.branches.iter().collect(),
+            Layer::Variational(v) => vec![&v.encoder, &v.decoder],
+            _ => vec![],
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn branches_mut(&mut self) -> Vec<&mut Vec<Layer>> {
+        match self {
+            Layer::Residual(r) => vec![&mut r.layers, &mut r.shortcut],
+            Layer::Parallel(p) => p.branches.iter_mut().collect(),
+            Layer::Variational(v) => vec![&mut v.encoder, &mut v.decoder],
+            _ => vec![],
+        }
+    }
 }
 
 type Settings = serde_json::Map<String, serde_json::Value>;

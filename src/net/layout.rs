@@ -31,6 +31,18 @@ pub enum ParamRole {
     Norm,
     /// The dense layer that a net ends in: what ANIL and the closed form adapt.
     Head,
+    /// What writes a row from its code in a variational autoencoder.
+    Decoder,
+}
+
+impl ParamRole {
+    /// All names, as in files.
+    pub const NAMES: [&'static str; 4] = ["body", "norm", "head", "decoder"];
+
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        ParamRole::NAMES[self as usize]
+    }
 }
 
 /// One named parameter in a flat vector.
@@ -124,9 +136,14 @@ impl ParamLayout {
     /// The vector in segments, in order: each with whether its parameters are called one of `names` (`trunk` is all of
     /// `trunk.0.weight`, `trunk.0.bias`, …).
     pub fn segments(&self, names: &[String]) -> Vec<(Range<usize>, bool)> {
+        self.segments_by(|p| names.iter().any(|n| p.is_called(n)))
+    }
+
+    /// The vector in segments, in order: each with what is said of its parameters.
+    pub fn segments_by(&self, of: impl Fn(&Param) -> bool) -> Vec<(Range<usize>, bool)> {
         let mut all: Vec<(Range<usize>, bool)> = Vec::new();
         for p in &self.params {
-            let named = names.iter().any(|n| p.is_called(n));
+            let named = of(p);
             match all.last_mut() {
                 Some((range, same)) if *same == named => range.end = p.range().end,
                 _ => all.push((p.range(), named)),

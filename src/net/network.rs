@@ -9,7 +9,8 @@ use super::first_version::DenseSpec;
 use super::layer::{Forward, Params, Scheme, layers, mix_rows, output, read_support, shape_after};
 use super::{
     AvgPool, BatchNorm, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm, MaxPool, Own,
-    OwnLayer, Parallel, ParamLayout, ParamRole, Pointwise, Residual, Scale, Sizes, Statistics, Weights,
+    OwnLayer, Parallel, ParamLayout, ParamRole, Pointwise, Residual, Scale, Sizes, Statistics, Variational,
+    Weights,
 };
 use crate::graph::{Graph, Value};
 use crate::spec::{Activation, Shape, count};
@@ -207,6 +208,12 @@ impl Net {
         self.with(Layer::Scale(Scale::new(factor)))
     }
 
+    /// Encoder, code and decoder of a variational autoencoder, on rows of what is coded and noise.
+    #[must_use]
+    pub fn variational(self, layer: Variational) -> Net {
+        self.with(Layer::Variational(layer))
+    }
+
     /// All axes of a row as one.
     #[must_use]
     pub fn flatten(self) -> Net {
@@ -258,9 +265,7 @@ impl Net {
 pub(crate) fn own_layers(layers: &[Layer]) -> Vec<Own> {
     let inside = |layer: &Layer| match layer {
         Layer::Own(own) => vec![own.clone()],
-        Layer::Residual(r) => [own_layers(&r.layers), own_layers(&r.shortcut)].concat(),
-        Layer::Parallel(p) => p.branches.iter().flat_map(|b| own_layers(b)).collect(),
-        _ => vec![],
+        other => other.branches().into_iter().flat_map(|b| own_layers(b)).collect(),
     };
     layers.iter().flat_map(inside).collect()
 }
@@ -269,12 +274,7 @@ fn hand_over(layers: &mut [Layer], from: &[Own]) {
     for layer in layers {
         match layer {
             Layer::Own(own) => own.fill(from),
-            Layer::Residual(r) => {
-                hand_over(&mut r.layers, from);
-                hand_over(&mut r.shortcut, from);
-            }
-            Layer::Parallel(p) => p.branches.iter_mut().for_each(|b| hand_over(b, from)),
-            _ => {}
+            other => other.branches_mut().into_iter().for_each(|b| hand_over(b, from)),
         }
     }
 }
@@ -360,13 +360,8 @@ impl Net {
                 }
             }
         }
-        let nested = |layers: &[Layer]| layers.iter().any(|l| matches!(l, Layer::Context(_)));
-        let inside = self.layers.iter().any(|layer| match layer {
-            Layer::Residual(r) => nested(&r.layers) || nested(&r.shortcut),
-            Layer::Parallel(p) => p.branches.iter().any(|b| nested(b)),
-            _ => false,
-        });
-        if inside {
+        let nested = |layers: &Vec<Layer>| layers.iter().any(|l| matches!(l, Layer::Context(_)));
+        if self.layers.iter().any(|layer| layer.branches().into_iter().any(nested)) {
             return Err("context parameters stand in no branch".into());
         }
         Ok(())
@@ -384,6 +379,25 @@ impl Net {
         };
         let (outputs, end) = (dense.outputs, self.layout().len());
         Some(Head { features, outputs, range: end - (features + 1) * outputs..end })
+    }
+
+    /// The decoder of a net that is a variational autoencoder, on rows that are codes, and where its weights lie in the flat vector: at its
+    /// end. `None` of any other net.
+    ///
+    /// ```
+    /// use hyperloom::net::{Net, Variational};
+    ///
+    /// let net = Net::rows([784 + 8]).variational(Variational::of_pictures([28, 28, 1], 8));
+    /// let (decoder, range) = net.decoder().ok_or("a decoder")?;
+    /// assert_eq!((decoder.inputs(), decoder.outputs()), (8, 784));
+    /// assert_eq!((decoder.layout().len(), net.layout().len()), (range.len(), range.end));
+    /// # Ok::<(), &str>(())
+    /// ```
+    pub fn decoder(&self) -> Option<(Net, Range<usize>)> {
+        let [Layer::Variational(v)] = &self.layers[..] else { return None };
+        let net = Net { input: vec![v.code], layers: v.decoder.clone() }.flatten();
+        let end = self.layout().len();
+        Some((net.clone(), end - net.layout().len()..end))
     }
 
     /// The head of a net that is known to have one.
@@ -413,13 +427,11 @@ impl Net {
                 Layer::BatchNorm(BatchNorm { statistics: Statistics::Support }) => {
                     Layer::BatchNorm(BatchNorm { statistics: Statistics::Settled })
                 }
-                Layer::Residual(r) => {
-                    Layer::Residual(Residual { layers: all(&r.layers), shortcut: all(&r.shortcut) })
+                other => {
+                    let mut other = other.clone();
+                    other.branches_mut().into_iter().for_each(|b| *b = all(b));
+                    other
                 }
-                Layer::Parallel(p) => {
-                    Layer::Parallel(Parallel { branches: p.branches.iter().map(|b| all(b)).collect() })
-                }
-                other => other.clone(),
             };
             layers.iter().map(one).collect()
         }
@@ -494,11 +506,7 @@ impl Net {
 
 /// Number of layers, branches included.
 fn branched(layers: &[Layer]) -> usize {
-    let inside = |layer: &Layer| match layer {
-        Layer::Residual(r) => branched(&r.layers) + branched(&r.shortcut),
-        Layer::Parallel(p) => p.branches.iter().map(|b| branched(b)).sum(),
-        _ => 0,
-    };
+    let inside = |layer: &Layer| layer.branches().into_iter().map(|b| branched(b)).sum::<usize>();
     layers.iter().map(|layer| 1 + inside(layer)).sum()
 }
 
@@ -698,6 +706,7 @@ impl Net {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Reshape;
 
     #[test]
     fn layouts_are_flat_and_gapless() {
@@ -764,6 +773,32 @@ mod tests {
     }
 
     #[test]
+    fn autoencoders() -> Result<(), serde_json::Error> {
+        let net = Net::rows([27 + 2]).variational(Variational::of_pictures([3, 3, 3], 2));
+        net.check().expect("it fits");
+        assert_eq!((net.outputs(), net.head()), (28, None));
+        let text = r#"{"input": [6], "layers": [{"variational": 2, "row": [2, 2], "encoder": [{"dense": 3, "activation": "tanh"}],
+            "decoder": [{"dense": 4}]}]}"#;
+        let small: Net = serde_json::from_str(text)?;
+        small.check().expect("it fits");
+        assert_eq!(serde_json::from_str::<Net>(&serde_json::to_string(&small)?)?, small);
+        // 2·3 + 3 of the encoder on rows of two, 6·4 + 4 of the code, 2·4 + 4 of the decoder.
+        assert_eq!(small.layout().len(), 9 + 28 + 12);
+        assert_eq!(small.decoder().map(|(decoder, range)| (decoder.outputs(), range)), Some((4, 37..49)));
+        assert!(Net::rows([3]).dense(2).decoder().is_none());
+        let roles: Vec<ParamRole> = small.layout().params.iter().map(|p| p.role).collect();
+        assert!(roles[..4].iter().all(|r| *r == ParamRole::Body) && roles[4..] == [ParamRole::Decoder; 2]);
+        let said = |row: usize, decoder: Net| {
+            let layer = Variational::new(2, [2, 2], vec![], decoder.into());
+            Net::rows([row]).variational(layer).check().expect_err("it does not fit")
+        };
+        assert!(said(5, Net::rows([2]).dense(4)).contains("4 numbers that are coded and 2 random ones"));
+        assert!(said(6, Net::rows([2]).dense(3)).contains("writes [3], 3 numbers, and 4 are coded"));
+        assert!(said(6, Net::rows([2]).conv(3, 3)).contains("its decoder: its layer 1 ('conv')"));
+        Ok(())
+    }
+
+    #[test]
     fn what_does_not_fit_is_said() {
         let said = |net: Net| net.check().expect_err("it does not fit");
         assert!(said(Net::rows([3]).residual(|b| b.dense(4))).contains("both must be the same"));
@@ -780,6 +815,9 @@ mod tests {
         assert!(far.contains("a stride of 50 over 12 elements"), "{far}");
         let inner = said(Net::rows([3]).residual(|b| b.dense(3).conv(3, 3)));
         assert!(inner.contains("layer 1 ('residual'): its layer 2 ('conv')"), "{inner}");
+        let reshaped = |shape: [usize; 2]| Net::rows([6]).with(Layer::Reshape(Reshape::new(shape)));
+        assert!(said(reshaped([2, 4])).contains("6 numbers, which are no row [2, 4]"));
+        assert!(said(reshaped([usize::MAX, 2])).contains("which are no row"));
         assert!(said(Net::rows([3]).residual(|b| b)).contains("without layers"));
         assert!(said(Net::rows([3]).dense(1).layer_norm()).contains("always 0"));
         assert!(said(Net::rows([3]).dense(6).group_norm(6)).contains("always 0"));

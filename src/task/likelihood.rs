@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::outputs::column_means;
 use super::{Loss, Task, argmax};
 
 /// What is measured, over the query rows of all tasks.
@@ -21,6 +20,9 @@ pub enum Metric {
     /// Peak signal-to-noise ratio of each task, decibels, where targets in their own units are 0 to 1: `-10 log10(mean squared
     /// error)`, averaged over tasks.
     Psnr,
+    /// Bits a dimension: the negative evidence lower bound of a row over the numbers in it.
+    #[serde(rename = "bits_per_dimension")]
+    Bits,
 }
 
 impl Metric {
@@ -31,6 +33,7 @@ impl Metric {
             Metric::Rmse => "rmse",
             Metric::Accuracy => "accuracy",
             Metric::Psnr => "psnr",
+            Metric::Bits => "bits_per_dimension",
         }
     }
 
@@ -63,6 +66,16 @@ impl Likelihood {
         self.loss.has_classes()
     }
 
+    /// Whether outputs are values, whose predictions have intervals.
+    pub fn has_values(&self) -> bool {
+        self.loss.has_values()
+    }
+
+    /// Of rows of `numbers` numbers that are 0 or 1, judged by the evidence lower bound.
+    pub fn binary(numbers: usize) -> Likelihood {
+        Likelihood { metric: Metric::Bits, loss: Loss::Elbo, outputs: numbers + 1, unit: 1.0 }
+    }
+
     /// Of `outputs` values, judged by their mean squared error.
     pub fn values(outputs: usize) -> Likelihood {
         Likelihood { metric: Metric::Mse, loss: Loss::Mse, outputs, unit: 1.0 }
@@ -84,6 +97,11 @@ impl Likelihood {
             });
             return each.sum::<f64>() / tasks.len().max(1) as f64;
         }
+        if self.metric == Metric::Bits {
+            let cost: f64 = tasks.iter().zip(predictions).map(|(task, y)| self.cost(&task.yq, y)).sum();
+            let rows: usize = tasks.iter().map(|task| task.queries(self.outputs)).sum();
+            return cost / (rows * (self.outputs - 1)) as f64 / std::f64::consts::LN_2;
+        }
         let (mut sum, mut n) = (0.0, 0.0);
         for (task, y) in tasks.iter().zip(predictions) {
             for (p, t) in y.chunks(self.outputs).zip(task.yq.chunks(self.outputs)) {
@@ -98,18 +116,21 @@ impl Likelihood {
             }
         }
         match self.metric {
-            Metric::Mse | Metric::Psnr => sum / n * self.unit * self.unit,
+            Metric::Mse | Metric::Psnr | Metric::Bits => sum / n * self.unit * self.unit,
             Metric::Rmse => (sum / n).sqrt() * self.unit,
             Metric::Accuracy => sum / n,
         }
     }
 
-    /// Mean error of a query row (squared error, or 1 for a wrong class) of the tasks of each name, in order of
+    /// Mean error of a query row (squared error, 1 for a wrong class, or bits a dimension) of the tasks of each name, in order of
     /// the names.
     pub fn errors_by_name(&self, tasks: &[Task], predictions: &[Vec<f32>]) -> Vec<f64> {
         let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         let plain = Likelihood {
-            metric: if self.metric == Metric::Accuracy { Metric::Accuracy } else { Metric::Mse },
+            metric: match self.metric {
+                Metric::Accuracy | Metric::Bits => self.metric,
+                _ => Metric::Mse,
+            },
             ..*self
         };
         for (task, y) in tasks.iter().zip(predictions) {
@@ -150,12 +171,12 @@ impl Likelihood {
         self.loss.outputs().log_density(cost, n, noise)
     }
 
-    /// The mean target of each task's support rows (class frequencies), for every query row.
+    /// What each task's support rows alone have to say for every query row: the mean target (class frequencies).
     pub fn support_mean(&self, tasks: &[Task]) -> Vec<Vec<f32>> {
         tasks
             .iter()
             .map(|t| {
-                let mean = column_means(&t.ys, self.outputs);
+                let mean = self.loss.outputs().of_support(&t.ys, self.outputs);
                 mean.repeat(t.queries(self.outputs))
             })
             .collect()

@@ -122,7 +122,8 @@ fn pictures() -> tempfile::TempDir {
     dir
 }
 
-/// One task with a norm by its batch, trained directly and with kernels from a static hypernetwork; fields whose codes shift layers.
+/// One task with a norm by its batch, trained directly and with kernels from a static hypernetwork; fields whose codes shift layers;
+/// decoders that are written.
 #[test]
 fn pictures_are_within_their_bounds() {
     let Some(gpu) = gpu(true) else { return };
@@ -134,9 +135,16 @@ fn pictures_are_within_their_bounds() {
     let fields = format!(
         "task = 'fields'\n[model]\ntarget = [8, 8]\ncontext = 4\n[train]\ntasks = 3\n[fields]\ntrain = '{path}'\npoints = 20\n"
     );
-    for (text, over) in
-        [(&one, "model.weights=shared"), (&one, "model.weights=generated"), (&fields, "adapt.train_steps=2")]
-    {
+    let decoders = format!(
+        "task = 'decoders'\n[model]\nencoder = [8]\ntrunk = [6]\n[train]\ntasks = 2\n[eval]\nshots = 2\nquery = 3\n\
+         [decoders]\ntrain = '{path}'\ntest = '{path}/'\nsize = 8\n"
+    );
+    for (text, over) in [
+        (&one, "model.weights=shared"),
+        (&one, "model.weights=generated"),
+        (&fields, "adapt.train_steps=2"),
+        (&decoders, "decoders.code=3"),
+    ] {
         let config = Config::parse_over(text, "test", None, &[over.to_string()]).expect("settings");
         let report = starting_trainer(&config, &Device::Cpu, |t| t.lockstep(&gpu, 2)).expect("lockstep");
         assert!(report.divergence.is_none(), "{over}: {:?}", report.divergence);

@@ -79,6 +79,7 @@ impl Config {
                 encoder: vec![64, 64],
                 embedding: 0,
                 generator: Generator::default(),
+                writes: vec![],
                 trunk: vec![128],
                 hyper_activation: Activation::Relu,
                 start: Start::Fresh,
@@ -103,6 +104,7 @@ impl Config {
             images: None,
             pictures: None,
             fields: None,
+            decoders: None,
         };
         task.defaults(base)
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use super::source::{CsvConfig, FieldsConfig, ImagesConfig, PicturesConfig, TaskKind};
+pub use super::source::{CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, PicturesConfig, TaskKind};
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::Generator;
@@ -52,6 +52,9 @@ pub struct Config {
     /// The pictures to fit, for `task = "fields"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fields: Option<FieldsConfig>,
+    /// The pictures to be written, for `task = "decoders"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoders: Option<DecodersConfig>,
 }
 
 /// The outer loop.
@@ -235,6 +238,9 @@ pub struct ModelConfig {
     /// How a hypernetwork writes the weights. In a file its name, or a table: `generator = { kind = "chunked", chunk = 512 }`.
     #[serde(deserialize_with = "generator")]
     pub generator: Generator,
+    /// Which parameters of the target are written, by role ("head", "decoder", "norm") or by name ("3", "3.weight"); all tasks share
+    /// the others. Empty: all.
+    pub writes: Vec<String>,
     /// Hidden widths of the hypernetwork's trunk.
     pub trunk: Vec<usize>,
     /// Activation of encoder and trunk.

@@ -104,8 +104,11 @@ impl Config {
                 "the hypernetwork would read nothing: give the set encoder a layer at least, for example [64, 64]".into(),
             );
         }
-        if !self.model.head && self.model.net.is_none() {
+        if !self.model.head && self.model.net.is_none() && self.task != TaskKind::Decoders {
             return fail("model.head", "only the layers of model.net may end without a dense layer".into());
+        }
+        if !self.model.writes.is_empty() && !generated && self.task != TaskKind::Decoders {
+            return fail("model.writes", "weights that all tasks share are not written: leave it out".into());
         }
         self.model.generator.check().map_err(|e| Error::config("model.generator", e))?;
         if generated && matches!(self.model.generator, Generator::Shared(_)) {

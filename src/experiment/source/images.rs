@@ -203,38 +203,80 @@ impl Source for Pictures {
     }
 }
 
-/// Reads pictures, and parts their classes: a tenth to choose by, and where no other file is given a fifth to be judged on.
+/// Files of pictures, as settings name them.
+pub(super) struct Files<'c> {
+    /// The table of settings.
+    pub(super) task: &'static str,
+    pub(super) train: &'c Path,
+    pub(super) train_labels: Option<&'c Path>,
+    pub(super) test: Option<&'c Path>,
+    pub(super) test_labels: Option<&'c Path>,
+    pub(super) options: ImageOptions,
+}
+
+/// Classes for each use; no class has two.
+pub(super) struct Parted {
+    /// Pictures to train on and choose by.
+    pub(super) set: Arc<ImageSet>,
+    /// Pictures to be judged on, which may be the same.
+    pub(super) test_set: Arc<ImageSet>,
+    pub(super) train: Vec<usize>,
+    pub(super) validation: Vec<usize>,
+    pub(super) test: Vec<usize>,
+}
+
+impl Files<'_> {
+    /// Reads the pictures, and parts their classes: a tenth to choose by, and where no other file is given a fifth to be judged on, each
+    /// `least` at least.
+    pub(super) fn parted(&self, seed: u64, least: usize) -> Result<Parted> {
+        let set = Arc::new(ImageSet::read(self.train, self.train_labels, self.options)?);
+        let n = set.classes.len();
+        let order = Rng::new(seed, 0xc1a5).choose(n, n);
+        let (judged, test_set) = match self.test {
+            Some(path) => {
+                let other = ImageSet::read(path, self.test_labels, self.options)?;
+                check_shape(self.task, path, other.shape, set.shape)?;
+                // A folder's classes have names of their own; labels of IDX files count from 0 in each file.
+                let named = path.is_dir() && self.train.is_dir();
+                let both = set.classes.iter().find(|c| named && other.classes.contains(c));
+                if let Some(class) = both {
+                    let message = format!(
+                        "has the class '{class}', which is one of those to train on: classes to be judged on must be others"
+                    );
+                    return Err(Error::data(path, "", message));
+                }
+                if path == self.train {
+                    return Err(Error::data(
+                        path,
+                        "",
+                        "is what is trained on: classes to be judged on must be others",
+                    ));
+                }
+                (0, Arc::new(other))
+            }
+            None => ((n / 5).max(least).min(n), set.clone()),
+        };
+        let chosen = (n / 10).max(least).min(n - judged);
+        let (test, rest) = order.split_at(judged);
+        let (validation, train) = rest.split_at(chosen);
+        let test = match self.test {
+            Some(_) => (0..test_set.classes.len()).collect(),
+            None => test.to_vec(),
+        };
+        Ok(Parted { set, test_set, train: train.to_vec(), validation: validation.to_vec(), test })
+    }
+}
+
 fn pictures(config: &Config, i: &ImagesConfig) -> Result<Pictures> {
-    let set = Arc::new(ImageSet::read(&i.train, i.train_labels.as_deref(), i.options()?)?);
-    let n = set.classes.len();
-    let order = Rng::new(config.seed, 0xc1a5).choose(n, n);
-    let (judged, test_set) = match &i.test {
-        Some(path) => {
-            let other = ImageSet::read(path, i.test_labels.as_deref(), i.options()?)?;
-            check_shape("images", path, other.shape, set.shape)?;
-            // A folder's classes have names of their own; labels of IDX files count from 0 in each file.
-            let named = path.is_dir() && i.train.is_dir();
-            let both = set.classes.iter().find(|c| named && other.classes.contains(c));
-            if let Some(class) = both {
-                let message = format!(
-                    "has the class '{class}', which is one of those to train on: classes to be judged on must be others"
-                );
-                return Err(Error::data(path, "", message));
-            }
-            if *path == i.train {
-                return Err(Error::data(
-                    path,
-                    "",
-                    "is what is trained on: classes to be judged on must be others",
-                ));
-            }
-            (0, Arc::new(other))
-        }
-        None => ((n / 5).max(i.ways).min(n), set.clone()),
+    let files = Files {
+        task: "images",
+        train: &i.train,
+        train_labels: i.train_labels.as_deref(),
+        test: i.test.as_deref(),
+        test_labels: i.test_labels.as_deref(),
+        options: i.options()?,
     };
-    let chosen = (n / 10).max(i.ways).min(n - judged);
-    let (test, rest) = order.split_at(judged);
-    let (validation, train) = rest.split_at(chosen);
+    let parted = files.parted(config.seed, i.ways)?;
     let ways = |set: &Arc<ImageSet>, classes: &[usize]| Ways {
         set: set.clone(),
         classes: classes.to_vec(),
@@ -246,11 +288,10 @@ fn pictures(config: &Config, i: &ImagesConfig) -> Result<Pictures> {
         flips: i.flips,
         seed: config.seed,
     };
-    let all: Vec<usize> = (0..test_set.classes.len()).collect();
     let found = Pictures {
-        train: ways(&set, train),
-        validation: ways(&set, validation),
-        test: ways(&test_set, if i.test.is_some() { &all } else { test }),
+        train: ways(&parted.set, &parted.train),
+        validation: ways(&parted.set, &parted.validation),
+        test: ways(&parted.test_set, &parted.test),
         tasks: config.eval.tasks.max(1),
         place: i.test.as_ref().unwrap_or(&i.train).clone(),
     };

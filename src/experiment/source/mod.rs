@@ -2,6 +2,7 @@
 //! own ([`OwnTasks`], or anything that is a [`Source`]).
 
 mod csv;
+mod decoders;
 mod fields;
 mod images;
 mod own;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::csv::CsvConfig;
+pub use self::decoders::DecodersConfig;
 pub use self::fields::FieldsConfig;
 pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
@@ -63,6 +65,11 @@ pub trait Source: Debug + Send + Sync {
     /// What inputs and targets are multiplied by before the set encoder reads them, which brings them to order one.
     fn encoder_scale(&self) -> f64 {
         1.0
+    }
+
+    /// How many numbers of each input the set encoder reads, where it reads these alone (`None`: inputs and targets).
+    fn encoder_inputs(&self) -> Option<usize> {
+        None
     }
 
     /// Refuses held-out tasks with `shots` support rows that are not there, or that the memory would not hold.
@@ -146,6 +153,13 @@ pub enum TasksPicture {
         /// Height, width and channels.
         shape: [usize; 3],
     },
+    /// Those that are known, beside others that decoders write: tasks whose rows begin with the pixels of a picture.
+    Drawings {
+        /// The tasks.
+        tasks: Vec<Task>,
+        /// Height, width and channels.
+        shape: [usize; 3],
+    },
     /// Not at all: outputs of different tasks have nothing to do with one another.
     None,
 }
@@ -193,6 +207,8 @@ table! {
     Images "images" images,
     /// Pictures as fields: each is a function from a place to a colour.
     Fields "fields" fields,
+    /// A class of pictures each, to be written from codes by a decoder of its own.
+    Decoders "decoders" decoders,
     /// Rows with a class each, to train on and to be judged on: one task.
     Pictures "pictures" pictures,
     /// Tasks that a program brings itself: [`super::Experiment::on`].

@@ -59,7 +59,7 @@ impl Generate for Chunked {
 
     fn params(&self, spec: &HyperSpec, to: &mut ParamLayout) {
         let inputs = spec.condition.width() + self.embedding;
-        to.push("chunks", &[self.chunks(spec.target.layout().len()), self.embedding], Init::Normal(1.0));
+        to.push("chunks", &[self.chunks(spec.written()), self.embedding], Init::Normal(1.0));
         spec.add_trunk(to, inputs);
         to.push("head.weight", &[spec.features(inputs), self.chunk], Init::Constant(0.0));
     }
@@ -85,7 +85,7 @@ impl Generate for Chunked {
             let [t, c, len] = g.shape(y)[..] else { panic!("chunks are [T, C, chunk]") };
             let y = g.reshape(y, &[t, c * len]);
             // The last chunk may reach beyond the weights.
-            g.slice(y, 1, 0, spec.target.layout().len())
+            g.slice(y, 1, 0, spec.written())
         }))
     }
 }

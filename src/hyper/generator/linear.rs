@@ -16,7 +16,7 @@ impl Generate for Linear {
     fn params(&self, spec: &HyperSpec, to: &mut ParamLayout) {
         let inputs = spec.condition.width();
         spec.add_trunk(to, inputs);
-        to.push("head.weight", &[spec.features(inputs), spec.target.layout().len()], Init::Constant(0.0));
+        to.push("head.weight", &[spec.features(inputs), spec.written()], Init::Constant(0.0));
     }
 
     fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, z: Value) -> Vec<Value> {

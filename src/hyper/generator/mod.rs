@@ -49,8 +49,8 @@ pub(super) trait Generate {
         vec![]
     }
 
-    /// What is written, from what was read of every task, `[T, E]`, where anything is: `[T, P]`, or `[1, P]` for all tasks; `None`:
-    /// nothing, the base weights are all there is.
+    /// What is written, from what was read of every task, `[T, E]`, where anything is: `[T, W]`, W of [`HyperSpec::written`], or `[1, P]` for
+    /// all tasks; `None`: nothing, the base weights are all there is.
     fn written(
         &self,
         g: &mut Graph,

@@ -2,11 +2,12 @@
 //! that minimise it mean ([`Outputs`]).
 
 mod cross_entropy;
+mod elbo;
 mod mse;
 
 use serde::{Deserialize, Serialize};
 
-use super::outputs::{Classes, Outputs, Values};
+use super::outputs::{Classes, Outputs, Pixels, Values};
 use crate::graph::{Graph, Value};
 
 /// One row a loss: its variant, its name in files, its graph, what its outputs mean.
@@ -38,12 +39,20 @@ table! {
     Mse "mse" mse::loss, &Values;
     /// Cross entropy of `[.., c]` logits with probabilities or one-hot classes.
     CrossEntropy "crossentropy" cross_entropy::loss, &Classes;
+    /// Negative evidence lower bound of a variational autoencoder, in bits a dimension: `[.., D + 1]` outputs are D logits and the
+    /// divergence of the code in nats; targets are 0 or 1, and a last 0.
+    Elbo "elbo" elbo::loss, &Pixels;
 }
 
 impl Loss {
     /// Whether outputs are logits of classes.
     pub fn has_classes(self) -> bool {
         self.outputs().are_classes()
+    }
+
+    /// Whether outputs are values, with noise that is normal.
+    pub fn has_values(self) -> bool {
+        self.outputs().are_values()
     }
 }
 

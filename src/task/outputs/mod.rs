@@ -2,10 +2,12 @@
 //! shifted by what the support says. A kind is one file here.
 
 mod classes;
+mod pixels;
 mod values;
 
 pub(super) use classes::Classes;
 pub use classes::{argmax, softmax};
+pub(super) use pixels::Pixels;
 pub(super) use values::Values;
 
 use super::Task;
@@ -13,7 +15,14 @@ use super::Task;
 /// A kind of outputs; a row has `o` of them.
 pub(super) trait Outputs {
     /// Whether they are logits of classes.
-    fn are_classes(&self) -> bool;
+    fn are_classes(&self) -> bool {
+        false
+    }
+
+    /// Whether they are values, with noise that is normal.
+    fn are_values(&self) -> bool {
+        false
+    }
 
     /// What is averaged over several models: the mean prediction of each row.
     fn mean(&self, y: &[f32], o: usize) -> Vec<f64>;
@@ -23,6 +32,11 @@ pub(super) trait Outputs {
 
     /// Sum over rows of what they cost, with targets.
     fn cost(&self, targets: &[f32], y: &[f32], o: usize) -> f64;
+
+    /// What the support alone has to say, the same for every row: its mean target.
+    fn of_support(&self, ys: &[f32], o: usize) -> Vec<f32> {
+        column_means(ys, o)
+    }
 
     /// Log density of `n` values that cost so much, where the noise of values has this variance.
     fn log_density(&self, cost: f64, n: f64, noise: f64) -> f64;

@@ -6,8 +6,8 @@ use crate::task::Task;
 pub(in crate::task) struct Values;
 
 impl Outputs for Values {
-    fn are_classes(&self) -> bool {
-        false
+    fn are_values(&self) -> bool {
+        true
     }
 
     fn mean(&self, y: &[f32], _: usize) -> Vec<f64> {

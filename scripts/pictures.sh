@@ -68,3 +68,25 @@ if [ -d "$data/cifar10" ]; then
     done
     "$bin/hyperloom" eval --device "$device" "$out/fields-128-0" "$out/fields-256-0" "$out/fields-384-0" --shots 1024 --out "$out/fields"
 fi
+if [ -d "$data/omniglot" ]; then
+    d=$data/omniglot
+    omniglot() {
+        name=$1
+        shift
+        train "$name" 0 --images "$d/background-images-idx3-ubyte.gz" --labels "$d/background-labels-idx1-short.gz" \
+            --test-images "$d/evaluation-images-idx3-ubyte.gz" --test-labels "$d/evaluation-labels-idx1-short.gz" "$@"
+    }
+    few() {
+        name=$1 ways=$2 shots=$3 steps=$4 tasks=$5 query=$6
+        shift 6
+        omniglot "$name" --net conv4-32-batch --method prototypes --shots "$shots" --steps "$steps" --set images.ways="$ways" \
+            --set train.tasks="$tasks" --set eval.query="$query" "$@"
+    }
+    few omniglot-5w1s 5 1 3000 16 15
+    few omniglot-5w5s 5 5 9000 16 15
+    few omniglot-20w1s 20 1 12000 4 5
+    few omniglot-20w5s 20 5 8000 4 5
+    few omniglot-5w1s-written 5 1 3000 16 15 --generated
+    omniglot omniglot-decoders --task decoders
+    omniglot omniglot-decoders-1-shot --task decoders --shots 1
+fi

@@ -12,6 +12,19 @@ use hyperloom::{
 #[path = "../examples/own_family.rs"]
 mod own_family;
 
+#[allow(dead_code, reason = "its main is for the command line")]
+#[path = "../examples/generated_gan.rs"]
+mod generated_gan;
+
+/// Two networks that learn against one another in one plan: what is written for a ring comes nearer to it.
+#[test]
+fn generators_against_a_discriminator() -> Result<()> {
+    let distance = |steps| generated_gan::judged(&Device::Cpu, &generated_gan::train(&Device::Cpu, steps)?);
+    let ([before, _], [after, other]) = (distance(0)?, distance(500)?);
+    assert!(after < 0.8 * before && after < other, "{before} {after} {other}");
+    Ok(())
+}
+
 #[test]
 fn the_example_runs() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");

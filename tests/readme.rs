@@ -73,8 +73,8 @@ fn every_command_runs() {
             .expect("a file of the repository");
     }
     std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");
-    let [layers, chunked, pictures, kernels, toml] = &blocks("toml")[..] else {
-        panic!("the README has five configuration files")
+    let [layers, chunked, pictures, kernels, decoder, toml] = &blocks("toml")[..] else {
+        panic!("the README has six configuration files")
     };
     hyperloom::Config::parse(kernels, "README.md", None).expect("settings");
     let shorter = toml.replace("steps = 2000\n", TRAIN).replace("[eval]\n", "[eval]\ntasks = 12\n");
@@ -101,6 +101,15 @@ fn every_command_runs() {
     );
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
+    // A decoder that is written out.
+    let settings = "task = \"decoders\"\n[train]\nsteps = 5\npooled_steps = 5\n[eval]\nshots = 2\n[decoders]\ncode = 8\n";
+    std::fs::write(path.join("decoder.toml"), format!("{settings}{decoder}")).expect("a file");
+    let output = hyperloom(
+        path,
+        &["train", "decoder.toml", "--images", "pictures", "--device", "cpu", "--out", "runs/decoder"],
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
     let mut ran = 0;
     for line in blocks("sh").concat().lines().filter(|l| !l.is_empty()) {
         let command = line.strip_prefix("cargo run --release -- ").or(line.strip_prefix("hyperloom "));
@@ -112,6 +121,7 @@ fn every_command_runs() {
                     "cargo run --release --example adapt_in_app",
                     "cargo run --release --example own_family",
                     "cargo run --release --example own_layer",
+                    "cargo run --release --example generated_gan",
                 ]
                 .contains(&line),
                 "this test does not know how to run: {line}"

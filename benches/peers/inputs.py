@@ -73,6 +73,7 @@ def images(tasks):
 def pictures(workload, tasks):
     """Weights by name, each `[T, ..]`, pictures `[T, n, h, w, c]` and labels `[T, n]` of the convolutional networks."""
     params, i = {}, work.PICTURE[2]
+    tasks, pictures = work.networks(workload, tasks)
     for l, o in enumerate(work.CHANNELS[workload]):
         params[f"kernel{l}"] = tensor(10 + l, (6 / (9 * i)) ** 0.5, tasks, 3, 3, i, o)
         params[f"bias{l}"] = zeros(tasks, o)
@@ -83,8 +84,8 @@ def pictures(workload, tasks):
         inputs = work.features(workload)
         params["weight"] = tensor(15, (3 / inputs) ** 0.5, tasks, inputs, work.CLASSES)
         params["last_bias"] = zeros(tasks, work.CLASSES)
-    labels = np.tile((np.arange(work.PICTURES) % work.CLASSES).astype(np.int32), (tasks, 1))
-    return params, tensor(22, 1, tasks, work.PICTURES, *work.PICTURE), labels
+    labels = np.tile((np.arange(pictures) % work.CLASSES).astype(np.int32), (tasks, 1))
+    return params, tensor(22, 1, tasks, pictures, *work.PICTURE), labels
 
 
 def few_shot(tasks, own):

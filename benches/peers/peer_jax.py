@@ -180,6 +180,7 @@ def picture_loss(params, x, labels, conv, channels, pools):
 def pictures(workload, tasks):
     """Over tasks by vmap, by products over shifted pictures, or one task after another."""
     data = jax.tree.map(jnp.asarray, inputs.pictures(workload, tasks))
+    tasks, _ = work.networks(workload, tasks)
 
     def task(conv):
         channels, pools = len(work.CHANNELS[workload]), work.has_pools(workload)

@@ -244,6 +244,7 @@ class Peer:
     def pictures(self, workload, tasks):
         """Tasks as groups of a convolution, as batches of a product, or one after another."""
         params, x, labels = inputs.pictures(workload, tasks)
+        tasks, _ = work.networks(workload, tasks)
         # Kernels as torch wants them, [T, o, i, 3, 3].
         params = {k: v.transpose(0, 4, 3, 1, 2).copy() if k.startswith("kernel") else v for k, v in params.items()}
         params = {k: self.put(v).requires_grad_(workload != "conv-forward") for k, v in params.items()}
@@ -274,6 +275,15 @@ class Peer:
             together = x[start:end].transpose(0, 1).flatten(1, 2).contiguous()
             return own, together, labels[start:end]
 
+        if tasks == 1:
+            own, together, one = part(0, 1)
+            last = together.contiguous(memory_format=torch.channels_last)
+            return work.fastest(
+                {
+                    "channels first": job(picture_losses, [(own, together, one)]),
+                    "channels last": job(picture_losses, [(own, last, one)]),
+                }
+            )
         return work.fastest(
             {
                 "grouped": job(picture_losses, [part(0, tasks)]),

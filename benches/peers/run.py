@@ -38,6 +38,8 @@ def targets(kind, device, workload, tasks):
             found.append(("best", 0.9))
         if workload in ("conv", "conv-train", "conv-adapt"):
             found.append(("best", 3))
+        if workload == "conv-batch":
+            found.append(("best", 0.8))
         if workload in ("conv-maml2", "inr"):
             found.append(("best", 2.5))
         return found

@@ -20,9 +20,10 @@ IMAGE_ROWS = 64
 OUTER_RATE = 1e-3
 BATCHED = {"gemm-batch-64": (64, 64, 64), "gemm-batch-16": (16, 32, 32)}  # m, k, n
 SINE_STEPS, SINE_CHUNK = 2000, 500
-PICTURE, PICTURES, CLASSES = (32, 32, 3), 32, 10  # height, width, channels; of a task; of conv-train
-# Channels of the layers of convolutional networks. Those of conv-train have norms and pools, and a dense layer behind them.
-CHANNELS = {"conv": (32, 32, 64), "conv-forward": (32, 32, 64), "conv-train": (32, 32, 32, 32)}
+PICTURE, PICTURES, CLASSES = (32, 32, 3), 32, 10  # height, width, channels; of a task; of conv-train and conv-batch
+# Channels of the layers of convolutional networks. Those of conv-train and conv-batch have norms and pools, and a dense
+# layer behind them; conv-batch is one network, and its tasks are pictures.
+CHANNELS = {"conv": (32, 32, 64), "conv-forward": (32, 32, 64), "conv-train": (32,) * 4, "conv-batch": (32,) * 4}
 # The same over small grey pictures of few classes: height and width, classes, pictures to learn from and to be judged by, steps.
 FEW_CHANNELS, FEW_SIZE, FEW_WAYS, FEW_SUPPORT, FEW_QUERY, FEW_STEPS, FEW_RATE = (32,) * 4, 28, 5, 5, 15, 5, 0.01
 
@@ -47,6 +48,7 @@ FULL = {
     "conv-forward": (16,),
     "conv": (16,),
     "conv-train": (16,),
+    "conv-batch": (64,),
     "conv-adapt": (4, 16, 64),
     "conv-maml2": (4, 16),
     "inr": (64,),
@@ -92,7 +94,12 @@ def forward(rows, widths):
 
 
 def has_pools(workload):
-    return workload == "conv-train"
+    return workload in ("conv-train", "conv-batch")
+
+
+def networks(workload, tasks):
+    """Networks, and pictures of each."""
+    return (1, tasks) if workload == "conv-batch" else (tasks, PICTURES)
 
 
 def features(workload):
@@ -102,14 +109,14 @@ def features(workload):
     return (h >> layers) * (w >> layers) * CHANNELS[workload][-1]
 
 
-def convolutions(workload):
-    """The operations of a forward pass over a task's pictures."""
+def convolutions(workload, pictures):
+    """The operations of a forward pass over a network's pictures."""
     h, w, i = PICTURE
     total = 0
     for o in CHANNELS[workload]:
-        total += 2 * PICTURES * h * w * 9 * i * o
+        total += 2 * pictures * h * w * 9 * i * o
         h, w, i = (h // 2, w // 2, o) if has_pools(workload) else (h, w, o)
-    return total + (forward(PICTURES, (features(workload), CLASSES)) if has_pools(workload) else 0)
+    return total + (forward(pictures, (features(workload), CLASSES)) if has_pools(workload) else 0)
 
 
 def few_convolutions(pictures):
@@ -142,7 +149,8 @@ def flops(workload, tasks):
         m, k, n = BATCHED[workload]
         return 2 * tasks * m * k * n
     if workload in CHANNELS:
-        return tasks * convolutions(workload) * (1 if workload == "conv-forward" else 3)
+        count, pictures = networks(workload, tasks)
+        return count * convolutions(workload, pictures) * (1 if workload == "conv-forward" else 3)
     if workload == "conv-adapt":
         return 3 * tasks * FEW_STEPS * few_convolutions(FEW_SUPPORT)
     if workload == "conv-maml2":

@@ -28,7 +28,7 @@ pub(super) fn plain() -> Net {
     Net::image([SIZE, SIZE, 3]).conv(32, 3).relu().conv(32, 3).relu().conv(64, 3).relu()
 }
 
-/// What `conv-train` is of: four times convolution, batch norm, relu, pool; then the classes.
+/// What `conv-train` and `conv-batch` are of: four times convolution, batch norm, relu, pool; then the classes.
 pub(super) fn classifier() -> Net {
     let block = |net: Net| net.conv(32, 3).batch_norm().relu().max_pool(2);
     block(block(block(block(Net::image([SIZE, SIZE, 3]))))).flatten().dense(CLASSES)
@@ -132,6 +132,21 @@ impl Builder {
         let mean = g.mean(each);
         let grad = g.grad(mean, &[shared])[0];
         g.output("loss", each);
+        g.output("gradient", grad);
+    }
+
+    /// The loss of one network on a batch of so many pictures, `[1]`, and its gradient `[P]`, as training on one task has them.
+    pub(super) fn batch(&mut self, net: &Net, pictures: usize) {
+        let layout = net.layout();
+        let w = self.data("w0", &[layout.len()], weights(&layout, 1));
+        let x = self.random("x", &[1, pictures, SIZE * SIZE * 3], 22, 1.0);
+        let y = self.data("y", &[1, pictures, CLASSES], labels(1, pictures, CLASSES));
+        let g = &mut self.g;
+        let prediction = net.apply(g, Weights { flat: w, layout: &layout }, x);
+        let each = loss(g, Loss::CrossEntropy, prediction, y, None);
+        g.output("loss", each);
+        let sum = g.sum_to(each, &[]);
+        let grad = g.grad(sum, &[w])[0];
         g.output("gradient", grad);
     }
 

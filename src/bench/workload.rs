@@ -39,6 +39,8 @@ pub enum Workload {
     ConvForward,
     /// Loss and gradient of given classifiers of four convolutions with norms and pools, on 32 pictures each.
     ConvTrain,
+    /// Loss and gradient of one of these classifiers; tasks: its pictures.
+    ConvBatch,
     /// 5 steps of learning of given classifiers of small pictures, on one picture of each of five classes.
     ConvAdapt,
     /// Loss and gradient of a classifier that all tasks share, after a step on each task's pictures, differentiated through.
@@ -60,7 +62,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 15] = [
+    pub const ALL: [(&str, Workload); 16] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -73,6 +75,7 @@ impl Workload {
         ("conv", Workload::Conv),
         ("conv-forward", Workload::ConvForward),
         ("conv-train", Workload::ConvTrain),
+        ("conv-batch", Workload::ConvBatch),
         ("conv-adapt", Workload::ConvAdapt),
         ("conv-maml2", Workload::ConvMaml2),
         ("inr", Workload::Inr),
@@ -88,7 +91,7 @@ impl Workload {
         match self {
             Workload::Amortised | Workload::Maml2 | Workload::Adapt => 256,
             Workload::Adapt64 | Workload::GemmBatch64 | Workload::GemmBatch16 => 4096,
-            Workload::AdaptRows | Workload::Inr => 64,
+            Workload::AdaptRows | Workload::Inr | Workload::ConvBatch => 64,
             Workload::Generator => 32,
             Workload::Gemm => 1024,
             Workload::Conv | Workload::ConvForward | Workload::ConvTrain => 16,
@@ -152,6 +155,7 @@ impl Workload {
             Workload::Conv => 3.0 * t * pictures::flops(&pictures::plain(), pictures::PICTURES),
             Workload::ConvForward => t * pictures::flops(&pictures::plain(), pictures::PICTURES),
             Workload::ConvTrain => 3.0 * t * pictures::flops(&pictures::classifier(), pictures::PICTURES),
+            Workload::ConvBatch => 3.0 * pictures::flops(&pictures::classifier(), tasks),
             Workload::ConvAdapt => {
                 3.0 * t * pictures::flops(&pictures::few_shot(), pictures::STEPS * pictures::SUPPORT)
             }
@@ -175,6 +179,7 @@ impl Workload {
                 b.pictures(&pictures::plain(), tasks, self == Workload::Conv)
             }
             Workload::ConvTrain => b.pictures(&pictures::classifier(), tasks, true),
+            Workload::ConvBatch => b.batch(&pictures::classifier(), tasks),
             Workload::ConvAdapt => b.adapt_pictures(tasks),
             Workload::ConvMaml2 => b.maml_pictures(tasks),
             Workload::Inr => b.fields(tasks),

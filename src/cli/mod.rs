@@ -360,7 +360,10 @@ fn net_setting(net: &str) -> Result<String> {
     match layers {
         Some(layers) => {
             // What is wrong with them is said of this file.
-            Config::parse(&format!("model.net = {layers}"), net, None)?;
+            Config::parse(&format!("model.net = {layers}"), net, None).map_err(|e| match e {
+                Error::Config { message, .. } => wrong(message),
+                other => other,
+            })?;
             Ok(format!("model.net={layers}"))
         }
         None => Err(wrong("holds no list of layers: each begins with a line [[net]]".into())),

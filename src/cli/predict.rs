@@ -90,7 +90,8 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     if matches!(format, Format::Pictures { .. }) {
         let pictures = pictures(args, &reader, &format)?;
         write_atomically(&args.out, &pictures.csv()?)?;
-        say(format_args!("{}: {} pictures sorted\n", args.out.display(), pictures.files.len()));
+        let s = if pictures.files.len() == 1 { "" } else { "s" };
+        say(format_args!("{}: {} picture{s} sorted\n", args.out.display(), pictures.files.len()));
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(path) = args.support.iter().chain([&args.query]).find(|path| path.is_dir()) {

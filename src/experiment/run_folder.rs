@@ -172,10 +172,13 @@ impl RunFolder {
     pub fn load(&self) -> Result<Saved> {
         let path = self.file("checkpoint.safetensors");
         if !path.exists() {
-            return Err(Error::checkpoint(
-                &path,
-                "there is no checkpoint yet; go on with `hyperloom train --resume`",
-            ));
+            let message = match self.file("config.toml").exists() {
+                true => "there is no checkpoint yet; go on with `hyperloom train --resume`",
+                false => {
+                    "the folder holds no run (no config.toml, no checkpoint); `hyperloom train --out DIR` makes one"
+                }
+            };
+            return Err(Error::checkpoint(&self.path, message));
         }
         let c = Checkpoint::load(&path)?;
         let config = Config::parse(field(&path, &c, "config")?, &path.display().to_string(), None)?;

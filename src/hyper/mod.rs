@@ -45,7 +45,7 @@ pub struct HyperSpec {
     pub condition: ConditionSpec,
     /// How weights are written.
     pub generator: Generator,
-    /// Which parameters of the target are written, by the role that they have (`head`, `decoder`) or by name (`3`, `3.weight`); all tasks
+    /// Which parameters of the target are written, by the role that they have (`head`, `code`, `decoder`) or by name (`3`, `3.weight`); all tasks
     /// share the others. Empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub writes: Vec<String>,

@@ -31,13 +31,15 @@ pub enum ParamRole {
     Norm,
     /// The dense layer that a net ends in: what ANIL and the closed form adapt.
     Head,
-    /// What writes a row from its code in a variational autoencoder.
+    /// The layer that gives the distribution of a code in a variational autoencoder.
+    Code,
+    /// What writes a row from its code in one.
     Decoder,
 }
 
 impl ParamRole {
     /// All names, as in files.
-    pub const NAMES: [&'static str; 4] = ["body", "norm", "head", "decoder"];
+    pub const NAMES: [&'static str; 5] = ["body", "norm", "head", "code", "decoder"];
 
     /// Its name in files.
     pub fn name(self) -> &'static str {

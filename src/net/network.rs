@@ -787,7 +787,7 @@ mod tests {
         assert_eq!(small.decoder().map(|(decoder, range)| (decoder.outputs(), range)), Some((4, 37..49)));
         assert!(Net::rows([3]).dense(2).decoder().is_none());
         let roles: Vec<ParamRole> = small.layout().params.iter().map(|p| p.role).collect();
-        assert!(roles[..4].iter().all(|r| *r == ParamRole::Body) && roles[4..] == [ParamRole::Decoder; 2]);
+        assert_eq!(roles, [[ParamRole::Body; 2], [ParamRole::Code; 2], [ParamRole::Decoder; 2]].concat());
         let said = |row: usize, decoder: Net| {
             let layer = Variational::new(2, [2, 2], vec![], decoder.into());
             Net::rows([row]).variational(layer).check().expect_err("it does not fit")

@@ -100,6 +100,7 @@ impl Kind for Variational {
         to.activation = Activation::Identity;
         to.list(&self.encoder, &self.row);
         let features = self.features();
+        to.role = ParamRole::Code;
         to.weight_and_bias(&[features, 2 * self.code], features, Some(2 * self.code));
         to.role = ParamRole::Decoder;
         to.list(&self.decoder, &[self.code]);

@@ -53,15 +53,15 @@ fn trained_and_drawn_with() {
     assert!(held_out["coverage"].as_array().unwrap().is_empty());
     // Three that are known, six by a decoder of its own and two by the pooled one, of six classes.
     assert_eq!(place.read("run/tasks.svg").matches("<image ").count(), 6 * (3 + 6 + 2));
-    // The decoder alone is written: 2·64 + 64 of a dense layer to [2, 2, 16], and three kernels.
-    let written = 192 + (16 * 16 * 16 + 16) + (16 * 16 * 8 + 8) + (9 * 8 + 1);
-    let weights = 64 * 256 + 256 + 256 * 4 + 4 + written;
+    // The code's layer and the decoder are written: of this 2·64 + 64 of a dense layer to [2, 2, 16], and three kernels.
+    let written = 256 * 4 + 4 + 192 + (16 * 16 * 16 + 16) + (16 * 16 * 8 + 8) + (9 * 8 + 1);
+    let weights = 64 * 256 + 256 + written;
     assert_eq!(number(&report["target_weights"]) as usize, weights);
     let hyper = 64 * 16 + 16 + 17 * 16 + 16 + 16 * written + weights;
     assert_eq!(number(&report["hyper_parameters"]) as usize, hyper);
     let sensitive = report["instruments"]["sensitivity"].as_array().unwrap();
     let moved: Vec<bool> = sensitive.iter().map(|s| number(&s["relative"]) > 0.0).collect();
-    assert!(moved[..4].iter().all(|m| !m) && moved[4..].iter().all(|m| *m), "{sensitive:?}");
+    assert!(moved[..2].iter().all(|m| !m) && moved[2..].iter().all(|m| *m), "{sensitive:?}");
 
     // More of a class, bright where its cross is.
     let cross = |name: &str, class: usize| {
@@ -145,7 +145,7 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&train(&["--set", "model.head=true"]), &["model.head"]);
     place.refused(
         &train(&["--set", "model.writes=['decodr']"]),
-        &["model.writes", "'decodr'", "body, decoder"],
+        &["model.writes", "'decodr'", "body, code, decoder"],
     );
     place.refused(
         &["train", "--task", "sine", "--set", "decoders.code=3", "--out", "x"],

@@ -103,15 +103,15 @@ fn every_way_of_adaptation_is_within_its_bounds() {
     }
 }
 
-/// Colours in two classes, as PNG files of 10 x 12 pixels.
+/// Colours in three classes, as PNG files of 10 x 12 pixels.
 fn pictures() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
-    for class in ["red", "blue"] {
+    for class in ["red", "blue", "green"] {
         let folder = dir.path().join(class);
         std::fs::create_dir(&folder).expect("a folder");
         for k in 0..9 {
             let pixel = |i: usize| match (i % 3, class) {
-                (0, "red") | (2, "blue") => 120 + (i * 7 + k * 31) % 90,
+                (0, "red") | (2, "blue") | (1, "green") => 120 + (i * 7 + k * 31) % 90,
                 _ => (i * 11 + k * 17) % 80,
             };
             let pixels = (0..10 * 12 * 3).map(|i| pixel(i) as u8).collect();
@@ -137,7 +137,7 @@ fn pictures_are_within_their_bounds() {
     );
     let decoders = format!(
         "task = 'decoders'\n[model]\nencoder = [8]\ntrunk = [6]\n[train]\ntasks = 2\n[eval]\nshots = 2\nquery = 3\n\
-         [decoders]\ntrain = '{path}'\ntest = '{path}/'\nsize = 8\n"
+         [decoders]\ntrain = '{path}'\nsize = 8\n"
     );
     for (text, over) in [
         (&one, "model.weights=shared"),

@@ -238,7 +238,7 @@ pub struct ModelConfig {
     /// How a hypernetwork writes the weights. In a file its name, or a table: `generator = { kind = "chunked", chunk = 512 }`.
     #[serde(deserialize_with = "generator")]
     pub generator: Generator,
-    /// Which parameters of the target are written, by role ("head", "decoder", "norm") or by name ("3", "3.weight"); all tasks share
+    /// Which parameters of the target are written, by role ("head", "norm", "code", "decoder") or by name ("3", "3.weight"); all tasks share
     /// the others. Empty: all.
     pub writes: Vec<String>,
     /// Hidden widths of the hypernetwork's trunk.
@@ -421,7 +421,9 @@ fn drop_defaults(given: &mut toml::Table, task: TaskKind, method: Method) -> Res
 
 /// A table as a configuration.
 fn parsed(table: toml::Table, origin: &str) -> Result<Config> {
-    toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| Error::config(origin, e.message()))
+    toml::Value::Table(table)
+        .try_into()
+        .map_err(|e: toml::de::Error| Error::config(origin, in_words(e.message())))
 }
 
 /// The way of adaptation that a table names.
@@ -510,13 +512,30 @@ fn line_of_layer(text: &str, n: usize) -> Option<usize> {
     headers.map(|(i, _)| i + 1).nth(n.checked_sub(1)?)
 }
 
+/// What a reader of settings says, without the names of types.
+fn in_words(message: &str) -> String {
+    let Some((before, expected)) = message.rsplit_once("expected ") else { return message.to_string() };
+    let expected = match expected {
+        "usize" | "u64" | "u32" | "u8" => "a whole number, 0 or more",
+        "f64" | "f32" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        _ if expected.starts_with("struct ") => "a table of settings",
+        _ if expected.starts_with("internally tagged enum ") => "a name, or a table with a kind",
+        _ => return message.to_string(),
+    };
+    format!("{before}expected {expected}")
+}
+
 /// A TOML error as one line: where, what, and the nearest known key.
 fn fault(e: &toml::de::Error, text: &str, origin: &str) -> Error {
     let line = e.span().map(|s| text[..s.start.min(text.len())].matches('\n').count() + 1);
-    let mut message = e.message().replace('\n', " ");
+    let mut message = in_words(&e.message().replace('\n', " "));
     // Of a list of layers TOML knows where it begins.
     let entry = message.strip_prefix("entry ").and_then(|m| m.split_once(": ")?.0.parse().ok());
     let line = entry.and_then(|n| line_of_layer(text, n)).or(line);
+    // A flag has one line.
+    let line = line.filter(|_| !origin.starts_with('\''));
     let origin = line.map_or(origin.to_string(), |l| format!("{origin}, line {l}"));
     let unknown = message.find("unknown").map_or("", |at| &message[at..]);
     let quoted: Vec<&str> = unknown.split('`').skip(1).step_by(2).collect();

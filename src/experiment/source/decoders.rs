@@ -76,12 +76,20 @@ struct Decoders {
 
 pub(super) fn defaults(base: Config) -> Config {
     Config {
-        train: TrainConfig { steps: 5_000, tasks: 16, clip: 1.0, pooled_steps: 5_000, ..base.train },
+        train: TrainConfig {
+            steps: 5_000,
+            tasks: 16,
+            learning_rate: 3e-3,
+            clip: 1.0,
+            pooled_steps: 5_000,
+            pooled_rate: 3e-3,
+            ..base.train
+        },
         model: ModelConfig {
             head: false,
-            writes: vec!["decoder".into()],
-            encoder: vec![256, 128],
-            trunk: vec![64],
+            writes: vec!["code".into(), "decoder".into()],
+            encoder: vec![512, 256],
+            trunk: vec![256],
             hyper_activation: Activation::Silu,
             ..base.model
         },

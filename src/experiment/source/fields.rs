@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::images::{check_shape, image_options};
+use super::images::{check_shape, image_options, overlap};
 use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory};
 use crate::data::fields::PictureFields;
 use crate::data::format::Format;
@@ -115,7 +115,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let all = numbered(&set);
     let order = Rng::new(config.seed, 0xf1e1).choose(all.len(), all.len());
     let (judged, test_set) = match &f.test {
-        Some(path) if *path == f.train => {
+        Some(path) if overlap(&f.train, path) => {
             return Err(Error::data(
                 path,
                 "",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory};
 use crate::data::format::Format;
-use crate::data::images::{ImageOptions, ImageSet};
+use crate::data::images::{ImageOptions, ImageSet, is_test_records};
 use crate::data::ways::Ways;
 use crate::error::{Error, Result};
 use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig, WeightSource};
@@ -203,6 +203,12 @@ impl Source for Pictures {
     }
 }
 
+/// Whether `test` is what is trained on, or lies in its folder. Of a folder in CIFAR-10's layout, files called `test…` are not trained on.
+pub(super) fn overlap(train: &Path, test: &Path) -> bool {
+    let (Ok(train), Ok(test)) = (train.canonicalize(), test.canonicalize()) else { return false };
+    train == test || (train.is_dir() && test.starts_with(&train) && !is_test_records(&test))
+}
+
 /// Files of pictures, as settings name them.
 pub(super) struct Files<'c> {
     /// The table of settings.
@@ -245,7 +251,7 @@ impl Files<'_> {
                     );
                     return Err(Error::data(path, "", message));
                 }
-                if path == self.train {
+                if overlap(self.train, path) {
                     return Err(Error::data(
                         path,
                         "",

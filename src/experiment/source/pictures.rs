@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::images::{check_shape, image_options};
+use super::images::{check_shape, image_options, overlap};
 use super::{SingleTask, Source, TaskKind, TasksPicture};
 use crate::data::csv::CsvSpec;
 use crate::data::encoder::{Encoder, TargetKind};
 use crate::data::format::Format;
-use crate::data::images::{ImageOptions, ImageSet, is_test_records};
+use crate::data::images::{ImageOptions, ImageSet};
 use crate::data::labelled::{Batches, Labelled};
 use crate::data::table::Table;
 use crate::error::{Error, Result};
@@ -193,12 +193,6 @@ pub(super) fn validate(config: &Config) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Whether `test` is what is trained on, or lies in its folder. Of a folder in CIFAR-10's layout, files called `test…` are not trained on.
-fn overlap(train: &Path, test: &Path) -> bool {
-    let (Ok(train), Ok(test)) = (train.canonicalize(), test.canonicalize()) else { return false };
-    train == test || (train.is_dir() && test.starts_with(&train) && !is_test_records(&test))
 }
 
 /// Whether a file is a table, by its name.

@@ -16,7 +16,7 @@ use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::lanes::{LANES, Lane};
 use crate::kernel::nest::Family;
 use crate::kernel::parallel::{Shared, pieces};
-use crate::kernel::{Buffer, Kernel, Read, Write, transposed};
+use crate::kernel::{Buffer, Kernel, MatMul, Read, Write, transposed};
 use crate::region::{Base, Block, DEPTH, Life, Operand, Region, Stage};
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{View, collapse};
@@ -125,6 +125,13 @@ impl LaneProgram {
         let (places, arena) = place(region, &lives);
         let mut steps = Vec::new();
         let mut at = 0;
+        let mut touches = vec![0; region.locals.len()];
+        for o in region.blocks().iter().flat_map(|p| p.block.reads.iter().chain(&p.block.writes)) {
+            if let Some(l) = o.local() {
+                touches[l] += 1;
+            }
+        }
+        let used = Uses { places: &places, touches: &touches };
         for stage in &region.stages {
             let len = stage.blocks().len();
             let here = at..at + len;
@@ -149,7 +156,7 @@ impl LaneProgram {
                 })
             };
             steps.extend(transfers(true).map(Step::Load));
-            steps.push(Step::new(stage, &places));
+            steps.extend(used.steps(std::slice::from_ref(stage)));
             steps.extend(transfers(false).map(Step::Store));
             at += len;
         }
@@ -157,14 +164,51 @@ impl LaneProgram {
     }
 }
 
-impl Step {
-    fn new(stage: &Stage, places: &[usize]) -> Step {
-        match stage {
-            Stage::Block(b) => Step::Run(Box::new(Instruction::new(b, places))),
-            Stage::Loop { n, body } => {
-                Step::Loop { n: *n, body: body.iter().map(|s| Step::new(s, places)).collect() }
-            }
+/// Where locals lie, and how many operands each is.
+struct Uses<'r> {
+    places: &'r [usize],
+    touches: &'r [usize],
+}
+
+impl Uses<'_> {
+    fn steps(&self, stages: &[Stage]) -> Vec<Step> {
+        let run = |b: &Block| Step::Run(Box::new(Instruction::new(b, self.places)));
+        let (mut steps, mut rest) = (Vec::new(), stages);
+        while let [stage, after @ ..] = rest {
+            rest = after;
+            steps.push(match (stage, after.first()) {
+                (Stage::Block(b), Some(Stage::Block(next))) => match self.accumulated(b, next) {
+                    Some(both) => {
+                        rest = &after[1..];
+                        run(&both)
+                    }
+                    None => run(b),
+                },
+                (Stage::Block(b), _) => run(b),
+                (Stage::Loop { n, body }, _) => Step::Loop { n: *n, body: self.steps(body) },
+            });
         }
+        steps
+    }
+
+    /// A product and the addition of it to a sum, as gradients over some rows at a time are, in one: what the product gives is
+    /// added as it leaves the registers, by the same operations.
+    fn accumulated(&self, b: &Block, next: &Block) -> Option<Block> {
+        let (Kernel::MatMul(p), Kernel::Zip(z)) = (&b.kernel, &next.kernel) else { return None };
+        let ([part], [sum, added], [to]) = (&b.writes[..], &next.reads[..], &next.writes[..]) else {
+            return None;
+        };
+        let plain = !p.bias && p.act == Activation::Identity && (z.op, z.pre) == (Binary::Add, None);
+        let one = added == part && sum == to && sum.view.dims == part.view.dims;
+        // Nothing else reads the part, and the sum is no operand of the product.
+        let own =
+            part.local().is_some_and(|l| self.touches[l] == 2) && b.reads.iter().all(|o| o.at != sum.at);
+        (plain && one && own).then(|| Block {
+            kernel: Kernel::MatMul(MatMul { bias: true, ..*p }),
+            reads: vec![b.reads[0], b.reads[1], *sum],
+            writes: vec![*to],
+            label: b.label.clone(),
+        })
     }
 }
 

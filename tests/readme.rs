@@ -102,7 +102,7 @@ fn every_command_runs() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     // A decoder that is written out.
-    let settings = "task = \"decoders\"\n[train]\nsteps = 5\npooled_steps = 5\n[eval]\nshots = 2\n[decoders]\ncode = 8\n";
+    let settings = "task = \"decoders\"\n[train]\nsteps = 5\npooled_steps = 5\n[eval]\nshots = 2\n";
     std::fs::write(path.join("decoder.toml"), format!("{settings}{decoder}")).expect("a file");
     let output = hyperloom(
         path,

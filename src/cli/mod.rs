@@ -84,7 +84,7 @@ enum Command {
 struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
-    /// Family of tasks: sine, shapes, csv, images, fields, or a single one: pictures.
+    /// Family of tasks: sine, shapes, csv, images, fields, decoders, or a single one: pictures.
     #[arg(long)]
     task: Option<String>,
     /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd, ridge or prototypes.

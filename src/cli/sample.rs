@@ -24,7 +24,7 @@ pub(super) struct SampleArgs {
     /// How many pictures are drawn.
     #[arg(long, default_value_t = 16)]
     count: usize,
-    /// Where they are written, side by side.
+    /// Where they are written, in a square: pixels are as bright as they are probable.
     #[arg(long, value_name = "FILE.png")]
     out: PathBuf,
     /// Seed of the codes.
@@ -79,7 +79,7 @@ pub(super) fn run(args: &SampleArgs) -> Result<ExitCode> {
         (network, format, open_device(&args.device)?)
     };
     let pictures = sample(&device, &network, &format, args.count, args.seed)?;
-    tiled(&pictures, args.count.isqrt().max(1)).write(&args.out)?;
+    tiled(&pictures, (args.count as f64).sqrt().ceil() as usize).write(&args.out)?;
     let [h, w] = pictures[0].size;
     let s = if args.count == 1 { "" } else { "s" };
     say(format_args!("{}: {} picture{s} of {w} by {h} pixels\n", args.out.display(), args.count));

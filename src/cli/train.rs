@@ -200,12 +200,14 @@ fn print_held_out(r: &Report, h: &HeldOut) {
             String::new()
         }
     };
+    let folds = if r.members > 1 { format!(", {} folds averaged", r.members) } else { String::new() };
+    let all = match r.written_weights {
+        n if n > 0 && n < r.target_weights => format!("{n} of {}", r.target_weights),
+        _ => r.target_weights.to_string(),
+    };
     say(format_args!(
-        "{}: a hypernetwork of {} parameters that writes {} weights a task{}\n",
-        r.task,
-        r.hyper_parameters,
-        r.target_weights,
-        if r.members > 1 { format!(", {} folds averaged", r.members) } else { String::new() }
+        "{}: a hypernetwork of {} parameters that writes {all} weights a task{folds}\n",
+        r.task, r.hyper_parameters
     ));
     say(format_args!(
         "{} steps in {:.1} s on {}, {:.0} tasks/s\n",

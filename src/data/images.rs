@@ -165,8 +165,8 @@ fn of_one_shape(path: &Path, found: Vec<Found>, options: ImageOptions) -> Result
     {
         let ([h, w], [h0, w0]) = (other.picture.size, first);
         let message = format!(
-            "is {w} by {h} pixels, and '{}' is {w0} by {h0}: size = [height, width] among the settings of the task (images.size, pictures.size or fields.size) brings all to \
-             one",
+            "is {w} by {h} pixels, and '{}' is {w0} by {h0}: size = [height, width] among the settings of the task (images.size, pictures.size, \
+             fields.size or decoders.size) brings all to one",
             found[0].from.display()
         );
         return Err(Error::data(&other.from, "", message));

@@ -62,7 +62,7 @@ impl OneClass {
     pub fn check(&self, what: &str) -> Result<()> {
         if self.classes.is_empty() {
             let message = format!(
-                "holds {} classes, and none is left for {what}: 3 at least are needed, or 2 and others by --test-images",
+                "classes are {} here, and none is left for {what}: 3 at least are needed, or 2 and others by --test-images",
                 self.set.classes.len()
             );
             return Err(Error::config("decoders.train", message));

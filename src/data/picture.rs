@@ -39,7 +39,7 @@ pub struct Picture {
 
 impl Picture {
     /// Whether a file of this name is a picture that is read; an error where it is one of a kind that is not.
-    pub(super) fn is_one(path: &Path) -> Result<bool> {
+    pub(crate) fn is_one(path: &Path) -> Result<bool> {
         let kind = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         match &kind[..] {
             "png" | "jpg" | "jpeg" => Ok(true),
@@ -51,7 +51,7 @@ impl Picture {
     }
 
     /// Whether a file begins as PNG or JPEG files do, whatever its name.
-    pub(super) fn begins_like_one(path: &Path) -> Result<bool> {
+    pub(crate) fn begins_like_one(path: &Path) -> Result<bool> {
         use std::io::Read;
         let (mut first, mut file) = ([0; 3], std::fs::File::open(path).map_err(Error::io("read", path))?);
         let n = file.read(&mut first).map_err(Error::io("read", path))?;

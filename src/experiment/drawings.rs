@@ -15,6 +15,7 @@
 //! # Ok::<(), hyperloom::Error>(())
 //! ```
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::data::format::Format;
@@ -51,7 +52,22 @@ fn of_drawings(format: &Format) -> Result<([usize; 3], usize)> {
 /// [`Error::Data`] naming what is no picture; [`Error::Config`] where the model is none of decoders.
 pub fn support_of_drawings(format: &Format, path: &Path) -> Result<Task> {
     let (shape, code) = of_drawings(format)?;
+    if path.is_file() && !Picture::is_one(path)? && !Picture::begins_like_one(path)? {
+        return Err(Error::data(
+            path,
+            "",
+            "is no PNG or JPEG file, and no folder of such: a few of one class are known",
+        ));
+    }
     let found = pictures_in(path, shape)?;
+    let folder = |name: &str| name.rsplit_once('/').map_or("", |(folder, _)| folder).to_string();
+    let folders: BTreeSet<String> = found.iter().map(|(name, _)| folder(name)).collect();
+    if let [first, second, ..] = &folders.iter().collect::<Vec<_>>()[..] {
+        let message = format!(
+            "holds pictures in several folders ('{first}', '{second}', …), which are classes: name the folder of one"
+        );
+        return Err(Error::data(path, "", message));
+    }
     let pixels: Vec<f32> = found.iter().flat_map(|(_, picture)| binary(picture)).collect();
     let (x, y) = rows(&pixels, count(&shape), code, &mut Rng::new(0, 0));
     Ok(Task::from_support(x, y))
@@ -77,6 +93,12 @@ pub fn sample(
     let mut all = Vec::with_capacity(many);
     for some in codes.chunks(AT_ONCE * code) {
         let logits = decoder.predict(device, some)?;
+        if !logits.iter().all(|y| y.is_finite()) {
+            return Err(Error::Diverged(
+                "the decoder writes what is no finite number: train again, at a smaller train.learning_rate"
+                    .into(),
+            ));
+        }
         let level = |y: &f32| (255.0 / (1.0 + (-y).exp())).round() as u8;
         let picture = |y: &[f32]| Picture { size: [h, w], channels, pixels: y.iter().map(level).collect() };
         all.extend(logits.chunks(h * w * channels).map(picture));

@@ -109,7 +109,7 @@ impl Instruments {
         found.look_at_tensors(model, &weights);
         found.output_sensitivity = output_sensitivity(&mut networks, model, alone, tasks)?;
         found.dead_units = trunk.iter().map(|h| dead_share(h, tasks.len())).collect();
-        let attribute = |t: &Task| attribute(t, model.likelihood.outputs);
+        let attribute = |t: &Task| attribute(t, model.likelihood.outputs, model.likelihood.has_classes());
         found.map = map(&condition, tasks.len())
             .into_iter()
             .zip(tasks)
@@ -296,12 +296,15 @@ fn map(z: &[f32], tasks: usize) -> Vec<(f64, f64)> {
     (0..tasks).map(|t| (components[0][t], components[1][t])).collect()
 }
 
-/// The mean target of the support; of several outputs the number of the largest.
-fn attribute(task: &Task, outputs: usize) -> f64 {
+/// The mean target of the support; of classes the number of the most frequent.
+fn attribute(task: &Task, outputs: usize, classes: bool) -> f64 {
     let rows = task.shots(outputs).max(1) as f64;
     let mean: Vec<f32> =
         (0..outputs).map(|o| task.ys.iter().skip(o).step_by(outputs).sum::<f32>() / rows as f32).collect();
-    if outputs == 1 { mean[0] as f64 } else { crate::task::argmax(&mean) as f64 }
+    match classes {
+        true => crate::task::argmax(&mean) as f64,
+        false => mean.iter().map(|m| f64::from(*m)).sum::<f64>() / outputs as f64,
+    }
 }
 
 #[cfg(test)]

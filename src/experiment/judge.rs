@@ -55,6 +55,7 @@ impl Experiment<'_> {
                 .last()
                 .map_or((done * self.config.train.tasks as u64) as f64 / seconds, |r| r.tasks_per_second),
             target_weights: self.model.spec.target.layout().len(),
+            written_weights: if self.model.spec.is_shared() { 0 } else { self.model.spec.written() },
             hyper_parameters: self.model.adaptation.layout(&self.model.spec).len(),
             members: self.model.members.len(),
             held_out: None,

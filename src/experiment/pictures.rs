@@ -263,7 +263,7 @@ fn instruments(
     }
     if !report.instruments.map.is_empty() {
         let points: Vec<_> = report.instruments.map.iter().map(|p| (p.x, p.y, p.attribute)).collect();
-        let attribute = if h.coverage.is_empty() { "class" } else { "mean target" };
+        let attribute = if h.reliability.is_empty() { "mean target" } else { "class" };
         files.push(folder.file("map.svg"));
         let labels = ("first component", "second component");
         cloud(

@@ -24,8 +24,11 @@ pub struct Report {
     pub seconds: f64,
     /// Tasks trained on a second, while the hypernetwork was trained.
     pub tasks_per_second: f64,
-    /// Weights of the target network.
+    /// Weights of a task's network.
     pub target_weights: usize,
+    /// Of these, how many are written for each task: 0 where all tasks share them.
+    #[serde(default)]
+    pub written_weights: usize,
     /// Parameters of the hypernetwork.
     pub hyper_parameters: usize,
     /// Models whose predictions are averaged.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::config::{Config, ContextAt, InitScheme, Method, WeightSource};
 use super::source::Source;
-use crate::adapt::Adaptation;
+use crate::adapt::{Adaptation, Fast};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
 use crate::meta::objective::MetaSpec;
@@ -217,7 +217,16 @@ impl Setup {
         }
         if !self.meta().adaptation.fits(&hyper) {
             let what = self.config.adapt.fast;
-            let message = format!("the network has nothing of the kind that adapt.fast = {what:?} changes");
+            let lacks = match what {
+                Fast::Head => "it ends in no dense layer over rows of one axis",
+                Fast::Context => "none of its layers reads context parameters",
+                _ => "it has none of these",
+            };
+            let message = format!(
+                "the network has nothing that adapt.fast = \"{}\" changes ({lacks}): adapt.fast = \"all\", as with adapt.method = \"maml\", takes \
+                 any",
+                what.name()
+            );
             return Err(Error::config("adapt.fast", message));
         }
         let kernels = || net.layout().params.iter().any(|p| p.is_kernel());

@@ -792,8 +792,12 @@ mod tests {
             let layer = Variational::new(2, [2, 2], vec![], decoder.into());
             Net::rows([row]).variational(layer).check().expect_err("it does not fit")
         };
-        assert!(said(5, Net::rows([2]).dense(4)).contains("4 numbers that are coded and 2 random ones"));
+        assert!(
+            said(5, Net::rows([2]).dense(4))
+                .contains("the 4 numbers of row = [2, 2] and 2 random ones, 6 in all")
+        );
         assert!(said(6, Net::rows([2]).dense(3)).contains("writes [3], 3 numbers, and 4 are coded"));
+        assert!(said(6, Net::rows([2]).dense(4).relu()).contains("'relu', and has to write logits"));
         assert!(said(6, Net::rows([2]).conv(3, 3)).contains("its decoder: its layer 1 ('conv')"));
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::graph::{Graph, Value};
 use crate::spec::{Activation, Shape, count};
 
 /// Widest code.
-const MAX_CODE: usize = 4096;
+const MAX_CODE: usize = 1024;
 
 /// Encoder, code and decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,8 +80,16 @@ impl Kind for Variational {
         let coded = self.row.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).unwrap_or(0);
         if row.len() != 1 || row[0] != coded.saturating_add(self.code) {
             return Err(format!(
-                "reads a row of the {coded} numbers that are coded and {} random ones, and the row is {row:?}",
-                self.code
+                "reads rows of --task decoders: the {coded} numbers of row = {:?} and {} random ones, {} in all, and a row here is {row:?}",
+                self.row,
+                self.code,
+                coded.saturating_add(self.code)
+            ));
+        }
+        if let Some(Layer::Activation(last)) = self.decoder.last() {
+            return Err(format!(
+                "its decoder ends in '{}', and has to write logits, which are any numbers: leave it out",
+                last.function.name()
             ));
         }
         output(&self.encoder, &self.row).map_err(|e| format!("its encoder: {e}"))?;

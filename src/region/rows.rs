@@ -17,6 +17,8 @@ use crate::view::View;
 
 /// Fewer rows are not worth a chunk.
 const LEAST: usize = 8;
+/// With fewer rows a chunk, what all rows read alike (weights, and the gradient that is summed) is fetched from a further cache too often.
+const WORTH: usize = 32;
 
 const ADD: Kernel = Kernel::Zip(Zip { op: Binary::Add, pre: None });
 
@@ -241,9 +243,14 @@ impl Stretch {
         inside.iter().flat_map(Stage::blocks).zip(self.turns.clone())
     }
 
-    /// Rows of a chunk with which a task needs `bytes` at most here, or as little as goes; `None` where it does with all of
-    /// them, or where that saves little.
-    fn chunk(&self, all: &Survey<'_>, passing: &BTreeMap<Base, Rows>, bytes: usize) -> Option<usize> {
+    /// Rows of a chunk with which a task needs `near` bytes at most here, or as little as goes, but not fewer than are worth it where
+    /// `most` bytes allow; `None` where all of them need no more than `near`, or where that saves little.
+    fn chunk(
+        &self,
+        all: &Survey<'_>,
+        passing: &BTreeMap<Base, Rows>,
+        [near, most]: [usize; 2],
+    ) -> Option<usize> {
         let Survey { region, lives, needed, .. } = all;
         // What lies there at each position: of passing values so much a row, of others that rows touch all the time, and
         // the sum over a chunk.
@@ -269,12 +276,16 @@ impl Stretch {
                 rest[i] += b.writes[0].view.count();
             }
         }
-        let room = |rest: usize, row: usize| (bytes / 4).saturating_sub(always + rest).checked_div(row);
-        let rows = zip(&rest, &by_row).filter_map(|(rest, row)| room(*rest, *row)).min()?;
+        let rows_in = |bytes: usize| {
+            let room =
+                |(rest, row): (&usize, &usize)| (bytes / 4).saturating_sub(always + rest).checked_div(*row);
+            zip(&rest, &by_row).filter_map(room).min()
+        };
+        let rows = rows_in(near)?.max(rows_in(most)?.min(WORTH));
         let chunk = even_chunk(self.rows, self.rows.div_ceil(rows.max(LEAST)).max(2)).max(LEAST);
         let whole = needed[before..before + len].iter().copied().max()?;
         let then = always + zip(rest, by_row).map(|(rest, row)| rest + row * chunk).max()?;
-        (4 * whole > bytes && 4 * then <= 3 * whole).then_some(chunk)
+        (4 * whole > near && 4 * then <= 3 * whole).then_some(chunk)
     }
 
     /// Makes a loop over chunks of so many rows of it, in a region whose stages before it are those of the survey.
@@ -474,15 +485,15 @@ fn stretches(region: &Region) -> Vec<Stretch> {
 }
 
 impl Region {
-    /// The same with rows some at a time where values of a task that are needed at once take more than `bytes`; `None`
-    /// where none go row by row, or that saves little.
-    pub(crate) fn by_rows(&self, bytes: usize) -> Option<Region> {
+    /// The same with rows some at a time where values of a task that are needed at once take more than `near` bytes; chunks of rows that are
+    /// worth it may take up to `most`. `None` where none go row by row, or that saves little.
+    pub(crate) fn by_rows(&self, near: usize, most: usize) -> Option<Region> {
         let all = Survey::of(self);
         let mut new: Option<Region> = None;
         // From the last on: what comes before stays where it is.
         for s in stretches(self) {
             let passing = s.passing(&all);
-            if let Some(chunk) = s.chunk(&all, &passing, bytes) {
+            if let Some(chunk) = s.chunk(&all, &passing, [near, most]) {
                 let new = new.get_or_insert_with(|| Region {
                     layout: None,
                     lanes: Default::default(),

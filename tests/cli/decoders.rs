@@ -53,10 +53,13 @@ fn trained_and_drawn_with() {
     assert!(held_out["coverage"].as_array().unwrap().is_empty());
     // Three that are known, six by a decoder of its own and two by the pooled one, of six classes.
     assert_eq!(place.read("run/tasks.svg").matches("<image ").count(), 6 * (3 + 6 + 2));
+    assert!(place.read("run/map.svg").contains("mean target"));
     // The code's layer and the decoder are written: of this 2·64 + 64 of a dense layer to [2, 2, 16], and three kernels.
     let written = 256 * 4 + 4 + 192 + (16 * 16 * 16 + 16) + (16 * 16 * 8 + 8) + (9 * 8 + 1);
     let weights = 64 * 256 + 256 + written;
     assert_eq!(number(&report["target_weights"]) as usize, weights);
+    assert_eq!(number(&report["written_weights"]) as usize, written);
+    assert!(words.contains(&format!("writes {written} of {weights} weights a task")), "{words}");
     let hyper = 64 * 16 + 16 + 17 * 16 + 16 + 16 * written + weights;
     assert_eq!(number(&report["hyper_parameters"]) as usize, hyper);
     let sensitive = report["instruments"]["sensitivity"].as_array().unwrap();
@@ -105,6 +108,20 @@ fn trained_and_drawn_with() {
     place.refused(&["sample", "run", "--out", "x.png"], &["--support", "known pictures"]);
     place.refused(&["sample", "run", "--support", "crosses/2", "--out", "x.jpg"], &["x.jpg", ".png"]);
     place.refused(&["sample", "run", "--support", "nowhere", "--out", "x.png"], &["nowhere"]);
+    place.refused(
+        &["sample", "run", "--support", "crosses", "--out", "x.png"],
+        &["several folders", "'0', '1'"],
+    );
+    place.refused(
+        &["adapt", "run", "--support", "settings.toml", "--out", "x"],
+        &["settings.toml", "PNG or JPEG", "one class"],
+    );
+    let diverged = ["--set", "train.learning_rate=1e30", "--steps", "5", "--out", "wild"];
+    place.ok(&[&TRAIN[..], &diverged[..]].concat());
+    place.refused(
+        &["sample", "wild", "--support", "crosses/2", "--out", "x.png", "--device", "cpu"],
+        &["no finite number", "learning_rate"],
+    );
     place.refused(&[&sample[..4], &["--out", "2.png"]].concat(), &["2.png", "not overwritten"]);
     place.refused(&["sample", "n.safetensors", "--count", "0", "--out", "x.png"], &["--count", "1 to 10000"]);
     place.refused(
@@ -140,9 +157,31 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&on("short"), &["eval.shots", "3 shots", "has 3 pictures"]);
     place.refused(&train(&["--test-images", "odd"]), &["odd", "decoders.size"]);
     place.refused(&train(&["--test-images", "crosses"]), &["crosses", "must be others"]);
-    place.refused(&train(&["--set", "decoders.code=0"]), &["decoders.code", "1 to 4096"]);
+    place.refused(&train(&["--set", "decoders.code=0"]), &["decoders.code", "1 to 1024"]);
     place.refused(&train(&["--net", "conv4"]), &["model.net", "variational"]);
     place.refused(&train(&["--set", "model.head=true"]), &["model.head"]);
+    let layer = |decoder: &str, side: usize| {
+        format!(
+            "{SETTINGS}[[model.net]]\nvariational = 2\nrow = [{side}, {side}, 1]\nencoder = [{{ flatten = true }}]\ndecoder = [{decoder}]\n"
+        )
+    };
+    for (name, text, said) in [
+        ("row.toml", layer("{ dense = 81 }", 9), &["row = [9, 9, 1]", "[8, 8, 1]", "decoders.size"][..]),
+        ("end.toml", layer("{ dense = 64, activation = 'sigmoid' }", 8), &["'sigmoid'", "logits"]),
+        (
+            "code.toml",
+            layer("{ dense = 64 }", 8).replace("code = 2", "code = 3"),
+            &["decoders.code", "is 3", "code of 2"],
+        ),
+    ] {
+        place.write(name, text.as_bytes());
+        place.refused(&["train", name, "--images", "crosses", "--out", "x"], said);
+    }
+    place.refused(&train(&["--set", "images.ways=3"]), &["settings of the task 'images'", "decoders."]);
+    place.refused(
+        &train(&["--method", "anil"]),
+        &["adapt.fast = \"head\"", "no dense layer", "adapt.fast = \"all\""],
+    );
     place.refused(
         &train(&["--set", "model.writes=['decodr']"]),
         &["model.writes", "'decodr'", "body, code, decoder"],

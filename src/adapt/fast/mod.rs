@@ -69,6 +69,11 @@ macro_rules! table {
         pub enum Fast { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
 
         impl Fast {
+            /// Its name in files.
+            pub fn name(self) -> &'static str {
+                match self { $(Fast::$variant => $name,)* }
+            }
+
             pub(super) fn state(self) -> &'static dyn State {
                 match self { $(Fast::$variant => $state,)* }
             }

@@ -124,6 +124,9 @@ impl Config {
             c.train.final_rate_fraction = 0.3;
             c.train.min_shots = 0;
         }
+        if m.weights == WeightSource::Shared {
+            m.writes.clear();
+        }
         match method {
             // One task is trained on directly, unless that is asked for.
             Method::FineTune if task.is_single() => m.weights = WeightSource::Shared,

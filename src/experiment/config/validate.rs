@@ -107,8 +107,11 @@ impl Config {
         if !self.model.head && self.model.net.is_none() && self.task != TaskKind::Decoders {
             return fail("model.head", "only the layers of model.net may end without a dense layer".into());
         }
-        if !self.model.writes.is_empty() && !generated && self.task != TaskKind::Decoders {
-            return fail("model.writes", "weights that all tasks share are not written: leave it out".into());
+        if !self.model.writes.is_empty() && !generated {
+            return fail(
+                "model.writes",
+                "weights that all tasks share are not written: model.writes = []".into(),
+            );
         }
         self.model.generator.check().map_err(|e| Error::config("model.generator", e))?;
         if generated && matches!(self.model.generator, Generator::Shared(_)) {

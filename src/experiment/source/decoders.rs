@@ -120,8 +120,8 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     if d.test.is_none() && d.test_labels.is_some() {
         return fail("decoders.test_labels", "go with decoders.test: give --test-images".into());
     }
-    if !(1..=4096).contains(&d.code) {
-        return fail("decoders.code", format!("{} is out of range: it must lie from 1 to 4096", d.code));
+    if !(1..=1024).contains(&d.code) {
+        return fail("decoders.code", format!("{} is out of range: it must lie from 1 to 1024", d.code));
     }
     if config.model.head {
         return fail("model.head", "the decoder writes the pixels: model.head = false".into());
@@ -132,7 +132,10 @@ pub(super) fn validate(config: &Config) -> Result<()> {
             [Layer::Variational(v)] => {
                 return fail(
                     "decoders.code",
-                    format!("is {}, and the layer 'variational' has a code of {}", d.code, v.code),
+                    format!(
+                        "is {}, and the layer 'variational' has a code of {}: both are the numbers of a code, and have to be the same",
+                        d.code, v.code
+                    ),
                 );
             }
             _ => {
@@ -159,6 +162,16 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         options: image_options("decoders.size", d.size, d.colour)?,
     };
     let parted = files.parted(config.seed, 1)?;
+    if let Some([Layer::Variational(v)]) = config.model.net.as_deref()
+        && v.row != parted.set.shape
+    {
+        let message = format!(
+            "the layer 'variational' has row = {:?}, and pictures have height, width and channels {:?}: decoders.size and decoders.colour \
+             bring them to others",
+            v.row, parted.set.shape
+        );
+        return Err(Error::config("model.net", message));
+    }
     let of = |set: &Arc<_>, classes: Vec<usize>| OneClass {
         set: Arc::clone(set),
         classes,

@@ -147,7 +147,11 @@ pub(super) fn validate(config: &Config) -> Result<()> {
             }
         }
         (Some(_), task) => {
-            let message = format!("pictures are given, but the task is '{}': add --task images", task.name());
+            let message = format!(
+                "settings of the task 'images' are given, and the task is '{}': its own are called {}.…, or add --task images",
+                task.name(),
+                task.name()
+            );
             return fail("images", message);
         }
         (None, TaskKind::Images) => return fail("images", "the task 'images' needs --images".into()),

@@ -40,32 +40,76 @@ impl LaneProduct {
         // SAFETY: promised by the caller; a lane is a whole number of registers.
         unsafe {
             for lane in (0..LANES).step_by(S::F32_LANES) {
-                let mut i = 0;
-                while i < self.m {
-                    i += match self.m - i {
-                        6.. => columns::<S, 6>(simd, self, lane, i),
-                        4.. => columns::<S, 4>(simd, self, lane, i),
-                        2.. => columns::<S, 2>(simd, self, lane, i),
-                        _ => columns::<S, 1>(simd, self, lane, i),
-                    };
+                // Where a stays in the first cache, each column of b is fetched once; else each row of a.
+                if self.m * self.k <= NEAR {
+                    let mut j = 0;
+                    while j < self.n {
+                        let mut i = 0;
+                        let width = width::<S>(self.n - j);
+                        while i < self.m {
+                            i += self.tiles(simd, lane, i, j, width);
+                        }
+                        j += width;
+                    }
+                } else {
+                    let mut i = 0;
+                    while i < self.m {
+                        let (mut j, mut height) = (0, 0);
+                        while j < self.n {
+                            let width = width::<S>(self.n - j);
+                            height = self.tiles(simd, lane, i, j, width);
+                            j += width;
+                        }
+                        i += height;
+                    }
                 }
+            }
+        }
+    }
+
+    /// One tile, of so many columns; its rows.
+    #[inline(always)]
+    unsafe fn tiles<S: Simd>(&self, simd: S, lane: usize, i: usize, j: usize, width: usize) -> usize {
+        // SAFETY: as for `run`.
+        unsafe {
+            match self.m - i {
+                6 | 7 | 9.. => columns::<S, 6>(simd, self, lane, i, j, width),
+                4.. => columns::<S, 4>(simd, self, lane, i, j, width),
+                2.. => columns::<S, 2>(simd, self, lane, i, j, width),
+                _ => columns::<S, 1>(simd, self, lane, i, j, width),
             }
         }
     }
 }
 
-/// Tiles of four columns where there are 32 registers, else of two.
+/// Vectors that stay in the first cache beside a few columns of the other operand: 32 KiB.
+const NEAR: usize = 512;
+
+/// Columns of a tile: four where there are 32 registers, else two.
 #[inline(always)]
-unsafe fn columns<S: Simd, const MR: usize>(simd: S, p: &LaneProduct, lane: usize, i: usize) -> usize {
+fn width<S: Simd>(left: usize) -> usize {
+    match left {
+        4.. if S::REGISTER_COUNT >= 32 => 4,
+        2.. => 2,
+        _ => 1,
+    }
+}
+
+#[inline(always)]
+unsafe fn columns<S: Simd, const MR: usize>(
+    simd: S,
+    p: &LaneProduct,
+    lane: usize,
+    i: usize,
+    j: usize,
+    width: usize,
+) -> usize {
     // SAFETY: as for `run`.
     unsafe {
-        let mut j = 0;
-        while j < p.n {
-            j += match p.n - j {
-                4.. if S::REGISTER_COUNT >= 32 => kinds::<S, MR, 4>(simd, p, lane, i, j),
-                2.. => kinds::<S, MR, 2>(simd, p, lane, i, j),
-                _ => kinds::<S, MR, 1>(simd, p, lane, i, j),
-            };
+        match width {
+            4 => kinds::<S, MR, 4>(simd, p, lane, i, j),
+            2 => kinds::<S, MR, 2>(simd, p, lane, i, j),
+            _ => kinds::<S, MR, 1>(simd, p, lane, i, j),
         }
     }
     MR
@@ -78,7 +122,7 @@ unsafe fn kinds<S: Simd, const MR: usize, const NR: usize>(
     lane: usize,
     i: usize,
     j: usize,
-) -> usize {
+) {
     // SAFETY: as for `run`.
     unsafe {
         match (p.a.is_shared, p.b.is_shared) {
@@ -88,7 +132,6 @@ unsafe fn kinds<S: Simd, const MR: usize, const NR: usize>(
             (true, true) => tile::<S, MR, NR, true, true>(simd, p, lane, i, j),
         }
     }
-    NR
 }
 
 /// Bytes of an element of an operand.

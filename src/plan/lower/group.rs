@@ -370,7 +370,8 @@ impl Lowering<'_> {
         let mut need = need_of(&region);
         let must = need > caps.bytes;
         if (must || need > 2 * caps.fast_memory)
-            && let Some(by_rows) = region.by_rows(caps.fast_memory.min(caps.bytes))
+            && let near = caps.fast_memory.min(caps.bytes)
+            && let Some(by_rows) = region.by_rows(near, if caps.group.is_some() { near } else { caps.bytes })
         {
             let less = need_of(&by_rows);
             if must || caps.group.is_none() || less <= caps.fast_memory {

@@ -177,7 +177,7 @@ fn what_makes_no_sense_is_refused() {
         place.write(name, text.as_bytes());
         place.refused(&["train", name, "--images", "crosses", "--out", "x"], said);
     }
-    place.refused(&train(&["--set", "images.ways=3"]), &["settings of the task 'images'", "decoders."]);
+    place.refused(&train(&["--set", "images.ways=3"]), &["settings of the task 'images'", "leave them out"]);
     place.refused(
         &train(&["--method", "anil"]),
         &["adapt.fast = \"head\"", "no dense layer", "adapt.fast = \"all\""],

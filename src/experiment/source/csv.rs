@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, TaskKind, VALIDATION_SEED};
+use super::{Source, TaskKind, VALIDATION_SEED, settings_of};
 use crate::data::csv::{CsvSpec, Groups};
 use crate::data::encoder::TargetKind;
 use crate::data::format::Format;
@@ -81,27 +81,18 @@ pub(super) fn defaults(base: Config) -> Config {
 
 pub(super) fn validate(config: &Config) -> Result<()> {
     let fail = |key: &str, message: String| Err(Error::config(key, message));
-    match (&config.csv, config.task) {
-        (Some(c), TaskKind::Csv) => {
-            for (key, value, flag) in [
-                ("csv.file", c.file.display().to_string(), "--csv FILE"),
-                ("csv.group", c.group.clone(), "--group COLUMN"),
-                ("csv.target", c.target.clone(), "--target COLUMN"),
-            ] {
-                if value.is_empty() {
-                    return fail(key, format!("is missing: give {flag}"));
-                }
-            }
-            Ok(())
+    let flags = "--csv FILE --group COLUMN --target COLUMN";
+    let Some(c) = settings_of(config, TaskKind::Csv, &config.csv, flags)? else { return Ok(()) };
+    for (key, value, flag) in [
+        ("csv.file", c.file.display().to_string(), "--csv FILE"),
+        ("csv.group", c.group.clone(), "--group COLUMN"),
+        ("csv.target", c.target.clone(), "--target COLUMN"),
+    ] {
+        if value.is_empty() {
+            return fail(key, format!("is missing: give {flag}"));
         }
-        (None, TaskKind::Csv) => {
-            fail("csv", "the task 'csv' needs --csv FILE --group COLUMN --target COLUMN".into())
-        }
-        (Some(_), task) => {
-            fail("csv", format!("a CSV file is given, but the task is '{}': add --task csv", task.name()))
-        }
-        (None, _) => Ok(()),
     }
+    Ok(())
 }
 
 pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {

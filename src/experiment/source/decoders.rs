@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::images::{Files, image_options};
-use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory};
+use super::{
+    Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory, settings_of,
+};
 use crate::data::format::Format;
 use crate::data::one_class::OneClass;
 use crate::error::{Error, Result};
@@ -102,17 +104,8 @@ pub(super) fn defaults(base: Config) -> Config {
 
 pub(super) fn validate(config: &Config) -> Result<()> {
     let fail = |key: &str, message: String| Err(Error::config(key, message));
-    let d = match (&config.decoders, config.task) {
-        (Some(d), TaskKind::Decoders) => d,
-        (Some(_), task) => {
-            let message = format!(
-                "pictures to be written are given, but the task is '{}': add --task decoders",
-                task.name()
-            );
-            return fail("decoders", message);
-        }
-        (None, TaskKind::Decoders) => return fail("decoders", "the task 'decoders' needs --images".into()),
-        (None, _) => return Ok(()),
+    let Some(d) = settings_of(config, TaskKind::Decoders, &config.decoders, "--images")? else {
+        return Ok(());
     };
     if d.train.as_os_str().is_empty() {
         return fail("decoders.train", "is missing: give --images FILE, or a folder".into());

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::images::{check_shape, image_options, overlap};
-use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory};
+use super::{
+    Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory, settings_of,
+};
 use crate::data::fields::PictureFields;
 use crate::data::format::Format;
 use crate::data::images::{ImageOptions, ImageSet};
@@ -86,16 +88,7 @@ pub(super) fn defaults(base: Config) -> Config {
 
 pub(super) fn validate(config: &Config) -> Result<()> {
     let fail = |key: &str, message: String| Err(Error::config(key, message));
-    let f = match (&config.fields, config.task) {
-        (Some(f), TaskKind::Fields) => f,
-        (Some(_), task) => {
-            let message =
-                format!("pictures to fit are given, but the task is '{}': add --task fields", task.name());
-            return fail("fields", message);
-        }
-        (None, TaskKind::Fields) => return fail("fields", "the task 'fields' needs --images".into()),
-        (None, _) => return Ok(()),
-    };
+    let Some(f) = settings_of(config, TaskKind::Fields, &config.fields, "--images")? else { return Ok(()) };
     if f.train.as_os_str().is_empty() {
         return fail("fields.train", "is missing: give --images FILE, or a folder".into());
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory};
+use super::{
+    Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, VALIDATION_TASKS, check_memory, settings_of,
+};
 use crate::data::format::Format;
 use crate::data::images::{ImageOptions, ImageSet, is_test_records};
 use crate::data::ways::Ways;
@@ -130,32 +132,16 @@ pub(super) fn defaults(base: Config) -> Config {
 
 pub(super) fn validate(config: &Config) -> Result<()> {
     let fail = |key: &str, message: String| Err(Error::config(key, message));
-    match (&config.images, config.task) {
-        (Some(i), TaskKind::Images) => {
-            if i.train.as_os_str().is_empty() {
-                return fail("images.train", "is missing: give --images FILE, or a folder".into());
-            }
-            if i.test.is_none() && i.test_labels.is_some() {
-                return fail("images.test_labels", "go with images.test: give --test-images".into());
-            }
-            i.options()?;
-            if !(2..=1000).contains(&i.ways) {
-                return fail(
-                    "images.ways",
-                    format!("{} is out of range: it must lie from 2 to 1000", i.ways),
-                );
-            }
-        }
-        (Some(_), task) => {
-            let message = format!(
-                "settings of the task 'images' are given, and the task is '{}': its own are called {}.…, or add --task images",
-                task.name(),
-                task.name()
-            );
-            return fail("images", message);
-        }
-        (None, TaskKind::Images) => return fail("images", "the task 'images' needs --images".into()),
-        (None, _) => {}
+    let Some(i) = settings_of(config, TaskKind::Images, &config.images, "--images")? else { return Ok(()) };
+    if i.train.as_os_str().is_empty() {
+        return fail("images.train", "is missing: give --images FILE, or a folder".into());
+    }
+    if i.test.is_none() && i.test_labels.is_some() {
+        return fail("images.test_labels", "go with images.test: give --test-images".into());
+    }
+    i.options()?;
+    if !(2..=1000).contains(&i.ways) {
+        return fail("images.ways", format!("{} is out of range: it must lie from 2 to 1000", i.ways));
     }
     Ok(())
 }

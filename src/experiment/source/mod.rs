@@ -241,6 +241,30 @@ impl TaskKind {
     }
 }
 
+/// The settings of a source, where the configuration names it; `None` where it names another.
+///
+/// # Errors
+/// [`Error::Config`] where the settings are there and the task is another, or the other way round; `flags` give them.
+fn settings_of<'c, T>(
+    config: &Config,
+    kind: TaskKind,
+    settings: &'c Option<T>,
+    flags: &str,
+) -> Result<Option<&'c T>> {
+    let (own, task) = (kind.name(), config.task.name());
+    match (settings, config.task == kind) {
+        (Some(settings), true) => Ok(Some(settings)),
+        (None, false) => Ok(None),
+        (None, true) => Err(Error::config(own, format!("the task '{own}' needs {flags}"))),
+        (Some(_), false) => {
+            let message = format!(
+                "settings of the task '{own}' are given, and the task is '{task}': add --task {own}, or leave them out"
+            );
+            Err(Error::config(own, message))
+        }
+    }
+}
+
 /// Fewest support rows of a training episode.
 fn min_shots(config: &Config) -> usize {
     match config.train.min_shots {

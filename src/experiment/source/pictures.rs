@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::images::{check_shape, image_options, overlap};
-use super::{SingleTask, Source, TaskKind, TasksPicture};
+use super::{SingleTask, Source, TaskKind, TasksPicture, settings_of};
 use crate::data::csv::CsvSpec;
 use crate::data::encoder::{Encoder, TargetKind};
 use crate::data::format::Format;
@@ -119,17 +119,8 @@ pub(super) fn defaults(base: Config) -> Config {
 
 pub(super) fn validate(config: &Config) -> Result<()> {
     let fail = |key: &str, message: String| Err(Error::config(key, message));
-    let p = match (&config.pictures, config.task) {
-        (Some(p), TaskKind::Pictures) => p,
-        (Some(_), task) => {
-            let message = format!(
-                "rows with classes are given, but the task is '{}': add --task pictures",
-                task.name()
-            );
-            return fail("pictures", message);
-        }
-        (None, TaskKind::Pictures) => return fail("pictures", "the task 'pictures' needs --train".into()),
-        (None, _) => return Ok(()),
+    let Some(p) = settings_of(config, TaskKind::Pictures, &config.pictures, "--train")? else {
+        return Ok(());
     };
     if p.train.as_os_str().is_empty() {
         return fail("pictures.train", "is missing: give --train FILE, or a folder".into());

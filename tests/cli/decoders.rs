@@ -117,7 +117,7 @@ fn trained_and_drawn_with() {
         &["settings.toml", "PNG or JPEG", "one class"],
     );
     let diverged = ["--set", "train.learning_rate=1e30", "--steps", "5", "--out", "wild"];
-    place.ok(&[&TRAIN[..], &diverged[..]].concat());
+    place.refused(&[&TRAIN[..], &diverged[..]].concat(), &["training diverged", "learning_rate"]);
     place.refused(
         &["sample", "wild", "--support", "crosses/2", "--out", "x.png", "--device", "cpu"],
         &["no finite number", "learning_rate"],
@@ -153,7 +153,7 @@ fn what_makes_no_sense_is_refused() {
     let train = |more: &[&'static str]| -> Vec<&'static str> { [&TRAIN[..], more, &["--out", "x"]].concat() };
     let on = |folder: &'static str| vec!["train", "settings.toml", "--images", folder, "--out", "x"];
     place.refused(&["train", "settings.toml", "--out", "x"], &["decoders.train", "--images"]);
-    place.refused(&on("few"), &["2 classes", "3 at least"]);
+    place.refused(&on("few"), &["classes are 2", "3 at least"]);
     place.refused(&on("short"), &["eval.shots", "3 shots", "has 3 pictures"]);
     place.refused(&train(&["--test-images", "odd"]), &["odd", "decoders.size"]);
     place.refused(&train(&["--test-images", "crosses"]), &["crosses", "must be others"]);

@@ -131,7 +131,7 @@ impl HyperSpec {
 
     /// Refuses names of parameters to write that the target has none of.
     pub(crate) fn check_writes(&self) -> Result<(), String> {
-        if !self.writes.is_empty() && !(self.generator.reads() && self.generator.kind().has_base()) {
+        if !self.writes.is_empty() && !self.generator.reads() {
             return Err(
                 "only a generator that reads of a task can write some parameters and leave others".into()
             );

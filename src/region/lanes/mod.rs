@@ -125,7 +125,9 @@ impl LaneProgram {
         let (places, arena) = place(region, &lives);
         let mut steps = Vec::new();
         let mut at = 0;
-        let mut touches = vec![0; region.locals.len()];
+        // What is stored is looked at from outside, too.
+        let mut touches: Vec<usize> =
+            region.locals.iter().map(|l| usize::from(l.backing.is_some())).collect();
         for o in region.blocks().iter().flat_map(|p| p.block.reads.iter().chain(&p.block.writes)) {
             if let Some(l) = o.local() {
                 touches[l] += 1;
@@ -164,7 +166,7 @@ impl LaneProgram {
     }
 }
 
-/// Where locals lie, and how many operands each is.
+/// Where locals lie, and how many operands each is, its slot among them.
 struct Uses<'r> {
     places: &'r [usize],
     touches: &'r [usize],

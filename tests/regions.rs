@@ -213,34 +213,6 @@ fn many_rows_go_some_at_a_time() {
 }
 
 /// The same around a loop: the rows of what follows inner learning, and of its gradient.
-/// A product that is added to something may be done together with that, but not where it is wanted itself.
-#[test]
-fn a_product_that_is_added_is_there_where_it_is_wanted() {
-    for wanted in [false, true] {
-        let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(3, 4));
-        let mut input = |g: &mut Graph, name: &str, shape: &[usize]| {
-            data(g, &mut feed, name, numbers(&mut rng, shape, -1.0, 1.0))
-        };
-        let (a, b) = (input(&mut g, "a", &[32, 6, 9]), input(&mut g, "b", &[32, 9, 5]));
-        let s = input(&mut g, "s", &[32, 6, 5]);
-        let moved = g.act(Activation::Tanh, s);
-        let part = g.matmul(a, b);
-        let sum = g.add(moved, part);
-        let more = g.act(Activation::Tanh, sum);
-        g.output("sum", more);
-        if wanted {
-            g.output("part", part);
-        }
-        let plan = with_regions(&g, &feed);
-        assert_eq!(regions(&plan), 1, "{plan}");
-        let (got, want) = (run_lowered::<f32>(&plan, &feed), run_plan::<f64>(&g, &feed));
-        for (name, values) in &want.values {
-            let got: Vec<f64> = got.values[name].iter().map(|v| f64::from(*v)).collect();
-            assert!(close(&got, values, 1e-5), "{wanted}: {name}");
-        }
-    }
-}
-
 #[test]
 fn many_rows_around_a_loop() {
     let mut found = 0;

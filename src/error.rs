@@ -80,9 +80,16 @@ impl Error {
         Error::Config { origin: origin.into(), message: message.into() }
     }
 
-    /// An [`Error::Checkpoint`].
+    /// An [`Error::Checkpoint`]. What a foreign file says may stand in the message: control characters are escaped, and it stays one line.
     pub fn checkpoint(path: impl AsRef<Path>, message: impl Into<String>) -> Error {
-        Error::Checkpoint { path: path.as_ref().to_path_buf(), message: message.into() }
+        let mut line = String::new();
+        for c in message.into().chars() {
+            match c.is_control() {
+                true => line.extend(c.escape_default()),
+                false => line.push(c),
+            }
+        }
+        Error::Checkpoint { path: path.as_ref().to_path_buf(), message: line }
     }
 }
 
@@ -99,6 +106,12 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_checkpoint_says_is_one_line() {
+        let e = Error::checkpoint("a", "unknown field `i\nput\u{1b}`");
+        assert_eq!(e.to_string(), "a: unknown field `i\\nput\\u{1b}`");
+    }
 
     #[test]
     fn nearest_names() {

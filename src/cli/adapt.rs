@@ -12,7 +12,7 @@ use hyperloom::experiment::picture_files::support_of_folder;
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network, save_network};
 use hyperloom::{Error, Result};
 
-use super::{check_steps, open_device, say};
+use super::{check_new, check_steps, open_device, say};
 
 /// Arguments of `adapt`.
 #[derive(Args, Debug)]
@@ -35,12 +35,7 @@ pub(super) struct AdaptArgs {
 }
 
 pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
-    if args.out.exists() {
-        return Err(Error::config(
-            "--out",
-            format!("{} exists and is not overwritten; name another file", args.out.display()),
-        ));
-    }
+    check_new(&args.out)?;
     check_steps(args.steps)?;
     let (mut model, mut format) = RunFolder::open(&args.run)?.model()?;
     if matches!(format, Format::Fields { .. }) {

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use hyperloom::Result;
 use hyperloom::experiment::field_files::{Code, decode};
 use hyperloom::experiment::run_folder::RunFolder;
-use hyperloom::{Error, Result};
 
-use super::{open_device, say};
+use super::{check_new, check_png, open_device, say};
 
 /// Arguments of `decode`.
 #[derive(Args, Debug)]
@@ -30,18 +30,8 @@ pub(super) struct DecodeArgs {
 }
 
 pub(super) fn run(args: &DecodeArgs) -> Result<ExitCode> {
-    if args.out.exists() {
-        return Err(Error::config(
-            "--out",
-            format!("{} exists and is not overwritten; name another file", args.out.display()),
-        ));
-    }
-    if args.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) {
-        return Err(Error::config(
-            "--out",
-            format!("{} has to end in .png: that is what is written", args.out.display()),
-        ));
-    }
+    check_new(&args.out)?;
+    check_png(&args.out)?;
     let (model, format) = RunFolder::open(&args.run)?.model()?;
     let code = Code::load(&args.code)?;
     let size = args.size.as_deref().map_or(code.size, |size| [size[1], size[0]]);

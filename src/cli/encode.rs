@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use hyperloom::Result;
 use hyperloom::data::picture::Picture;
 use hyperloom::data::score::psnr;
 use hyperloom::experiment::field_files::{decode, encode};
 use hyperloom::experiment::run_folder::RunFolder;
-use hyperloom::{Error, Result};
 
-use super::{check_steps, open_device, say};
+use super::{check_new, check_steps, open_device, say};
 
 /// Arguments of `encode`.
 #[derive(Args, Debug)]
@@ -32,12 +32,7 @@ pub(super) struct EncodeArgs {
 }
 
 pub(super) fn run(args: &EncodeArgs) -> Result<ExitCode> {
-    if args.out.exists() {
-        return Err(Error::config(
-            "--out",
-            format!("{} exists and is not overwritten; name another file", args.out.display()),
-        ));
-    }
+    check_new(&args.out)?;
     check_steps(args.steps)?;
     let (model, format) = RunFolder::open(&args.run)?.model()?;
     let device = open_device(&args.device)?;

@@ -382,6 +382,28 @@ fn no_regions() -> bool {
     NO_REGIONS.get().is_some_and(|no| *no)
 }
 
+/// Refuses to write over a file.
+fn check_new(out: &Path) -> Result<()> {
+    match out.exists() {
+        false => Ok(()),
+        true => Err(Error::config(
+            "--out",
+            format!("{} exists and is not overwritten; name another file", out.display()),
+        )),
+    }
+}
+
+/// Refuses to write a picture into a file whose name says otherwise.
+fn check_png(out: &Path) -> Result<()> {
+    match out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) {
+        true => Ok(()),
+        false => Err(Error::config(
+            "--out",
+            format!("{} has to end in .png: that is what is written", out.display()),
+        )),
+    }
+}
+
 /// Refuses more steps of adaptation than make sense.
 fn check_steps(steps: Option<usize>) -> Result<()> {
     match steps {

@@ -13,7 +13,7 @@ use hyperloom::files::write_atomically;
 use hyperloom::meta::model::{Model, Network, Prediction};
 use hyperloom::{Error, Result};
 
-use super::{check_steps, open_device, say};
+use super::{check_new, check_steps, open_device, say};
 
 /// Arguments of `predict`.
 #[derive(Args, Debug)]
@@ -42,12 +42,7 @@ pub(super) struct PredictArgs {
 }
 
 pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
-    if args.out.exists() {
-        return Err(Error::config(
-            "--out",
-            format!("{} exists and is not overwritten; name another file", args.out.display()),
-        ));
-    }
+    check_new(&args.out)?;
     check_steps(args.steps)?;
     if let Some(level) = args.interval
         && !(0.1..=0.95).contains(&level)

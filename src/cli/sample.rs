@@ -8,7 +8,7 @@ use hyperloom::experiment::drawings::{sample, support_of_drawings, tiled};
 use hyperloom::experiment::run_folder::{RunFolder, load_network};
 use hyperloom::{Error, Result};
 
-use super::{check_steps, open_device, say};
+use super::{check_new, check_png, check_steps, open_device, say};
 
 /// Most pictures of a file.
 const MAX_COUNT: usize = 10_000;
@@ -40,15 +40,8 @@ pub(super) struct SampleArgs {
 
 pub(super) fn run(args: &SampleArgs) -> Result<ExitCode> {
     let fail = |key: &str, message: String| Err(Error::config(key, message));
-    if args.out.exists() {
-        return fail(
-            "--out",
-            format!("{} exists and is not overwritten; name another file", args.out.display()),
-        );
-    }
-    if args.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) {
-        return fail("--out", format!("{} has to end in .png: that is what is written", args.out.display()));
-    }
+    check_new(&args.out)?;
+    check_png(&args.out)?;
     if !(1..=MAX_COUNT).contains(&args.count) {
         return fail("--count", format!("{} is out of range: it must lie from 1 to {MAX_COUNT}", args.count));
     }

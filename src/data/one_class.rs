@@ -38,8 +38,8 @@ pub struct OneClass {
 }
 
 /// Pixels as 0 or 1.
-pub fn binary(pixels: &[u8]) -> impl Iterator<Item = f32> + '_ {
-    pixels.iter().map(|p| f32::from(*p >= BRIGHT))
+pub fn binary<'p>(pixels: impl IntoIterator<Item = &'p u8>) -> impl Iterator<Item = f32> {
+    pixels.into_iter().map(|p| f32::from(*p >= BRIGHT))
 }
 
 /// Inputs of pictures `[n, D]` whose noise is drawn by `rng`, and their targets.
@@ -89,7 +89,7 @@ impl OneClass {
         for i in rng.choose(images.len(), (self.shots + self.query).min(images.len())) {
             let seen = Seen::drawn(rng, [h, w], quarters, moves, false);
             let pixels = seen.pixels([h, w]).flat_map(|at| &images[i][at * channels..][..channels]);
-            all.extend(pixels.map(|p| f32::from(*p >= BRIGHT)));
+            all.extend(binary(pixels));
         }
         all
     }

@@ -117,7 +117,7 @@ impl HyperSpec {
     /// What does not fit, and what would be right.
     pub fn check(&self) -> Result<(), String> {
         self.generator.check()?;
-        self.check_writes()?;
+        self.target.check()?;
         match (self.is_shared(), self.condition.is_empty()) {
             (false, true) => {
                 Err("the generator reads nothing: give it a condition, or take the shared one".into())
@@ -125,18 +125,17 @@ impl HyperSpec {
             (true, false) => {
                 Err("the shared generator reads no condition: take another, or an empty one".into())
             }
-            _ => self.target.check(),
+            _ => self.check_writes(),
         }
     }
 
-    /// Refuses names of parameters to write that the target has none of.
+    /// Refuses names of parameters to write that the target, which was checked, has none of.
     pub(crate) fn check_writes(&self) -> Result<(), String> {
         if !self.writes.is_empty() && !self.generator.reads() {
             return Err(
                 "only a generator that reads of a task can write some parameters and leave others".into()
             );
         }
-        self.target.check()?;
         let layout = self.target.layout();
         match self.writes.iter().find(|name| !layout.params.iter().any(|p| is_of(p, name))) {
             None => Ok(()),

@@ -404,6 +404,17 @@ impl Region {
         self.blocks().iter().any(|p| p.block.kernel.is_product())
     }
 
+    /// How many operands of blocks each local is.
+    pub(crate) fn touches(&self) -> Vec<usize> {
+        let mut touches = vec![0; self.locals.len()];
+        for p in self.blocks() {
+            for l in p.block.reads.iter().chain(&p.block.writes).filter_map(Operand::local) {
+                touches[l] += 1;
+            }
+        }
+        touches
+    }
+
     /// When each local is needed; `None` for one that nothing touches. What is touched outside of a loop, too, or moves
     /// with it, is needed during the whole loop.
     pub fn lives(&self) -> Vec<Option<Life>> {

@@ -415,12 +415,7 @@ struct Survey<'r> {
 
 impl<'r> Survey<'r> {
     fn of(region: &'r Region) -> Survey<'r> {
-        let mut touches = vec![0; region.locals.len()];
-        for p in region.blocks() {
-            for l in p.block.reads.iter().chain(&p.block.writes).filter_map(Operand::local) {
-                touches[l] += 1;
-            }
-        }
+        let touches = region.touches();
         let starts = region.stages.iter().scan(0, |at, s| {
             *at += s.blocks().len();
             Some(*at - s.blocks().len())

@@ -17,7 +17,7 @@ use crate::kernel::lanes::{LANES, Lane};
 use crate::kernel::nest::Family;
 use crate::kernel::parallel::{Shared, pieces};
 use crate::kernel::{Buffer, Kernel, MatMul, Read, Write, transposed};
-use crate::region::{Base, Block, DEPTH, Life, Operand, Region, Stage};
+use crate::region::{Base, Block, DEPTH, Life, Local, Operand, Region, Stage};
 use crate::spec::{Activation, MAX_RANK};
 use crate::view::{View, collapse};
 
@@ -125,15 +125,7 @@ impl LaneProgram {
         let (places, arena) = place(region, &lives);
         let mut steps = Vec::new();
         let mut at = 0;
-        // What is stored is looked at from outside, too.
-        let mut touches: Vec<usize> =
-            region.locals.iter().map(|l| usize::from(l.backing.is_some())).collect();
-        for o in region.blocks().iter().flat_map(|p| p.block.reads.iter().chain(&p.block.writes)) {
-            if let Some(l) = o.local() {
-                touches[l] += 1;
-            }
-        }
-        let used = Uses { places: &places, touches: &touches };
+        let used = Uses { locals: &region.locals, places: &places, touches: &region.touches() };
         for stage in &region.stages {
             let len = stage.blocks().len();
             let here = at..at + len;
@@ -166,8 +158,9 @@ impl LaneProgram {
     }
 }
 
-/// Where locals lie, and how many operands each is, its slot among them.
+/// Locals, where they lie, and how many operands of blocks each is.
 struct Uses<'r> {
+    locals: &'r [Local],
     places: &'r [usize],
     touches: &'r [usize],
 }
@@ -202,9 +195,9 @@ impl Uses<'_> {
         };
         let plain = !p.bias && p.act == Activation::Identity && (z.op, z.pre) == (Binary::Add, None);
         let one = added == part && sum == to && sum.view.dims == part.view.dims;
-        // Nothing else reads the part, and the sum is no operand of the product.
-        let own =
-            part.local().is_some_and(|l| self.touches[l] == 2) && b.reads.iter().all(|o| o.at != sum.at);
+        // Nothing else reads the part, no slot takes it, and the sum is no operand of the product.
+        let own = part.local().is_some_and(|l| self.touches[l] == 2 && self.locals[l].backing.is_none())
+            && b.reads.iter().all(|o| o.at != sum.at);
         (plain && one && own).then(|| Block {
             kernel: Kernel::MatMul(MatMul { bias: true, ..*p }),
             reads: vec![b.reads[0], b.reads[1], *sum],

@@ -121,6 +121,20 @@ impl Graph {
         rows: &[Value],
         body: impl FnOnce(&mut Graph, ScanArgs<'_>) -> (Vec<Value>, Vec<Value>),
     ) -> (Vec<Value>, Vec<Value>) {
+        self.scan_in(false, n, carried, constants, rows, body)
+    }
+
+    /// [`Graph::scan`], or the same with rows taken, and given, from the last to the first.
+    #[track_caller]
+    pub fn scan_in(
+        &mut self,
+        reverse: bool,
+        n: usize,
+        carried: &[Value],
+        constants: &[Value],
+        rows: &[Value],
+        body: impl FnOnce(&mut Graph, ScanArgs<'_>) -> (Vec<Value>, Vec<Value>),
+    ) -> (Vec<Value>, Vec<Value>) {
         if n == 0 {
             self.fail("scan", &[], "there is no scan of 0 repetitions");
         }
@@ -160,14 +174,8 @@ impl Graph {
         for (i, v) in given.iter().enumerate() {
             inner.output(&format!("given {i}"), *v);
         }
-        let scan = Scan {
-            body: inner,
-            inputs,
-            n,
-            reverse: false,
-            carried: carried.len(),
-            constants: constants.len(),
-        };
+        let scan =
+            Scan { body: inner, inputs, n, reverse, carried: carried.len(), constants: constants.len() };
         let operands = [carried, constants, rows].concat();
         let given = given.len();
         let v = self.push_scan(scan, &operands);

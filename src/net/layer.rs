@@ -27,6 +27,11 @@ pub(super) trait Kind {
         false
     }
 
+    /// Widths of the states that it carries from one element of a sequence to the next.
+    fn states(&self) -> Vec<usize> {
+        vec![]
+    }
+
     /// Rows `[.., row]`, with [`Forward::lead`] axes before the row's own. A layer that has parameters begins with
     /// [`Forward::layer`] and ends with [`Forward::gave`].
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value;
@@ -101,6 +106,8 @@ table! {
     "layer_norm" LayerNorm(super::layer_norm::LayerNorm),
     /// Groups of channels normalised over a row.
     "group_norm" GroupNorm(super::group_norm::GroupNorm),
+    /// A recurrent cell over the elements of a sequence.
+    "recurrent" Recurrent(super::recurrent::Recurrent),
     /// Times a constant.
     "scale" Scale(super::scale::Scale),
     /// All axes of a row as one.
@@ -271,6 +278,10 @@ pub(super) struct Forward<'w> {
     pub(super) support: Option<(usize, Value)>,
     /// Gains and shifts `[T, c]` that do what layers did that normalised by the support, by the layers' names.
     pub(super) settled: Vec<(String, [Value; 2])>,
+    /// States that recurrent layers begin with, in the order of the layers; `None`: zeros.
+    pub(super) starts: Option<std::vec::IntoIter<Value>>,
+    /// States that they end with.
+    pub(super) ends: Vec<Value>,
     /// What each layer with parameters gave.
     pub(super) given: Vec<Value>,
 }
@@ -295,6 +306,19 @@ impl Forward<'_> {
         let weights = g.reshape(weights, &each);
         let elements = count(&shape[2..shape.len() - 1]);
         (rows, g.scale(weights, 1.0 / elements as f64))
+    }
+
+    /// The next state that a recurrent layer begins with.
+    #[track_caller]
+    pub(super) fn state(&mut self, g: &mut Graph, shape: &[usize]) -> Value {
+        let Some(starts) = &mut self.starts else {
+            let zero = g.constant(0.0);
+            return g.expand(zero, shape);
+        };
+        let Some(state) = starts.next() else {
+            panic!("the net has more states than were given: see Net::states")
+        };
+        g.reshape(state, shape)
     }
 
     /// Notes a gain and a shift that do what `(x - mean) · factor + shift` does.

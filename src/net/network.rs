@@ -9,8 +9,8 @@ use super::first_version::DenseSpec;
 use super::layer::{Forward, Params, Scheme, layers, mix_rows, output, read_support, shape_after};
 use super::{
     AvgPool, BatchNorm, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm, MaxPool, Own,
-    OwnLayer, Parallel, ParamLayout, ParamRole, Pointwise, Residual, Scale, Sizes, Statistics, Variational,
-    Weights,
+    OwnLayer, Parallel, ParamLayout, ParamRole, Pointwise, Recurrent, Residual, Scale, Sizes, Statistics,
+    Variational, Weights,
 };
 use crate::graph::{Graph, Value};
 use crate::spec::{Activation, Shape, count};
@@ -214,6 +214,12 @@ impl Net {
         self.with(Layer::Variational(layer))
     }
 
+    /// A recurrent cell over the elements of rows `[length, channels]`.
+    #[must_use]
+    pub fn recurrent(self, layer: Recurrent) -> Net {
+        self.with(Layer::Recurrent(layer))
+    }
+
     /// All axes of a row as one.
     #[must_use]
     pub fn flatten(self) -> Net {
@@ -277,6 +283,15 @@ fn hand_over(layers: &mut [Layer], from: &[Own]) {
             other => other.branches_mut().into_iter().for_each(|b| hand_over(b, from)),
         }
     }
+}
+
+/// Widths of the states of recurrent layers, branches included.
+fn states(layers: &[Layer]) -> Vec<usize> {
+    let own = |layer: &Layer| match layer.branches() {
+        none if none.is_empty() => layer.kind().states(),
+        branches => branches.into_iter().flat_map(|b| states(b)).collect(),
+    };
+    layers.iter().flat_map(own).collect()
 }
 
 impl From<Net> for Vec<Layer> {
@@ -419,6 +434,11 @@ impl Net {
         read_support(&self.layers)
     }
 
+    /// Widths of the states of its recurrent layers, in their order; of an LSTM what it gives and its cell.
+    pub fn states(&self) -> Vec<usize> {
+        states(&self.layers)
+    }
+
     /// The net that does without the support: what statistics of it had to say stands in gains and shifts ([`Net::settle`]).
     #[must_use]
     pub fn settled(&self) -> Net {
@@ -557,6 +577,31 @@ impl Net {
         self.run(g, weights, "", x, beside, self.layers.len()).0
     }
 
+    /// Sequences that go on where others ended: rows `[.., inputs]` beside the states `[.., width]` that recurrent layers begin with, as
+    /// many as [`Net::states`] says. Gives predictions, and the states after the last element.
+    ///
+    /// # Panics
+    /// Where there are more or fewer states.
+    #[track_caller]
+    pub fn apply_from(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        states: &[Value],
+        x: Value,
+    ) -> (Value, Vec<Value>) {
+        let widths = self.states();
+        assert_eq!(states.len(), widths.len(), "states: the net has {} ({widths:?})", widths.len());
+        let mut f = self.forward(g, weights, "", x, Beside::default());
+        f.starts = Some(states.to_vec().into_iter());
+        let rows = self.rows_of(g, x, &f);
+        let y = f.list(g, &self.layers, rows);
+        let lead = g.shape(x)[..g.shape(x).len() - 1].to_vec();
+        let y = g.reshape(y, &[&lead[..], &[self.outputs()]].concat());
+        let shaped = |(v, width): (&Value, usize)| g.reshape(*v, &[&lead[..], &[width]].concat());
+        (y, f.ends.iter().zip(widths).map(shaped).collect())
+    }
+
     /// Weights `[T, P]` with which [`Net::settled`] does for each of these tasks what this net does beside their support.
     #[track_caller]
     pub fn settle(&self, g: &mut Graph, weights: Weights<'_>, support: SupportRows) -> Value {
@@ -693,6 +738,8 @@ impl Net {
             reads_context: false,
             support: beside.support.map(|s| (g.shape(s.x)[1], s.weights)),
             settled: vec![],
+            starts: None,
+            ends: vec![],
             given: vec![],
         }
     }

@@ -5,8 +5,8 @@ use super::{File, Job, Named, Outcome};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{
-    AvgPool, BatchNorm, Conv, ConvTranspose, GlobalPool, Layer, LayerNorm, MaxPool, Net, Padding, Residual,
-    Sizes, Statistics, Weights,
+    AvgPool, BatchNorm, Cell, Conv, ConvTranspose, GlobalPool, Layer, LayerNorm, MaxPool, Net, Padding,
+    Recurrent, Residual, Sizes, Statistics, Weights,
 };
 use crate::plan::KEEP;
 use crate::spec::{Activation, count};
@@ -15,7 +15,11 @@ use crate::task::{Loss, loss};
 impl File<'_> {
     /// The network that a file is about, and its parameters in the order of the layout; `None` for another file.
     fn stack(&self, kind: &str) -> Result<Option<(Net, Vec<String>)>> {
-        let input = if kind == "maml_conv" { "xs" } else { "x" };
+        // Files of learning name the weights that it starts from, and its support.
+        let (kind, input, start) = match kind.strip_prefix("maml_") {
+            Some(kind) => (kind, "xs", "init_"),
+            None => (kind, "x", ""),
+        };
         let row = self.tensor(input)?.shape.get(2..).unwrap_or_default().to_vec();
         let net = Net::rows(row);
         let last =
@@ -82,7 +86,18 @@ impl File<'_> {
                 names.extend(named(&["wy", "by"]));
                 (net.dense(last("wy")?), names)
             }
-            "maml_conv" => {
+            "rnn" | "gru" | "lstm" => {
+                let (cell, biases): (_, &[&str]) = match kind {
+                    "rnn" => (Cell::Rnn, &["b"]),
+                    "gru" => (Cell::Gru, &["bx", "bh"]),
+                    _ => (Cell::Lstm, &["b"]),
+                };
+                let units =
+                    self.tensor(&format!("{start}wh"))?.shape.iter().rev().nth(1).copied().unwrap_or(0);
+                let net = net.recurrent(Recurrent::new(cell, units)).dense(last(&format!("{start}wy"))?);
+                (net, named(&[&["wx", "wh"], biases, &["wy", "by"]].concat()))
+            }
+            "conv" => {
                 let channels = last("init_kb1")?;
                 let block = |net: Net| net.conv(channels, 3).with(norm.clone()).relu().max_pool(2);
                 let names = ["k1", "kb1", "gain1", "shift1", "k2", "kb2", "gain2", "shift2", "w", "b"];
@@ -94,7 +109,7 @@ impl File<'_> {
 
     /// Whether this is a file of layers.
     pub(super) fn is_of_layers(kind: &str) -> bool {
-        const KINDS: [&str; 10] = [
+        const KINDS: [&str; 13] = [
             "conv2d",
             "conv_grouped",
             "conv_transpose",
@@ -105,6 +120,9 @@ impl File<'_> {
             "layernorm",
             "residual_conv",
             "residual_mlp",
+            "rnn",
+            "gru",
+            "lstm",
         ];
         KINDS.contains(&kind)
     }
@@ -124,6 +142,12 @@ impl File<'_> {
             let v = self.data(&mut job, &name)?;
             inputs.push((name, v));
         }
+        // States that recurrent layers begin with.
+        let mut starts = Vec::new();
+        for name in ["h0", "c0"].into_iter().filter(|n| self.content.tensors.contains_key(*n)) {
+            let v = self.data(&mut job, name)?;
+            starts.push(v);
+        }
         let g = &mut job.graph;
         let [t, n] = g.shape(x)[..2] else { return Err(Error::checkpoint(self.path, "x has no rows")) };
         let rows = g.reshape(x, &[t, n, net.inputs()]);
@@ -137,7 +161,12 @@ impl File<'_> {
             }
             false => g.concat(&params, 1),
         };
-        let y = net.apply(g, Weights { flat, layout: &layout }, rows);
+        let weights = Weights { flat, layout: &layout };
+        let y = if starts.is_empty() {
+            net.apply(g, weights, rows)
+        } else {
+            net.apply_from(g, weights, &starts, rows).0
+        };
         let shape = g.shape(target).to_vec();
         let y = g.reshape(y, &shape);
         let squashed = g.act(Activation::Tanh, y);
@@ -149,6 +178,7 @@ impl File<'_> {
         let losses = g.scale(losses, 1.0 / each as f64);
         let losses = g.reshape(losses, &[t]);
         let total = g.sum_to(losses, &[]);
+        inputs.extend(["h0", "c0"].map(String::from).into_iter().zip(starts));
         let wrt: Vec<Value> = inputs.iter().map(|(_, v)| *v).collect();
         let gradients = g.grad(total, &wrt);
         let mut outputs = vec![("y".to_string(), y), ("loss".to_string(), losses)];
@@ -173,9 +203,21 @@ impl File<'_> {
         self.outputs(run, job, &outputs)
     }
 
-    /// Steps of gradient descent of a convolutional network from shared weights, and the gradient of the query loss by them.
-    pub(super) fn maml_conv(&self, run: &mut dyn FnMut(&Job) -> Result<Outcome>) -> Result<Named> {
-        let Some((net, names)) = self.stack("maml_conv")? else { return Ok(vec![]) };
+    /// Whether this is a file of learning with such layers.
+    pub(super) fn is_of_learning_layers(kind: &str) -> bool {
+        ["maml_conv", "maml_rnn", "maml_gru", "maml_lstm"].contains(&kind)
+    }
+
+    /// Steps of gradient descent of a network from shared weights, and the gradient of the query loss by them. Pictures have classes,
+    /// sequences a number for every element.
+    pub(super) fn learning_layers(
+        &self,
+        kind: &str,
+        run: &mut dyn FnMut(&Job) -> Result<Outcome>,
+    ) -> Result<Named> {
+        let Some((net, names)) = self.stack(kind)? else {
+            return Err(Error::checkpoint(self.path, format!("'{kind}' is no kind of learning")));
+        };
         net.check().map_err(|e| Error::checkpoint(self.path, e))?;
         let layout = net.layout();
         let (rate, steps): (f64, usize) = (self.setting("inner_lr")?, self.setting("inner_steps")?);
@@ -186,21 +228,24 @@ impl File<'_> {
             inits.push(self.data(&mut job, &format!("init_{name}"))?);
         }
         let [xs, xq] = [self.data(&mut job, "xs")?, self.data(&mut job, "xq")?];
-        let [ys, yq] = [
-            self.one_hot(&mut job, "labels_s", net.outputs())?,
-            self.one_hot(&mut job, "labels_q", net.outputs())?,
-        ];
+        let (what, [ys, yq]) = if kind == "maml_conv" {
+            let mut classes = |name: &str| self.one_hot(&mut job, name, net.outputs());
+            (Loss::CrossEntropy, [classes("labels_s")?, classes("labels_q")?])
+        } else {
+            (Loss::Mse, [self.data(&mut job, "ys")?, self.data(&mut job, "yq")?])
+        };
         let g = &mut job.graph;
         let tasks = g.shape(xs)[0];
-        let [xs, xq] = [xs, xq].map(|x| {
-            let n = g.shape(x)[1];
-            g.reshape(x, &[tasks, n, net.inputs()])
+        let [xs, xq, ys, yq] = [xs, xq, ys, yq].map(|v| {
+            let &[_, n, ..] = g.shape(v) else { panic!("rows of tasks") };
+            let width = count(&g.shape(v)[2..]);
+            g.reshape(v, &[tasks, n, width])
         });
         let parts: Vec<Value> = inits.iter().map(|v| g.reshape(*v, &[count(g.shape(*v))])).collect();
         let start = g.concat(&parts, 0);
         let of = |g: &mut Graph, w: Value, x: Value, y: Value| {
             let prediction = net.apply(g, Weights { flat: w, layout: &layout }, x);
-            loss(g, Loss::CrossEntropy, prediction, y, None)
+            loss(g, what, prediction, y, None)
         };
         let mut outputs: Vec<(String, Value)> = Vec::new();
         for exact in [true, false] {

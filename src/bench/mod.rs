@@ -6,6 +6,7 @@
 mod fields;
 mod pictures;
 mod profile;
+mod sequences;
 mod timing;
 mod workload;
 

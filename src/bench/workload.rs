@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{fields, numbers, pictures, word};
+use super::{fields, numbers, pictures, sequences, word};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Net, ParamLayout, Weights};
@@ -47,6 +47,11 @@ pub enum Workload {
     ConvMaml2,
     /// 10 steps of Adam of given networks of sines, 2-64-64-64-3, on all pixels of a picture each.
     Inr,
+    /// 5 steps of learning of given recurrent networks (GRU, 16-32-1) on 8 sequences of 32 elements each.
+    GruAdapt,
+    /// Loss and gradient of a recurrent network (LSTM, 16-32-1) that all tasks share, after two steps on each task's sequences,
+    /// differentiated through.
+    LstmMaml2,
 }
 
 /// Steps of training that a plan's window holds.
@@ -62,7 +67,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 16] = [
+    pub const ALL: [(&str, Workload); 18] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -79,6 +84,8 @@ impl Workload {
         ("conv-adapt", Workload::ConvAdapt),
         ("conv-maml2", Workload::ConvMaml2),
         ("inr", Workload::Inr),
+        ("gru-adapt", Workload::GruAdapt),
+        ("lstm-maml2", Workload::LstmMaml2),
     ];
 
     /// Its name.
@@ -91,7 +98,11 @@ impl Workload {
         match self {
             Workload::Amortised | Workload::Maml2 | Workload::Adapt => 256,
             Workload::Adapt64 | Workload::GemmBatch64 | Workload::GemmBatch16 => 4096,
-            Workload::AdaptRows | Workload::Inr | Workload::ConvBatch => 64,
+            Workload::AdaptRows
+            | Workload::Inr
+            | Workload::ConvBatch
+            | Workload::GruAdapt
+            | Workload::LstmMaml2 => 64,
             Workload::Generator => 32,
             Workload::Gemm => 1024,
             Workload::Conv | Workload::ConvForward | Workload::ConvTrain => 16,
@@ -159,6 +170,9 @@ impl Workload {
             Workload::ConvAdapt => {
                 3.0 * t * pictures::flops(&pictures::few_shot(), pictures::STEPS * pictures::SUPPORT)
             }
+            Workload::GruAdapt => 3.0 * t * sequences::GRU_STEPS as f64 * sequences::flops(3),
+            // The way back through a step is twice its way out.
+            Workload::LstmMaml2 => t * (9.0 * sequences::LSTM_STEPS as f64 + 3.0) * sequences::flops(4),
             Workload::ConvMaml2 => {
                 3.0 * t * pictures::flops(&pictures::few_shot(), pictures::QUERY + 3 * pictures::SUPPORT)
             }
@@ -183,6 +197,8 @@ impl Workload {
             Workload::ConvAdapt => b.adapt_pictures(tasks),
             Workload::ConvMaml2 => b.maml_pictures(tasks),
             Workload::Inr => b.fields(tasks),
+            Workload::GruAdapt => b.adapt_sequences(tasks),
+            Workload::LstmMaml2 => b.maml_sequences(tasks),
         }
         (b.g, b.inputs)
     }

@@ -1,0 +1,107 @@
+//! Workloads of recurrent networks over sequences: the networks, their inputs and the graph.
+
+use super::numbers;
+use super::workload::Builder;
+use crate::graph::{Graph, Value};
+use crate::net::{Cell, Net, ParamLayout, Recurrent, Weights};
+use crate::spec::count;
+use crate::task::{Loss, loss};
+
+/// Elements of a sequence, and numbers of each.
+const LENGTH: usize = 32;
+const CHANNELS: usize = 16;
+const UNITS: usize = 32;
+/// Sequences of a task.
+const ROWS: usize = 8;
+/// Steps of `gru-adapt` and of `lstm-maml2`, and how long each is.
+pub(super) const GRU_STEPS: usize = 5;
+pub(super) const LSTM_STEPS: usize = 2;
+const RATE: f64 = 0.01;
+
+/// A recurrent layer, and a number for every element.
+fn net(cell: Cell) -> Net {
+    Net::rows([LENGTH, CHANNELS]).recurrent(Recurrent::new(cell, UNITS)).dense(1)
+}
+
+/// Nominal operations of a forward pass over a task's sequences: products only.
+pub(super) fn flops(parts: usize) -> f64 {
+    (2 * LENGTH * ROWS * ((CHANNELS + UNITS) * parts * UNITS + UNITS)) as f64
+}
+
+/// Weights of `t` tasks, `[t, P]`, from streams 30 and on; biases are 0.
+fn weights(layout: &ParamLayout, t: usize) -> Vec<f32> {
+    let p = layout.len();
+    let mut all = vec![0.0; t * p];
+    for (stream, param) in (30..).zip(layout.params.iter().filter(|param| param.shape.len() == 2)) {
+        let (len, scale) = (count(&param.shape), (1.0 / param.shape[0] as f64).sqrt());
+        let values = numbers(stream, scale as f32, t * len);
+        for (own, values) in all.chunks_exact_mut(p).zip(values.chunks_exact(len)) {
+            own[param.range()].copy_from_slice(values);
+        }
+    }
+    all
+}
+
+/// Weights after a step of descent on each task's own loss.
+fn step(g: &mut Graph, net: &Net, w: Value, x: Value, y: Value) -> Value {
+    let layout = net.layout();
+    let prediction = net.apply(g, Weights { flat: w, layout: &layout }, x);
+    let each = loss(g, Loss::Mse, prediction, y, None);
+    let sum = g.sum_to(each, &[]);
+    let grad = g.grad(sum, &[w])[0];
+    let step = g.scale(grad, RATE);
+    g.sub(w, step)
+}
+
+/// The same, some times.
+fn steps(g: &mut Graph, net: &Net, n: usize, w: Value, x: Value, y: Value) -> Value {
+    let (finals, _) = g.scan(n, &[w], &[x, y], &[], |g, args| {
+        (vec![step(g, net, args.carried[0], args.constants[0], args.constants[1])], vec![])
+    });
+    finals[0]
+}
+
+impl Builder {
+    /// Sequences of `t` tasks, and the sine of what the means of their elements add up to.
+    fn sequences(&mut self, name: &str, stream: u32, t: usize) -> (Value, Value) {
+        let x = numbers(stream, 1.0, t * ROWS * LENGTH * CHANNELS);
+        let sums = |sequence: &[f32]| {
+            let means = sequence.chunks(CHANNELS).map(|c| c.iter().sum::<f32>() / CHANNELS as f32);
+            let sums = means.scan(0.0, |sum, mean| {
+                *sum += mean;
+                Some(sum.sin())
+            });
+            sums.collect::<Vec<f32>>()
+        };
+        let y = x.chunks(LENGTH * CHANNELS).flat_map(sums).collect();
+        let x = self.data(&format!("x{name}"), &[t, ROWS, LENGTH * CHANNELS], x);
+        (x, self.data(&format!("y{name}"), &[t, ROWS, LENGTH], y))
+    }
+
+    /// Weights of `t` networks after some steps on eight sequences each.
+    pub(super) fn adapt_sequences(&mut self, t: usize) {
+        let net = net(Cell::Gru);
+        let layout = net.layout();
+        let w0 = self.data("w0", &[t, layout.len()], weights(&layout, t));
+        let (x, y) = self.sequences("s", 33, t);
+        let w = steps(&mut self.g, &net, GRU_STEPS, w0, x, y);
+        self.g.output("result", w);
+    }
+
+    /// The mean loss on other sequences after two steps from weights that all tasks share, and its gradient by these.
+    pub(super) fn maml_sequences(&mut self, t: usize) {
+        let net = net(Cell::Lstm);
+        let layout = net.layout();
+        let shared = self.data("w0", &[1, layout.len()], weights(&layout, 1));
+        let ((xs, ys), (xq, yq)) = (self.sequences("s", 33, t), self.sequences("q", 34, t));
+        let g = &mut self.g;
+        let w = g.expand(shared, &[t, layout.len()]);
+        let w = steps(g, &net, LSTM_STEPS, w, xs, ys);
+        let prediction = net.apply(g, Weights { flat: w, layout: &layout }, xq);
+        let each = loss(g, Loss::Mse, prediction, yq, None);
+        let mean = g.mean(each);
+        let grad = g.grad(mean, &[shared])[0];
+        g.output("loss", each);
+        g.output("gradient", grad);
+    }
+}

@@ -1,9 +1,9 @@
 //! Workloads of recurrent networks over sequences: the networks, their inputs and the graph.
 
-use super::numbers;
 use super::workload::Builder;
+use super::{numbers, word};
 use crate::graph::{Graph, Value};
-use crate::net::{Cell, Net, ParamLayout, Recurrent, Weights};
+use crate::net::{Cell, Layer, LogSoftmax, Net, OneHot, ParamLayout, Recurrent, Weights};
 use crate::spec::count;
 use crate::task::{Loss, loss};
 
@@ -61,7 +61,47 @@ fn steps(g: &mut Graph, net: &Net, n: usize, w: Value, x: Value, y: Value) -> Va
     finals[0]
 }
 
+/// A language model over characters: `charlm`.
+const SYMBOLS: usize = 65;
+const LM_UNITS: usize = 128;
+const LM_LENGTH: usize = 100;
+const LM_ROWS: usize = 32;
+
+/// Nominal operations of a forward pass of `charlm`: products only, none of them with what has a single 1.
+pub(super) fn lm_flops() -> f64 {
+    (2 * LM_ROWS * LM_LENGTH * LM_UNITS * (4 * LM_UNITS + SYMBOLS)) as f64
+}
+
 impl Builder {
+    /// A step of Adam of a language model, an LSTM over characters, on a batch of sequences of a text.
+    pub(super) fn language_model(&mut self) {
+        let net = Net::rows([LM_LENGTH]).with(Layer::OneHot(OneHot::new(SYMBOLS)));
+        let net = net.recurrent(Recurrent::new(Cell::Lstm, LM_UNITS)).dense(SYMBOLS);
+        let net = net.with(Layer::LogSoftmax(LogSoftmax::on()));
+        let layout = net.layout();
+        let p = layout.len();
+        let mut state = vec![0.0; 3 * p];
+        let scale = (1.0 / LM_UNITS as f64).sqrt() as f32;
+        for (stream, param) in (40..).zip(layout.params.iter().filter(|param| param.shape.len() == 2)) {
+            state[param.range()].copy_from_slice(&numbers(stream, scale, count(&param.shape)));
+        }
+        let text: Vec<usize> =
+            (0..LM_ROWS * (LM_LENGTH + 1)).map(|i| word(51, i as u32) as usize % SYMBOLS).collect();
+        let sequences = || text.chunks(LM_LENGTH + 1);
+        let x = sequences().flat_map(|s| &s[..LM_LENGTH]).map(|c| *c as f32).collect();
+        let mut y = vec![0.0; LM_ROWS * LM_LENGTH * SYMBOLS];
+        for (hot, c) in y.chunks_exact_mut(SYMBOLS).zip(sequences().flat_map(|s| &s[1..])) {
+            hot[*c] = 1.0;
+        }
+        let x = self.data("x", &[1, LM_ROWS, LM_LENGTH], x);
+        let y = self.data("y", &[1, LM_ROWS, LM_LENGTH * SYMBOLS], y);
+        self.train(state, p, |g, flat| {
+            let prediction = net.apply(g, Weights { flat, layout: &layout }, x);
+            let each = loss(g, Loss::Symbols, prediction, y, None);
+            g.mean(each)
+        });
+    }
+
     /// Sequences of `t` tasks, and the sine of what the means of their elements add up to.
     fn sequences(&mut self, name: &str, stream: u32, t: usize) -> (Value, Value) {
         let x = numbers(stream, 1.0, t * ROWS * LENGTH * CHANNELS);

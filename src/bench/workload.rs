@@ -52,6 +52,8 @@ pub enum Workload {
     /// Loss and gradient of a recurrent network (LSTM, 16-32-1) that all tasks share, after two steps on each task's sequences,
     /// differentiated through.
     LstmMaml2,
+    /// A training step of a language model: LSTM of 128 units over 32 sequences of 100 characters.
+    Charlm,
 }
 
 /// Steps of training that a plan's window holds.
@@ -67,7 +69,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 18] = [
+    pub const ALL: [(&str, Workload); 19] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -86,6 +88,7 @@ impl Workload {
         ("inr", Workload::Inr),
         ("gru-adapt", Workload::GruAdapt),
         ("lstm-maml2", Workload::LstmMaml2),
+        ("charlm", Workload::Charlm),
     ];
 
     /// Its name.
@@ -104,6 +107,7 @@ impl Workload {
             | Workload::GruAdapt
             | Workload::LstmMaml2 => 64,
             Workload::Generator => 32,
+            Workload::Charlm => 1,
             Workload::Gemm => 1024,
             Workload::Conv | Workload::ConvForward | Workload::ConvTrain => 16,
             Workload::ConvAdapt | Workload::ConvMaml2 => 16,
@@ -171,6 +175,7 @@ impl Workload {
                 3.0 * t * pictures::flops(&pictures::few_shot(), pictures::STEPS * pictures::SUPPORT)
             }
             Workload::GruAdapt => 3.0 * t * sequences::GRU_STEPS as f64 * sequences::flops(3),
+            Workload::Charlm => 3.0 * sequences::lm_flops(),
             // The way back through a step is twice its way out.
             Workload::LstmMaml2 => t * (9.0 * sequences::LSTM_STEPS as f64 + 3.0) * sequences::flops(4),
             Workload::ConvMaml2 => {
@@ -199,6 +204,7 @@ impl Workload {
             Workload::Inr => b.fields(tasks),
             Workload::GruAdapt => b.adapt_sequences(tasks),
             Workload::LstmMaml2 => b.maml_sequences(tasks),
+            Workload::Charlm => b.language_model(),
         }
         (b.g, b.inputs)
     }
@@ -408,31 +414,38 @@ impl Builder {
         } else {
             self.waves("q", 7, t, s.query, 1)
         };
+        self.train(state, n, |g, flat| {
+            let params = Weights { flat, layout: &layout };
+            let mut h = params.get(g, "z");
+            for (w, b) in [("w1", "b1"), ("w2", "b2"), ("w3", "b3")] {
+                if layout.get(w).is_none() {
+                    continue;
+                }
+                let (w, b) = (params.get(g, w), params.get(g, b));
+                let y = g.matmul(h, w);
+                let y = g.add(y, b);
+                h = if g.shape(y)[1] == p { y } else { g.act(Activation::Relu, y) };
+            }
+            if workload == Workload::Maml2
+                && let Some((xs, ys)) = support
+            {
+                h = learn(g, &s, h, xs, ys);
+            }
+            let kind = if workload == Workload::Generator { Loss::CrossEntropy } else { Loss::Mse };
+            let each = task_loss(g, &s.target, kind, h, xq, yq);
+            g.mean(each)
+        });
+    }
+
+    /// A step of training by Adam: its state, so many weights and then their moments, and the loss.
+    pub(super) fn train(&mut self, state: Vec<f32>, n: usize, loss: impl FnOnce(&mut Graph, Value) -> Value) {
         let control = self.g.step("control", &[3]);
         self.inputs.push(("learner".into(), state));
         let state = self.g.state("learner", &[3, n]);
         let g = &mut self.g;
         let flat = g.slice(state, 0, 0, 1);
         let flat = g.reshape(flat, &[n]);
-        let params = Weights { flat, layout: &layout };
-        let mut h = params.get(g, "z");
-        for (w, b) in [("w1", "b1"), ("w2", "b2"), ("w3", "b3")] {
-            if layout.get(w).is_none() {
-                continue;
-            }
-            let (w, b) = (params.get(g, w), params.get(g, b));
-            let y = g.matmul(h, w);
-            let y = g.add(y, b);
-            h = if g.shape(y)[1] == p { y } else { g.act(Activation::Relu, y) };
-        }
-        if workload == Workload::Maml2
-            && let Some((xs, ys)) = support
-        {
-            h = learn(g, &s, h, xs, ys);
-        }
-        let kind = if workload == Workload::Generator { Loss::CrossEntropy } else { Loss::Mse };
-        let each = task_loss(g, &s.target, kind, h, xq, yq);
-        let objective = g.mean(each);
+        let objective = loss(g, flat);
         let grad = g.grad(objective, &[flat])[0];
         // As the peers do it: no clipping.
         let factor = g.constant(1.0);

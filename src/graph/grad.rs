@@ -198,7 +198,7 @@ impl Graph {
             };
         }
         match op {
-            Op::Input(_) | Op::Const(_) | Op::StopGradient | Op::Random { .. } => {}
+            Op::Input(_) | Op::Const(_) | Op::Constants(_) | Op::StopGradient | Op::Random { .. } => {}
             // Where cotangents of the results have been gathered.
             Op::Scan(_) | Op::Result(_) => {}
             Op::Map(f) => {

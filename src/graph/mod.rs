@@ -290,6 +290,16 @@ impl Graph {
         self.push(Op::Const(Num(x)), &[], vec![], DType::F32)
     }
 
+    /// Constants of a shape, in row-major order.
+    #[track_caller]
+    pub fn constants(&mut self, shape: &[usize], values: &[f64]) -> Value {
+        if count(shape) != values.len() {
+            self.fail("constants", &[shape], &format!("{} numbers are given", values.len()));
+        }
+        let values = values.iter().copied().map(Num).collect();
+        self.push(Op::Constants(values), &[], shape.to_vec(), DType::F32)
+    }
+
     fn as_const(&self, v: Value) -> Option<f64> {
         match self.node(v).op {
             Op::Const(Num(x)) => Some(x),

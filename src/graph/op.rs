@@ -102,6 +102,8 @@ pub enum Op {
     Input(usize),
     /// A scalar constant.
     Const(Num),
+    /// Constants, in row-major order.
+    Constants(Arc<[Num]>),
     /// Batched matrix product of the last two axes; batch axes broadcast.
     MatMul {
         /// Whether the first operand is transposed.
@@ -199,6 +201,7 @@ impl Op {
         match self {
             Op::Input(_) => "input",
             Op::Const(_) => "const",
+            Op::Constants(_) => "constants",
             Op::MatMul { .. } => "matmul",
             Op::Conv(_, Wrt::Output) => "conv",
             Op::Conv(_, Wrt::Input) => "conv_input",

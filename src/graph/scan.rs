@@ -228,8 +228,6 @@ impl Graph {
         let of = |i: usize| scan.inputs[i];
         let cotangents: Vec<Value> =
             with.iter().map(|&i| input(&mut body, "cotangent", scan.body.shape(of(i)))).collect();
-        let totals: Vec<Value> =
-            sums.iter().map(|&i| input(&mut body, "sum", scan.body.shape(of(i)))).collect();
         // Cotangents of given rows and of histories come in as rows.
         let mut extra: Vec<(Outcome, Value, Value)> = Vec::new();
         for (&i, &cotangent) in back {
@@ -257,16 +255,40 @@ impl Graph {
         for (k, g) in grads.iter().enumerate() {
             body.output(&format!("next {k}"), *g);
         }
-        for (k, (g, total)) in sums_back.iter().zip(&totals).enumerate() {
-            let sum = body.add(*total, *g);
-            body.output(&format!("sum {k}"), sum);
+        // What a constant gets is added up from repetition to repetition, or taken at once from rows of all of them.
+        let mut late: Vec<(usize, Late)> = Vec::new();
+        let (mut totals, mut added) = (Vec::new(), Vec::new());
+        let found = scan.late(&body, &sums_back);
+        for ((&i, &g), found) in sums.iter().zip(&sums_back).zip(found) {
+            match found {
+                Some(found) => late.push((i, found)),
+                None => {
+                    let total = input(&mut body, "sum", scan.body.shape(of(i)));
+                    totals.push(total);
+                    added.push(i);
+                    let sum = body.add(total, g);
+                    body.output(&format!("sum {i}"), sum);
+                }
+            }
         }
+        let sums = added;
         for (k, g) in given_back.iter().enumerate() {
             body.output(&format!("given {k}"), *g);
         }
+        let mut parts: Vec<Value> = late.iter().flat_map(|(_, l)| l.parts()).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        let mut given: Vec<Value> = body.outputs[with.len() + sums.len()..].iter().map(|(_, v)| *v).collect();
         body.scope.clear();
         let kept = scan.worth_keeping(&body, self.keep);
         let kept_rows = self.give(v, &mut body, &kept);
+        // A row that the way back makes itself is given by it.
+        for &part in &parts {
+            if !matches!(body.node(part).op, Op::Input(_)) && !given.contains(&part) {
+                body.output(&format!("part {}", part.index()), part);
+                given.push(part);
+            }
+        }
 
         // Operands of the way back: cotangents and sums; the constants; histories, rows and their cotangents.
         let mut inputs = [cotangents, totals].concat();
@@ -293,19 +315,63 @@ impl Graph {
         }
         inputs.extend(kept);
         values.extend(kept_rows);
+        let ends = with.len() + sums.len();
         let reverse = Scan {
             body,
-            inputs,
+            inputs: inputs.clone(),
             n: scan.n,
             reverse: !scan.reverse,
             carried: with.len() + sums.len(),
             constants,
         };
         let r = self.push_scan(reverse, &values);
-        let ends = with.len() + sums.len();
         let outcome = |k: usize| if k < ends { Outcome::Last(k) } else { Outcome::Given(k) };
         let targets = with.iter().chain(&sums).chain(&rows).copied().enumerate();
-        targets.map(|(k, i)| (i, self.scan_result(r, outcome(k)))).filter(|(i, _)| wants[*i]).collect()
+        let mut back: Vec<(usize, Value)> =
+            targets.map(|(k, i)| (i, self.scan_result(r, outcome(k)))).filter(|(i, _)| wants[*i]).collect();
+        let stacks: HashMap<Value, Value> = (parts.into_iter())
+            .map(|part| {
+                let stack = match inputs.iter().position(|v| *v == part) {
+                    Some(i) if i < ends => self.scan_result(r, Outcome::History(i)),
+                    Some(i) => values[i],
+                    None => {
+                        let k = given.iter().position(|v| *v == part).expect("it was given above");
+                        self.scan_result(r, Outcome::Given(ends + k))
+                    }
+                };
+                (part, stack)
+            })
+            .collect();
+        for (i, late) in late {
+            let shape = self.shape(operands[i]).to_vec();
+            back.push((i, self.take_late(&late, &stacks, &shape)));
+        }
+        back
+    }
+
+    /// The sum over all repetitions of a [`Late`] gradient, from stacks of its parts.
+    fn take_late(&mut self, late: &Late, stacks: &HashMap<Value, Value>, shape: &[usize]) -> Value {
+        // Rows of all repetitions side by side: `[T, n, ..]` as `[T, repetitions · n, ..]`, `[n, ..]` as `[n · repetitions, ..]`.
+        let longer = |g: &mut Graph, part: &(Value, Shape)| {
+            let stack = stacks[&part.0];
+            let n = g.shape(stack)[1];
+            let mut shape = part.1.clone();
+            let axis = shape.len() - 2;
+            shape[axis] *= n;
+            g.reshape(stack, &shape)
+        };
+        match late {
+            Late::Product(a, b) => {
+                let (a, b) = (longer(self, a), longer(self, b));
+                let sum = self.matmul_t(a, true, b, false);
+                self.reshape(sum, shape)
+            }
+            Late::Sum(part, kept) => {
+                let x = longer(self, part);
+                let sum = self.sum_to(x, kept);
+                self.reshape(sum, shape)
+            }
+        }
     }
 
     /// Has the scan `v` give those values of its body, and the way back `body` read them; returns the stacks of rows.
@@ -475,7 +541,87 @@ fn stream_of(stream: u32, turn: usize) -> u32 {
     threefry2x32([stream, 0], [turn as u32, 1])[0]
 }
 
+/// A gradient of a constant that need not be added up from repetition to repetition: its parts are rows `[T, n, ..]` or `[n, ..]` of
+/// each repetition, with the shapes that they are read in, and the rows of all repetitions can be taken at once. What is carried
+/// stays small, and where all tasks share the constant, no repetition has to add up what they send.
+#[derive(Debug)]
+enum Late {
+    /// `aᵀ b` over the rows.
+    Product((Value, Shape), (Value, Shape)),
+    /// The sum over the rows, and over tasks where the shape, of the rank of what is summed, has one of them.
+    Sum((Value, Shape), Shape),
+}
+
+impl Late {
+    /// The values it is made of.
+    fn parts(&self) -> Vec<Value> {
+        match self {
+            Late::Product(a, b) => vec![a.0, b.0],
+            Late::Sum(x, _) => vec![x.0],
+        }
+    }
+}
+
+/// From so many terms on, a sum takes longer to compute again than its result takes to come from memory (a hundred operations and more in
+/// the time of eight bytes, on CPUs and GPUs), and what is made of it has so many times the room.
+const LONG: usize = 128;
+const LONG_ROOM: usize = 16;
+
+/// Rows that are given to be added up later take at most so many times what the histories of carried values take.
+const LATE: usize = 8;
+
 impl Scan {
+    /// Those of the gradients of constants, values of the way `back`, that can be taken late.
+    fn late(&self, back: &Graph, gradients: &[Value]) -> Vec<Option<Late>> {
+        let peel = |mut v: Value| {
+            while back.node(v).op == Op::Reshape {
+                v = back.node(v).inputs[0];
+            }
+            v
+        };
+        let fixed = &self.inputs[self.carried..self.carried + self.constants];
+        // Rows that stacking joins along the axis that is summed over: `[T, n, c]`, `[n, c]`, made of what has the same first axis.
+        let rows = |v: Value| {
+            let (shape, part) = (back.shape(v).to_vec(), peel(v));
+            let joined = matches!(shape.len(), 2 | 3) && back.shape(part).first() == shape.first();
+            (joined && !fixed.contains(&part)).then_some((part, shape))
+        };
+        let room =
+            LATE * self.inputs[..self.carried].iter().map(|v| count(self.body.shape(*v))).sum::<usize>();
+        let fits = |parts: &[&(Value, Shape)]| parts.iter().map(|p| count(&p.1)).sum::<usize>() <= room;
+        let product = |v: Value| {
+            let node = back.node(peel(v));
+            let Op::MatMul { ta: true, tb: false } = node.op else { return None };
+            let (a, b) = (rows(node.inputs[0])?, rows(node.inputs[1])?);
+            (a.1.len() == b.1.len() && fits(&[&a, &b])).then_some(Late::Product(a, b))
+        };
+        let mut all: Vec<Option<Late>> = gradients.iter().map(|v| product(*v)).collect();
+        // Sums of what is given anyway.
+        let given: Vec<(Value, Shape)> = all
+            .iter()
+            .flatten()
+            .filter_map(|l| if let Late::Product(_, b) = l { Some(b.clone()) } else { None })
+            .collect();
+        for (late, v) in all.iter_mut().zip(gradients) {
+            let node = back.node(peel(*v));
+            if late.is_some() || node.op != Op::SumTo {
+                continue;
+            }
+            let x = peel(node.inputs[0]);
+            // `[.., c]` to `[T, 1, c]` or `[c]`, whatever axes of length 1 are among them.
+            let part = given.iter().find(|(part, shape)| *part == x && shape.last() == node.shape.last());
+            let Some((part, shape)) = part else { continue };
+            let (c, sums) = (shape[shape.len() - 1], count(&node.shape));
+            let kept = match shape[..] {
+                _ if sums == c => [vec![1; shape.len() - 1], vec![c]].concat(),
+                [t, _, _] if sums == t * c && node.shape[0] == t => vec![t, 1, c],
+                _ => continue,
+            };
+            *late = Some(Late::Sum((*part, shape.clone()), kept));
+        }
+        all
+    }
+
     /// Whether random numbers are drawn in it.
     fn draws(&self) -> bool {
         let draws = |n: &Node| match &n.op {
@@ -530,10 +676,12 @@ impl Scan {
             needed.extend(node.inputs.iter().filter(|x| x.index() < nodes.len()));
         }
         let each = |v: Value| count(self.body.shape(v)) / tasks;
-        let mut room =
-            room.saturating_sub(self.n * self.inputs[..self.carried].iter().map(|v| each(*v)).sum::<usize>());
-        // Whether a value takes much to compute from what is at hand.
+        let carried = self.n * self.inputs[..self.carried].iter().map(|v| each(*v)).sum::<usize>();
+        let mut rooms =
+            [room, if room > 0 { LONG_ROOM * room } else { 0 }].map(|r| r.saturating_sub(carried));
+        // Whether a value takes much to compute from what is at hand, and whether sums of many terms are among that.
         let mut heavy = vec![false; nodes.len()];
+        let mut long = vec![false; nodes.len()];
         let mut kept = Vec::new();
         for (i, node) in nodes.iter().enumerate() {
             let v = Value(i as u32);
@@ -541,7 +689,9 @@ impl Scan {
                 Op::Conv(..) => true,
                 Op::MatMul { ta, .. } => {
                     let a = self.body.shape(node.inputs[0]);
-                    a[a.len() - if *ta { 2 } else { 1 }] >= 8
+                    let terms = a[a.len() - if *ta { 2 } else { 1 }];
+                    long[i] = terms >= LONG;
+                    terms >= 8
                 }
                 Op::Map(Func::Act(act, _)) => {
                     !matches!(act, Activation::Identity | Activation::Relu | Activation::LeakyRelu)
@@ -554,10 +704,12 @@ impl Scan {
                 _ => false,
             };
             heavy[i] = own || node.inputs.iter().any(|x| heavy[x.index()]);
+            long[i] |= node.inputs.iter().any(|x| long[x.index()]);
             let of_tasks = node.dtype == DType::F32 && node.shape.first() == Some(tasks);
+            let room = rooms[usize::from(long[i])];
             if heavy[i] && of_tasks && needed.contains(&v) && self.n * each(v) <= room {
-                room -= self.n * each(v);
-                heavy[i] = false;
+                rooms = rooms.map(|r| r.saturating_sub(self.n * each(v)));
+                (heavy[i], long[i]) = (false, false);
                 kept.push(v);
             }
         }

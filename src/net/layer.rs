@@ -104,8 +104,14 @@ table! {
     "batch_norm" BatchNorm(super::batch_norm::BatchNorm),
     /// Rows normalised along their last axis.
     "layer_norm" LayerNorm(super::layer_norm::LayerNorm),
+    /// Logarithms of probabilities along the last axis.
+    "log_softmax" LogSoftmax(super::log_softmax::LogSoftmax),
     /// Groups of channels normalised over a row.
     "group_norm" GroupNorm(super::group_norm::GroupNorm),
+    /// Symbols as vectors with a single 1.
+    "one_hot" OneHot(super::embed::OneHot),
+    /// Symbols as learned vectors.
+    "embed" Embed(super::embed::Embed),
     /// A recurrent cell over the elements of a sequence.
     "recurrent" Recurrent(super::recurrent::Recurrent),
     /// Times a constant.

@@ -23,6 +23,9 @@ pub enum Metric {
     /// Bits a dimension: the negative evidence lower bound of a row over the numbers in it.
     #[serde(rename = "bits_per_dimension")]
     Bits,
+    /// Bits a symbol of a sequence.
+    #[serde(rename = "bits_per_character")]
+    BitsPerCharacter,
 }
 
 impl Metric {
@@ -34,6 +37,7 @@ impl Metric {
             Metric::Accuracy => "accuracy",
             Metric::Psnr => "psnr",
             Metric::Bits => "bits_per_dimension",
+            Metric::BitsPerCharacter => "bits_per_character",
         }
     }
 
@@ -76,6 +80,16 @@ impl Likelihood {
         Likelihood { metric: Metric::Bits, loss: Loss::Elbo, outputs: numbers + 1, unit: 1.0 }
     }
 
+    /// Of sequences of so many symbols each, of so many kinds, judged by the bits a symbol takes.
+    pub fn symbols(length: usize, kinds: usize) -> Likelihood {
+        Likelihood {
+            metric: Metric::BitsPerCharacter,
+            loss: Loss::Symbols,
+            outputs: length * kinds,
+            unit: 1.0,
+        }
+    }
+
     /// Of `outputs` values, judged by their mean squared error.
     pub fn values(outputs: usize) -> Likelihood {
         Likelihood { metric: Metric::Mse, loss: Loss::Mse, outputs, unit: 1.0 }
@@ -97,10 +111,15 @@ impl Likelihood {
             });
             return each.sum::<f64>() / tasks.len().max(1) as f64;
         }
-        if self.metric == Metric::Bits {
+        if matches!(self.metric, Metric::Bits | Metric::BitsPerCharacter) {
             let cost: f64 = tasks.iter().zip(predictions).map(|(task, y)| self.cost(&task.yq, y)).sum();
-            let rows: usize = tasks.iter().map(|task| task.queries(self.outputs)).sum();
-            return cost / (rows * (self.outputs - 1)) as f64 / std::f64::consts::LN_2;
+            let numbers: f64 = if self.metric == Metric::Bits {
+                let rows: usize = tasks.iter().map(|task| task.queries(self.outputs)).sum();
+                (rows * (self.outputs - 1)) as f64
+            } else {
+                tasks.iter().flat_map(|task| &task.yq).map(|t| f64::from(*t)).sum()
+            };
+            return cost / numbers / std::f64::consts::LN_2;
         }
         let (mut sum, mut n) = (0.0, 0.0);
         for (task, y) in tasks.iter().zip(predictions) {
@@ -116,7 +135,9 @@ impl Likelihood {
             }
         }
         match self.metric {
-            Metric::Mse | Metric::Psnr | Metric::Bits => sum / n * self.unit * self.unit,
+            Metric::Mse | Metric::Psnr | Metric::Bits | Metric::BitsPerCharacter => {
+                sum / n * self.unit * self.unit
+            }
             Metric::Rmse => (sum / n).sqrt() * self.unit,
             Metric::Accuracy => sum / n,
         }
@@ -128,7 +149,7 @@ impl Likelihood {
         let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         let plain = Likelihood {
             metric: match self.metric {
-                Metric::Accuracy | Metric::Bits => self.metric,
+                Metric::Accuracy | Metric::Bits | Metric::BitsPerCharacter => self.metric,
                 _ => Metric::Mse,
             },
             ..*self

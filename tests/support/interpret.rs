@@ -104,6 +104,7 @@ impl Interpreter {
         match &node.op {
             Op::Input(_) => unreachable!("handled by the caller"),
             Op::Const(Num(c)) => Array { shape: vec![], data: vec![*c] },
+            Op::Constants(c) => Array { shape: shape.to_vec(), data: c.iter().map(|c| c.0).collect() },
             Op::MatMul { ta, tb } => {
                 let inner = x(0).shape[x(0).shape.len() - if *ta { 2 } else { 1 }];
                 Array::build(shape, |i| {

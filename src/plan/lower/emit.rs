@@ -2,7 +2,7 @@
 
 use super::{FusedProduct, Lowering, Place};
 use crate::graph::Value;
-use crate::graph::op::Op;
+use crate::graph::op::{Num, Op};
 use crate::kernel::{self, Kernel};
 use crate::plan::SlotRole;
 use crate::spec::{Activation, DType, MAX_RANK, Shape, count};
@@ -50,17 +50,8 @@ impl Lowering<'_> {
         let shape = &node.shape[..];
         match &node.op {
             Op::Input(_) => {}
-            Op::Const(c) => {
-                let buffer = match self.constant_buffer {
-                    Some(b) => b,
-                    None => self.buffer(SlotRole::Data, DType::F32, 0, "constants"),
-                };
-                self.constant_buffer = Some(buffer);
-                let at = self.constants.len();
-                self.constants.push(c.0);
-                self.buffers[buffer].len = self.constants.len();
-                self.places.insert(v, Place::new(buffer, View::contiguous(&[], at)));
-            }
+            Op::Const(c) => self.constants(v, &[*c]),
+            Op::Constants(values) => self.constants(v, values),
             Op::Reshape => {
                 let place = self.shaped(x[0], shape);
                 self.places.insert(v, place);
@@ -160,6 +151,19 @@ impl Lowering<'_> {
             // In place, with the updates.
             Op::AdamW { .. } | Op::Sgd { .. } => {}
         }
+    }
+
+    /// Puts constants into their buffer.
+    fn constants(&mut self, v: Value, values: &[Num]) {
+        let buffer = match self.constant_buffer {
+            Some(b) => b,
+            None => self.buffer(SlotRole::Data, DType::F32, 0, "constants"),
+        };
+        self.constant_buffer = Some(buffer);
+        let at = self.constants.len();
+        self.constants.extend(values.iter().map(|c| c.0));
+        self.buffers[buffer].len = self.constants.len();
+        self.places.insert(v, Place::new(buffer, View::contiguous(self.shape(v), at)));
     }
 
     /// A launch whose result is seen with rows; where its place does not allow that, it is copied there.

@@ -23,6 +23,10 @@ const MAX_FOLLOWED_REPETITIONS: usize = 1 << 22;
 /// Elements of a launch that takes less time than it takes to launch.
 const BRIEF_ELEMENTS: usize = 1 << 12;
 
+/// Elements of what the rows of a product share, at most, where each row is worked on like a task: all of it is read again and again
+/// then, and should stay in a near cache.
+const SHARED_ELEMENTS: usize = 1 << 18;
+
 /// An operand as one task sees it, and the distance of two tasks (0: the same for all).
 type Part = (View, usize);
 
@@ -78,10 +82,15 @@ impl fmt::Display for Refusal {
 /// several launches that are over as soon as they have begun.
 fn worth_it(items: &[&Item]) -> bool {
     let drafts = || items.iter().flat_map(|i| i.drafts());
-    let loops = items.iter().any(|i| matches!(i, Item::Loop { .. }));
+    let loops = items.iter().any(|i| looped(i));
     let product = drafts().any(|d| d.kernel.is_product());
     let brief = drafts().all(|d| d.writes.iter().all(|w| w.view.count() <= BRIEF_ELEMENTS));
     loops || (items.len() > 1 && (product || brief))
+}
+
+/// Whether it is a loop.
+fn looped(item: &Item) -> bool {
+    matches!(item, Item::Loop { .. })
 }
 
 /// The first of several items that belongs to the second half of their launches.
@@ -145,12 +154,14 @@ impl Lowering<'_> {
     fn task_counts(&mut self, items: &[Item], caps: RegionCaps) -> Vec<Option<usize>> {
         // What products are batched over, most work first.
         let mut work: BTreeMap<usize, f64> = BTreeMap::new();
-        for d in items.iter().flat_map(Item::drafts) {
+        // Of a loop, rows count as well: what goes over sequences by weights that all share would be launches for each element.
+        let both = items.iter().flat_map(|i| i.drafts().into_iter().map(move |d| (i, d)));
+        for (item, d) in both {
             let Some(y) = d.writes.first().filter(|_| d.kernel.is_product()) else {
                 continue;
             };
             let k = leading(&y.view);
-            if k < MAX_RANK - 2 {
+            if k < MAX_RANK - 2 || looped(item) {
                 *work.entry(y.view.dims[k]).or_default() += y.view.count() as f64;
             }
         }
@@ -164,8 +175,9 @@ impl Lowering<'_> {
         }
         let mut tasks: Vec<(usize, f64)> = work.into_iter().collect();
         tasks.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let fits =
-            |item: &Item, t: usize| item.drafts().into_iter().all(|d| self.seen_by_task(d, t).is_some());
+        let fits = |item: &Item, t: usize| {
+            item.drafts().into_iter().all(|d| self.seen_by_task(d, t, looped(item)).is_some())
+        };
         let single = |item: &Item| matches!(item, Item::Launch(_)) && fits(item, 1);
         items
             .iter()
@@ -176,9 +188,28 @@ impl Lowering<'_> {
             .collect()
     }
 
-    /// The operands of a launch as one of `t` tasks sees them, reads first; `None` where tasks are mixed.
-    fn seen_by_task(&self, d: &Draft, t: usize) -> Option<Vec<Part>> {
-        let [reads, writes] = [&d.reads, &d.writes].map(|l| l.iter().map(|p| p.view).collect::<Vec<View>>());
+    /// The operands of a launch as one of `t` tasks sees them, reads first; `None` where tasks are mixed. In a loop the rows of a product
+    /// by what all rows share may be the tasks.
+    fn seen_by_task(&self, d: &Draft, t: usize, looped: bool) -> Option<Vec<Part>> {
+        let [mut reads, mut writes] =
+            [&d.reads, &d.writes].map(|l| l.iter().map(|p| p.view).collect::<Vec<View>>());
+        if looped
+            && d.kernel.is_product()
+            && leading(writes.first()?) == MAX_RANK - 2
+            && writes[0].dims[MAX_RANK - 2] == t
+        {
+            if reads[1].count() > SHARED_ELEMENTS {
+                return None;
+            }
+            // All but the second operand have the rows.
+            let rows = |v: &mut View| {
+                v.dims.swap(MAX_RANK - 3, MAX_RANK - 2);
+                v.strides.swap(MAX_RANK - 3, MAX_RANK - 2);
+            };
+            reads[1].dims[MAX_RANK - 3] = t;
+            reads.iter_mut().enumerate().filter(|(k, _)| *k != 1).for_each(|(_, v)| rows(v));
+            writes.iter_mut().for_each(rows);
+        }
         let nest = d.kernel.nest(&reads, &writes)?;
         if t == 1 {
             // Single numbers: all of a buffer is the one task's.
@@ -191,7 +222,7 @@ impl Lowering<'_> {
         }
         let tasks = nest.batch_loop(leading(writes.first()?))?;
         let mut parts = Vec::new();
-        for (k, p) in d.reads.iter().chain(&d.writes).enumerate() {
+        for (k, (p, view)) in zip(d.reads.iter().chain(&d.writes), reads.iter().chain(&writes)).enumerate() {
             let (read, words) = (k < d.reads.len(), d.kernel.dtype(k) == Some(DType::U32));
             let dtype = if read && words { DType::U32 } else { DType::F32 };
             if self.buffers[p.buffer].dtype != dtype {
@@ -201,12 +232,12 @@ impl Lowering<'_> {
                 Some(axis) => axis,
                 // All tasks read the same.
                 None if read => {
-                    parts.push((p.view, 0));
+                    parts.push((*view, 0));
                     continue;
                 }
                 None => return None,
             };
-            let mut view = p.view;
+            let mut view = *view;
             // What is read leads with the tasks, too: a sum over tasks may have as many results as there are tasks.
             if leading(&view) < axis {
                 return None;
@@ -259,7 +290,7 @@ impl Lowering<'_> {
         let mut drafts: Vec<([usize; DEPTH], &Draft, Vec<Part>)> = Vec::new();
         for item in items {
             for (times, d) in item.repeated() {
-                let parts = self.seen_by_task(d, tasks).ok_or(MIXED)?;
+                let parts = self.seen_by_task(d, tasks, looped(item)).ok_or(MIXED)?;
                 for (k, (p, (view, stride))) in d.reads.iter().chain(&d.writes).zip(&parts).enumerate() {
                     if *stride == 0 {
                         shared.insert(p.buffer);

@@ -58,6 +58,7 @@ impl Lowering<'_> {
                     self.op(x),
                     Op::Input(_)
                         | Op::Const(_)
+                        | Op::Constants(_)
                         | Op::Reshape
                         | Op::Permute(_)
                         | Op::Slice { .. }

@@ -4,10 +4,11 @@
 mod cross_entropy;
 mod elbo;
 mod mse;
+mod symbols;
 
 use serde::{Deserialize, Serialize};
 
-use super::outputs::{Classes, Outputs, Pixels, Values};
+use super::outputs::{Classes, Outputs, Pixels, Symbols, Values};
 use crate::graph::{Graph, Value};
 
 /// One row a loss: its variant, its name in files, its graph, what its outputs mean.
@@ -42,6 +43,9 @@ table! {
     /// Negative evidence lower bound of a variational autoencoder, in bits a dimension: `[.., D + 1]` outputs are D logits and the
     /// divergence of the code in nats; targets are 0 or 1, and a last 0.
     Elbo "elbo" elbo::loss, &Pixels;
+    /// Negative log-likelihood of sequences of symbols: `[.., length · symbols]` outputs are logarithms of probabilities, targets have a
+    /// 1 for what stands at each place.
+    Symbols "symbols" symbols::loss, &Symbols;
 }
 
 impl Loss {

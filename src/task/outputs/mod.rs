@@ -3,11 +3,13 @@
 
 mod classes;
 mod pixels;
+mod symbols;
 mod values;
 
 pub(super) use classes::Classes;
 pub use classes::{argmax, softmax};
 pub(super) use pixels::Pixels;
+pub(super) use symbols::Symbols;
 pub(super) use values::Values;
 
 use super::Task;

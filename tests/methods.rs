@@ -8,7 +8,10 @@ use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder, Static};
 use hyperloom::meta::objective::{MetaSpec, Through};
-use hyperloom::net::{Init, Layer, LayerWeights, Net, OwnLayer, ParamLayout, Reshape, Variational, Weights};
+use hyperloom::net::{
+    Cell, Init, Layer, LayerWeights, LogSoftmax, Net, OwnLayer, ParamLayout, Recurrent, Reshape, Variational,
+    Weights,
+};
 use hyperloom::plan::{Caps, KEEP, lower};
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
@@ -117,6 +120,23 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
             });
             add("net, ridge", &|m| {
                 net(m);
+                (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
+            });
+            // Sequences of two elements.
+            let sequences = |m: &mut MetaSpec| {
+                let outputs = m.hyper.target.outputs();
+                let mut both = Recurrent::last(Cell::Gru, 2);
+                both.bidirectional = true;
+                let net = Net::rows([2, 1]).recurrent(Recurrent::new(Cell::Lstm, 2));
+                m.hyper.target = net.recurrent(both).dense(outputs);
+            };
+            add("sequences", &sequences);
+            add("sequences, head", &|m| {
+                sequences(m);
+                m.adaptation.fast = Fast::Head;
+            });
+            add("sequences, ridge", &|m| {
+                sequences(m);
                 (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
             });
             // A layer of a program's own among others.
@@ -231,6 +251,16 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
         }
         all.push((format!("variational, generated: {generated}"), meta, Loss::Elbo));
     }
+    // Sequences of symbols: a distribution of three for each of two places.
+    for generated in [false, true] {
+        let mut meta = spec(generated, Loss::Mse, 0);
+        let net = Net::rows([2, 1]).recurrent(Recurrent::new(Cell::Rnn, 3)).dense(3);
+        meta.hyper.target = net.with(Layer::LogSoftmax(LogSoftmax::on()));
+        if let Some(encoder) = &mut meta.hyper.condition.support {
+            encoder.example = 2 + 6;
+        }
+        all.push((format!("symbols, generated: {generated}"), meta, Loss::Symbols));
+    }
     all
 }
 
@@ -245,6 +275,12 @@ fn episodes(g: &mut Graph, feed: &mut Feed, rng: &mut Rng, meta: &MetaSpec, kind
                 row.iter_mut()
                     .enumerate()
                     .for_each(|(c, v)| *v = f64::from(u8::from(c == (r * 7 + r / 3) % o)));
+            }
+        }
+        if kind == Loss::Symbols {
+            // At some places nothing is asked.
+            for (place, row) in y.data.chunks_mut(3).enumerate() {
+                row.iter_mut().enumerate().for_each(|(c, v)| *v = f64::from(u8::from(c == place * 7 % 4)));
             }
         }
         (data(g, feed, &format!("x {name}"), x), data(g, feed, &format!("y {name}"), y))

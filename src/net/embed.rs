@@ -110,3 +110,49 @@ impl Kind for Embed {
         f.gave(y)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Layer, Net, Weights};
+    use crate::plan::{Caps, lower};
+    use crate::run::Device;
+
+    /// Rows of the table that numbers name, of a table that all share and of one a task; zeros for what is no symbol.
+    #[test]
+    fn symbols_are_rows_of_the_table() -> Result<(), crate::error::Error> {
+        let net = Net::rows([3]).with(Layer::Embed(Embed::new(2, 4)));
+        net.check().expect("it fits");
+        let layout = net.layout();
+        let ids = [3.0, 0.0, 3.0, 1.0, -1.0, 4.0];
+        for tasks in [None, Some(2)] {
+            let mut g = Graph::new();
+            let x = g.data("x", &[2, 1, 3]);
+            let shape = tasks.map_or(vec![8], |t| vec![t, 8]);
+            let flat = g.data("w", &shape);
+            let y = net.apply(&mut g, Weights { flat, layout: &layout }, x);
+            g.output("y", y);
+            let mut s = Device::Cpu.prepare(lower(&g, Caps::cpu(1))?)?;
+            let w: Vec<f32> = (0..8 * tasks.unwrap_or(1)).map(|i| i as f32 + 1.0).collect();
+            s.write("w", &w)?;
+            s.write("x", &ids)?;
+            s.run(1)?;
+            let table = |task: usize, id: f32| match id {
+                0.0..4.0 => [0, 1].map(|c| w[tasks.map_or(0, |_| 8 * task) + 2 * id as usize + c]),
+                _ => [0.0; 2],
+            };
+            let want: Vec<f32> = (0..6).flat_map(|i| table(i / 3, ids[i])).collect();
+            assert_eq!(s.read("y")?, want);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_sequence_of_symbols_is_refused() {
+        let said = |net: Net| net.check().expect_err("it does not fit");
+        let one_hot = |symbols| Layer::OneHot(OneHot::new(symbols));
+        assert!(said(Net::rows([3, 2]).with(one_hot(4))).contains("rows of one axis, [length], not [3, 2]"));
+        assert!(said(Net::rows([3]).with(one_hot(1))).contains("2 to 65536"));
+        assert!(said(Net::rows([3]).with(Layer::Embed(Embed::new(0, 4)))).contains("1 to 65536"));
+    }
+}

@@ -9,6 +9,7 @@ mod decode;
 mod devices;
 mod encode;
 mod eval;
+mod generate;
 mod joint;
 #[cfg(feature = "gpu")]
 mod kernels;
@@ -26,6 +27,7 @@ use std::sync::OnceLock;
 use clap::{Args, Parser, Subcommand};
 use hyperloom::experiment::config::{
     Config, CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS, PicturesConfig, TaskKind,
+    TextConfig,
 };
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
@@ -40,6 +42,9 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Flags of settings that a text has a use for.
+const TEXT_FLAGS: [&str; 7] = ["--net", "--set", "--steps", "--seed", "--files", "--method", "--generated"];
 
 /// What the command was told for all that it does.
 static NO_REGIONS: OnceLock<bool> = OnceLock::new();
@@ -58,6 +63,8 @@ enum Command {
     Decode(decode::DecodeArgs),
     /// Draw pictures of a class by a run of decoders and a few that are known.
     Sample(sample::SampleArgs),
+    /// Go on with a text by a run of a language model.
+    Generate(generate::GenerateArgs),
     /// Error on unseen tasks against the number of shots and of adaptation steps, beside the baselines.
     Eval(eval::EvalArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
@@ -84,14 +91,14 @@ enum Command {
 struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
-    /// Family of tasks: sine, shapes, csv, images, fields, decoders, or a single one: pictures.
+    /// Family of tasks: sine, shapes, csv, images, fields, decoders, or a single one: pictures, text.
     #[arg(long)]
     task: Option<String>,
     /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd, ridge or prototypes.
     #[arg(long)]
     method: Option<String>,
-    /// The target network before its last layer: conv4, resnet8, cnn or mlp, with other channels as in conv4-32; or a TOML file
-    /// with a list `net` of layers.
+    /// The target network before its last layer: conv4, resnet8, cnn, mlp, rnn, gru or lstm, with other channels as in conv4-32; or a
+    /// TOML file with a list `net` of layers.
     #[arg(long, value_name = "NAME|FILE.toml")]
     net: Option<String>,
     /// Any setting of the configuration file, for example adapt.rate=0.1.
@@ -149,6 +156,9 @@ struct Settings {
     /// The column of a CSV file that holds the class of a row.
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
+    /// A text, in files or folders of them (implies --task text).
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    files: Vec<PathBuf>,
     /// How often all rows of --train are seen.
     #[arg(long, conflicts_with = "steps")]
     epochs: Option<u64>,
@@ -169,6 +179,9 @@ impl Settings {
         }
         if task.is_none() && self.train.is_some() && self.csv.is_none() && self.images.is_none() {
             task = Some(TaskKind::Pictures);
+        }
+        if task.is_none() && !self.files.is_empty() {
+            task = Some(TaskKind::Text);
         }
         let (text, origin) = match &self.config {
             Some(path) => {
@@ -216,6 +229,15 @@ impl Settings {
             self.set_pictures(&mut c)?;
             c.validate()?;
             return Ok(c);
+        }
+        if c.task == TaskKind::Text {
+            self.set_text(&mut c)?;
+            c.validate()?;
+            return Ok(c);
+        }
+        if !self.files.is_empty() {
+            let message = format!("goes with --task text, and the task is '{}'", c.task.name());
+            return Err(Error::config("--files", message));
         }
         let names_csv =
             self.csv.is_some() || self.group.is_some() || self.target.is_some() || self.splits.is_some();
@@ -299,6 +321,19 @@ impl Settings {
 }
 
 impl Settings {
+    /// Puts what is said of a text into the configuration; refuses flags that it has no use for.
+    fn set_text(&self, c: &mut Config) -> Result<()> {
+        let given = self.flags().into_iter().filter(|(flag, given)| *given && !TEXT_FLAGS.contains(flag));
+        if let Some((flag, _)) = given.into_iter().next() {
+            return Err(Error::config(flag, "is nothing for the task 'text': --files names what is read"));
+        }
+        let text = c.text.get_or_insert_with(TextConfig::default);
+        if !self.files.is_empty() {
+            text.files.clone_from(&self.files);
+        }
+        Ok(())
+    }
+
     /// Puts what is said of rows with classes into the configuration of a single task; refuses flags that it has no use for.
     fn set_pictures(&self, c: &mut Config) -> Result<()> {
         let flags = [
@@ -311,6 +346,7 @@ impl Settings {
             ("--inputs", !self.inputs.is_empty(), "--drop leaves columns out"),
             ("--splits", self.splits.is_some(), "--test names what is judged on"),
             ("--kind", self.kind.is_some(), "rows have classes"),
+            ("--files", !self.files.is_empty(), "--train names what is trained on"),
         ];
         if let Some((flag, _, why)) = flags.iter().find(|f| f.1) {
             return Err(Error::config(*flag, format!("is nothing for the task 'pictures': {why}")));
@@ -417,8 +453,13 @@ fn check_steps(steps: Option<usize>) -> Result<()> {
 
 /// Prints. Where the reader went away (`| head`) the command ends as one that the signal ended; `print!` would panic.
 fn say(text: impl std::fmt::Display) {
+    say_bytes(text.to_string().as_bytes());
+}
+
+/// The same of bytes, which may be no text.
+fn say_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    if let Err(e) = write!(out, "{text}").and_then(|()| out.flush()) {
+    if let Err(e) = out.write_all(bytes).and_then(|()| out.flush()) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(128 + 13);
         }
@@ -463,6 +504,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Encode(a) => encode::run(&a),
         Command::Decode(a) => decode::run(&a),
         Command::Sample(a) => sample::run(&a),
+        Command::Generate(a) => generate::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Plan(a) => plan::run(&a),
         Command::Bench(a) => bench::run(&a),

@@ -70,6 +70,12 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
         let (network, format) = load_network(&args.model)?;
         (Reader::Network(network), format)
     };
+    if matches!(format, Format::Text { .. }) {
+        return Err(Error::config(
+            args.model.display().to_string(),
+            "the model goes on with texts: `hyperloom generate` is for those",
+        ));
+    }
     if matches!(format, Format::Fields { .. }) {
         return Err(Error::config(
             args.model.display().to_string(),

@@ -80,9 +80,9 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
 }
 
 impl Settings {
-    /// The first setting that `--resume` could not follow.
-    fn given(&self) -> Option<String> {
-        let flags = [
+    /// All flags of settings, and whether they are given.
+    pub(super) fn flags(&self) -> Vec<(&'static str, bool)> {
+        vec![
             ("--method", self.method.is_some()),
             ("--net", self.net.is_some()),
             ("--set", !self.set.is_empty()),
@@ -105,9 +105,14 @@ impl Settings {
             ("--epochs", self.epochs.is_some()),
             ("--generated", self.generated),
             ("--kind", self.kind.is_some()),
-        ];
+            ("--files", !self.files.is_empty()),
+        ]
+    }
+
+    /// The first setting that `--resume` could not follow.
+    fn given(&self) -> Option<String> {
         let file = self.config.as_ref().map(|c| c.display().to_string());
-        file.or_else(|| flags.iter().find(|(_, given)| *given).map(|(name, _)| name.to_string()))
+        file.or_else(|| self.flags().iter().find(|(_, given)| *given).map(|(name, _)| name.to_string()))
     }
 
     /// With `--resume` the folder's own settings count, and only the task's name and the device are taken from here.
@@ -174,9 +179,12 @@ fn print_test(r: &Report, t: &TestReport) {
     say("\n");
     say(format_args!(
         "{:<26}{:>12}{:>12}{:>12}\n",
-        format!("on {} test rows", t.rows),
+        match t.bits_per_character {
+            Some(_) => format!("on {} test symbols", t.rows),
+            None => format!("on {} test rows", t.rows),
+        },
         "accuracy",
-        "loss",
+        if t.bits_per_character.is_some() { "bits each" } else { "loss" },
         "parameters"
     ));
     let row = |name: &str, accuracy: f64, loss: f64, parameters: usize| {
@@ -187,7 +195,7 @@ fn print_test(r: &Report, t: &TestReport) {
             row("kernels generated", t.accuracy, t.loss, t.parameters);
             row("trained directly", direct.accuracy, direct.loss, direct.parameters);
         }
-        None => row("trained directly", t.accuracy, t.loss, t.parameters),
+        None => row("trained directly", t.accuracy, t.bits_per_character.unwrap_or(t.loss), t.parameters),
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::encoder::{Encoder, TargetKind};
 use super::labelled::ChannelScale;
 use super::table::Table;
+use super::text::Alphabet;
 use crate::error::{Error, Result};
 use crate::task::{argmax, softmax};
 
@@ -34,6 +35,13 @@ pub enum Format {
         shape: [usize; 3],
         /// Numbers of a code.
         code: usize,
+    },
+    /// Texts as sequences of symbols.
+    Text {
+        /// The symbols.
+        alphabet: Alphabet,
+        /// How many a sequence has in training.
+        length: usize,
     },
     /// Pictures in folders, one for each class.
     Pictures {
@@ -80,6 +88,12 @@ impl Format {
                 let numbers = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).unwrap_or(0);
                 (numbers.saturating_add(*code), numbers.saturating_add(1))
             }
+            Format::Text { alphabet, length } => {
+                if !alphabet.is_sound() {
+                    return Err(Error::checkpoint(path, "its alphabet is not possible"));
+                }
+                (*length, length.saturating_mul(alphabet.symbols().len()))
+            }
             Format::Pictures { shape, ways, classes, scales } => {
                 let sound = |s: &ChannelScale| s.iter().all(|v| v.is_finite()) && s[1] > 0.0;
                 if !(scales.is_empty() || scales.len() == shape[2]) || !scales.iter().all(sound) {
@@ -109,7 +123,10 @@ impl Format {
         match self {
             Format::Plain { inputs, .. } => numbers(table, inputs),
             Format::Encoded(e) => e.encode_inputs(table),
-            Format::Pictures { .. } | Format::Fields { .. } | Format::Decoders { .. } => Err(no_table(table)),
+            Format::Pictures { .. }
+            | Format::Fields { .. }
+            | Format::Decoders { .. }
+            | Format::Text { .. } => Err(self.no_table(table)),
         }
     }
 
@@ -121,8 +138,21 @@ impl Format {
         match self {
             Format::Plain { outputs, .. } => numbers(table, outputs),
             Format::Encoded(e) => e.encode_targets(table),
-            Format::Pictures { .. } | Format::Fields { .. } | Format::Decoders { .. } => Err(no_table(table)),
+            Format::Pictures { .. }
+            | Format::Fields { .. }
+            | Format::Decoders { .. }
+            | Format::Text { .. } => Err(self.no_table(table)),
         }
+    }
+
+    fn no_table(&self, table: &Table) -> Error {
+        let message = match self {
+            Format::Text { .. } => {
+                "is a table, and the model reads text: `hyperloom generate` goes on with one"
+            }
+            _ => "is a table, and the model reads pictures: give folders of PNG or JPEG files",
+        };
+        Error::data(table.path(), "", message)
     }
 
     /// The names of classes, where classes are predicted.
@@ -131,6 +161,7 @@ impl Format {
             Format::Plain { outputs, .. } => outputs.clone(),
             Format::Encoded(e) => e.classes().to_vec(),
             Format::Pictures { classes, .. } => classes.clone(),
+            Format::Text { alphabet, .. } => alphabet.symbols().to_vec(),
             Format::Fields { .. } | Format::Decoders { .. } => vec![],
         }
     }
@@ -150,6 +181,7 @@ impl Format {
             Format::Plain { .. }
             | Format::Pictures { .. }
             | Format::Fields { .. }
+            | Format::Text { .. }
             | Format::Decoders { .. } => (0.0, 1.0),
             Format::Encoded(e) => e.target_scale(),
         }
@@ -161,6 +193,7 @@ impl Format {
             Format::Plain { .. }
             | Format::Pictures { .. }
             | Format::Fields { .. }
+            | Format::Text { .. }
             | Format::Decoders { .. } => "",
             Format::Encoded(e) => e.target(),
         }
@@ -172,6 +205,7 @@ impl Format {
             Format::Plain { .. }
             | Format::Pictures { .. }
             | Format::Fields { .. }
+            | Format::Text { .. }
             | Format::Decoders { .. } => None,
             Format::Encoded(e) => Some(e.group()).filter(|name| !name.is_empty()),
         }
@@ -183,6 +217,7 @@ impl Format {
             Format::Plain { .. }
             | Format::Pictures { .. }
             | Format::Fields { .. }
+            | Format::Text { .. }
             | Format::Decoders { .. } => 0,
             Format::Encoded(e) => e.descriptor_columns().len(),
         }
@@ -197,6 +232,7 @@ impl Format {
             Format::Plain { .. }
             | Format::Pictures { .. }
             | Format::Fields { .. }
+            | Format::Text { .. }
             | Format::Decoders { .. } => vec![],
         }
     }
@@ -221,8 +257,11 @@ impl Format {
                 header.push("prediction".into());
                 header.extend(e.classes().iter().map(|c| format!("probability_{c}")));
             }
-            Format::Pictures { .. } | Format::Fields { .. } | Format::Decoders { .. } => {
-                return Err(no_table(query));
+            Format::Pictures { .. }
+            | Format::Fields { .. }
+            | Format::Decoders { .. }
+            | Format::Text { .. } => {
+                return Err(self.no_table(query));
             }
             _ => {
                 header.push("prediction".into());
@@ -257,7 +296,10 @@ impl Format {
                         cells.extend(ends(mean + std * y[0] as f64, std * half[row] as f64));
                     }
                 }
-                Format::Pictures { .. } | Format::Fields { .. } | Format::Decoders { .. } => {}
+                Format::Pictures { .. }
+                | Format::Fields { .. }
+                | Format::Decoders { .. }
+                | Format::Text { .. } => {}
                 Format::Encoded(e) => {
                     cells.push(e.classes().get(argmax(y)).cloned().unwrap_or_default());
                     cells.extend(softmax(y).iter().map(|p| format!("{p:.6}")));
@@ -267,14 +309,6 @@ impl Format {
         }
         out.into_inner().map_err(|e| fail(&e))
     }
-}
-
-fn no_table(table: &Table) -> Error {
-    Error::data(
-        table.path(),
-        "",
-        "is a table, and the model reads pictures: give folders of PNG or JPEG files",
-    )
 }
 
 /// The ends of an interval as cells.

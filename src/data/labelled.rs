@@ -37,8 +37,10 @@ pub struct Labelled {
     pub row: Shape,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// The class of each row.
+    /// The class of each row; of sequences one for each element.
     pub labels: Vec<u32>,
+    /// Labels of a row.
+    each: usize,
     inputs: Inputs,
 }
 
@@ -48,6 +50,8 @@ enum Inputs {
     Pixels { bytes: Vec<u8>, scales: Vec<ChannelScale> },
     /// As a network reads them.
     Numbers(Vec<f32>),
+    /// Numbers of symbols.
+    Symbols(Vec<u32>),
 }
 
 impl Labelled {
@@ -57,18 +61,36 @@ impl Labelled {
         let scales = scales.map_or_else(|| channel_scales(shape, &images), <[ChannelScale]>::to_vec);
         let labels = images.iter().enumerate().flat_map(|(c, of)| of.iter().map(move |_| c as u32)).collect();
         let bytes = images.into_iter().flatten().flatten().collect();
-        Labelled { row: shape.to_vec(), classes, labels, inputs: Inputs::Pixels { bytes, scales } }
+        Labelled { row: shape.to_vec(), classes, labels, each: 1, inputs: Inputs::Pixels { bytes, scales } }
     }
 
     /// Numbers `[rows, ..row]` as a network reads them.
     pub fn of_numbers(row: Shape, classes: Vec<String>, x: Vec<f32>, labels: Vec<u32>) -> Labelled {
         assert_eq!(x.len(), labels.len() * count(&row), "numbers of {} rows of {row:?}", labels.len());
-        Labelled { row, classes, labels, inputs: Inputs::Numbers(x) }
+        Labelled { row, classes, labels, each: 1, inputs: Inputs::Numbers(x) }
+    }
+
+    /// Sequences of so many symbols side by side, each labelled with the symbol that follows. What is left over at the end of the text
+    /// is too short for one.
+    pub fn of_text(symbols: Vec<String>, text: &[u32], length: usize) -> Labelled {
+        let n = text.len().saturating_sub(1) / length * length;
+        let (x, labels) = (text[..n].to_vec(), text[n.min(1)..][..n].to_vec());
+        Labelled { row: vec![length], classes: symbols, labels, each: length, inputs: Inputs::Symbols(x) }
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.labels.len() / self.each
+    }
+
+    /// How many labels a row has.
+    pub fn labels_each(&self) -> usize {
+        self.each
+    }
+
+    /// The labels of a row.
+    pub fn labels_of(&self, row: usize) -> &[u32] {
+        &self.labels[row * self.each..][..self.each]
     }
 
     /// Whether there is no row.
@@ -80,7 +102,7 @@ impl Labelled {
     pub fn scales(&self) -> &[ChannelScale] {
         match &self.inputs {
             Inputs::Pixels { scales, .. } => scales,
-            Inputs::Numbers(_) => &[],
+            _ => &[],
         }
     }
 
@@ -89,7 +111,7 @@ impl Labelled {
         let shape = <[usize; 3]>::try_from(&self.row[..]).ok()?;
         match &self.inputs {
             Inputs::Pixels { bytes, .. } => Some((shape, &bytes[row * count(&shape)..][..count(&shape)])),
-            Inputs::Numbers(_) => None,
+            _ => None,
         }
     }
 
@@ -100,11 +122,13 @@ impl Labelled {
         to
     }
 
-    /// Targets `[rows, classes]` of these rows, one-hot.
+    /// Targets `[rows, classes]` of these rows, one-hot; of sequences `[rows, length, classes]`.
     pub fn targets(&self, rows: &[usize]) -> Vec<f32> {
-        let one_hot =
-            |&row: &usize| (0..self.classes.len()).map(move |c| f32::from(c == self.labels[row] as usize));
-        rows.iter().flat_map(one_hot).collect()
+        let one_hot = |label: &u32| {
+            let label = *label as usize;
+            (0..self.classes.len()).map(move |c| f32::from(c == label))
+        };
+        rows.iter().flat_map(|row| self.labels_of(*row)).flat_map(one_hot).collect()
     }
 
     /// Height and width of a row that is a picture or a series, and its channels; of any other one element with all numbers.
@@ -124,6 +148,7 @@ impl Labelled {
         match &self.inputs {
             Inputs::Pixels { bytes, scales } => to.extend(at.map(|(c, at)| pixel(scales, c, bytes[at]))),
             Inputs::Numbers(x) => to.extend(at.map(|(_, at)| x[at])),
+            Inputs::Symbols(x) => to.extend(at.map(|(_, at)| x[at] as f32)),
         }
     }
 

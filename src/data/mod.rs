@@ -36,6 +36,7 @@ pub mod sine;
 pub mod split;
 pub mod staged;
 pub mod table;
+pub mod text;
 pub mod ways;
 
 pub use csv::{CsvSpec, Group, Groups};

@@ -36,6 +36,7 @@ pub mod setup;
 mod single;
 pub mod source;
 mod stages;
+pub mod texts;
 mod transfer;
 
 use std::path::Path;

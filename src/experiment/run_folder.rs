@@ -288,6 +288,27 @@ pub fn load_network(path: &Path) -> Result<(Network, Format)> {
     load_network_with(path, &[])
 }
 
+/// The network of a run of a single task, or of a file.
+///
+/// # Errors
+/// [`Error::Config`] where there is none, and those of [`load_network`].
+pub fn network_of(model: &Path) -> Result<(Network, Format)> {
+    let inside = model.join(OWN_NETWORK);
+    if inside.is_file() {
+        return load_network(&inside);
+    }
+    if model.is_file() {
+        return load_network(model);
+    }
+    let why = match model.exists() {
+        true => {
+            format!("holds no {OWN_NETWORK}: `hyperloom train` writes it when a run of a single task is done")
+        }
+        false => "there is no such run folder or network; `hyperloom train` makes them".into(),
+    };
+    Err(Error::config(model.display().to_string(), why))
+}
+
 /// The same of a network that has layers of a program's own.
 pub fn load_network_with(path: &Path, own: &[Own]) -> Result<(Network, Format)> {
     let c = Checkpoint::load(path)?;

@@ -8,7 +8,7 @@ use crate::adapt::{Adaptation, Fast};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
 use crate::meta::objective::MetaSpec;
-use crate::net::Net;
+use crate::net::{Layer, LogSoftmax, Net, OneHot};
 use crate::plan::bytes;
 use crate::rng::Rng;
 use crate::run::available_memory;
@@ -73,8 +73,18 @@ impl Setup {
     fn target(&self, shape: &TaskShape) -> Net {
         let m = &self.config.model;
         match &m.net {
+            Some(layers) if let Some(symbols) = shape.symbols() => {
+                let start = Net::rows(shape.row.clone());
+                let own = matches!(layers.first(), Some(Layer::OneHot(_) | Layer::Embed(_)));
+                let start = if own { start } else { start.with(Layer::OneHot(OneHot::new(symbols))) };
+                let net = start.with_all(layers.iter().cloned());
+                if m.head { net.dense(symbols).with(Layer::LogSoftmax(LogSoftmax::on())) } else { net }
+            }
             Some(layers) => {
                 let net = Net::rows(shape.row.clone()).with_all(layers.iter().cloned());
+                // What is said of a sequence as a whole is read from the states after all of its elements.
+                let states = matches!(layers.last(), Some(Layer::Recurrent(r)) if !r.last);
+                let net = if states && m.head { net.flatten() } else { net };
                 let net = if m.context > 0 && net.context_width() == 0 {
                     let start = Net::rows(shape.row.clone()).context(m.context);
                     start.with_all(layers.iter().cloned())

@@ -45,7 +45,10 @@ pub struct TestReport {
     pub accuracy: f64,
     /// Mean negative logarithm of the probability of a row's class.
     pub loss: f64,
-    /// Rows that it was judged on.
+    /// Bits that a symbol of a sequence takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits_per_character: Option<f64>,
+    /// Rows that it was judged on; of a text its symbols.
     pub rows: usize,
     /// Parameters that were trained.
     pub parameters: usize,
@@ -93,13 +96,14 @@ impl Tested {
         for some in among.chunks(ROWS_AT_ONCE) {
             all.extend(network.predict(device, &rows.inputs(some))?);
         }
-        let found = all.chunks(rows.classes.len()).zip(among).map(|(y, row)| {
-            let label = rows.labels[*row] as usize;
+        let labels = among.iter().flat_map(|row| rows.labels_of(*row));
+        let found = all.chunks(rows.classes.len()).zip(labels).map(|(y, label)| {
+            let label = *label as usize;
             (-f64::from(y[label]), argmax(y) == label)
         });
         let (loss, right) =
             found.fold((0.0, 0usize), |(loss, right), (l, r)| (loss + l, right + usize::from(r)));
-        let n = among.len().max(1) as f64;
+        let n = (among.len() * rows.labels_each()).max(1) as f64;
         Ok(Tested { loss: loss / n, accuracy: right as f64 / n, log_probabilities: all })
     }
 }
@@ -132,7 +136,8 @@ impl Experiment<'_> {
         let mut model = self.model.clone();
         model.members[0].hyper = params;
         let network = network(self.device, &model, task)?;
-        let rows = &task.validation[..task.validation.len().min(CURVE_ROWS)];
+        let rows =
+            &task.validation[..task.validation.len().min(CURVE_ROWS / task.rows.labels_each().min(20))];
         let found = Tested::of(self.device, &network, &task.rows, rows)?;
         self.curve.push(CurvePoint { step, loss: found.loss, accuracy: found.accuracy });
         Ok(())
@@ -186,8 +191,9 @@ impl Experiment<'_> {
     fn test_by(&self, task: &SingleTask, network: &Network) -> Result<TestReport> {
         let found = Tested::of(self.device, network, &task.test, &task.test_rows)?;
         let classes = task.test.classes.clone();
+        let each = task.test.labels_each();
         // Of very many classes nobody looks at it, and it grows with their square.
-        let shown = if classes.len() <= MAX_CONFUSION { classes.len() } else { 0 };
+        let shown = if classes.len() <= MAX_CONFUSION && each == 1 { classes.len() } else { 0 };
         let mut confusion = vec![vec![0; shown]; shown];
         let rows = found.log_probabilities.chunks(classes.len()).zip(&task.test_rows).filter(|_| shown > 0);
         for (y, row) in rows {
@@ -199,7 +205,8 @@ impl Experiment<'_> {
         Ok(TestReport {
             accuracy: found.accuracy,
             loss: found.loss,
-            rows: task.test_rows.len(),
+            bits_per_character: (each > 1).then_some(found.loss / std::f64::consts::LN_2),
+            rows: task.test_rows.len() * each,
             parameters: spec.layout().len(),
             kernels: kernels(spec),
             epochs: seen / task.trained() as f64,
@@ -239,7 +246,7 @@ impl Experiment<'_> {
         Ok(Report { test: Some(self.test_by(task, &network)?), ..self.report(&rows, instruments) })
     }
 
-    /// Rows that were judged wrongly, the surest first: the row, its class, what was predicted, and how probable that was.
+    /// Rows that were judged wrongly, the surest first (none of sequences): the row, its class, what was predicted, and how probable that was.
     ///
     /// # Errors
     /// Those of the device.
@@ -247,6 +254,9 @@ impl Experiment<'_> {
         let (Some(task), Some(network)) = (self.setup.source().single(), self.network()?) else {
             return Ok(vec![]);
         };
+        if task.test.labels_each() > 1 {
+            return Ok(vec![]);
+        }
         let found = Tested::of(self.device, &network, &task.test, &task.test_rows)?;
         let each = found.log_probabilities.chunks(task.test.classes.len()).zip(&task.test_rows);
         let mut wrong: Vec<(usize, usize, usize, f64)> = each

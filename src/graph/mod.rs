@@ -598,6 +598,17 @@ impl Graph {
 
     // --- Rows and classes --------------------------------------------------------------------------
 
+    /// 1 where the further, last axis is the number that x is, 0 elsewhere: `[..] -> [.., n]`. All are 0 where it is none of 0 to n - 1.
+    #[track_caller]
+    pub fn one_hot(&mut self, x: Value, n: usize) -> Value {
+        let numbers: Vec<f64> = (0..n).map(|i| i as f64).collect();
+        let numbers = self.constants(&[n], &numbers);
+        let mut shape = self.shape(x).to_vec();
+        shape.push(1);
+        let x = self.reshape(x, &shape);
+        self.zip(Binary::Equal, x, numbers)
+    }
+
     /// Rows of `table [n, ..]` at `index [..]` (u32): `[.., ..]`. Indices beyond the table are clamped.
     #[track_caller]
     pub fn gather(&mut self, table: Value, index: Value) -> Value {

@@ -37,4 +37,5 @@ pub mod objective;
 pub mod outer;
 pub mod shard;
 pub(crate) mod store;
+pub mod stream;
 mod terms;

@@ -441,6 +441,22 @@ impl Network {
         Network { spec, likelihood, members, shares, ready: Pool::default() }
     }
 
+    /// One network with weights `[P]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there are more or fewer, or the network's outputs are others than the likelihood's.
+    pub fn of(spec: Net, likelihood: Likelihood, weights: Vec<f32>) -> Result<Network> {
+        let (p, o) = (spec.layout().len(), spec.outputs());
+        if (p, o) != (weights.len(), likelihood.outputs) {
+            return Err(Error::Shape(format!(
+                "the network has {p} weights and {o} outputs; {} weights and {} outputs were given",
+                weights.len(),
+                likelihood.outputs
+            )));
+        }
+        Ok(Network::new(spec, likelihood, vec![weights], vec![1.0]))
+    }
+
     /// A model all of whose tasks start with this network, which has one member, to be fine-tuned by `adaptation`.
     ///
     /// # Errors
@@ -488,7 +504,12 @@ impl Network {
         let mut forward = Forward::leased(&self.ready, device, &self.spec, x)?;
         let all = self.members.iter().map(|w| forward.run(w, x)).collect::<Result<Vec<_>>>()?;
         let all: Vec<&[f32]> = all.iter().map(|y| &y[..]).collect();
-        Ok(self.likelihood.mixture(&all, &self.shares))
+        Ok(self.mixture(&all))
+    }
+
+    /// What all members say together.
+    pub(crate) fn mixture(&self, each: &[&[f32]]) -> Vec<f32> {
+        self.likelihood.mixture(each, &self.shares)
     }
 }
 

@@ -29,6 +29,10 @@ impl Kind for Pointwise {
         Ok(row.to_vec())
     }
 
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, _: &mut Forward<'_>) -> Value {
         g.act(self.function, x)
     }

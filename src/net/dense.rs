@@ -38,6 +38,10 @@ impl Kind for Dense {
         to.weight_and_bias(&[fan_in, self.outputs], fan_in, Some(self.outputs));
     }
 
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let name = f.layer();
         let shape = g.shape(x).to_vec();

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::layer::{Forward, Kind, Params};
 use super::layout::Init;
-use crate::graph::op::Binary;
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
 
@@ -23,16 +22,6 @@ fn check(row: &[usize], symbols: usize, width: usize) -> Result<Shape, String> {
         ));
     }
     Ok(vec![length, width])
-}
-
-/// 1 where the last axis is the symbol's number, `[.., symbols]`, 0 elsewhere.
-fn one_hot(g: &mut Graph, x: Value, symbols: usize) -> Value {
-    let numbers: Vec<f64> = (0..symbols).map(|s| s as f64).collect();
-    let numbers = g.constants(&[symbols], &numbers);
-    let mut shape = g.shape(x).to_vec();
-    shape.push(1);
-    let x = g.reshape(x, &shape);
-    g.zip(Binary::Equal, x, numbers)
 }
 
 /// Each symbol as a vector with a 1 at its number.
@@ -58,8 +47,12 @@ impl Kind for OneHot {
         check(row, self.symbols, self.symbols)
     }
 
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, _: &mut Forward<'_>) -> Value {
-        one_hot(g, x, self.symbols)
+        g.one_hot(x, self.symbols)
     }
 }
 
@@ -94,10 +87,14 @@ impl Kind for Embed {
         to.layout.push(format!("{name}.weight"), &shape, Init::Normal(1.0)).role = role;
     }
 
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let name = f.layer();
         let y = g.scope(name.clone(), |g| {
-            let hot = one_hot(g, x, self.symbols);
+            let hot = g.one_hot(x, self.symbols);
             let shape = g.shape(hot).to_vec();
             let &[.., rows, length, symbols] = &shape[..] else { panic!("rows of symbols have two axes") };
             // Those of all rows of a task are one product.

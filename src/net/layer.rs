@@ -27,6 +27,11 @@ pub(super) trait Kind {
         false
     }
 
+    /// Whether what it makes of an element of a sequence depends on no other element, but by states.
+    fn is_of_elements(&self) -> bool {
+        false
+    }
+
     /// Widths of the states that it carries from one element of a sequence to the next.
     fn states(&self) -> Vec<usize> {
         vec![]

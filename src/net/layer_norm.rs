@@ -40,6 +40,10 @@ impl Kind for LayerNorm {
         norm::params(row[row.len() - 1], to);
     }
 
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let name = f.layer();
         let y = g.scope(name.clone(), |g| {

@@ -33,6 +33,10 @@ impl Kind for LogSoftmax {
         }
     }
 
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, _: &mut Forward<'_>) -> Value {
         g.log_softmax(x)
     }

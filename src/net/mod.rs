@@ -39,6 +39,7 @@ mod reshape;
 mod residual;
 mod scale;
 mod spatial;
+mod stream;
 mod variational;
 mod weights;
 mod window;

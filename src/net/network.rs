@@ -27,8 +27,8 @@ const MAX_ROW: usize = 1 << 24;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Net {
     /// Shape of a row.
-    input: Shape,
-    layers: Vec<Layer>,
+    pub(super) input: Shape,
+    pub(super) layers: Vec<Layer>,
 }
 
 impl<'de> Deserialize<'de> for Net {
@@ -285,15 +285,6 @@ fn hand_over(layers: &mut [Layer], from: &[Own]) {
     }
 }
 
-/// Widths of the states of recurrent layers, branches included.
-fn states(layers: &[Layer]) -> Vec<usize> {
-    let own = |layer: &Layer| match layer.branches() {
-        none if none.is_empty() => layer.kind().states(),
-        branches => branches.into_iter().flat_map(|b| states(b)).collect(),
-    };
-    layers.iter().flat_map(own).collect()
-}
-
 impl From<Net> for Vec<Layer> {
     /// The layers alone.
     fn from(net: Net) -> Vec<Layer> {
@@ -434,11 +425,6 @@ impl Net {
         read_support(&self.layers)
     }
 
-    /// Widths of the states of its recurrent layers, in their order; of an LSTM what it gives and its cell.
-    pub fn states(&self) -> Vec<usize> {
-        states(&self.layers)
-    }
-
     /// The net that does without the support: what statistics of it had to say stands in gains and shifts ([`Net::settle`]).
     #[must_use]
     pub fn settled(&self) -> Net {
@@ -541,7 +527,7 @@ pub struct SupportRows {
 
 /// What a net runs on beside its rows.
 #[derive(Clone, Copy, Debug, Default)]
-struct Beside {
+pub(super) struct Beside {
     context: Option<Value>,
     support: Option<SupportRows>,
     /// Whether the rows begin with the support's.
@@ -575,31 +561,6 @@ impl Net {
     ) -> Value {
         let beside = Beside { support: Some(support), included: true, context: None };
         self.run(g, weights, "", x, beside, self.layers.len()).0
-    }
-
-    /// Sequences that go on where others ended: rows `[.., inputs]` beside the states `[.., width]` that recurrent layers begin with, as
-    /// many as [`Net::states`] says. Gives predictions, and the states after the last element.
-    ///
-    /// # Panics
-    /// Where there are more or fewer states.
-    #[track_caller]
-    pub fn apply_from(
-        &self,
-        g: &mut Graph,
-        weights: Weights<'_>,
-        states: &[Value],
-        x: Value,
-    ) -> (Value, Vec<Value>) {
-        let widths = self.states();
-        assert_eq!(states.len(), widths.len(), "states: the net has {} ({widths:?})", widths.len());
-        let mut f = self.forward(g, weights, "", x, Beside::default());
-        f.starts = Some(states.to_vec().into_iter());
-        let rows = self.rows_of(g, x, &f);
-        let y = f.list(g, &self.layers, rows);
-        let lead = g.shape(x)[..g.shape(x).len() - 1].to_vec();
-        let y = g.reshape(y, &[&lead[..], &[self.outputs()]].concat());
-        let shaped = |(v, width): (&Value, usize)| g.reshape(*v, &[&lead[..], &[width]].concat());
-        (y, f.ends.iter().zip(widths).map(shaped).collect())
     }
 
     /// Weights `[T, P]` with which [`Net::settled`] does for each of these tasks what this net does beside their support.
@@ -708,7 +669,7 @@ impl Net {
     }
 
     /// A pass over rows x `[.., inputs]`.
-    fn forward<'w>(
+    pub(super) fn forward<'w>(
         &self,
         g: &Graph,
         weights: Weights<'w>,
@@ -745,7 +706,7 @@ impl Net {
     }
 
     /// Rows x `[.., inputs]` with the axes that layers see.
-    fn rows_of(&self, g: &mut Graph, x: Value, f: &Forward<'_>) -> Value {
+    pub(super) fn rows_of(&self, g: &mut Graph, x: Value, f: &Forward<'_>) -> Value {
         g.reshape(x, &[&f.rows[..], &self.input[..]].concat())
     }
 }

@@ -68,6 +68,10 @@ impl Kind for Parallel {
         self.branches.iter().any(|branch| read_support(branch))
     }
 
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let parts: Vec<Value> = self.branches.iter().map(|branch| f.list(g, branch, x)).collect();
         let axis = g.shape(parts[0]).len() - 1;

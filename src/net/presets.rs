@@ -1,6 +1,6 @@
 //! Nets that the field has names for, without the head that they end in.
 
-use super::{BatchNorm, Conv, Layer, Net, Residual, Sizes, Statistics};
+use super::{BatchNorm, Cell, Conv, Layer, Net, Recurrent, Residual, Sizes, Statistics};
 use crate::error::nearest;
 
 /// The layers of a net that has a name; `NAME-CHANNELS` has other channels than the field's. Norms take the statistics of a task's
@@ -13,6 +13,7 @@ use crate::error::nearest;
 /// | `resnet8` | a convolution 3 × 3 to 16 channels and residual blocks of two to 16, 32 and 64, each with batch norm, strides 2 between; global pool | He et al. 2016, n = 1 |
 /// | `cnn` | two times a convolution 3 × 3 to 32 and 64 channels, relu, max pool 2; flatten; 128 dense, relu | LeCun et al. 1998, as tutorials have it |
 /// | `mlp` | flatten; twice 256 dense, relu | |
+/// | `rnn`, `gru`, `lstm` | a recurrent cell of 128 units over a sequence, with its states after all elements | |
 ///
 /// ```
 /// use hyperloom::net::{Net, preset};
@@ -25,7 +26,8 @@ use crate::error::nearest;
 /// # Errors
 /// The names there are, and which is nearest.
 pub fn preset(name: &str) -> Result<Vec<Layer>, String> {
-    const NAMES: [&str; 4] = ["conv4", "resnet8", "cnn", "mlp"];
+    const NAMES: [&str; 7] = ["conv4", "resnet8", "cnn", "mlp", "rnn", "gru", "lstm"];
+    const CELLS: [(&str, Cell); 3] = [("rnn", Cell::Rnn), ("gru", Cell::Gru), ("lstm", Cell::Lstm)];
     let (rest, statistics) = match name.strip_suffix("-batch") {
         Some(rest) => (rest, Statistics::Batch),
         None => (name, Statistics::Support),
@@ -60,6 +62,9 @@ pub fn preset(name: &str) -> Result<Vec<Layer>, String> {
         "mlp" => {
             let width = width.unwrap_or(256);
             start.flatten().dense(width).relu().dense(width).relu()
+        }
+        _ if let Some((_, cell)) = CELLS.iter().find(|(cell, _)| *cell == base) => {
+            start.recurrent(Recurrent::new(*cell, width.unwrap_or(128)))
         }
         _ => {
             let hint = nearest(base, NAMES).map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));

@@ -195,6 +195,10 @@ impl Kind for Recurrent {
         }
     }
 
+    fn is_of_elements(&self) -> bool {
+        !self.bidirectional && !self.last
+    }
+
     fn states(&self) -> Vec<usize> {
         vec![self.units; self.cell.carried() * self.directions()]
     }

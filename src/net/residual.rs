@@ -54,6 +54,10 @@ impl Kind for Residual {
         read_support(&self.layers) || read_support(&self.shortcut)
     }
 
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let y = f.list(g, &self.layers, x);
         let straight = f.list(g, &self.shortcut, x);

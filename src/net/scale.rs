@@ -32,6 +32,10 @@ impl Kind for Scale {
         }
     }
 
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, _: &mut Forward<'_>) -> Value {
         g.scale(x, self.factor)
     }

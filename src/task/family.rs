@@ -48,6 +48,11 @@ impl TaskShape {
         TaskShape { support, query, row: row.into(), outputs, descriptor: 0, known: 0, loss: Loss::Mse }
     }
 
+    /// How many symbols there are, where rows are sequences of them and each has a distribution of the next one for its outputs.
+    pub fn symbols(&self) -> Option<usize> {
+        (self.loss == Loss::Symbols).then(|| self.outputs / self.inputs())
+    }
+
     /// Numbers of a row of inputs.
     pub fn inputs(&self) -> usize {
         count(&self.row)

@@ -105,6 +105,7 @@ impl Config {
             pictures: None,
             fields: None,
             decoders: None,
+            text: None,
         };
         task.defaults(base)
     }

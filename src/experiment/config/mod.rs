@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use super::source::{CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, PicturesConfig, TaskKind};
+pub use super::source::{
+    CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, PicturesConfig, TaskKind, TextConfig,
+};
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::Generator;
@@ -55,6 +57,9 @@ pub struct Config {
     /// The pictures to be written, for `task = "decoders"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoders: Option<DecodersConfig>,
+    /// The text, for `task = "text"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextConfig>,
 }
 
 /// The outer loop.

@@ -9,6 +9,7 @@ mod own;
 mod pictures;
 mod shapes;
 mod sine;
+mod text;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use self::fields::FieldsConfig;
 pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
 pub use self::pictures::PicturesConfig;
+pub use self::text::TextConfig;
 use super::config::Config;
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
@@ -211,6 +213,8 @@ table! {
     Decoders "decoders" decoders,
     /// Rows with a class each, to train on and to be judged on: one task.
     Pictures "pictures" pictures,
+    /// A text, to be gone on with: one task.
+    Text "text" text,
     /// Tasks that a program brings itself: [`super::Experiment::on`].
     Own "own" own,
 }
@@ -223,7 +227,7 @@ impl TaskKind {
 
     /// Whether it is one task, and no family of tasks.
     pub fn is_single(self) -> bool {
-        self == TaskKind::Pictures
+        matches!(self, TaskKind::Pictures | TaskKind::Text)
     }
 
     /// The kind of that name.

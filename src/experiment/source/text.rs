@@ -1,0 +1,204 @@
+//! A text: one task, a language model that says what follows. It is judged by the bits that a symbol of the last part takes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{SingleTask, Source, TaskKind, TasksPicture, settings_of};
+use crate::data::format::Format;
+use crate::data::labelled::Labelled;
+use crate::data::text::{Alphabet, Unit, Windows, read_texts};
+use crate::error::{Error, Result};
+use crate::experiment::config::{
+    AdaptConfig, Config, EvalConfig, Method, ModelConfig, TrainConfig, WeightSource,
+};
+use crate::net::preset;
+use crate::task::{Likelihood, Task, TaskFamily};
+
+/// A text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TextConfig {
+    /// Files, and folders of them: one text, in this order.
+    pub files: Vec<PathBuf>,
+    /// What a symbol is: a character, or a byte.
+    pub unit: Unit,
+    /// Symbols of a sequence.
+    pub length: usize,
+    /// Sequences of a batch.
+    pub batch: usize,
+    /// Share of the text, at its end, that is judged on.
+    pub test: f64,
+    /// Share of the rest, at its end, that is not trained on: curves are drawn by it.
+    pub validation: f64,
+}
+
+impl Default for TextConfig {
+    fn default() -> TextConfig {
+        TextConfig {
+            files: vec![],
+            unit: Unit::Characters,
+            length: 100,
+            batch: 32,
+            test: 0.1,
+            validation: 0.05,
+        }
+    }
+}
+
+/// The text, read.
+#[derive(Debug)]
+struct Text {
+    family: Arc<Windows>,
+    task: SingleTask,
+    format: Format,
+    place: PathBuf,
+}
+
+pub(super) fn defaults(base: Config) -> Config {
+    Config {
+        train: TrainConfig {
+            steps: 3_000,
+            tasks: 1,
+            learning_rate: 3e-3,
+            clip: 1.0,
+            pooled_steps: 0,
+            ..base.train
+        },
+        model: ModelConfig {
+            weights: WeightSource::Shared,
+            net: preset("lstm").ok(),
+            encoder: vec![],
+            trunk: vec![],
+            ..base.model
+        },
+        adapt: AdaptConfig { rate: 0.01, steps: vec![0], ..base.adapt },
+        eval: EvalConfig { shots: 1, query: 1, tasks: 1, sweep: vec![1] },
+        text: Some(TextConfig::default()),
+        ..base
+    }
+}
+
+pub(super) fn validate(config: &Config) -> Result<()> {
+    let fail = |key: &str, message: String| Err(Error::config(key, message));
+    let Some(t) = settings_of(config, TaskKind::Text, &config.text, "--files")? else { return Ok(()) };
+    if t.files.is_empty() {
+        return fail("text.files", "is missing: give --files FILE, or a folder".into());
+    }
+    for (key, n, most) in [("text.length", t.length, 65_536), ("text.batch", t.batch, 65_536)] {
+        if !(2..=most).contains(&n) {
+            return fail(key, format!("{n} is out of range: it must lie from 2 to {most}"));
+        }
+    }
+    for (key, share) in [("text.test", t.test), ("text.validation", t.validation)] {
+        let least = if key == "text.test" { 0.001 } else { 0.0 };
+        if !(least..=0.5).contains(&share) {
+            return fail(key, format!("{share} is out of range: it must lie from {least} to 0.5"));
+        }
+    }
+    if config.adapt.method != Method::FineTune {
+        let message = format!(
+            "'{}' learns from many tasks, and 'text' is one: leave it out",
+            config.adapt.method.name()
+        );
+        return fail("adapt.method", message);
+    }
+    if config.model.weights == WeightSource::Generated {
+        return fail(
+            "model.weights",
+            "a single text has nothing that a hypernetwork could read: leave --generated out".into(),
+        );
+    }
+    if config.train.tasks != 1 {
+        return fail(
+            "train.tasks",
+            "'text' is one task: text.batch is the number of sequences a step".into(),
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
+    let t = config.text.clone().unwrap_or_default();
+    let place = t.files[0].clone();
+    let refuse = |message: String| Err(Error::data(&place, "", message));
+    let bytes = read_texts(&t.files, t.unit)?;
+    let alphabet = Alphabet::of(&bytes, t.unit);
+    let symbols = alphabet.symbols().len();
+    if !alphabet.is_sound() {
+        return refuse(format!("holds {symbols} different symbols: 2 to 65536 are possible"));
+    }
+    let text = match alphabet.encode(&bytes) {
+        Ok(text) => text,
+        Err(e) => return refuse(e.to_string()),
+    };
+    drop(bytes);
+    let n = text.len();
+    let judged = n - (n as f64 * t.test).round() as usize;
+    let whole = (judged.saturating_sub(1) / t.length).max(1);
+    let held = (whole as f64 * t.validation).round() as usize;
+    let trained = (whole - held) * t.length;
+    if trained <= 2 * t.length || n - judged <= t.length {
+        return refuse(format!(
+            "has {n} symbols, too few for sequences of {} to train on and to judge: text.length = {} would do, or more text",
+            t.length,
+            (n / 40).max(2)
+        ));
+    }
+    let labelled = |part: &[u32]| Arc::new(Labelled::of_text(alphabet.symbols().to_vec(), part, t.length));
+    let (rows, test) = (labelled(&text[..judged]), labelled(&text[judged..]));
+    let task = SingleTask {
+        statistics: vec![0],
+        validation: (whole - held..rows.len()).collect(),
+        test_rows: (0..test.len()).collect(),
+        rows,
+        test,
+    };
+    let family = Windows {
+        text: Arc::new(text),
+        range: 0..trained + 1,
+        symbols,
+        length: t.length,
+        batch: t.batch,
+        seed: config.seed,
+    };
+    let format = Format::Text { alphabet, length: t.length };
+    Ok(Arc::new(Text { family: Arc::new(family), task, format, place }))
+}
+
+impl Source for Text {
+    fn family(&self, _: usize) -> Arc<dyn TaskFamily> {
+        self.family.clone()
+    }
+
+    fn validation(&self, _: usize) -> Vec<Task> {
+        vec![]
+    }
+
+    fn test(&self, _: usize) -> Vec<Task> {
+        let first = &self.task.test_rows[..1];
+        vec![self.task.support().with_query(self.task.test.inputs(first), self.task.test.targets(first))]
+    }
+
+    fn likelihood(&self) -> Likelihood {
+        Likelihood::symbols(self.family.length, self.family.symbols)
+    }
+
+    fn format(&self) -> Format {
+        self.format.clone()
+    }
+
+    fn single(&self) -> Option<&SingleTask> {
+        Some(&self.task)
+    }
+
+    fn place(&self) -> String {
+        format!(" of {}", self.place.display())
+    }
+
+    fn picture(&self) -> TasksPicture {
+        TasksPicture::None
+    }
+}

@@ -1,0 +1,79 @@
+//! Sequences that go on where others ended: the states of recurrent layers in and out.
+//!
+//! ```
+//! use hyperloom::net::{Cell, Net, Recurrent};
+//!
+//! let net = Net::rows([100, 3]).recurrent(Recurrent::new(Cell::Lstm, 8)).dense(2);
+//! assert_eq!(net.states(), [8, 8]);
+//! assert_eq!(net.of_one_element()?.input(), [1, 3]);
+//! let both = Recurrent { bidirectional: true, ..Recurrent::new(Cell::Gru, 8) };
+//! assert!(Net::rows([100, 3]).recurrent(both).of_one_element().is_err());
+//! # Ok::<(), String>(())
+//! ```
+
+use super::layer::Layer;
+use super::network::Beside;
+use super::{Net, Weights};
+use crate::graph::{Graph, Value};
+
+impl Net {
+    /// Widths of the states of its recurrent layers, in their order; of an LSTM what it gives and its cell.
+    pub fn states(&self) -> Vec<usize> {
+        states(&self.layers)
+    }
+
+    /// The same net over single elements of sequences, to be gone on with from element to element ([`Net::apply_from`]). It has the same
+    /// parameters.
+    ///
+    /// # Errors
+    /// Which layer looks at other elements than those before, and by more than states.
+    pub fn of_one_element(&self) -> Result<Net, String> {
+        let mut one = self.clone();
+        one.input[0] = 1;
+        if let Some((i, layer)) = along(&self.layers) {
+            return Err(layer.refused(i, "looks at other elements of a sequence than the one it is at"));
+        }
+        one.check()?;
+        Ok(one)
+    }
+
+    /// Sequences that go on where others ended: rows `[.., inputs]` beside the states `[.., width]` that recurrent layers begin with, as
+    /// many as [`Net::states`] says. Gives predictions, and the states after the last element.
+    ///
+    /// # Panics
+    /// Where there are more or fewer states.
+    #[track_caller]
+    pub fn apply_from(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        states: &[Value],
+        x: Value,
+    ) -> (Value, Vec<Value>) {
+        let widths = self.states();
+        assert_eq!(states.len(), widths.len(), "states: the net has {} ({widths:?})", widths.len());
+        let mut f = self.forward(g, weights, "", x, Beside::default());
+        f.starts = Some(states.to_vec().into_iter());
+        let rows = self.rows_of(g, x, &f);
+        let y = f.list(g, &self.layers, rows);
+        let lead = g.shape(x)[..g.shape(x).len() - 1].to_vec();
+        let y = g.reshape(y, &[&lead[..], &[self.outputs()]].concat());
+        let shaped = |(v, width): (&Value, usize)| g.reshape(*v, &[&lead[..], &[width]].concat());
+        (y, f.ends.iter().zip(widths).map(shaped).collect())
+    }
+}
+
+/// Widths of the states of recurrent layers, branches included.
+fn states(layers: &[Layer]) -> Vec<usize> {
+    let own = |layer: &Layer| match layer.branches() {
+        none if none.is_empty() => layer.kind().states(),
+        branches => branches.into_iter().flat_map(|b| states(b)).collect(),
+    };
+    layers.iter().flat_map(own).collect()
+}
+
+/// The first layer that looks at other elements, branches included.
+fn along(layers: &[Layer]) -> Option<(usize, &Layer)> {
+    let inside = |layer: &Layer| layer.branches().into_iter().any(|b| along(b).is_some());
+    layers.iter().enumerate().find(|(_, layer)| !layer.kind().is_of_elements() || inside(layer))
+}

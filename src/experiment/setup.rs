@@ -8,7 +8,7 @@ use crate::adapt::{Adaptation, Fast};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
 use crate::meta::objective::MetaSpec;
-use crate::net::{Layer, LogSoftmax, Net, OneHot};
+use crate::net::{Layer, Net};
 use crate::plan::bytes;
 use crate::rng::Rng;
 use crate::run::available_memory;
@@ -74,11 +74,7 @@ impl Setup {
         let m = &self.config.model;
         match &m.net {
             Some(layers) if let Some(symbols) = shape.symbols() => {
-                let start = Net::rows(shape.row.clone());
-                let own = matches!(layers.first(), Some(Layer::OneHot(_) | Layer::Embed(_)));
-                let start = if own { start } else { start.with(Layer::OneHot(OneHot::new(symbols))) };
-                let net = start.with_all(layers.iter().cloned());
-                if m.head { net.dense(symbols).with(Layer::LogSoftmax(LogSoftmax::on())) } else { net }
+                Net::language_model(shape.inputs(), symbols, layers, m.head)
             }
             Some(layers) => {
                 let net = Net::rows(shape.row.clone()).with_all(layers.iter().cloned());

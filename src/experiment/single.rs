@@ -92,6 +92,14 @@ pub(super) struct Tested {
 impl Tested {
     /// Asks a network about rows.
     pub(super) fn of(device: &Device, network: &Network, rows: &Labelled, among: &[usize]) -> Result<Tested> {
+        // Sequences to be judged on may be longer than those that were trained on.
+        let longer;
+        let network = if network.spec.input() == rows.row {
+            network
+        } else {
+            longer = network.of_length(rows.row[0])?;
+            &longer
+        };
         let mut all = Vec::with_capacity(among.len() * rows.classes.len());
         for some in among.chunks(ROWS_AT_ONCE) {
             all.extend(network.predict(device, &rows.inputs(some))?);

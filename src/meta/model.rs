@@ -507,6 +507,16 @@ impl Network {
         Ok(self.mixture(&all))
     }
 
+    /// The same network over sequences of another length.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming a layer that does not go from element to element.
+    pub fn of_length(&self, length: usize) -> Result<Network> {
+        let spec = self.spec.of_length(length).map_err(Error::Shape)?;
+        let likelihood = Likelihood { outputs: spec.outputs(), ..self.likelihood };
+        Ok(Network::new(spec, likelihood, self.members.clone(), self.shares.clone()))
+    }
+
     /// What all members say together.
     pub(crate) fn mixture(&self, each: &[&[f32]]) -> Vec<f32> {
         self.likelihood.mixture(each, &self.shares)

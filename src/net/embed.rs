@@ -16,6 +16,11 @@ fn check(row: &[usize], symbols: usize, width: usize) -> Result<Shape, String> {
     let &[length] = row else {
         return Err(format!("symbols lie in rows of one axis, [length], not {row:?}"));
     };
+    if symbols == 0 {
+        return Err(
+            "symbols = N says how many there are: it may be left out of a language model alone".into()
+        );
+    }
     if !(2..=MAX_SYMBOLS).contains(&symbols) || !(1..=65_536).contains(&width) {
         return Err(format!(
             "{symbols} symbols as vectors of {width} numbers: 2 to {MAX_SYMBOLS}, and 1 to 65536, are possible"
@@ -64,7 +69,8 @@ pub struct Embed {
     /// Numbers of a vector.
     #[serde(rename = "embed")]
     pub width: usize,
-    /// Symbols.
+    /// Symbols; 0: as many as a text has.
+    #[serde(default)]
     pub symbols: usize,
 }
 

@@ -13,13 +13,41 @@
 
 use super::layer::Layer;
 use super::network::Beside;
-use super::{Net, Weights};
+use super::{Embed, LogSoftmax, Net, Weights};
 use crate::graph::{Graph, Value};
+
+/// Numbers of an embedded symbol, where nothing is said.
+const EMBEDDED: usize = 64;
 
 impl Net {
     /// Widths of the states of its recurrent layers, in their order; of an LSTM what it gives and its cell.
     pub fn states(&self) -> Vec<usize> {
         states(&self.layers)
+    }
+
+    /// A language model over sequences of so many symbols: these layers, behind an [`Embed`] of 64 numbers where they do not begin with
+    /// one or with a [`OneHot`](super::OneHot) (whose number of symbols may be left open, 0), and where a `head` is asked for a dense
+    /// layer and the logarithms of the probabilities of what follows each symbol.
+    #[must_use]
+    pub fn language_model(length: usize, symbols: usize, layers: &[Layer], head: bool) -> Net {
+        let mut layers = layers.to_vec();
+        match layers.first_mut() {
+            Some(Layer::Embed(embed)) if embed.symbols == 0 => embed.symbols = symbols,
+            Some(Layer::Embed(_) | Layer::OneHot(_)) => {}
+            _ => layers.insert(0, Layer::Embed(Embed::new(EMBEDDED, symbols))),
+        }
+        let net = Net::rows([length]).with_all(layers);
+        if head { net.dense(symbols).with(Layer::LogSoftmax(LogSoftmax::on())) } else { net }
+    }
+
+    /// The same net over sequences of another length. It has the same parameters.
+    ///
+    /// # Errors
+    /// Which layer looks at other elements than those before, and by more than states.
+    pub fn of_length(&self, length: usize) -> Result<Net, String> {
+        let mut other = self.of_one_element()?;
+        other.input[0] = length;
+        Ok(other)
     }
 
     /// The same net over single elements of sequences, to be gone on with from element to element ([`Net::apply_from`]). It has the same

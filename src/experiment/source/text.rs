@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::experiment::config::{
     AdaptConfig, Config, EvalConfig, Method, ModelConfig, TrainConfig, WeightSource,
 };
-use crate::net::preset;
+use crate::net::{Net, preset};
 use crate::task::{Likelihood, Task, TaskFamily};
 
 /// A text.
@@ -25,8 +25,11 @@ pub struct TextConfig {
     pub files: Vec<PathBuf>,
     /// What a symbol is: a character, or a byte.
     pub unit: Unit,
-    /// Symbols of a sequence.
+    /// Symbols of a sequence in training.
     pub length: usize,
+    /// Symbols of a sequence that is judged on, where the network goes from symbol to symbol: what stands before a symbol counts as far
+    /// back.
+    pub test_length: usize,
     /// Sequences of a batch.
     pub batch: usize,
     /// Share of the text, at its end, that is judged on.
@@ -41,6 +44,7 @@ impl Default for TextConfig {
             files: vec![],
             unit: Unit::Characters,
             length: 100,
+            test_length: 1_000,
             batch: 32,
             test: 0.1,
             validation: 0.05,
@@ -62,9 +66,9 @@ pub(super) fn defaults(base: Config) -> Config {
         train: TrainConfig {
             steps: 3_000,
             tasks: 1,
-            learning_rate: 3e-3,
+            learning_rate: 5e-3,
             clip: 1.0,
-            pooled_steps: 0,
+            pooled_steps: 3_000,
             ..base.train
         },
         model: ModelConfig {
@@ -87,9 +91,10 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     if t.files.is_empty() {
         return fail("text.files", "is missing: give --files FILE, or a folder".into());
     }
-    for (key, n, most) in [("text.length", t.length, 65_536), ("text.batch", t.batch, 65_536)] {
-        if !(2..=most).contains(&n) {
-            return fail(key, format!("{n} is out of range: it must lie from 2 to {most}"));
+    let sizes = [("text.length", t.length), ("text.test_length", t.test_length), ("text.batch", t.batch)];
+    for (key, n) in sizes {
+        if !(2..=65_536).contains(&n) {
+            return fail(key, format!("{n} is out of range: it must lie from 2 to 65536"));
         }
     }
     for (key, share) in [("text.test", t.test), ("text.validation", t.validation)] {
@@ -147,8 +152,11 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
             (n / 40).max(2)
         ));
     }
-    let labelled = |part: &[u32]| Arc::new(Labelled::of_text(alphabet.symbols().to_vec(), part, t.length));
-    let (rows, test) = (labelled(&text[..judged]), labelled(&text[judged..]));
+    let layers = config.model.net.as_deref().unwrap_or_default();
+    let goes_on = Net::language_model(t.length, symbols, layers, config.model.head).of_one_element().is_ok();
+    let judged_length = if goes_on { t.test_length.min(n - judged - 1) } else { t.length };
+    let labelled = |part, length| Arc::new(Labelled::of_text(alphabet.symbols().to_vec(), part, length));
+    let (rows, test) = (labelled(&text[..judged], t.length), labelled(&text[judged..], judged_length));
     let task = SingleTask {
         statistics: vec![0],
         validation: (whole - held..rows.len()).collect(),
@@ -178,8 +186,10 @@ impl Source for Text {
     }
 
     fn test(&self, _: usize) -> Vec<Task> {
-        let first = &self.task.test_rows[..1];
-        vec![self.task.support().with_query(self.task.test.inputs(first), self.task.test.targets(first))]
+        // Of the length that was trained on, for instruments to look at.
+        let shown = &self.task.validation[..self.task.validation.len().min(1)];
+        let shown = if shown.is_empty() { &self.task.statistics } else { shown };
+        vec![self.task.support().with_query(self.task.rows.inputs(shown), self.task.rows.targets(shown))]
     }
 
     fn likelihood(&self) -> Likelihood {

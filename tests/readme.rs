@@ -101,6 +101,9 @@ fn every_command_runs() {
     );
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
+    let book: String = (0..600).map(|i| format!("The {} and the {}.\n", i % 7, i * i % 11)).collect();
+    std::fs::write(path.join("book.txt"), book).expect("a file");
+
     // A decoder that is written out.
     let settings = "task = \"decoders\"\n[train]\nsteps = 5\npooled_steps = 5\n[eval]\nshots = 2\n";
     std::fs::write(path.join("decoder.toml"), format!("{settings}{decoder}")).expect("a file");

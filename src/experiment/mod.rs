@@ -226,7 +226,9 @@ impl<'a> Experiment<'a> {
     /// [`Error::Diverged`] when training keeps giving NaN (the last good weights are in the checkpoint),
     /// and whatever a device or the file system refuses.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<RunStatus> {
-        let metrics_step = self.metrics_base() + if self.position.hyper { self.position.step } else { 0 };
+        // Steps of a pooled network are not among the metrics.
+        let recorded = self.position.hyper || !self.needs_pooled();
+        let metrics_step = self.metrics_base() + if recorded { self.position.step } else { 0 };
         let mut metrics = MetricsWriter::resume(&self.folder.file("metrics.csv"), metrics_step)?;
         for stage in self.stages() {
             if !self.pass(stage, observer, &mut metrics)? {

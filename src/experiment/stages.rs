@@ -50,6 +50,11 @@ impl Experiment<'_> {
         })
     }
 
+    /// Whether a pooled network is trained first. One task has none; a generated network is held against one that is trained directly.
+    pub(super) fn needs_pooled(&self) -> bool {
+        self.setup.source().single().is_none() || self.trains_direct_too()
+    }
+
     /// What is left to do.
     pub(super) fn stages(&self) -> Vec<Stage> {
         if self.position.trained {
@@ -57,9 +62,7 @@ impl Experiment<'_> {
         }
         let mut all = Vec::new();
         for member in self.position.member..self.setup.source().members() {
-            // One task has no pooled network; a generated network is held against one that is trained directly.
-            let needed = self.setup.source().single().is_none() || self.trains_direct_too();
-            if needed && !(member == self.position.member && self.position.hyper) {
+            if self.needs_pooled() && !(member == self.position.member && self.position.hyper) {
                 all.push(Stage::Pooled(member));
             }
             all.push(Stage::Hyper(member));

@@ -12,6 +12,7 @@ mod methods;
 mod mutated;
 mod pictures;
 mod resume;
+mod text;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

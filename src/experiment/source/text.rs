@@ -34,7 +34,7 @@ pub struct TextConfig {
     pub batch: usize,
     /// Share of the text, at its end, that is judged on.
     pub test: f64,
-    /// Share of the rest, at its end, that is not trained on: curves are drawn by it.
+    /// Share of the rest, at its beginning, that is not trained on: curves are drawn by it.
     pub validation: f64,
 }
 
@@ -142,10 +142,9 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     drop(bytes);
     let n = text.len();
     let judged = n - (n as f64 * t.test).round() as usize;
-    let whole = (judged.saturating_sub(1) / t.length).max(1);
-    let held = (whole as f64 * t.validation).round() as usize;
-    let trained = (whole - held) * t.length;
-    if trained <= 2 * t.length || n - judged <= t.length {
+    let held = (judged as f64 * t.validation / t.length as f64).round() as usize;
+    let trained = (held * t.length).min(judged)..judged;
+    if trained.len() <= 2 * t.length || n - judged <= t.length {
         return refuse(format!(
             "has {n} symbols, too few for sequences of {} to train on and to judge: text.length = {} would do, or more text",
             t.length,
@@ -158,15 +157,15 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let labelled = |part, length| Arc::new(Labelled::of_text(alphabet.symbols().to_vec(), part, length));
     let (rows, test) = (labelled(&text[..judged], t.length), labelled(&text[judged..], judged_length));
     let task = SingleTask {
-        statistics: vec![0],
-        validation: (whole - held..rows.len()).collect(),
+        statistics: vec![rows.len() - 1],
+        validation: (0..held).collect(),
         test_rows: (0..test.len()).collect(),
         rows,
         test,
     };
     let family = Windows {
         text: Arc::new(text),
-        range: 0..trained + 1,
+        range: trained,
         symbols,
         length: t.length,
         batch: t.batch,

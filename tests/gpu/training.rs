@@ -139,7 +139,13 @@ fn pictures_are_within_their_bounds() {
         "task = 'decoders'\n[model]\nencoder = [8]\ntrunk = [6]\n[train]\ntasks = 2\n[eval]\nshots = 2\nquery = 3\n\
          [decoders]\ntrain = '{path}'\nsize = 8\n"
     );
+    std::fs::write(dir.path().join("text"), "to be or not to be, that is the question; ".repeat(20))
+        .expect("a text");
+    let text = format!(
+        "task = 'text'\n[model]\nnet = 'gru-5'\n[text]\nfiles = ['{path}/text']\nlength = 9\nbatch = 6\n"
+    );
     for (text, over) in [
+        (&text, "text.test_length=20"),
         (&one, "model.weights=shared"),
         (&one, "model.weights=generated"),
         (&fields, "adapt.train_steps=2"),

@@ -120,6 +120,36 @@ def fields(tasks):
     return params, places, colours.astype(np.float32)
 
 
+def cells(gates, *lead):
+    """Weights of a recurrent cell and of what reads its states, by name, in the order of the layout; `[T, ..]` where tasks have their own."""
+    c, h = work.SEQUENCE_CHANNELS, work.UNITS
+    params = {
+        "w": tensor(30, (1 / c) ** 0.5, *lead, c, gates * h),
+        "u": tensor(31, (1 / h) ** 0.5, *lead, h, gates * h),
+        "b": zeros(*lead, gates * h),
+    }
+    if gates == 3:
+        params["d"] = zeros(*lead, gates * h)
+    return params | {"wy": tensor(32, (1 / h) ** 0.5, *lead, h, 1), "by": zeros(*lead, 1)}
+
+
+def sequences(stream, tasks):
+    """Sequences `[T, n, l, c]`, and the sine of what the means of their elements add up to, `[T, n, l, 1]`."""
+    x = tensor(stream, 1, tasks, work.SEQUENCES, work.LENGTH, work.SEQUENCE_CHANNELS)
+    return x, np.sin(np.cumsum(x.mean(-1, keepdims=True), 2)).astype(np.float32)
+
+
+def language_model():
+    """Weights of an LSTM over characters by name, the characters `[n, l]` and those that follow."""
+    v, h = work.SYMBOLS, work.LM_UNITS
+    k = h**-0.5
+    params = {"w": tensor(40, k, v, 4 * h), "u": tensor(41, k, h, 4 * h), "b": zeros(4 * h)}
+    params |= {"wy": tensor(42, k, h, v), "by": zeros(v)}
+    text = (hashed(51, work.LM_SEQUENCES * (work.LM_LENGTH + 1)) % v).astype(np.int32)
+    text = text.reshape(work.LM_SEQUENCES, -1)
+    return params, text[:, :-1].copy(), text[:, 1:].copy()
+
+
 def matrices(workload, tasks):
     """The two operands of the products."""
     if workload == "gemm":

@@ -290,6 +290,82 @@ def few_shot(workload, tasks):
     return work.fastest({"vmap": batched(conv_native), "im2col": batched(conv_shifted), "loop": loop})
 
 
+def lstm(a, c):
+    """The state and the cell after an element, from the sums of its gates and the cell before."""
+    i, f, g, o = jnp.split(a, 4, -1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def states(p, x, gru):
+    """The states of a cell after each element of sequences `[n, l, c]`: `[l, n, h]`."""
+    reads = x.swapaxes(0, 1) @ p["w"] + p["b"]
+    start = jnp.zeros((x.shape[0], p["u"].shape[0]))
+
+    def gru_step(h, a):
+        b = h @ p["u"] + p["d"]
+        (ar, az, an), (br, bz, bn) = jnp.split(a, 3, -1), jnp.split(b, 3, -1)
+        z = jax.nn.sigmoid(az + bz)
+        h = (1 - z) * jnp.tanh(an + jax.nn.sigmoid(ar + br) * bn) + z * h
+        return h, h
+
+    def lstm_step(carried, a):
+        carried = lstm(a + carried[0] @ p["u"], carried[1])
+        return carried, carried[0]
+
+    return jax.lax.scan(gru_step, start, reads)[1] if gru else jax.lax.scan(lstm_step, (start, start), reads)[1]
+
+
+def sequences(workload, tasks):
+    """Steps on sequences of each task: weights of its own, or a gradient through the steps by weights that all share."""
+    gru = workload == "gru-adapt"
+    params = inputs.cells(3, tasks) if gru else inputs.cells(4)
+    data = [*inputs.sequences(33, tasks)] + ([] if gru else [*inputs.sequences(34, tasks)])
+    params, data = jax.tree.map(jnp.asarray, (params, data))
+
+    def loss(p, x, y):
+        return jnp.mean(((states(p, x, gru) @ p["wy"] + p["by"]).swapaxes(0, 1) - y) ** 2)
+
+    def adapt(p, x, y):
+        def step(p, _):
+            return jax.tree.map(lambda w, g: w - work.SEQUENCE_RATE * g, p, jax.grad(loss)(p, x, y)), None
+
+        return jax.lax.scan(step, p, None, length=work.GRU_STEPS if gru else work.LSTM_STEPS)[0]
+
+    if gru:
+        run = jax.jit(jax.vmap(adapt))
+    else:
+
+        def meta(p, xs, ys, xq, yq):
+            return jnp.mean(jax.vmap(lambda xs, ys, xq, yq: loss(adapt(p, xs, ys), xq, yq))(xs, ys, xq, yq))
+
+        run = jax.jit(jax.value_and_grad(meta))
+    call = lambda: jax.block_until_ready(run(params, *data))
+    result = call()
+    if gru:
+        before, after = (np.concatenate([np.asarray(t[k]).ravel() for k in params]) for t in (params, result))
+        return work.Job([inputs.mean_square(after), inputs.mean_square(after - before)], call)
+    return work.Job([float(result[0]), inputs.mean_square(*jax.tree.leaves(result[1]))], call)
+
+
+def language_model():
+    """Steps of Adam of an LSTM over characters, which are looked up."""
+    params, x, y = inputs.language_model()
+
+    def loss(p, x, y):
+        reads = p["w"][x.T] + p["b"]
+        start = jnp.zeros((x.shape[0], p["u"].shape[0]))
+
+        def step(carried, a):
+            carried = lstm(a + carried[0] @ p["u"], carried[1])
+            return carried, carried[0]
+
+        logits = jax.nn.log_softmax(jax.lax.scan(step, (start, start), reads)[1] @ p["wy"] + p["by"])
+        return -jnp.mean(jnp.take_along_axis(logits, y.T[..., None], -1))
+
+    return training(loss, params, (x, y), 3)
+
+
 def sine(tasks):
     """The set encoder that writes 1-40-40-1 networks for sine waves, drawn on the device: steps in compiled chunks."""
     random, relu = jax.random, jax.nn.relu
@@ -370,6 +446,10 @@ def build(workload, tasks, path, device):
         return few_shot(workload, tasks), name
     if workload == "inr":
         return fields(tasks), name
+    if workload in ("gru-adapt", "lstm-maml2"):
+        return sequences(workload, tasks), name
+    if workload == "charlm":
+        return language_model(), name
     return product(*inputs.matrices(workload, tasks)), name
 
 

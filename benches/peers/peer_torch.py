@@ -322,6 +322,95 @@ class Peer:
 
         return self.repeated(run, lambda means: [float(means[0]), float(means[-1])])
 
+    def sequences(self, workload, tasks):
+        """Steps on sequences of each task, all tasks as batches of products, element by element."""
+        gru = workload == "gru-adapt"
+        params = {k: self.put(v) for k, v in (inputs.cells(3, tasks) if gru else inputs.cells(4)).items()}
+        support, query = (tuple(self.put(a) for a in inputs.sequences(s, tasks)) for s in (33, 34))
+
+        def states(p, x):
+            t, n, length, _ = x.shape
+            reads = torch.baddbmm(p["b"].unsqueeze(1), x.flatten(1, 2), p["w"]).reshape(t, n, length, -1)
+            h = x.new_zeros(t, n, work.UNITS)
+            c, all = h, []
+            for l in range(length):
+                a = reads[:, :, l]
+                if gru:
+                    b = torch.baddbmm(p["d"].unsqueeze(1), h, p["u"])
+                    (ar, az, an), (br, bz, bn) = a.chunk(3, -1), b.chunk(3, -1)
+                    new = torch.tanh(an + torch.sigmoid(ar + br) * bn)
+                    h = new + torch.sigmoid(az + bz) * (h - new)
+                else:
+                    i, f, g, o = (a + torch.bmm(h, p["u"])).chunk(4, -1)
+                    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+                    h = torch.sigmoid(o) * torch.tanh(c)
+                all.append(h)
+            return torch.stack(all, 2)
+
+        def losses(p, x, y):
+            hidden = states(p, x).flatten(1, 2)
+            said = torch.baddbmm(p["by"].unsqueeze(1), hidden, p["wy"]).reshape(y.shape)
+            return (said - y).square().mean((1, 2, 3)).sum()
+
+        def step(p, graph):
+            grads = torch.autograd.grad(losses(p, *support), list(p.values()), create_graph=graph)
+            return {k: v - work.SEQUENCE_RATE * g for (k, v), g in zip(p.items(), grads)}
+
+        def adapt():
+            p = params
+            for _ in range(work.GRU_STEPS):
+                p = step({k: v.detach().requires_grad_() for k, v in p.items()}, False)
+            return p
+
+        def meta():
+            shared = {k: v.clone().requires_grad_() for k, v in params.items()}
+            p = {k: v.expand(tasks, *v.shape) for k, v in shared.items()}
+            for _ in range(work.LSTM_STEPS):
+                p = step(p, True)
+            loss = losses(p, *query) / tasks
+            return float(loss.detach()), torch.autograd.grad(loss, list(shared.values()))
+
+        def drift(result):
+            before, after = (
+                np.concatenate([t[k].detach().cpu().numpy().ravel() for k in params]) for t in (params, result)
+            )
+            return [inputs.mean_square(after), inputs.mean_square(after - before)]
+
+        if gru:
+            return self.repeated(adapt, drift)
+        return self.repeated(meta, lambda r: [r[0], inputs.mean_square(*[g.cpu().numpy() for g in r[1]])])
+
+    def language_model(self):
+        """Steps of Adam of an LSTM over characters: torch's own layer on one-hot rows, whose second bias stays 0."""
+        values, x, y = inputs.language_model()
+        layer = torch.nn.LSTM(work.SYMBOLS, work.LM_UNITS, batch_first=True).to(self.device)
+        out = torch.nn.Linear(work.LM_UNITS, work.SYMBOLS).to(self.device)
+        with torch.no_grad():
+            for weight, value in (
+                (layer.weight_ih_l0, values["w"].T),
+                (layer.weight_hh_l0, values["u"].T),
+                (layer.bias_ih_l0, values["b"]),
+                (layer.bias_hh_l0, values["b"]),
+                (out.weight, values["wy"].T),
+                (out.bias, values["by"]),
+            ):
+                weight.copy_(self.put(np.ascontiguousarray(value)))
+        layer.bias_hh_l0.requires_grad_(False)
+        hot = torch.nn.functional.one_hot(self.put(x).long(), work.SYMBOLS).float()
+        y = self.put(y).long().flatten()
+        params = [p for p in (*layer.parameters(), *out.parameters()) if p.requires_grad]
+        optimiser = torch.optim.Adam(params, lr=work.OUTER_RATE, fused=True)
+        loss = self.compiled(lambda: torch.nn.functional.cross_entropy(out(layer(hot)[0]).flatten(0, 1), y))
+
+        def step():
+            optimiser.zero_grad()
+            value = loss()
+            value.backward()
+            optimiser.step()
+            return float(value.detach())
+
+        return work.Job([step() for _ in range(3)], step)
+
     def few_shot(self, workload, tasks):
         """Steps on a few pictures of each task: tasks as groups of a convolution, or one after another."""
         own = workload == "conv-adapt"
@@ -410,6 +499,10 @@ def build(workload, tasks, path, device):
         job = peer.few_shot(workload, tasks)
     elif workload == "inr":
         job = peer.fields(tasks)
+    elif workload in ("gru-adapt", "lstm-maml2"):
+        job = peer.sequences(workload, tasks)
+    elif workload == "charlm":
+        job = peer.language_model()
     else:
         job = peer.product(*inputs.matrices(workload, tasks))
     return job, peer.name

@@ -42,6 +42,12 @@ def targets(kind, device, workload, tasks):
             found.append(("best", 0.8))
         if workload in ("conv-maml2", "inr"):
             found.append(("best", 2.5))
+        if workload == "gru-adapt":
+            found.append(("best", 4))
+        if workload == "lstm-maml2":
+            found.append(("best", 3))
+        if workload == "charlm":
+            found.append(("best", 1.5))
         return found
     if workload == "adapt":
         found.append(("burn", 3 if kind == "software" else 5))

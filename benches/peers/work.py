@@ -34,6 +34,11 @@ OMEGA = 30.0
 FIELD_SIZE = 32
 FIELD_STEPS = 10
 FIELD_RATE = 1e-4
+# gru-adapt and lstm-maml2: elements of a sequence, numbers of each, units; sequences of a task, steps of each workload.
+LENGTH, SEQUENCE_CHANNELS, UNITS, SEQUENCES, SEQUENCE_RATE = 32, 16, 32, 8, 0.01
+GRU_STEPS, LSTM_STEPS = 5, 2
+# charlm: an LSTM over sequences of characters.
+SYMBOLS, LM_UNITS, LM_LENGTH, LM_SEQUENCES = 65, 128, 100, 32
 
 FULL = {
     "adapt": (64, 256, 1024, 4096),
@@ -52,6 +57,9 @@ FULL = {
     "conv-adapt": (4, 16, 64),
     "conv-maml2": (4, 16),
     "inr": (64,),
+    "gru-adapt": (64, 256),
+    "lstm-maml2": (64,),
+    "charlm": (1,),
     "sine": (25,),
 }
 QUICK = {**FULL, "adapt": (256,), "maml2": (256,), "amortised": (256,), "adapt-64": (256,), "gemm": (512,)}
@@ -65,6 +73,7 @@ SOFTWARE = {
     "gemm-batch-16": (1024,),
 }
 
+SEQUENTIAL = ("gru-adapt", "lstm-maml2", "charlm")
 # What a peer leaves out, and why. Everything else it does.
 LEFT_OUT = {
     "torch": {"sine": "written for JAX only"},
@@ -72,14 +81,18 @@ LEFT_OUT = {
         "maml2": "burn has no second derivatives",
         "adapt-rows": "not written for burn",
         "generator": "not written for burn",
-        **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr")},
+        **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL)},
         "sine": "written for JAX only",
     },
 }
 LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if n not in ("adapt", "adapt-64")}
-LEFT_OUT["torch-compile"] = LEFT_OUT["torch"] | {"conv-maml2": "compiled code has no second derivatives"}
+LEFT_OUT["torch-compile"] = LEFT_OUT["torch"] | {
+    "conv-maml2": "compiled code has no second derivatives",
+    "lstm-maml2": "compiled code has no second derivatives",
+    "gru-adapt": "its loop over elements takes minutes to compile",
+}
 LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"] | {
-    n: "written for CPUs" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr")
+    n: "written for CPUs" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL)
 }
 
 
@@ -128,6 +141,11 @@ def few_convolutions(pictures):
     return total + forward(pictures, (FEW_CHANNELS[-1], FEW_WAYS))
 
 
+def recurrent(gates):
+    """The same over a task's sequences, by a cell of so many gates and a number for every element."""
+    return 2 * LENGTH * SEQUENCES * ((SEQUENCE_CHANNELS + UNITS) * gates * UNITS + UNITS)
+
+
 def flops(workload, tasks):
     """The nominal operations of one call. A backward pass counts twice its forward pass, Adam nothing."""
     step = 3 * forward(SUPPORT, SMALL)  # one inner step of a task
@@ -157,6 +175,12 @@ def flops(workload, tasks):
         return 3 * tasks * few_convolutions(FEW_QUERY + 3 * FEW_SUPPORT)
     if workload == "inr":
         return 3 * tasks * FIELD_STEPS * forward(FIELD_SIZE**2, SIREN)
+    if workload == "gru-adapt":
+        return 3 * tasks * GRU_STEPS * recurrent(3)
+    if workload == "lstm-maml2":
+        return tasks * (9 * LSTM_STEPS + 3) * recurrent(4)
+    if workload == "charlm":  # characters are looked up
+        return 3 * 2 * LM_SEQUENCES * LM_LENGTH * LM_UNITS * (4 * LM_UNITS + SYMBOLS)
     if workload == "sine":
         encoder = forward(10, (2, 64, 64)) + forward(1, (64, 128, 1761))
         return 3 * tasks * (encoder + forward(10, SMALL))

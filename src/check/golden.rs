@@ -257,6 +257,15 @@ impl File<'_> {
         Ok(job.graph.data(name, &[&shape[..], &[classes]].concat()))
     }
 
+    /// Declares whole numbers as data, and adds them to the job.
+    fn flags(&self, job: &mut Job, name: &str) -> Result<Value> {
+        let Tensor { shape, data: TensorData::I64(flags) } = self.tensor(name)? else {
+            return Err(Error::checkpoint(self.path, format!("'{name}' is not I64")));
+        };
+        job.inputs.push((name.into(), flags.iter().map(|f| *f as f64).collect()));
+        Ok(job.graph.data(name, shape))
+    }
+
     /// Declares a tensor as data and adds its contents to the job.
     fn data(&self, job: &mut Job, name: &str) -> Result<Value> {
         let shape = &self.tensor(name)?.shape;

@@ -119,6 +119,10 @@ table! {
     "embed" Embed(super::embed::Embed),
     /// A recurrent cell over the elements of a sequence.
     "recurrent" Recurrent(super::recurrent::Recurrent),
+    /// Elements of a sequence that look at one another.
+    "attention" Attention(super::attention::Attention),
+    /// The place of each element of a sequence.
+    "position" Position(super::position::Position),
     /// Times a constant.
     "scale" Scale(super::scale::Scale),
     /// All axes of a row as one.
@@ -289,6 +293,8 @@ pub(super) struct Forward<'w> {
     pub(super) support: Option<(usize, Value)>,
     /// Gains and shifts `[T, c]` that do what layers did that normalised by the support, by the layers' names.
     pub(super) settled: Vec<(String, [Value; 2])>,
+    /// Of sequences, where there is an element: 1 `[rows.., length]`, and 0 behind the end of a short one; `None`: everywhere.
+    pub(super) there: Option<Value>,
     /// States that recurrent layers begin with, in the order of the layers; `None`: zeros.
     pub(super) starts: Option<std::vec::IntoIter<Value>>,
     /// States that they end with.
@@ -317,6 +323,11 @@ impl Forward<'_> {
         let weights = g.reshape(weights, &each);
         let elements = count(&shape[2..shape.len() - 1]);
         (rows, g.scale(weights, 1.0 / elements as f64))
+    }
+
+    /// Where there are elements of sequences `[b, n, length, ..]`, in this shape.
+    pub(super) fn there(&self, g: &mut Graph, shape: &[usize]) -> Option<Value> {
+        self.there.map(|there| g.reshape(there, shape))
     }
 
     /// The next state that a recurrent layer begins with.

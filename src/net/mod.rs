@@ -13,6 +13,7 @@
 //! ```
 
 mod activation;
+mod attention;
 mod avg_pool;
 mod batch_norm;
 mod context;
@@ -33,6 +34,7 @@ mod network;
 mod norm;
 mod own;
 mod parallel;
+mod position;
 mod presets;
 mod recurrent;
 mod reshape;
@@ -45,6 +47,8 @@ mod weights;
 mod window;
 
 pub use activation::Pointwise;
+pub use attention::Attention;
+pub(crate) use attention::attend;
 pub use avg_pool::AvgPool;
 pub use batch_norm::{BatchNorm, Statistics};
 pub use context::Context;
@@ -65,6 +69,7 @@ pub(crate) use network::own_layers;
 pub use network::{Head, Net, SupportRows};
 pub use own::{LayerWeights, Own, OwnLayer};
 pub use parallel::Parallel;
+pub use position::{Places, Position};
 pub use presets::preset;
 pub use recurrent::{Cell, Recurrent};
 pub use reshape::Reshape;

@@ -699,6 +699,7 @@ impl Net {
             reads_context: false,
             support: beside.support.map(|s| (g.shape(s.x)[1], s.weights)),
             settled: vec![],
+            there: None,
             starts: None,
             ends: vec![],
             given: vec![],

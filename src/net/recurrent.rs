@@ -147,12 +147,20 @@ impl Recurrent {
             constants.push(bias(g, "recurrent_bias"));
         }
         let carried: Vec<Value> = (0..self.cell.carried()).map(|_| f.state(g, &[b, n, units])).collect();
-        let (ends, states) = g.scan_in(reverse, length, &carried, &constants, &[read], |g, args| {
+        // Behind the end of a short sequence nothing changes.
+        let there = f.there(g, &[b, n, length, 1]).map(|there| g.permute(there, &[0, 2, 1, 3]));
+        let rows: Vec<Value> = [Some(read), there].into_iter().flatten().collect();
+        let (ends, states) = g.scan_in(reverse, length, &carried, &constants, &rows, |g, args| {
             let mut by_state = g.matmul(args.carried[0], args.constants[0]);
             if let Some(&d) = args.constants.get(1) {
                 by_state = g.add(by_state, d);
             }
-            let next = self.cell.next(g, args.rows[0], by_state, args.carried, units);
+            let mut next = self.cell.next(g, args.rows[0], by_state, args.carried, units);
+            if let Some(&there) = args.rows.get(1) {
+                for (next, state) in next.iter_mut().zip(args.carried) {
+                    *next = g.select(there, *next, *state);
+                }
+            }
             let given = if self.last { vec![] } else { vec![next[0]] };
             (next, given)
         });

@@ -80,8 +80,29 @@ impl Net {
     ) -> (Value, Vec<Value>) {
         let widths = self.states();
         assert_eq!(states.len(), widths.len(), "states: the net has {} ({widths:?})", widths.len());
+        self.run_from(g, weights, Some(states), None, x)
+    }
+
+    /// Sequences some of which are shorter than others: rows `[.., inputs]`, and `[.., length]` with a 1 where there is an element, 0 behind
+    /// the end of a sequence. States stay as they were at the end, and nobody looks at what is not there.
+    #[track_caller]
+    pub fn apply_ragged(&self, g: &mut Graph, weights: Weights<'_>, there: Value, x: Value) -> Value {
+        self.run_from(g, weights, None, Some(there), x).0
+    }
+
+    #[track_caller]
+    fn run_from(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        states: Option<&[Value]>,
+        there: Option<Value>,
+        x: Value,
+    ) -> (Value, Vec<Value>) {
+        let widths = self.states();
         let mut f = self.forward(g, weights, "", x, Beside::default());
-        f.starts = Some(states.to_vec().into_iter());
+        f.starts = states.map(|states| states.to_vec().into_iter());
+        f.there = there;
         let rows = self.rows_of(g, x, &f);
         let y = f.list(g, &self.layers, rows);
         let lead = g.shape(x)[..g.shape(x).len() - 1].to_vec();

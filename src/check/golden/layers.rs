@@ -4,9 +4,10 @@
 use super::{File, Job, Named, Outcome};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
+use crate::net::attend;
 use crate::net::{
-    AvgPool, BatchNorm, Cell, Conv, ConvTranspose, GlobalPool, Layer, LayerNorm, MaxPool, Net, Padding,
-    Recurrent, Residual, Sizes, Statistics, Weights,
+    Attention, AvgPool, BatchNorm, Cell, Conv, ConvTranspose, GlobalPool, Layer, LayerNorm, MaxPool, Net,
+    Padding, Recurrent, Residual, Sizes, Statistics, Weights,
 };
 use crate::plan::KEEP;
 use crate::spec::{Activation, count};
@@ -97,6 +98,28 @@ impl File<'_> {
                 let net = net.recurrent(Recurrent::new(cell, units)).dense(last(&format!("{start}wy"))?);
                 (net, named(&[&["wx", "wh"], biases, &["wy", "by"]].concat()))
             }
+            "attention_block" | "attention" => {
+                let layer = Attention {
+                    heads: self.setting("heads")?,
+                    width: last(&format!("{start}wq"))?,
+                    causal: start.is_empty() && self.setting("causal")?,
+                };
+                let mut names = named(&["wq", "bq", "wk", "bk", "wv", "bv", "wo", "bo"]);
+                let (first, rest) =
+                    (Layer::Attention(layer), named(&["ln2_gain", "ln2_shift", "w1", "b1", "w2", "b2"]));
+                if kind == "attention" && start.is_empty() {
+                    return Ok(Some((net.with(first), names)));
+                }
+                let (width, hidden) = (last(&format!("{start}wo"))?, last(&format!("{start}w1"))?);
+                let net = net.residual(|branch| branch.layer_norm().with(first)).residual(|branch| {
+                    branch.layer_norm().dense(hidden).activation(Activation::Gelu).dense(width)
+                });
+                names = [named(&["ln1_gain", "ln1_shift"]), names, rest].concat();
+                match start {
+                    "" => (net, names),
+                    _ => (net.global_pool().dense(last("init_wy")?), [names, named(&["wy", "by"])].concat()),
+                }
+            }
             "conv" => {
                 let channels = last("init_kb1")?;
                 let block = |net: Net| net.conv(channels, 3).with(norm.clone()).relu().max_pool(2);
@@ -109,7 +132,7 @@ impl File<'_> {
 
     /// Whether this is a file of layers.
     pub(super) fn is_of_layers(kind: &str) -> bool {
-        const KINDS: [&str; 13] = [
+        const KINDS: [&str; 15] = [
             "conv2d",
             "conv_grouped",
             "conv_transpose",
@@ -123,6 +146,8 @@ impl File<'_> {
             "rnn",
             "gru",
             "lstm",
+            "attention",
+            "attention_block",
         ];
         KINDS.contains(&kind)
     }
@@ -148,6 +173,10 @@ impl File<'_> {
             let v = self.data(&mut job, name)?;
             starts.push(v);
         }
+        // What attention asks about where it is another sequence, and where there are elements.
+        let has = |name: &str| self.content.tensors.contains_key(name);
+        let context = if has("ctx") { Some(self.data(&mut job, "ctx")?) } else { None };
+        let there = if has("mask") { Some(self.flags(&mut job, "mask")?) } else { None };
         let g = &mut job.graph;
         let [t, n] = g.shape(x)[..2] else { return Err(Error::checkpoint(self.path, "x has no rows")) };
         let rows = g.reshape(x, &[t, n, net.inputs()]);
@@ -162,10 +191,18 @@ impl File<'_> {
             false => g.concat(&params, 1),
         };
         let weights = Weights { flat, layout: &layout };
-        let y = if starts.is_empty() {
-            net.apply(g, weights, rows)
-        } else {
-            net.apply_from(g, weights, &starts, rows).0
+        let y = match (&context, there) {
+            (Some(context), there) => {
+                let &[t, n, m, _] = g.shape(*context) else { panic!("a context has four axes") };
+                let seen = there.map(|there| g.reshape(there, &[t, n, 1, 1, m]));
+                let mut parts = inputs[1..].chunks(2).map(|pair| [pair[0].1, pair[1].1]);
+                let parts = std::array::from_fn(|_| parts.next().unwrap_or([x, x]));
+                inputs.push(("ctx".into(), *context));
+                attend(g, [x, *context], &parts, self.setting("heads")?, seen)
+            }
+            (None, Some(there)) => net.apply_ragged(g, weights, there, rows),
+            (None, None) if starts.is_empty() => net.apply(g, weights, rows),
+            (None, None) => net.apply_from(g, weights, &starts, rows).0,
         };
         let shape = g.shape(target).to_vec();
         let y = g.reshape(y, &shape);
@@ -205,7 +242,7 @@ impl File<'_> {
 
     /// Whether this is a file of learning with such layers.
     pub(super) fn is_of_learning_layers(kind: &str) -> bool {
-        ["maml_conv", "maml_rnn", "maml_gru", "maml_lstm"].contains(&kind)
+        ["maml_conv", "maml_rnn", "maml_gru", "maml_lstm", "maml_attention"].contains(&kind)
     }
 
     /// Steps of gradient descent of a network from shared weights, and the gradient of the query loss by them. Pictures have classes,

@@ -1,0 +1,163 @@
+//! Attention (Vaswani et al. 2017, "Attention is all you need") of the elements of a sequence to one another: each asks by a query, and is
+//! answered by the mean of the others' values, weighed by how well their keys agree with it. In each of several heads, equal parts of
+//! the width d, `softmax(q kᵀ / √(d / heads)) v`; then all heads together through a dense layer. A transformer's block is
+//! two residual branches: a layer norm and attention, a layer norm and two dense layers.
+//!
+//! Parameters: `query [c, d]`, `query_bias [d]`, the same for `key` and `value`, then `weight [d, c]` and `bias [c]`.
+
+use serde::{Deserialize, Serialize};
+
+use super::layer::{Forward, Kind, Params};
+use super::layout::Init;
+use crate::graph::op::Func;
+use crate::graph::{Graph, Value};
+use crate::spec::Shape;
+
+/// What logits of elements that nobody may look at are: their weight is exactly 0 in any precision.
+const HIDDEN: f64 = -1e9;
+
+/// Elements of a sequence that look at one another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Attention {
+    /// Heads: they part the width evenly.
+    #[serde(rename = "attention")]
+    pub heads: usize,
+    /// Width of queries, keys and values; 0: that of the elements.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub width: usize,
+    /// Whether an element looks only at itself and those before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub causal: bool,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+impl Attention {
+    /// So many heads, as wide together as an element; all elements look at all.
+    #[must_use]
+    pub fn new(heads: usize) -> Attention {
+        Attention { heads, width: 0, causal: false }
+    }
+
+    /// The same, where no element looks at a later one.
+    #[must_use]
+    pub fn causal(heads: usize) -> Attention {
+        Attention { causal: true, ..Attention::new(heads) }
+    }
+
+    fn width(&self, channels: usize) -> usize {
+        if self.width == 0 { channels } else { self.width }
+    }
+}
+
+/// The parameters of a layer in their order: the name of a weight, and that of its bias.
+const PARTS: [[&str; 2]; 4] =
+    [["query", "query_bias"], ["key", "key_bias"], ["value", "value_bias"], ["weight", "bias"]];
+
+impl Kind for Attention {
+    fn output(&self, row: &[usize]) -> Result<Shape, String> {
+        let &[length, channels] = row else {
+            return Err(format!("attention reads sequences [length, channels], not rows {row:?}"));
+        };
+        let width = self.width(channels);
+        if self.heads == 0 || width > 65_536 || !width.is_multiple_of(self.heads) {
+            return Err(format!("{} heads do not part a width of {width} evenly", self.heads));
+        }
+        Ok(vec![length, channels])
+    }
+
+    fn params(&self, row: &[usize], to: &mut Params<'_>) {
+        let &[_, channels] = row else { return };
+        let (name, role, width) = (to.layer(), to.role, self.width(channels));
+        for [weight, bias] in PARTS {
+            let [i, o] = if weight == "weight" { [width, channels] } else { [channels, width] };
+            // What softmax begins with should be even: biases are 0, and weights as large as keeps sizes (Glorot and Bengio 2010).
+            let init = Init::Uniform((6.0 / (i + o) as f64).sqrt());
+            to.layout.push(format!("{name}.{weight}"), &[i, o], init).role = role;
+            to.layout.push(format!("{name}.{bias}"), &[o], Init::Constant(0.0)).role = role;
+        }
+    }
+
+    fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
+        let name = f.layer();
+        let shape = g.shape(x).to_vec();
+        let (lead, &[length, channels]) = (&shape[..f.lead], &shape[f.lead..]) else {
+            panic!("attention reads sequences, not {shape:?}")
+        };
+        let [b, n] = match lead {
+            &[n] => [n, 1],
+            &[t, n, ..] => [t, n],
+            [] => panic!("rows lie along an axis"),
+        };
+        let y = g.scope(name.clone(), |g| {
+            let x = g.reshape(x, &[b, n, length, channels]);
+            let parameters = PARTS.map(|part| part.map(|what| f.weights.get(g, &format!("{name}.{what}"))));
+            let before = self.causal.then(|| causal(g, length));
+            let there = f.there(g, &[b, n, 1, 1, length]);
+            let seen = match (before, there) {
+                (Some(before), Some(there)) => Some(g.mul(before, there)),
+                (before, there) => before.or(there),
+            };
+            attend(g, [x, x], &parameters, self.heads, seen)
+        });
+        let y = g.reshape(y, &shape);
+        f.gave(y)
+    }
+}
+
+/// 1 where the element of a row may look at that of a column, `[length, length]`.
+fn causal(g: &mut Graph, length: usize) -> Value {
+    let seen: Vec<f64> =
+        (0..length * length).map(|i| f64::from(u8::from(i % length <= i / length))).collect();
+    g.constants(&[length, length], &seen)
+}
+
+/// x `[b, n, l, c]` as it asks about y `[b, n, m, c]`. Parameters, in the order of [`PARTS`], are shared or lead with an axis b; what is seen has a 1
+/// where an element may be looked at, broadcast to `[b, n, heads, l, m]` (`None`: all).
+pub(crate) fn attend(
+    g: &mut Graph,
+    [x, y]: [Value; 2],
+    [query, key, value, last]: &[[Value; 2]; 4],
+    heads: usize,
+    seen: Option<Value>,
+) -> Value {
+    // `[b, n, l, c]` to `[b, n, l, d]`.
+    let dense = |g: &mut Graph, x: Value, [weight, bias]: [Value; 2]| {
+        let &[b, n, l, c] = g.shape(x) else { panic!("sequences have four axes") };
+        let rows = g.reshape(x, &[b, n * l, c]);
+        let sum = g.matmul(rows, weight);
+        let d = g.shape(sum)[2];
+        let bias = if g.shape(bias).len() == 2 { g.reshape(bias, &[b, 1, d]) } else { bias };
+        let sum = g.add(sum, bias);
+        g.reshape(sum, &[b, n, l, d])
+    };
+    let parted = |g: &mut Graph, x: Value, part: &[Value; 2]| {
+        let x = dense(g, x, *part);
+        let &[b, n, l, d] = g.shape(x) else { panic!("sequences have four axes") };
+        let x = g.reshape(x, &[b, n, l, heads, d / heads]);
+        g.permute(x, &[0, 1, 3, 2, 4])
+    };
+    let (q, k, v) = (parted(g, x, query), parted(g, y, key), parted(g, y, value));
+    let each = g.shape(q)[4];
+    // The smaller of what could be scaled.
+    let q = g.scale(q, 1.0 / (each as f64).sqrt());
+    let logits = g.matmul_t(q, false, k, true);
+    let logits = match seen {
+        Some(seen) => {
+            let hidden = g.constant(HIDDEN);
+            g.select(seen, logits, hidden)
+        }
+        None => logits,
+    };
+    let logs = g.log_softmax(logits);
+    let weights = g.map(Func::Exp, logs);
+    let found = g.matmul(weights, v);
+    let found = g.permute(found, &[0, 1, 3, 2, 4]);
+    let &[b, n, l, heads, each] = g.shape(found) else { panic!("heads have five axes") };
+    let found = g.reshape(found, &[b, n, l, heads * each]);
+    dense(g, found, *last)
+}

@@ -9,8 +9,8 @@ use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder, Static};
 use hyperloom::meta::objective::{MetaSpec, Through};
 use hyperloom::net::{
-    Cell, Init, Layer, LayerWeights, LogSoftmax, Net, OwnLayer, ParamLayout, Recurrent, Reshape, Variational,
-    Weights,
+    Attention, Cell, Init, Layer, LayerWeights, LogSoftmax, Net, OwnLayer, ParamLayout, Places, Position,
+    Recurrent, Reshape, Variational, Weights,
 };
 use hyperloom::plan::{Caps, KEEP, lower};
 use hyperloom::rng::Rng;
@@ -138,6 +138,12 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
             add("sequences, ridge", &|m| {
                 sequences(m);
                 (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
+            });
+            add("attention", &|m| {
+                let outputs = m.hyper.target.outputs();
+                let net = Net::rows([2, 1]).dense(2).with(Layer::Position(Position::new(Places::Learned)));
+                let net = net.residual(|b| b.layer_norm().with(Layer::Attention(Attention::causal(2))));
+                m.hyper.target = net.flatten().dense(outputs);
             });
             // A layer of a program's own among others.
             add("own", &|m| {

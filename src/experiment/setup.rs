@@ -8,7 +8,7 @@ use crate::adapt::{Adaptation, Fast};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
 use crate::meta::objective::MetaSpec;
-use crate::net::{Layer, Net};
+use crate::net::Net;
 use crate::plan::bytes;
 use crate::rng::Rng;
 use crate::run::available_memory;
@@ -78,8 +78,9 @@ impl Setup {
             }
             Some(layers) => {
                 let net = Net::rows(shape.row.clone()).with_all(layers.iter().cloned());
-                // What is said of a sequence as a whole is read from the states after all of its elements.
-                let states = matches!(layers.last(), Some(Layer::Recurrent(r)) if !r.last);
+                // What is said of a series as a whole is read from what all of its elements became.
+                let is_series = |row: &[usize]| row.len() == 2;
+                let states = is_series(&shape.row) && net.row_behind().is_some_and(|row| is_series(&row));
                 let net = if states && m.head { net.flatten() } else { net };
                 let net = if m.context > 0 && net.context_width() == 0 {
                     let start = Net::rows(shape.row.clone()).context(m.context);
@@ -185,6 +186,9 @@ impl Setup {
             };
             Error::config("model.net", format!("{e}{size}"))
         })?;
+        if self.source.family(0).shape().symbols().is_some() {
+            net.check_causal().map_err(|e| Error::config("model.net", e))?;
+        }
         hyper.check_writes().map_err(|e| Error::config("model.writes", e))?;
         if net.outputs() != self.source.family(0).shape().outputs {
             let why = match self.config.model.head {

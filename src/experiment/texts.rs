@@ -58,11 +58,10 @@ pub fn generate(
     // Without a prompt, as after a line.
     let newline = alphabet.encode(b"\n").ok().and_then(|s| s.first().copied());
     let start = if start.is_empty() { vec![newline.unwrap_or(0)] } else { start };
-    let mut stream = Stream::new(device, network)
-        .map_err(|e| Error::config("run", format!("the network cannot go on with a text: {e}")))?;
+    let mut reader = Reader::new(device, network)?;
     let mut said = vec![];
     for symbol in start {
-        said = stream.next(&[symbol as f32])?;
+        said = reader.next(symbol)?;
     }
     let mut text = Vec::new();
     for _ in 0..drawing.length {
@@ -77,9 +76,48 @@ pub fn generate(
         if !seen(&shown) {
             break;
         }
-        said = stream.next(&[symbol as f32])?;
+        said = reader.next(symbol)?;
     }
     Ok(text)
+}
+
+/// A network as it reads symbol after symbol.
+enum Reader<'n> {
+    /// One that knows by its states what it has read.
+    Stream(Stream),
+    /// One that looks at sequences of the length it was trained on: at the last so many symbols.
+    Window { device: &'n Device, network: &'n Network, seen: Vec<f32> },
+}
+
+impl<'n> Reader<'n> {
+    fn new(device: &'n Device, network: &'n Network) -> Result<Reader<'n>> {
+        let fail = |e: String| Error::config("run", format!("the network cannot go on with a text: {e}"));
+        if network.spec.of_one_element().is_ok() {
+            return Stream::new(device, network).map(Reader::Stream);
+        }
+        network.spec.check_causal().map_err(fail)?;
+        Ok(Reader::Window { device, network, seen: vec![] })
+    }
+
+    /// What the network says after one more symbol.
+    fn next(&mut self, symbol: u32) -> Result<Vec<f32>> {
+        match self {
+            Reader::Stream(stream) => stream.next(&[symbol as f32]),
+            Reader::Window { device, network, seen } => {
+                let length = network.spec.inputs();
+                if seen.len() == length {
+                    seen.remove(0);
+                }
+                seen.push(symbol as f32);
+                let mut row = seen.clone();
+                // What follows is not looked at.
+                row.resize(length, 0.0);
+                let said = network.predict(device, &row)?;
+                let symbols = said.len() / length;
+                Ok(said[(seen.len() - 1) * symbols..][..symbols].to_vec())
+            }
+        }
+    }
 }
 
 /// A symbol by logarithms of probabilities; `None` where these are no numbers.

@@ -82,6 +82,10 @@ impl Kind for Attention {
         }
     }
 
+    fn is_causal(&self) -> bool {
+        self.causal
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let name = f.layer();
         let shape = g.shape(x).to_vec();

@@ -98,6 +98,10 @@ impl Kind for Conv {
         to.weight_and_bias(&shape, count(&shape) / self.channels, self.bias.then_some(self.channels));
     }
 
+    fn is_causal(&self) -> bool {
+        self.padding == Padding::Causal && self.stride.is_one()
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let name = f.layer();
         let row = g.shape(x)[f.lead..].to_vec();

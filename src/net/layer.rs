@@ -32,6 +32,11 @@ pub(super) trait Kind {
         false
     }
 
+    /// Whether what it makes of an element of a sequence depends on no later one.
+    fn is_causal(&self) -> bool {
+        self.is_of_elements()
+    }
+
     /// Widths of the states that it carries from one element of a sequence to the next.
     fn states(&self) -> Vec<usize> {
         vec![]

@@ -318,6 +318,11 @@ impl Net {
         count(&output(&self.layers, &self.input).unwrap_or_else(|e| panic!("{e}")))
     }
 
+    /// The shape that a row comes out with, where the layers fit one another.
+    pub fn row_behind(&self) -> Option<Shape> {
+        output(&self.layers, &self.input).ok()
+    }
+
     /// Numbers that a row has at most, before the first layer or behind one (branches aside).
     pub(crate) fn largest_row(&self) -> usize {
         let behind = self.layers.iter().scan(self.input.clone(), |row, layer| {

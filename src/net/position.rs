@@ -65,6 +65,10 @@ impl Kind for Position {
         }
     }
 
+    fn is_causal(&self) -> bool {
+        true
+    }
+
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let row = g.shape(x)[f.lead..].to_vec();
         if self.places == Places::Sine {

@@ -1,7 +1,13 @@
 //! Nets that the field has names for, without the head that they end in.
 
-use super::{BatchNorm, Cell, Conv, Layer, Net, Recurrent, Residual, Sizes, Statistics};
+use super::{
+    Attention, BatchNorm, Cell, Conv, Layer, Net, Places, Position, Recurrent, Residual, Sizes, Statistics,
+};
 use crate::error::nearest;
+use crate::spec::Activation;
+
+/// Heads of a transformer.
+const HEADS: usize = 4;
 
 /// The layers of a net that has a name; `NAME-CHANNELS` has other channels than the field's. Norms take the statistics of a task's
 /// support, so that no prediction depends on what else is asked; with `-batch` behind the name those of the rows that are asked about
@@ -13,6 +19,7 @@ use crate::error::nearest;
 /// | `resnet8` | a convolution 3 × 3 to 16 channels and residual blocks of two to 16, 32 and 64, each with batch norm, strides 2 between; global pool | He et al. 2016, n = 1 |
 /// | `cnn` | two times a convolution 3 × 3 to 32 and 64 channels, relu, max pool 2; flatten; 128 dense, relu | LeCun et al. 1998, as tutorials have it |
 /// | `mlp` | flatten; twice 256 dense, relu | |
+/// | `transformer` | 64 dense, places by sines, two blocks of causal attention with four heads (layer norms before, 256 between), layer norm | Vaswani et al. 2017, Xiong et al. 2020 |
 /// | `rnn`, `gru`, `lstm` | a recurrent cell of 128 units over a sequence, with its states after all elements | |
 ///
 /// ```
@@ -26,7 +33,7 @@ use crate::error::nearest;
 /// # Errors
 /// The names there are, and which is nearest.
 pub fn preset(name: &str) -> Result<Vec<Layer>, String> {
-    const NAMES: [&str; 7] = ["conv4", "resnet8", "cnn", "mlp", "rnn", "gru", "lstm"];
+    const NAMES: [&str; 8] = ["conv4", "resnet8", "cnn", "mlp", "rnn", "gru", "lstm", "transformer"];
     const CELLS: [(&str, Cell); 3] = [("rnn", Cell::Rnn), ("gru", Cell::Gru), ("lstm", Cell::Lstm)];
     let (rest, statistics) = match name.strip_suffix("-batch") {
         Some(rest) => (rest, Statistics::Batch),
@@ -62,6 +69,21 @@ pub fn preset(name: &str) -> Result<Vec<Layer>, String> {
         "mlp" => {
             let width = width.unwrap_or(256);
             start.flatten().dense(width).relu().dense(width).relu()
+        }
+        "transformer" => {
+            let d = width.unwrap_or(64);
+            if !d.is_multiple_of(HEADS) {
+                return Err(format!("'{name}': {HEADS} heads do not part {d} channels evenly"));
+            }
+            let attention = Layer::Attention(Attention::causal(HEADS));
+            let block = |net: Net, _| {
+                let asking = |branch: Net| branch.layer_norm().with(attention.clone());
+                let thinking =
+                    |branch: Net| branch.layer_norm().dense(4 * d).activation(Activation::Gelu).dense(d);
+                net.residual(asking).residual(thinking)
+            };
+            let start = start.dense(d).with(Layer::Position(Position::new(Places::Sine)));
+            (0..2).fold(start, block).layer_norm()
         }
         _ if let Some((_, cell)) = CELLS.iter().find(|(cell, _)| *cell == base) => {
             start.recurrent(Recurrent::new(*cell, width.unwrap_or(128)))

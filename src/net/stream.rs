@@ -11,7 +11,7 @@
 //! # Ok::<(), String>(())
 //! ```
 
-use super::layer::Layer;
+use super::layer::{Kind, Layer};
 use super::network::Beside;
 use super::{Embed, LogSoftmax, Net, Weights};
 use crate::graph::{Graph, Value};
@@ -40,6 +40,21 @@ impl Net {
         if head { net.dense(symbols).with(Layer::LogSoftmax(LogSoftmax::on())) } else { net }
     }
 
+    /// Refuses a net that says of an element of a sequence what depends on later ones, as no language model may.
+    ///
+    /// # Errors
+    /// Which layer looks at later elements.
+    pub fn check_causal(&self) -> Result<(), String> {
+        match first_not(&self.layers, |kind| kind.is_causal()) {
+            Some((i, layer)) => {
+                let why = "looks at what follows, and is asked to predict it: attention with causal = true, convolutions with padding = \
+                           \"causal\" and a stride of 1, and recurrent cells of one direction that give all states do not";
+                Err(layer.refused(i, why))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The same net over sequences of another length. It has the same parameters.
     ///
     /// # Errors
@@ -58,7 +73,7 @@ impl Net {
     pub fn of_one_element(&self) -> Result<Net, String> {
         let mut one = self.clone();
         one.input[0] = 1;
-        if let Some((i, layer)) = along(&self.layers) {
+        if let Some((i, layer)) = first_not(&self.layers, |kind| kind.is_of_elements()) {
             return Err(layer.refused(i, "looks at other elements of a sequence than the one it is at"));
         }
         one.check()?;
@@ -121,8 +136,59 @@ fn states(layers: &[Layer]) -> Vec<usize> {
     layers.iter().flat_map(own).collect()
 }
 
-/// The first layer that looks at other elements, branches included.
-fn along(layers: &[Layer]) -> Option<(usize, &Layer)> {
-    let inside = |layer: &Layer| layer.branches().into_iter().any(|b| along(b).is_some());
-    layers.iter().enumerate().find(|(_, layer)| !layer.kind().is_of_elements() || inside(layer))
+/// The first layer that is not so, branches included.
+fn first_not(layers: &[Layer], so: fn(&dyn Kind) -> bool) -> Option<(usize, &Layer)> {
+    let inside = |layer: &Layer| layer.branches().into_iter().any(|b| first_not(b, so).is_some());
+    layers.iter().enumerate().find(|(_, layer)| !so(layer.kind()) || inside(layer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Cell, Conv, OneHot, Padding, Recurrent, preset};
+    use crate::plan::{Caps, lower};
+    use crate::rng::Rng;
+    use crate::run::Device;
+
+    /// What a net says of 12 symbols.
+    fn said(net: &Net, symbols: &[f32]) -> Result<Vec<f32>, crate::error::Error> {
+        let layout = net.layout();
+        let weights = layout.init(&mut Rng::new(3, 0));
+        let mut g = Graph::new();
+        let flat = g.data("w", &[layout.len()]);
+        let x = g.data("x", &[1, symbols.len()]);
+        let y = net.apply(&mut g, Weights { flat, layout: &layout }, x);
+        g.output("y", y);
+        let mut s = Device::Cpu.prepare(lower(&g, Caps::cpu(1))?)?;
+        s.write("w", &weights)?;
+        s.write("x", symbols)?;
+        s.run(1)?;
+        s.read("y")
+    }
+
+    /// Nothing that a causal net says of a symbol changes with those behind it; what is not causal is known as such.
+    #[test]
+    fn causal_nets_do_not_look_ahead() -> Result<(), crate::error::Error> {
+        let conv = |padding| Layer::Conv(Conv { padding, ..Conv::new(6, 3) });
+        let both = Recurrent { bidirectional: true, ..Recurrent::new(Cell::Gru, 4) };
+        let mut nets: Vec<(Vec<Layer>, bool)> = ["rnn-5", "gru-5", "lstm-5", "transformer-8"]
+            .map(|name| (preset(name).expect("a net"), true))
+            .into();
+        nets.push((vec![Layer::OneHot(OneHot::new(7)), conv(Padding::Causal)], true));
+        nets.push((vec![conv(Padding::Same)], false));
+        nets.push((vec![Layer::Recurrent(both)], false));
+        nets.push((vec![Layer::Attention(crate::net::Attention::new(4))], false));
+        for (layers, causal) in nets {
+            let net = Net::language_model(12, 7, &layers, true);
+            net.check().expect("it fits");
+            assert_eq!(net.check_causal().is_ok(), causal, "{layers:?}");
+            let text: Vec<f32> = (0..12).map(|i| (i * i % 7) as f32).collect();
+            let mut other = text.clone();
+            other[8..].iter_mut().for_each(|s| *s = 6.0 - *s);
+            let (a, b) = (said(&net, &text)?, said(&net, &other)?);
+            assert_eq!(a[..8 * 7] == b[..8 * 7], causal, "{layers:?}");
+            assert!(a[8 * 7..] != b[8 * 7..]);
+        }
+        Ok(())
+    }
 }

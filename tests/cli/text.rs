@@ -68,6 +68,30 @@ fn trained_and_gone_on_with() {
     place.refused(&["sample", "run", "--support", "text.txt", "--out", "x.png"], &["--task decoders"]);
 }
 
+/// A net without states looks at the last symbols again for each that is drawn.
+#[test]
+fn attention_goes_on_with_texts() {
+    let place = place();
+    place.ok(&[&TRAIN[..], &["--net", "transformer-16", "--steps", "200", "--out", "run"]].concat());
+    let report = place.json("run/report.json");
+    // Not longer than what was trained on.
+    assert_eq!(number(&report["test"]["rows"]) as usize, 419 / 16 * 16);
+    assert!(number(&report["test"]["bits_per_character"]) < 0.4, "{report}");
+    let said = place.ok(&[
+        "generate",
+        "run",
+        "--device",
+        "cpu",
+        "--length",
+        "40",
+        "--temperature",
+        "0",
+        "--prompt",
+        "one two",
+    ]);
+    assert!(said.contains("one two three\none two three\none"), "{said}");
+}
+
 #[test]
 fn bytes_of_any_file() {
     let place = place();
@@ -124,6 +148,15 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&["train", "--task", "sine", "--files", "text.txt"], &["--files", "--task text", "'sine'"]);
     let both = format!("{SETTINGS}[[model.net]]\nrecurrent = 'lstm'\nunits = 4\nbidirectional = true\n");
     place.write("both.toml", both.replace("net = 'gru-16'\n", ""));
-    place.ok(&["train", "both.toml", "--files", "text.txt", "--steps", "3", "--out", "both"]);
-    place.refused(&["generate", "both"], &["layer 2 ('recurrent')", "other elements"]);
+    place.refused(
+        &["train", "both.toml", "--files", "text.txt", "--out", "x"],
+        &["layer 2 ('recurrent')", "causal"],
+    );
+    let ahead =
+        "[[model.net]]\nembed = 4\n[[model.net]]\nresidual = [{ layer_norm = true }, { attention = 2 }]\n";
+    place.write("ahead.toml", SETTINGS.replace("net = 'gru-16'\n", ahead));
+    place.refused(
+        &["train", "ahead.toml", "--files", "text.txt", "--out", "x"],
+        &["layer 2 ('residual')", "causal = true"],
+    );
 }

@@ -81,6 +81,12 @@ plan maml-3 sine maml 'target = [24, 24, 24]'
     printf '\000\000\010\001\000\000\000\170'
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do printf '\000\001\002\003\004\005\006\007\010\011'; done
 } >"$work/labels.idx"
+# Sequences: loops over symbols in regions.
+seq 1 400 >"$work/text.txt"
+for net in rnn-8 gru-12 lstm-16 transformer-8; do
+    printf 'task = "text"\n[model]\nnet = "%s"\n[text]\nfiles = ["%s"]\nlength = 12\nbatch = 8\n' "$net" "$work/text.txt" \
+        >"$work/plans/text-$net.toml"
+done
 for method in maml ridge; do
     cat >"$work/plans/conv-$method.toml" <<EOF
 task = "images"

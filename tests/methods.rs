@@ -9,8 +9,8 @@ use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder, Static};
 use hyperloom::meta::objective::{MetaSpec, Through};
 use hyperloom::net::{
-    Attention, Cell, Init, Layer, LayerWeights, LogSoftmax, Net, OwnLayer, ParamLayout, Places, Position,
-    Recurrent, Reshape, Variational, Weights,
+    Attention, Cell, HyperLstm, Init, Layer, LayerWeights, LogSoftmax, Net, OwnLayer, ParamLayout, Places,
+    Position, Recurrent, Reshape, Variational, Weights,
 };
 use hyperloom::plan::{Caps, KEEP, lower};
 use hyperloom::rng::Rng;
@@ -139,6 +139,17 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                 sequences(m);
                 (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
             });
+            for norm in [false, true] {
+                add(&format!("sequences of changing weights, normed: {norm}"), &|m| {
+                    let outputs = m.hyper.target.outputs();
+                    let mut hyper = HyperLstm::new(2);
+                    (hyper.hyper, hyper.embedding, hyper.norm) = (2, 2, norm);
+                    let mut plain = Recurrent::last(Cell::Lstm, 2);
+                    plain.norm = norm;
+                    let net = Net::rows([2, 1]).with(Layer::HyperLstm(hyper));
+                    m.hyper.target = net.recurrent(plain).dense(outputs);
+                });
+            }
             add("attention", &|m| {
                 let outputs = m.hyper.target.outputs();
                 let net = Net::rows([2, 1]).dense(2).with(Layer::Position(Position::new(Places::Learned)));

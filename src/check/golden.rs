@@ -180,6 +180,7 @@ pub fn check_golden(dir: &Path, run: &mut dyn FnMut(&Job) -> Result<Outcome>) ->
         let kind = name.split('-').next().unwrap_or_default();
         let computed = |run: &mut dyn FnMut(&Job) -> Result<Outcome>| match name.split('_').next() {
             _ if File::is_of_layers(kind) => file.layers(kind, run),
+            _ if kind == "hyperlstm" => file.hyper_lstm(run),
             _ if File::is_of_learning_layers(kind) => file.learning_layers(kind, run),
             Some("mlp") => file.network(run),
             Some("maml") => file.maml(run),

@@ -124,6 +124,8 @@ table! {
     "embed" Embed(super::embed::Embed),
     /// A recurrent cell over the elements of a sequence.
     "recurrent" Recurrent(super::recurrent::Recurrent),
+    /// A recurrent cell whose weights change as it reads.
+    "hyper_lstm" HyperLstm(super::hyper_lstm::HyperLstm),
     /// Elements of a sequence that look at one another.
     "attention" Attention(super::attention::Attention),
     /// The place of each element of a sequence.

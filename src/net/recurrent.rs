@@ -13,7 +13,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::layer::{Forward, Kind, Params};
-use super::layout::Init;
+use super::layout::{Init, ParamRole};
+use super::norm;
+use crate::graph::scan::ScanArgs;
 use crate::graph::{Graph, Value};
 use crate::spec::{Activation, Shape};
 
@@ -46,11 +48,9 @@ impl Cell {
     }
 
     /// The next state by what the element adds, `[T, n, parts · h]`, the state times U (with its bias), and what is carried.
-    fn next(self, g: &mut Graph, x: Value, u: Value, state: &[Value], units: usize) -> Vec<Value> {
-        let part = |g: &mut Graph, v: Value, i: usize, n: usize| {
-            let axis = g.shape(v).len() - 1;
-            g.slice(v, axis, i * units, n * units)
-        };
+    fn next(self, g: &mut Graph, x: Value, u: Value, state: &[Value], norm: Option<Norm>) -> Vec<Value> {
+        let units = g.shape(state[0])[2];
+        let part = |g: &mut Graph, v: Value, i: usize, n: usize| g.slice(v, 2, i * units, n * units);
         match self {
             Cell::Rnn => {
                 let sum = g.add(u, x);
@@ -72,20 +72,152 @@ impl Cell {
             }
             Cell::Lstm => {
                 let sum = g.add(u, x);
-                let i_f = part(g, sum, 0, 2);
-                let i_f = g.act(Activation::Sigmoid, i_f);
-                let (i, f) = (part(g, i_f, 0, 1), part(g, i_f, 1, 1));
-                let new = part(g, sum, 2, 1);
-                let new = g.act(Activation::Tanh, new);
-                let o = part(g, sum, 3, 1);
-                let o = g.act(Activation::Sigmoid, o);
-                let kept = g.mul(f, state[1]);
-                let added = g.mul(i, new);
-                let c = g.add(kept, added);
-                let y = g.act(Activation::Tanh, c);
-                vec![g.mul(o, y), c]
+                lstm(g, sum, state[1], norm)
             }
         }
+    }
+}
+
+/// Layer norm inside of an LSTM (Ba et al. 2016; Ha et al. 2016): the sums of each gate, and the cell where it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Norm {
+    /// `[.., 4 h]`
+    pub(super) gain: Value,
+    /// `[.., 4 h]`
+    pub(super) shift: Value,
+    /// `[.., h]`
+    pub(super) cell_gain: Value,
+    /// `[.., h]`
+    pub(super) cell_shift: Value,
+}
+
+impl Norm {
+    /// Its parameters, in their order: what they are called, how many times the units they are, and what they start with.
+    const PARAMS: [(&str, usize, f64); 4] =
+        [("gain", 4, 1.0), ("shift", 4, 0.0), ("cell_gain", 1, 1.0), ("cell_shift", 1, 0.0)];
+
+    /// Puts the parameters of a norm, called `NAME.PREFIXgain` and so on.
+    pub(super) fn params(name: &str, prefix: &str, units: usize, to: &mut Params<'_>) {
+        for (what, times, start) in Norm::PARAMS {
+            let name = format!("{name}.{prefix}{what}");
+            to.layout.push(name, &[times * units], Init::Constant(start)).role = ParamRole::Norm;
+        }
+    }
+
+    /// The parameters as values, to be constants of a scan.
+    pub(super) fn values(g: &mut Graph, name: &str, prefix: &str, f: &Forward<'_>, b: usize) -> [Value; 4] {
+        Norm::PARAMS.map(|(what, ..)| vector(g, f, &format!("{name}.{prefix}{what}"), b))
+    }
+
+    /// Of the constants of a scan.
+    pub(super) fn of(constants: &[Value]) -> Norm {
+        let &[gain, shift, cell_gain, cell_shift] = constants else { panic!("a norm has four parameters") };
+        Norm { gain, shift, cell_gain, cell_shift }
+    }
+
+    /// `[b, n, parts · h]` normalised part by part.
+    fn normalised(g: &mut Graph, x: Value, parts: usize, gain: Value, shift: Value) -> Value {
+        let &[b, n, width] = g.shape(x) else { panic!("states have three axes") };
+        let each = g.reshape(x, &[b, n, parts, width / parts]);
+        let each = norm::standardised(g, each, &[b, n, parts, 1], None);
+        let y = g.reshape(each, &[b, n, width]);
+        let y = g.mul(y, gain);
+        g.add(y, shift)
+    }
+}
+
+/// What an LSTM gives after an element, and its cell, by the sums of its gates `[b, n, 4 h]` and the cell before.
+pub(super) fn lstm(g: &mut Graph, sums: Value, cell: Value, norm: Option<Norm>) -> Vec<Value> {
+    let units = g.shape(cell)[2];
+    let sums = norm.map_or(sums, |norm| Norm::normalised(g, sums, 4, norm.gain, norm.shift));
+    let i_f = g.slice(sums, 2, 0, 2 * units);
+    let i_f = g.act(Activation::Sigmoid, i_f);
+    let (i, f) = (g.slice(i_f, 2, 0, units), g.slice(i_f, 2, units, units));
+    let new = g.slice(sums, 2, 2 * units, units);
+    let new = g.act(Activation::Tanh, new);
+    let o = g.slice(sums, 2, 3 * units, units);
+    let o = g.act(Activation::Sigmoid, o);
+    let kept = g.mul(f, cell);
+    let added = g.mul(i, new);
+    let c = g.add(kept, added);
+    let seen = norm.map_or(c, |norm| Norm::normalised(g, c, 1, norm.cell_gain, norm.cell_shift));
+    let y = g.act(Activation::Tanh, seen);
+    vec![g.mul(o, y), c]
+}
+
+/// Sequences as layers go over them: `[b, n, length, channels]`. Where tasks share the weights, each is worked on like a task.
+pub(super) fn sequences(g: &mut Graph, x: Value, f: &Forward<'_>) -> Value {
+    let shape = g.shape(x).to_vec();
+    let (lead, &[length, channels]) = (&shape[..f.lead], &shape[f.lead..]) else {
+        panic!("a recurrent layer reads sequences, not {shape:?}")
+    };
+    let rows = match lead {
+        &[n] => [n, 1],
+        &[t, n, ..] => [t, n],
+        [] => panic!("rows lie along an axis"),
+    };
+    g.reshape(x, &[rows[0], rows[1], length, channels])
+}
+
+/// A parameter of one axis, to be added to what leads with an axis b.
+pub(super) fn vector(g: &mut Graph, f: &Forward<'_>, name: &str, b: usize) -> Value {
+    let v = f.weights.get(g, name);
+    match g.shape(v) {
+        &[_, width] => g.reshape(v, &[b, 1, width]),
+        _ => v,
+    }
+}
+
+/// The products of all elements with a weight, plus what is `added`: rows of a scan over the elements, `[b, length, n, width]`.
+pub(super) fn read(g: &mut Graph, x: Value, weight: Value, added: Option<Value>) -> Value {
+    let &[b, n, length, channels] = g.shape(x) else { panic!("sequences have four axes") };
+    let elements = g.reshape(x, &[b, n * length, channels]);
+    let read = g.matmul(elements, weight);
+    let read = added.map_or(read, |added| g.add(read, added));
+    let width = g.shape(read)[2];
+    let read = g.reshape(read, &[b, n, length, width]);
+    g.permute(read, &[0, 2, 1, 3])
+}
+
+/// Where a layer goes over the elements of sequences, `[b, n, length, ..]`, and what it gives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) rows: [usize; 3],
+    pub(super) reverse: bool,
+    /// Whether the state after the last element is all that is given.
+    pub(super) last: bool,
+}
+
+/// Goes over the elements: `next` makes states of these widths of those before, and of rows. Gives the first state after each element, `[b,
+/// n, length, width]`, or after the last, `[b, n, width]`.
+pub(super) fn go(
+    g: &mut Graph,
+    f: &mut Forward<'_>,
+    way: Way,
+    widths: &[usize],
+    constants: &[Value],
+    rows: &[Value],
+    next: impl FnOnce(&mut Graph, &ScanArgs<'_>) -> Vec<Value>,
+) -> Value {
+    let [b, n, length] = way.rows;
+    let carried: Vec<Value> = widths.iter().map(|width| f.state(g, &[b, n, *width])).collect();
+    // Behind the end of a short sequence nothing changes.
+    let there = f.there(g, &[b, n, length, 1]).map(|there| g.permute(there, &[0, 2, 1, 3]));
+    let all = [rows, there.as_slice()].concat();
+    let (ends, states) = g.scan_in(way.reverse, length, &carried, constants, &all, |g, args| {
+        let mut next = next(g, &args);
+        if let Some(&there) = args.rows.get(rows.len()) {
+            for (next, state) in next.iter_mut().zip(args.carried) {
+                *next = g.select(there, *next, *state);
+            }
+        }
+        let given = if way.last { vec![] } else { vec![next[0]] };
+        (next, given)
+    });
+    f.ends.extend(&ends);
+    match states.first() {
+        Some(&states) => g.permute(states, &[0, 2, 1, 3]),
+        None => ends[0],
     }
 }
 
@@ -102,6 +234,9 @@ pub struct Recurrent {
     /// Whether the state after the last element is all that is given, `[units]`, or the states after every element, `[length, units]`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub last: bool,
+    /// Whether the sums of each gate, and the cell, are normalised (of `lstm`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub norm: bool,
     /// Whether a second cell goes from the last element to the first; what it gives stands behind the first one's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bidirectional: bool,
@@ -111,7 +246,7 @@ impl Recurrent {
     /// So many units of that kind, which give their states after every element.
     #[must_use]
     pub fn new(cell: Cell, units: usize) -> Recurrent {
-        Recurrent { cell, units, last: false, bidirectional: false }
+        Recurrent { cell, units, last: false, norm: false, bidirectional: false }
     }
 
     /// The same, which give the state after the last element alone.
@@ -127,48 +262,27 @@ impl Recurrent {
 
     /// One direction over x `[b, n, length, channels]`: all states `[b, n, length, units]`, or the last, `[b, n, units]`.
     fn run(&self, g: &mut Graph, x: Value, name: &str, reverse: bool, f: &mut Forward<'_>) -> Value {
-        let &[b, n, length, channels] = g.shape(x) else { panic!("sequences have four axes") };
-        let (units, width) = (self.units, self.cell.parts() * self.units);
-        let own = f.weights.per_task(g);
-        let bias = |g: &mut Graph, what: &str| {
-            let v = f.weights.get(g, &format!("{name}.{what}"));
-            if own { g.reshape(v, &[b, 1, width]) } else { v }
-        };
-        let w = f.weights.get(g, &format!("{name}.weight"));
-        let elements = g.reshape(x, &[b, n * length, channels]);
-        let read = g.matmul(elements, w);
-        let added = bias(g, "bias");
-        let read = g.add(read, added);
-        let read = g.reshape(read, &[b, n, length, width]);
-        let read = g.permute(read, &[0, 2, 1, 3]);
-        let u = f.weights.get(g, &format!("{name}.recurrent"));
-        let mut constants = vec![u];
+        let &[b, n, length, _] = g.shape(x) else { panic!("sequences have four axes") };
+        let added = (!self.norm).then(|| vector(g, f, &format!("{name}.bias"), b));
+        let weight = f.weights.get(g, &format!("{name}.weight"));
+        let read = read(g, x, weight, added);
+        let mut constants = vec![f.weights.get(g, &format!("{name}.recurrent"))];
         if self.cell == Cell::Gru {
-            constants.push(bias(g, "recurrent_bias"));
+            constants.push(vector(g, f, &format!("{name}.recurrent_bias"), b));
         }
-        let carried: Vec<Value> = (0..self.cell.carried()).map(|_| f.state(g, &[b, n, units])).collect();
-        // Behind the end of a short sequence nothing changes.
-        let there = f.there(g, &[b, n, length, 1]).map(|there| g.permute(there, &[0, 2, 1, 3]));
-        let rows: Vec<Value> = [Some(read), there].into_iter().flatten().collect();
-        let (ends, states) = g.scan_in(reverse, length, &carried, &constants, &rows, |g, args| {
+        if self.norm {
+            constants.extend(Norm::values(g, name, "", f, b));
+        }
+        let way = Way { rows: [b, n, length], reverse, last: self.last };
+        let widths = vec![self.units; self.cell.carried()];
+        go(g, f, way, &widths, &constants, &[read], |g, args| {
             let mut by_state = g.matmul(args.carried[0], args.constants[0]);
-            if let Some(&d) = args.constants.get(1) {
-                by_state = g.add(by_state, d);
+            if self.cell == Cell::Gru {
+                by_state = g.add(by_state, args.constants[1]);
             }
-            let mut next = self.cell.next(g, args.rows[0], by_state, args.carried, units);
-            if let Some(&there) = args.rows.get(1) {
-                for (next, state) in next.iter_mut().zip(args.carried) {
-                    *next = g.select(there, *next, *state);
-                }
-            }
-            let given = if self.last { vec![] } else { vec![next[0]] };
-            (next, given)
-        });
-        f.ends.extend(&ends);
-        match states.first() {
-            Some(&states) => g.permute(states, &[0, 2, 1, 3]),
-            None => ends[0],
-        }
+            let norm = self.norm.then(|| Norm::of(&args.constants[1..]));
+            self.cell.next(g, args.rows[0], by_state, args.carried, norm)
+        })
     }
 }
 
@@ -179,6 +293,12 @@ impl Kind for Recurrent {
         };
         if !(1..=65_536).contains(&self.units) {
             return Err(format!("{} units: 1 to 65536 are possible", self.units));
+        }
+        if self.norm && self.cell != Cell::Lstm {
+            return Err("norm = true is that of recurrent = \"lstm\"".into());
+        }
+        if self.norm && self.units == 1 {
+            return Err("the norm of one unit is always 0".into());
         }
         let width = self.units * self.directions();
         Ok(if self.last { vec![width] } else { vec![length, width] })
@@ -196,6 +316,10 @@ impl Kind for Recurrent {
             };
             put("weight", &[channels, width]);
             put("recurrent", &[units, width]);
+            if self.norm {
+                Norm::params(&name, "", units, to);
+                continue;
+            }
             put("bias", &[width]);
             if self.cell == Cell::Gru {
                 put("recurrent_bias", &[width]);
@@ -213,23 +337,15 @@ impl Kind for Recurrent {
 
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let shape = g.shape(x).to_vec();
-        let (lead, &[length, channels]) = (&shape[..f.lead], &shape[f.lead..]) else {
-            panic!("a recurrent layer reads sequences, not {shape:?}")
-        };
-        // Where tasks share the weights, each sequence is worked on like a task.
-        let rows = match lead {
-            &[n] => [n, 1],
-            &[t, n, ..] => [t, n],
-            [] => panic!("rows lie along an axis"),
-        };
-        let x = g.reshape(x, &[rows[0], rows[1], length, channels]);
+        let (lead, row) = shape.split_at(f.lead);
+        let x = sequences(g, x, f);
         let mut given = Vec::new();
         for direction in 0..self.directions() {
             let name = f.layer();
             given.push(g.scope(name.clone(), |g| self.run(g, x, &name, direction == 1, f)));
         }
         let y = g.concat(&given, g.shape(given[0]).len() - 1);
-        let y = g.reshape(y, &[lead, &self.output(&[length, channels]).unwrap_or_default()].concat());
+        let y = g.reshape(y, &[lead, &self.output(row).unwrap_or_default()].concat());
         f.gave(y)
     }
 }

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::attend;
 use crate::net::{
-    Attention, AvgPool, BatchNorm, Cell, Conv, ConvTranspose, GlobalPool, Layer, LayerNorm, MaxPool, Net,
-    Padding, Recurrent, Residual, Sizes, Statistics, Weights,
+    Attention, AvgPool, BatchNorm, Cell, Conv, ConvTranspose, GlobalPool, HyperLstm, Layer, LayerNorm,
+    MaxPool, Net, Padding, Recurrent, Residual, Sizes, Statistics, Weights,
 };
 use crate::plan::KEEP;
 use crate::spec::{Activation, count};
@@ -236,6 +236,48 @@ impl File<'_> {
                 outputs.push((format!("gg_{name}"), second));
             }
         }
+        let outputs: Vec<(&str, Value)> = outputs.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+        self.outputs(run, job, &outputs)
+    }
+
+    /// A HyperLSTM with one set of weights for all sequences, its loss and gradients.
+    pub(super) fn hyper_lstm(&self, run: &mut dyn FnMut(&Job) -> Result<Outcome>) -> Result<Named> {
+        const NAMES: [&str; 16] = [
+            "wx", "wh", "hyper_wx", "hyper_wh", "hyper_b", "zh_w", "zh_b", "zx_w", "zx_b", "zb_w", "dh",
+            "dx", "db", "b0", "wy", "by",
+        ];
+        let size = |name: &str, axis: usize| -> Result<usize> {
+            Ok(self.tensor(name)?.shape.get(axis).copied().unwrap_or(0))
+        };
+        let mut layer = HyperLstm::new(size("wh", 0)?);
+        (layer.hyper, layer.embedding) = (size("hyper_wh", 0)?, size("dh", 1)?);
+        let row = [size("x", 2)?, size("x", 3)?];
+        let net = Net::rows(row).with(Layer::HyperLstm(layer)).dense(size("by", 0)?);
+        net.check().map_err(|e| Error::checkpoint(self.path, e))?;
+        let layout = net.layout();
+        let mut job = Job { steps: vec![vec![]], ..Job::default() };
+        job.graph.keep(KEEP);
+        let mut values = Vec::new();
+        for name in ["x", "target", "h0", "c0", "hyper_h0", "hyper_c0"].iter().chain(&NAMES) {
+            values.push(self.data(&mut job, name)?);
+        }
+        let g = &mut job.graph;
+        let (&[x, target, ref starts @ ..], parts) = values.split_at(6) else {
+            return Err(Error::checkpoint(self.path, "x is missing"));
+        };
+        let &[t, n, ..] = g.shape(x) else { return Err(Error::checkpoint(self.path, "x has no rows")) };
+        let rows = g.reshape(x, &[t, n, net.inputs()]);
+        let flats: Vec<Value> = parts.iter().map(|v| g.reshape(*v, &[count(g.shape(*v))])).collect();
+        let flat = g.concat(&flats, 0);
+        let (y, _) = net.apply_from(g, Weights { flat, layout: &layout }, starts, rows);
+        let shape = g.shape(target).to_vec();
+        let y = g.reshape(y, &shape);
+        let d = g.sub(y, target);
+        let square = g.mul(d, d);
+        let mean = g.mean(square);
+        let mut outputs = vec![("y".to_string(), y), ("loss".to_string(), g.reshape(mean, &[1]))];
+        let gradients = g.grad(mean, parts);
+        outputs.extend(NAMES.iter().zip(gradients).map(|(name, v)| (format!("grad_{name}"), v)));
         let outputs: Vec<(&str, Value)> = outputs.iter().map(|(n, v)| (n.as_str(), *v)).collect();
         self.outputs(run, job, &outputs)
     }

@@ -142,7 +142,7 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
             // Norms of few numbers bend sharply: wider, and slower.
             for norm in [false, true].into_iter().filter(|_| kind == Loss::Mse && !generated) {
                 add(&format!("sequences of changing weights, normed: {norm}"), &|m| {
-                    m.adaptation.rate = 0.05;
+                    (m.adaptation.rate, m.steps) = if norm { (0.01, 1) } else { (0.05, 2) };
                     let mut hyper = HyperLstm::new(3);
                     (hyper.hyper, hyper.embedding, hyper.norm) = (3, 2, norm);
                     let mut plain = Recurrent::last(Cell::Lstm, 3);

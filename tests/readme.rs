@@ -73,10 +73,13 @@ fn every_command_runs() {
             .expect("a file of the repository");
     }
     std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");
-    let [layers, chunked, pictures, kernels, decoder, toml] = &blocks("toml")[..] else {
-        panic!("the README has six configuration files")
+    let [layers, chunked, pictures, kernels, text, decoder, toml] = &blocks("toml")[..] else {
+        panic!("the README has seven configuration files")
     };
     hyperloom::Config::parse(kernels, "README.md", None).expect("settings");
+    // All of them are the defaults.
+    let texts = hyperloom::Config::parse(text, "README.md", None).expect("settings");
+    assert_eq!(texts, hyperloom::Config::parse("task = 'text'", "x", None).expect("settings"));
     let shorter = toml.replace("steps = 2000\n", TRAIN).replace("[eval]\n", "[eval]\ntasks = 12\n");
     assert_ne!(&shorter, toml, "the README's file was not shortened");
     std::fs::write(path.join("shapes.toml"), shorter).expect("a file");

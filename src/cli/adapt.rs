@@ -44,6 +44,12 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
             "the model learns pictures as fields: `hyperloom encode` adapts it to one",
         ));
     }
+    if matches!(format, Format::Text { .. }) {
+        return Err(Error::config(
+            args.run.display().to_string(),
+            "the model goes on with texts: `hyperloom generate` is for those",
+        ));
+    }
     let own_network = args.run.join(OWN_NETWORK);
     if own_network.is_file() {
         // What a single task's network normalises by stays as it was trained.

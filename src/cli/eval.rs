@@ -136,6 +136,18 @@ fn single(args: &EvalArgs, device: &Device) -> Result<ExitCode> {
                 ),
             )
         })?;
+        let same = |first: &TestedRun| (first.test.rows, &first.test.classes) == (test.rows, &test.classes);
+        if let Some(first) = all.first().filter(|first| !same(first)) {
+            let message = format!(
+                "is judged on {} rows of {} classes{rows}, and {} on {} of {}: runs on the same rows can be compared",
+                test.rows,
+                test.classes.len(),
+                first.run,
+                first.test.rows,
+                first.test.classes.len()
+            );
+            return Err(Error::config(run, message));
+        }
         all.push(TestedRun { run, rows, test });
     }
     let text = serde_json::to_string_pretty(&all).unwrap_or_default() + "\n";
@@ -149,10 +161,16 @@ fn single(args: &EvalArgs, device: &Device) -> Result<ExitCode> {
         curves(path, "Validation rows", "training step", "accuracy", false, &lines)
     };
     leave(args, text, draw, || {
-        say(format_args!("on {} test rows{}\n", all[0].test.rows, all[0].rows));
+        let of_text = all[0].test.bits_per_character.is_some();
+        let what = if of_text { "symbols" } else { "rows" };
+        say(format_args!("on {} test {what}{}\n", all[0].test.rows, all[0].rows));
         say(format_args!(
             "{:<28}{:<12}{:>12}{:>12}{:>12}\n",
-            "run", "weights", "accuracy", "loss", "parameters"
+            "run",
+            "weights",
+            "accuracy",
+            if of_text { "bits each" } else { "loss" },
+            "parameters"
         ));
         for TestedRun { run, test: t, .. } in &all {
             let row = |what: &str, accuracy: f64, loss: f64, parameters: usize| {
@@ -162,7 +180,8 @@ fn single(args: &EvalArgs, device: &Device) -> Result<ExitCode> {
                     figure(loss)
                 ));
             };
-            row(if t.direct.is_some() { "generated" } else { "direct" }, t.accuracy, t.loss, t.parameters);
+            let loss = t.bits_per_character.unwrap_or(t.loss);
+            row(if t.direct.is_some() { "generated" } else { "direct" }, t.accuracy, loss, t.parameters);
             if let Some(d) = &t.direct {
                 row("direct", d.accuracy, d.loss, d.parameters);
             }

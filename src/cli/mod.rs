@@ -325,7 +325,8 @@ impl Settings {
     fn set_text(&self, c: &mut Config) -> Result<()> {
         let given = self.flags().into_iter().filter(|(flag, given)| *given && !TEXT_FLAGS.contains(flag));
         if let Some((flag, _)) = given.into_iter().next() {
-            return Err(Error::config(flag, "is nothing for the task 'text': --files names what is read"));
+            let why = if flag == "--epochs" { "--steps says how long" } else { "--files names what is read" };
+            return Err(Error::config(flag, format!("is nothing for the task 'text': {why}")));
         }
         let text = c.text.get_or_insert_with(TextConfig::default);
         if !self.files.is_empty() {

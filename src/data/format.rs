@@ -42,6 +42,8 @@ pub enum Format {
         alphabet: Alphabet,
         /// How many a sequence has in training.
         length: usize,
+        /// What tells the text that was trained on from another.
+        digest: String,
     },
     /// Pictures in folders, one for each class.
     Pictures {
@@ -88,7 +90,7 @@ impl Format {
                 let numbers = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).unwrap_or(0);
                 (numbers.saturating_add(*code), numbers.saturating_add(1))
             }
-            Format::Text { alphabet, length } => {
+            Format::Text { alphabet, length, .. } => {
                 if !alphabet.is_sound() {
                     return Err(Error::checkpoint(path, "its alphabet is not possible"));
                 }

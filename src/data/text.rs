@@ -124,7 +124,7 @@ impl Alphabet {
                 let numbers: HashMap<char, u32> =
                     self.symbols.iter().zip(0..).filter_map(|(s, i)| Some((s.chars().next()?, i))).collect();
                 let one = |(at, c): (usize, char)| {
-                    let shown = || format!("'{}' (U+{:04X})", c.escape_default(), u32::from(c));
+                    let shown = || format!("'{}' (U+{:04X})", c.escape_debug(), u32::from(c));
                     numbers.get(&c).copied().ok_or_else(|| unknown(&text[..at], shown()))
                 };
                 valid(text).char_indices().map(one).collect()
@@ -165,9 +165,14 @@ fn valid(text: &[u8]) -> &str {
 /// [`Error::Memory`] where they are too large.
 pub fn read_texts(files: &[PathBuf], unit: Unit) -> Result<Vec<u8>> {
     let mut all = Vec::new();
+    let mut known = BTreeSet::new();
     for file in files {
         let found = if file.is_dir() { files_in(file)? } else { vec![file.clone()] };
         for path in found {
+            // What would be judged on would have been trained on.
+            if !known.insert(std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone())) {
+                return Err(Error::data(path, "", "is given twice"));
+            }
             all.extend(read_text(&path, unit, all.len())?);
         }
     }
@@ -179,8 +184,12 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(Error::io("read", folder))?;
     let hidden = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
     let mut found: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
-    found.retain(|p| p.is_file() && !hidden(p));
+    found.retain(|p| !hidden(p));
     found.sort();
+    if let Some(inner) = found.iter().find(|p| p.is_dir()) {
+        let message = "is a folder in a folder of texts: name it beside the other, or its files";
+        return Err(Error::data(inner, "", message));
+    }
     match found.is_empty() {
         true => Err(Error::data(folder, "", "holds no file: texts lie directly in it")),
         false => Ok(found),
@@ -222,6 +231,14 @@ pub fn read_text(path: &Path, unit: Unit, before: usize) -> Result<Vec<u8>> {
         true => Err(Error::data(path, "", "is empty")),
         false => Ok(bytes),
     }
+}
+
+/// What tells a text from another: a hash of its symbols' numbers (FNV-1a, 64 bits), and how many there are.
+pub fn digest(text: &[u32]) -> String {
+    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, symbol| {
+        (hash ^ u64::from(*symbol)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}-{}", text.len())
 }
 
 /// Sequences from any place of a text, as many as a batch has: a single task. What follows each symbol is its target.

@@ -154,7 +154,9 @@ impl Instruments {
             }
         }
         let mean = |l: usize| squares[l] / f64::max(counts[l], 1.0);
-        let one = |layer| LayerActivation { layer, mean_square: mean(layer + 1), ideal: mean(0) };
+        // Numbers of symbols have no size: there it is what the first layer gives.
+        let ideal = mean(usize::from(model.spec.target.symbols().is_some()));
+        let one = |layer| LayerActivation { layer, mean_square: mean(layer + 1), ideal };
         self.activations = (0..layers).map(one).collect();
         Ok(())
     }

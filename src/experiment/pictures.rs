@@ -82,8 +82,13 @@ fn draw_single(experiment: &Experiment<'_>, test: &TestReport, rows: &[MetricsRo
         (&files[1], "accuracy", &accuracy, &held_accuracy, false),
     ] {
         let mut lines = vec![Curve { label: &label, points: training }];
+        // Training does not look at how often symbols are right.
+        lines.retain(|line| line.points.iter().any(|(_, y)| y.is_finite()));
         if !held.is_empty() {
             lines.push(Curve { label: "validation", points: held });
+        }
+        if lines.is_empty() {
+            continue;
         }
         let title = format!("The network's {what}");
         curves(file, &title, "training step", what, log, &lines)?;
@@ -91,12 +96,10 @@ fn draw_single(experiment: &Experiment<'_>, test: &TestReport, rows: &[MetricsRo
     if !test.confusion.is_empty() {
         confusion(&files[2], "Test rows", &test.classes, &test.confusion)?;
     }
-    gallery(
-        &files[3],
-        "Test rows that went wrong, the surest first",
-        MISTAKES / 4,
-        &mistakes(experiment, test)?,
-    )?;
+    if test.bits_per_character.is_none() {
+        let title = "Test rows that went wrong, the surest first";
+        gallery(&files[3], title, MISTAKES / 4, &mistakes(experiment, test)?)?;
+    }
     let points: Vec<(f64, f64)> = test.reliability.iter().map(|r| (r.confidence, r.accuracy)).collect();
     let lines =
         [Curve { label: "probabilities", points: &points }, Curve { label: "honest", points: &HONEST }];

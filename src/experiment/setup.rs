@@ -186,8 +186,19 @@ impl Setup {
             };
             Error::config("model.net", format!("{e}{size}"))
         })?;
-        if self.source.family(0).shape().symbols().is_some() {
+        if let Some(symbols) = self.source.family(0).shape().symbols() {
+            let fail = |message: String| Err(Error::config("model.net", message));
+            if let Some(said) = net.symbols().filter(|said| *said != symbols) {
+                return fail(format!("the text has {symbols} symbols, and the first layer {said}"));
+            }
             net.check_causal().map_err(|e| Error::config("model.net", e))?;
+            let length = self.source.family(0).shape().inputs();
+            if net.row_behind().as_deref() != Some(&[length, symbols]) {
+                return fail(format!(
+                    "the net gives rows {:?}: a language model gives one number for each of {symbols} symbols at each of {length} places",
+                    net.row_behind().unwrap_or_default()
+                ));
+            }
         }
         hyper.check_writes().map_err(|e| Error::config("model.writes", e))?;
         if net.outputs() != self.source.family(0).shape().outputs {

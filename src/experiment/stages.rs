@@ -83,7 +83,9 @@ impl Experiment<'_> {
             Stage::Pooled(member) => self.train(member, false, observer, metrics)?,
             Stage::Hyper(member) => self.train(member, true, observer, metrics)?,
             Stage::Choose => {
-                observer.progress(&Progress::of("choosing on validation tasks"));
+                if self.setup.source().single().is_none() {
+                    observer.progress(&Progress::of("choosing on validation tasks"));
+                }
                 self.choose()?;
                 self.position.trained = true;
                 true

@@ -15,11 +15,15 @@
 //! ```
 
 use crate::data::format::Format;
+use crate::data::text::Unit;
 use crate::error::{Error, Result};
 use crate::meta::model::Network;
 use crate::meta::stream::Stream;
 use crate::rng::Rng;
 use crate::run::Device;
+
+/// Symbols that an error lists at most.
+const SHOWN: usize = 100;
 
 /// How symbols are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,8 +55,15 @@ pub fn generate(
         return Err(Error::config("run", "the model was not trained on a text (--task text)"));
     };
     let start = alphabet.encode(prompt).map_err(|e| {
-        let known: String = alphabet.symbols().iter().map(|s| s.escape_default().to_string()).collect();
-        Error::config("--prompt", format!("{e}: there are {known}"))
+        let symbols = alphabet.symbols();
+        let shown = symbols.iter().take(SHOWN).map(|s| s.escape_debug().to_string());
+        let space = if alphabet.unit() == Unit::Bytes { " " } else { "" };
+        let more = if symbols.len() > SHOWN {
+            format!(" and {} more", symbols.len() - SHOWN)
+        } else {
+            String::new()
+        };
+        Error::config("--prompt", format!("{e}: there are {}{more}", shown.collect::<Vec<_>>().join(space)))
     })?;
     let mut rng = Rng::new(drawing.seed, 0x6e27);
     // Without a prompt, as after a line.

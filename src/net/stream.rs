@@ -40,6 +40,15 @@ impl Net {
         if head { net.dense(symbols).with(Layer::LogSoftmax(LogSoftmax::on())) } else { net }
     }
 
+    /// Symbols that the first layer knows, where it is one of symbols.
+    pub fn symbols(&self) -> Option<usize> {
+        match self.layers.first() {
+            Some(Layer::Embed(embed)) => Some(embed.symbols),
+            Some(Layer::OneHot(one_hot)) => Some(one_hot.symbols),
+            _ => None,
+        }
+    }
+
     /// Refuses a net that says of an element of a sequence what depends on later ones, as no language model may.
     ///
     /// # Errors

@@ -167,6 +167,10 @@ impl Likelihood {
     /// The prediction of several models with these shares: the mean of values, or of probabilities (given back as their
     /// logarithms).
     pub fn mixture(&self, models: &[&[f32]], shares: &[f64]) -> Vec<f32> {
+        // What a single model says of symbols needs no way through probabilities, where very small ones would be lost.
+        if let ([y], Loss::Symbols) = (models, self.loss) {
+            return y.to_vec();
+        }
         let (outputs, mut mean) = (self.loss.outputs(), vec![0.0; models.first().map_or(0, |y| y.len())]);
         for (y, share) in models.iter().zip(shares).filter(|(_, share)| **share > 0.0) {
             mean.iter_mut().zip(outputs.mean(y, self.outputs)).for_each(|(m, v)| *m += share * v);

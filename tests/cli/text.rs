@@ -60,6 +60,15 @@ fn trained_and_gone_on_with() {
         &["generate", "run", "--prompt", "one Two"],
         &["--prompt", "line 1: 'T' (U+0054)", "symbol"],
     );
+    assert!(!place.path("run/mistakes.svg").exists());
+    // Another text is not gone on with, and runs that were judged on other symbols are not compared.
+    place.ok(&[&TRAIN[..], &["--set", "text.test_length=32", "--steps", "3", "--out", "other"]].concat());
+    place.refused(&["eval", "run", "other", "--device", "cpu", "--out", "x"], &["other", "384", "same rows"]);
+    place.ok(&["eval", "run", "--device", "cpu"]);
+    place.write("text.txt", text(900).replacen("one two", "two one", 1));
+    place.refused(&["train", "--resume", "--out", "run"], &["has the data file changed?"]);
+    place.write("text.txt", text(900));
+    place.refused(&["adapt", "run", "--support", "text.txt", "--out", "x"], &["generate"]);
     place.refused(&["generate", "run", "--length", "0"], &["--length", "1 to"]);
     place.refused(&["generate", "run", "--temperature", "1e9"], &["--temperature", "0 to 100"]);
     place.refused(&["generate", "nowhere"], &["nowhere", "no such run folder"]);
@@ -134,7 +143,11 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&["train", "settings.toml", "--out", "x"], &["text.files", "--files"]);
     place.refused(&on("nowhere.txt"), &["nowhere.txt"]);
     place.refused(&on("empty.txt"), &["empty.txt", "is empty"]);
-    place.refused(&on("short.txt"), &["short.txt", "11 symbols", "text.length"]);
+    place.refused(&on("short.txt"), &["short.txt", "11 symbols", "text.length = 16"]);
+    place.write("folder/a.txt", "one two");
+    place.write("folder/inner/b.txt", "one two");
+    place.refused(&on("folder"), &["folder/inner", "is a folder in a folder"]);
+    place.refused(&train(&["--files", "text.txt", "./text.txt"]), &["text.txt", "given twice"]);
     place.refused(&on("same.txt"), &["1 different symbols", "2 to 65536"]);
     place.refused(&on("latin.txt"), &["latin.txt, line 2", "UTF-8", "text.unit=bytes"]);
     place.refused(&train(&["--set", "text.length=1"]), &["text.length", "2 to 65536"]);
@@ -144,6 +157,17 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&train(&["--method", "maml"]), &["adapt.method", "one"]);
     place.refused(&train(&["--net", "conv4"]), &["model.net"]);
     place.refused(&train(&["--task", "text", "--csv", "a.csv"]), &["--csv", "'text'"]);
+    place.refused(&train(&["--epochs", "3"]), &["--epochs", "--steps"]);
+    let known = format!("{SETTINGS}[[model.net]]\none_hot = 8\n").replace("net = 'gru-16'\n", "");
+    place.write("known.toml", known);
+    place.refused(
+        &["train", "known.toml", "--files", "text.txt", "--out", "x"],
+        &["9 symbols", "the first layer 8"],
+    );
+    let last = format!("{SETTINGS}[[model.net]]\nrecurrent = 'gru'\nunits = 4\nlast = true\n")
+        .replace("net = 'gru-16'\n", "");
+    place.write("last.toml", last);
+    place.refused(&["train", "last.toml", "--files", "text.txt", "--out", "x"], &["model.net", "causal"]);
     place.refused(&train(&["--shots", "3"]), &["--shots", "'text'"]);
     place.refused(&["train", "--task", "sine", "--files", "text.txt"], &["--files", "--task text", "'sine'"]);
     let both = format!("{SETTINGS}[[model.net]]\nrecurrent = 'lstm'\nunits = 4\nbidirectional = true\n");

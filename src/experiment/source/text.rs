@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{SingleTask, Source, TaskKind, TasksPicture, settings_of};
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
-use crate::data::text::{Alphabet, Unit, Windows, read_texts};
+use crate::data::text::{Alphabet, Unit, Windows, digest, read_texts};
 use crate::error::{Error, Result};
 use crate::experiment::config::{
     AdaptConfig, Config, EvalConfig, Method, ModelConfig, TrainConfig, WeightSource,
@@ -145,11 +145,14 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let held = (judged as f64 * t.validation / t.length as f64).round() as usize;
     let trained = (held * t.length).min(judged)..judged;
     if trained.len() <= 2 * t.length || n - judged <= t.length {
-        return refuse(format!(
-            "has {n} symbols, too few for sequences of {} to train on and to judge: text.length = {} would do, or more text",
-            t.length,
-            (n / 40).max(2)
-        ));
+        let message = format!(
+            "has {n} symbols, of which {} are trained on and {} judged on: sequences of text.length = {} need more of both. Shorter \
+             sequences would do, or more text, or other text.test and text.validation",
+            trained.len(),
+            n - judged,
+            t.length
+        );
+        return refuse(message);
     }
     let layers = config.model.net.as_deref().unwrap_or_default();
     let goes_on = Net::language_model(t.length, symbols, layers, config.model.head).of_one_element().is_ok();
@@ -163,6 +166,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         rows,
         test,
     };
+    let digest = digest(&text);
     let family = Windows {
         text: Arc::new(text),
         range: trained,
@@ -171,7 +175,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         batch: t.batch,
         seed: config.seed,
     };
-    let format = Format::Text { alphabet, length: t.length };
+    let format = Format::Text { alphabet, length: t.length, digest };
     Ok(Arc::new(Text { family: Arc::new(family), task, format, place }))
 }
 

@@ -1,8 +1,8 @@
 //! Workloads of convolutional networks over pictures: the networks, their inputs and the graph.
 
 use super::numbers;
-use super::workload::Builder;
-use crate::graph::{Graph, Value};
+use super::workload::{Builder, descend, learn};
+use crate::graph::Value;
 use crate::net::{Layer, Net, ParamLayout, Weights};
 use crate::spec::count;
 use crate::task::{Loss, loss};
@@ -87,17 +87,6 @@ fn labels(t: usize, n: usize, classes: usize) -> Vec<f32> {
     rows.flat_map(|label| (0..classes).map(move |c| f32::from(u8::from(c == label)))).collect()
 }
 
-/// Weights after a step of descent on each task's own loss.
-fn step(g: &mut Graph, net: &Net, w: Value, x: Value, y: Value) -> Value {
-    let layout = net.layout();
-    let prediction = net.apply(g, Weights { flat: w, layout: &layout }, x);
-    let each = loss(g, Loss::CrossEntropy, prediction, y, None);
-    let sum = g.sum_to(each, &[]);
-    let grad = g.grad(sum, &[w])[0];
-    let step = g.scale(grad, RATE);
-    g.sub(w, step)
-}
-
 impl Builder {
     /// Few-shot pictures of `t` tasks with their classes.
     fn few(&mut self, name: &str, stream: u32, t: usize, n: usize) -> (Value, Value) {
@@ -112,10 +101,8 @@ impl Builder {
         let layout = net.layout();
         let w0 = self.data("w0", &[t, layout.len()], weights(&layout, t));
         let (x, y) = self.few("s", 20, t, SUPPORT);
-        let (finals, _) = self.g.scan(STEPS, &[w0], &[x, y], &[], |g, args| {
-            (vec![step(g, &net, args.carried[0], args.constants[0], args.constants[1])], vec![])
-        });
-        self.g.output("result", finals[0]);
+        let w = learn(&mut self.g, (&net, Loss::CrossEntropy), (STEPS, RATE), w0, [x, y]);
+        self.g.output("result", w);
     }
 
     /// The mean loss on query pictures after one step from weights that all tasks share, and its gradient by these.
@@ -126,7 +113,7 @@ impl Builder {
         let ((xs, ys), (xq, yq)) = (self.few("s", 20, t, SUPPORT), self.few("q", 21, t, QUERY));
         let g = &mut self.g;
         let w = g.expand(shared, &[t, layout.len()]);
-        let w = step(g, &net, w, xs, ys);
+        let w = descend(g, (&net, Loss::CrossEntropy), RATE, w, [xs, ys]);
         let prediction = net.apply(g, Weights { flat: w, layout: &layout }, xq);
         let each = loss(g, Loss::CrossEntropy, prediction, yq, None);
         let mean = g.mean(each);

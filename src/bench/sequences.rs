@@ -1,8 +1,8 @@
 //! Workloads of recurrent networks over sequences: the networks, their inputs and the graph.
 
-use super::workload::Builder;
+use super::workload::{Builder, learn};
 use super::{numbers, word};
-use crate::graph::{Graph, Value};
+use crate::graph::Value;
 use crate::net::{Cell, Layer, LogSoftmax, Net, OneHot, ParamLayout, Recurrent, Weights};
 use crate::spec::count;
 use crate::task::{Loss, loss};
@@ -40,25 +40,6 @@ fn weights(layout: &ParamLayout, t: usize) -> Vec<f32> {
         }
     }
     all
-}
-
-/// Weights after a step of descent on each task's own loss.
-fn step(g: &mut Graph, net: &Net, w: Value, x: Value, y: Value) -> Value {
-    let layout = net.layout();
-    let prediction = net.apply(g, Weights { flat: w, layout: &layout }, x);
-    let each = loss(g, Loss::Mse, prediction, y, None);
-    let sum = g.sum_to(each, &[]);
-    let grad = g.grad(sum, &[w])[0];
-    let step = g.scale(grad, RATE);
-    g.sub(w, step)
-}
-
-/// The same, some times.
-fn steps(g: &mut Graph, net: &Net, n: usize, w: Value, x: Value, y: Value) -> Value {
-    let (finals, _) = g.scan(n, &[w], &[x, y], &[], |g, args| {
-        (vec![step(g, net, args.carried[0], args.constants[0], args.constants[1])], vec![])
-    });
-    finals[0]
 }
 
 /// A language model over characters: `charlm`.
@@ -124,7 +105,7 @@ impl Builder {
         let layout = net.layout();
         let w0 = self.data("w0", &[t, layout.len()], weights(&layout, t));
         let (x, y) = self.sequences("s", 33, t);
-        let w = steps(&mut self.g, &net, GRU_STEPS, w0, x, y);
+        let w = learn(&mut self.g, (&net, Loss::Mse), (GRU_STEPS, RATE), w0, [x, y]);
         self.g.output("result", w);
     }
 
@@ -136,7 +117,7 @@ impl Builder {
         let ((xs, ys), (xq, yq)) = (self.sequences("s", 33, t), self.sequences("q", 34, t));
         let g = &mut self.g;
         let w = g.expand(shared, &[t, layout.len()]);
-        let w = steps(g, &net, LSTM_STEPS, w, xs, ys);
+        let w = learn(g, (&net, Loss::Mse), (LSTM_STEPS, RATE), w, [xs, ys]);
         let prediction = net.apply(g, Weights { flat: w, layout: &layout }, xq);
         let each = loss(g, Loss::Mse, prediction, yq, None);
         let mean = g.mean(each);

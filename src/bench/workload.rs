@@ -56,6 +56,8 @@ pub enum Workload {
     Charlm,
 }
 
+/// How long the steps of small networks are.
+const RATE: f64 = 0.01;
 /// Steps of training that a plan's window holds.
 const WINDOW: usize = 8;
 
@@ -369,7 +371,7 @@ impl Builder {
             (self.random("w0", &[t, p], 8, 0.15), 9)
         };
         let (x, y) = self.waves("s", stream, t, s.support, s.target.inputs());
-        let w = learn(&mut self.g, &s, w0, x, y);
+        let w = learn(&mut self.g, (&s.target, Loss::Mse), (s.steps, RATE), w0, [x, y]);
         self.g.output("result", w);
     }
 
@@ -429,7 +431,7 @@ impl Builder {
             if workload == Workload::Maml2
                 && let Some((xs, ys)) = support
             {
-                h = learn(g, &s, h, xs, ys);
+                h = learn(g, (&s.target, Loss::Mse), (s.steps, RATE), h, [xs, ys]);
             }
             let kind = if workload == Workload::Generator { Loss::CrossEntropy } else { Loss::Mse };
             let each = task_loss(g, &s.target, kind, h, xq, yq);
@@ -462,18 +464,34 @@ fn task_loss(g: &mut Graph, target: &Net, kind: Loss, w: Value, x: Value, y: Val
     loss(g, kind, prediction, y, None)
 }
 
-/// Steps of descent on each task's own loss.
-fn learn(g: &mut Graph, s: &Sizes, w0: Value, x: Value, y: Value) -> Value {
-    let (finals, _) = g.scan(s.steps, &[w0], &[x, y], &[], |g, args| {
-        let w = args.carried[0];
-        let each = task_loss(g, &s.target, Loss::Mse, w, args.constants[0], args.constants[1]);
-        // Tasks do not meet: the gradient of the sum is that of every task's own loss.
-        let sum = g.sum_to(each, &[]);
-        let grad = g.grad(sum, &[w])[0];
-        let step = g.scale(grad, 0.01);
-        (vec![g.sub(w, step)], vec![])
+/// Some steps of descent on each task's own loss, from weights `[T, P]`.
+pub(super) fn learn(
+    g: &mut Graph,
+    (net, kind): (&Net, Loss),
+    (steps, rate): (usize, f64),
+    w0: Value,
+    [x, y]: [Value; 2],
+) -> Value {
+    let (finals, _) = g.scan(steps, &[w0], &[x, y], &[], |g, args| {
+        (vec![descend(g, (net, kind), rate, args.carried[0], [args.constants[0], args.constants[1]])], vec![])
     });
     finals[0]
+}
+
+/// One such step.
+pub(super) fn descend(
+    g: &mut Graph,
+    (net, kind): (&Net, Loss),
+    rate: f64,
+    w: Value,
+    [x, y]: [Value; 2],
+) -> Value {
+    let each = task_loss(g, net, kind, w, x, y);
+    // Tasks do not meet: the gradient of the sum is that of every task's own loss.
+    let sum = g.sum_to(each, &[]);
+    let grad = g.grad(sum, &[w])[0];
+    let step = g.scale(grad, rate);
+    g.sub(w, step)
 }
 
 /// What the generator of `amortised` writes before any training.

@@ -74,7 +74,9 @@ impl Alphabet {
     pub fn of(text: &[u8], unit: Unit) -> Alphabet {
         let symbols = match unit {
             Unit::Characters => {
-                let all: BTreeSet<char> = valid(text).chars().collect();
+                let text =
+                    std::str::from_utf8(text).unwrap_or_else(|e| panic!("the text is not in UTF-8: {e}"));
+                let all: BTreeSet<char> = text.chars().collect();
                 all.into_iter().map(String::from).collect()
             }
             Unit::Bytes => {
@@ -110,10 +112,7 @@ impl Alphabet {
     /// The numbers of a text's symbols.
     ///
     /// # Errors
-    /// The first symbol that is unknown.
-    ///
-    /// # Panics
-    /// Where symbols are characters, and the text is not in UTF-8.
+    /// The first symbol that is unknown; where symbols are characters, what is not in UTF-8 is none.
     pub fn encode(&self, text: &[u8]) -> std::result::Result<Vec<u32>, Unknown> {
         let unknown = |before: &[u8], symbol: String| Unknown {
             symbol,
@@ -127,7 +126,11 @@ impl Alphabet {
                     let shown = || format!("'{}' (U+{:04X})", c.escape_debug(), u32::from(c));
                     numbers.get(&c).copied().ok_or_else(|| unknown(&text[..at], shown()))
                 };
-                valid(text).char_indices().map(one).collect()
+                let text_of = std::str::from_utf8(text).map_err(|e| {
+                    let at = e.valid_up_to();
+                    unknown(&text[..at], format!("the byte {}, which is not in UTF-8,", hex(text[at])))
+                })?;
+                text_of.char_indices().map(one).collect()
             }
             Unit::Bytes => {
                 let mut numbers = [None; 256];
@@ -151,11 +154,6 @@ impl Alphabet {
             Unit::Bytes => symbols.filter_map(|s| u8::from_str_radix(s, 16).ok()).collect(),
         }
     }
-}
-
-#[track_caller]
-fn valid(text: &[u8]) -> &str {
-    std::str::from_utf8(text).unwrap_or_else(|e| panic!("the text is not in UTF-8: {e}"))
 }
 
 /// Reads files, one after another: folders stand for the files in them, in the order of their names.
@@ -315,6 +313,8 @@ mod tests {
         let alphabet = Alphabet::of(b"ab\n", Unit::Characters);
         let e = alphabet.encode(b"ab\nba\nac").expect_err("c is unknown");
         assert_eq!(e.to_string(), "line 3: 'c' (U+0063) is no symbol that the model knows");
+        let e = alphabet.encode(b"ab\xff").expect_err("it is not in UTF-8");
+        assert!(e.symbol.contains("ff, which is not in UTF-8"), "{e}");
         let e = Alphabet::of(b"ab", Unit::Bytes).encode(b"a\xff").expect_err("ff is unknown");
         assert_eq!((e.symbol.as_str(), e.line), ("the byte ff", 1));
         let forged = |symbols: &[&str], unit| {

@@ -21,6 +21,7 @@
 pub mod conv;
 pub mod expr;
 mod grad;
+mod late;
 pub mod op;
 pub mod scan;
 mod show;

@@ -58,10 +58,10 @@ impl HyperLstm {
         HyperLstm { units, hyper: hyper_units(), embedding: embedding(), norm: false, last: false }
     }
 
-    /// `[.., hyper, 4 units]`: what the hyper cell gives times `first [hyper, 4 embedding]`, gate by gate times `second [4, embedding, units]`.
-    fn both(&self, g: &mut Graph, f: &Forward<'_>, name: &str, first: &str, second: &str) -> Value {
+    /// `[.., rows, 4 units]`: the parameter `first [rows, 4 embedding]` (or, of one row, a bias) gate by gate times `second [4, embedding, units]`.
+    fn both(&self, g: &mut Graph, f: &Forward<'_>, rows: usize, name: &str, parts: (&str, &str)) -> Value {
+        let (first, second) = parts;
         let first = f.weights.get(g, &format!("{name}.{first}"));
-        let rows = if first_is_vector(g, first, f) { 1 } else { self.hyper };
         let second = f.weights.get(g, &format!("{name}.{second}"));
         let tasks = if f.weights.per_task(g) { vec![g.shape(first)[0]] } else { vec![] };
         let first = g.reshape(first, &[&tasks[..], &[rows, GATES, self.embedding]].concat());
@@ -71,11 +71,6 @@ impl HyperLstm {
         let both = g.permute(both, order);
         g.reshape(both, &[&tasks[..], &[rows, GATES * self.units]].concat())
     }
-}
-
-/// Whether a parameter has one axis behind that of the tasks.
-fn first_is_vector(g: &Graph, v: Value, f: &Forward<'_>) -> bool {
-    g.shape(v).len() == 1 + usize::from(f.weights.per_task(g))
 }
 
 impl Kind for HyperLstm {
@@ -150,11 +145,11 @@ impl Kind for HyperLstm {
             let rows = [read(g, x, weight, None), read(g, x, by_x, Some(hyper_bias))];
             // From e to the scales of what comes from h and from x, and to what is added.
             let parts = [("scale_h", "by_h"), ("scale_x", "by_x"), ("shift_of", "by_b")];
-            let parts = parts.map(|(first, second)| self.both(g, f, &name, first, second));
+            let parts = parts.map(|part| self.both(g, f, self.hyper, &name, part));
             let axis = g.shape(parts[0]).len() - 1;
             let change = g.concat(&parts, axis);
             let mut starts = [("scale_h_bias", "by_h"), ("scale_x_bias", "by_x")]
-                .map(|(first, second)| self.both(g, f, &name, first, second))
+                .map(|part| self.both(g, f, 1, &name, part))
                 .to_vec();
             let bias = vector(g, f, &format!("{name}.bias"), b);
             let like = g.shape(starts[0]).to_vec();

@@ -23,7 +23,7 @@ pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
 pub use self::pictures::PicturesConfig;
 pub use self::text::TextConfig;
-use super::config::Config;
+use super::config::{Config, Method};
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
 use crate::error::{Error, Result, nearest};
@@ -267,6 +267,21 @@ fn settings_of<'c, T>(
             Err(Error::config(own, message))
         }
     }
+}
+
+/// Refuses settings that a single task has no use for: ways of adaptation (`instead`: what there is for those), and tasks a step (`batch`: the
+/// setting that says what a step looks at).
+fn check_single(config: &Config, instead: &str, batch: &str) -> Result<()> {
+    let own = config.task.name();
+    if config.adapt.method != Method::FineTune {
+        let method = config.adapt.method.name();
+        let message = format!("'{method}' learns from many tasks, and '{own}' is one: leave it out{instead}");
+        return Err(Error::config("adapt.method", message));
+    }
+    if config.train.tasks != 1 {
+        return Err(Error::config("train.tasks", format!("'{own}' is one task: {batch}")));
+    }
+    Ok(())
 }
 
 /// Fewest support rows of a training episode.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::images::{check_shape, image_options, overlap};
-use super::{SingleTask, Source, TaskKind, TasksPicture, settings_of};
+use super::{SingleTask, Source, TaskKind, TasksPicture, check_single, settings_of};
 use crate::data::csv::CsvSpec;
 use crate::data::encoder::{Encoder, TargetKind};
 use crate::data::format::Format;
@@ -15,9 +15,7 @@ use crate::data::images::{ImageOptions, ImageSet};
 use crate::data::labelled::{Batches, Labelled};
 use crate::data::table::Table;
 use crate::error::{Error, Result};
-use crate::experiment::config::{
-    AdaptConfig, Config, EvalConfig, Method, ModelConfig, TrainConfig, WeightSource,
-};
+use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig, WeightSource};
 use crate::hyper::{Generator, Static};
 use crate::net::{Sizes, preset};
 use crate::rng::Rng;
@@ -164,26 +162,14 @@ pub(super) fn validate(config: &Config) -> Result<()> {
             "is what is trained on, or lies in it: rows to be judged on must be others",
         ));
     }
-    if config.adapt.method != Method::FineTune {
-        let message = format!(
-            "'{}' learns from many tasks, and 'pictures' is one: leave it out, or take --images for tasks of a few classes each",
-            config.adapt.method.name()
-        );
-        return fail("adapt.method", message);
-    }
     if config.model.weights == WeightSource::Generated && config.model.generator.reads() {
         return fail(
             "model.generator",
             "one task has nothing to be read of it: model.generator = \"static\" writes kernels from embeddings of their blocks".into(),
         );
     }
-    if config.train.tasks != 1 {
-        return fail(
-            "train.tasks",
-            "'pictures' is one task: pictures.batch is the number of rows a step".into(),
-        );
-    }
-    Ok(())
+    let instead = ", or take --images for tasks of a few classes each";
+    check_single(config, instead, "pictures.batch is the number of rows a step")
 }
 
 /// Whether a file is a table, by its name.

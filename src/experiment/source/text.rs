@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SingleTask, Source, TaskKind, TasksPicture, settings_of};
+use super::{SingleTask, Source, TaskKind, TasksPicture, check_single, settings_of};
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
 use crate::data::text::{Alphabet, Unit, Windows, digest, read_texts};
 use crate::error::{Error, Result};
-use crate::experiment::config::{
-    AdaptConfig, Config, EvalConfig, Method, ModelConfig, TrainConfig, WeightSource,
-};
+use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig, WeightSource};
 use crate::net::{Net, preset};
 use crate::task::{Likelihood, Task, TaskFamily};
 
@@ -103,26 +101,13 @@ pub(super) fn validate(config: &Config) -> Result<()> {
             return fail(key, format!("{share} is out of range: it must lie from {least} to 0.5"));
         }
     }
-    if config.adapt.method != Method::FineTune {
-        let message = format!(
-            "'{}' learns from many tasks, and 'text' is one: leave it out",
-            config.adapt.method.name()
-        );
-        return fail("adapt.method", message);
-    }
     if config.model.weights == WeightSource::Generated {
         return fail(
             "model.weights",
             "a single text has nothing that a hypernetwork could read: leave --generated out".into(),
         );
     }
-    if config.train.tasks != 1 {
-        return fail(
-            "train.tasks",
-            "'text' is one task: text.batch is the number of sequences a step".into(),
-        );
-    }
-    Ok(())
+    check_single(config, "", "text.batch is the number of sequences a step")
 }
 
 pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {

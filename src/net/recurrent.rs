@@ -171,10 +171,13 @@ pub(super) fn vector(g: &mut Graph, f: &Forward<'_>, name: &str, b: usize) -> Va
 /// The products of all elements with a weight, plus what is `added`: rows of a scan over the elements, `[b, length, n, width]`.
 pub(super) fn read(g: &mut Graph, x: Value, weight: Value, added: Option<Value>) -> Value {
     let &[b, n, length, channels] = g.shape(x) else { panic!("sequences have four axes") };
-    let elements = g.reshape(x, &[b, n * length, channels]);
+    // By a weight that all share they are one product, which takes the vector along.
+    let shared = g.shape(weight).len() == 2;
+    let elements = if shared { vec![b * n * length, channels] } else { vec![b, n * length, channels] };
+    let elements = g.reshape(x, &elements);
     let read = g.matmul(elements, weight);
     let read = added.map_or(read, |added| g.add(read, added));
-    let width = g.shape(read)[2];
+    let width = g.shape(read)[g.shape(read).len() - 1];
     let read = g.reshape(read, &[b, n, length, width]);
     g.permute(read, &[0, 2, 1, 3])
 }

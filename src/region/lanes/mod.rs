@@ -5,12 +5,15 @@
 //! number alone, and lanes never meet, so any number of threads gives the same bits.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use pulp::Arch;
 
 use blocks::work;
+use windows::windowed;
 mod blocks;
+mod windows;
 
 use crate::graph::op::{Binary, Func, Num};
 use crate::kernel::lanes::{LANES, Lane};
@@ -50,6 +53,15 @@ struct Transfer {
     stride: usize,
     len: usize,
     at: usize,
+    /// By how many elements it moves with the outermost loop.
+    step: isize,
+}
+
+impl Transfer {
+    /// The first element of task 0, in this repetition.
+    fn first(&self, turns: [usize; DEPTH]) -> usize {
+        (self.offset as isize + self.step * turns[0] as isize) as usize
+    }
 }
 
 /// Where an operand lies: an element of the arena, or of what a shared operand holds.
@@ -121,38 +133,49 @@ pub(super) enum Kind {
 impl LaneProgram {
     /// Places the locals and resolves the blocks.
     pub(crate) fn new(region: &Region) -> LaneProgram {
+        let (region, windows) = windowed(region);
         let lives = region.lives();
-        let (places, arena) = place(region, &lives);
+        let (places, arena) = place(&region, &lives);
         let mut steps = Vec::new();
         let mut at = 0;
         let used = Uses { locals: &region.locals, places: &places, touches: &region.touches() };
-        for stage in &region.stages {
-            let len = stage.blocks().len();
-            let here = at..at + len;
-            let transfers = |load: bool| {
-                region.locals.iter().enumerate().filter_map({
-                    let (here, lives, places) = (here.clone(), &lives, &places);
-                    move |(i, l)| {
-                        let (o, life) = (l.backing?, lives[i]?);
-                        let due = if load {
-                            o.load && here.contains(&life.first)
-                        } else {
-                            o.store && here.contains(&life.last)
-                        };
-                        due.then(|| Transfer {
-                            operand: o.operand,
-                            offset: o.offset,
-                            stride: o.stride,
-                            len: l.len,
-                            at: places[i],
-                        })
-                    }
-                })
-            };
-            steps.extend(transfers(true).map(Step::Load));
-            steps.extend(used.steps(std::slice::from_ref(stage)));
-            steps.extend(transfers(false).map(Step::Store));
-            at += len;
+        // What is fetched or stored at a stage: as a whole, or of one repetition of it.
+        let transfers = |stage: usize, here: &Range<usize>, load: bool, part: bool| {
+            let mut due = Vec::new();
+            for (i, local) in region.locals.iter().enumerate() {
+                let (Some(o), Some(life)) = (local.backing, lives[i]) else { continue };
+                let wanted = if load {
+                    o.load && here.contains(&life.first)
+                } else {
+                    o.store && here.contains(&life.last)
+                };
+                let window = windows[i];
+                if !wanted || window.is_some() != part || window.is_some_and(|w| w.stage != stage) {
+                    continue;
+                }
+                due.push(Transfer {
+                    operand: o.operand,
+                    offset: o.offset + window.map_or(0, |w| w.first),
+                    stride: o.stride,
+                    len: local.len,
+                    at: places[i],
+                    step: window.map_or(0, |w| w.step),
+                });
+            }
+            due
+        };
+        for (number, stage) in region.stages.iter().enumerate() {
+            let here = at..at + stage.blocks().len();
+            at = here.end;
+            steps.extend(transfers(number, &here, true, false).into_iter().map(Step::Load));
+            let mut own = used.steps(std::slice::from_ref(stage));
+            if let [Step::Loop { body, .. }] = &mut own[..] {
+                let parts = transfers(number, &here, true, true).into_iter().map(Step::Load);
+                body.splice(0..0, parts);
+                body.extend(transfers(number, &here, false, true).into_iter().map(Step::Store));
+            }
+            steps.extend(own);
+            steps.extend(transfers(number, &here, false, false).into_iter().map(Step::Store));
         }
         LaneProgram { arena, flops: region.flops(), steps }
     }
@@ -352,7 +375,7 @@ impl Group<'_> {
                         };
                         // Lanes without a task repeat the last one.
                         let rows: [*const f32; LANES] = std::array::from_fn(|l| {
-                            slot.add(t.offset + (first + l.min(count - 1)) * t.stride)
+                            slot.add(t.first(turns) + (first + l.min(count - 1)) * t.stride)
                         });
                         load(rows, t.len, arena.add(t.at));
                     }
@@ -360,7 +383,7 @@ impl Group<'_> {
                         let slot = stored[t.operand - shared.len()].get();
                         let mut rows = [std::ptr::null_mut(); LANES];
                         for (l, row) in rows.iter_mut().enumerate().take(count) {
-                            *row = slot.add(t.offset + (first + l) * t.stride);
+                            *row = slot.add(t.first(turns) + (first + l) * t.stride);
                         }
                         store(arena.add(t.at).cast_const(), t.len, &rows[..count]);
                     }

@@ -48,7 +48,8 @@ fn embedding() -> usize {
 
 /// Gates of an LSTM.
 const GATES: usize = 4;
-/// What the scales of the hyper cell's results and what is added to their rows are drawn in, as small as leaves an LSTM at first.
+/// How far what the hyper cell says of a gate, and what that does to its rows, is drawn from what leaves an LSTM as it is.
+const SAID: f64 = 0.1;
 const SMALL: f64 = 0.05;
 
 impl HyperLstm {
@@ -101,14 +102,14 @@ impl Kind for HyperLstm {
         put("hyper_weight", &[h + channels, GATES * hyper], small);
         put("hyper_recurrent", &[hyper, GATES * hyper], small);
         put("hyper_bias", &[GATES * hyper], small);
-        // Scales are 1 at first, but for what is drawn.
-        let (drawn, ones) = (Init::Uniform(SMALL), Init::Constant(1.0));
-        put("scale_h", &[hyper, GATES * z], drawn);
+        // Scales are about 1 at first.
+        let (said, drawn, ones) = (Init::Uniform(SAID), Init::Uniform(SMALL), Init::Constant(1.0));
+        put("scale_h", &[hyper, GATES * z], said);
         put("scale_h_bias", &[GATES * z], ones);
-        put("scale_x", &[hyper, GATES * z], drawn);
+        put("scale_x", &[hyper, GATES * z], said);
         put("scale_x_bias", &[GATES * z], ones);
-        put("shift_of", &[hyper, GATES * z], drawn);
-        let share = Init::Constant(1.0 / z as f64);
+        put("shift_of", &[hyper, GATES * z], said);
+        let share = Init::Around(1.0 / z as f64, SMALL);
         put("by_h", &[GATES, z, h], share);
         put("by_x", &[GATES, z, h], share);
         put("by_b", &[GATES, z, h], drawn);

@@ -17,6 +17,8 @@ pub enum Init {
     Uniform(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// Uniform around the first, by up to the second.
+    Around(f64, f64),
 }
 
 /// What a parameter is for.
@@ -129,6 +131,7 @@ impl ParamLayout {
                     Init::Constant(c) => c,
                     Init::Uniform(b) => rng.range(-b, b),
                     Init::Normal(s) => s * rng.normal(),
+                    Init::Around(middle, b) => rng.range(middle - b, middle + b),
                 } as f32);
             }
         }

@@ -71,6 +71,7 @@ fn deviation(init: Init) -> f64 {
     match init {
         Init::Uniform(bound) => bound / 3f64.sqrt(),
         Init::Normal(deviation) => deviation,
+        Init::Around(_, bound) => bound / 3f64.sqrt(),
         Init::Constant(_) => 1.0,
     }
 }

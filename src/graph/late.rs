@@ -57,7 +57,7 @@ impl Scan {
             (a.1.len() == b.1.len() && fits(&[&a, &b])).then_some(Late::Product(a, b))
         };
         let mut all: Vec<Option<Late>> = gradients.iter().map(|v| product(*v)).collect();
-        // Sums of what is given anyway.
+        // Sums of what is given anyway, and those for what all tasks share, which would have to meet in every repetition.
         let given: Vec<(Value, Shape)> = all
             .iter()
             .flatten()
@@ -71,14 +71,18 @@ impl Scan {
             let x = peel(node.inputs[0]);
             // `[.., c]` to `[T, 1, c]` or `[c]`, whatever axes of length 1 are among them.
             let part = given.iter().find(|(part, shape)| *part == x && shape.last() == node.shape.last());
-            let Some((part, shape)) = part else { continue };
+            let shared = || {
+                rows(node.inputs[0])
+                    .filter(|part| count(&node.shape) == part.1[part.1.len() - 1] && fits(&[part]))
+            };
+            let Some((part, shape)) = part.cloned().or_else(shared) else { continue };
             let (c, sums) = (shape[shape.len() - 1], count(&node.shape));
             let kept = match shape[..] {
                 _ if sums == c => [vec![1; shape.len() - 1], vec![c]].concat(),
                 [t, _, _] if sums == t * c && node.shape[0] == t => vec![t, 1, c],
                 _ => continue,
             };
-            *late = Some(Late::Sum((*part, shape.clone()), kept));
+            *late = Some(Late::Sum((part, shape), kept));
         }
         all
     }

@@ -71,10 +71,11 @@ impl Scan {
             let x = peel(node.inputs[0]);
             // `[.., c]` to `[T, 1, c]` or `[c]`, whatever axes of length 1 are among them.
             let part = given.iter().find(|(part, shape)| *part == x && shape.last() == node.shape.last());
-            let shared = || {
-                rows(node.inputs[0])
-                    .filter(|part| count(&node.shape) == part.1[part.1.len() - 1] && fits(&[part]))
+            // The last axis is all that is left.
+            let vector = |shape: &Shape| {
+                shape.last() == node.shape.last() && shape.last() == Some(&count(&node.shape))
             };
+            let shared = || rows(node.inputs[0]).filter(|part| vector(&part.1) && fits(&[part]));
             let Some((part, shape)) = part.cloned().or_else(shared) else { continue };
             let (c, sums) = (shape[shape.len() - 1], count(&node.shape));
             let kept = match shape[..] {

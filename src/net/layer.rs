@@ -1,5 +1,7 @@
 //! The table of layers, and what each of them has to say.
 
+use std::collections::VecDeque;
+
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 
@@ -303,7 +305,7 @@ pub(super) struct Forward<'w> {
     /// Of sequences, where there is an element: 1 `[rows.., length]`, and 0 behind the end of a short one; `None`: everywhere.
     pub(super) there: Option<Value>,
     /// States that recurrent layers begin with, in the order of the layers; `None`: zeros.
-    pub(super) starts: Option<std::vec::IntoIter<Value>>,
+    pub(super) starts: Option<VecDeque<Value>>,
     /// States that they end with.
     pub(super) ends: Vec<Value>,
     /// What each layer with parameters gave.
@@ -344,7 +346,7 @@ impl Forward<'_> {
             let zero = g.constant(0.0);
             return g.expand(zero, shape);
         };
-        let Some(state) = starts.next() else {
+        let Some(state) = starts.pop_front() else {
             panic!("the net has more states than were given: see Net::states")
         };
         g.reshape(state, shape)

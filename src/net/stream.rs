@@ -125,7 +125,7 @@ impl Net {
     ) -> (Value, Vec<Value>) {
         let widths = self.states();
         let mut f = self.forward(g, weights, "", x, Beside::default());
-        f.starts = states.map(|states| states.to_vec().into_iter());
+        f.starts = states.map(|states| states.iter().copied().collect());
         f.there = there;
         let rows = self.rows_of(g, x, &f);
         let y = f.list(g, &self.layers, rows);

@@ -1,8 +1,6 @@
 //! Locals of which a loop looks at one part after another, each in one repetition: fetched, or put back, part by part. What goes over a
 //! sequence then keeps an element of it in the arena, and not the whole, which no near cache would hold.
 
-use std::ops::Range;
-
 use crate::region::{Operand, Region, Stage};
 
 /// How a local is fetched and stored part by part.
@@ -53,17 +51,16 @@ fn window(region: &Region, local: usize) -> Option<(Window, usize)> {
         let operands = of.blocks().into_iter().flat_map(|b| b.reads.iter().chain(&b.writes));
         uses.extend(operands.filter(|o| o.local() == Some(local)).map(|o| (stage, o)));
     }
-    let &(stage, first) = uses.first()?;
+    let &(stage, one) = uses.first()?;
     let Stage::Loop { .. } = region.stages[stage] else { return None };
-    let step = first.steps[0];
+    let step = one.steps[0];
     // All in one loop, and moving with it alone.
     let alike = |(at, o): &(usize, &Operand)| {
         *at == stage && o.steps[0] == step && o.steps[1..].iter().all(|s| *s == 0)
     };
-    let range = uses
-        .iter()
-        .fold(usize::MAX..0, |r: Range<usize>, (_, o)| r.start.min(o.view.offset)..r.end.max(o.view.end()));
+    let first = uses.iter().map(|(_, o)| o.view.offset).min()?;
+    let len = uses.iter().map(|(_, o)| o.view.end()).max()? - first;
     // Parts of different repetitions lie apart.
-    let apart = step != 0 && range.len() <= step.unsigned_abs();
-    (uses.iter().all(alike) && apart).then(|| (Window { stage, first: range.start, step }, range.len()))
+    let apart = step != 0 && len <= step.unsigned_abs();
+    (uses.iter().all(alike) && apart).then_some((Window { stage, first, step }, len))
 }

@@ -16,7 +16,7 @@ use hyperloom::plan::{Caps, KEEP, lower};
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
 use hyperloom::task::{Batch, Loss, Rows};
-use support::differences::check_derivatives;
+use support::differences::{STEP, check_derivatives_by};
 use support::interpret::Array;
 use support::{Feed, close, data, numbers, run_plan, with_regions, words};
 
@@ -354,7 +354,9 @@ fn gradients_through_adaptation_are_exact() {
             let targets = feed.inputs.iter_mut().filter(|(name, _)| name.starts_with("y "));
             targets.flat_map(|(_, y)| &mut y.data).for_each(|y| *y *= 100.0);
         }
-        check_derivatives(&name, &g, &feed, loss, &[("params", params)], 1);
+        // Norms of a few numbers that lie close together bend within thousandths.
+        let near = if name.contains("normed: true") { 1e-5 } else { STEP };
+        check_derivatives_by(near, &name, &g, &feed, loss, &[("params", params)], 1);
     }
 }
 

@@ -6,7 +6,8 @@
 //! let net = Net::rows([100, 3]).recurrent(Recurrent::new(Cell::Lstm, 8)).dense(2);
 //! assert_eq!(net.states(), [8, 8]);
 //! assert_eq!(net.of_one_element()?.input(), [1, 3]);
-//! let both = Recurrent { bidirectional: true, ..Recurrent::new(Cell::Gru, 8) };
+//! let mut both = Recurrent::new(Cell::Gru, 8);
+//! both.bidirectional = true;
 //! assert!(Net::rows([100, 3]).recurrent(both).of_one_element().is_err());
 //! # Ok::<(), String>(())
 //! ```

@@ -322,7 +322,7 @@ impl Graph {
             inputs: inputs.clone(),
             n: scan.n,
             reverse: !scan.reverse,
-            carried: with.len() + sums.len(),
+            carried: ends,
             constants,
         };
         let r = self.push_scan(reverse, &values);

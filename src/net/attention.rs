@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layer::{Forward, Kind, Params};
 use super::layout::Init;
+use super::recurrent::sequences;
 use crate::graph::op::Func;
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
@@ -89,16 +90,9 @@ impl Kind for Attention {
     fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
         let name = f.layer();
         let shape = g.shape(x).to_vec();
-        let (lead, &[length, channels]) = (&shape[..f.lead], &shape[f.lead..]) else {
-            panic!("attention reads sequences, not {shape:?}")
-        };
-        let [b, n] = match lead {
-            &[n] => [n, 1],
-            &[t, n, ..] => [t, n],
-            [] => panic!("rows lie along an axis"),
-        };
         let y = g.scope(name.clone(), |g| {
-            let x = g.reshape(x, &[b, n, length, channels]);
+            let x = sequences(g, x, f);
+            let &[b, n, length, _] = g.shape(x) else { panic!("sequences have four axes") };
             let parameters = PARTS.map(|part| part.map(|what| f.weights.get(g, &format!("{name}.{what}"))));
             let before = self.causal.then(|| causal(g, length));
             let there = f.there(g, &[b, n, 1, 1, length]);

@@ -40,7 +40,7 @@ fn noise(rng: &mut Rng, n: usize) -> Vec<f32> {
 /// A network from noise to points, written from the mean of what is read of each known point.
 fn hyper() -> HyperSpec {
     // An example is a row of noise, which for known points is 0, and the point.
-    let support = SetEncoder { example: NOISE + 2, widths: vec![64, 64], scale: 1.0 };
+    let support = SetEncoder::new(NOISE + 2, vec![64, 64], 1.0);
     let condition = ConditionSpec { support: Some(support), ..ConditionSpec::default() };
     HyperSpec::new(condition, vec![64], Silu, Net::rows([NOISE]).dense(32).tanh().dense(32).tanh().dense(2))
 }
@@ -94,8 +94,9 @@ pub(crate) fn train(device: &Device, steps: u64) -> Result<Model> {
     let zero = g.constant(0.0);
     let zero = g.expand(zero, &[TASKS, KNOWN, NOISE]);
     let support = Rows::alike(g, zero, known);
-    let z = hyper.condition(g, params, &Condition { support: Some(support), task: None, descriptor: None });
-    let weights = hyper.generate(g, params, z, TASKS);
+    let read =
+        hyper.condition(g, params, &Condition { support: Some(support), task: None, descriptor: None });
+    let weights = hyper.generate(g, params, read, TASKS);
     let drawn = hyper.target.apply(g, Weights { flat: weights, layout: &hyper.target.layout() }, noises);
     let judge = Weights { flat: judging_flat, layout: &layout };
     // The discriminator wants high logits of points and low ones of what is written, and of points of another ring (Reed et al. 2016),

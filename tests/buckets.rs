@@ -53,11 +53,11 @@ fn padded(meta: &MetaSpec, tasks: &[Task], n: usize, q: usize, counted: bool) ->
     let flat = data(g, &mut feed, "params", Array { shape: vec![params.len()], data: params });
     let layout = meta.layout();
     let params = Weights { flat, layout: &layout };
-    let z =
+    let read =
         meta.hyper.condition(g, params, &Condition { support: Some(support), task: None, descriptor: None });
-    let weights = meta.hyper.generate(g, params, z, t);
+    let weights = meta.hyper.generate(g, params, read, t);
     let inner = InnerLoop { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::Mse };
-    let problem = inner.problem(g, Some(params), weights, z, &support);
+    let problem = inner.problem(g, Some(params), weights, read.map(|read| read.condition), &support);
     let x = inner.inputs(g, &problem, xq);
     let (fast, _) = inner.learn(g, &problem, meta.steps, false, None, &[]);
     let y = inner.predict(g, &problem, fast, x);

@@ -6,11 +6,13 @@ mod support;
 use hyperloom::adapt::{Fast, InnerLoop, Rates, Rule};
 use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
-use hyperloom::hyper::{Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder, Static};
+use hyperloom::hyper::{
+    self, Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder, Static, Transformer,
+};
 use hyperloom::meta::objective::{MetaSpec, Through};
 use hyperloom::net::{
-    Attention, Cell, HyperLstm, Init, Layer, LayerWeights, LogSoftmax, Net, OwnLayer, ParamLayout, Places,
-    Position, Recurrent, Reshape, Variational, Weights,
+    Attention, AttentionPool, Cell, HyperLstm, Init, Layer, LayerWeights, LogSoftmax, Net, OwnLayer,
+    ParamLayout, Places, Position, Recurrent, Reshape, SetAttention, Variational, Weights,
 };
 use hyperloom::plan::{Caps, KEEP, lower};
 use hyperloom::rng::Rng;
@@ -30,7 +32,7 @@ fn spec(generated: bool, kind: Loss, context: usize) -> MetaSpec {
     let mut hyper = HyperSpec::shared(target);
     if generated {
         let condition = ConditionSpec {
-            support: Some(SetEncoder { example: 2 + outputs, widths: vec![3], scale: 0.7 }),
+            support: Some(SetEncoder::new(2 + outputs, vec![3], 0.7)),
             embedding: Some(Embedding { tasks: 5, width: 2 }),
             descriptor: 0,
         };
@@ -228,6 +230,39 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                 add("chunked, embedding", &|m| {
                     chunked(m);
                     m.adaptation.fast = Fast::Embedding;
+                });
+                // Layers that are written one after another, in tiles that do not part them evenly.
+                add("walked", &|m| {
+                    m.hyper.generator =
+                        Generator::Recurrent(hyper::Recurrent { units: 3, embedding: 2, tile: 5 });
+                });
+                add("walked, head", &|m| {
+                    m.hyper.generator =
+                        Generator::Recurrent(hyper::Recurrent { units: 3, embedding: 2, tile: 5 });
+                    (m.hyper.writes, m.adaptation.fast) = (vec!["head".into()], Fast::Head);
+                });
+                let tokens = |m: &mut MetaSpec| {
+                    m.adaptation.rate = 0.05;
+                    let sizes = Transformer { width: 4, heads: 2, blocks: 1, hidden: 3, tile: 7 };
+                    m.hyper.generator = Generator::Transformer(sizes);
+                };
+                add("tokens", &tokens);
+                // Examples read by layers, and a set of them by attention.
+                add("read by layers", &|m| {
+                    pictures(m);
+                    let encoder = m.hyper.condition.support.as_mut().expect("a support is read");
+                    let reader = Net::rows([3, 4, 1]).conv(2, [2, 3]).tanh().global_pool();
+                    encoder.reader = reader.layers().to_vec();
+                    encoder.row = vec![3, 4, 1];
+                    encoder.example = 2 + m.hyper.target.outputs();
+                });
+                add("a set", &|m| {
+                    m.adaptation.rate = 0.05;
+                    let encoder = m.hyper.condition.support.as_mut().expect("a support is read");
+                    encoder.widths = vec![4];
+                    let (mut points, mut pool) = (SetAttention::new(2), AttentionPool::new(1));
+                    (points.heads, pool.heads) = (2, 2);
+                    encoder.set = vec![Layer::SetAttention(points), Layer::AttentionPool(pool)];
                 });
                 // Kernels in blocks that are cut at their rims.
                 let fixed = |m: &mut MetaSpec| {

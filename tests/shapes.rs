@@ -320,7 +320,7 @@ fn more_shots_and_grids_leave_the_task_as_it_is() {
 #[test]
 fn a_short_training_run_learns() {
     let target = Net::mlp(&[2, 32, 32, 1], Activation::Silu);
-    let support = Some(SetEncoder { example: 3, widths: vec![64, 64], scale: SCALE });
+    let support = Some(SetEncoder::new(3, vec![64, 64], SCALE));
     let condition = ConditionSpec { support, ..ConditionSpec::default() };
     let hyper = HyperSpec::new(condition, vec![128], Activation::Relu, target.clone());
     let mut rng = Rng::new(1, 0);

@@ -519,14 +519,14 @@ fn generate_graph(inner: InnerLoop<'_>, t: usize, n: usize) -> Graph {
     let support = support(g, t, n, hyper.target.inputs(), hyper.target.outputs());
     let params = Weights { flat, layout: &layout };
     let condition = condition(g, hyper, support, t);
-    let z = hyper.condition(g, params, &condition);
-    if let Some(z) = z {
-        g.output("condition", z);
-        for (i, h) in hyper.trunk(g, params, z).into_iter().enumerate() {
+    let read = hyper.condition(g, params, &condition);
+    if let Some(read) = &read {
+        g.output("condition", read.condition);
+        for (i, h) in hyper.trunk(g, params, read).into_iter().enumerate() {
             g.output(&format!("trunk {i}"), h);
         }
     }
-    let w = hyper.generate(g, params, z, t);
+    let w = hyper.generate(g, params, read, t);
     result(g, "weights", w);
     graph
 }
@@ -569,7 +569,7 @@ fn problem(g: &mut Graph, inner: InnerLoop<'_>, t: usize, n: usize) -> super::In
     let z = match params {
         Some(p) if a.fast.state().rewrites() => {
             let condition = condition(g, hyper, s, t);
-            hyper.condition(g, p, &condition)
+            hyper.condition(g, p, &condition).map(|read| read.condition)
         }
         _ => None,
     };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::rule::{Descent, Known};
 use super::{Fast, Rule, closed_form};
 use crate::graph::{Graph, Value};
-use crate::hyper::HyperSpec;
+use crate::hyper::{HyperSpec, Read};
 use crate::net::{Init, ParamLayout, SupportRows, Weights};
 use crate::optim::clip_factor;
 use crate::task::{Loss, Rows, loss};
@@ -238,7 +238,7 @@ impl InnerLoop<'_> {
             parts.push(g.slice(z, 1, range.end, e - range.end));
         }
         let z = g.concat(&parts, 1);
-        self.hyper.generate(g, Weights { flat: params, layout: &all }, Some(z), problem.t)
+        self.hyper.generate(g, Weights { flat: params, layout: &all }, Some(Read::of(z)), problem.t)
     }
 
     /// Predictive variance `[T, q]` of rows as [`InnerLoop::inputs`] gives them, where the rule knows one of values.

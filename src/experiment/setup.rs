@@ -8,7 +8,7 @@ use crate::adapt::{Adaptation, Fast};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
 use crate::meta::objective::MetaSpec;
-use crate::net::Net;
+use crate::net::{GlobalPool, Layer, Net};
 use crate::plan::bytes;
 use crate::rng::Rng;
 use crate::run::available_memory;
@@ -108,17 +108,12 @@ impl Setup {
         if m.weights == WeightSource::Shared {
             return HyperSpec { activation: m.hyper_activation, ..HyperSpec::shared(target) };
         }
-        let example = self.source.encoder_inputs().unwrap_or(shape.inputs() + shape.outputs);
         HyperSpec {
             condition: if !m.generator.reads() {
                 ConditionSpec::default()
             } else {
                 ConditionSpec {
-                    support: (!m.encoder.is_empty()).then(|| SetEncoder {
-                        example,
-                        widths: m.encoder.clone(),
-                        scale: self.source.encoder_scale(),
-                    }),
+                    support: (!m.encoder.is_empty()).then(|| self.set_encoder(&target, &shape)),
                     embedding: (m.embedding > 0)
                         .then_some(Embedding { tasks: shape.known + 1, width: m.embedding }),
                     descriptor: shape.descriptor,
@@ -129,6 +124,35 @@ impl Setup {
             trunk: if m.generator.reads() { m.trunk.clone() } else { vec![] },
             activation: m.hyper_activation,
             target,
+        }
+    }
+
+    /// What reads the support of a task.
+    fn set_encoder(&self, target: &Net, shape: &TaskShape) -> SetEncoder {
+        let m = &self.config.model;
+        let reader = m.reader.as_deref().unwrap_or_default();
+        // What is read of sequences is what follows in them: the targets hold nothing else.
+        let (mut reader, alone) = match target.symbols() {
+            Some(symbols) if shape.symbols().is_some() => {
+                (Net::language_model(0, symbols, reader, false).layers().to_vec(), true)
+            }
+            _ => (reader.to_vec(), self.source.encoder_inputs().is_some()),
+        };
+        if m.reader.is_none() && shape.symbols().is_some() {
+            reader.push(Layer::GlobalPool(GlobalPool::on()));
+        }
+        let net = Net::rows(shape.row.clone()).with_all(reader.iter().cloned());
+        let inputs = if net.check().is_ok() { net.outputs() } else { shape.inputs() };
+        let example = match self.source.encoder_inputs() {
+            Some(n) if reader.is_empty() => n,
+            _ if alone => inputs,
+            _ => inputs + shape.outputs,
+        };
+        SetEncoder {
+            row: if reader.is_empty() { vec![] } else { shape.row.clone() },
+            reader,
+            set: m.set.clone().unwrap_or_default(),
+            ..SetEncoder::new(example, m.encoder.clone(), self.source.encoder_scale())
         }
     }
 
@@ -199,6 +223,9 @@ impl Setup {
                     net.row_behind().unwrap_or_default()
                 ));
             }
+        }
+        if let Some(support) = &hyper.condition.support {
+            support.check(net).map_err(|e| Error::config("model.reader, model.encoder and model.set", e))?;
         }
         hyper.check_writes().map_err(|e| Error::config("model.writes", e))?;
         if net.outputs() != self.source.family(0).shape().outputs {

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
-use crate::net::{Init, Net, ParamLayout, Weights};
-use crate::spec::Activation;
+use crate::net::{Init, Layer, Net, ParamLayout, Weights, layers};
+use crate::spec::{Activation, Shape};
 use crate::task::Rows;
 
 /// Which conditions are read; they are concatenated in this order.
@@ -19,16 +19,27 @@ pub struct ConditionSpec {
     pub descriptor: usize,
 }
 
-/// An MLP over (input, target) of each example, averaged over the examples with their row weights. Where an example is no wider than the
-/// inputs, it is the first numbers of these, without the target.
+/// What reads a support set, whatever the order of its examples: layers that read the inputs of each, an MLP over these and its target, and
+/// what makes all examples one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetEncoder {
-    /// Width of an example: inputs + outputs of the target, or how many numbers of the inputs alone are read.
+    /// Width of what the MLP reads of an example: inputs, as `reader` gives them, + outputs of the target. Where it is no wider than the
+    /// inputs it is the first numbers of these, without the target.
     pub example: usize,
-    /// Widths of its layers, each followed by the activation.
+    /// Widths of the MLP's layers, each followed by the activation.
     pub widths: Vec<usize>,
-    /// Inputs and targets are multiplied by this first, which brings them to order one.
+    /// Inputs (where no `reader` reads them) and targets are multiplied by this first, which brings them to order one.
     pub scale: f64,
+    /// Layers that read the inputs of each example before the MLP does: convolutions of pictures, a recurrent cell over a sequence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "layers")]
+    pub reader: Vec<Layer>,
+    /// Shape of the inputs that `reader` reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub row: Shape,
+    /// Layers that make one row of all examples, a set `[n, width]` of what the MLP gave: attention to it. None: the mean, by the row
+    /// weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "layers")]
+    pub set: Vec<Layer>,
 }
 
 /// A table of learned vectors.
@@ -51,18 +62,168 @@ pub struct Condition {
     pub descriptor: Option<Value>,
 }
 
+/// What was read of the tasks of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Read {
+    /// The condition of every task, `[T, E]`.
+    pub condition: Value,
+    /// What the MLP gave for each support row, `[T, n, width]`, and the weights `[T, n]` of these, 0 where there is none; `None`: no support
+    /// is read.
+    pub rows: Option<[Value; 2]>,
+}
+
+impl Read {
+    /// A condition that came without a support.
+    pub fn of(condition: Value) -> Read {
+        Read { condition, rows: None }
+    }
+}
+
 impl SetEncoder {
-    /// The network up to the last activation.
-    fn net(&self, activation: Activation) -> Net {
+    /// An MLP of these widths over examples of so many numbers, and the mean.
+    #[must_use]
+    pub fn new(example: usize, widths: Vec<usize>, scale: f64) -> SetEncoder {
+        SetEncoder { example, widths, scale, reader: vec![], row: vec![], set: vec![] }
+    }
+
+    /// The MLP up to the last activation.
+    fn mlp(&self, activation: Activation) -> Net {
         Net::mlp(&[&[self.example], &self.widths[..]].concat(), activation)
     }
+
+    /// What reads the inputs of an example first, where anything does.
+    fn reader(&self) -> Option<Net> {
+        (!self.reader.is_empty()).then(|| Net::rows(self.row.clone()).with_all(self.reader.iter().cloned()))
+    }
+
+    /// What makes one of a set of `n` examples, where it is not the mean.
+    fn set(&self, n: usize) -> Option<Net> {
+        let net = || Net::rows([n, self.features()]).with_all(self.set.iter().cloned());
+        (!self.set.is_empty()).then(net)
+    }
+
+    /// Width of what the MLP gives for each example.
+    pub fn features(&self) -> usize {
+        self.widths.last().copied().unwrap_or(self.example)
+    }
+
+    /// Width of what all examples together become.
+    pub fn width(&self) -> usize {
+        self.set(1).map_or(self.features(), |net| net.outputs())
+    }
+
+    /// Refuses layers that do not fit one another or the rows of the target.
+    ///
+    /// # Errors
+    /// Which ones, and what would be right.
+    pub fn check(&self, target: &Net) -> Result<(), String> {
+        let sound = |net: &Net| {
+            net.check()?;
+            if net.mixes_rows() || net.reads_support() {
+                return Err(
+                    "a batch norm would look at other rows: layer_norm and group_norm look at one".into()
+                );
+            }
+            if !net.own_layers().is_empty() {
+                return Err("layers of a program's own are for targets".to_string());
+            }
+            Ok(())
+        };
+        let mut inputs = target.inputs();
+        if let Some(net) = self.reader() {
+            if self.row != target.input() {
+                return Err(format!(
+                    "the reader reads rows {:?}, and the target {:?}",
+                    self.row,
+                    target.input()
+                ));
+            }
+            sound(&net).map_err(|e| format!("the reader: {e}"))?;
+            if net.row_behind().is_some_and(|row| row.len() != 1) {
+                let row = net.row_behind().unwrap_or_default();
+                return Err(format!(
+                    "the reader gives rows {row:?}, and one axis is needed: end it with global_pool = true, flatten = true, or last = true in \
+                     the last recurrent layer"
+                ));
+            }
+            inputs = net.outputs();
+        }
+        if self.example != inputs + target.outputs() && !(1..=inputs).contains(&self.example) {
+            return Err(format!(
+                "an example of {} numbers: rows have {inputs} inputs and {} outputs",
+                self.example,
+                target.outputs()
+            ));
+        }
+        if let (Some(one), Some(two)) = (self.set(1), self.set(2)) {
+            sound(&one).map_err(|e| format!("the layers over the set: {e}"))?;
+            if one.row_behind() != two.row_behind()
+                || one.layout() != two.layout()
+                || one.row_behind().is_some_and(|r| r.len() != 1)
+            {
+                return Err(format!(
+                    "the layers over the set of examples give rows {:?} for one example and {:?} for two: end them with attention_pool = 1, \
+                     which gives as much of any number",
+                    one.row_behind().unwrap_or_default(),
+                    two.row_behind().unwrap_or_default()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What all examples become together, `[T, width]`, and each of them, `[T, n, features]`.
+    fn encode(&self, g: &mut Graph, params: Weights<'_>, s: &Rows, activation: Activation) -> (Value, Value) {
+        let [t, n, _] = g.shape(s.x)[..] else { panic!("support inputs are [T, n, i]") };
+        let x = match self.reader() {
+            Some(net) => g.scope("reader", |g| net.apply_named(g, params, "reader", s.x)),
+            None => s.x,
+        };
+        let scaled = |g: &mut Graph, v: Value| g.scale(v, self.scale);
+        let x = if self.reader.is_empty() { scaled(g, x) } else { x };
+        let example = match self.example <= g.shape(x)[2] {
+            true => g.slice(x, 2, 0, self.example),
+            false => {
+                let y = scaled(g, s.y);
+                g.concat(&[x, y], 2)
+            }
+        };
+        let each = match self.widths.is_empty() {
+            true => example,
+            false => g.scope("encoder", |g| {
+                let h = self.mlp(activation).apply_named(g, params, "encoder", example);
+                g.act(activation, h)
+            }),
+        };
+        let width = self.features();
+        let pooled = match self.set(n) {
+            Some(net) => g.scope("set", |g| {
+                let flat = g.reshape(each, &[t, n * width]);
+                let there = present(g, s.rows);
+                net.apply_named_ragged(g, params, "set", there, flat)
+            }),
+            None => g.scope("encoder", |g| {
+                let rows = g.reshape(s.rows, &[t, n, 1]);
+                let weighted = g.mul(each, rows);
+                let mean = g.sum_to(weighted, &[t, 1, width]);
+                g.reshape(mean, &[t, width])
+            }),
+        };
+        (pooled, each)
+    }
+}
+
+/// 1 where a row has a weight, else 0.
+pub(super) fn present(g: &mut Graph, rows: Value) -> Value {
+    let [one, zero] = [1.0, 0.0].map(|v| g.constant(v));
+    g.select(rows, one, zero)
 }
 
 impl ConditionSpec {
     /// `E`: the width of the condition.
     pub fn width(&self) -> usize {
         // An encoded support set carries how many examples it saw.
-        let support = self.support.as_ref().map_or(0, |s| s.widths.last().map_or(s.example, |w| *w) + 1);
+        let support = self.support.as_ref().map_or(0, |s| s.width() + 1);
         support + self.embedding.as_ref().map_or(0, |e| e.width) + self.descriptor
     }
 
@@ -79,14 +240,22 @@ impl ConditionSpec {
 
     pub(super) fn add_to(&self, layout: &mut ParamLayout, activation: Activation) {
         if let Some(s) = &self.support {
-            layout.extend("encoder", &s.net(activation).layout_he(activation));
+            if let Some(net) = s.reader() {
+                layout.extend("reader", &net.layout());
+            }
+            if !s.widths.is_empty() {
+                layout.extend("encoder", &s.mlp(activation).layout_he(activation));
+            }
+            if let Some(net) = s.set(1) {
+                layout.extend("set", &net.layout());
+            }
         }
         if let Some(e) = &self.embedding {
             layout.push("embedding", &[e.tasks, e.width], Init::Normal(1.0));
         }
     }
 
-    /// The condition of every task, `[T, E]`.
+    /// What is read of every task.
     ///
     /// # Panics
     /// When `available` lacks what the spec asks for.
@@ -97,24 +266,12 @@ impl ConditionSpec {
         params: Weights<'_>,
         available: &Condition,
         activation: Activation,
-    ) -> Value {
-        let mut parts = Vec::new();
+    ) -> Read {
+        let (mut parts, mut rows) = (Vec::new(), None);
         if let (Some(encoder), Some(s)) = (&self.support, &available.support) {
-            parts.push(g.scope("encoder", |g| {
-                let [t, n, _] = g.shape(s.x)[..] else { panic!("support inputs are [T, n, i]") };
-                let example = match encoder.example <= g.shape(s.x)[2] {
-                    true => g.slice(s.x, 2, 0, encoder.example),
-                    false => g.concat(&[s.x, s.y], 2),
-                };
-                let example = g.scale(example, encoder.scale);
-                let h = encoder.net(activation).apply_named(g, params, "encoder", example);
-                let h = g.act(activation, h);
-                let width = g.shape(h)[2];
-                let rows = g.reshape(s.rows, &[t, n, 1]);
-                let weighted = g.mul(h, rows);
-                let mean = g.sum_to(weighted, &[t, 1, width]);
-                g.reshape(mean, &[t, width])
-            }));
+            let (pooled, each) = encoder.encode(g, params, s, activation);
+            parts.push(pooled);
+            rows = Some([each, s.rows]);
             // ln(1 + n) / 4 is of order one for sets of any size.
             let n = g.affine(s.count, 1.0, 1.0);
             let n = g.map(crate::graph::op::Func::Log, n);
@@ -129,8 +286,12 @@ impl ConditionSpec {
         {
             parts.push(d);
         }
-        let z = g.concat(&parts, 1);
-        assert_eq!(g.shape(z)[1], self.width(), "the condition at hand is not what the hypernetwork reads");
-        z
+        let condition = g.concat(&parts, 1);
+        assert_eq!(
+            g.shape(condition)[1],
+            self.width(),
+            "the condition at hand is not what the hypernetwork reads"
+        );
+        Read { condition, rows }
     }
 }

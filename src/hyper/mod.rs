@@ -12,7 +12,7 @@
 //! use hyperloom::spec::Activation::Relu;
 //!
 //! // What is read: examples of one input and one target.
-//! let support = SetEncoder { example: 2, widths: vec![64, 64], scale: 1.0 };
+//! let support = SetEncoder::new(2, vec![64, 64], 1.0);
 //! let condition = ConditionSpec { support: Some(support), ..ConditionSpec::default() };
 //! // What is written: the weights of a small network, all at once or in chunks.
 //! let target = Net::mlp(&[1, 40, 40, 1], Relu);
@@ -32,8 +32,8 @@ use serde::{Deserialize, Serialize};
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Net, Param, ParamLayout, Weights};
 use crate::rng::Rng;
-use crate::spec::Activation;
-pub use condition::{Condition, ConditionSpec, Embedding, SetEncoder};
+use crate::spec::{Activation, count};
+pub use condition::{Condition, ConditionSpec, Embedding, Read, SetEncoder};
 pub use generator::*;
 
 /// A hypernetwork, and the network whose weights it writes.
@@ -118,6 +118,9 @@ impl HyperSpec {
     pub fn check(&self) -> Result<(), String> {
         self.generator.check()?;
         self.target.check()?;
+        if let Some(support) = &self.condition.support {
+            support.check(&self.target)?;
+        }
         match (self.is_shared(), self.condition.is_empty()) {
             (false, true) => {
                 Err("the generator reads nothing: give it a condition, or take the shared one".into())
@@ -158,6 +161,13 @@ impl HyperSpec {
         self.target.layout().segments_by(written)
     }
 
+    /// The target's parameters that are written, in their order: their names, and how many weights they have.
+    fn written_params(&self) -> Vec<(String, usize)> {
+        let written = |p: &Param| self.writes.is_empty() || self.writes.iter().any(|name| is_of(p, name));
+        let layout = self.target.layout();
+        layout.params.into_iter().filter(written).map(|p| (p.name, count(&p.shape))).collect()
+    }
+
     /// Number of weights that the generator writes for a task.
     pub fn written(&self) -> usize {
         self.segments().iter().filter(|s| s.1).map(|s| s.0.len()).sum()
@@ -186,18 +196,18 @@ impl HyperSpec {
         w
     }
 
-    /// What is read of every task, `[T, E]`; `None` where nothing is.
-    pub fn condition(&self, g: &mut Graph, params: Weights<'_>, available: &Condition) -> Option<Value> {
+    /// What is read of every task; `None` where nothing is.
+    pub fn condition(&self, g: &mut Graph, params: Weights<'_>, available: &Condition) -> Option<Read> {
         (!self.is_shared())
             .then(|| g.scope("hyper", |g| self.condition.encode(g, params, available, self.activation)))
     }
 
     /// Writes the weights of `tasks` tasks, `[T, P]`, from what was read of them and parameters `[H]` laid out by
     /// [`HyperSpec::layout`].
-    pub fn generate(&self, g: &mut Graph, params: Weights<'_>, z: Option<Value>, tasks: usize) -> Value {
+    pub fn generate(&self, g: &mut Graph, params: Weights<'_>, read: Option<Read>, tasks: usize) -> Value {
         g.scope("hyper", |g| {
             let kind = self.generator.kind();
-            let written = kind.written(g, self, params, z);
+            let written = kind.written(g, self, params, read.as_ref());
             g.scope("head", |g| {
                 let base = kind.has_base().then(|| params.get(g, "head.bias"));
                 match (written, base) {
@@ -234,8 +244,8 @@ impl HyperSpec {
     }
 
     /// What each layer of the trunk gives after its activation, `[T, ..]`.
-    pub fn trunk(&self, g: &mut Graph, params: Weights<'_>, z: Value) -> Vec<Value> {
-        self.generator.kind().trunk(g, self, params, z)
+    pub fn trunk(&self, g: &mut Graph, params: Weights<'_>, read: &Read) -> Vec<Value> {
+        self.generator.kind().trunk(g, self, params, read)
     }
 }
 

@@ -126,14 +126,15 @@ impl MetaSpec {
     ) -> Objective {
         let condition = Condition { support: Some(e.support), task: e.task, descriptor: e.descriptor };
         let t = g.shape(e.xq)[0];
-        let z = self.hyper.condition(g, params, &condition);
+        let read = self.hyper.condition(g, params, &condition);
         // One row for all tasks where that is all there is, and the tasks' own part is their last layer.
-        let weights = match z {
+        let weights = match read {
             None if self.adaptation.fast.shares_weights() || self.through == Through::None => {
                 self.hyper.shared_weights(g, params)
             }
-            _ => self.hyper.generate(g, params, z, t),
+            _ => self.hyper.generate(g, params, read, t),
         };
+        let z = read.map(|read| read.condition);
         let Objective { mut minimise, shown, accuracy } = match self.through {
             Through::None => {
                 let layout = self.hyper.target.layout();

@@ -56,7 +56,7 @@ impl Attention {
 }
 
 /// The parameters of a layer in their order: the name of a weight, and that of its bias.
-const PARTS: [[&str; 2]; 4] =
+pub(super) const PARTS: [[&str; 2]; 4] =
     [["query", "query_bias"], ["key", "key_bias"], ["value", "value_bias"], ["weight", "bias"]];
 
 impl Kind for Attention {
@@ -114,6 +114,17 @@ fn causal(g: &mut Graph, length: usize) -> Value {
     g.constants(&[length, length], &seen)
 }
 
+/// Elements of sequences `[b, n, l, c]` to `[b, n, l, d]` by a weight and a bias, shared or of each b.
+pub(super) fn dense(g: &mut Graph, x: Value, [weight, bias]: [Value; 2]) -> Value {
+    let &[b, n, l, c] = g.shape(x) else { panic!("sequences have four axes") };
+    let rows = g.reshape(x, &[b, n * l, c]);
+    let sum = g.matmul(rows, weight);
+    let d = g.shape(sum)[2];
+    let bias = if g.shape(bias).len() == 2 { g.reshape(bias, &[b, 1, d]) } else { bias };
+    let sum = g.add(sum, bias);
+    g.reshape(sum, &[b, n, l, d])
+}
+
 /// x `[b, n, l, c]` as it asks about y `[b, n, m, c]`. Parameters, in the order of [`PARTS`], are shared or lead with an axis b; what is seen has a 1
 /// where an element may be looked at, broadcast to `[b, n, heads, l, m]` (`None`: all).
 pub(crate) fn attend(
@@ -123,16 +134,6 @@ pub(crate) fn attend(
     heads: usize,
     seen: Option<Value>,
 ) -> Value {
-    // `[b, n, l, c]` to `[b, n, l, d]`.
-    let dense = |g: &mut Graph, x: Value, [weight, bias]: [Value; 2]| {
-        let &[b, n, l, c] = g.shape(x) else { panic!("sequences have four axes") };
-        let rows = g.reshape(x, &[b, n * l, c]);
-        let sum = g.matmul(rows, weight);
-        let d = g.shape(sum)[2];
-        let bias = if g.shape(bias).len() == 2 { g.reshape(bias, &[b, 1, d]) } else { bias };
-        let sum = g.add(sum, bias);
-        g.reshape(sum, &[b, n, l, d])
-    };
     let parted = |g: &mut Graph, x: Value, part: &[Value; 2]| {
         let x = dense(g, x, *part);
         let &[b, n, l, d] = g.shape(x) else { panic!("sequences have four axes") };

@@ -130,6 +130,10 @@ table! {
     "hyper_lstm" HyperLstm(super::hyper_lstm::HyperLstm),
     /// Elements of a sequence that look at one another.
     "attention" Attention(super::attention::Attention),
+    /// Elements of a set that are told by some points what all of them are.
+    "set_attention" SetAttention(super::set_attention::SetAttention),
+    /// What some seeds are told of all elements of a set.
+    "attention_pool" AttentionPool(super::set_attention::AttentionPool),
     /// The place of each element of a sequence.
     "position" Position(super::position::Position),
     /// Times a constant.

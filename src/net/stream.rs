@@ -105,14 +105,27 @@ impl Net {
     ) -> (Value, Vec<Value>) {
         let widths = self.states();
         assert_eq!(states.len(), widths.len(), "states: the net has {} ({widths:?})", widths.len());
-        self.run_from(g, weights, Some(states), None, x)
+        self.run_from(g, weights, "", Some(states), None, x)
     }
 
     /// Sequences some of which are shorter than others: rows `[.., inputs]`, and `[.., length]` with a 1 where there is an element, 0 behind
     /// the end of a sequence. States stay as they were at the end, and nobody looks at what is not there.
     #[track_caller]
     pub fn apply_ragged(&self, g: &mut Graph, weights: Weights<'_>, there: Value, x: Value) -> Value {
-        self.run_from(g, weights, None, Some(there), x).0
+        self.run_from(g, weights, "", None, Some(there), x).0
+    }
+
+    /// The same for a net whose parameters are called `prefix.0.weight`, … in the layout.
+    #[track_caller]
+    pub(crate) fn apply_named_ragged(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        prefix: &str,
+        there: Value,
+        x: Value,
+    ) -> Value {
+        self.run_from(g, weights, prefix, None, Some(there), x).0
     }
 
     #[track_caller]
@@ -120,12 +133,13 @@ impl Net {
         &self,
         g: &mut Graph,
         weights: Weights<'_>,
+        prefix: &str,
         states: Option<&[Value]>,
         there: Option<Value>,
         x: Value,
     ) -> (Value, Vec<Value>) {
         let widths = self.states();
-        let mut f = self.forward(g, weights, "", x, Beside::default());
+        let mut f = self.forward(g, weights, prefix, x, Beside::default());
         f.starts = states.map(|states| states.iter().copied().collect());
         f.there = there;
         let rows = self.rows_of(g, x, &f);

@@ -12,7 +12,7 @@ use hyperloom::{Device, Model, Task};
 /// Ways of adaptation that read the support differently, with their names.
 pub(crate) fn ways() -> Vec<(&'static str, MetaSpec)> {
     let target = Net::mlp(&[2, 6, 1], Tanh);
-    let support = Some(SetEncoder { example: 3, widths: vec![5], scale: 0.5 });
+    let support = Some(SetEncoder::new(3, vec![5], 0.5));
     let condition = ConditionSpec { support, ..ConditionSpec::default() };
     let hyper = HyperSpec::new(condition, vec![4], Tanh, target.clone());
     let mut generated = MetaSpec::from(hyper);

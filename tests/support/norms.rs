@@ -20,7 +20,7 @@ pub(crate) fn ways() -> Vec<(&'static str, MetaSpec)> {
         change(&mut meta);
         meta
     };
-    let support = Some(SetEncoder { example: 3, widths: vec![5], scale: 0.5 });
+    let support = Some(SetEncoder::new(3, vec![5], 0.5));
     let condition = ConditionSpec { support, ..ConditionSpec::default() };
     let generated = HyperSpec::new(condition, vec![4], Tanh, shared.hyper.target.clone());
     let context = Net::rows([2]).context(2).dense(5).tanh().batch_norm_of_support().dense(1);

@@ -32,7 +32,7 @@ pub(crate) fn learners() -> Vec<(&'static str, Learner, Vec<f32>)> {
     let base = target.layout().init(&mut rng);
     let mut maml = MetaSpec::from(HyperSpec::shared(target.clone()));
     (maml.through, maml.steps, maml.per_step) = (Through::Second, 2, 0.5);
-    let support = Some(SetEncoder { example: 2, widths: vec![8], scale: 0.2 });
+    let support = Some(SetEncoder::new(2, vec![8], 0.2));
     let condition = ConditionSpec { support, ..ConditionSpec::default() };
     let mut hyper = MetaSpec::from(HyperSpec::new(condition, vec![8], Tanh, target.clone()));
     hyper.freeze = vec!["encoder".into()];

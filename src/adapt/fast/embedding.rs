@@ -10,7 +10,7 @@ pub(super) struct Embedding;
 
 impl State for Embedding {
     fn is_in(&self, hyper: &HyperSpec) -> bool {
-        hyper.condition.embedding.is_some()
+        hyper.condition.embedding.is_some() && !hyper.generator.reads_rows()
     }
 
     fn tensors(&self, hyper: &HyperSpec) -> Vec<usize> {

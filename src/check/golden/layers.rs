@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::attend;
 use crate::net::{
-    Attention, AvgPool, BatchNorm, Cell, Conv, ConvTranspose, GlobalPool, HyperLstm, Layer, LayerNorm,
-    MaxPool, Net, Padding, Recurrent, Residual, Sizes, Statistics, Weights,
+    Attention, AttentionPool, AvgPool, BatchNorm, Cell, Conv, ConvTranspose, GlobalPool, HyperLstm, Layer,
+    LayerNorm, MaxPool, Net, Padding, Recurrent, Residual, SetAttention, Sizes, Statistics, Weights,
 };
 use crate::plan::KEEP;
 use crate::spec::{Activation, count};
@@ -240,44 +240,106 @@ impl File<'_> {
         self.outputs(run, job, &outputs)
     }
 
-    /// A HyperLSTM with one set of weights for all sequences, its loss and gradients.
-    pub(super) fn hyper_lstm(&self, run: &mut dyn FnMut(&Job) -> Result<Outcome>) -> Result<Named> {
-        const NAMES: [&str; 16] = [
-            "wx", "wh", "hyper_wx", "hyper_wh", "hyper_b", "zh_w", "zh_b", "zx_w", "zx_b", "zb_w", "dh",
-            "dx", "db", "b0", "wy", "by",
-        ];
+    /// The network of a file about one set of weights for all rows, and its parameters in the order of the layout; `None` for another file.
+    fn shared_stack(&self, kind: &str) -> Result<Option<(Net, Vec<String>)>> {
         let size = |name: &str, axis: usize| -> Result<usize> {
             Ok(self.tensor(name)?.shape.get(axis).copied().unwrap_or(0))
         };
-        let mut layer = HyperLstm::new(size("wh", 0)?);
-        (layer.hyper, layer.embedding) = (size("hyper_wh", 0)?, size("dh", 1)?);
-        let row = [size("x", 2)?, size("x", 3)?];
-        let net = Net::rows(row).with(Layer::HyperLstm(layer)).dense(size("by", 0)?);
+        let named = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+        Ok(Some(match kind {
+            "hyperlstm" => {
+                let mut layer = HyperLstm::new(size("wh", 0)?);
+                (layer.hyper, layer.embedding) = (size("hyper_wh", 0)?, size("dh", 1)?);
+                let row = [size("x", 2)?, size("x", 3)?];
+                let names = [
+                    "wx", "wh", "hyper_wx", "hyper_wh", "hyper_b", "zh_w", "zh_b", "zx_w", "zx_b", "zb_w",
+                    "dh", "dx", "db", "b0", "wy", "by",
+                ];
+                (Net::rows(row).with(Layer::HyperLstm(layer)).dense(size("by", 0)?), named(&names))
+            }
+            "set_encoder" => {
+                let (mut set, mut pool) = (SetAttention::new(size("induced", 0)?), AttentionPool::new(1));
+                (set.heads, set.hidden) = (self.setting("heads")?, size("in_b1", 0)?);
+                (pool.heads, pool.hidden) = (set.heads, size("pool_b1", 0)?);
+                let net = Net::rows([size("x", 1)?, size("x", 2)?]).dense(size("be", 0)?);
+                let net = net.with(Layer::SetAttention(set)).with(Layer::AttentionPool(pool));
+                let block = |of: &str| {
+                    let parts = [
+                        "ln1_gain",
+                        "ln1_shift",
+                        "wq",
+                        "bq",
+                        "wk",
+                        "bk",
+                        "wv",
+                        "bv",
+                        "wo",
+                        "bo",
+                        "ln2_gain",
+                        "ln2_shift",
+                        "w1",
+                        "b1",
+                        "w2",
+                        "b2",
+                        "lnc_gain",
+                        "lnc_shift",
+                    ];
+                    parts.map(|part| format!("{of}_{part}")).to_vec()
+                };
+                let blocks = [block("in"), block("out"), named(&["seed"]), block("pool")].concat();
+                let names = [named(&["we", "be", "induced"]), blocks, named(&["wo", "bo"])].concat();
+                (net.dense(size("bo", 0)?), names)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Whether this is a file of layers with one set of weights for all rows.
+    pub(super) fn is_of_shared_layers(kind: &str) -> bool {
+        ["hyperlstm", "set_encoder"].contains(&kind)
+    }
+
+    /// Layers with one set of weights for all rows, their loss and gradients.
+    pub(super) fn shared_layers(
+        &self,
+        kind: &str,
+        run: &mut dyn FnMut(&Job) -> Result<Outcome>,
+    ) -> Result<Named> {
+        let Some((net, names)) = self.shared_stack(kind)? else {
+            return Err(Error::checkpoint(self.path, format!("'{kind}' is no kind of layer")));
+        };
         net.check().map_err(|e| Error::checkpoint(self.path, e))?;
         let layout = net.layout();
         let mut job = Job { steps: vec![vec![]], ..Job::default() };
         job.graph.keep(KEEP);
-        let mut values = Vec::new();
-        for name in ["x", "target", "h0", "c0", "hyper_h0", "hyper_c0"].iter().chain(&NAMES) {
-            values.push(self.data(&mut job, name)?);
-        }
-        let g = &mut job.graph;
-        let (&[x, target, ref starts @ ..], parts) = values.split_at(6) else {
-            return Err(Error::checkpoint(self.path, "x is missing"));
+        let has = |name: &&str| self.content.tensors.contains_key(*name);
+        let mut all = |names: &[&str]| -> Result<Vec<Value>> {
+            names.iter().filter(|n| has(n)).map(|name| self.data(&mut job, name)).collect()
         };
-        let &[t, n, ..] = g.shape(x) else { return Err(Error::checkpoint(self.path, "x has no rows")) };
-        let rows = g.reshape(x, &[t, n, net.inputs()]);
+        let (rows, starts) = (all(&["x", "target"])?, all(&["h0", "c0", "hyper_h0", "hyper_c0"])?);
+        let parts = all(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let there = if has(&"mask") { Some(self.flags(&mut job, "mask")?) } else { None };
+        let g = &mut job.graph;
+        let &[x, target] = &rows[..] else { return Err(Error::checkpoint(self.path, "x is missing")) };
+        let lead = g.shape(x)[..g.shape(x).len() - 2].to_vec();
+        let rows = g.reshape(x, &[&lead[..], &[net.inputs()]].concat());
         let flats: Vec<Value> = parts.iter().map(|v| g.reshape(*v, &[count(g.shape(*v))])).collect();
-        let flat = g.concat(&flats, 0);
-        let (y, _) = net.apply_from(g, Weights { flat, layout: &layout }, starts, rows);
+        let weights = Weights { flat: g.concat(&flats, 0), layout: &layout };
+        let y = match there {
+            Some(there) => net.apply_ragged(g, weights, there, rows),
+            None if starts.is_empty() => net.apply(g, weights, rows),
+            None => net.apply_from(g, weights, &starts, rows).0,
+        };
         let shape = g.shape(target).to_vec();
         let y = g.reshape(y, &shape);
-        let d = g.sub(y, target);
+        let told = if kind == "set_encoder" { "e" } else { "y" };
+        let squashed = if kind == "set_encoder" { g.act(Activation::Tanh, y) } else { y };
+        let d = g.sub(squashed, target);
         let square = g.mul(d, d);
         let mean = g.mean(square);
-        let mut outputs = vec![("y".to_string(), y), ("loss".to_string(), g.reshape(mean, &[1]))];
-        let gradients = g.grad(mean, parts);
-        outputs.extend(NAMES.iter().zip(gradients).map(|(name, v)| (format!("grad_{name}"), v)));
+        let mut outputs = vec![(told.to_string(), y), ("loss".to_string(), g.reshape(mean, &[1]))];
+        let gradients = g.grad(mean, &parts);
+        outputs.extend(names.iter().zip(gradients).map(|(name, v)| (format!("grad_{name}"), v)));
         let outputs: Vec<(&str, Value)> = outputs.iter().map(|(n, v)| (n.as_str(), *v)).collect();
         self.outputs(run, job, &outputs)
     }

@@ -236,8 +236,16 @@ pub struct ModelConfig {
     /// Factor on the initial weights of the target's first layer: ω₀ of Sitzmann et al. 2020 (SIREN), which
     /// gives a `sin` network fine detail.
     pub omega: f64,
+    /// Layers that read the inputs of an example before the set encoder does, written as those of `net` or as the name of some (a name gives
+    /// those before a head): convolutions of pictures, recurrent cells over sequences. They end in rows of one axis.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "net")]
+    pub reader: Option<Vec<Layer>>,
     /// Widths of the set encoder's layers.
     pub encoder: Vec<usize>,
+    /// Layers that make one of what the set encoder gave for all examples, a set `[examples, width]`, written as those of `net`: attention
+    /// (`set_attention`, and `attention_pool` at the end). Not given: the mean.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "net")]
+    pub set: Option<Vec<Layer>>,
     /// Width of a learned embedding of each known task (`csv`; 0: none). Unknown tasks share one.
     pub embedding: usize,
     /// How a hypernetwork writes the weights. In a file its name, or a table: `generator = { kind = "chunked", chunk = 512 }`.

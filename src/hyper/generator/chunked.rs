@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Generate;
 use crate::graph::{Graph, Value};
-use crate::hyper::HyperSpec;
+use crate::hyper::{HyperSpec, Read};
 use crate::net::{Init, ParamLayout, Weights};
 
 /// Trunk and head once for each chunk of the weights.
@@ -64,8 +64,8 @@ impl Generate for Chunked {
         to.push("head.weight", &[spec.features(inputs), self.chunk], Init::Constant(0.0));
     }
 
-    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, z: Value) -> Vec<Value> {
-        let x = self.inputs(g, params, z);
+    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, read: &Read) -> Vec<Value> {
+        let x = self.inputs(g, params, read.condition);
         spec.run_trunk(g, params, x)
     }
 
@@ -74,10 +74,9 @@ impl Generate for Chunked {
         g: &mut Graph,
         spec: &HyperSpec,
         params: Weights<'_>,
-        z: Option<Value>,
+        read: Option<&Read>,
     ) -> Option<Value> {
-        let z = z?;
-        let x = self.inputs(g, params, z);
+        let x = self.inputs(g, params, read?.condition);
         let h = spec.run_trunk(g, params, x).last().copied().unwrap_or(x);
         Some(g.scope("head", |g| {
             let w = params.get(g, "head.weight");

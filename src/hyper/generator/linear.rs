@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Generate;
 use crate::graph::{Graph, Value};
-use crate::hyper::HyperSpec;
+use crate::hyper::{HyperSpec, Read};
 use crate::net::{Init, ParamLayout, Weights};
 
 /// A linear head on the trunk.
@@ -19,8 +19,8 @@ impl Generate for Linear {
         to.push("head.weight", &[spec.features(inputs), spec.written()], Init::Constant(0.0));
     }
 
-    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, z: Value) -> Vec<Value> {
-        spec.run_trunk(g, params, z)
+    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, read: &Read) -> Vec<Value> {
+        spec.run_trunk(g, params, read.condition)
     }
 
     fn written(
@@ -28,10 +28,10 @@ impl Generate for Linear {
         g: &mut Graph,
         spec: &HyperSpec,
         params: Weights<'_>,
-        z: Option<Value>,
+        read: Option<&Read>,
     ) -> Option<Value> {
-        let z = z?;
-        let h = self.trunk(g, spec, params, z).last().copied().unwrap_or(z);
+        let read = read?;
+        let h = self.trunk(g, spec, params, read).last().copied().unwrap_or(read.condition);
         Some(g.scope("head", |g| {
             let w = params.get(g, "head.weight");
             g.matmul(h, w)

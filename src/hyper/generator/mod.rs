@@ -7,16 +7,21 @@
 
 mod chunked;
 mod linear;
+mod recurrent;
 mod shared;
 mod static_blocks;
+mod tiles;
+mod transformer;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::chunked::Chunked;
 pub use self::linear::Linear;
+pub use self::recurrent::Recurrent;
 pub use self::shared::Shared;
 pub use self::static_blocks::Static;
-use super::HyperSpec;
+pub use self::transformer::Transformer;
+use super::{HyperSpec, Read};
 use crate::graph::{Graph, Value};
 use crate::net::{ParamLayout, Weights};
 
@@ -44,19 +49,24 @@ pub(super) trait Generate {
     /// start with. Base weights do that themselves.
     fn start(&self, _spec: &HyperSpec, _layout: &ParamLayout, _params: &mut [f32], _base: &[f32]) {}
 
-    /// What each layer of the trunk gives after its activation, `[T, ..]`, from what was read of every task, `[T, E]`.
-    fn trunk(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _z: Value) -> Vec<Value> {
+    /// Whether it reads what each support row became, and not only what they became together.
+    fn reads_rows(&self) -> bool {
+        false
+    }
+
+    /// What each layer of the trunk gives after its activation, `[T, ..]`, from what was read of every task.
+    fn trunk(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _: &Read) -> Vec<Value> {
         vec![]
     }
 
-    /// What is written, from what was read of every task, `[T, E]`, where anything is: `[T, W]`, W of [`HyperSpec::written`], or `[1, P]` for
+    /// What is written, from what was read of every task, where anything is: `[T, W]`, W of [`HyperSpec::written`], or `[1, P]` for
     /// all tasks; `None`: nothing, the base weights are all there is.
     fn written(
         &self,
         g: &mut Graph,
         spec: &HyperSpec,
         params: Weights<'_>,
-        z: Option<Value>,
+        read: Option<&Read>,
     ) -> Option<Value>;
 }
 
@@ -88,6 +98,10 @@ table! {
     "linear" Linear,
     /// Trunk and head write one chunk of the weights after another.
     "chunked" Chunked,
+    /// A recurrent cell walks over the target's layers and writes one after another.
+    "recurrent" Recurrent,
+    /// Tokens of the target's layers look at the support rows and at one another, and each writes its layer.
+    "transformer" Transformer,
     /// Nothing is read: kernels are written block by block from a learned embedding of each.
     "static" Static,
 }
@@ -102,6 +116,11 @@ impl Generator {
     /// Whether it reads anything of a task.
     pub fn reads(&self) -> bool {
         self.kind().reads()
+    }
+
+    /// Whether it reads what each support row became, and not only what they became together.
+    pub fn reads_rows(&self) -> bool {
+        self.kind().reads_rows()
     }
 
     /// Whether the weights themselves are the parameters, and nothing writes them.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Generate;
 use crate::graph::{Graph, Value};
-use crate::hyper::HyperSpec;
+use crate::hyper::{HyperSpec, Read};
 use crate::net::{ParamLayout, Weights};
 
 /// All tasks share the base weights.
@@ -19,7 +19,7 @@ impl Generate for Shared {
 
     fn params(&self, _: &HyperSpec, _: &mut ParamLayout) {}
 
-    fn written(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _: Option<Value>) -> Option<Value> {
+    fn written(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _: Option<&Read>) -> Option<Value> {
         None
     }
 }

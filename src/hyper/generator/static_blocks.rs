@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Generate;
 use crate::graph::{Graph, Value};
-use crate::hyper::HyperSpec;
+use crate::hyper::{HyperSpec, Read};
 use crate::net::{Init, Param, ParamLayout, Weights};
 use crate::spec::count;
 
@@ -138,7 +138,7 @@ impl Generate for Static {
         g: &mut Graph,
         spec: &HyperSpec,
         params: Weights<'_>,
-        _: Option<Value>,
+        _: Option<&Read>,
     ) -> Option<Value> {
         let target = spec.target.layout();
         let any = target.params.iter().any(|p| self.kernel(p).is_some());

@@ -10,6 +10,7 @@ use hyperloom::experiment::drawings::support_of_drawings;
 use hyperloom::experiment::files::support_of_file;
 use hyperloom::experiment::picture_files::support_of_folder;
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network, save_network};
+use hyperloom::experiment::texts::support_of_text;
 use hyperloom::{Error, Result};
 
 use super::{check_new, check_steps, open_device, say};
@@ -20,8 +21,8 @@ pub(super) struct AdaptArgs {
     /// The run folder of a trained model.
     run: PathBuf,
     /// The new task's rows, with the columns that the model was trained on; of pictures a folder with a folder for each class (of decoders
-    /// the pictures of one).
-    #[arg(long, value_name = "FILE.csv|FOLDER")]
+    /// the pictures of one), of texts a file.
+    #[arg(long, value_name = "FILE|FOLDER")]
     support: PathBuf,
     /// Steps of adaptation (not given: as many as were chosen on validation tasks).
     #[arg(long)]
@@ -44,13 +45,13 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
             "the model learns pictures as fields: `hyperloom encode` adapts it to one",
         ));
     }
-    if matches!(format, Format::Text { .. }) {
+    let own_network = args.run.join(OWN_NETWORK);
+    if matches!(format, Format::Text { .. }) && own_network.is_file() {
         return Err(Error::config(
             args.run.display().to_string(),
-            "the model goes on with texts: `hyperloom generate` is for those",
+            "the model goes on with one text: `hyperloom generate` is for that, and --task texts learns to adapt to others",
         ));
     }
-    let own_network = args.run.join(OWN_NETWORK);
     if own_network.is_file() {
         // What a single task's network normalises by stays as it was trained.
         if args.steps.is_none() {
@@ -63,6 +64,8 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
     }
     let task = if matches!(format, Format::Decoders { .. }) {
         support_of_drawings(&format, &args.support)?
+    } else if matches!(format, Format::Text { .. }) {
+        support_of_text(&format, &args.support)?
     } else if matches!(format, Format::Pictures { .. }) {
         let (task, classes) = support_of_folder(&format, &args.support)?;
         format = format.with_classes(classes);

@@ -27,7 +27,7 @@ use std::sync::OnceLock;
 use clap::{Args, Parser, Subcommand};
 use hyperloom::experiment::config::{
     Config, CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS, PicturesConfig, TaskKind,
-    TextConfig,
+    TextConfig, TextsConfig,
 };
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
@@ -45,6 +45,8 @@ struct Cli {
 
 /// Flags of settings that a text has a use for.
 const TEXT_FLAGS: [&str; 7] = ["--net", "--set", "--steps", "--seed", "--files", "--method", "--generated"];
+/// Those that texts, a task each, have a use for beside these.
+const TEXTS_FLAGS: [&str; 2] = ["--test", "--shots"];
 
 /// What the command was told for all that it does.
 static NO_REGIONS: OnceLock<bool> = OnceLock::new();
@@ -150,13 +152,13 @@ struct Settings {
     /// Rows with a class each: pictures as for --images, or a CSV file of series (implies --task pictures).
     #[arg(long, value_name = "PATH")]
     train: Option<PathBuf>,
-    /// Rows to be judged on (not given: a sixth of each class).
+    /// Rows to be judged on (not given: a sixth of each class); of texts those (not given: a fifth).
     #[arg(long, value_name = "PATH")]
     test: Option<PathBuf>,
     /// The column of a CSV file that holds the class of a row.
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
-    /// A text, in files or folders of them (implies --task text).
+    /// A text, in files or folders of them (implies --task text); with --task texts each file is a task.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
     /// How often all rows of --train are seen.
@@ -180,9 +182,6 @@ impl Settings {
         if task.is_none() && self.train.is_some() && self.csv.is_none() && self.images.is_none() {
             task = Some(TaskKind::Pictures);
         }
-        if task.is_none() && !self.files.is_empty() {
-            task = Some(TaskKind::Text);
-        }
         let (text, origin) = match &self.config {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
@@ -190,12 +189,15 @@ impl Settings {
             }
             None => (String::new(), "command line".to_string()),
         };
-        // Several families are given by --images: a file may say which one it is.
+        // Several families are given by --images or --files: a file may say which one it is.
         let table = text.parse::<toml::Table>().unwrap_or_default();
         let named = table.get("task").and_then(|t| t.as_str()).unwrap_or_default();
         let other = [TaskKind::Fields, TaskKind::Decoders].iter().any(|kind| kind.name() == named);
         if task.is_none() && self.images.is_some() && !other {
             task = Some(TaskKind::Images);
+        }
+        if task.is_none() && !self.files.is_empty() && named != TaskKind::Texts.name() {
+            task = Some(TaskKind::Text);
         }
         let mut over: Vec<String> = self.method.iter().map(|m| format!("adapt.method={m}")).collect();
         over.extend(self.net.as_deref().map(net_setting).transpose()?);
@@ -230,13 +232,13 @@ impl Settings {
             c.validate()?;
             return Ok(c);
         }
-        if c.task == TaskKind::Text {
+        if matches!(c.task, TaskKind::Text | TaskKind::Texts) {
             self.set_text(&mut c)?;
             c.validate()?;
             return Ok(c);
         }
         if !self.files.is_empty() {
-            let message = format!("goes with --task text, and the task is '{}'", c.task.name());
+            let message = format!("goes with --task text or texts, and the task is '{}'", c.task.name());
             return Err(Error::config("--files", message));
         }
         let names_csv =
@@ -323,10 +325,21 @@ impl Settings {
 impl Settings {
     /// Puts what is said of a text into the configuration; refuses flags that it has no use for.
     fn set_text(&self, c: &mut Config) -> Result<()> {
-        let given = self.flags().into_iter().filter(|(flag, given)| *given && !TEXT_FLAGS.contains(flag));
-        if let Some((flag, _)) = given.into_iter().next() {
+        let many = c.task == TaskKind::Texts;
+        let known = |flag: &str| TEXT_FLAGS.contains(&flag) || many && TEXTS_FLAGS.contains(&flag);
+        if let Some((flag, _)) = self.flags().into_iter().find(|(flag, given)| *given && !known(flag)) {
             let why = if flag == "--epochs" { "--steps says how long" } else { "--files names what is read" };
-            return Err(Error::config(flag, format!("is nothing for the task 'text': {why}")));
+            return Err(Error::config(flag, format!("is nothing for the task '{}': {why}", c.task.name())));
+        }
+        if many {
+            let texts = c.texts.get_or_insert_with(TextsConfig::default);
+            if !self.files.is_empty() {
+                texts.files.clone_from(&self.files);
+            }
+            if self.test.is_some() {
+                texts.test.clone_from(&self.test);
+            }
+            return Ok(());
         }
         let text = c.text.get_or_insert_with(TextConfig::default);
         if !self.files.is_empty() {

@@ -249,6 +249,9 @@ fn print_held_out(r: &Report, h: &HeldOut) {
     for (name, v) in pictures::baselines(h) {
         say(format_args!("  {name:<34}   {:>9}{}\n", figure(v), of_scale(v)));
     }
+    if let Some(line) = verdict(h) {
+        say(format_args!("  {line}\n"));
+    }
     if !h.coverage.is_empty() {
         say("\nintervals cover ");
         let shown = h.coverage.iter().filter(|c| [0.5, 0.8, 0.95].contains(&c.level));
@@ -256,6 +259,32 @@ fn print_held_out(r: &Report, h: &HeldOut) {
             shown.map(|c| format!("{:.1} % (of {:.0} %)", 100.0 * c.covered, 100.0 * c.level)).collect();
         say(format_args!("{}\n", shown.join(", ")));
     }
+}
+
+/// Whether what was chosen is better than the best of the baselines, where tasks can say so.
+fn verdict(h: &HeldOut) -> Option<String> {
+    let names = ["support_mean", "pooled", "pooled_residual", "pooled_fine_tuned"].into_iter();
+    let all = names
+        .zip(pictures::baselines(h))
+        .filter_map(|(key, (name, _))| Some((name, *h.differences.get(key)?)));
+    // The one whose error is least is the one that this one's is larger than by most.
+    let (name, d) = all.max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
+    let what = match h.metric.as_str() {
+        "accuracy" => "rows wrong",
+        "bits_per_dimension" | "bits_per_character" => "bits",
+        _ => "squared error",
+    };
+    let by = format!(
+        "{} ± {} {what} (standard error over {} tasks)",
+        figure(d.mean.abs()),
+        figure(d.standard_error),
+        d.tasks
+    );
+    Some(match d.is_better() {
+        Some(true) => format!("what was chosen is better than the best of these, {name}, by {by}"),
+        Some(false) => format!("what was chosen is worse than the best of these, {name}, by {by}"),
+        None => format!("what was chosen is not told apart from the best of these, {name}: {by}"),
+    })
 }
 
 /// The progress bar, and the wish to stop.

@@ -37,6 +37,7 @@ pub mod split;
 pub mod staged;
 pub mod table;
 pub mod text;
+pub mod texts;
 pub mod ways;
 
 pub use csv::{CsvSpec, Group, Groups};

@@ -163,7 +163,18 @@ impl Alphabet {
 /// [`Error::Memory`] where they are too large.
 pub fn read_texts(files: &[PathBuf], unit: Unit) -> Result<Vec<u8>> {
     let mut all = Vec::new();
-    let mut known = BTreeSet::new();
+    for path in files_of(files)? {
+        all.extend(read_text(&path, unit, all.len())?);
+    }
+    Ok(all)
+}
+
+/// Files, and those in folders, in the order of their names.
+///
+/// # Errors
+/// [`Error::Data`] naming a file that is given twice, or a folder that holds none or another folder; [`Error::Io`].
+pub fn files_of(files: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let (mut all, mut known) = (Vec::new(), BTreeSet::new());
     for file in files {
         let found = if file.is_dir() { files_in(file)? } else { vec![file.clone()] };
         for path in found {
@@ -171,7 +182,7 @@ pub fn read_texts(files: &[PathBuf], unit: Unit) -> Result<Vec<u8>> {
             if !known.insert(std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone())) {
                 return Err(Error::data(path, "", "is given twice"));
             }
-            all.extend(read_text(&path, unit, all.len())?);
+            all.push(path);
         }
     }
     Ok(all)

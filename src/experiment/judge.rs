@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::Experiment;
 use super::instruments::Instruments;
 use super::observer::{Observer, Progress};
-use super::report::{Baselines, CosineTransform, HeldOut, Report};
+use super::report::{Baselines, CosineTransform, Difference, HeldOut, Report};
 use crate::adapt::StartFrom;
 use crate::data::score::{psnr, ssim, truncated};
 use crate::error::Result;
@@ -93,6 +93,7 @@ impl Experiment<'_> {
             if likelihood.has_classes() { reliability(tasks, &y, likelihood.outputs) } else { vec![] };
         let by_steps: IndexMap<String, f64> =
             steps.iter().zip(&found).map(|(k, y)| (k.to_string(), likelihood.score(tasks, y))).collect();
+        let (baselines, differences) = self.baselines(tasks, choices, &y)?;
         let shape = self.setup.source().picture_shape();
         let numbers = self.model.adaptation.width(&self.model.spec);
         Ok(HeldOut {
@@ -114,26 +115,45 @@ impl Experiment<'_> {
             gate: chosen.gate,
             by_steps,
             main_network: self.main_network(tasks, choices.0)?,
-            baselines: self.baselines(tasks, choices)?,
+            baselines,
+            differences,
             target_std: likelihood.unit,
             coverage,
             reliability,
         })
     }
 
-    fn baselines(&self, tasks: &[Task], (tuned_steps, kappa): (usize, f64)) -> Result<Baselines> {
+    /// The metric of simple things, and how far the errors of predictions y are from theirs.
+    fn baselines(
+        &self,
+        tasks: &[Task],
+        (tuned_steps, kappa): (usize, f64),
+        y: &[Vec<f32>],
+    ) -> Result<(Baselines, IndexMap<String, Difference>)> {
         let likelihood = self.model.likelihood;
         let mut both = vec![0, tuned_steps];
         both.dedup();
         let pooled = self.model.predict_after(self.device, tasks, StartFrom::Pooled, &both)?;
         let on_support = pooled_on_support(&self.model, self.device, tasks)?;
-        Ok(Baselines {
-            support_mean: likelihood.score(tasks, &likelihood.support_mean(tasks)),
-            pooled: likelihood.score(tasks, &pooled[0]),
-            pooled_residual: likelihood
-                .score(tasks, &likelihood.shifted(tasks, &pooled[0], &on_support, kappa)),
-            pooled_fine_tuned: likelihood.score(tasks, &pooled[both.len() - 1]),
-        })
+        let errors = likelihood.errors_by_name(tasks, y);
+        let mut differences = IndexMap::new();
+        let mut score = |name: &str, predictions: &[Vec<f32>]| {
+            let others = likelihood.errors_by_name(tasks, predictions);
+            if errors.len() > 1 {
+                differences.insert(name.to_string(), Difference::of(&errors, &others));
+            }
+            likelihood.score(tasks, predictions)
+        };
+        let baselines = Baselines {
+            support_mean: score("support_mean", &likelihood.support_mean(tasks)),
+            pooled: score("pooled", &pooled[0]),
+            pooled_residual: score(
+                "pooled_residual",
+                &likelihood.shifted(tasks, &pooled[0], &on_support, kappa),
+            ),
+            pooled_fine_tuned: score("pooled_fine_tuned", &pooled[both.len() - 1]),
+        };
+        Ok((baselines, differences))
     }
 
     /// The metric of the main networks, before and after fine-tuning; `None` where all tasks start with the same weights anyway.

@@ -52,7 +52,7 @@ use crate::report::metrics::MetricsWriter;
 use crate::run::Device;
 use config::{Config, Method};
 pub use observer::{Observer, Progress, RunStatus, Silent};
-pub use report::{Baselines, HeldOut, Report};
+pub use report::{Baselines, Difference, HeldOut, Report};
 use run_folder::{Position, RunFolder};
 use setup::Setup;
 pub use single::{CurvePoint, Direct, TestReport};

@@ -79,6 +79,9 @@ pub struct HeldOut {
     pub main_network: Option<[f64; 2]>,
     /// The same metric of simple things.
     pub baselines: Baselines,
+    /// By how much the error of what was chosen is larger than that of each of these, by their names there, averaged over tasks.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub differences: IndexMap<String, Difference>,
     /// Standard deviation of the target on the training groups, in its own units (1 where there is no file).
     pub target_std: f64,
     /// How many rows predictive intervals cover, of values.
@@ -95,6 +98,35 @@ pub struct CosineTransform {
     pub coefficients: usize,
     /// Peak signal-to-noise ratio, decibels.
     pub psnr: f64,
+}
+
+/// How two errors differ from task to task.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Mean over tasks (those of one name are one): of squared errors in the target's own units, shares of rows whose class is wrong, or
+    /// bits.
+    pub mean: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// Number of tasks with different names.
+    pub tasks: usize,
+}
+
+impl Difference {
+    /// Of errors of the same tasks.
+    pub(super) fn of(errors: &[f64], others: &[f64]) -> Difference {
+        let n = errors.len() as f64;
+        let each: Vec<f64> = errors.iter().zip(others).map(|(a, b)| a - b).collect();
+        let mean = each.iter().sum::<f64>() / n;
+        let square: f64 = each.iter().map(|d| (d - mean).powi(2)).sum();
+        Difference { mean, standard_error: (square / (n - 1.0) / n).sqrt(), tasks: errors.len() }
+    }
+
+    /// Whether the first error is smaller (`Some(true)`) or larger by more than two standard errors.
+    pub fn is_better(&self) -> Option<bool> {
+        (self.mean.abs() > 2.0 * self.standard_error).then_some(self.mean < 0.0)
+    }
 }
 
 /// Simple things that a hypernetwork is held against.

@@ -14,13 +14,17 @@
 //! # Ok::<(), hyperloom::Error>(())
 //! ```
 
+use std::path::Path;
+
 use crate::data::format::Format;
-use crate::data::text::Unit;
+use crate::data::labelled::Labelled;
+use crate::data::text::{Unit, read_text};
 use crate::error::{Error, Result};
 use crate::meta::model::Network;
 use crate::meta::stream::Stream;
 use crate::rng::Rng;
 use crate::run::Device;
+use crate::task::Task;
 
 /// Symbols that an error lists at most.
 const SHOWN: usize = 100;
@@ -90,6 +94,30 @@ pub fn generate(
         said = reader.next(symbol)?;
     }
     Ok(text)
+}
+
+/// A text's sequences as the support of one task, in the order that they have there; what is left over at its end is too short for one.
+///
+/// # Errors
+/// [`Error::Data`] for a text that is shorter than a sequence, or has a symbol that the model does not know; [`Error::Config`] where the model is
+/// none of texts.
+pub fn support_of_text(format: &Format, path: &Path) -> Result<Task> {
+    let Format::Text { alphabet, length, .. } = format else {
+        return Err(Error::config("run", "the model was not trained on texts (--task texts)"));
+    };
+    let bytes = read_text(path, alphabet.unit(), 0)?;
+    let text = alphabet.encode(&bytes).map_err(|e| {
+        let message = format!("{} is no symbol that the model knows", e.symbol);
+        Error::data(path, format!(", line {}", e.line), message)
+    })?;
+    let rows = Labelled::of_text(alphabet.symbols().to_vec(), &text, *length);
+    if rows.is_empty() {
+        let message =
+            format!("has {} symbols, and a sequence and what follows it take {}", text.len(), length + 1);
+        return Err(Error::data(path, "", message));
+    }
+    let all: Vec<usize> = (0..rows.len()).collect();
+    Ok(Task::from_support(rows.inputs(&all), rows.targets(&all)))
 }
 
 /// A network as it reads symbol after symbol.

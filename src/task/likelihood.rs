@@ -62,6 +62,13 @@ pub struct Likelihood {
     pub outputs: usize,
     /// One unit of the networks' output in the target's own units.
     pub unit: f64,
+    /// Kinds of symbols that may stand at each place of a sequence; 0: rows are no sequences of symbols.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub kinds: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Likelihood {
@@ -77,7 +84,7 @@ impl Likelihood {
 
     /// Of rows of `numbers` numbers that are 0 or 1, judged by the evidence lower bound.
     pub fn binary(numbers: usize) -> Likelihood {
-        Likelihood { metric: Metric::Bits, loss: Loss::Elbo, outputs: numbers + 1, unit: 1.0 }
+        Likelihood { metric: Metric::Bits, loss: Loss::Elbo, outputs: numbers + 1, unit: 1.0, kinds: 0 }
     }
 
     /// Of sequences of so many symbols each, of so many kinds, judged by the bits a symbol takes.
@@ -87,17 +94,24 @@ impl Likelihood {
             loss: Loss::Symbols,
             outputs: length * kinds,
             unit: 1.0,
+            kinds,
         }
     }
 
     /// Of `outputs` values, judged by their mean squared error.
     pub fn values(outputs: usize) -> Likelihood {
-        Likelihood { metric: Metric::Mse, loss: Loss::Mse, outputs, unit: 1.0 }
+        Likelihood { metric: Metric::Mse, loss: Loss::Mse, outputs, unit: 1.0, kinds: 0 }
     }
 
     /// Of one of `classes` classes, judged by how often it is right.
     pub fn classes(classes: usize) -> Likelihood {
-        Likelihood { metric: Metric::Accuracy, loss: Loss::CrossEntropy, outputs: classes, unit: 1.0 }
+        Likelihood {
+            metric: Metric::Accuracy,
+            loss: Loss::CrossEntropy,
+            outputs: classes,
+            unit: 1.0,
+            kinds: 0,
+        }
     }
 
     /// The metric of predictions `[tasks][q · o]` on the query rows of `tasks`.
@@ -196,13 +210,15 @@ impl Likelihood {
         self.loss.outputs().log_density(cost, n, noise)
     }
 
-    /// What each task's support rows alone have to say for every query row: the mean target (class frequencies).
+    /// What each task's support rows alone have to say for every query row: the mean target (class frequencies; of symbols those at all
+    /// places).
     pub fn support_mean(&self, tasks: &[Task]) -> Vec<Vec<f32>> {
         tasks
             .iter()
             .map(|t| {
-                let mean = self.loss.outputs().of_support(&t.ys, self.outputs);
-                mean.repeat(t.queries(self.outputs))
+                let each = if self.kinds > 0 { self.kinds } else { self.outputs };
+                let mean = self.loss.outputs().of_support(&t.ys, each);
+                mean.repeat(t.queries(each))
             })
             .collect()
     }
@@ -244,7 +260,7 @@ mod tests {
 
     #[test]
     fn regression_scores_and_shrinkage() {
-        let likelihood = Likelihood { metric: Metric::Rmse, loss: Loss::Mse, outputs: 1, unit: 2.0 };
+        let likelihood = Likelihood { metric: Metric::Rmse, unit: 2.0, ..Likelihood::values(1) };
         let tasks = [task(&[1.0, 3.0], &[0.0, 0.0])];
         assert_eq!(likelihood.score(&tasks, &[vec![3.0, 4.0]]), 2.0 * (12.5f64).sqrt());
         assert_eq!(likelihood.support_mean(&tasks), [[2.0, 2.0]]);
@@ -254,8 +270,7 @@ mod tests {
 
     #[test]
     fn probabilities_are_averaged() {
-        let likelihood =
-            Likelihood { metric: Metric::Accuracy, loss: Loss::CrossEntropy, outputs: 2, unit: 1.0 };
+        let likelihood = Likelihood::classes(2);
         let mean = likelihood.combine(&[vec![vec![0.0, 0.0]], vec![vec![100.0, 0.0]]]);
         assert!((mean[0][0].exp() - 0.75).abs() < 1e-6);
         assert_eq!(likelihood.score(&[task(&[], &[1.0, 0.0])], &mean), 1.0);

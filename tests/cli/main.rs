@@ -13,6 +13,7 @@ mod mutated;
 mod pictures;
 mod resume;
 mod text;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -10,6 +10,7 @@ mod pictures;
 mod shapes;
 mod sine;
 mod text;
+mod texts;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
 pub use self::pictures::PicturesConfig;
 pub use self::text::TextConfig;
+pub use self::texts::TextsConfig;
 use super::config::{Config, Method};
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
@@ -215,6 +217,8 @@ table! {
     Pictures "pictures" pictures,
     /// A text, to be gone on with: one task.
     Text "text" text,
+    /// Texts, a task each.
+    Texts "texts" texts,
     /// Tasks that a program brings itself: [`super::Experiment::on`].
     Own "own" own,
 }

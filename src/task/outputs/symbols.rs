@@ -26,11 +26,13 @@ impl Outputs for Symbols {
             .sum::<f64>()
     }
 
-    /// How often each symbol stood at each place, half a row more than was seen.
-    fn of_support(&self, ys: &[f32], o: usize) -> Vec<f32> {
-        let n = (ys.len() / o) as f64;
-        let seen = column_means(ys, o);
-        seen.iter().map(|m| self.of_mean((n * f64::from(*m) + 0.5) / (n + 1.0))).collect()
+    /// How often each of `kinds` symbols stood anywhere, each half a time more than it was seen (Krichevsky and Trofimov 1981).
+    fn of_support(&self, ys: &[f32], kinds: usize) -> Vec<f32> {
+        let places = (ys.len() / kinds) as f64;
+        let seen: Vec<f64> =
+            column_means(ys, kinds).into_iter().map(|m| places * f64::from(m) + 0.5).collect();
+        let all: f64 = seen.iter().sum();
+        seen.iter().map(|n| self.of_mean(n / all)).collect()
     }
 
     fn log_density(&self, cost: f64, _: f64, _: f64) -> f64 {

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use hyperloom::check::golden::{GoldenReport, LIMIT_F32, LIMIT_F64, check_golden, run_f64, run_on};
+use hyperloom::checkpoint::{TensorData, read_safetensors};
+use hyperloom::data::score_text::{bleu, chrf};
 use hyperloom::run::Device;
 
 fn directory() -> std::path::PathBuf {
@@ -41,6 +43,28 @@ fn the_cpu_in_f32() {
     for (directory, tensors) in [(directory(), DENSE), (layers(), LAYERS)] {
         let reports = check_golden(&directory, &mut run).expect("the files are there");
         within(&reports, tensors, LIMIT_F32, GoldenReport::passes_f32);
+    }
+}
+
+/// BLEU and chrF as sacreBLEU has them.
+#[test]
+fn scores_of_texts() {
+    let path = directory().join("scores/score_text.safetensors");
+    let file = read_safetensors(&path).expect("the file is there");
+    let texts = |name: &str| -> Vec<String> {
+        serde_json::from_str(&file.metadata[name]).unwrap_or_else(|e| panic!("{name}: {e}"))
+    };
+    let (said, right) = (texts("hypotheses"), texts("references"));
+    let want = |name: &str| match &file.tensors[name].data {
+        TensorData::F64(all) => all.clone(),
+        other => panic!("{name}: {other:?}"),
+    };
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-9 * b.abs().max(1.0);
+    assert!(near(bleu(&said, &right), want("corpus_bleu")[0]), "{}", bleu(&said, &right));
+    assert!(near(chrf(&said, &right), want("corpus_chrf2")[0]), "{}", chrf(&said, &right));
+    for (i, want) in want("sentence_chrf2").into_iter().enumerate() {
+        let one = chrf(&said[i..=i], &right[i..=i]);
+        assert!(near(one, want), "{}: {one} instead of {want}", said[i]);
     }
 }
 

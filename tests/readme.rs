@@ -24,11 +24,12 @@ fn blocks(language: &str) -> Vec<String> {
 }
 
 fn hyperloom(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hyperloom"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .expect("the command starts")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hyperloom"));
+    let (arguments, input) = match arguments {
+        [before @ .., "<", file] => (before, std::fs::File::open(folder.join(file)).expect("a file").into()),
+        all => (all, std::process::Stdio::null()),
+    };
+    command.args(arguments).stdin(input).current_dir(folder).output().expect("the command starts")
 }
 
 /// The arguments of a short version of a command.
@@ -106,6 +107,15 @@ fn every_command_runs() {
 
     let book: String = (0..600).map(|i| format!("The {} and the {}.\n", i % 7, i * i % 11)).collect();
     std::fs::write(path.join("book.txt"), book).expect("a file");
+    std::fs::create_dir(path.join("languages")).expect("a folder");
+    for i in 0..12 {
+        let words: String = (0..400).map(|k| format!("{}{} ", i % 5, k * i % 7)).collect();
+        std::fs::write(path.join(format!("languages/{i}.txt")), words).expect("a file");
+    }
+    std::fs::write(path.join("new.txt"), "The 1 and the 2. ".repeat(30)).expect("a file");
+    let pairs: String = (0..60).map(|i| format!("Wort {}\tword {}\n", i % 9, i % 9)).collect();
+    std::fs::write(path.join("phrases.tsv"), format!("de\ten\n{pairs}")).expect("a file");
+    std::fs::write(path.join("words.txt"), "Wort 3\nWort 5\n").expect("a file");
 
     // A decoder that is written out.
     let settings = "task = \"decoders\"\n[train]\nsteps = 5\npooled_steps = 5\n[eval]\nshots = 2\n";

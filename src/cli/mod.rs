@@ -18,6 +18,7 @@ mod predict;
 mod profile;
 mod sample;
 mod train;
+mod translate;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,8 @@ use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand};
 use hyperloom::experiment::config::{
-    Config, CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS, PicturesConfig, TaskKind,
-    TextConfig, TextsConfig,
+    Config, CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS, PairsConfig,
+    PicturesConfig, TaskKind, TextConfig, TextsConfig,
 };
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
@@ -45,6 +46,9 @@ struct Cli {
 
 /// Flags of settings that a text has a use for.
 const TEXT_FLAGS: [&str; 7] = ["--net", "--set", "--steps", "--seed", "--files", "--method", "--generated"];
+/// Those of pairs.
+const PAIRS_FLAGS: [&str; 9] =
+    ["--net", "--set", "--steps", "--seed", "--method", "--generated", "--pairs", "--source", "--target"];
 /// Those that texts, a task each, have a use for beside these.
 const TEXTS_FLAGS: [&str; 2] = ["--test", "--shots"];
 
@@ -67,6 +71,8 @@ enum Command {
     Sample(sample::SampleArgs),
     /// Go on with a text by a run of a language model.
     Generate(generate::GenerateArgs),
+    /// Say the targets of sources, a line each on standard input, by a run of pairs.
+    Translate(translate::TranslateArgs),
     /// Error on unseen tasks against the number of shots and of adaptation steps, beside the baselines.
     Eval(eval::EvalArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
@@ -93,7 +99,7 @@ enum Command {
 struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
-    /// Family of tasks: sine, shapes, csv, images, fields, decoders, or a single one: pictures, text.
+    /// Family of tasks: sine, shapes, csv, images, fields, decoders, texts, or a single one: pictures, text, pairs.
     #[arg(long)]
     task: Option<String>,
     /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd, ridge or prototypes.
@@ -161,6 +167,13 @@ struct Settings {
     /// A text, in files or folders of them (implies --task text); with --task texts each file is a task.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
+    /// Pairs of texts, a source and what is to be said of it: a file of cells separated by tabs, whose first line names the columns (implies
+    /// --task pairs).
+    #[arg(long, value_name = "FILE.tsv")]
+    pairs: Option<PathBuf>,
+    /// The column of the sources of --pairs; --target is the column of their targets.
+    #[arg(long, value_name = "COLUMN")]
+    source: Option<String>,
     /// How often all rows of --train are seen.
     #[arg(long, conflicts_with = "steps")]
     epochs: Option<u64>,
@@ -195,6 +208,9 @@ impl Settings {
         let other = [TaskKind::Fields, TaskKind::Decoders].iter().any(|kind| kind.name() == named);
         if task.is_none() && self.images.is_some() && !other {
             task = Some(TaskKind::Images);
+        }
+        if task.is_none() && self.pairs.is_some() {
+            task = Some(TaskKind::Pairs);
         }
         if task.is_none() && !self.files.is_empty() && named != TaskKind::Texts.name() {
             task = Some(TaskKind::Text);
@@ -231,6 +247,17 @@ impl Settings {
             self.set_pictures(&mut c)?;
             c.validate()?;
             return Ok(c);
+        }
+        if c.task == TaskKind::Pairs {
+            self.set_pairs(&mut c)?;
+            c.validate()?;
+            return Ok(c);
+        }
+        for (flag, given) in [("--pairs", self.pairs.is_some()), ("--source", self.source.is_some())] {
+            if given {
+                let message = format!("goes with --task pairs, and the task is '{}'", c.task.name());
+                return Err(Error::config(flag, message));
+            }
         }
         if matches!(c.task, TaskKind::Text | TaskKind::Texts) {
             self.set_text(&mut c)?;
@@ -348,6 +375,25 @@ impl Settings {
         Ok(())
     }
 
+    /// Puts what is said of pairs into the configuration; refuses flags that it has no use for.
+    fn set_pairs(&self, c: &mut Config) -> Result<()> {
+        let known = |flag: &str| PAIRS_FLAGS.contains(&flag);
+        if let Some((flag, _)) = self.flags().into_iter().find(|(flag, given)| *given && !known(flag)) {
+            let why = if flag == "--epochs" { "--steps says how long" } else { "--pairs names what is read" };
+            return Err(Error::config(flag, format!("is nothing for the task 'pairs': {why}")));
+        }
+        let pairs = c.pairs.get_or_insert_with(PairsConfig::default);
+        if let Some(file) = &self.pairs {
+            pairs.file.clone_from(file);
+        }
+        for (to, column) in [(&mut pairs.source, &self.source), (&mut pairs.target, &self.target)] {
+            if let Some(column) = column {
+                to.clone_from(column);
+            }
+        }
+        Ok(())
+    }
+
     /// Puts what is said of rows with classes into the configuration of a single task; refuses flags that it has no use for.
     fn set_pictures(&self, c: &mut Config) -> Result<()> {
         let flags = [
@@ -361,6 +407,8 @@ impl Settings {
             ("--splits", self.splits.is_some(), "--test names what is judged on"),
             ("--kind", self.kind.is_some(), "rows have classes"),
             ("--files", !self.files.is_empty(), "--train names what is trained on"),
+            ("--pairs", self.pairs.is_some(), "--train names what is trained on"),
+            ("--source", self.source.is_some(), "rows have classes"),
         ];
         if let Some((flag, _, why)) = flags.iter().find(|f| f.1) {
             return Err(Error::config(*flag, format!("is nothing for the task 'pictures': {why}")));
@@ -519,6 +567,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Decode(a) => decode::run(&a),
         Command::Sample(a) => sample::run(&a),
         Command::Generate(a) => generate::run(&a),
+        Command::Translate(a) => translate::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Plan(a) => plan::run(&a),
         Command::Bench(a) => bench::run(&a),

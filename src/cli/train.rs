@@ -106,6 +106,8 @@ impl Settings {
             ("--generated", self.generated),
             ("--kind", self.kind.is_some()),
             ("--files", !self.files.is_empty()),
+            ("--pairs", self.pairs.is_some()),
+            ("--source", self.source.is_some()),
         ]
     }
 
@@ -196,6 +198,16 @@ fn print_test(r: &Report, t: &TestReport) {
             row("trained directly", direct.accuracy, direct.loss, direct.parameters);
         }
         None => row("trained directly", t.accuracy, t.bits_per_character.unwrap_or(t.loss), t.parameters),
+    }
+    if let Some(found) = &t.translations {
+        say(format_args!(
+            "  of {} targets {:.1} % are said exactly; chrF {:.1}, BLEU {:.1}, {:.3} edits a symbol\n",
+            found.pairs,
+            100.0 * found.exact,
+            found.chrf,
+            found.bleu,
+            found.character_error
+        ));
     }
 }
 

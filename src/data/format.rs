@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::encoder::{Encoder, TargetKind};
-use super::labelled::ChannelScale;
+use super::labelled::{ChannelScale, Labelled, NONE};
+use super::pairs::Pair;
 use super::table::Table;
 use super::text::Alphabet;
 use crate::error::{Error, Result};
@@ -44,6 +45,9 @@ pub enum Format {
         length: usize,
         /// What tells the text that was trained on from another.
         digest: String,
+        /// Whether a sequence is a pair: a source, a tab, a target and the end of the line.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pairs: bool,
     },
     /// Pictures in folders, one for each class.
     Pictures {
@@ -61,6 +65,21 @@ pub enum Format {
 }
 
 impl Format {
+    /// The pairs that some rows are; `None` where rows are none.
+    pub(crate) fn pairs_of(&self, rows: &Labelled, among: &[usize]) -> Option<Vec<Pair>> {
+        let Format::Text { alphabet, pairs: true, .. } = self else { return None };
+        let text = |numbers: &[u32]| String::from_utf8_lossy(&alphabet.decode(numbers)).into_owned();
+        let pair = |row: &usize| {
+            let labels = rows.labels_of(*row);
+            let first = labels.iter().take_while(|label| **label == NONE).count();
+            let read: Vec<u32> = rows.inputs(&[*row])[..first].iter().map(|x| *x as u32).collect();
+            let asked: Vec<u32> = labels.iter().copied().filter(|label| *label != NONE).collect();
+            // The end of the line is no part of the target.
+            Pair { source: text(&read), target: text(&asked[..asked.len().saturating_sub(1)]) }
+        };
+        Some(among.iter().map(pair).collect())
+    }
+
     /// Numbers as they are, in columns of these names.
     pub fn plain(inputs: &[&str], outputs: &[&str]) -> Format {
         let names = |list: &[&str]| list.iter().map(|s| s.to_string()).collect();

@@ -30,6 +30,9 @@ pub(crate) fn pixel(scales: &[ChannelScale], channel: usize, value: u8) -> f32 {
     scales.get(channel).map_or(plain, |[mean, deviation]| (plain - mean) / deviation)
 }
 
+/// The label of an element of a sequence about which nothing is asked.
+pub const NONE: u32 = u32::MAX;
+
 /// Rows of one shape, each with its class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labelled {
@@ -37,7 +40,7 @@ pub struct Labelled {
     pub row: Shape,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// The class of each row; of sequences one for each element.
+    /// The class of each row; of sequences one for each element, [`NONE`] where nothing is asked.
     pub labels: Vec<u32>,
     /// Labels of a row.
     each: usize,
@@ -75,6 +78,12 @@ impl Labelled {
     pub fn of_text(symbols: Vec<String>, text: &[u32], length: usize) -> Labelled {
         let n = text.len().saturating_sub(1) / length * length;
         let (x, labels) = (text[..n].to_vec(), text[n.min(1)..][..n].to_vec());
+        Labelled { row: vec![length], classes: symbols, labels, each: length, inputs: Inputs::Symbols(x) }
+    }
+
+    /// Sequences of so many symbols, each labelled, where anything is asked, with what is to be said behind it.
+    pub fn of_sequences(symbols: Vec<String>, x: Vec<u32>, labels: Vec<u32>, length: usize) -> Labelled {
+        assert_eq!(x.len(), labels.len(), "a label for each symbol");
         Labelled { row: vec![length], classes: symbols, labels, each: length, inputs: Inputs::Symbols(x) }
     }
 

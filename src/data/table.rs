@@ -70,29 +70,45 @@ impl Table {
         Table::parse(path, &unpacked(path)?)
     }
 
+    /// The same of a file whose cells are separated by tabs, in which quotes are like any other character.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read_tabs(path: impl AsRef<Path>) -> Result<Table> {
+        let path = path.as_ref();
+        Table::parse_by(path, &unpacked(path)?, b'\t')
+    }
+
     /// As [`Table::read`], from bytes; `path` is only named in messages.
     ///
     /// # Errors
     /// As [`Table::read`].
     pub fn parse(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Table> {
-        let path = path.as_ref();
+        Table::parse_by(path.as_ref(), bytes, b',')
+    }
+
+    fn parse_by(path: &Path, bytes: &[u8], separator: u8) -> Result<Table> {
+        let commas = separator == b',';
         let fail = |line: usize, message: String| Err(Error::data(path, format!(", line {line}"), message));
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
             Err(e) => {
                 let line = 1 + line_ends(&bytes[..e.valid_up_to()]);
-                return fail(line, "not UTF-8 text: save the file as comma-separated UTF-8".into());
+                let separated = if commas { "comma-separated" } else { "tab-separated" };
+                return fail(line, format!("not UTF-8 text: save the file as {separated} UTF-8"));
             }
         };
         if let Some(at) = text.bytes().position(|b| b == 0) {
             let line = 1 + line_ends(&text.as_bytes()[..at]);
             return fail(line, "a NUL byte: this is a binary file, not comma-separated text".into());
         }
-        if let Some((line, message)) = wrong_quoting(text.as_bytes()) {
+        if commas && let Some((line, message)) = wrong_quoting(text.as_bytes()) {
             return fail(line, message.into());
         }
         let mut reader = ::csv::ReaderBuilder::new()
             .has_headers(false)
+            .delimiter(separator)
+            .quoting(commas)
             .flexible(true) // widths are checked below, with our own message
             .trim(::csv::Trim::All)
             .from_reader(text.as_bytes());
@@ -120,9 +136,9 @@ impl Table {
         while let Some(line) = next(&mut record)? {
             let (have, want) = (record.len(), table.columns.len());
             if have != want {
+                let hint = if commas { " (a cell that holds a comma must be quoted)" } else { "" };
                 let message = format!(
-                    "{have} cells, but the header names {want} columns: every row needs as many cells as the header \
-                     (a cell that holds a comma must be quoted)"
+                    "{have} cells, but the header names {want} columns: every row needs as many cells as the header{hint}"
                 );
                 return fail(line, message);
             }
@@ -186,7 +202,7 @@ impl Table {
             Some(near) => format!("did you mean '{}'?", shown(near)),
             None if self.columns.len() == 1 => {
                 format!(
-                    "the only column is '{}'; are the cells separated by commas?",
+                    "the only column is '{}'; are the cells separated by commas (of pairs by tabs)?",
                     shown(&self.columns[0])
                 )
             }

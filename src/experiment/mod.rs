@@ -38,6 +38,7 @@ pub mod source;
 mod stages;
 pub mod texts;
 mod transfer;
+pub mod translations;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub use observer::{Observer, Progress, RunStatus, Silent};
 pub use report::{Baselines, Difference, HeldOut, Report};
 use run_folder::{Position, RunFolder};
 use setup::Setup;
-pub use single::{CurvePoint, Direct, TestReport};
+pub use single::{CurvePoint, Direct, TestReport, Translations};
 use source::Source;
 pub use stages::{settings, starting_trainer};
 use transfer::transfer;

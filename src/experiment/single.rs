@@ -9,7 +9,9 @@ use super::observer::{Observer, Progress};
 use super::report::Report;
 use super::run_folder::{OWN_NETWORK, save_network};
 use super::source::SingleTask;
-use crate::data::labelled::Labelled;
+use super::translations::translate;
+use crate::data::labelled::{Labelled, NONE};
+use crate::data::score_text::{bleu, chrf, edits};
 use crate::error::Result;
 use crate::hyper::HyperSpec;
 use crate::meta::model::{Choice, Model, Network};
@@ -59,6 +61,9 @@ pub struct TestReport {
     /// The same network trained directly, where kernels are generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct: Option<Direct>,
+    /// Of pairs: how good what is said of the sources is.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub translations: Option<Translations>,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// `[class][predicted]`, numbers of rows; empty beyond 100 classes.
@@ -67,6 +72,22 @@ pub struct TestReport {
     pub reliability: Vec<Reliability>,
     /// How good the network was on validation rows, by steps.
     pub validation: Vec<CurvePoint>,
+}
+
+/// What is said of the sources of pairs, held against their targets.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Translations {
+    /// Share of the targets that are said exactly, by the likeliest symbol at each place.
+    pub exact: f64,
+    /// chrF2, 0 to 100.
+    pub chrf: f64,
+    /// BLEU, 0 to 100.
+    pub bleu: f64,
+    /// Edits that what is said is away from the targets, in symbols of these (insertions, deletions, exchanges).
+    pub character_error: f64,
+    /// Number of pairs.
+    pub pairs: usize,
 }
 
 /// A network that was trained directly.
@@ -87,6 +108,8 @@ pub(super) struct Tested {
     pub(super) log_probabilities: Vec<f32>,
     pub(super) loss: f64,
     pub(super) accuracy: f64,
+    /// How many labels that is about.
+    pub(super) asked: usize,
 }
 
 impl Tested {
@@ -105,14 +128,16 @@ impl Tested {
             all.extend(network.predict(device, &rows.inputs(some))?);
         }
         let labels = among.iter().flat_map(|row| rows.labels_of(*row));
-        let found = all.chunks(rows.classes.len()).zip(labels).map(|(y, label)| {
+        let asked = all.chunks(rows.classes.len()).zip(labels).filter(|(_, label)| **label != NONE);
+        let found = asked.map(|(y, label)| {
             let label = *label as usize;
             (-f64::from(y[label]), argmax(y) == label)
         });
-        let (loss, right) =
-            found.fold((0.0, 0usize), |(loss, right), (l, r)| (loss + l, right + usize::from(r)));
-        let n = (among.len() * rows.labels_each()).max(1) as f64;
-        Ok(Tested { loss: loss / n, accuracy: right as f64 / n, log_probabilities: all })
+        let (loss, right, n) = found.fold((0.0, 0usize, 0usize), |(loss, right, n), (l, r)| {
+            (loss + l, right + usize::from(r), n + 1)
+        });
+        let many = n.max(1) as f64;
+        Ok(Tested { loss: loss / many, accuracy: right as f64 / many, asked: n, log_probabilities: all })
     }
 }
 
@@ -207,23 +232,52 @@ impl Experiment<'_> {
         for (y, row) in rows {
             confusion[task.test.labels[*row] as usize][argmax(y)] += 1;
         }
-        let truth = Task::from_support(vec![], vec![]).with_query(vec![], task.test.targets(&task.test_rows));
+        // What is asked about.
+        let targets = task.test.targets(&task.test_rows);
+        let (mut truth, mut said) = (vec![], vec![]);
+        let both = targets.chunks(classes.len()).zip(found.log_probabilities.chunks(classes.len()));
+        for (target, y) in both.filter(|(target, _)| target.contains(&1.0)) {
+            truth.extend_from_slice(target);
+            said.extend_from_slice(y);
+        }
+        let truth = Task::from_support(vec![], vec![]).with_query(vec![], truth);
         let spec = &self.model.spec;
         let seen = self.config.train.steps as f64 * self.setup.source().family(0).shape().query as f64;
         Ok(TestReport {
             accuracy: found.accuracy,
             loss: found.loss,
             bits_per_character: (each > 1).then_some(found.loss / std::f64::consts::LN_2),
-            rows: task.test_rows.len() * each,
+            rows: found.asked,
+            translations: self.translations(task, network)?,
             parameters: spec.layout().len(),
             kernels: kernels(spec),
             epochs: seen / task.trained() as f64,
             direct: self.direct(task)?,
             confusion,
-            reliability: reliability(&[truth], &[found.log_probabilities], classes.len()),
+            reliability: reliability(&[truth], &[said], classes.len()),
             classes,
             validation: self.curve.clone(),
         })
+    }
+
+    /// What a network says of the sources to be judged on, where rows are pairs.
+    fn translations(&self, task: &SingleTask, network: &Network) -> Result<Option<Translations>> {
+        let format = self.setup.source().format();
+        let Some(pairs) = format.pairs_of(&task.test, &task.test_rows) else { return Ok(None) };
+        let sources: Vec<&str> = pairs.iter().map(|p| p.source.as_str()).collect();
+        let said = translate(self.device, network, &format, &sources, 1)?;
+        let right: Vec<String> = pairs.into_iter().map(|p| p.target).collect();
+        let exact = said.iter().zip(&right).filter(|(a, b)| a == b).count();
+        let (edits, symbols) = (said.iter().zip(&right))
+            .map(|(a, b)| (edits(a, b), b.chars().count()))
+            .fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+        Ok(Some(Translations {
+            exact: exact as f64 / right.len().max(1) as f64,
+            chrf: chrf(&said, &right),
+            bleu: bleu(&said, &right),
+            character_error: edits as f64 / symbols.max(1) as f64,
+            pairs: right.len(),
+        }))
     }
 
     /// How good the same network is that was trained directly.

@@ -512,9 +512,21 @@ impl Network {
     /// # Errors
     /// [`Error::Shape`] naming a layer that does not go from element to element.
     pub fn of_length(&self, length: usize) -> Result<Network> {
-        let spec = self.spec.of_length(length).map_err(Error::Shape)?;
+        Ok(self.by(self.spec.of_length(length).map_err(Error::Shape)?))
+    }
+
+    /// The same network over the beginnings of its sequences.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming a layer that looks at later elements, or has weights for each place.
+    pub fn shortened(&self, length: usize) -> Result<Network> {
+        Ok(self.by(self.spec.shortened(length).map_err(Error::Shape)?))
+    }
+
+    /// These weights as those of another net.
+    fn by(&self, spec: Net) -> Network {
         let likelihood = Likelihood { outputs: spec.outputs(), ..self.likelihood };
-        Ok(Network::new(spec, likelihood, self.members.clone(), self.shares.clone()))
+        Network::new(spec, likelihood, self.members.clone(), self.shares.clone())
     }
 
     /// What all members say together.

@@ -21,6 +21,7 @@ const HEADS: usize = 4;
 /// | `mlp` | flatten; twice 256 dense, relu | |
 /// | `transformer` | 64 dense, places by sines, two blocks of causal attention with four heads (layer norms before, 256 between), layer norm | Vaswani et al. 2017, Xiong et al. 2020 |
 /// | `rnn`, `gru`, `lstm` | a recurrent cell of 128 units over a sequence, with its states after all elements | |
+/// | `gru_attention` | the states of a GRU of 128 units, plus what causal attention with four heads finds among those before; 128 dense, tanh | Bahdanau et al. 2015, Luong et al. 2015 |
 ///
 /// ```
 /// use hyperloom::net::{Net, preset};
@@ -33,7 +34,8 @@ const HEADS: usize = 4;
 /// # Errors
 /// The names there are, and which is nearest.
 pub fn preset(name: &str) -> Result<Vec<Layer>, String> {
-    const NAMES: [&str; 8] = ["conv4", "resnet8", "cnn", "mlp", "rnn", "gru", "lstm", "transformer"];
+    const NAMES: [&str; 9] =
+        ["conv4", "resnet8", "cnn", "mlp", "rnn", "gru", "lstm", "gru_attention", "transformer"];
     const CELLS: [(&str, Cell); 3] = [("rnn", Cell::Rnn), ("gru", Cell::Gru), ("lstm", Cell::Lstm)];
     let (rest, statistics) = match name.strip_suffix("-batch") {
         Some(rest) => (rest, Statistics::Batch),
@@ -50,6 +52,11 @@ pub fn preset(name: &str) -> Result<Vec<Layer>, String> {
     };
     let normed = |net: Net| net.with(Layer::BatchNorm(BatchNorm::new(statistics)));
     let start = Net::rows([]);
+    let attention = Layer::Attention(Attention::causal(HEADS));
+    let parted = |d: usize| match d.is_multiple_of(HEADS) {
+        true => Ok(d),
+        false => Err(format!("'{name}': {HEADS} heads do not part {d} channels evenly")),
+    };
     let net = match base {
         "conv4" => {
             let block = |net: Net, _| normed(net.conv(width.unwrap_or(64), 3)).relu().max_pool(2);
@@ -70,12 +77,13 @@ pub fn preset(name: &str) -> Result<Vec<Layer>, String> {
             let width = width.unwrap_or(256);
             start.flatten().dense(width).relu().dense(width).relu()
         }
+        "gru_attention" => {
+            let d = parted(width.unwrap_or(128))?;
+            let asking = |branch: Net| branch.layer_norm().with(attention.clone());
+            start.recurrent(Recurrent::new(Cell::Gru, d)).residual(asking).dense(d).tanh()
+        }
         "transformer" => {
-            let d = width.unwrap_or(64);
-            if !d.is_multiple_of(HEADS) {
-                return Err(format!("'{name}': {HEADS} heads do not part {d} channels evenly"));
-            }
-            let attention = Layer::Attention(Attention::causal(HEADS));
+            let d = parted(width.unwrap_or(64))?;
             let block = |net: Net, _| {
                 let asking = |branch: Net| branch.layer_norm().with(attention.clone());
                 let thinking =

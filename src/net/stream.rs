@@ -75,6 +75,21 @@ impl Net {
         Ok(other)
     }
 
+    /// The same net over the beginnings of its sequences, of each of which it says what it does of the whole. It has the same parameters.
+    ///
+    /// # Errors
+    /// Which layer looks at later elements, or has weights of its own for each place.
+    pub fn shortened(&self, length: usize) -> Result<Net, String> {
+        self.check_causal()?;
+        let mut other = self.clone();
+        other.input[0] = length;
+        other.check()?;
+        match other.layout() == self.layout() {
+            true => Ok(other),
+            false => Err("its weights belong to places of a sequence of this length".into()),
+        }
+    }
+
     /// The same net over single elements of sequences, to be gone on with from element to element ([`Net::apply_from`]). It has the same
     /// parameters.
     ///

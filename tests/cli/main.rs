@@ -10,6 +10,7 @@ mod fields;
 mod jobs;
 mod methods;
 mod mutated;
+mod pairs;
 mod pictures;
 mod resume;
 mod text;

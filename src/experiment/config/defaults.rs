@@ -108,6 +108,7 @@ impl Config {
             fields: None,
             decoders: None,
             text: None,
+            pairs: None,
             texts: None,
         };
         task.defaults(base)

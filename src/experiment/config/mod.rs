@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use super::source::{
-    CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, PicturesConfig, TaskKind, TextConfig, TextsConfig,
+    CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, PairsConfig, PicturesConfig, TaskKind, TextConfig,
+    TextsConfig,
 };
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
@@ -60,6 +61,9 @@ pub struct Config {
     /// The text, for `task = "text"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<TextConfig>,
+    /// Pairs of texts, for `task = "pairs"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairsConfig>,
     /// Texts, for `task = "texts"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub texts: Option<TextsConfig>,

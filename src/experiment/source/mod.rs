@@ -6,6 +6,7 @@ mod decoders;
 mod fields;
 mod images;
 mod own;
+mod pairs;
 mod pictures;
 mod shapes;
 mod sine;
@@ -22,6 +23,7 @@ pub use self::decoders::DecodersConfig;
 pub use self::fields::FieldsConfig;
 pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
+pub use self::pairs::PairsConfig;
 pub use self::pictures::PicturesConfig;
 pub use self::text::TextConfig;
 pub use self::texts::TextsConfig;
@@ -217,6 +219,8 @@ table! {
     Pictures "pictures" pictures,
     /// A text, to be gone on with: one task.
     Text "text" text,
+    /// Pairs of texts, a source and what is to be said of it: one task.
+    Pairs "pairs" pairs,
     /// Texts, a task each.
     Texts "texts" texts,
     /// Tasks that a program brings itself: [`super::Experiment::on`].
@@ -231,7 +235,7 @@ impl TaskKind {
 
     /// Whether it is one task, and no family of tasks.
     pub fn is_single(self) -> bool {
-        matches!(self, TaskKind::Pictures | TaskKind::Text)
+        matches!(self, TaskKind::Pictures | TaskKind::Text | TaskKind::Pairs)
     }
 
     /// The kind of that name.

@@ -1,0 +1,145 @@
+//! Pairs of texts: trained, said, and refused.
+
+use std::io::Write as _;
+use std::time::Instant;
+
+use crate::resume::{killed_and_resumed, same};
+use crate::*;
+
+const SETTINGS: &str = "task = 'pairs'\ndevice = 'cpu'\n[train]\nsteps = 300\nwarmup = 5\nlearning_rate = 0.02\n\
+    [model]\nnet = 'gru_attention-16'\n[pairs]\nbatch = 16\n";
+
+/// Words of three letters, and the same in capitals the other way round.
+fn pairs(n: usize) -> String {
+    let letter = |i: usize| char::from(b'a' + (i % 5) as u8);
+    let word = |i: usize| [letter(i * 7 / 3), letter(i / 5 + i), letter(i * i / 11)];
+    let line = |i: usize| {
+        let word = word(i);
+        let back: String = word.iter().rev().map(char::to_ascii_uppercase).collect();
+        format!("{i}\t{}\t{back}\n", word.iter().collect::<String>())
+    };
+    std::iter::once("id\tsource\ttarget\n".to_string()).chain((0..n).map(line)).collect()
+}
+
+const TRAIN: [&str; 8] =
+    ["train", "settings.toml", "--pairs", "pairs.tsv", "--source", "source", "--target", "target"];
+
+fn place() -> Place {
+    let all = pairs(400);
+    Place::with([("settings.toml", SETTINGS), ("pairs.tsv", &all)])
+}
+
+/// What the command says of some sources.
+fn said(place: &Place, sources: &str, more: &[&str]) -> Done {
+    let args = [&["translate", "run", "--device", "cpu"], more].concat();
+    let mut command = place.command(&args);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(sources.as_bytes()).unwrap();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Done { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+#[test]
+fn trained_and_said() {
+    let place = place();
+    let words = place.ok(&[&TRAIN[..], &["--out", "run"]].concat());
+    let test = &place.json("run/report.json")["test"];
+    let of = |name: &str| test[name].as_f64().expect("a number");
+    assert!(of("exact") > 0.9 && of("chrf") > 90.0 && of("character_error") < 0.05, "{test}");
+    // Of 40 pairs three letters and the end of each are asked about.
+    assert_eq!((of("pairs"), of("rows")), (40.0, 160.0), "{test}");
+    assert!(of("bits_per_character") < 0.2 && of("accuracy") > 0.9, "{test}");
+    assert!(words.contains("of 40 targets") && words.contains("said exactly"), "{words}");
+    for more in [&[][..], &["--beam", "3"]] {
+        let done = said(&place, "abc\n eda\n", more);
+        assert_eq!((done.code, done.out.as_str()), (Some(0), "CBA\nADE\n"), "{done:?}");
+    }
+    // A language model of such lines can be gone on with.
+    assert!(
+        place.ok(&["generate", "run", "--device", "cpu", "--length", "5", "--temperature", "0"]).len() > 5
+    );
+    for (sources, parts) in [
+        ("abc\nabx\n", ["line 2", "'x' (U+0078)"]),
+        ("abc\n\nabc\n", ["line 2", "is empty"]),
+        ("abcdeabcde\n", ["line 1", "10 symbols"]),
+    ] {
+        let done = said(&place, sources, &[]);
+        assert!(done.code == Some(2) && parts.iter().all(|p| done.err.contains(p)), "{done:?}");
+    }
+    assert!(said(&place, "abc\n", &["--beam", "0"]).err.contains("--beam"));
+}
+
+#[test]
+fn killed_and_resumed_with_the_same_bits() {
+    let place = place();
+    let args = |out: &'static str| -> Vec<&'static str> {
+        [&TRAIN[..], &["--set", "train.checkpoint_seconds=0", "--out", out]].concat()
+    };
+    let start = Instant::now();
+    place.ok(&args("whole"));
+    killed_and_resumed(&place, &args("run"), "run", start.elapsed(), 4);
+    same(&place, "whole", "run");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let place = place();
+    let train = |more: &[&'static str]| -> Vec<&'static str> { [&TRAIN[..], more, &["--out", "x"]].concat() };
+    place.refused(
+        &["train", "settings.toml", "--pairs", "pairs.tsv", "--out", "x"],
+        &["pairs.source", "--source"],
+    );
+    place.refused(
+        &train(&["--set", "pairs.source=sorce"]),
+        &["pairs.tsv", "'sorce'", "did you mean 'source'"],
+    );
+    place.refused(&train(&["--set", "pairs.source=target"]), &["pairs.target", "the sources, too"]);
+    place.refused(&train(&["--set", "pairs.test=0.7"]), &["pairs.test", "0.5"]);
+    place.refused(&train(&["--set", "pairs.test=400"]), &["400 pairs", "400 would be judged on"]);
+    place.refused(&train(&["--set", "pairs.length=4"]), &["pairs.length = 4", "the longest has 7"]);
+    place.refused(&train(&["--set", "pairs.batch=0"]), &["pairs.batch"]);
+    place.refused(&train(&["--method", "maml"]), &["adapt.method", "one"]);
+    place.refused(&train(&["--net", "gru_attention-6"]), &["4 heads", "6"]);
+    place.refused(&train(&["--csv", "a.csv"]), &["--csv", "'pairs'"]);
+    place.refused(
+        &["train", "--task", "sine", "--pairs", "pairs.tsv"],
+        &["--pairs", "--task pairs", "'sine'"],
+    );
+    place.write("empty.tsv", "source\ttarget\na\tb\nc\t\n");
+    let on = |file: &'static str| {
+        vec![
+            "train",
+            "settings.toml",
+            "--pairs",
+            file,
+            "--source",
+            "source",
+            "--target",
+            "target",
+            "--out",
+            "x",
+        ]
+    };
+    place.refused(&on("empty.tsv"), &["empty.tsv, line 3, column 'target'", "is empty"]);
+    place.write("wide.tsv", "source\ttarget\na\tb\tc\n");
+    place.refused(&on("wide.tsv"), &["wide.tsv, line 2", "3 cells"]);
+    place.write("commas.tsv", "source,target\na,b\n");
+    place.refused(&on("commas.tsv"), &["commas.tsv", "by tabs"]);
+    place.refused(&on("nowhere.tsv"), &["nowhere.tsv"]);
+    place.ok(&[
+        "train",
+        "--task",
+        "sine",
+        "--steps",
+        "1",
+        "--device",
+        "cpu",
+        "--out",
+        "sine",
+        "--set",
+        "train.pooled_steps=1",
+    ]);
+    place.refused(&["translate", "sine"], &["sine"]);
+}

@@ -102,7 +102,7 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&train(&["--set", "pairs.batch=0"]), &["pairs.batch"]);
     place.refused(&train(&["--method", "maml"]), &["adapt.method", "one"]);
     place.refused(&train(&["--net", "gru_attention-6"]), &["4 heads", "6"]);
-    place.refused(&train(&["--csv", "a.csv"]), &["--csv", "'pairs'"]);
+    place.refused(&train(&["--task", "pairs", "--csv", "a.csv"]), &["--csv", "'pairs'"]);
     place.refused(
         &["train", "--task", "sine", "--pairs", "pairs.tsv"],
         &["--pairs", "--task pairs", "'sine'"],

@@ -38,9 +38,13 @@ fn trained_adapted_and_gone_on_with() {
     assert!(warned.contains("short.txt"), "{warned}");
     let held_out = &place.json("run/report.json")["held_out"];
     assert_eq!((&held_out["metric"], &held_out["tasks"]), (&"bits_per_character".into(), &8.into()));
-    let of = |name: &str| held_out[name].as_f64().expect("a number");
     // Who has read two sequences of a text knows how the next one begins.
-    assert!(of("chosen") < of("pooled"), "{held_out}");
+    let lead = &held_out["differences"]["pooled"];
+    let of = |name: &str| lead[name].as_f64().expect("a number");
+    assert!(of("mean") < -2.0 * of("standard_error"), "{held_out}");
+    assert_eq!(lead["tasks"], 8);
+    // A unigram of what was read: probabilities, which take bits.
+    assert!(held_out["baselines"]["support_mean"].as_f64().expect("a number") > 1.0, "{held_out}");
 
     place.ok(&["eval", "run", "--device", "cpu", "--out", "eval.json"]);
     let swept = place.json("eval.json");
@@ -96,7 +100,7 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&train(&["--set", "texts.held_out=39"]), &["40 texts", "39"]);
     place.refused(&train(&["--set", "texts.held_out=3", "--test", "other.txt"]), &["texts.held_out"]);
     place.refused(&train(&["--set", "texts.length=1"]), &["texts.length", "2 to 65536"]);
-    place.refused(&train(&["--csv", "a.csv"]), &["--csv", "'texts'"]);
+    place.refused(&train(&["--task", "texts", "--csv", "a.csv"]), &["--csv", "'texts'"]);
     place.refused(&train(&["--set", "eval.shots=50"]), &["holds 0 texts"]);
     let reader = |layers: &str| SETTINGS.replace("units = 16, last = true }]", layers);
     place.write("all.toml", reader("units = 16 }]"));

@@ -150,6 +150,25 @@ def language_model():
     return params, text[:, :-1].copy(), text[:, 1:].copy()
 
 
+def transformer(tasks):
+    """Parameters of a generator with attention by name, in the order of their streams; support and query rows."""
+    d, f, stream = work.TOKEN, work.TOKEN_HIDDEN, iter(range(60, 200))
+    dense = lambda i, o, scale=None: tensor(next(stream), i**-0.5 if scale is None else scale, i, o)
+    params = {"we": dense(2, d), "be": zeros(d), "token": dense(len(work.SMALL) - 1, d, 1)}
+    for b in range(work.TOKEN_BLOCKS):
+        for n in ("ln1", "ln2"):
+            params |= {f"{b}_{n}_gain": zeros(d) + 1, f"{b}_{n}_shift": zeros(d)}
+        for n in "qkvo":
+            params |= {f"{b}_w{n}": dense(d, d), f"{b}_b{n}": zeros(d)}
+        params |= {f"{b}_w1": dense(d, f), f"{b}_b1": zeros(f), f"{b}_w2": dense(f, d), f"{b}_b2": zeros(d)}
+    params |= {"ln_gain": zeros(d) + 1, "ln_shift": zeros(d)}
+    for i, (n, o) in enumerate(zip(work.SMALL, work.SMALL[1:])):
+        params[f"head{i}"] = dense(d, n * o + o, 0.02)
+    params["base"] = tensor(59, 0.3, work.weights(work.SMALL))
+    xs, xq = (tensor(s, 2, tasks, work.TOKEN_ROWS, 1) for s in (6, 7))
+    return params, (xs, np.sin(xs), xq, np.sin(xq))
+
+
 def matrices(workload, tasks):
     """The two operands of the products."""
     if workload == "gemm":

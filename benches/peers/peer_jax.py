@@ -366,6 +366,36 @@ def language_model():
     return training(loss, params, (x, y), 3)
 
 
+def transformer(tasks):
+    """Steps of Adam of a generator whose layer tokens look at the support rows, tasks side by side."""
+    params, data = inputs.transformer(tasks)
+    n, heads = work.TOKEN_ROWS, work.TOKEN_HEADS
+
+    def normed(x, p, name):
+        mean = x.mean(-1, keepdims=True)
+        variance = jnp.square(x - mean).mean(-1, keepdims=True)
+        return (x - mean) * jax.lax.rsqrt(variance + 1e-5) * p[f"{name}_gain"] + p[f"{name}_shift"]
+
+    def one(p, xs, ys, xq, yq):
+        h = jnp.concatenate([jnp.concatenate([xs, ys], -1) @ p["we"] + p["be"], p["token"]])
+        for b in range(work.TOKEN_BLOCKS):
+            u = normed(h, p, f"{b}_ln1")
+            parts = [(u @ p[f"{b}_w{a}"] + p[f"{b}_b{a}"]).reshape(len(h), heads, -1).swapaxes(0, 1) for a in "qkv"]
+            q, k, v = parts
+            told = jax.nn.softmax(q @ k.swapaxes(1, 2) / jnp.sqrt(q.shape[-1])) @ v
+            h = h + told.swapaxes(0, 1).reshape(len(h), -1) @ p[f"{b}_wo"] + p[f"{b}_bo"]
+            wide = jax.nn.gelu(normed(h, p, f"{b}_ln2") @ p[f"{b}_w1"] + p[f"{b}_b1"])
+            h = h + wide @ p[f"{b}_w2"] + p[f"{b}_b2"]
+        h = normed(h, p, "ln")[n:]
+        w = jnp.concatenate([h[i] @ p[f"head{i}"] for i in range(len(work.SMALL) - 1)]) + p["base"]
+        return jnp.mean(jnp.square(network(layers(w, work.SMALL), xq, jnp.tanh) - yq))
+
+    def loss(p, *rows):
+        return jnp.mean(jax.vmap(one, (None, 0, 0, 0, 0))(p, *rows))
+
+    return training(loss, params, data, 3)
+
+
 def sine(tasks):
     """The set encoder that writes 1-40-40-1 networks for sine waves, drawn on the device: steps in compiled chunks."""
     random, relu = jax.random, jax.nn.relu
@@ -450,6 +480,8 @@ def build(workload, tasks, path, device):
         return sequences(workload, tasks), name
     if workload == "charlm":
         return language_model(), name
+    if workload == "attention-hyper":
+        return transformer(tasks), name
     return product(*inputs.matrices(workload, tasks)), name
 
 

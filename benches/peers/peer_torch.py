@@ -83,6 +83,31 @@ def hyper_loss(data, steps, adapt):
     return loss
 
 
+def token_loss(data, names):
+    """The loss of a generator whose layer tokens look at the support rows, by its parameters of these names."""
+    xs, ys, xq, yq = data
+    t, n, d = len(xs), work.TOKEN_ROWS, work.TOKEN
+    functional = torch.nn.functional
+
+    def loss(*params):
+        p = dict(zip(names, params))
+        normed = lambda x, name: functional.layer_norm(x, (d,), p[f"{name}_gain"], p[f"{name}_shift"])
+        rows = torch.cat([xs, ys], -1) @ p["we"] + p["be"]
+        h = torch.cat([rows, p["token"].expand(t, -1, -1)], 1)
+        for b in range(work.TOKEN_BLOCKS):
+            u = normed(h, f"{b}_ln1")
+            parts = [(u @ p[f"{b}_w{a}"] + p[f"{b}_b{a}"]).view(t, -1, work.TOKEN_HEADS, d // work.TOKEN_HEADS) for a in "qkv"]
+            told = functional.scaled_dot_product_attention(*(a.transpose(1, 2) for a in parts))
+            h = h + told.transpose(1, 2).reshape(t, -1, d) @ p[f"{b}_wo"] + p[f"{b}_bo"]
+            wide = functional.gelu(normed(h, f"{b}_ln2") @ p[f"{b}_w1"] + p[f"{b}_b1"], approximate="tanh")
+            h = h + wide @ p[f"{b}_w2"] + p[f"{b}_b2"]
+        h = normed(h, "ln")[:, n:]
+        w = torch.cat([h[:, i] @ p[f"head{i}"] for i in range(len(work.SMALL) - 1)], 1) + p["base"]
+        return ((network(layers(w, work.SMALL), xq, torch.tanh) - yq) ** 2).mean()
+
+    return loss
+
+
 def image_loss(x, labels):
     def loss(*params):
         logits = network(layers(generate(params), work.IMAGE), x, torch.relu)
@@ -503,6 +528,9 @@ def build(workload, tasks, path, device):
         job = peer.sequences(workload, tasks)
     elif workload == "charlm":
         job = peer.language_model()
+    elif workload == "attention-hyper":
+        params, data = inputs.transformer(tasks)
+        job = peer.training(token_loss([peer.put(a) for a in data], list(params)), list(params.values()), 3)
     else:
         job = peer.product(*inputs.matrices(workload, tasks))
     return job, peer.name

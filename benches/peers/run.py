@@ -46,7 +46,7 @@ def targets(kind, device, workload, tasks):
             found.append(("best", 4))
         if workload == "lstm-maml2":
             found.append(("best", 3))
-        if workload == "charlm":
+        if workload in ("charlm", "attention-hyper"):
             found.append(("best", 1.5))
         return found
     if workload == "adapt":

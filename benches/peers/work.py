@@ -37,6 +37,8 @@ FIELD_RATE = 1e-4
 # gru-adapt and lstm-maml2: elements of a sequence, numbers of each, units; sequences of a task, steps of each workload.
 LENGTH, SEQUENCE_CHANNELS, UNITS, SEQUENCES, SEQUENCE_RATE = 32, 16, 32, 8, 0.01
 GRU_STEPS, LSTM_STEPS = 5, 2
+# attention-hyper: tokens of support rows and of the target's layers.
+TOKEN_ROWS, TOKEN, TOKEN_BLOCKS, TOKEN_HEADS, TOKEN_HIDDEN = 25, 64, 2, 4, 256
 # charlm: an LSTM over sequences of characters.
 SYMBOLS, LM_UNITS, LM_LENGTH, LM_SEQUENCES = 65, 128, 100, 32
 
@@ -60,6 +62,7 @@ FULL = {
     "gru-adapt": (64, 256),
     "lstm-maml2": (64,),
     "charlm": (1,),
+    "attention-hyper": (256,),
     "sine": (25,),
 }
 QUICK = {**FULL, "adapt": (256,), "maml2": (256,), "amortised": (256,), "adapt-64": (256,), "gemm": (512,)}
@@ -73,7 +76,7 @@ SOFTWARE = {
     "gemm-batch-16": (1024,),
 }
 
-SEQUENTIAL = ("gru-adapt", "lstm-maml2", "charlm")
+SEQUENTIAL = ("gru-adapt", "lstm-maml2", "charlm", "attention-hyper")
 # What a peer leaves out, and why. Everything else it does.
 LEFT_OUT = {
     "torch": {"sine": "written for JAX only"},
@@ -181,6 +184,11 @@ def flops(workload, tasks):
         return tasks * (9 * LSTM_STEPS + 3) * recurrent(4)
     if workload == "charlm":  # characters are looked up
         return 3 * 2 * LM_SEQUENCES * LM_LENGTH * LM_UNITS * (4 * LM_UNITS + SYMBOLS)
+    if workload == "attention-hyper":
+        tokens = TOKEN_ROWS + len(SMALL) - 1
+        block = tokens * (4 * TOKEN * TOKEN + 2 * TOKEN * TOKEN_HIDDEN) + 2 * tokens * tokens * TOKEN
+        written = sum(TOKEN * (i * o + o) + TOKEN_ROWS * i * o for i, o in zip(SMALL, SMALL[1:]))
+        return 3 * tasks * 2 * (TOKEN_ROWS * 2 * TOKEN + TOKEN_BLOCKS * block + written)
     if workload == "sine":
         encoder = forward(10, (2, 64, 64)) + forward(1, (64, 128, 1761))
         return 3 * tasks * (encoder + forward(10, SMALL))

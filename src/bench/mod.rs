@@ -4,6 +4,7 @@
 //! anything is timed.
 
 mod fields;
+mod generators;
 mod pictures;
 mod profile;
 mod sequences;

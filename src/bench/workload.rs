@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{fields, numbers, pictures, sequences, word};
+use super::{fields, generators, numbers, pictures, sequences, word};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Net, ParamLayout, Weights};
@@ -54,6 +54,8 @@ pub enum Workload {
     LstmMaml2,
     /// A training step of a language model: LSTM of 128 units over 32 sequences of 100 characters.
     Charlm,
+    /// A training step of a generator with attention over 25 support rows, which writes 1-40-40-1 networks.
+    AttentionHyper,
 }
 
 /// How long the steps of small networks are.
@@ -71,7 +73,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 19] = [
+    pub const ALL: [(&str, Workload); 20] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -91,6 +93,7 @@ impl Workload {
         ("gru-adapt", Workload::GruAdapt),
         ("lstm-maml2", Workload::LstmMaml2),
         ("charlm", Workload::Charlm),
+        ("attention-hyper", Workload::AttentionHyper),
     ];
 
     /// Its name.
@@ -101,7 +104,7 @@ impl Workload {
     /// Tasks where nothing is said.
     pub fn default_tasks(self) -> usize {
         match self {
-            Workload::Amortised | Workload::Maml2 | Workload::Adapt => 256,
+            Workload::Amortised | Workload::Maml2 | Workload::Adapt | Workload::AttentionHyper => 256,
             Workload::Adapt64 | Workload::GemmBatch64 | Workload::GemmBatch16 => 4096,
             Workload::AdaptRows
             | Workload::Inr
@@ -178,6 +181,7 @@ impl Workload {
             }
             Workload::GruAdapt => 3.0 * t * sequences::GRU_STEPS as f64 * sequences::flops(3),
             Workload::Charlm => 3.0 * sequences::lm_flops(),
+            Workload::AttentionHyper => 3.0 * t * generators::flops(),
             // The way back through a step is twice its way out.
             Workload::LstmMaml2 => t * (9.0 * sequences::LSTM_STEPS as f64 + 3.0) * sequences::flops(4),
             Workload::ConvMaml2 => {
@@ -193,6 +197,7 @@ impl Workload {
         match self {
             Workload::Adapt | Workload::Adapt64 | Workload::AdaptRows => b.adapt(self, tasks),
             Workload::Amortised | Workload::Maml2 | Workload::Generator => b.training(self, tasks),
+            Workload::AttentionHyper => b.train_transformer(tasks),
             Workload::Gemm => b.product([1, tasks, tasks, tasks]),
             Workload::GemmBatch64 => b.product([tasks, 64, 64, 64]),
             Workload::GemmBatch16 => b.product([tasks, 16, 32, 32]),
@@ -349,7 +354,14 @@ impl Builder {
     }
 
     /// Rows x `[T, n, i]` and sin of their sum, `[T, n, 1]`.
-    fn waves(&mut self, name: &str, stream: u32, t: usize, n: usize, inputs: usize) -> (Value, Value) {
+    pub(super) fn waves(
+        &mut self,
+        name: &str,
+        stream: u32,
+        t: usize,
+        n: usize,
+        inputs: usize,
+    ) -> (Value, Value) {
         let x = numbers(stream, 2.0, t * n * inputs);
         let y = x.chunks(inputs).map(|r| r.iter().sum::<f32>().sin()).collect();
         (self.data(&format!("x{name}"), &[t, n, inputs], x), self.data(&format!("y{name}"), &[t, n, 1], y))
@@ -458,7 +470,7 @@ impl Builder {
     }
 }
 
-fn task_loss(g: &mut Graph, target: &Net, kind: Loss, w: Value, x: Value, y: Value) -> Value {
+pub(super) fn task_loss(g: &mut Graph, target: &Net, kind: Loss, w: Value, x: Value, y: Value) -> Value {
     let layout = target.layout();
     let prediction = target.apply(g, Weights { flat: w, layout: &layout }, x);
     loss(g, kind, prediction, y, None)

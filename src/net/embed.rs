@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layer::{Forward, Kind, Params};
+use super::layer::{Forward, Kind, Layer, Params};
 use super::layout::Init;
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
@@ -72,13 +72,16 @@ pub struct Embed {
     /// Symbols; 0: as many as a text has.
     #[serde(default)]
     pub symbols: usize,
+    /// Whether the head of a language model reads its logits from the same vectors ([`Tied`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tied: bool,
 }
 
 impl Embed {
     /// So many numbers for each of so many symbols.
     #[must_use]
     pub fn new(width: usize, symbols: usize) -> Embed {
-        Embed { width, symbols }
+        Embed { width, symbols, tied: false }
     }
 }
 
@@ -114,10 +117,84 @@ impl Kind for Embed {
     }
 }
 
+/// Logits of symbols by the vectors of the [`Embed`] that the net begins with: `x Wᵀ + bias`, bias `[symbols]` (Press and Wolf 2017, "Using the
+/// output embedding to improve language models").
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Tied {
+    /// Symbols.
+    #[serde(rename = "tied_head")]
+    pub symbols: usize,
+}
+
+impl Tied {
+    /// Of so many symbols.
+    #[must_use]
+    pub fn new(symbols: usize) -> Tied {
+        Tied { symbols }
+    }
+
+    /// Refuses a net that does not begin with vectors as wide as what stands before this layer, of shape `row`.
+    pub(super) fn check(&self, first: Option<&Layer>, row: &[usize]) -> Result<(), String> {
+        match (first, row) {
+            (Some(Layer::Embed(embed)), [.., width])
+                if embed.symbols == self.symbols && embed.width == *width =>
+            {
+                Ok(())
+            }
+            (Some(Layer::Embed(embed)), _) => Err(format!(
+                "{} logits by the vectors of embed = {} with {} symbols, from rows {row:?}: a layer that gives {} channels has to stand before \
+                 the head",
+                self.symbols, embed.width, embed.symbols, embed.width
+            )),
+            _ => Err("the net does not begin with embed, whose vectors it would share".into()),
+        }
+    }
+}
+
+impl Kind for Tied {
+    fn output(&self, row: &[usize]) -> Result<Shape, String> {
+        match row {
+            [length, _] => Ok(vec![*length, self.symbols]),
+            _ => Err(format!("reads sequences [length, channels], not rows {row:?}")),
+        }
+    }
+
+    fn params(&self, _: &[usize], to: &mut Params<'_>) {
+        let name = to.layer();
+        to.layout.push(format!("{name}.bias"), &[self.symbols], Init::Constant(0.0)).role = to.role;
+    }
+
+    fn is_of_elements(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
+        let name = f.layer();
+        let shape = g.shape(x).to_vec();
+        let y = g.scope(name.clone(), |g| {
+            let &[.., rows, length, width] = &shape[..] else { panic!("sequences have two axes") };
+            let before = &shape[..shape.len() - 3];
+            let x = g.reshape(x, &[before, &[rows * length, width]].concat());
+            let table = f.weights.get(g, &format!("{}0.weight", f.prefix));
+            let y = g.matmul_t(x, false, table, true);
+            let bias = f.weights.get(g, &format!("{name}.bias"));
+            let bias = match g.shape(bias) {
+                &[t, symbols] => g.reshape(bias, &[t, 1, symbols]),
+                _ => bias,
+            };
+            let y = g.add(y, bias);
+            g.reshape(y, &[before, &[rows, length, self.symbols]].concat())
+        });
+        f.gave(y)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Layer, Net, Weights};
+    use crate::net::{Net, Weights};
     use crate::plan::{Caps, lower};
     use crate::run::Device;
 
@@ -146,6 +223,42 @@ mod tests {
             };
             let want: Vec<f32> = (0..6).flat_map(|i| table(i / 3, ids[i])).collect();
             assert_eq!(s.read("y")?, want);
+        }
+        Ok(())
+    }
+
+    /// The head of a language model reads the vectors of its beginning, and has a bias of its own.
+    #[test]
+    fn a_tied_head_shares_the_table() -> Result<(), crate::error::Error> {
+        let layers = [Layer::Embed(Embed { tied: true, ..Embed::new(2, 0) })];
+        let net = Net::language_model(3, 4, &layers, true);
+        net.check().expect("it fits");
+        assert_eq!(net.layout().len(), 4 * 2 + 4);
+        let narrow = net.clone();
+        let wide =
+            Net::language_model(3, 4, &[layers[0].clone(), Layer::Dense(crate::net::Dense::new(3))], true);
+        assert!(wide.check().expect_err("it does not fit").contains("2 channels"), "{:?}", wide.check());
+        let layout = narrow.layout();
+        let table = [1.0, 2.0, -1.0, 0.5, 0.0, 1.0, 2.0, -2.0];
+        let bias = [0.1, 0.2, 0.3, 0.4];
+        let mut g = Graph::new();
+        let flat = g.data("w", &[12]);
+        let x = g.data("x", &[1, 3]);
+        let y = narrow.apply(&mut g, Weights { flat, layout: &layout }, x);
+        g.output("y", y);
+        let mut s = Device::Cpu.prepare(lower(&g, Caps::cpu(1))?)?;
+        s.write("w", &[&table[..], &bias].concat())?;
+        s.write("x", &[2.0, 0.0, 3.0])?;
+        s.run(1)?;
+        for (said, id) in s.read("y")?.chunks(4).zip([2, 0, 3]) {
+            let logits: Vec<f32> = (0..4)
+                .map(|k| table[2 * id] * table[2 * k] + table[2 * id + 1] * table[2 * k + 1] + bias[k])
+                .collect();
+            let sum: f32 = logits.iter().map(|l| l.exp()).sum::<f32>().ln();
+            assert!(
+                said.iter().zip(&logits).all(|(y, l)| (y - (l - sum)).abs() < 1e-5),
+                "{said:?} {logits:?}"
+            );
         }
         Ok(())
     }

@@ -124,6 +124,8 @@ table! {
     "one_hot" OneHot(super::embed::OneHot),
     /// Symbols as learned vectors.
     "embed" Embed(super::embed::Embed),
+    /// Logits of symbols by the vectors that a net begins with.
+    "tied_head" Tied(super::embed::Tied),
     /// A recurrent cell over the elements of a sequence.
     "recurrent" Recurrent(super::recurrent::Recurrent),
     /// A recurrent cell whose weights change as it reads.

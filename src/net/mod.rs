@@ -57,7 +57,7 @@ pub use context::Context;
 pub use conv::Conv;
 pub use conv_transpose::ConvTranspose;
 pub use dense::Dense;
-pub use embed::{Embed, OneHot};
+pub use embed::{Embed, OneHot, Tied};
 pub use flatten::Flatten;
 pub use global_pool::GlobalPool;
 pub use group_norm::GroupNorm;

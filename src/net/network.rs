@@ -354,6 +354,9 @@ impl Net {
         for (i, layer) in self.layers.iter().enumerate() {
             // An activation beside a layer is one of its own.
             let here = |e: String| layer.refused(i, &e);
+            if let Layer::Tied(tied) = layer {
+                tied.check(self.layers.first(), &row).map_err(here)?;
+            }
             row = layer.kind().output(&row).map_err(here)?;
             if !sound(&row) {
                 return refuse(&row).map_err(here);

@@ -14,7 +14,7 @@
 
 use super::layer::{Kind, Layer};
 use super::network::Beside;
-use super::{Embed, LogSoftmax, Net, Weights};
+use super::{Embed, LogSoftmax, Net, Tied, Weights};
 use crate::graph::{Graph, Value};
 
 /// Numbers of an embedded symbol, where nothing is said.
@@ -37,8 +37,11 @@ impl Net {
             Some(Layer::Embed(_) | Layer::OneHot(_)) => {}
             _ => layers.insert(0, Layer::Embed(Embed::new(EMBEDDED, symbols))),
         }
+        let tied = matches!(layers.first(), Some(Layer::Embed(Embed { tied: true, .. })));
         let net = Net::rows([length]).with_all(layers);
-        if head { net.dense(symbols).with(Layer::LogSoftmax(LogSoftmax::on())) } else { net }
+        let last =
+            if tied { net.clone().with(Layer::Tied(Tied::new(symbols))) } else { net.clone().dense(symbols) };
+        if head { last.with(Layer::LogSoftmax(LogSoftmax::on())) } else { net }
     }
 
     /// Symbols that the first layer knows, where it is one of symbols.

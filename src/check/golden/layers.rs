@@ -103,6 +103,7 @@ impl File<'_> {
                     heads: self.setting("heads")?,
                     width: last(&format!("{start}wq"))?,
                     causal: start.is_empty() && self.setting("causal")?,
+                    rotary: false,
                 };
                 let mut names = named(&["wq", "bq", "wk", "bk", "wv", "bv", "wo", "bo"]);
                 let (first, rest) =
@@ -198,7 +199,7 @@ impl File<'_> {
                 let mut parts = inputs[1..].chunks(2).map(|pair| [pair[0].1, pair[1].1]);
                 let parts = std::array::from_fn(|_| parts.next().unwrap_or([x, x]));
                 inputs.push(("ctx".into(), *context));
-                attend(g, [x, *context], &parts, self.setting("heads")?, seen)
+                attend(g, [x, *context], &parts, (self.setting("heads")?, false), seen)
             }
             (None, Some(there)) => net.apply_ragged(g, weights, there, rows),
             (None, None) if starts.is_empty() => net.apply(g, weights, rows),

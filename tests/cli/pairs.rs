@@ -91,11 +91,22 @@ fn what_makes_no_sense_is_refused() {
         &["train", "settings.toml", "--pairs", "pairs.tsv", "--out", "x"],
         &["pairs.source", "--source"],
     );
-    place.refused(
-        &train(&["--set", "pairs.source=sorce"]),
-        &["pairs.tsv", "'sorce'", "did you mean 'source'"],
-    );
-    place.refused(&train(&["--set", "pairs.source=target"]), &["pairs.target", "the sources, too"]);
+    let columns = |source: &'static str, target: &'static str| {
+        [
+            "train",
+            "settings.toml",
+            "--pairs",
+            "pairs.tsv",
+            "--source",
+            source,
+            "--target",
+            target,
+            "--out",
+            "x",
+        ]
+    };
+    place.refused(&columns("sorce", "target"), &["pairs.tsv", "'sorce'", "did you mean 'source'"]);
+    place.refused(&columns("target", "target"), &["pairs.target", "the sources, too"]);
     place.refused(&train(&["--set", "pairs.test=0.7"]), &["pairs.test", "0.5"]);
     place.refused(&train(&["--set", "pairs.test=400"]), &["400 pairs", "400 would be judged on"]);
     place.refused(&train(&["--set", "pairs.length=4"]), &["pairs.length = 4", "the longest has 7"]);

@@ -72,7 +72,7 @@ pub(super) fn defaults(base: Config) -> Config {
         },
         model: ModelConfig {
             weights: WeightSource::Shared,
-            net: preset("gru-attention-128").ok(),
+            net: preset("gru_attention-128").ok(),
             encoder: vec![],
             trunk: vec![],
             ..base.model

@@ -115,6 +115,9 @@ fn every_command_runs() {
     std::fs::write(path.join("new.txt"), "The 1 and the 2. ".repeat(30)).expect("a file");
     let pairs: String = (0..60).map(|i| format!("Wort {}\tword {}\n", i % 9, i % 9)).collect();
     std::fs::write(path.join("phrases.tsv"), format!("de\ten\n{pairs}")).expect("a file");
+    let name = |i: usize| format!("l{}\tland {}\tLand{} {}\n", i / 30, i % 30, i / 30 % 3, i % 30);
+    let names: String = (0..360).map(name).collect();
+    std::fs::write(path.join("names.tsv"), format!("language\tenglish\tname\n{names}")).expect("a file");
     std::fs::write(path.join("words.txt"), "Wort 3\nWort 5\n").expect("a file");
 
     // A decoder that is written out.

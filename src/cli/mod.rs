@@ -27,8 +27,8 @@ use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand};
 use hyperloom::experiment::config::{
-    Config, CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS, PairsConfig,
-    PicturesConfig, TaskKind, TextConfig, TextsConfig,
+    Config, CsvConfig, DecodersConfig, DictionariesConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS,
+    PairsConfig, PicturesConfig, TaskKind, TextConfig, TextsConfig,
 };
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
@@ -99,7 +99,7 @@ enum Command {
 struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
-    /// Family of tasks: sine, shapes, csv, images, fields, decoders, texts, or a single one: pictures, text, pairs.
+    /// Family of tasks: sine, shapes, csv, images, fields, decoders, texts, dictionaries, or a single one: pictures, text, pairs.
     #[arg(long)]
     task: Option<String>,
     /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd, ridge or prototypes.
@@ -209,8 +209,8 @@ impl Settings {
         if task.is_none() && self.images.is_some() && !other {
             task = Some(TaskKind::Images);
         }
-        if task.is_none() && self.pairs.is_some() {
-            task = Some(TaskKind::Pairs);
+        if task.is_none() && self.pairs.is_some() && named != TaskKind::Dictionaries.name() {
+            task = Some(if self.group.is_some() { TaskKind::Dictionaries } else { TaskKind::Pairs });
         }
         if task.is_none() && !self.files.is_empty() && named != TaskKind::Texts.name() {
             task = Some(TaskKind::Text);
@@ -248,7 +248,7 @@ impl Settings {
             c.validate()?;
             return Ok(c);
         }
-        if c.task == TaskKind::Pairs {
+        if matches!(c.task, TaskKind::Pairs | TaskKind::Dictionaries) {
             self.set_pairs(&mut c)?;
             c.validate()?;
             return Ok(c);
@@ -377,16 +377,29 @@ impl Settings {
 
     /// Puts what is said of pairs into the configuration; refuses flags that it has no use for.
     fn set_pairs(&self, c: &mut Config) -> Result<()> {
-        let known = |flag: &str| PAIRS_FLAGS.contains(&flag);
+        let many = c.task == TaskKind::Dictionaries;
+        let known =
+            |flag: &str| PAIRS_FLAGS.contains(&flag) || many && ["--group", "--shots"].contains(&flag);
         if let Some((flag, _)) = self.flags().into_iter().find(|(flag, given)| *given && !known(flag)) {
-            let why = if flag == "--epochs" { "--steps says how long" } else { "--pairs names what is read" };
-            return Err(Error::config(flag, format!("is nothing for the task 'pairs': {why}")));
+            let why = match flag {
+                "--epochs" => "--steps says how long",
+                "--group" => "with --task dictionaries each group is a task",
+                _ => "--pairs names what is read",
+            };
+            return Err(Error::config(flag, format!("is nothing for the task '{}': {why}", c.task.name())));
         }
-        let pairs = c.pairs.get_or_insert_with(PairsConfig::default);
-        if let Some(file) = &self.pairs {
-            pairs.file.clone_from(file);
+        let mut own = String::new();
+        let (file, columns) = if many {
+            let d = c.dictionaries.get_or_insert_with(DictionariesConfig::default);
+            (&mut d.file, [&mut d.group, &mut d.source, &mut d.target])
+        } else {
+            let p = c.pairs.get_or_insert_with(PairsConfig::default);
+            (&mut p.file, [&mut own, &mut p.source, &mut p.target])
+        };
+        if let Some(given) = &self.pairs {
+            file.clone_from(given);
         }
-        for (to, column) in [(&mut pairs.source, &self.source), (&mut pairs.target, &self.target)] {
+        for (to, column) in columns.into_iter().zip([&self.group, &self.source, &self.target]) {
             if let Some(column) = column {
                 to.clone_from(column);
             }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use clap::Args;
 use hyperloom::experiment::run_folder::RunFolder;
 use hyperloom::experiment::{
-    Experiment, HeldOut, Observer, Progress, Report, RunStatus, TestReport, pictures,
+    Experiment, HeldOut, Observer, Progress, Report, RunStatus, TestReport, Translations, pictures,
 };
 use hyperloom::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -200,14 +200,7 @@ fn print_test(r: &Report, t: &TestReport) {
         None => row("trained directly", t.accuracy, t.bits_per_character.unwrap_or(t.loss), t.parameters),
     }
     if let Some(found) = &t.translations {
-        say(format_args!(
-            "  of {} targets {:.1} % are said exactly; chrF {:.1}, BLEU {:.1}, {:.3} edits a symbol\n",
-            found.pairs,
-            100.0 * found.exact,
-            found.chrf,
-            found.bleu,
-            found.character_error
-        ));
+        say(format_args!("  {}\n", said(found)));
     }
 }
 
@@ -261,6 +254,9 @@ fn print_held_out(r: &Report, h: &HeldOut) {
     for (name, v) in pictures::baselines(h) {
         say(format_args!("  {name:<34}   {:>9}{}\n", figure(v), of_scale(v)));
     }
+    for (name, found) in &h.translations {
+        say(format_args!("  {:<34}   {}\n", name.replace('_', " "), said(found)));
+    }
     if let Some(line) = verdict(h) {
         say(format_args!("  {line}\n"));
     }
@@ -271,6 +267,18 @@ fn print_held_out(r: &Report, h: &HeldOut) {
             shown.map(|c| format!("{:.1} % (of {:.0} %)", 100.0 * c.covered, 100.0 * c.level)).collect();
         say(format_args!("{}\n", shown.join(", ")));
     }
+}
+
+/// How good what is said of sources is.
+fn said(found: &Translations) -> String {
+    format!(
+        "of {} targets {:.1} % are said exactly; chrF {:.1}, BLEU {:.1}, {:.3} edits a symbol",
+        found.pairs,
+        100.0 * found.exact,
+        found.chrf,
+        found.bleu,
+        found.character_error
+    )
 }
 
 /// Whether what was chosen is better than the best of the baselines, where tasks can say so.

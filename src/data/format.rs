@@ -11,7 +11,7 @@ use super::pairs::Pair;
 use super::table::Table;
 use super::text::Alphabet;
 use crate::error::{Error, Result};
-use crate::task::{argmax, softmax};
+use crate::task::{Task, argmax, softmax};
 
 /// How a model's files are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub enum Format {
         /// Whether a sequence is a pair: a source, a tab, a target and the end of the line.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         pairs: bool,
+        /// The columns of sources and targets, of pairs that tasks are made of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        columns: Option<[String; 2]>,
     },
     /// Pictures in folders, one for each class.
     Pictures {
@@ -65,19 +68,33 @@ pub enum Format {
 }
 
 impl Format {
-    /// The pairs that some rows are; `None` where rows are none.
-    pub(crate) fn pairs_of(&self, rows: &Labelled, among: &[usize]) -> Option<Vec<Pair>> {
+    /// The pair that a row reads and is asked about; `None` where rows are no pairs.
+    fn pair_of(&self, x: &[f32], labels: &[u32]) -> Option<Pair> {
         let Format::Text { alphabet, pairs: true, .. } = self else { return None };
         let text = |numbers: &[u32]| String::from_utf8_lossy(&alphabet.decode(numbers)).into_owned();
-        let pair = |row: &usize| {
-            let labels = rows.labels_of(*row);
-            let first = labels.iter().take_while(|label| **label == NONE).count();
-            let read: Vec<u32> = rows.inputs(&[*row])[..first].iter().map(|x| *x as u32).collect();
-            let asked: Vec<u32> = labels.iter().copied().filter(|label| *label != NONE).collect();
-            // The end of the line is no part of the target.
-            Pair { source: text(&read), target: text(&asked[..asked.len().saturating_sub(1)]) }
-        };
-        Some(among.iter().map(pair).collect())
+        let first = labels.iter().take_while(|label| **label == NONE).count();
+        let read: Vec<u32> = x[..first].iter().map(|x| *x as u32).collect();
+        let asked: Vec<u32> = labels.iter().copied().filter(|label| *label != NONE).collect();
+        // The end of the line is no part of the target.
+        Some(Pair { source: text(&read), target: text(&asked[..asked.len().saturating_sub(1)]) })
+    }
+
+    /// The pairs that some rows are; `None` where rows are none.
+    pub(crate) fn pairs_of(&self, rows: &Labelled, among: &[usize]) -> Option<Vec<Pair>> {
+        among.iter().map(|row| self.pair_of(&rows.inputs(&[*row]), rows.labels_of(*row))).collect()
+    }
+
+    /// The pairs that a task asks about; `None` where rows are none.
+    pub(crate) fn pairs_asked(&self, task: &Task) -> Option<Vec<Pair>> {
+        let Format::Text { alphabet, length, pairs: true, .. } = self else { return None };
+        let kinds = alphabet.symbols().len();
+        let label = |y: &[f32]| y.iter().position(|v| *v == 1.0).map_or(NONE, |c| c as u32);
+        let labels: Vec<u32> = task.yq.chunks(kinds).map(label).collect();
+        task.xq
+            .chunks(*length)
+            .zip(labels.chunks(*length))
+            .map(|(x, labels)| self.pair_of(x, labels))
+            .collect()
     }
 
     /// Numbers as they are, in columns of these names.

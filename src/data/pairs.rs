@@ -20,6 +20,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use super::labelled::{Labelled, NONE};
 use super::table::Table;
 use super::text::{Alphabet, Unit, Unknown};
@@ -27,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::rng::Rng;
 use crate::run::Session;
-use crate::task::{Batch, Likelihood, TaskFamily, TaskShape, window_of};
+use crate::task::{Batch, Likelihood, Rows, Task, TaskFamily, TaskShape, window_of};
 
 /// What stands between source and target.
 pub const BETWEEN: char = '\t';
@@ -83,6 +85,23 @@ pub fn read_pairs(path: &Path, source: &str, target: &str) -> Result<Vec<Pair>> 
         .collect()
 }
 
+/// The same by the groups that a third column names, in the order in which these come.
+///
+/// # Errors
+/// As for [`read_pairs`].
+pub fn read_groups(path: &Path, group: &str, source: &str, target: &str) -> Result<Vec<(String, Vec<Pair>)>> {
+    let names = {
+        let table = Table::read_tabs(path)?;
+        let column = table.column(group)?;
+        (0..table.rows()).map(|row| table.cell(row, column).to_string()).collect::<Vec<_>>()
+    };
+    let mut groups: IndexMap<String, Vec<Pair>> = IndexMap::new();
+    for (name, pair) in names.into_iter().zip(read_pairs(path, source, target)?) {
+        groups.entry(name).or_default().push(pair);
+    }
+    Ok(groups.into_iter().collect())
+}
+
 /// Pairs as sequences of one length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pairs {
@@ -135,6 +154,24 @@ impl Pairs {
             let read = if at + 1 < line.len() { line[at] } else { self.end };
             (read, if asked { line[at + 1] } else { NONE })
         })
+    }
+
+    /// Puts what a row reads and what follows behind what is there; no symbol has the number of what is not asked.
+    fn stage(&self, row: usize, xs: &mut Vec<f32>, next: &mut Vec<f32>) {
+        for (x, y) in self.row(row) {
+            xs.push(x as f32);
+            next.push(if y == NONE { -1.0 } else { y as f32 });
+        }
+    }
+
+    /// What rows read, and what follows as vectors with a 1 where anything is asked.
+    fn inputs_and_targets(&self, rows: &[usize]) -> (Vec<f32>, Vec<f32>) {
+        let (mut x, mut y) = (vec![], vec![]);
+        for (read, next) in rows.iter().flat_map(|row| self.row(*row)) {
+            x.push(read as f32);
+            y.extend((0..self.symbols as u32).map(|c| f32::from(c == next)));
+        }
+        (x, y)
     }
 
     /// All pairs as rows of a single task.
@@ -193,12 +230,89 @@ impl TaskFamily for PairBatches {
         for t in tasks {
             let mut rng = Rng::new(self.seed, 0x7a12_0000_0000_0000 ^ step << 20 ^ t as u64);
             for _ in 0..self.batch {
-                for (x, y) in self.pairs.row(self.range.start + rng.below(self.range.len())) {
-                    xs.push(x as f32);
-                    // No symbol has this number.
-                    next.push(if y == NONE { -1.0 } else { y as f32 });
-                }
+                self.pairs.stage(self.range.start + rng.below(self.range.len()), &mut xs, &mut next);
             }
+        }
+        session.set_step(row, "x", &xs)?;
+        session.set_step(row, "next", &next)
+    }
+}
+
+/// Tasks of groups of pairs, each of which is one.
+#[derive(Clone, Debug)]
+pub struct PairTasks {
+    /// The pairs.
+    pub pairs: Arc<Pairs>,
+    /// The groups: their names, and which pairs are theirs.
+    pub groups: Vec<(String, Range<usize>)>,
+    /// Support pairs of a task.
+    pub shots: usize,
+    /// Query pairs of a training episode, at most.
+    pub query: usize,
+    /// Seed of which.
+    pub seed: u64,
+}
+
+impl PairTasks {
+    /// Each group as a task: `shots` of its pairs, drawn at random, are known, all others asked about.
+    pub fn held_out(&self, shots: usize, stream: u64) -> Vec<Task> {
+        let one = |(t, (name, range)): (usize, &(String, Range<usize>))| {
+            let mut rng = Rng::new(self.seed, stream ^ (t as u64) << 32);
+            let order: Vec<usize> =
+                rng.choose(range.len(), range.len()).into_iter().map(|i| range.start + i).collect();
+            let (known, asked) = order.split_at(shots);
+            let (xs, ys) = self.pairs.inputs_and_targets(known);
+            let (xq, yq) = self.pairs.inputs_and_targets(asked);
+            Task { name: name.clone(), ..Task::from_support(xs, ys).with_query(xq, yq) }
+        };
+        self.groups.iter().enumerate().map(one).collect()
+    }
+}
+
+impl TaskFamily for PairTasks {
+    fn shape(&self) -> TaskShape {
+        let Likelihood { loss, outputs, .. } = Likelihood::symbols(self.pairs.length, self.pairs.symbols);
+        TaskShape { loss, ..TaskShape::new([self.pairs.length], outputs, self.shots, self.query) }
+    }
+
+    fn rows_are_even(&self) -> bool {
+        true
+    }
+
+    fn episodes(&self, g: &mut Graph, tasks: Range<usize>, _key: Value) -> Batch {
+        g.scope("rows", |g| {
+            let (t, n, q, length) = (tasks.len(), self.shots, self.query, self.pairs.length);
+            let x = g.step("x", &[t, n + q, length]);
+            let next = g.step("next", &[t, n + q, length]);
+            let rows = |g: &mut Graph, first: usize, n: usize| {
+                let (x, next) = (g.slice(x, 1, first, n), g.slice(next, 1, first, n));
+                let y = g.one_hot(next, self.pairs.symbols);
+                (x, g.reshape(y, &[t, n, length * self.pairs.symbols]))
+            };
+            let ((xs, ys), (xq, yq)) = (rows(g, 0, n), rows(g, n, q));
+            let [each, count] = [1.0 / n as f64, n as f64].map(|v| g.constant(v));
+            let support = Rows::new(xs, ys, g.expand(each, &[t, n]), g.expand(count, &[t, 1]));
+            Batch { support, xq, yq, query_rows: None, descriptor: None, task: None }
+        })
+    }
+
+    fn window(&self, tasks: usize) -> usize {
+        window_of(2 * tasks * (self.shots + self.query) * self.pairs.length)
+    }
+
+    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {
+        let (mut xs, mut next) = (vec![], vec![]);
+        for t in tasks {
+            let mut rng = Rng::new(self.seed, 0x7a12_5000_0000_0000 ^ step << 20 ^ t as u64);
+            let (_, range) = &self.groups[rng.below(self.groups.len())];
+            let drawn = rng.choose(range.len(), (self.shots + self.query).min(range.len()));
+            // Of a small group some are asked about again.
+            let asked = drawn.len() - self.shots;
+            let rows = (0..self.shots + self.query).map(|i| match i < self.shots {
+                true => drawn[i],
+                false => drawn[self.shots + (i - self.shots) % asked],
+            });
+            rows.for_each(|i| self.pairs.stage(range.start + i, &mut xs, &mut next));
         }
         session.set_step(row, "x", &xs)?;
         session.set_step(row, "next", &next)

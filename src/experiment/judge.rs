@@ -7,10 +7,12 @@ use super::Experiment;
 use super::instruments::Instruments;
 use super::observer::{Observer, Progress};
 use super::report::{Baselines, CosineTransform, Difference, HeldOut, Report};
+use super::single::{Translations, sources_of};
+use super::translations::translate;
 use crate::adapt::StartFrom;
 use crate::data::score::{psnr, ssim, truncated};
 use crate::error::Result;
-use crate::meta::model::Model;
+use crate::meta::model::{Model, Network};
 use crate::report::metrics::{self, MetricsRow};
 use crate::run::Device;
 use crate::task::{Task, reliability, support_as_query};
@@ -117,10 +119,39 @@ impl Experiment<'_> {
             main_network: self.main_network(tasks, choices.0)?,
             baselines,
             differences,
+            translations: self.translated(tasks, choices.0)?,
             target_std: likelihood.unit,
             coverage,
             reliability,
         })
+    }
+
+    /// What is said of the sources of all tasks, where these are of pairs.
+    fn translated(&self, tasks: &[Task], tuned_steps: usize) -> Result<IndexMap<String, Translations>> {
+        let format = self.setup.source().format();
+        let Some(asked) = tasks.iter().map(|task| format.pairs_asked(task)).collect::<Option<Vec<_>>>()
+        else {
+            return Ok(IndexMap::new());
+        };
+        let (device, model) = (self.device, &self.model);
+        let known = |task: &Task| Task::from_support(task.xs.clone(), task.ys.clone());
+        let by = |network: &dyn Fn(&Task) -> Result<Network>| -> Result<Translations> {
+            let mut said = vec![];
+            for (task, pairs) in tasks.iter().zip(&asked) {
+                said.extend(translate(device, &network(task)?, &format, &sources_of(pairs), 1)?);
+            }
+            Ok(Translations::of(&said, &asked.concat()))
+        };
+        let all = asked.concat();
+        Ok(IndexMap::from([
+            ("chosen".to_string(), by(&|task| model.adapt(device, &known(task), None))?),
+            ("pooled".to_string(), by(&|_| Ok(model.pooled()))?),
+            (
+                "pooled_fine_tuned".to_string(),
+                by(&|task| model.fine_tuned(device, &known(task), tuned_steps))?,
+            ),
+            ("copy".to_string(), Translations::of(&sources_of(&all), &all)),
+        ]))
     }
 
     /// The metric of simple things, and how far the errors of predictions y are from theirs.

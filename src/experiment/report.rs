@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::instruments::Instruments;
-use super::single::TestReport;
+use super::single::{TestReport, Translations};
 use crate::adapt::Gate;
 use crate::task::{Coverage, Reliability};
 
@@ -82,6 +82,10 @@ pub struct HeldOut {
     /// By how much the error of what was chosen is larger than that of each of these, by their names there, averaged over tasks.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub differences: IndexMap<String, Difference>,
+    /// Of pairs: how good what is said of all sources is, by what was chosen (`chosen`), the baselines `pooled` and `pooled_fine_tuned`, and by saying
+    /// the sources themselves (`copy`).
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub translations: IndexMap<String, Translations>,
     /// Standard deviation of the target on the training groups, in its own units (1 where there is no file).
     pub target_std: f64,
     /// How many rows predictive intervals cover, of values.

@@ -11,6 +11,7 @@ use super::run_folder::{OWN_NETWORK, save_network};
 use super::source::SingleTask;
 use super::translations::translate;
 use crate::data::labelled::{Labelled, NONE};
+use crate::data::pairs::Pair;
 use crate::data::score_text::{bleu, chrf, edits};
 use crate::error::Result;
 use crate::hyper::HyperSpec;
@@ -88,6 +89,29 @@ pub struct Translations {
     pub character_error: f64,
     /// Number of pairs.
     pub pairs: usize,
+}
+
+/// The sources of some pairs.
+pub(super) fn sources_of(pairs: &[Pair]) -> Vec<&str> {
+    pairs.iter().map(|pair| pair.source.as_str()).collect()
+}
+
+impl Translations {
+    /// What is said of some pairs.
+    pub(super) fn of<S: AsRef<str>>(said: &[S], pairs: &[Pair]) -> Translations {
+        let said: Vec<&str> = said.iter().map(AsRef::as_ref).collect();
+        let right: Vec<&str> = pairs.iter().map(|pair| pair.target.as_str()).collect();
+        let both = || said.iter().zip(&right);
+        let exact = both().filter(|(a, b)| a == b).count();
+        let symbols: usize = right.iter().map(|b| b.chars().count()).sum();
+        Translations {
+            exact: exact as f64 / right.len().max(1) as f64,
+            chrf: chrf(&said, &right),
+            bleu: bleu(&said, &right),
+            character_error: both().map(|(a, b)| edits(a, b)).sum::<usize>() as f64 / symbols.max(1) as f64,
+            pairs: right.len(),
+        }
+    }
 }
 
 /// A network that was trained directly.
@@ -264,20 +288,8 @@ impl Experiment<'_> {
     fn translations(&self, task: &SingleTask, network: &Network) -> Result<Option<Translations>> {
         let format = self.setup.source().format();
         let Some(pairs) = format.pairs_of(&task.test, &task.test_rows) else { return Ok(None) };
-        let sources: Vec<&str> = pairs.iter().map(|p| p.source.as_str()).collect();
-        let said = translate(self.device, network, &format, &sources, 1)?;
-        let right: Vec<String> = pairs.into_iter().map(|p| p.target).collect();
-        let exact = said.iter().zip(&right).filter(|(a, b)| a == b).count();
-        let (edits, symbols) = (said.iter().zip(&right))
-            .map(|(a, b)| (edits(a, b), b.chars().count()))
-            .fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
-        Ok(Some(Translations {
-            exact: exact as f64 / right.len().max(1) as f64,
-            chrf: chrf(&said, &right),
-            bleu: bleu(&said, &right),
-            character_error: edits as f64 / symbols.max(1) as f64,
-            pairs: right.len(),
-        }))
+        let said = translate(self.device, network, &format, &sources_of(&pairs), 1)?;
+        Ok(Some(Translations::of(&said, &pairs)))
     }
 
     /// How good the same network is that was trained directly.

@@ -18,7 +18,8 @@ use std::path::Path;
 
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
-use crate::data::text::{Unit, read_text};
+use crate::data::pairs::{Pairs, read_pairs};
+use crate::data::text::{Alphabet, Unit, read_text};
 use crate::error::{Error, Result};
 use crate::meta::model::Network;
 use crate::meta::stream::Stream;
@@ -105,6 +106,9 @@ pub fn support_of_text(format: &Format, path: &Path) -> Result<Task> {
     let Format::Text { alphabet, length, .. } = format else {
         return Err(Error::config("run", "the model was not trained on texts (--task texts)"));
     };
+    if let Format::Text { columns: Some([source, target]), .. } = format {
+        return support_of_pairs(alphabet, *length, path, [source, target]);
+    }
     let bytes = read_text(path, alphabet.unit(), 0)?;
     let text = alphabet.encode(&bytes).map_err(|e| {
         let message = format!("{} is no symbol that the model knows", e.symbol);
@@ -116,6 +120,29 @@ pub fn support_of_text(format: &Format, path: &Path) -> Result<Task> {
             format!("has {} symbols, and a sequence and what follows it take {}", text.len(), length + 1);
         return Err(Error::data(path, "", message));
     }
+    let all: Vec<usize> = (0..rows.len()).collect();
+    Ok(Task::from_support(rows.inputs(&all), rows.targets(&all)))
+}
+
+/// The pairs of a file as the support of one task.
+fn support_of_pairs(
+    alphabet: &Alphabet,
+    length: usize,
+    path: &Path,
+    [source, target]: [&str; 2],
+) -> Result<Task> {
+    let pairs = read_pairs(path, source, target)?;
+    if let Some(i) = pairs.iter().position(|pair| pair.len() > length + 1) {
+        let message =
+            format!("is a pair of {} symbols, and the model's sequences hold {}", pairs[i].len(), length + 1);
+        return Err(Error::data(path, format!(", pair {}", i + 1), message));
+    }
+    let rows = Pairs::of(&pairs, alphabet, length).map_err(|e| {
+        let message = format!("{} is no symbol that the model knows", e.symbol);
+        // The header stands before the pairs.
+        Error::data(path, format!(", line {}", e.line + 1), message)
+    })?;
+    let rows = rows.labelled(alphabet);
     let all: Vec<usize> = (0..rows.len()).collect();
     Ok(Task::from_support(rows.inputs(&all), rows.targets(&all)))
 }

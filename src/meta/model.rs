@@ -406,6 +406,16 @@ impl Model {
         self.spec.target.without_context().settled()
     }
 
+    /// The first pooled network, fine-tuned on the support rows of a new task.
+    ///
+    /// # Errors
+    /// As for [`Model::adapt`].
+    pub fn fine_tuned(&self, device: &Device, support: &Task, steps: usize) -> Result<Network> {
+        let spec = HyperSpec::shared(self.spec.target.without_context());
+        let weights = self.plain(&self.members[0].pooled);
+        Model::new(spec, self.likelihood, self.fine_tuning, weights)?.adapt(device, support, Some(steps))
+    }
+
     /// The pooled network, for tasks of which nothing is known. One that normalises by a task's support predicts nothing without it.
     pub fn pooled(&self) -> Network {
         let members: Vec<Vec<f32>> =

@@ -154,3 +154,87 @@ fn what_makes_no_sense_is_refused() {
     ]);
     place.refused(&["translate", "sine"], &["sine"]);
 }
+
+const DICTIONARIES: &str = "task = 'dictionaries'\ndevice = 'cpu'\n[train]\nsteps = 300\npooled_steps = 300\nwarmup = 5\ntasks = 8\n\
+    learning_rate = 0.01\n[model]\nnet = 'gru_attention-16'\nencoder = [16]\ntrunk = [16]\n\
+    reader = [{ embed = 8 }, { recurrent = 'gru', units = 16, last = true }]\n\
+    [eval]\nshots = 4\nquery = 8\nsweep = [2, 4]\n";
+
+/// Languages that say a word as it is, or in capitals.
+fn languages(n: usize, words: usize) -> String {
+    let line = |i: usize| {
+        let (language, k) = (i / words, i % words);
+        let word: String = [k, k / 4, k / 16 + k].map(|c| char::from(b'a' + (c % 4) as u8)).iter().collect();
+        let target = if language % 2 == 0 { word.clone() } else { word.to_ascii_uppercase() };
+        format!("language{language}\t{word}\t{target}\n")
+    };
+    std::iter::once("language\tword\tname\n".to_string()).chain((0..n * words).map(line)).collect()
+}
+
+const BY_LANGUAGE: [&str; 10] = [
+    "train",
+    "many.toml",
+    "--pairs",
+    "names.tsv",
+    "--group",
+    "language",
+    "--source",
+    "word",
+    "--target",
+    "name",
+];
+
+fn many() -> Place {
+    let all = languages(30, 16);
+    Place::with([("many.toml", DICTIONARIES), ("names.tsv", &all)])
+}
+
+#[test]
+fn a_language_is_a_task() {
+    let place = many();
+    let words = place.ok(&[&BY_LANGUAGE[..], &["--out", "run"]].concat());
+    let held_out = &place.json("run/report.json")["held_out"];
+    let of = |who: &str, name: &str| held_out["translations"][who][name].as_f64().expect("a number");
+    // Whoever has read four pairs knows whether to say capitals; one network for all languages cannot.
+    assert!(of("chosen", "exact") > 0.9 && of("pooled", "exact") < 0.7, "{held_out}");
+    assert!(of("copy", "exact") < 0.9 && of("chosen", "pairs") == 6.0 * 12.0, "{held_out}");
+    assert!(held_out["differences"]["pooled"]["mean"].as_f64().expect("a number") < -0.1, "{held_out}");
+    assert!(words.contains("said exactly") && words.contains("pooled"), "{words}");
+    place.ok(&["eval", "run", "--device", "cpu"]);
+    // The network of a language says its words.
+    place.write("new.tsv", "word\tname\nabc\tABC\nbbd\tBBD\ndac\tDAC\ncab\tCAB\n");
+    place.ok(&["adapt", "run", "--support", "new.tsv", "--device", "cpu", "--out", "new.safetensors"]);
+    let mut command = place.command(&["translate", "new.safetensors", "--device", "cpu"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"aba\n").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"ABA\n");
+    let set = |settings: &'static str| -> Vec<&'static str> {
+        [&BY_LANGUAGE[..], &["--set", settings, "--out", "x"]].concat()
+    };
+    place.refused(&set("dictionaries.held_out=[\"language99\"]"), &["dictionaries.held_out", "'language99'"]);
+    place.refused(&set("eval.shots=16"), &["0 groups of more than 16 pairs"]);
+    place.refused(&set("dictionaries.length=2"), &["dictionaries.length", "4 to 65536"]);
+    place.refused(&["eval", "run", "--device", "cpu", "--shots", "16"], &["16 shots", "has 16 pairs"]);
+    place.refused(
+        &["train", "many.toml", "--pairs", "names.tsv", "--out", "x"],
+        &["dictionaries.group", "--group"],
+    );
+    place.refused(
+        &["train", "--task", "pairs", "--pairs", "names.tsv", "--group", "language", "--out", "x"],
+        &["--group", "--task dictionaries"],
+    );
+    place.write("bad.tsv", "name\tword\nABC\tabé\n");
+    place.refused(&["adapt", "run", "--support", "bad.tsv", "--out", "x"], &["bad.tsv", "line 2", "'é'"]);
+}
+
+#[test]
+fn dictionaries_are_resumed_with_the_same_bits() {
+    let place = many();
+    let args = |out: &'static str| -> Vec<&'static str> {
+        [&BY_LANGUAGE[..], &["--set", "train.checkpoint_seconds=0", "--out", out]].concat()
+    };
+    let start = Instant::now();
+    place.ok(&args("whole"));
+    killed_and_resumed(&place, &args("run"), "run", start.elapsed(), 4);
+    same(&place, "whole", "run");
+}

@@ -109,6 +109,7 @@ impl Config {
             decoders: None,
             text: None,
             pairs: None,
+            dictionaries: None,
             texts: None,
         };
         task.defaults(base)

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use super::source::{
-    CsvConfig, DecodersConfig, FieldsConfig, ImagesConfig, PairsConfig, PicturesConfig, TaskKind, TextConfig,
-    TextsConfig,
+    CsvConfig, DecodersConfig, DictionariesConfig, FieldsConfig, ImagesConfig, PairsConfig, PicturesConfig,
+    TaskKind, TextConfig, TextsConfig,
 };
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
@@ -64,6 +64,9 @@ pub struct Config {
     /// Pairs of texts, for `task = "pairs"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pairs: Option<PairsConfig>,
+    /// Pairs of texts by groups, for `task = "dictionaries"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dictionaries: Option<DictionariesConfig>,
     /// Texts, for `task = "texts"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub texts: Option<TextsConfig>,

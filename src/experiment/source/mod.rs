@@ -3,6 +3,7 @@
 
 mod csv;
 mod decoders;
+mod dictionaries;
 mod fields;
 mod images;
 mod own;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::csv::CsvConfig;
 pub use self::decoders::DecodersConfig;
+pub use self::dictionaries::DictionariesConfig;
 pub use self::fields::FieldsConfig;
 pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
@@ -221,6 +223,8 @@ table! {
     Text "text" text,
     /// Pairs of texts, a source and what is to be said of it: one task.
     Pairs "pairs" pairs,
+    /// Pairs of texts by groups, a task each.
+    Dictionaries "dictionaries" dictionaries,
     /// Texts, a task each.
     Texts "texts" texts,
     /// Tasks that a program brings itself: [`super::Experiment::on`].

@@ -188,7 +188,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         test: labelled(&test_rows),
     };
     let family = PairBatches { pairs: Arc::new(rows), range: 0..trained, batch: p.batch, seed: config.seed };
-    let format = Format::Text { alphabet, length, digest, pairs: true };
+    let format = Format::Text { alphabet, length, digest, pairs: true, columns: None };
     Ok(Arc::new(Parted { family: Arc::new(family), task, format, place: p.file, warnings }))
 }
 

@@ -160,7 +160,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         batch: t.batch,
         seed: config.seed,
     };
-    let format = Format::Text { alphabet, length: t.length, digest, pairs: false };
+    let format = Format::Text { alphabet, length: t.length, digest, pairs: false, columns: None };
     Ok(Arc::new(Text { family: Arc::new(family), task, format, place }))
 }
 

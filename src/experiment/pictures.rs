@@ -8,6 +8,7 @@ use super::source::TasksPicture;
 use super::{CurvePoint, Experiment, HeldOut, Report, TestReport};
 use crate::data::fields::pixels;
 use crate::error::Result;
+use crate::files::write_atomically;
 use crate::report::metrics;
 use crate::report::metrics::MetricsRow;
 use crate::report::plot::{
@@ -95,6 +96,14 @@ fn draw_single(experiment: &Experiment<'_>, test: &TestReport, rows: &[MetricsRo
     }
     if !test.confusion.is_empty() {
         confusion(&files[2], "Test rows", &test.classes, &test.confusion)?;
+    }
+    let samples = test
+        .validation
+        .iter()
+        .filter_map(|p| Some(format!("after {} steps:\n{}\n", p.step, p.sample.as_ref()?)));
+    let samples: Vec<String> = samples.collect();
+    if !samples.is_empty() {
+        write_atomically(&folder.file("samples.txt"), samples.join("\n").as_bytes())?;
     }
     if test.bits_per_character.is_none() {
         let title = "Test rows that went wrong, the surest first";

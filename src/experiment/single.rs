@@ -9,11 +9,13 @@ use super::observer::{Observer, Progress};
 use super::report::Report;
 use super::run_folder::{OWN_NETWORK, save_network};
 use super::source::SingleTask;
+use super::texts::{Drawing, generate};
 use super::translations::translate;
+use crate::data::format::Format;
 use crate::data::labelled::{Labelled, NONE};
 use crate::data::pairs::Pair;
 use crate::data::score_text::{bleu, chrf, edits};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
 use crate::meta::model::{Choice, Model, Network};
 use crate::run::Device;
@@ -28,8 +30,14 @@ const CURVE_POINTS: u64 = 20;
 /// Validation rows that a point of the curve looks at, at most.
 const CURVE_ROWS: usize = 2_000;
 
+/// Symbols of a sample of a text, and how they are drawn.
+const SAMPLED_SYMBOLS: usize = 200;
+const SAMPLED_AT: f64 = 0.8;
+/// Pairs whose sources a sample says something of.
+const SAMPLED_PAIRS: usize = 4;
+
 /// How good a network is on validation rows after some steps.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CurvePoint {
     /// Steps of training.
@@ -38,6 +46,9 @@ pub struct CurvePoint {
     pub loss: f64,
     /// Share of rows whose class is right.
     pub accuracy: f64,
+    /// Of texts what the network goes on with, of pairs what it says of some sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<String>,
 }
 
 /// How good a network is on the rows to be judged on.
@@ -196,8 +207,37 @@ impl Experiment<'_> {
         let rows =
             &task.validation[..task.validation.len().min(CURVE_ROWS / task.rows.labels_each().min(20))];
         let found = Tested::of(self.device, &network, &task.rows, rows)?;
-        self.curve.push(CurvePoint { step, loss: found.loss, accuracy: found.accuracy });
+        let sample = self.sample(task, &network)?;
+        self.curve.push(CurvePoint { step, loss: found.loss, accuracy: found.accuracy, sample });
         Ok(())
+    }
+
+    /// What a network says by itself, where it is one of texts. It is drawn on the CPU, where it is the same whatever trains.
+    fn sample(&self, task: &SingleTask, network: &Network) -> Result<Option<String>> {
+        let format = self.setup.source().format();
+        let shown = &task.validation[..task.validation.len().min(SAMPLED_PAIRS)];
+        let said = match (&format, format.pairs_of(&task.rows, shown)) {
+            (_, Some(pairs)) => {
+                translate(&Device::Cpu, network, &format, &sources_of(&pairs), 1).map(|said| {
+                    let lines =
+                        pairs.iter().zip(said).map(|(pair, said)| format!("{} → {said}", pair.source));
+                    lines.collect::<Vec<_>>().join("\n")
+                })
+            }
+            (Format::Text { .. }, None) => {
+                let drawing =
+                    Drawing { length: SAMPLED_SYMBOLS, temperature: SAMPLED_AT, seed: self.config.seed };
+                generate(&Device::Cpu, network, &format, b"", drawing, &mut |_| true)
+                    .map(|text| String::from_utf8_lossy(&text).into_owned())
+            }
+            _ => return Ok(None),
+        };
+        match said {
+            Ok(said) => Ok(Some(said)),
+            // Training says so itself, where it goes on like that.
+            Err(Error::Diverged(_)) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Chooses how much logits are sharpened, by validation rows.

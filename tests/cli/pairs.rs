@@ -52,6 +52,7 @@ fn trained_and_said() {
     assert_eq!((of("pairs"), of("rows")), (40.0, 160.0), "{test}");
     assert!(of("bits_per_character") < 0.2 && of("accuracy") > 0.9, "{test}");
     assert!(words.contains("of 40 targets") && words.contains("said exactly"), "{words}");
+    assert!(place.read("run/samples.txt").contains(" → "));
     for more in [&[][..], &["--beam", "3"]] {
         let done = said(&place, "abc\n eda\n", more);
         assert_eq!((done.code, done.out.as_str()), (Some(0), "CBA\nADE\n"), "{done:?}");

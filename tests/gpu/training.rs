@@ -144,7 +144,32 @@ fn pictures_are_within_their_bounds() {
     let text = format!(
         "task = 'text'\n[model]\nnet = 'gru-5'\n[text]\nfiles = ['{path}/text']\nlength = 9\nbatch = 6\n"
     );
+    std::fs::create_dir(dir.path().join("texts")).expect("a folder");
+    let pair = |i: usize| format!("{}\tword{}\tWort {}\n", i % 8, i / 8 % 5, i / 8 % 5);
+    let pairs: String = (0..64).map(pair).collect();
+    std::fs::write(dir.path().join("pairs.tsv"), format!("g\ts\tt\n{pairs}")).expect("pairs");
+    for i in 0..8 {
+        std::fs::write(dir.path().join(format!("texts/{i}")), format!("{i} and {i}, ").repeat(20))
+            .expect("a text");
+    }
+    let reader = "[{ embed = 4 }, { recurrent = 'gru', units = 5, last = true }]";
+    let small = format!(
+        "[model]\nnet = [{{ embed = 4, tied = true }}, {{ recurrent = 'gru', units = 4 }}, {{ residual = [{{ attention = 2, causal = true, rotary = \
+         true }}] }}]\nreader = {reader}\nencoder = [4]\ntrunk = [6]\n[train]\ntasks = 3\n[eval]\nshots = 2\nquery = 3\n"
+    );
+    let texts = format!(
+        "task = 'texts'\n{small}[texts]\nfiles = ['{path}/texts']\nlength = 9\nunit = 'characters'\n"
+    );
+    let dictionaries = format!(
+        "task = 'dictionaries'\n{small}[dictionaries]\nfile = '{path}/pairs.tsv'\ngroup = 'g'\nsource = 's'\ntarget = 't'\n"
+    );
     for (text, over) in [
+        (&texts, "model.generator={ kind = 'recurrent', units = 5, embedding = 3, tile = 50 }"),
+        (
+            &dictionaries,
+            "model.generator={ kind = 'transformer', width = 6, heads = 2, blocks = 1, hidden = 5, tile = 90 }",
+        ),
+        (&dictionaries, "model.set=[{ set_attention = 2, heads = 2 }, { attention_pool = 1, heads = 2 }]"),
         (&text, "text.test_length=20"),
         (&one, "model.weights=shared"),
         (&one, "model.weights=generated"),

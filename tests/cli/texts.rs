@@ -46,8 +46,8 @@ fn trained_adapted_and_gone_on_with() {
     // A unigram of what was read: probabilities, which take bits.
     assert!(held_out["baselines"]["support_mean"].as_f64().expect("a number") > 1.0, "{held_out}");
 
-    place.ok(&["eval", "run", "--device", "cpu", "--out", "eval.json"]);
-    let swept = place.json("eval.json");
+    place.ok(&["eval", "run", "--device", "cpu", "--out", "judged"]);
+    let swept = place.json("judged/eval.json");
     assert!(swept.to_string().contains("\"5\""), "{swept}");
     place.write("new.txt", word(77).repeat(8));
     let words =

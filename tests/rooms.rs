@@ -27,7 +27,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("adapt", &["error", "graph", "hyper", "net", "optim", "plan", "run", "spec", "task"]),
     (
         "check",
-        &["checkpoint", "error", "graph", "kernel", "net", "plan", "rng", "run", "spec", "task", "view"],
+        &[
+            "checkpoint",
+            "error",
+            "graph",
+            "hyper",
+            "kernel",
+            "net",
+            "plan",
+            "rng",
+            "run",
+            "spec",
+            "task",
+            "view",
+        ],
     ),
     (
         "meta",
@@ -69,7 +82,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "task",
         ],
     ),
-    ("bench", &["error", "experiment", "graph", "net", "optim", "plan", "run", "spec", "task"]),
+    ("bench", &["error", "experiment", "graph", "hyper", "net", "optim", "plan", "run", "spec", "task"]),
 ];
 
 /// Arrows that close a circle: from, to, and why they are still there.

@@ -82,9 +82,7 @@ impl TextTasks {
         // Places of a sequence and the symbol behind it.
         let all = symbols - self.length;
         let drawn = rng.below(symbols - known);
-        let (before, behind) = |first: usize| -> (usize, usize) {
-            ((first + 1).saturating_sub(self.length), all.saturating_sub(first + known))
-        }(drawn);
+        let (before, behind) = ((drawn + 1).saturating_sub(self.length), all.saturating_sub(drawn + known));
         // A short text has room behind its beginning only.
         let (first, before, behind) = match before + behind {
             0 => (0, 0, all - known),

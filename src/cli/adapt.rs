@@ -49,7 +49,7 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
     if matches!(format, Format::Text { .. }) && own_network.is_file() {
         return Err(Error::config(
             args.run.display().to_string(),
-            "the model goes on with one text: `hyperloom generate` is for that, and --task texts learns to adapt to others",
+            "the model was trained on one task, for `hyperloom generate` or `translate`: --task texts and --task dictionaries learn to adapt",
         ));
     }
     if own_network.is_file() {

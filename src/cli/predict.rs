@@ -70,11 +70,12 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
         let (network, format) = load_network(&args.model)?;
         (Reader::Network(network), format)
     };
-    if matches!(format, Format::Text { .. }) {
-        return Err(Error::config(
-            args.model.display().to_string(),
-            "the model goes on with texts: `hyperloom generate` is for those",
-        ));
+    if let Format::Text { pairs, .. } = format {
+        let message = match pairs {
+            true => "the model says targets of sources: `hyperloom translate` is for those",
+            false => "the model goes on with texts: `hyperloom generate` is for those",
+        };
+        return Err(Error::config(args.model.display().to_string(), message));
     }
     if matches!(format, Format::Fields { .. }) {
         return Err(Error::config(

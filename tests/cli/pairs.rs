@@ -73,6 +73,19 @@ fn trained_and_said() {
 }
 
 #[test]
+fn one_long_pair_is_warned_about() {
+    let place = place();
+    let long = format!("{}400\t{}\tX\n", pairs(400), "a".repeat(60));
+    place.write("pairs.tsv", long);
+    let args = [&TRAIN[..], &["--steps", "2", "--out", "run"]].concat();
+    let out = place.command(&args).env("RUST_LOG", "warn").output().unwrap();
+    let warned = String::from_utf8(out.stderr).unwrap();
+    assert!(out.status.success() && warned.contains("pairs.length = 7 would leave 1 out"), "{warned}");
+    place.refused(&["predict", "run", "--query", "pairs.tsv", "--out", "x"], &["hyperloom translate"]);
+    place.refused(&["adapt", "run", "--support", "pairs.tsv", "--out", "x"], &["--task dictionaries"]);
+}
+
+#[test]
 fn killed_and_resumed_with_the_same_bits() {
     let place = place();
     let args = |out: &'static str| -> Vec<&'static str> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::pairs::much_longer;
 use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, check_memory, settings_of};
 use crate::data::format::Format;
 use crate::data::pairs::{Pair, PairTasks, Pairs, read_groups};
@@ -117,7 +118,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     }
     let longest = all.iter().map(Pair::len).max().unwrap_or(0) - 1;
     let length = if d.length == 0 { longest } else { d.length };
-    let mut warnings = vec![];
+    let mut warnings: Vec<String> = much_longer("dictionaries", &all, length).into_iter().collect();
     groups.iter_mut().for_each(|(_, pairs)| pairs.retain(|pair| pair.len() <= length + 1));
     let kept: usize = groups.iter().map(|(_, pairs)| pairs.len()).sum();
     if kept < all.len() {

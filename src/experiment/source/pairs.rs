@@ -130,6 +130,20 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     check_single(config, "", "pairs.batch is the number of pairs a step")
 }
 
+/// What should be said where a few pairs are much longer than all others, which makes every sequence as long; `task` names the settings.
+pub(super) fn much_longer(task: &str, pairs: &[Pair], length: usize) -> Option<String> {
+    let mut lengths: Vec<usize> = pairs.iter().map(|pair| pair.len() - 1).filter(|n| *n <= length).collect();
+    lengths.sort_unstable();
+    let most = lengths.get(lengths.len() * 99 / 100).copied()?;
+    (length > 2 * most).then(|| {
+        let more = lengths.iter().filter(|n| **n > most).count();
+        format!(
+            "sequences have {length} symbols, as the longest pair needs, and 99 of 100 pairs need {most} at most: {task}.length = {most} would leave {more} \
+             out and take a fraction of time and memory"
+        )
+    })
+}
+
 /// How many of n pairs a setting asks for.
 fn part(n: usize, asked: f64) -> usize {
     if asked < 1.0 { (n as f64 * asked).round() as usize } else { asked as usize }
@@ -165,7 +179,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let short = |pairs: &[Pair]| pairs.iter().filter(|pair| pair.len() <= length + 1).count();
     let (trained, held) = (short(train), short(validation));
     let (rows, test_rows) = (of(rest)?, of(test)?);
-    let mut warnings = vec![];
+    let mut warnings: Vec<String> = much_longer("pairs", &all, length).into_iter().collect();
     if rows.len() + test_rows.len() < n {
         warnings.push(format!(
             "{} of {n} pairs are longer than pairs.length = {length} symbols and are left out, {} of them among the {judged} to be judged on",

@@ -53,9 +53,9 @@ fn trained_adapted_and_gone_on_with() {
     let words =
         place.ok(&["adapt", "run", "--support", "new.txt", "--device", "cpu", "--out", "new.safetensors"]);
     assert!(words.contains("from 3 rows"), "{words}");
-    let said =
-        place.ok(&["generate", "new.safetensors", "--device", "cpu", "--length", "12", "--temperature", "0"]);
-    assert_eq!(said.chars().count(), 13, "{said}");
+    let generate = ["generate", "new.safetensors", "--device", "cpu", "--length", "12", "--temperature", "0"];
+    let said = place.ok(&[&generate[..], &["--prompt", &word(77)]].concat());
+    assert_eq!(said.chars().count(), 4 + 12 + 1, "{said}");
     place.write("tiny.txt", "abc");
     place.refused(
         &["adapt", "run", "--support", "tiny.txt", "--device", "cpu", "--out", "x"],

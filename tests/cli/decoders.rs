@@ -1,10 +1,8 @@
 //! Decoders that are written from a few pictures of a class: trained, judged, drawn with, and refused.
 
-use std::time::Instant;
-
 use hyperloom::data::picture::Picture;
 
-use crate::resume::{killed_and_resumed, same};
+use crate::resume::ends_alike;
 use crate::*;
 
 const SETTINGS: &str = "task = 'decoders'\ndevice = 'cpu'\n[train]\nsteps = 300\ntasks = 8\npooled_steps = 300\nwarmup = 5\n\
@@ -136,13 +134,7 @@ fn trained_and_drawn_with() {
 #[test]
 fn killed_and_resumed_with_the_same_bits() {
     let place = place();
-    let args = |out: &'static str| -> Vec<&'static str> {
-        [&TRAIN[..], &["--set", "train.checkpoint_seconds=0", "--out", out]].concat()
-    };
-    let start = Instant::now();
-    place.ok(&args("whole"));
-    killed_and_resumed(&place, &args("run"), "run", start.elapsed(), 7);
-    same(&place, "whole", "run");
+    ends_alike(&place, &TRAIN, 7);
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! Pairs of texts: trained, said, and refused.
 
-use std::io::Write as _;
-use std::time::Instant;
-
-use crate::resume::{killed_and_resumed, same};
+use crate::resume::ends_alike;
 use crate::*;
+use std::io::Write as _;
 
 const SETTINGS: &str = "task = 'pairs'\ndevice = 'cpu'\n[train]\nsteps = 300\nwarmup = 5\nlearning_rate = 0.02\n\
     [model]\nnet = 'gru_attention-16'\n[pairs]\nbatch = 16\n";
@@ -88,13 +86,7 @@ fn one_long_pair_is_warned_about() {
 #[test]
 fn killed_and_resumed_with_the_same_bits() {
     let place = place();
-    let args = |out: &'static str| -> Vec<&'static str> {
-        [&TRAIN[..], &["--set", "train.checkpoint_seconds=0", "--out", out]].concat()
-    };
-    let start = Instant::now();
-    place.ok(&args("whole"));
-    killed_and_resumed(&place, &args("run"), "run", start.elapsed(), 4);
-    same(&place, "whole", "run");
+    ends_alike(&place, &TRAIN, 4);
 }
 
 #[test]
@@ -244,11 +236,5 @@ fn a_language_is_a_task() {
 #[test]
 fn dictionaries_are_resumed_with_the_same_bits() {
     let place = many();
-    let args = |out: &'static str| -> Vec<&'static str> {
-        [&BY_LANGUAGE[..], &["--set", "train.checkpoint_seconds=0", "--out", out]].concat()
-    };
-    let start = Instant::now();
-    place.ok(&args("whole"));
-    killed_and_resumed(&place, &args("run"), "run", start.elapsed(), 4);
-    same(&place, "whole", "run");
+    ends_alike(&place, &BY_LANGUAGE, 4);
 }

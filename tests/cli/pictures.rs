@@ -1,8 +1,6 @@
 //! One task of rows with classes: pictures and series, trained directly and with generated kernels.
 
-use std::time::Instant;
-
-use crate::resume::{killed_and_resumed, same};
+use crate::resume::ends_alike;
 use crate::*;
 
 /// A small network with everything that is treated apart: a norm by its support, convolutions with three sizes of kernels, a shortcut.
@@ -208,14 +206,7 @@ fn series_of_a_table() {
 #[test]
 fn killed_and_resumed_with_the_same_bits() {
     let place = place();
-    let args = |out: &'static str| -> Vec<&'static str> {
-        [&TRAIN[..], &["--generated", "--steps", "400", "--set", "train.checkpoint_seconds=0", "--out", out]]
-            .concat()
-    };
-    let start = Instant::now();
-    place.ok(&args("whole"));
-    killed_and_resumed(&place, &args("run"), "run", start.elapsed(), 3);
-    same(&place, "whole", "run");
+    ends_alike(&place, &[&TRAIN[..], &["--generated", "--steps", "400"]].concat(), 3);
     let network =
         |run: &str| Checkpoint::load(&place.path(&format!("{run}/network.safetensors"))).unwrap().tensors;
     assert!(network("whole") == network("run"));

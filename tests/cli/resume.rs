@@ -38,6 +38,16 @@ pub(crate) fn same(place: &Place, a: &str, b: &str) {
     assert!(!tree(&place.path(b)).keys().any(stray), "half-written files are left");
 }
 
+/// Runs a training in one go, into `whole`, and killed at several moments, into `run`: both end with the same bits.
+#[track_caller]
+pub(crate) fn ends_alike(place: &Place, train: &[&str], seed: u64) {
+    let args = |out: &'static str| [train, &["--set", "train.checkpoint_seconds=0", "--out", out]].concat();
+    let start = Instant::now();
+    place.ok(&args("whole"));
+    killed_and_resumed(place, &args("run"), "run", start.elapsed(), seed);
+    same(place, "whole", "run");
+}
+
 /// Kills `args` at several moments of a run that takes about as long as `whole`, and goes on until it is done.
 pub(crate) fn killed_and_resumed(
     place: &Place,

@@ -1,8 +1,6 @@
 //! Language models of texts: trained, judged, gone on with, and refused.
 
-use std::time::Instant;
-
-use crate::resume::{killed_and_resumed, same};
+use crate::resume::ends_alike;
 use crate::*;
 
 const SETTINGS: &str = "task = 'text'\ndevice = 'cpu'\n[train]\nsteps = 150\nwarmup = 5\nlearning_rate = 0.02\n\
@@ -127,13 +125,7 @@ fn bytes_of_any_file() {
 #[test]
 fn killed_and_resumed_with_the_same_bits() {
     let place = place();
-    let args = |out: &'static str| -> Vec<&'static str> {
-        [&TRAIN[..], &["--set", "train.checkpoint_seconds=0", "--out", out]].concat()
-    };
-    let start = Instant::now();
-    place.ok(&args("whole"));
-    killed_and_resumed(&place, &args("run"), "run", start.elapsed(), 5);
-    same(&place, "whole", "run");
+    ends_alike(&place, &TRAIN, 5);
 }
 
 #[test]

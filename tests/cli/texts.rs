@@ -1,8 +1,6 @@
 //! Texts, a task each: a model reads some of a text that it has not seen.
 
-use std::time::Instant;
-
-use crate::resume::{killed_and_resumed, same};
+use crate::resume::ends_alike;
 use crate::*;
 
 const SETTINGS: &str = "task = 'texts'\ndevice = 'cpu'\n[train]\nsteps = 150\npooled_steps = 150\nwarmup = 5\ntasks = 8\n\
@@ -71,13 +69,7 @@ fn trained_adapted_and_gone_on_with() {
 #[test]
 fn killed_and_resumed_with_the_same_bits() {
     let place = place();
-    let args = |out: &'static str| -> Vec<&'static str> {
-        [&TRAIN[..], &["--set", "train.checkpoint_seconds=0", "--out", out]].concat()
-    };
-    let start = Instant::now();
-    place.ok(&args("whole"));
-    killed_and_resumed(&place, &args("run"), "run", start.elapsed(), 5);
-    same(&place, "whole", "run");
+    ends_alike(&place, &TRAIN, 5);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Files of generators: a hypernetwork reads the support of tasks and writes a dense network for each; what it writes, predictions, their
 //! loss and its gradient by every parameter.
 
+use super::layers::BLOCK;
 use super::{File, Job, Named, Outcome};
 use crate::error::{Error, Result};
 use crate::graph::Value;
@@ -34,25 +35,7 @@ impl File<'_> {
         hyper.generator = Generator::Transformer(generator);
         let mut names: Vec<String> = ["we", "be", "layer_token"].map(String::from).into();
         for b in 0..blocks {
-            let parts = [
-                "ln1_gain",
-                "ln1_shift",
-                "wq",
-                "bq",
-                "wk",
-                "bk",
-                "wv",
-                "bv",
-                "wo",
-                "bo",
-                "ln2_gain",
-                "ln2_shift",
-                "w1",
-                "b1",
-                "w2",
-                "b2",
-            ];
-            names.extend(parts.map(|part| format!("b{b}_{part}")));
+            names.extend(BLOCK.map(|part| format!("b{b}_{part}")));
         }
         names.extend(["lnf_gain", "lnf_shift"].map(String::from));
         for what in ["w", "b"] {

@@ -13,6 +13,26 @@ use crate::plan::KEEP;
 use crate::spec::{Activation, count};
 use crate::task::{Loss, loss};
 
+/// The parameters of a pre-norm block of attention, in their order.
+pub(super) const BLOCK: [&str; 16] = [
+    "ln1_gain",
+    "ln1_shift",
+    "wq",
+    "bq",
+    "wk",
+    "bk",
+    "wv",
+    "bv",
+    "wo",
+    "bo",
+    "ln2_gain",
+    "ln2_shift",
+    "w1",
+    "b1",
+    "w2",
+    "b2",
+];
+
 impl File<'_> {
     /// The network that a file is about, and its parameters in the order of the layout; `None` for another file.
     fn stack(&self, kind: &str) -> Result<Option<(Net, Vec<String>)>> {
@@ -265,27 +285,8 @@ impl File<'_> {
                 let net = Net::rows([size("x", 1)?, size("x", 2)?]).dense(size("be", 0)?);
                 let net = net.with(Layer::SetAttention(set)).with(Layer::AttentionPool(pool));
                 let block = |of: &str| {
-                    let parts = [
-                        "ln1_gain",
-                        "ln1_shift",
-                        "wq",
-                        "bq",
-                        "wk",
-                        "bk",
-                        "wv",
-                        "bv",
-                        "wo",
-                        "bo",
-                        "ln2_gain",
-                        "ln2_shift",
-                        "w1",
-                        "b1",
-                        "w2",
-                        "b2",
-                        "lnc_gain",
-                        "lnc_shift",
-                    ];
-                    parts.map(|part| format!("{of}_{part}")).to_vec()
+                    let parts = BLOCK.into_iter().chain(["lnc_gain", "lnc_shift"]);
+                    parts.map(|part| format!("{of}_{part}")).collect::<Vec<_>>()
                 };
                 let blocks = [block("in"), block("out"), named(&["seed"]), block("pool")].concat();
                 let names = [named(&["we", "be", "induced"]), blocks, named(&["wo", "bo"])].concat();

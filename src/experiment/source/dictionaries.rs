@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::pairs::much_longer;
-use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, check_memory, settings_of};
+use super::{
+    Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, check_memory, sequences, settings_of,
+};
 use crate::data::format::Format;
 use crate::data::pairs::{Pair, PairTasks, Pairs, read_groups};
 use crate::data::text::digest;
 use crate::error::{Error, Result, nearest};
-use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig};
-use crate::net::{Layer, preset};
+use crate::experiment::config::{Config, EvalConfig};
 use crate::rng::Rng;
 use crate::task::{Likelihood, Task, TaskFamily};
 
@@ -48,31 +49,8 @@ struct Parted {
 }
 
 pub(super) fn defaults(base: Config) -> Config {
-    let mut reader = preset("gru-64").unwrap_or_default();
-    if let Some(Layer::Recurrent(last)) = reader.last_mut() {
-        last.last = true;
-    }
-    Config {
-        train: TrainConfig {
-            steps: 3_000,
-            tasks: 16,
-            learning_rate: 3e-3,
-            clip: 1.0,
-            pooled_steps: 3_000,
-            ..base.train
-        },
-        model: ModelConfig {
-            net: preset("gru_attention-64").ok(),
-            reader: Some(reader),
-            encoder: vec![64],
-            trunk: vec![64],
-            ..base.model
-        },
-        adapt: AdaptConfig { rate: 0.1, steps: vec![0, 1, 5], ..base.adapt },
-        eval: EvalConfig { shots: 20, query: 20, tasks: 1, sweep: vec![5, 10, 20, 50] },
-        dictionaries: Some(DictionariesConfig::default()),
-        ..base
-    }
+    let eval = EvalConfig { shots: 20, query: 20, tasks: 1, sweep: vec![5, 10, 20, 50] };
+    Config { dictionaries: Some(DictionariesConfig::default()), ..sequences(base, "gru_attention-64", eval) }
 }
 
 pub(super) fn validate(config: &Config) -> Result<()> {

@@ -29,10 +29,11 @@ pub use self::pairs::PairsConfig;
 pub use self::pictures::PicturesConfig;
 pub use self::text::TextConfig;
 pub use self::texts::TextsConfig;
-use super::config::{Config, Method};
+use super::config::{AdaptConfig, Config, EvalConfig, Method, ModelConfig, TrainConfig, WeightSource};
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
 use crate::error::{Error, Result, nearest};
+use crate::net::{Layer, preset};
 use crate::plan::bytes;
 use crate::run::available_memory;
 use crate::task::{Likelihood, Task, TaskFamily, TaskShape};
@@ -278,6 +279,51 @@ fn settings_of<'c, T>(
             );
             Err(Error::config(own, message))
         }
+    }
+}
+
+/// Defaults of a single task that is a language model.
+fn language_model(base: Config, net: &str, steps: u64, learning_rate: f64) -> Config {
+    Config {
+        train: TrainConfig { steps, tasks: 1, learning_rate, clip: 1.0, pooled_steps: steps, ..base.train },
+        model: ModelConfig {
+            weights: WeightSource::Shared,
+            net: preset(net).ok(),
+            encoder: vec![],
+            trunk: vec![],
+            ..base.model
+        },
+        adapt: AdaptConfig { rate: 0.01, steps: vec![0], ..base.adapt },
+        eval: EvalConfig { shots: 1, query: 1, tasks: 1, sweep: vec![1] },
+        ..base
+    }
+}
+
+/// Defaults of tasks whose rows are sequences of symbols: a GRU reads them, and a hypernetwork writes `net`.
+fn sequences(base: Config, net: &str, eval: EvalConfig) -> Config {
+    let mut reader = preset("gru-64").unwrap_or_default();
+    if let Some(Layer::Recurrent(last)) = reader.last_mut() {
+        last.last = true;
+    }
+    Config {
+        train: TrainConfig {
+            steps: 3_000,
+            tasks: 16,
+            learning_rate: 3e-3,
+            clip: 1.0,
+            pooled_steps: 3_000,
+            ..base.train
+        },
+        model: ModelConfig {
+            net: preset(net).ok(),
+            reader: Some(reader),
+            encoder: vec![64],
+            trunk: vec![64],
+            ..base.model
+        },
+        adapt: AdaptConfig { rate: 0.1, steps: vec![0, 1, 5], ..base.adapt },
+        eval,
+        ..base
     }
 }
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SingleTask, Source, TaskKind, TasksPicture, check_single, settings_of};
+use super::{SingleTask, Source, TaskKind, TasksPicture, check_single, language_model, settings_of};
 use crate::data::format::Format;
 use crate::data::pairs::{Pair, PairBatches, Pairs, read_pairs};
 use crate::data::text::digest;
 use crate::error::{Error, Result};
-use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig, WeightSource};
-use crate::net::preset;
+use crate::experiment::config::{Config, WeightSource};
 use crate::task::{Likelihood, Task, TaskFamily};
 
 /// Pairs of texts.
@@ -61,27 +60,7 @@ struct Parted {
 }
 
 pub(super) fn defaults(base: Config) -> Config {
-    Config {
-        train: TrainConfig {
-            steps: 10_000,
-            tasks: 1,
-            learning_rate: 3e-3,
-            clip: 1.0,
-            pooled_steps: 10_000,
-            ..base.train
-        },
-        model: ModelConfig {
-            weights: WeightSource::Shared,
-            net: preset("gru_attention-128").ok(),
-            encoder: vec![],
-            trunk: vec![],
-            ..base.model
-        },
-        adapt: AdaptConfig { rate: 0.01, steps: vec![0], ..base.adapt },
-        eval: EvalConfig { shots: 1, query: 1, tasks: 1, sweep: vec![1] },
-        pairs: Some(PairsConfig::default()),
-        ..base
-    }
+    Config { pairs: Some(PairsConfig::default()), ..language_model(base, "gru_attention-128", 10_000, 3e-3) }
 }
 
 pub(super) fn validate(config: &Config) -> Result<()> {

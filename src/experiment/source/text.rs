@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SingleTask, Source, TaskKind, TasksPicture, check_single, settings_of};
+use super::{SingleTask, Source, TaskKind, TasksPicture, check_single, language_model, settings_of};
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
 use crate::data::text::{Alphabet, Unit, Windows, digest, read_texts};
 use crate::error::{Error, Result};
-use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig, WeightSource};
-use crate::net::{Net, preset};
+use crate::experiment::config::{Config, WeightSource};
+use crate::net::Net;
 use crate::task::{Likelihood, Task, TaskFamily};
 
 /// A text.
@@ -60,27 +60,7 @@ struct Text {
 }
 
 pub(super) fn defaults(base: Config) -> Config {
-    Config {
-        train: TrainConfig {
-            steps: 3_000,
-            tasks: 1,
-            learning_rate: 5e-3,
-            clip: 1.0,
-            pooled_steps: 3_000,
-            ..base.train
-        },
-        model: ModelConfig {
-            weights: WeightSource::Shared,
-            net: preset("lstm").ok(),
-            encoder: vec![],
-            trunk: vec![],
-            ..base.model
-        },
-        adapt: AdaptConfig { rate: 0.01, steps: vec![0], ..base.adapt },
-        eval: EvalConfig { shots: 1, query: 1, tasks: 1, sweep: vec![1] },
-        text: Some(TextConfig::default()),
-        ..base
-    }
+    Config { text: Some(TextConfig::default()), ..language_model(base, "lstm", 3_000, 5e-3) }
 }
 
 pub(super) fn validate(config: &Config) -> Result<()> {

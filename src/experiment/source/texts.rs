@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, TaskKind, TasksPicture, check_memory, settings_of};
+use super::{Source, TaskKind, TasksPicture, check_memory, sequences, settings_of};
 use crate::data::format::Format;
 use crate::data::text::{Alphabet, Unit, digest, files_of, read_text};
 use crate::data::texts::{TextTasks, Texts};
 use crate::error::{Error, Result};
-use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig};
-use crate::net::{Layer, preset};
+use crate::experiment::config::{Config, EvalConfig};
 use crate::rng::Rng;
 use crate::task::{Likelihood, Task, TaskFamily};
 
@@ -51,37 +50,9 @@ struct Parted {
     warnings: Vec<String>,
 }
 
-/// What reads a sequence, unless a configuration says something else.
-fn reader() -> Option<Vec<Layer>> {
-    let mut layers = preset("gru-64").ok()?;
-    if let Some(Layer::Recurrent(last)) = layers.last_mut() {
-        last.last = true;
-    }
-    Some(layers)
-}
-
 pub(super) fn defaults(base: Config) -> Config {
-    Config {
-        train: TrainConfig {
-            steps: 3_000,
-            tasks: 16,
-            learning_rate: 3e-3,
-            clip: 1.0,
-            pooled_steps: 3_000,
-            ..base.train
-        },
-        model: ModelConfig {
-            net: preset("gru-64").ok(),
-            reader: reader(),
-            encoder: vec![64],
-            trunk: vec![64],
-            ..base.model
-        },
-        adapt: AdaptConfig { rate: 0.1, steps: vec![0, 1, 5], ..base.adapt },
-        eval: EvalConfig { shots: 2, query: 10, tasks: 1, sweep: vec![1, 2, 5, 10] },
-        texts: Some(TextsConfig::default()),
-        ..base
-    }
+    let eval = EvalConfig { shots: 2, query: 10, tasks: 1, sweep: vec![1, 2, 5, 10] };
+    Config { texts: Some(TextsConfig::default()), ..sequences(base, "gru-64", eval) }
 }
 
 pub(super) fn validate(config: &Config) -> Result<()> {

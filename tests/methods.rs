@@ -245,6 +245,7 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                     m.adaptation.rate = 0.05;
                     let sizes = Transformer { width: 4, heads: 2, blocks: 1, hidden: 3, tile: 7 };
                     m.hyper.generator = Generator::Transformer(sizes);
+                    m.hyper.trunk.clear();
                 };
                 add("tokens", &tokens);
                 // Examples read by layers, and a set of them by attention.

@@ -40,6 +40,7 @@ pub(super) fn run(args: &TranslateArgs) -> Result<ExitCode> {
     std::io::stdin()
         .read_to_string(&mut text)
         .map_err(|e| Error::config("standard input", format!("cannot be read as UTF-8: {e}")))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let sources: Vec<&str> = text.lines().map(str::trim).collect();
     if let Some(empty) = sources.iter().position(|s| s.is_empty()) {
         return Err(Error::config(format!("line {}", empty + 1), "is empty: a source stands in each"));

@@ -100,7 +100,7 @@ impl Table {
         };
         if let Some(at) = text.bytes().position(|b| b == 0) {
             let line = 1 + line_ends(&text.as_bytes()[..at]);
-            return fail(line, "a NUL byte: this is a binary file, not comma-separated text".into());
+            return fail(line, "a NUL byte: this is a binary file, not a table in text".into());
         }
         if commas && let Some((line, message)) = wrong_quoting(text.as_bytes()) {
             return fail(line, message.into());

@@ -224,7 +224,7 @@ pub fn read_text(path: &Path, unit: Unit, before: usize) -> Result<Vec<u8>> {
     let mut bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     if unit == Unit::Characters {
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            let message = "is in UTF-16: save it as UTF-8, or take bytes for symbols (--set text.unit=bytes)";
+            let message = "is in UTF-16: save it as UTF-8, or take bytes for symbols (--set text.unit=bytes, of texts texts.unit=bytes)";
             return Err(Error::data(path, "", message));
         }
         if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
@@ -232,7 +232,7 @@ pub fn read_text(path: &Path, unit: Unit, before: usize) -> Result<Vec<u8>> {
         }
         if let Err(e) = std::str::from_utf8(&bytes) {
             let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            let message = "is not in UTF-8: save it so, or take bytes for symbols (--set text.unit=bytes)";
+            let message = "is not in UTF-8: save it so, or take bytes for symbols (--set text.unit=bytes, of texts texts.unit=bytes)";
             return Err(Error::data(path, format!(", line {line}"), message));
         }
     }

@@ -302,7 +302,9 @@ pub fn network_of(model: &Path) -> Result<(Network, Format)> {
     }
     let why = match model.exists() {
         true => {
-            format!("holds no {OWN_NETWORK}: `hyperloom train` writes it when a run of a single task is done")
+            format!(
+                "holds no {OWN_NETWORK}: `hyperloom train` writes it when a run of a single task is done; of other runs `hyperloom adapt` makes a network for a task"
+            )
         }
         false => "there is no such run folder or network; `hyperloom train` makes them".into(),
     };

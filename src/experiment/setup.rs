@@ -121,7 +121,8 @@ impl Setup {
             },
             generator: m.generator.clone(),
             writes: m.writes.clone(),
-            trunk: if m.generator.reads() { m.trunk.clone() } else { vec![] },
+            // A transformer has blocks instead.
+            trunk: if m.generator.reads() && !m.generator.reads_rows() { m.trunk.clone() } else { vec![] },
             activation: m.hyper_activation,
             target,
         }
@@ -138,8 +139,13 @@ impl Setup {
             }
             _ => (reader.to_vec(), self.source.encoder_inputs().is_some()),
         };
-        if m.reader.is_none() && shape.symbols().is_some() {
-            reader.push(Layer::GlobalPool(GlobalPool::on()));
+        let row = Net::rows(shape.row.clone()).with_all(reader.iter().cloned()).row_behind();
+        // Of rows of several axes a recurrent layer gives its last state, another the mean.
+        if row.is_some_and(|row| row.len() > 1) && !reader.is_empty() {
+            match reader.last_mut() {
+                Some(Layer::Recurrent(recurrent)) => recurrent.last = true,
+                _ => reader.push(Layer::GlobalPool(GlobalPool::on())),
+            }
         }
         let net = Net::rows(shape.row.clone()).with_all(reader.iter().cloned());
         let inputs = if net.check().is_ok() { net.outputs() } else { shape.inputs() };

@@ -70,6 +70,9 @@ pub fn translate(
     let mut begun = Vec::with_capacity(sources.len());
     for (i, source) in sources.iter().enumerate() {
         let fail = |message: String| Error::config(format!("line {}", i + 1), message);
+        if source.contains(BETWEEN) {
+            return Err(fail("holds a tab, which stands between a source and its target".into()));
+        }
         let mut line = alphabet
             .encode(source.as_bytes())
             .map_err(|e| fail(format!("{} is no symbol that the model knows", e.symbol)))?;
@@ -87,12 +90,20 @@ pub fn translate(
     let mut order: Vec<usize> = (0..begun.len()).collect();
     order.sort_by_key(|i| begun[*i].len());
     let mut search = Search { device, network, end, length, shorter: HashMap::new() };
-    let mut said = vec![String::new(); begun.len()];
+    let (mut said, mut cut) = (vec![String::new(); begun.len()], 0);
     for some in order.chunks((AT_ONCE / beam).max(1)) {
         let lines: Vec<Vec<u32>> = some.iter().map(|i| begun[*i].clone()).collect();
-        for (i, target) in some.iter().zip(search.targets(lines, beam)?) {
+        for (i, (target, ended)) in some.iter().zip(search.targets(lines, beam)?) {
+            cut += usize::from(!ended);
             said[*i] = String::from_utf8_lossy(&alphabet.decode(&target)).into_owned();
         }
+    }
+    if cut > 0 {
+        log::warn!(
+            "{cut} of {} targets are cut where the model's sequences end: source and target hold {} symbols together",
+            sources.len(),
+            length - 1
+        );
     }
     Ok(said)
 }
@@ -107,8 +118,8 @@ struct Search<'n> {
 }
 
 impl Search<'_> {
-    /// The targets of lines that end where these begin.
-    fn targets(&mut self, lines: Vec<Vec<u32>>, beam: usize) -> Result<Vec<Vec<u32>>> {
+    /// The targets of lines that end where these begin, and whether their end was said.
+    fn targets(&mut self, lines: Vec<Vec<u32>>, beam: usize) -> Result<Vec<(Vec<u32>, bool)>> {
         let starts: Vec<usize> = lines.iter().map(Vec::len).collect();
         let first = |line| vec![Hypothesis { line, log: 0.0, ended: false }];
         let mut all: Vec<Vec<Hypothesis>> = lines.into_iter().map(first).collect();
@@ -149,8 +160,8 @@ impl Search<'_> {
         }
         let best = |(mut hypotheses, start): (Vec<Hypothesis>, usize)| {
             hypotheses.sort_by(|a, b| b.score(start).total_cmp(&a.score(start)));
-            let target = hypotheses[0].line[start..].to_vec();
-            target.into_iter().filter(|symbol| *symbol != self.end).collect()
+            let target = hypotheses[0].line[start..].iter().copied().filter(|symbol| *symbol != self.end);
+            (target.collect(), hypotheses[0].ended)
         };
         Ok(all.into_iter().zip(starts).map(best).collect())
     }

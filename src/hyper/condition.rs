@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Layer, Net, ParamLayout, Weights, layers};
-use crate::spec::{Activation, Shape};
+use crate::spec::{Activation, Shape, count};
 use crate::task::Rows;
 
 /// Which conditions are read; they are concatenated in this order.
@@ -121,7 +121,7 @@ impl SetEncoder {
             net.check()?;
             if net.mixes_rows() || net.reads_support() {
                 return Err(
-                    "a batch norm would look at other rows: layer_norm and group_norm look at one".into()
+                    "a batch norm would look at other rows: layer_norm and group_norm look at one, and nets with a name have them where a list of layers says so".into()
                 );
             }
             if !net.own_layers().is_empty() {
@@ -131,7 +131,7 @@ impl SetEncoder {
         };
         let mut inputs = target.inputs();
         if let Some(net) = self.reader() {
-            if self.row != target.input() {
+            if count(&self.row) != target.inputs() {
                 return Err(format!(
                     "the reader reads rows {:?}, and the target {:?}",
                     self.row,

@@ -118,6 +118,9 @@ impl HyperSpec {
     pub fn check(&self) -> Result<(), String> {
         self.generator.check()?;
         self.target.check()?;
+        if self.generator.reads_rows() && !self.trunk.is_empty() {
+            return Err("a transformer has blocks, and no trunk: trunk = []".into());
+        }
         if let Some(support) = &self.condition.support {
             support.check(&self.target)?;
         }

@@ -93,7 +93,9 @@ impl Kind for Embed {
     fn params(&self, _: &[usize], to: &mut Params<'_>) {
         let (name, role) = (to.layer(), to.role);
         let shape = [self.symbols, self.width];
-        to.layout.push(format!("{name}.weight"), &shape, Init::Normal(1.0)).role = role;
+        // Logits by the same vectors should be of order one.
+        let size = if self.tied { 1.0 / (self.width as f64).sqrt() } else { 1.0 };
+        to.layout.push(format!("{name}.weight"), &shape, Init::Normal(size)).role = role;
     }
 
     fn is_of_elements(&self) -> bool {

@@ -63,10 +63,18 @@ fn trained_and_said() {
         ("abc\nabx\n", ["line 2", "'x' (U+0078)"]),
         ("abc\n\nabc\n", ["line 2", "is empty"]),
         ("abcdeabcde\n", ["line 1", "10 symbols"]),
+        ("a\tb\n", ["line 1", "holds a tab"]),
     ] {
         let done = said(&place, sources, &[]);
         assert!(done.code == Some(2) && parts.iter().all(|p| done.err.contains(p)), "{done:?}");
     }
+    // What does not fit is said.
+    let mut command = place.command(&["translate", "run", "--device", "cpu"]);
+    let mut child =
+        command.env("RUST_LOG", "warn").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all("\u{feff}abcde\n".as_bytes()).unwrap();
+    let warned = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert!(warned.contains("1 of 1 targets are cut"), "{warned}");
     assert!(said(&place, "abc\n", &["--beam", "0"]).err.contains("--beam"));
 }
 

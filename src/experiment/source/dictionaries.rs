@@ -7,9 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::pairs::much_longer;
-use super::{
-    Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, check_memory, sequences, settings_of,
-};
+use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, check_rows, sequences, settings_of};
 use crate::data::format::Format;
 use crate::data::pairs::{Pair, PairTasks, Pairs, read_groups};
 use crate::data::text::digest;
@@ -201,7 +199,7 @@ impl Source for Parted {
             return Err(Error::config("eval.shots", message));
         }
         let most = self.test.groups.iter().map(|(_, range)| range.len()).max().unwrap_or(0);
-        check_memory(self.test.groups.len(), most, shots, &self.train.shape())
+        check_rows(self.test.groups.len(), most, shots, &self.train.shape())
     }
 
     fn place(&self) -> String {

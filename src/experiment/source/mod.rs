@@ -352,11 +352,15 @@ fn min_shots(config: &Config) -> usize {
 
 /// Refuses so many held-out tasks of so many rows that the memory would not hold.
 fn check_memory(tasks: usize, rows: usize, shots: usize, shape: &TaskShape) -> Result<()> {
-    let tasks = tasks.max(VALIDATION_TASKS);
+    check_rows(tasks.max(VALIDATION_TASKS), rows, shots, shape)
+}
+
+/// The same of as many tasks as there are.
+fn check_rows(tasks: usize, rows: usize, shots: usize, shape: &TaskShape) -> Result<()> {
     let need = 4 * (tasks * rows * (shape.inputs() + shape.outputs)) as u64;
     match available_memory() {
         memory if need > memory => Err(Error::Memory(format!(
-            "{tasks} held-out tasks of {shots} shots need {}, and {} are there; fewer eval.tasks or shots would fit",
+            "{tasks} held-out tasks of {shots} shots need {}, and {} are there; fewer eval.tasks, eval.query or shots would fit",
             bytes(need),
             bytes(memory)
         ))),

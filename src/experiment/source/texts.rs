@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, TaskKind, TasksPicture, check_memory, sequences, settings_of};
+use super::{Source, TaskKind, TasksPicture, check_rows, sequences, settings_of};
 use crate::data::format::Format;
 use crate::data::text::{Alphabet, Unit, digest, files_of, read_text};
 use crate::data::texts::{TextTasks, Texts};
@@ -117,6 +117,10 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let mut all = read(&t.files, t.unit)?;
     let mut warnings: Vec<String> = leave_out(&mut all, &t, config.eval.shots).into_iter().collect();
     let own = all.len();
+    if own == 0 {
+        let why = warnings.pop().unwrap_or_else(|| "holds no text".into());
+        return Err(Error::data(&t.files[0], "", why));
+    }
     if let Some(test) = &t.test {
         let known: Vec<PathBuf> = all.iter().filter_map(|(path, _)| path.canonicalize().ok()).collect();
         let mut others = read(std::slice::from_ref(test), t.unit)?;
@@ -230,7 +234,7 @@ impl Source for Parted {
             );
             return Err(Error::config("eval.shots", message));
         }
-        check_memory(self.test.which.len(), shots + self.test.query, shots, &self.train.shape())
+        check_rows(self.test.which.len(), shots + self.test.query, shots, &self.train.shape())
     }
 
     fn place(&self) -> String {

@@ -60,8 +60,7 @@ impl Builder {
         let ((xs, ys), (xq, yq)) = (self.waves("s", 6, t, ROWS, 1), self.waves("q", 7, t, ROWS, 1));
         self.train(state, n, |g, flat| {
             let params = Weights { flat, layout: &layout };
-            let [each, many] = [1.0 / ROWS as f64, ROWS as f64].map(|v| g.constant(v));
-            let support = Rows::new(xs, ys, g.expand(each, &[t, ROWS]), g.expand(many, &[t, 1]));
+            let support = Rows::alike(g, xs, ys);
             let available = Condition { support: Some(support), task: None, descriptor: None };
             let read = hyper.condition(g, params, &available);
             let w = hyper.generate(g, params, read, t);

@@ -71,12 +71,16 @@ impl Pair {
 /// # Errors
 /// [`Error::Data`] naming the line of an empty cell, or a column that is not there.
 pub fn read_pairs(path: &Path, source: &str, target: &str) -> Result<Vec<Pair>> {
-    let table = Table::read_tabs(path)?;
+    pairs_in(&Table::read_tabs(path)?, source, target)
+}
+
+/// The pairs of a table.
+fn pairs_in(table: &Table, source: &str, target: &str) -> Result<Vec<Pair>> {
     let (s, t) = (table.column(source)?, table.column(target)?);
     let cell = |row: usize, column: usize, name: &str| match table.cell(row, column) {
         "" => {
             let at = format!(", line {}, column '{name}'", table.line_of(row));
-            Err(Error::data(path, at, "is empty: a pair has a source and a target"))
+            Err(Error::data(table.path(), at, "is empty: a pair has a source and a target"))
         }
         text => Ok(text.to_string()),
     };
@@ -90,14 +94,11 @@ pub fn read_pairs(path: &Path, source: &str, target: &str) -> Result<Vec<Pair>> 
 /// # Errors
 /// As for [`read_pairs`].
 pub fn read_groups(path: &Path, group: &str, source: &str, target: &str) -> Result<Vec<(String, Vec<Pair>)>> {
-    let names = {
-        let table = Table::read_tabs(path)?;
-        let column = table.column(group)?;
-        (0..table.rows()).map(|row| table.cell(row, column).to_string()).collect::<Vec<_>>()
-    };
+    let table = Table::read_tabs(path)?;
+    let column = table.column(group)?;
     let mut groups: IndexMap<String, Vec<Pair>> = IndexMap::new();
-    for (name, pair) in names.into_iter().zip(read_pairs(path, source, target)?) {
-        groups.entry(name).or_default().push(pair);
+    for (row, pair) in pairs_in(&table, source, target)?.into_iter().enumerate() {
+        groups.entry(table.cell(row, column).to_string()).or_default().push(pair);
     }
     Ok(groups.into_iter().collect())
 }
@@ -290,9 +291,8 @@ impl TaskFamily for PairTasks {
                 (x, g.reshape(y, &[t, n, length * self.pairs.symbols]))
             };
             let ((xs, ys), (xq, yq)) = (rows(g, 0, n), rows(g, n, q));
-            let [each, count] = [1.0 / n as f64, n as f64].map(|v| g.constant(v));
-            let support = Rows::new(xs, ys, g.expand(each, &[t, n]), g.expand(count, &[t, 1]));
-            Batch { support, xq, yq, query_rows: None, descriptor: None, task: None }
+            let support = Rows::alike(g, xs, ys);
+            Batch::new(support, xq, yq)
         })
     }
 

@@ -120,9 +120,8 @@ impl TaskFamily for TextTasks {
                 (x, g.reshape(y, &[t, n, length * self.texts.symbols]))
             };
             let ((x, y), (xq, yq)) = (rows(g, 0, n), rows(g, n, q));
-            let [each, count] = [1.0 / n as f64, n as f64].map(|v| g.constant(v));
-            let support = Rows::new(x, y, g.expand(each, &[t, n]), g.expand(count, &[t, 1]));
-            Batch { support, xq, yq, query_rows: None, descriptor: None, task: None }
+            let support = Rows::alike(g, x, y);
+            Batch::new(support, xq, yq)
         })
     }
 

@@ -130,21 +130,13 @@ impl TaskFamily for Ways {
             let tasks = tasks.len();
             let shape = self.shape();
             let (inputs, outputs, n, q) = (shape.inputs(), shape.outputs, shape.support, shape.query);
-            let each = g.constant(1.0 / n as f64);
-            let count = g.constant(n as f64);
-            Batch {
-                support: Rows {
-                    x: g.step("support_x", &[tasks, n, inputs]),
-                    y: g.step("support_y", &[tasks, n, outputs]),
-                    rows: g.expand(each, &[tasks, n]),
-                    count: g.expand(count, &[tasks, 1]),
-                },
-                xq: g.step("query_x", &[tasks, q, inputs]),
-                yq: g.step("query_y", &[tasks, q, outputs]),
-                query_rows: Some(g.step("query_weights", &[tasks, q])),
-                descriptor: None,
-                task: None,
-            }
+            let x = g.step("support_x", &[tasks, n, inputs]);
+            let y = g.step("support_y", &[tasks, n, outputs]);
+            let support = Rows::alike(g, x, y);
+            let xq = g.step("query_x", &[tasks, q, inputs]);
+            let yq = g.step("query_y", &[tasks, q, outputs]);
+            let query_rows = Some(g.step("query_weights", &[tasks, q]));
+            Batch { query_rows, ..Batch::new(support, xq, yq) }
         })
     }
 

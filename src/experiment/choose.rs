@@ -4,6 +4,7 @@
 use super::Experiment;
 use super::config::{Config, Method, Start};
 use super::judge::pooled_on_support;
+use super::report::Difference;
 use crate::adapt::{Candidates, Fast, Gate, StartFrom};
 use crate::error::Result;
 use crate::meta::model::{Choice, Model, Predictions};
@@ -169,9 +170,6 @@ impl Experiment<'_> {
 
 /// Whether paired errors `a` are below `b` by more than one standard error of their mean difference.
 fn clearly_less(a: &[f64], b: &[f64]) -> bool {
-    let n = a.len() as f64;
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    let mean = differences.iter().sum::<f64>() / n;
-    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    mean < -(variance / n).sqrt()
+    let difference = Difference::of(a, b);
+    difference.mean < -difference.standard_error
 }

@@ -124,7 +124,7 @@ impl Difference {
         let each: Vec<f64> = errors.iter().zip(others).map(|(a, b)| a - b).collect();
         let mean = each.iter().sum::<f64>() / n;
         let square: f64 = each.iter().map(|d| (d - mean).powi(2)).sum();
-        Difference { mean, standard_error: (square / (n - 1.0) / n).sqrt(), tasks: errors.len() }
+        Difference { mean, standard_error: (square / (n - 1.0).max(1.0) / n).sqrt(), tasks: errors.len() }
     }
 
     /// Whether the first error is smaller (`Some(true)`) or larger by more than two standard errors.

@@ -158,17 +158,20 @@ impl HyperSpec {
         }
     }
 
+    /// Whether the generator writes a parameter of the target.
+    fn is_written(&self, p: &Param) -> bool {
+        self.writes.is_empty() || self.writes.iter().any(|name| is_of(p, name))
+    }
+
     /// The target's weights in segments: each with whether it is written.
     fn segments(&self) -> Vec<(Range<usize>, bool)> {
-        let written = |p: &Param| self.writes.is_empty() || self.writes.iter().any(|name| is_of(p, name));
-        self.target.layout().segments_by(written)
+        self.target.layout().segments_by(|p| self.is_written(p))
     }
 
     /// The target's parameters that are written, in their order: their names, and how many weights they have.
     fn written_params(&self) -> Vec<(String, usize)> {
-        let written = |p: &Param| self.writes.is_empty() || self.writes.iter().any(|name| is_of(p, name));
         let layout = self.target.layout();
-        layout.params.into_iter().filter(written).map(|p| (p.name, count(&p.shape))).collect()
+        layout.params.into_iter().filter(|p| self.is_written(p)).map(|p| (p.name, count(&p.shape))).collect()
     }
 
     /// Number of weights that the generator writes for a task.

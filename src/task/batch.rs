@@ -62,10 +62,8 @@ impl Batch {
     /// Episodes whose rows `[T, n, i]`, `[T, n, o]`, which all count alike, are support and query at once.
     #[must_use]
     pub fn same(g: &mut Graph, x: Value, y: Value) -> Batch {
-        let [t, n] = g.shape(x)[..2] else { panic!("rows are [T, n, i]") };
-        let (each, all) = (g.constant(1.0 / n as f64), g.constant(n as f64));
-        let (rows, count) = (g.expand(each, &[t, n]), g.expand(all, &[t, 1]));
-        Batch::new(Rows { x, y, rows, count }, x, y)
+        let support = Rows::alike(g, x, y);
+        Batch::new(support, x, y)
     }
 
     /// The episodes of tasks `start .. start + len` alone.

@@ -70,10 +70,8 @@ impl File<'_> {
         let &[xs, ys, xq, yq] = &rows[..] else {
             return Err(Error::checkpoint(self.path, "rows are missing"));
         };
-        let &[t, n, _] = g.shape(xs) else { return Err(Error::checkpoint(self.path, "xs has other axes")) };
-        let [each, many] = [1.0 / n as f64, n as f64].map(|v| g.constant(v));
-        let (each, many) = (g.expand(each, &[t, n]), g.expand(many, &[t, 1]));
-        let support = Rows::new(xs, ys, each, many);
+        let &[t, _, _] = g.shape(xs) else { return Err(Error::checkpoint(self.path, "xs has other axes")) };
+        let support = Rows::alike(g, xs, ys);
         let flats: Vec<Value> = parts.iter().map(|v| g.reshape(*v, &[count(g.shape(*v))])).collect();
         let layout = hyper.layout();
         let params = Weights { flat: g.concat(&flats, 0), layout: &layout };

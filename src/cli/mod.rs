@@ -28,7 +28,7 @@ use std::sync::OnceLock;
 use clap::{Args, Parser, Subcommand};
 use hyperloom::experiment::config::{
     Config, CsvConfig, DecodersConfig, DictionariesConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS,
-    PairsConfig, PicturesConfig, TaskKind, TextConfig, TextsConfig,
+    PairsConfig, PicturesConfig, SeriesConfig, TaskKind, TextConfig, TextsConfig,
 };
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
@@ -49,6 +49,11 @@ const TEXT_FLAGS: [&str; 7] = ["--net", "--set", "--steps", "--seed", "--files",
 /// Those of pairs.
 const PAIRS_FLAGS: [&str; 9] =
     ["--net", "--set", "--steps", "--seed", "--method", "--generated", "--pairs", "--source", "--target"];
+/// Those of series.
+const SERIES_FLAGS: [&str; 11] = [
+    "--net", "--set", "--steps", "--seed", "--shots", "--method", "--csv", "--group", "--time", "--target",
+    "--inputs",
+];
 /// Those that texts, a task each, have a use for beside these.
 const TEXTS_FLAGS: [&str; 2] = ["--test", "--shots"];
 
@@ -99,7 +104,7 @@ enum Command {
 struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
-    /// Family of tasks: sine, shapes, csv, images, fields, decoders, texts, dictionaries, or a single one: pictures, text, pairs.
+    /// Family of tasks: sine, shapes, csv, series, images, fields, decoders, texts, dictionaries, or a single one: pictures, text, pairs.
     #[arg(long)]
     task: Option<String>,
     /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd, ridge or prototypes.
@@ -130,10 +135,13 @@ struct Settings {
     /// Column that tells tasks apart.
     #[arg(long, value_name = "COLUMN")]
     group: Option<String>,
+    /// Of series (--task series): the column of times, numbers or dates.
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
     /// Column to predict.
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
-    /// Input columns (none given: every other column).
+    /// Input columns (none given: every other column, of series none).
     #[arg(long, value_name = "COLUMN", num_args = 1.., value_delimiter = ',')]
     inputs: Vec<String>,
     /// Columns to leave out.
@@ -189,9 +197,6 @@ impl Settings {
     /// The configuration: defaults of the task, then the file, then the command line.
     fn resolve(&self) -> Result<Config> {
         let mut task = self.task.as_deref().map(|t| TaskKind::parse(t, "--task")).transpose()?;
-        if task.is_none() && self.csv.is_some() {
-            task = Some(TaskKind::Csv);
-        }
         if task.is_none() && self.train.is_some() && self.csv.is_none() && self.images.is_none() {
             task = Some(TaskKind::Pictures);
         }
@@ -205,6 +210,9 @@ impl Settings {
         // Several families are given by --images or --files: a file may say which one it is.
         let table = text.parse::<toml::Table>().unwrap_or_default();
         let named = table.get("task").and_then(|t| t.as_str()).unwrap_or_default();
+        if task.is_none() && self.csv.is_some() && named != TaskKind::Series.name() {
+            task = Some(if self.time.is_some() { TaskKind::Series } else { TaskKind::Csv });
+        }
         let other = [TaskKind::Fields, TaskKind::Decoders].iter().any(|kind| kind.name() == named);
         if task.is_none() && self.images.is_some() && !other {
             task = Some(TaskKind::Images);
@@ -258,6 +266,15 @@ impl Settings {
                 let message = format!("goes with --task pairs, and the task is '{}'", c.task.name());
                 return Err(Error::config(flag, message));
             }
+        }
+        if c.task == TaskKind::Series {
+            self.set_series(&mut c)?;
+            c.validate()?;
+            return Ok(c);
+        }
+        if self.time.is_some() {
+            let message = format!("goes with --task series, and the task is '{}'", c.task.name());
+            return Err(Error::config("--time", message));
         }
         if matches!(c.task, TaskKind::Text | TaskKind::Texts) {
             self.set_text(&mut c)?;
@@ -371,6 +388,34 @@ impl Settings {
         let text = c.text.get_or_insert_with(TextConfig::default);
         if !self.files.is_empty() {
             text.files.clone_from(&self.files);
+        }
+        Ok(())
+    }
+
+    /// Puts what is said of series into the configuration; refuses flags that it has no use for.
+    fn set_series(&self, c: &mut Config) -> Result<()> {
+        let known = |flag: &str| SERIES_FLAGS.contains(&flag);
+        if let Some((flag, _)) = self.flags().into_iter().find(|(flag, given)| *given && !known(flag)) {
+            let why = match flag {
+                "--drop" => "only the columns that --inputs and series.ahead name are read",
+                "--splits" => "--seed says which series are judged on",
+                "--kind" => "numbers are predicted",
+                _ => "--csv names what is read",
+            };
+            return Err(Error::config(flag, format!("is nothing for the task 'series': {why}")));
+        }
+        let series = c.series.get_or_insert_with(SeriesConfig::default);
+        if let Some(file) = &self.csv {
+            series.file.clone_from(file);
+        }
+        let columns = [&mut series.group, &mut series.time, &mut series.target];
+        for (to, column) in columns.into_iter().zip([&self.group, &self.time, &self.target]) {
+            if let Some(column) = column {
+                to.clone_from(column);
+            }
+        }
+        if !self.inputs.is_empty() {
+            series.inputs.clone_from(&self.inputs);
         }
         Ok(())
     }

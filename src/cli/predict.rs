@@ -7,6 +7,7 @@ use clap::Args;
 use hyperloom::data::Table;
 use hyperloom::data::format::Format;
 use hyperloom::experiment::files::predict_table;
+use hyperloom::experiment::forecasts::{Forecaster, forecast};
 use hyperloom::experiment::picture_files::{Sorted, sort_by_network, sort_pictures};
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network};
 use hyperloom::files::write_atomically;
@@ -102,6 +103,22 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let query = Table::read(&args.query)?;
     let device = open_device(&args.device)?;
     let (y, half) = match &reader {
+        _ if let Format::Series(series) = &format => {
+            let by = match &reader {
+                Reader::Model(model) => Forecaster::Model(model),
+                Reader::Network(network) => Forecaster::Network(network),
+            };
+            check_series(args, &reader)?;
+            let support = args.support.as_ref().map(Table::read).transpose()?;
+            let found = forecast(&device, by, series, support.as_ref(), &query, args.steps)?;
+            let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
+            if half.as_ref().is_some_and(|half| half.iter().any(|h| h.is_nan())) {
+                log::warn!(
+                    "intervals are left empty where rows are predicted from what was predicted: they are known one step ahead"
+                );
+            }
+            (found.values, half)
+        }
         Reader::Model(model) => {
             if args.support.is_none() && args.interval.is_some() {
                 return Err(Error::config(
@@ -136,6 +153,21 @@ enum Reader {
     Model(Box<Model>),
     /// A network that has been adapted.
     Network(Network),
+}
+
+/// Refuses what a forecast has no use for.
+fn check_series(args: &PredictArgs, reader: &Reader) -> Result<()> {
+    match reader {
+        Reader::Model(_) if args.support.is_none() => Err(Error::config(
+            "--support",
+            "is missing: the known points of each series, which its network learns from",
+        )),
+        Reader::Network(_) if args.steps.is_some() => check_adapted(args),
+        Reader::Network(_) if args.interval.is_some() => {
+            Err(Error::config("--interval", "a network has no intervals: give the run folder and --support"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What is said about pictures.

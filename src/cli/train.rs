@@ -91,6 +91,7 @@ impl Settings {
             ("--shots", self.shots.is_some()),
             ("--csv", self.csv.is_some()),
             ("--group", self.group.is_some()),
+            ("--time", self.time.is_some()),
             ("--target", self.target.is_some()),
             ("--inputs", !self.inputs.is_empty()),
             ("--drop", !self.drop.is_empty()),
@@ -285,6 +286,7 @@ fn said(found: &Translations) -> String {
 fn verdict(h: &HeldOut) -> Option<String> {
     let names = ["support_mean", "pooled", "pooled_residual", "pooled_fine_tuned"].into_iter();
     let all = names
+        .chain(h.baselines.simple.keys().map(String::as_str))
         .zip(pictures::baselines(h))
         .filter_map(|(key, (name, _))| Some((name, *h.differences.get(key)?)));
     // The one whose error is least is the one that this one's is larger than by most.

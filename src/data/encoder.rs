@@ -72,19 +72,7 @@ impl Encoder {
             return Err(table.error("", "no training rows to fit the encoding on"));
         }
         let code = fit_target(table, chosen.target, spec.kind, rows, notes)?;
-        let (mut columns, mut width) = (Vec::new(), 0);
-        for &col in &chosen.inputs {
-            if let Some(column) = Column::fit(table, col, rows, notes)? {
-                width += column.width();
-                columns.push(column);
-            }
-            if width > MAX_COLUMNS {
-                return Err(table.error(
-                    "",
-                    format!("the inputs need more than {MAX_COLUMNS} numbers a row when encoded: drop columns with many values"),
-                ));
-            }
-        }
+        let columns = fit_columns(table, &chosen.inputs, rows, notes)?;
         if columns.is_empty() {
             return Err(
                 table.error("", "no input column is left: every one is the same in all training rows")
@@ -101,6 +89,53 @@ impl Encoder {
             encoder.descriptor = encoder.constant_inside(table, group, rows)?;
         }
         Ok(encoder)
+    }
+
+    /// Of a number that is predicted, whose cells may be missing, beside any columns, also none.
+    pub(super) fn fit_gaps(
+        table: &Table,
+        [group, target]: [&str; 2],
+        inputs: &[usize],
+        rows: &[usize],
+        notes: &mut Vec<String>,
+    ) -> Result<Encoder> {
+        let col = table.column(target)?;
+        let known: Vec<usize> =
+            rows.iter().copied().filter(|row| table.kind(*row, col) != Cell::Missing).collect();
+        if known.is_empty() {
+            return Err(table.error(format!(", column '{}'", shown(target)), "every cell is missing"));
+        }
+        Ok(Encoder {
+            group: group.to_string(),
+            target: target.to_string(),
+            code: fit_target(table, col, Some(TargetKind::Regression), &known, notes)?,
+            columns: fit_columns(table, inputs, rows, notes)?,
+            descriptor: Vec::new(),
+        })
+    }
+
+    /// The numbers of columns `names` in an encoded row.
+    pub(super) fn width_of(&self, names: &[String]) -> usize {
+        self.columns.iter().filter(|column| names.contains(&column.name)).map(Column::width).sum()
+    }
+
+    /// A target that is a number, standardised; `None` where the cell is missing.
+    pub(super) fn target_of(&self, table: &Table, row: usize, col: usize) -> Result<Option<f32>> {
+        match table.kind(row, col) {
+            Cell::Missing => Ok(None),
+            cell => self.number(table, row, col, cell).map(Some),
+        }
+    }
+
+    /// A target's cell as a number, standardised.
+    fn number(&self, table: &Table, row: usize, col: usize, cell: Cell) -> Result<f32> {
+        match (&self.code, cell) {
+            (TargetCode::Number(scale), Cell::Number(x)) => scale
+                .apply(x)
+                .ok_or_else(|| table.cell_error(row, col, "the target is too far from those trained on")),
+            (_, Cell::Infinite) => Err(not_finite(table, row, col)),
+            _ => Err(not_a_number(table, row, col)),
+        }
     }
 
     /// The encoded columns that never change inside a group.
@@ -225,18 +260,7 @@ impl Encoder {
         for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width.max(1))) {
             let cell = table.cell(row, col);
             match (&self.code, target_cell(table, row, col)?) {
-                (TargetCode::Number(scale), Cell::Number(x)) => match scale.apply(x) {
-                    Some(y) => out[0] = y,
-                    None => {
-                        return Err(table.cell_error(
-                            row,
-                            col,
-                            "the target is too far from those trained on",
-                        ));
-                    }
-                },
-                (TargetCode::Number(_), Cell::Infinite) => return Err(not_finite(table, row, col)),
-                (TargetCode::Number(_), _) => return Err(not_a_number(table, row, col)),
+                (TargetCode::Number(_), number) => out[0] = self.number(table, row, col, number)?,
                 (TargetCode::Classes(_), _) => match classes.get(cell) {
                     Some(&class) => out[class] = 1.0,
                     None => {
@@ -264,7 +288,7 @@ impl Encoder {
             TargetCode::Classes(classes) => classes.len() >= 2,
         };
         let width = self.inputs();
-        let inputs = (1..=MAX_COLUMNS).contains(&width) && self.columns.iter().all(Column::is_usable);
+        let inputs = width <= MAX_COLUMNS && self.columns.iter().all(Column::is_usable);
         if target && inputs && self.descriptor.iter().all(|&c| c < width) {
             return Ok(());
         }
@@ -290,6 +314,28 @@ fn not_a_number(table: &Table, row: usize, col: usize) -> Error {
     let message =
         format!("'{cell}' is not a number, which a regression needs: correct it, or choose classification");
     table.cell_error(row, col, message)
+}
+
+fn fit_columns(
+    table: &Table,
+    inputs: &[usize],
+    rows: &[usize],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Column>> {
+    let (mut columns, mut width) = (Vec::new(), 0);
+    for &col in inputs {
+        if let Some(column) = Column::fit(table, col, rows, notes)? {
+            width += column.width();
+            columns.push(column);
+        }
+        if width > MAX_COLUMNS {
+            return Err(table.error(
+                "",
+                format!("the inputs need more than {MAX_COLUMNS} numbers a row when encoded: drop columns with many values"),
+            ));
+        }
+    }
+    Ok(columns)
 }
 
 fn fit_target(

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::encoder::{Encoder, TargetKind};
 use super::labelled::{ChannelScale, Labelled, NONE};
 use super::pairs::Pair;
+use super::series::SeriesFormat;
 use super::table::Table;
 use super::text::Alphabet;
 use crate::error::{Error, Result};
@@ -25,6 +26,8 @@ pub enum Format {
     },
     /// Encoded as the training file was.
     Encoded(Encoder),
+    /// Points in time as windows on the past.
+    Series(SeriesFormat),
     /// Pictures as fields: places and colours.
     Fields {
         /// Height, width and channels of those that were trained on.
@@ -121,6 +124,10 @@ impl Format {
                 e.validate(path)?;
                 (e.inputs(), e.outputs())
             }
+            Format::Series(series) => {
+                series.validate(path)?;
+                (series.length() * series.channels(), 1)
+            }
             Format::Fields { shape } => (2, shape[2]),
             Format::Decoders { shape, code } => {
                 let numbers = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).unwrap_or(0);
@@ -164,6 +171,7 @@ impl Format {
             Format::Pictures { .. }
             | Format::Fields { .. }
             | Format::Decoders { .. }
+            | Format::Series(_)
             | Format::Text { .. } => Err(self.no_table(table)),
         }
     }
@@ -179,12 +187,14 @@ impl Format {
             Format::Pictures { .. }
             | Format::Fields { .. }
             | Format::Decoders { .. }
+            | Format::Series(_)
             | Format::Text { .. } => Err(self.no_table(table)),
         }
     }
 
     fn no_table(&self, table: &Table) -> Error {
         let message = match self {
+            Format::Series(_) => "is a table of rows, and the model reads points in time",
             Format::Text { .. } => {
                 "is a table, and the model reads text: `hyperloom generate` goes on with one"
             }
@@ -200,7 +210,7 @@ impl Format {
             Format::Encoded(e) => e.classes().to_vec(),
             Format::Pictures { classes, .. } => classes.clone(),
             Format::Text { alphabet, .. } => alphabet.symbols().to_vec(),
-            Format::Fields { .. } | Format::Decoders { .. } => vec![],
+            Format::Series(_) | Format::Fields { .. } | Format::Decoders { .. } => vec![],
         }
     }
 
@@ -222,6 +232,7 @@ impl Format {
             | Format::Text { .. }
             | Format::Decoders { .. } => (0.0, 1.0),
             Format::Encoded(e) => e.target_scale(),
+            Format::Series(series) => series.target_scale(),
         }
     }
 
@@ -234,6 +245,7 @@ impl Format {
             | Format::Text { .. }
             | Format::Decoders { .. } => "",
             Format::Encoded(e) => e.target(),
+            Format::Series(series) => series.target(),
         }
     }
 
@@ -246,6 +258,7 @@ impl Format {
             | Format::Text { .. }
             | Format::Decoders { .. } => None,
             Format::Encoded(e) => Some(e.group()).filter(|name| !name.is_empty()),
+            Format::Series(series) => Some(series.group()),
         }
     }
 
@@ -256,6 +269,7 @@ impl Format {
             | Format::Pictures { .. }
             | Format::Fields { .. }
             | Format::Text { .. }
+            | Format::Series(_)
             | Format::Decoders { .. } => 0,
             Format::Encoded(e) => e.descriptor_columns().len(),
         }
@@ -271,6 +285,7 @@ impl Format {
             | Format::Pictures { .. }
             | Format::Fields { .. }
             | Format::Text { .. }
+            | Format::Series(_)
             | Format::Decoders { .. } => vec![],
         }
     }
@@ -327,8 +342,8 @@ impl Format {
                         cells.extend(ends(y[0] as f64, half[row] as f64));
                     }
                 }
-                Format::Encoded(e) if e.kind() == TargetKind::Regression => {
-                    let (mean, std) = e.target_scale();
+                Format::Series(_) | Format::Encoded(_) if self.classes().is_empty() => {
+                    let (mean, std) = self.target_scale();
                     cells.extend(y.iter().map(|v| (mean + std * *v as f64).to_string()));
                     if let Some(half) = half {
                         cells.extend(ends(mean + std * y[0] as f64, std * half[row] as f64));
@@ -337,6 +352,7 @@ impl Format {
                 Format::Pictures { .. }
                 | Format::Fields { .. }
                 | Format::Decoders { .. }
+                | Format::Series(_)
                 | Format::Text { .. } => {}
                 Format::Encoded(e) => {
                     cells.push(e.classes().get(argmax(y)).cloned().unwrap_or_default());

@@ -2,7 +2,7 @@
 //!
 //! [`csv`] reads a table of many small groups, every group a task. It stands on [`table`] (text cells, checked),
 //! [`encoder`] (text to numbers, fitted on every group but those judged by, and stored with the model) and [`split`] (which groups train, choose and judge).
-//! [`images`] reads pictures sorted into classes, of which [`ways`] makes N-way K-shot tasks, and [`labelled`]
+//! [`series`] reads tables of points in time, every series a task; [`images`] reads pictures sorted into classes, of which [`ways`] makes N-way K-shot tasks, and [`labelled`]
 //! batches of a single one; [`one_class`] makes each class a task of its own, [`fields`] each picture, and [`score`] says how alike two are. [`sine`] and [`shapes`] make theirs;
 //! [`staged`] takes them from a function or a list of a program's own.
 //!
@@ -33,6 +33,7 @@ pub mod picture;
 pub mod score;
 pub mod score_text;
 mod seen;
+pub mod series;
 pub mod shapes;
 pub mod sine;
 pub mod split;

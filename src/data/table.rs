@@ -239,7 +239,7 @@ impl std::fmt::Debug for Table {
 }
 
 /// Text from a file, fit for a message: shortened, control characters escaped.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut short = String::new();
     for c in text.chars().take(SHOWN) {
         if c.is_control() { short.extend(c.escape_debug()) } else { short.push(c) }

@@ -95,7 +95,7 @@ impl Experiment<'_> {
             if likelihood.has_classes() { reliability(tasks, &y, likelihood.outputs) } else { vec![] };
         let by_steps: IndexMap<String, f64> =
             steps.iter().zip(&found).map(|(k, y)| (k.to_string(), likelihood.score(tasks, y))).collect();
-        let (baselines, differences) = self.baselines(tasks, choices, &y)?;
+        let (baselines, differences) = self.baselines(tasks, shots, choices, &y)?;
         let shape = self.setup.source().picture_shape();
         let numbers = self.model.adaptation.width(&self.model.spec);
         Ok(HeldOut {
@@ -158,6 +158,7 @@ impl Experiment<'_> {
     fn baselines(
         &self,
         tasks: &[Task],
+        shots: usize,
         (tuned_steps, kappa): (usize, f64),
         y: &[Vec<f32>],
     ) -> Result<(Baselines, IndexMap<String, Difference>)> {
@@ -183,6 +184,9 @@ impl Experiment<'_> {
                 &likelihood.shifted(tasks, &pooled[0], &on_support, kappa),
             ),
             pooled_fine_tuned: score("pooled_fine_tuned", &pooled[both.len() - 1]),
+            simple: (self.setup.source().simple(shots).into_iter())
+                .map(|(name, said)| (name.to_string(), score(name, &said)))
+                .collect(),
         };
         Ok((baselines, differences))
     }

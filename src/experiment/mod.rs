@@ -25,6 +25,7 @@ pub mod config;
 pub mod drawings;
 pub mod field_files;
 pub mod files;
+pub mod forecasts;
 pub mod instruments;
 mod judge;
 mod observer;

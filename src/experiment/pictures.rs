@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::drawings::sample;
 use super::run_folder::RunFolder;
-use super::source::TasksPicture;
+use super::source::{Forecasts, TasksPicture};
 use super::{CurvePoint, Experiment, HeldOut, Report, TestReport};
 use crate::data::fields::pixels;
 use crate::error::Result;
@@ -12,8 +12,8 @@ use crate::files::write_atomically;
 use crate::report::metrics;
 use crate::report::metrics::MetricsRow;
 use crate::report::plot::{
-    Curve, FieldPanel, Shown, TaskPanel, Tile, accuracy_curve, cloud, confusion, curves, error_by_steps,
-    fields, gallery, loss_curve, predicted_against_true, task_panels,
+    Curve, FieldPanel, INTERVAL, Shown, TaskPanel, Tile, accuracy_curve, cloud, confusion, curves,
+    error_by_steps, fields, gallery, loss_curve, predicted_against_true, task_panels,
 };
 use crate::spec::count;
 use crate::task::{Task, argmax};
@@ -159,6 +159,9 @@ fn draw_tasks(experiment: &Experiment<'_>, held_out: &HeldOut, file: &Path) -> R
     if let TasksPicture::Drawings { tasks, shape } = source.picture() {
         return draw_drawings(experiment, file, &tasks, shape);
     }
+    if let TasksPicture::Series(forecasts) = source.picture() {
+        return draw_series(experiment, held_out, file, &forecasts);
+    }
     if source.picture() == TasksPicture::None {
         return Ok(());
     }
@@ -303,8 +306,9 @@ pub fn baselines(h: &HeldOut) -> Vec<(String, f64)> {
         ("pooled + shrunk residual", b.pooled_residual),
         ("pooled, fine-tuned", b.pooled_fine_tuned),
     ];
+    let simple = b.simple.iter().map(|(name, v)| (name.replace('_', " "), *v));
     let transform = h.cosine_transform.map(|c| (format!("cosine transform, {}", c.coefficients), c.psnr));
-    each.map(|(n, v)| (n.to_string(), v)).into_iter().chain(transform).collect()
+    each.map(|(n, v)| (n.to_string(), v)).into_iter().chain(simple).chain(transform).collect()
 }
 
 fn panel(t: &Task, before: &[f32], after: &[f32]) -> TaskPanel {
@@ -315,6 +319,54 @@ fn panel(t: &Task, before: &[f32], after: &[f32]) -> TaskPanel {
         truth: points(&t.xq, &t.yq),
         before: points(&t.xq, before),
         after: points(&t.xq, after),
+        interval: [vec![], vec![]],
         truth_is_points: false,
     }
+}
+
+/// Series that were not seen: what was known, what came, and what was said of each point from those before it.
+fn draw_series(
+    experiment: &Experiment<'_>,
+    held_out: &HeldOut,
+    file: &Path,
+    Forecasts { table, query }: &Forecasts,
+) -> Result<()> {
+    let (shots, (_, std)) = (held_out.shots, table.format.target_scale());
+    let long = |g: &&usize| !table.held_out(&[**g], shots, *query).is_empty();
+    let which: Vec<usize> = table.split.test.iter().filter(long).take(PANELS).copied().collect();
+    let tasks = table.held_out(&which, shots, *query);
+    let (before, _) = experiment.before_and_after(&tasks)?;
+    let chosen = experiment.model().predict(experiment.device, &tasks, None)?;
+    let panels: Vec<TaskPanel> = (which.iter().zip(before.iter().zip(&chosen)))
+        .map(|(&g, (before, after))| {
+            let [support, truth] = table.drawn(g, shots, *query);
+            let last = table.last_values(g, shots, *query);
+            let at = |y: &[f32], by: &dyn Fn(usize) -> f64| -> Vec<(f64, f64)> {
+                let each = truth.iter().zip(&last).zip(y).enumerate();
+                each.map(|(i, (((x, _), last), y))| (*x, last + std * (*y as f64 + by(i)))).collect()
+            };
+            let half = after.half_widths(INTERVAL);
+            let end = |sign: f64| match &half {
+                Some(half) => at(&after.values, &|i| sign * half[i] as f64),
+                None => vec![],
+            };
+            TaskPanel {
+                title: table.name(g).to_string(),
+                before: at(before, &|_| 0.0),
+                after: at(&after.values, &|_| 0.0),
+                interval: [end(-1.0), end(1.0)],
+                support,
+                truth: truth.clone(),
+                truth_is_points: true,
+            }
+        })
+        .collect();
+    let format = &table.format;
+    task_panels(
+        file,
+        "Unseen series: each point predicted from those before it",
+        format.time(),
+        format.target(),
+        &panels,
+    )
 }

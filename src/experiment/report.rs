@@ -145,6 +145,9 @@ pub struct Baselines {
     pub pooled_residual: f64,
     /// The same, fine-tuned on the support (steps chosen on validation tasks).
     pub pooled_fine_tuned: f64,
+    /// What simple methods that know the data say (of series: naive, seasonal naive, exponential smoothing).
+    #[serde(flatten)]
+    pub simple: IndexMap<String, f64>,
 }
 
 #[cfg(test)]

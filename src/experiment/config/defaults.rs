@@ -111,6 +111,7 @@ impl Config {
             pairs: None,
             dictionaries: None,
             texts: None,
+            series: None,
         };
         task.defaults(base)
     }
@@ -154,7 +155,7 @@ impl Config {
             Method::Ridge => {
                 (a.rule, a.fast, a.through, a.train_steps) = (Rule::Ridge, Fast::Head, Through::Second, 1);
                 a.steps = vec![0, 1];
-                a.gate = task == TaskKind::Csv;
+                a.gate = matches!(task, TaskKind::Csv | TaskKind::Series);
             }
             Method::Prototypes => {
                 (a.rule, a.fast, a.train_steps) = (Rule::Prototypes, Fast::Head, 1);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::source::{
     CsvConfig, DecodersConfig, DictionariesConfig, FieldsConfig, ImagesConfig, PairsConfig, PicturesConfig,
-    TaskKind, TextConfig, TextsConfig,
+    SeriesConfig, TaskKind, TextConfig, TextsConfig,
 };
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
@@ -70,6 +70,9 @@ pub struct Config {
     /// Texts, for `task = "texts"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub texts: Option<TextsConfig>,
+    /// The series, for `task = "series"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesConfig>,
 }
 
 /// The outer loop.
@@ -192,7 +195,7 @@ impl Method {
     /// The one that a family of tasks has by default.
     fn of(task: TaskKind) -> Method {
         match task {
-            TaskKind::Csv => Method::Auto,
+            TaskKind::Csv | TaskKind::Series => Method::Auto,
             TaskKind::Images => Method::Ridge,
             TaskKind::Fields => Method::Cavia,
             _ => Method::FineTune,
@@ -335,7 +338,7 @@ pub struct EvalConfig {
     pub shots: usize,
     /// Query rows of a training episode, at most.
     pub query: usize,
-    /// Held-out tasks (of `csv`: the test groups, whatever this says).
+    /// Held-out tasks (of `csv` and `series`: the test groups, whatever this says).
     pub tasks: usize,
     /// Numbers of shots that `eval` compares.
     pub sweep: Vec<usize>,

@@ -9,6 +9,7 @@ mod images;
 mod own;
 mod pairs;
 mod pictures;
+mod series;
 mod shapes;
 mod sine;
 mod text;
@@ -27,11 +28,13 @@ pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
 pub use self::pairs::PairsConfig;
 pub use self::pictures::PicturesConfig;
+pub use self::series::SeriesConfig;
 pub use self::text::TextConfig;
 pub use self::texts::TextsConfig;
 use super::config::{AdaptConfig, Config, EvalConfig, Method, ModelConfig, TrainConfig, WeightSource};
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
+use crate::data::series::SeriesTable;
 use crate::error::{Error, Result, nearest};
 use crate::net::{Layer, preset};
 use crate::plan::bytes;
@@ -102,6 +105,11 @@ pub trait Source: Debug + Send + Sync {
         None
     }
 
+    /// What simple methods that know these data say of the query rows of [`Source::test`], by their names.
+    fn simple(&self, _shots: usize) -> Vec<(&'static str, Vec<Vec<f32>>)> {
+        vec![]
+    }
+
     /// Where its data are, behind the name of the source: ` of FILE`.
     fn place(&self) -> String {
         String::new()
@@ -169,8 +177,25 @@ pub enum TasksPicture {
         /// Height, width and channels.
         shape: [usize; 3],
     },
+    /// Over time: series, and what is said of their next values.
+    Series(Forecasts),
     /// Not at all: outputs of different tasks have nothing to do with one another.
     None,
+}
+
+/// Series whose next values are predicted, to be shown.
+#[derive(Clone, Debug)]
+pub struct Forecasts {
+    /// The series.
+    pub table: Arc<SeriesTable>,
+    /// Points that are asked about at most.
+    pub query: usize,
+}
+
+impl PartialEq for Forecasts {
+    fn eq(&self, other: &Forecasts) -> bool {
+        Arc::ptr_eq(&self.table, &other.table) && self.query == other.query
+    }
 }
 
 /// One row a source: its variant, its name, its file. A file has `defaults` (settings that differ from the common ones), `validate`
@@ -228,6 +253,8 @@ table! {
     Dictionaries "dictionaries" dictionaries,
     /// Texts, a task each.
     Texts "texts" texts,
+    /// Series, whose next values are predicted.
+    Series "series" series,
     /// Tasks that a program brings itself: [`super::Experiment::on`].
     Own "own" own,
 }

@@ -20,6 +20,8 @@ pub struct TaskPanel {
     pub before: Vec<(f64, f64)>,
     /// The prediction after adaptation, as a curve.
     pub after: Vec<(f64, f64)>,
+    /// Where the interval of the prediction after adaptation begins and ends, as curves.
+    pub interval: [Vec<(f64, f64)>; 2],
     /// Whether `truth` is drawn as points and not as a curve.
     pub truth_is_points: bool,
 }
@@ -40,6 +42,13 @@ fn before_pen() -> Pen {
 fn after_pen() -> Pen {
     Pen::new(BLUE, 1.9)
 }
+
+fn interval_pen() -> Pen {
+    Pen::new(BLUE, 0.8).dashed(2.0, 2.0)
+}
+
+/// What intervals in panels cover.
+pub const INTERVAL: f64 = 0.8;
 
 /// A grid of panels, one an unseen task: its examples, the truth, the prediction before and after adaptation.
 /// Each panel has axes of its own; predictions far off the truth are cut at the frame.
@@ -70,12 +79,15 @@ pub fn task_panels(
 
     let all_points = panels.iter().all(|p| p.truth_is_points);
     let truth = if all_points { Sign::Ring(GREY) } else { Sign::Line(truth_pen()) };
-    let entries = vec![
+    let mut entries = vec![
         (truth, "truth".to_string()),
         (Sign::Dot(BLACK), "examples learnt from".to_string()),
         (Sign::Line(before_pen()), "before adaptation".to_string()),
         (Sign::Line(after_pen()), "after adaptation".to_string()),
     ];
+    if panels.iter().any(|p| !p.interval[0].is_empty()) {
+        entries.push((Sign::Line(interval_pen()), format!("{:.0} % interval", 100.0 * INTERVAL)));
+    }
     let legend = Legend::new(entries, width - 30.0);
     let top = BELOW_TITLE + legend.height() + 28.0;
     let rows = panels.len().div_ceil(columns);
@@ -123,6 +135,9 @@ fn draw(canvas: &mut Canvas, frame: &Frame, panel: &TaskPanel) {
         }
     } else {
         frame.line(canvas, &panel.truth, truth_pen());
+    }
+    for end in &panel.interval {
+        frame.line(canvas, end, interval_pen());
     }
     frame.line(canvas, &panel.before, before_pen());
     frame.line(canvas, &panel.after, after_pen());

@@ -1,0 +1,770 @@
+//! Many series, a task each: the first points of one are known, and what comes after each is predicted from those before it.
+//!
+//! A row is a window on the past: for each of the last points what was seen, and how long it took until the next one. Its target is by how
+//! much the next value differs from the last that was seen, so that a network that says nothing predicts that nothing changes.
+//!
+//! ```
+//! use hyperloom::data::Table;
+//! use hyperloom::data::series::{SeriesSpec, SeriesTable};
+//!
+//! let mut text = "plant,week,height\n".to_string();
+//! for plant in 0..5 {
+//!     (0..6).for_each(|week| text += &format!("p{plant},{week},{}\n", week * (plant + 1)));
+//! }
+//! let spec = SeriesSpec {
+//!     group: "plant".into(),
+//!     time: "week".into(),
+//!     target: "height".into(),
+//!     length: 3,
+//!     shots: 4,
+//!     ..SeriesSpec::default()
+//! };
+//! let table = SeriesTable::of(&Table::parse("heights.csv", text.as_bytes())?, &spec)?;
+//! let task = table.held_out(&[2], 4, 10).remove(0);
+//! // Of four known points three have a past, and two are asked about.
+//! assert_eq!((task.name.as_str(), task.ys.len(), task.yq.len()), ("p2", 3, 2));
+//! // A point is three numbers here: whether its value is known, the value, and the time until the next.
+//! assert_eq!(task.xs.len(), 3 * (3 * 3));
+//! # Ok::<(), hyperloom::Error>(())
+//! ```
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::civil::DateTime;
+use serde::{Deserialize, Serialize};
+
+use super::csv::group_rows;
+use super::encoder::Encoder;
+use super::split::Split;
+use super::table::{Cell, Table, count, shown};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Role, Value};
+use crate::rng::Rng;
+use crate::run::Session;
+use crate::spec::DType;
+use crate::task::{Batch, Rows, Task, TaskFamily, TaskShape};
+
+/// Which file of series, which columns, and how much of the past is looked at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeriesSpec {
+    /// The file.
+    pub path: PathBuf,
+    /// The column that tells series apart.
+    pub group: String,
+    /// The column of times: numbers, or dates (`2024-05-31`, with or without a time of day), whose unit is a day.
+    pub time: String,
+    /// The column of what is predicted: numbers; a missing one is a point whose value nobody saw.
+    pub target: String,
+    /// Columns whose past is read.
+    pub inputs: Vec<String>,
+    /// Columns that are known ahead (a price, a holiday): of these that of the point to be predicted is read, too.
+    pub ahead: Vec<String>,
+    /// Points that a row looks back on.
+    pub length: usize,
+    /// After so many points a season returns; its phase is read, too.
+    pub season: Option<usize>,
+    /// Points of a task that are known, at least 2; series with no more points than this are left out.
+    pub shots: usize,
+    /// Seed of which series train, choose and judge.
+    pub seed: u64,
+}
+
+/// How points of a file become rows of numbers: fitted on the series that train and choose, stored with a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesFormat {
+    encoder: Encoder,
+    time: String,
+    /// Whether times are dates.
+    dates: bool,
+    /// The time from one point to the next: the median.
+    step: f64,
+    /// Shortest and longest time from one point to the next, as was trained on.
+    steps: [f64; 2],
+    /// Columns whose past is read, those first that are left of the encoder.
+    past: usize,
+    length: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    season: Option<usize>,
+}
+
+/// A point of a series.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Point {
+    /// Its row in the table.
+    pub(crate) row: usize,
+    pub(crate) time: f64,
+    /// Its value, standardised, where it is known.
+    pub(crate) value: Option<f32>,
+    /// What is known beside it, encoded.
+    inputs: Vec<f32>,
+}
+
+/// One series.
+#[derive(Clone, Debug, PartialEq)]
+struct Series {
+    name: String,
+    /// Its points, in order of time.
+    points: Vec<Point>,
+    /// The first of its rows in the tables of all.
+    first: usize,
+}
+
+/// A file's series, encoded.
+#[derive(Clone, Debug)]
+pub struct SeriesTable {
+    /// How they are read.
+    pub format: SeriesFormat,
+    /// Which of them train, choose and judge.
+    pub split: Split,
+    /// What a user should know.
+    pub warnings: Vec<String>,
+    series: Vec<Series>,
+    /// What a window sees of each point that has a next one, behind one of nothing: `[1 + rows, channels]`.
+    x: Vec<f32>,
+    /// By how much the next value differs from the last one that was seen.
+    y: Vec<f32>,
+}
+
+/// Numbers of a point: whether its value is known, the value, the time until the next one.
+const OWN: usize = 3;
+
+impl SeriesFormat {
+    /// Points that a row looks back on.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Numbers of each of them.
+    pub fn channels(&self) -> usize {
+        OWN + self.encoder.inputs() + if self.season.is_some() { 2 } else { 0 }
+    }
+
+    /// The column that tells series apart.
+    pub fn group(&self) -> &str {
+        self.encoder.group()
+    }
+
+    /// The column of times.
+    pub fn time(&self) -> &str {
+        &self.time
+    }
+
+    /// The column that is predicted.
+    pub fn target(&self) -> &str {
+        self.encoder.target()
+    }
+
+    /// Mean and standard deviation of the target in its own unit.
+    pub fn target_scale(&self) -> (f64, f64) {
+        self.encoder.target_scale()
+    }
+
+    /// After so many points a season returns.
+    pub fn season(&self) -> Option<usize> {
+        self.season
+    }
+
+    /// Checks what came from a file.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] about `path`.
+    pub fn validate(&self, path: &std::path::Path) -> Result<()> {
+        self.encoder.validate(path)?;
+        let times = [self.step, self.steps[0], self.steps[1]];
+        let sound = times.iter().all(|t| t.is_normal() && *t > 0.0)
+            && self.past <= self.encoder.inputs()
+            && (1..=MAX_LENGTH).contains(&self.length)
+            && self.season.is_none_or(|s| (2..=MAX_LENGTH).contains(&s));
+        match sound {
+            true => Ok(()),
+            false => Err(Error::checkpoint(path, "the stored form of its series is not possible")),
+        }
+    }
+
+    /// The points of some rows of a table, which are one series, in order of time. Where a table has no such column, no value is known.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming line and column of a cell that cannot be read, and where a time is there twice.
+    pub(crate) fn points(&self, table: &Table, rows: &[usize]) -> Result<Vec<Point>> {
+        let mut notes = vec![];
+        let points = self.points_noting(table, rows, &mut notes)?;
+        notes.iter().for_each(|note| log::warn!("{}: {note}", table.path().display()));
+        Ok(points)
+    }
+
+    fn points_noting(&self, table: &Table, rows: &[usize], notes: &mut Vec<String>) -> Result<Vec<Point>> {
+        let time = table.column(&self.time)?;
+        let target = table.columns().iter().position(|name| name == self.target());
+        let (x, width) = (self.encoder.encode_rows(table, rows, notes)?, self.encoder.inputs());
+        let mut points = Vec::with_capacity(rows.len());
+        for (i, &row) in rows.iter().enumerate() {
+            points.push(Point {
+                row,
+                time: time_of(table, row, time, self.dates)?,
+                value: target.map_or(Ok(None), |target| self.encoder.target_of(table, row, target))?,
+                inputs: x[i * width..(i + 1) * width].to_vec(),
+            });
+        }
+        points.sort_by(|a, b| a.time.total_cmp(&b.time));
+        if let Some(pair) = points.windows(2).find(|pair| pair[0].time == pair[1].time) {
+            let message = format!(
+                "line {} has this time, too: a series has one row for each time (the column that tells series apart is '{}')",
+                table.line_of(pair[0].row),
+                shown(self.group())
+            );
+            return Err(table.cell_error(pair[1].row, time, message));
+        }
+        Ok(points)
+    }
+
+    /// Warns where times lie closer together, or further apart, than any that were trained on.
+    pub(crate) fn check_steps(&self, points: &[Point]) -> Option<String> {
+        let far = points.windows(2).map(|pair| pair[1].time - pair[0].time);
+        let strange = far.into_iter().find(|d| *d < 0.999 * self.steps[0] || *d > 1.001 * self.steps[1])?;
+        Some(format!(
+            "points of the column '{}' lie {strange} apart, and those trained on from {} to {}",
+            shown(&self.time),
+            self.steps[0],
+            self.steps[1]
+        ))
+    }
+
+    /// What a window sees of a point that `next` comes after.
+    fn see(&self, out: &mut Vec<f32>, point: &Point, value: Option<f32>, next: &Point) {
+        out.extend([
+            if value.is_some() { 1.0 } else { 0.0 },
+            value.unwrap_or(0.0),
+            ((next.time - point.time) / self.step).ln() as f32,
+        ]);
+        out.extend(&point.inputs[..self.past]);
+        out.extend(&next.inputs[self.past..]);
+        if let Some(season) = self.season {
+            let phase = std::f64::consts::TAU * (next.time / self.step / season as f64).rem_euclid(1.0);
+            out.extend([phase.sin() as f32, phase.cos() as f32]);
+        }
+    }
+
+    /// The row that looks back from point `at` on those before it, whose values are `values`: what it sees, and the last value; `None` where no
+    /// value is known among them.
+    pub(crate) fn row(&self, points: &[Point], values: &[Option<f32>], at: usize) -> Option<(Vec<f32>, f32)> {
+        let first = at.saturating_sub(self.length);
+        let last = values[first..at].iter().rev().find_map(|v| *v)?;
+        let mut x = vec![0.0; (self.length - (at - first)) * self.channels()];
+        for i in first..at {
+            self.see(&mut x, &points[i], values[i], &points[i + 1]);
+        }
+        Some((x, last))
+    }
+}
+
+/// The most points that a row looks back on.
+pub const MAX_LENGTH: usize = 4096;
+
+/// A cell as a time.
+fn time_of(table: &Table, row: usize, col: usize, dates: bool) -> Result<f64> {
+    let cell = table.cell(row, col);
+    match (table.kind(row, col), dates) {
+        (Cell::Number(time), false) => Ok(time),
+        (Cell::Missing, _) => {
+            Err(table.cell_error(row, col, "the time is missing: fill it in, or remove the row"))
+        }
+        (_, true) if let Some(days) = days_of(cell) => Ok(days),
+        _ => {
+            let what = if dates { "a date (2024-05-31, 2024-05-31T12:30)" } else { "a number" };
+            let message = format!("'{}' is not {what}, as the times of this column are", shown(cell));
+            Err(table.cell_error(row, col, message))
+        }
+    }
+}
+
+/// Days since the beginning of 1970 of a date, with or without a time of day.
+fn days_of(cell: &str) -> Option<f64> {
+    // A zone that every time names alike moves all by the same.
+    let time: DateTime = cell.strip_suffix('Z').unwrap_or(cell).parse().ok()?;
+    let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    Some(time.duration_since(epoch).as_secs_f64() / 86_400.0)
+}
+
+impl SeriesTable {
+    /// Reads, splits and encodes a file.
+    ///
+    /// # Errors
+    /// Those of [`Table::read`] and [`SeriesTable::of`].
+    pub fn load(spec: &SeriesSpec) -> Result<SeriesTable> {
+        SeriesTable::of(&Table::read(&spec.path)?, spec)
+    }
+
+    /// Splits and encodes the series of a table.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for columns that contradict one another; [`Error::Data`] naming the place where the table cannot be used, or when fewer
+    /// than three series have more than `shots` points.
+    pub fn of(table: &Table, spec: &SeriesSpec) -> Result<SeriesTable> {
+        let inputs = columns(table, spec)?;
+        let mut warnings = vec![];
+        let all = group_rows(table, &spec.group)?;
+        let groups = all.len();
+        let (long, short): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, rows)| rows.len() > spec.shots);
+        let Some(split) = Split::draw(long.len(), spec.seed) else {
+            let longest = long.iter().chain(&short).map(|(_, rows)| rows.len()).max().unwrap_or(0);
+            let message = format!(
+                "{} of {} have more than the {} that are known of a task (the longest has {longest}): at least 3 are needed, to train, to choose and \
+                 to judge; use fewer shots",
+                long.len(),
+                count(groups, "series").trim_end_matches("s").to_string() + "s",
+                count(spec.shots, "point"),
+            );
+            return Err(table.error(format!(", column '{}'", shown(&spec.group)), message));
+        };
+        if !short.is_empty() {
+            warnings.push(format!(
+                "{} of {groups} series have no more than the {} that are known of a task, and are left out",
+                short.len(),
+                count(spec.shots, "point"),
+            ));
+        }
+        let mut fitted: Vec<usize> = vec![];
+        for &g in split.train.iter().chain(&split.validation) {
+            fitted.extend(&long[g].1);
+        }
+        let time = table.column(&spec.time)?;
+        // The first one says what all are.
+        let dates = !matches!(table.kind(0, time), Cell::Number(_)) && days_of(table.cell(0, time)).is_some();
+        let encoder = Encoder::fit_gaps(table, [&spec.group, &spec.target], &inputs, &fitted, &mut warnings)?;
+        let mut format = SeriesFormat {
+            past: encoder.width_of(&spec.inputs),
+            encoder,
+            time: spec.time.clone(),
+            dates,
+            step: 1.0,
+            steps: [1.0; 2],
+            length: spec.length,
+            season: spec.season,
+        };
+        let (mut series, mut backwards) = (vec![], 0);
+        for (name, rows) in long {
+            let points = format.points_noting(table, &rows, &mut warnings)?;
+            backwards += usize::from(points.windows(2).any(|pair| pair[0].row > pair[1].row));
+            series.push(Series { name, points, first: 0 });
+        }
+        // What a column surprises with is said once.
+        warnings.sort();
+        warnings.dedup();
+        if backwards > 0 {
+            warnings.push(format!(
+                "the times of {backwards} series go backwards in the file: their points are taken in order of time"
+            ));
+        }
+        if dates {
+            warnings.push(format!("the column '{}' holds dates: times are days", shown(&spec.time)));
+        }
+        let mut far: Vec<f64> = (split.train.iter().chain(&split.validation))
+            .flat_map(|&g| series[g].points.windows(2).map(|pair| pair[1].time - pair[0].time))
+            .collect();
+        far.sort_by(f64::total_cmp);
+        (format.step, format.steps) = (far[far.len() / 2], [far[0], far[far.len() - 1]]);
+        if !format.steps.iter().all(|d| d.is_normal()) {
+            return Err(table.error(
+                format!(", column '{}'", shown(&spec.time)),
+                "times lie too far apart, or too close together, to be told apart: choose another unit",
+            ));
+        }
+        let mut found = SeriesTable { format, split, warnings, series, x: vec![], y: vec![] };
+        found.lay_out();
+        found.drop_silent(table, spec)?;
+        Ok(found)
+    }
+
+    /// Lays out what windows see of all points.
+    fn lay_out(&mut self) {
+        self.x = vec![0.0; self.format.channels()];
+        self.y = vec![0.0];
+        for series in &mut self.series {
+            series.first = self.y.len();
+            let mut last = None;
+            for pair in series.points.windows(2) {
+                self.format.see(&mut self.x, &pair[0], pair[0].value, &pair[1]);
+                last = pair[0].value.or(last);
+                self.y.push(pair[1].value.zip(last).map_or(0.0, |(next, last)| next - last));
+            }
+        }
+    }
+
+    /// Leaves out series of which no row can be known, or none can be asked about.
+    fn drop_silent(&mut self, table: &Table, spec: &SeriesSpec) -> Result<()> {
+        let heard = |g: &usize| {
+            let n = self.series[*g].points.len();
+            (1..spec.shots).any(|at| self.has_row(*g, 0, at))
+                && (spec.shots..n).any(|at| self.has_row(*g, 0, at))
+        };
+        let before = self.split.train.len() + self.split.validation.len() + self.split.test.len();
+        let keep = |part: &[usize]| part.iter().copied().filter(|g| heard(g)).collect::<Vec<usize>>();
+        let (train, validation, test) =
+            (keep(&self.split.train), keep(&self.split.validation), keep(&self.split.test));
+        let left = before - train.len() - validation.len() - test.len();
+        if train.is_empty() || validation.is_empty() || test.is_empty() {
+            return Err(table.error(
+                format!(", column '{}'", shown(&spec.target)),
+                format!(
+                    "values are missing in so many places that of {left} of {before} series none is known among the first {}, or none after them",
+                    count(spec.shots, "point")
+                ),
+            ));
+        }
+        if left > 0 {
+            self.warnings.push(format!(
+                "{left} of {before} series have no two values among their first {}, or none after them, and are left out",
+                count(spec.shots, "point")
+            ));
+        }
+        (self.split.train, self.split.validation, self.split.test) = (train, validation, test);
+        Ok(())
+    }
+
+    /// Whether there is a row for point `at` of a series that begins at point `start`: its value is known, and one that it looks back on.
+    fn has_row(&self, series: usize, start: usize, at: usize) -> bool {
+        let points = &self.series[series].points;
+        let first = at.saturating_sub(self.format.length).max(start);
+        points[at].value.is_some() && points[first..at].iter().any(|p| p.value.is_some())
+    }
+
+    /// Names of the series.
+    pub fn name(&self, series: usize) -> &str {
+        &self.series[series].name
+    }
+
+    /// Number of points of a series.
+    pub fn points(&self, series: usize) -> usize {
+        self.series[series].points.len()
+    }
+
+    /// The points of a held-out task that are asked about: at most `query` behind the first `shots`.
+    fn asked(&self, series: usize, shots: usize, query: usize) -> Vec<usize> {
+        let end = (shots + query).min(self.points(series));
+        (shots..end).filter(|at| self.has_row(series, 0, *at)).collect()
+    }
+
+    /// Series as tasks: their first `shots` points are known, up to `query` behind them are asked about. Those without any are left out.
+    pub fn held_out(&self, which: &[usize], shots: usize, query: usize) -> Vec<Task> {
+        let channels = self.format.channels();
+        let one = |&g: &usize| {
+            let rows = |among: &[usize]| {
+                let mut x = Vec::with_capacity(among.len() * self.format.length * channels);
+                let at = among.iter().map(|at| self.y[self.series[g].first + at - 1]);
+                let y: Vec<f32> = at.collect();
+                for &at in among {
+                    for row in self.window(g, 0, at) {
+                        x.extend(&self.x[row as usize * channels..(row as usize + 1) * channels]);
+                    }
+                }
+                (x, y)
+            };
+            let known: Vec<usize> =
+                (1..shots.min(self.points(g))).filter(|at| self.has_row(g, 0, *at)).collect();
+            let asked = self.asked(g, shots, query);
+            if known.is_empty() || asked.is_empty() {
+                return None;
+            }
+            let ((xs, ys), (xq, yq)) = (rows(&known), rows(&asked));
+            Some(Task::from_support(xs, ys).with_query(xq, yq).with_name(self.name(g)))
+        };
+        which.iter().filter_map(one).collect()
+    }
+
+    /// Rows of the tables that the window before point `at` holds, in a series that begins at point `start`.
+    fn window(&self, series: usize, start: usize, at: usize) -> impl Iterator<Item = u32> {
+        let first = at.saturating_sub(self.format.length).max(start);
+        let base = self.series[series].first;
+        std::iter::repeat_n(0, self.format.length - (at - first))
+            .chain((first..at).map(move |i| (base + i) as u32))
+    }
+
+    /// What simple methods of forecasting say of the rows that [`SeriesTable::held_out`] asks about, by their names.
+    pub fn simple(&self, which: &[usize], shots: usize, query: usize) -> Vec<(&'static str, Vec<Vec<f32>>)> {
+        let prior = Smoothing::errors(self.split.train.iter().map(|g| self.values(*g)));
+        let (mut naive, mut seasonal, mut smooth) = (vec![], vec![], vec![]);
+        for &g in which {
+            if !(1..shots.min(self.points(g))).any(|at| self.has_row(g, 0, at)) {
+                continue;
+            }
+            let asked = self.asked(g, shots, query);
+            if asked.is_empty() {
+                continue;
+            }
+            let values = self.values(g);
+            let last = |at: usize| values[..at].iter().rev().find_map(|v| *v).unwrap_or(0.0);
+            naive.push(vec![0.0; asked.len()]);
+            if let Some(season) = self.format.season {
+                let before = |at: usize| {
+                    let same = (1..).map_while(|years| at.checked_sub(years * season));
+                    let value = same.into_iter().find_map(|at| values[at]);
+                    value.map_or(0.0, |v| v - last(at))
+                };
+                seasonal.push(asked.iter().map(|at| before(*at)).collect());
+            }
+            let smoothing = Smoothing::best(&values[..shots], &prior);
+            let said = smoothing.forecasts(&values);
+            smooth.push(asked.iter().map(|at| said[*at].map_or(0.0, |v| v as f32 - last(*at))).collect());
+        }
+        let mut all = vec![("naive", naive), ("exponential_smoothing", smooth)];
+        if self.format.season.is_some() {
+            all.insert(1, ("seasonal_naive", seasonal));
+        }
+        all
+    }
+
+    fn values(&self, series: usize) -> Vec<Option<f32>> {
+        self.series[series].points.iter().map(|p| p.value).collect()
+    }
+
+    /// A held-out series to be drawn: times and values of its known points and of those that are asked about, in the file's units.
+    pub fn drawn(&self, series: usize, shots: usize, query: usize) -> [Vec<(f64, f64)>; 2] {
+        let (mean, std) = self.format.target_scale();
+        let points = &self.series[series].points;
+        let at = |i: usize| Some((points[i].time, mean + std * points[i].value? as f64));
+        let known = (0..shots.min(points.len())).filter_map(at).collect();
+        [known, self.asked(series, shots, query).into_iter().filter_map(at).collect()]
+    }
+
+    /// The last value before each point that is asked about, in the file's units: what predictions are added to.
+    pub fn last_values(&self, series: usize, shots: usize, query: usize) -> Vec<f64> {
+        let ((mean, std), values) = (self.format.target_scale(), self.values(series));
+        let last = |at: usize| values[..at].iter().rev().find_map(|v| *v).unwrap_or(0.0);
+        self.asked(series, shots, query).into_iter().map(|at| mean + std * last(at) as f64).collect()
+    }
+}
+
+/// The columns that are read, those of the past first; refuses names that are used twice.
+fn columns(table: &Table, spec: &SeriesSpec) -> Result<Vec<usize>> {
+    let mut taken = vec![];
+    let own = [("series.group", &spec.group), ("series.time", &spec.time), ("series.target", &spec.target)];
+    let named = spec.inputs.iter().map(|name| ("series.inputs", name));
+    let ahead = spec.ahead.iter().map(|name| ("series.ahead", name));
+    let mut found = vec![];
+    for (i, (key, name)) in own.into_iter().chain(named).chain(ahead).enumerate() {
+        let col = table.column(name)?;
+        // When it is may be known ahead.
+        let is_time = key == "series.ahead" && *name == spec.time;
+        if !is_time && taken.contains(&col) {
+            let message = format!("'{}' is named twice: each column has one use", shown(name));
+            return Err(Error::config(key, message));
+        }
+        taken.push(col);
+        if i >= own.len() {
+            found.push(col);
+        }
+    }
+    Ok(found)
+}
+
+/// Exponential smoothing with a damped trend (Gardner and McKenzie 1985): how fast level and trend follow, and how the trend fades.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Smoothing {
+    level: f64,
+    trend: f64,
+    damping: f64,
+}
+
+/// Known points of a series count as much as those that are known of all others together, times this many points.
+const PRIOR_POINTS: f64 = 5.0;
+
+impl Smoothing {
+    /// Those that are tried: without a trend, and with one that fades or not.
+    fn all() -> impl Iterator<Item = Smoothing> {
+        let levels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+        let trends =
+            [(0.0, 1.0), (0.1, 1.0), (0.3, 1.0), (0.6, 1.0), (0.1, 0.8), (0.3, 0.8), (0.6, 0.8), (1.0, 0.8)];
+        levels.into_iter().flat_map(move |level| {
+            trends.into_iter().map(move |(trend, damping)| Smoothing { level, trend, damping })
+        })
+    }
+
+    /// What is said of each value from those before it.
+    fn forecasts(self, values: &[Option<f32>]) -> Vec<Option<f64>> {
+        let (mut level, mut trend): (Option<f64>, f64) = (None, 0.0);
+        let mut said = Vec::with_capacity(values.len());
+        for value in values {
+            let next = level.map(|level| level + self.damping * trend);
+            said.push(next);
+            level = match (next, value.map(f64::from)) {
+                (Some(next), Some(value)) => {
+                    let new = next + self.level * (value - next);
+                    let moved = new - level.unwrap_or(new);
+                    trend = self.trend * moved + (1.0 - self.trend) * self.damping * trend;
+                    Some(new)
+                }
+                (None, Some(value)) => Some(value),
+                (next, None) => {
+                    trend *= self.damping;
+                    next
+                }
+            };
+            if self.trend == 0.0 {
+                trend = 0.0;
+            }
+        }
+        said
+    }
+
+    /// Sum of squared errors, and how many.
+    fn error(self, values: &[Option<f32>]) -> (f64, f64) {
+        let said = self.forecasts(values);
+        let pairs = values.iter().zip(said).filter_map(|(v, f)| Some((f64::from((*v)?), f?)));
+        pairs.fold((0.0, 0.0), |(sum, n), (v, f)| (sum + (v - f).powi(2), n + 1.0))
+    }
+
+    /// The mean squared error of each on many series.
+    fn errors(series: impl Iterator<Item = Vec<Option<f32>>>) -> Vec<f64> {
+        let series: Vec<_> = series.collect();
+        Smoothing::all()
+            .map(|s| {
+                let all = series.iter().map(|values| s.error(values));
+                let (sum, n) = all.fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+                sum / f64::max(n, 1.0)
+            })
+            .collect()
+    }
+
+    /// The one that is best on what is known of a series, and on others.
+    fn best(known: &[Option<f32>], prior: &[f64]) -> Smoothing {
+        let cost = |(s, prior): &(Smoothing, &f64)| s.error(known).0 + PRIOR_POINTS * **prior;
+        let all = Smoothing::all().zip(prior);
+        let best = all.min_by(|a, b| cost(a).total_cmp(&cost(b)));
+        best.map_or(Smoothing { level: 1.0, trend: 0.0, damping: 1.0 }, |(s, _)| s)
+    }
+}
+
+/// Series to train on.
+#[derive(Clone, Debug)]
+pub struct SeriesTasks {
+    /// The file.
+    pub table: Arc<SeriesTable>,
+    /// Which series are drawn from.
+    pub which: Vec<usize>,
+    /// Known points at most.
+    pub shots: usize,
+    /// Known points at least.
+    pub min_shots: usize,
+    /// Points that are asked about at most.
+    pub query: usize,
+    /// Seed of the episodes.
+    pub seed: u64,
+}
+
+/// Where an episode lies in its series: the points that are known, and those that are asked about.
+#[derive(Debug)]
+struct Episode {
+    series: usize,
+    start: usize,
+    known: Vec<usize>,
+    asked: Vec<usize>,
+}
+
+/// Places that are tried for an episode, where values are missing.
+const TRIES: usize = 16;
+
+impl SeriesTasks {
+    fn episode(&self, rng: &mut Rng) -> Episode {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let series = self.which[rng.below(self.which.len())];
+            let points = self.table.points(series);
+            let most = self.shots.min(points - 1);
+            let least = self.min_shots.min(most);
+            let known = least + rng.below(most - least + 1);
+            // Held-out tasks begin where their series do.
+            let at_start = rng.below(2) == 0;
+            let start = if at_start { 0 } else { rng.below(points - known) };
+            let (from, to) = (start + known, (start + known + self.query).min(points));
+            let rows = |range: Range<usize>| -> Vec<usize> {
+                range.filter(|at| self.table.has_row(series, start, *at)).collect()
+            };
+            let (known, asked) = (rows(start + 1..from), rows(from..to));
+            if !known.is_empty() && !asked.is_empty() {
+                return Episode { series, start, known, asked };
+            }
+            last = Some(series);
+        }
+        // What a held-out task would be, of which there is always something.
+        let series = last.unwrap_or(0);
+        let n = self.table.points(series);
+        let rows = |range: Range<usize>| -> Vec<usize> {
+            range.filter(|at| self.table.has_row(series, 0, *at)).collect()
+        };
+        let mut asked = rows(self.shots..n);
+        asked.truncate(self.query);
+        Episode { series, start: 0, known: rows(1..self.shots), asked }
+    }
+}
+
+impl TaskFamily for SeriesTasks {
+    fn shape(&self) -> TaskShape {
+        let row = [self.table.format.length, self.table.format.channels()];
+        TaskShape::new(row, 1, self.shots - 1, self.query)
+    }
+
+    fn episodes(&self, g: &mut Graph, tasks: Range<usize>, _key: Value) -> Batch {
+        g.scope("rows", |g| {
+            let (t, n, q) = (tasks.len(), self.shots - 1, self.query);
+            let (length, channels) = (self.table.format.length, self.table.format.channels());
+            let total = self.table.y.len();
+            let x = g.input("table_x", Role::Data, &[total, channels], DType::F32);
+            let y = g.input("table_y", Role::Data, &[total, 1], DType::F32);
+            let rows = |g: &mut Graph, name: &str, n: usize| {
+                let windows = g.step_u32(&format!("{name}_windows"), &[t, n * length]);
+                let targets = g.step_u32(&format!("{name}_rows"), &[t, n]);
+                let seen = g.gather(x, windows);
+                (g.reshape(seen, &[t, n, length * channels]), g.gather(y, targets))
+            };
+            let ((xs, ys), (xq, yq)) = (rows(g, "support", n), rows(g, "query", q));
+            let weights = g.step("support_weights", &[t, n]);
+            let count = g.step("support_count", &[t, 1]);
+            let mut batch = Batch::new(Rows::new(xs, ys, weights, count), xq, yq);
+            batch.query_rows = Some(g.step("query_weights", &[t, q]));
+            batch
+        })
+    }
+
+    fn upload(&self, session: &mut Session) -> Result<()> {
+        session.write("table_x", &self.table.x)?;
+        session.write("table_y", &self.table.y)
+    }
+
+    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {
+        let (n, q, length) = (self.shots - 1, self.query, self.table.format.length);
+        let (mut counts, mut parts) = (vec![], [Staged::default(), Staged::default()]);
+        for t in tasks {
+            let mut rng = Rng::new(self.seed, 0x5e41_e500_0000_0000 ^ step << 20 ^ t as u64);
+            let episode = self.episode(&mut rng);
+            counts.push(episode.known.len() as f32);
+            for (part, (places, most)) in parts.iter_mut().zip([(&episode.known, n), (&episode.asked, q)]) {
+                for at in places {
+                    part.windows.extend(self.table.window(episode.series, episode.start, *at));
+                    part.rows.push((self.table.series[episode.series].first + at - 1) as u32);
+                    part.weights.push(1.0 / places.len() as f32);
+                }
+                let empty = most - places.len();
+                part.windows.extend(std::iter::repeat_n(0, empty * length));
+                part.rows.extend(std::iter::repeat_n(0, empty));
+                part.weights.extend(std::iter::repeat_n(0.0, empty));
+            }
+        }
+        session.set_step(row, "support_count", &counts)?;
+        for (name, part) in ["support", "query"].iter().zip(parts) {
+            session.set_step_u32(row, &format!("{name}_windows"), &part.windows)?;
+            session.set_step_u32(row, &format!("{name}_rows"), &part.rows)?;
+            session.set_step(row, &format!("{name}_weights"), &part.weights)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows of many tasks: what their windows hold, where their targets are, and how much they count.
+#[derive(Debug, Default)]
+struct Staged {
+    windows: Vec<u32>,
+    rows: Vec<u32>,
+    weights: Vec<f32>,
+}

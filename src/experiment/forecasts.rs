@@ -1,0 +1,273 @@
+//! What comes next in series of a file: each by the network of its own known points, every row from those before it.
+
+use std::collections::HashMap;
+
+use crate::data::Table;
+use crate::data::csv::group_rows;
+use crate::data::series::{Point, SeriesFormat};
+use crate::data::table::shown;
+use crate::error::{Error, Result};
+use crate::meta::model::{Model, Network, Prediction};
+use crate::run::Device;
+use crate::task::Task;
+
+/// What predicts a row of a series.
+#[derive(Clone, Copy, Debug)]
+pub enum Forecaster<'m> {
+    /// A trained model, which adapts to the known points of each series.
+    Model(&'m Model),
+    /// A network that was adapted to one.
+    Network(&'m Network),
+}
+
+/// One series: what is known of it, and what is asked.
+struct Asked {
+    /// In order of time.
+    points: Vec<Point>,
+    /// Whether they are asked about: the row of the query file.
+    query: Vec<Option<usize>>,
+    /// Values as far as they are known, or predicted.
+    values: Vec<Option<f32>>,
+    /// Whether a value was predicted.
+    said: Vec<bool>,
+    /// What the network learns from.
+    support: Task,
+    /// Whether there is anything to learn from.
+    known: bool,
+}
+
+/// What is said about every row of a query file, in order of time: from the points before it, which are those of the support, those of the
+/// query whose target is known, and of others what was said about them. Values are the standardised target; deviations are known of rows
+/// whose past is.
+///
+/// # Errors
+/// [`Error::Data`] naming line and column of a file, and those of the device.
+pub fn forecast(
+    device: &Device,
+    by: Forecaster<'_>,
+    format: &SeriesFormat,
+    support: Option<&Table>,
+    query: &Table,
+    steps: Option<usize>,
+) -> Result<Prediction> {
+    let mut series = asked(format, support, query)?;
+    let mut found = Prediction {
+        values: vec![f32::NAN; query.rows()],
+        deviation: vec![f32::NAN; query.rows()],
+        intervals: match by {
+            Forecaster::Model(model) if steps.is_none() => model.choice.intervals.clone(),
+            _ => None,
+        },
+    };
+    // How far each has been gone through. All that do not look back on what is yet to be said are said at once.
+    let mut at = vec![0; series.len()];
+    loop {
+        let mut tasks = vec![];
+        let mut places = vec![];
+        for (s, at) in series.iter().zip(&mut at) {
+            let (from, mut rows) = (*at, vec![]);
+            let mut xq = vec![];
+            while *at < s.points.len() {
+                let unsaid = |i: &usize| s.query[*i].is_some() && s.values[*i].is_none();
+                if (from..*at).any(|i| unsaid(&i)) && s.query[*at].is_some() {
+                    break;
+                }
+                if let Some(row) = s.query[*at] {
+                    let Some((x, last)) = format.row(&s.points, &s.values, *at) else {
+                        return Err(nothing_before(query, format, row));
+                    };
+                    xq.extend(x);
+                    rows.push((*at, row, last));
+                }
+                *at += 1;
+            }
+            tasks.push(s.support.clone().with_query(xq, vec![0.0; rows.len()]));
+            places.push(rows);
+        }
+        if places.iter().all(Vec::is_empty) {
+            break;
+        }
+        let known: Vec<bool> = series.iter().map(|s| s.known).collect();
+        let said = predict(device, by, &tasks, &known, steps)?;
+        for ((s, rows), said) in series.iter_mut().zip(&places).zip(said) {
+            for (k, (at, row, last)) in rows.iter().enumerate() {
+                let value = last + said.values[k];
+                found.values[*row] = value;
+                let first = at.saturating_sub(format.length());
+                let from_known = !s.said[first..*at].iter().any(|said| *said);
+                if let Some(deviation) = said.deviation.get(k).filter(|_| from_known) {
+                    found.deviation[*row] = *deviation;
+                }
+                if s.values[*at].is_none() {
+                    (s.values[*at], s.said[*at]) = (Some(value), true);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The support of a network for the one series of a table.
+///
+/// # Errors
+/// [`Error::Data`] naming line and column, or where fewer than two values are known.
+pub fn support_of_series(format: &SeriesFormat, table: &Table) -> Result<Task> {
+    let rows: Vec<usize> = (0..table.rows()).collect();
+    if let Some(column) = table.columns().iter().find(|name| *name == format.group()) {
+        let groups = group_rows(table, column)?;
+        if groups.len() > 1 {
+            let message = format!(
+                "holds {} series ('{}', '{}', …), and a network is for one: leave the rows of one, or take `hyperloom predict`, which adapts to each",
+                groups.len(),
+                shown(&groups[0].0),
+                shown(&groups[1].0)
+            );
+            return Err(Error::data(table.path(), format!(", column '{}'", shown(column)), message));
+        }
+    }
+    let points = format.points(table, &rows)?;
+    let task = known_rows(format, &points);
+    match task.ys.is_empty() {
+        true => Err(too_few(table, format)),
+        false => Ok(task),
+    }
+}
+
+fn too_few(table: &Table, format: &SeriesFormat) -> Error {
+    let message = format!(
+        "fewer than two values are known within {} points: there is nothing to learn from",
+        format.length()
+    );
+    Error::data(table.path(), format!(", column '{}'", shown(format.target())), message)
+}
+
+fn nothing_before(query: &Table, format: &SeriesFormat, row: usize) -> Error {
+    let message = format!(
+        "no value is known among the {} points before this time: give those of --support, or rows of the query whose '{}' is filled in",
+        format.length(),
+        shown(format.target())
+    );
+    Error::data(query.path(), format!(", line {}", query.line_of(row)), message)
+}
+
+/// Rows to learn from: every point whose value is known, and one before it.
+fn known_rows(format: &SeriesFormat, points: &[Point]) -> Task {
+    let values: Vec<Option<f32>> = points.iter().map(|p| p.value).collect();
+    let (mut xs, mut ys) = (vec![], vec![]);
+    for at in 1..points.len() {
+        if let (Some(value), Some((x, last))) = (values[at], format.row(points, &values, at)) {
+            xs.extend(x);
+            ys.push(value - last);
+        }
+    }
+    Task::from_support(xs, ys)
+}
+
+/// What is known and asked of every series of the query.
+fn asked(format: &SeriesFormat, support: Option<&Table>, query: &Table) -> Result<Vec<Asked>> {
+    let by_group = |table: &Table| -> Result<Option<Vec<(String, Vec<usize>)>>> {
+        let named = table.columns().iter().any(|name| name == format.group());
+        named.then(|| group_rows(table, format.group())).transpose()
+    };
+    let whole = |table: &Table| vec![(String::new(), (0..table.rows()).collect())];
+    let (of_query, of_support) = (by_group(query)?, support.map(by_group).transpose()?.flatten());
+    let (query_groups, known): (Vec<(String, Vec<usize>)>, HashMap<String, Vec<usize>>) =
+        match (of_query, of_support, support) {
+            (Some(q), Some(s), _) => (q, s.into_iter().collect()),
+            (Some(q), None, None) => (q, HashMap::new()),
+            (None, None, None) => (whole(query), HashMap::new()),
+            (None, None, Some(s)) => (whole(query), whole(s).into_iter().collect()),
+            (q, _, Some(s)) => {
+                let without = if q.is_some() { s } else { query };
+                let message = format!(
+                    "no column '{}', which tells series apart and the other file has",
+                    shown(format.group())
+                );
+                return Err(Error::data(without.path(), "", message));
+            }
+            (None, Some(_), None) => unreachable!("groups of no support"),
+        };
+    let (mut all, mut strangers, mut odd) = (vec![], vec![], None);
+    for (name, rows) in query_groups {
+        let mine = known.get(&name).map(Vec::as_slice).unwrap_or_default();
+        let before = match support {
+            Some(table) => format.points(table, mine)?,
+            None => vec![],
+        };
+        let mut task = known_rows(format, &before);
+        let mut points: Vec<(Point, Option<usize>)> = before.into_iter().map(|p| (p, None)).collect();
+        points.extend(format.points(query, &rows)?.into_iter().map(|p| {
+            let row = p.row;
+            (p, Some(row))
+        }));
+        points.sort_by(|a, b| a.0.time.total_cmp(&b.0.time));
+        if let Some(pair) = points.windows(2).find(|pair| pair[0].0.time == pair[1].0.time) {
+            let row = pair[0].1.or(pair[1].1).unwrap_or_default();
+            let message = "this time is in the support, too: the query asks about others";
+            return Err(Error::data(query.path(), format!(", line {}", query.line_of(row)), message));
+        }
+        let (points, query_rows): (Vec<Point>, Vec<Option<usize>>) = points.into_iter().unzip();
+        odd = odd.or_else(|| format.check_steps(&points));
+        if task.ys.is_empty() {
+            if !mine.is_empty()
+                && let Some(table) = support
+            {
+                return Err(too_few(table, format));
+            }
+            strangers.push(name);
+            task = Task::from_support(vec![], vec![]);
+        }
+        let values: Vec<Option<f32>> = points.iter().map(|p| p.value).collect();
+        all.push(Asked {
+            said: vec![false; points.len()],
+            known: !task.ys.is_empty(),
+            support: task,
+            query: query_rows,
+            values,
+            points,
+        });
+    }
+    if let Some(odd) = odd {
+        log::warn!("{}: {odd}", query.path().display());
+    }
+    if support.is_some() && !strangers.is_empty() {
+        log::warn!(
+            "{} series of the query have no known points in the support: the pooled network predicts them",
+            strangers.len()
+        );
+    }
+    Ok(all)
+}
+
+/// Predictions on the query rows of tasks; those of which nothing is known are predicted by the pooled network.
+fn predict(
+    device: &Device,
+    by: Forecaster<'_>,
+    tasks: &[Task],
+    known: &[bool],
+    steps: Option<usize>,
+) -> Result<Vec<Prediction>> {
+    let mut said = vec![Prediction::default(); tasks.len()];
+    let alone = |network: &Network, task: &Task| -> Result<Prediction> {
+        Ok(Prediction { values: network.predict(device, &task.xq)?, ..Prediction::default() })
+    };
+    let asked = |t: &usize| !tasks[*t].xq.is_empty();
+    let (learned, others): (Vec<usize>, Vec<usize>) = match by {
+        Forecaster::Model(_) => (0..tasks.len()).filter(asked).partition(|t| known[*t]),
+        Forecaster::Network(_) => (vec![], (0..tasks.len()).filter(asked).collect()),
+    };
+    let pooled = match by {
+        Forecaster::Model(model) => &model.pooled(),
+        Forecaster::Network(network) => network,
+    };
+    for t in others {
+        said[t] = alone(pooled, &tasks[t])?;
+    }
+    if let (Forecaster::Model(model), false) = (by, learned.is_empty()) {
+        let of: Vec<Task> = learned.iter().map(|t| tasks[*t].clone()).collect();
+        for (t, prediction) in learned.into_iter().zip(model.predict(device, &of, steps)?) {
+            said[t] = prediction;
+        }
+    }
+    Ok(said)
+}

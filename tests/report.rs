@@ -211,6 +211,7 @@ fn plots_of_points() {
                 truth: truth.to_vec(),
                 before: points.clone(),
                 after: points.iter().map(|(x, y)| (*x, -y)).collect(),
+                interval: [points.clone(), truth.to_vec()],
                 truth_is_points,
             };
             let panels = [one(&points), one(&[]), one(&[(0.0, 0.0), (1.0, 1.0)])];

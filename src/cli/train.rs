@@ -10,7 +10,8 @@ use std::time::Instant;
 use clap::Args;
 use hyperloom::experiment::run_folder::RunFolder;
 use hyperloom::experiment::{
-    Experiment, HeldOut, Observer, Progress, Report, RunStatus, TestReport, Translations, pictures,
+    Experiment, HeldOut, Observer, PointsAhead, Progress, Report, RunStatus, TestReport, Translations,
+    pictures,
 };
 use hyperloom::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -258,6 +259,19 @@ fn print_held_out(r: &Report, h: &HeldOut) {
     for (name, found) in &h.translations {
         say(format_args!("  {:<34}   {}\n", name.replace('_', " "), said(found)));
     }
+    if !h.points_ahead.is_empty() {
+        // A line holds six: the first, the last, and some between.
+        let n = h.points_ahead.len();
+        let mut shown: Vec<usize> = (0..6).map(|i| i * (n - 1) / 5).collect();
+        shown.dedup();
+        let line = |name: &str, value: &dyn Fn(&PointsAhead) -> String| {
+            let each: String = shown.iter().map(|i| format!("{:>9}", value(&h.points_ahead[*i]))).collect();
+            say(format_args!("  {name:<34}{each}\n"));
+        };
+        line("points ahead, from what is known", &|p| p.ahead.to_string());
+        line("  what was chosen", &|p| figure(p.chosen));
+        line("  naive", &|p| figure(p.naive));
+    }
     if let Some(line) = verdict(h) {
         say(format_args!("  {line}\n"));
     }
@@ -302,6 +316,9 @@ fn verdict(h: &HeldOut) -> Option<String> {
         figure(d.standard_error),
         d.tasks
     );
+    if d.mean == 0.0 && d.standard_error == 0.0 {
+        return Some(format!("what was chosen is no other than the best of these, {name}"));
+    }
     Some(match d.is_better() {
         Some(true) => format!("what was chosen is better than the best of these, {name}, by {by}"),
         Some(false) => format!("what was chosen is worse than the best of these, {name}, by {by}"),

@@ -344,7 +344,9 @@ impl Format {
                 }
                 Format::Series(_) | Format::Encoded(_) if self.classes().is_empty() => {
                     let (mean, std) = self.target_scale();
-                    cells.extend(y.iter().map(|v| (mean + std * *v as f64).to_string()));
+                    // Of the first point of a series nothing is said.
+                    let known = |v: f64| if v.is_nan() { String::new() } else { v.to_string() };
+                    cells.extend(y.iter().map(|v| known(mean + std * *v as f64)));
                     if let Some(half) = half {
                         cells.extend(ends(mean + std * y[0] as f64, std * half[row] as f64));
                     }

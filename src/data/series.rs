@@ -435,6 +435,10 @@ impl SeriesTable {
         &self.series[series].name
     }
 
+    pub(crate) fn points_of(&self, series: usize) -> &[Point] {
+        &self.series[series].points
+    }
+
     /// Number of points of a series.
     pub fn points(&self, series: usize) -> usize {
         self.series[series].points.len()
@@ -548,7 +552,8 @@ fn columns(table: &Table, spec: &SeriesSpec) -> Result<Vec<usize>> {
         // When it is may be known ahead.
         let is_time = key == "series.ahead" && *name == spec.time;
         if !is_time && taken.contains(&col) {
-            let message = format!("'{}' is named twice: each column has one use", shown(name));
+            let why = "each column has one use, and of those known ahead the past is read, too";
+            let message = format!("'{}' is named twice: {why}", shown(name));
             return Err(Error::config(key, message));
         }
         taken.push(col);

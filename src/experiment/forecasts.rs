@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::report::PointsAhead;
 use crate::data::Table;
 use crate::data::csv::group_rows;
-use crate::data::series::{Point, SeriesFormat};
+use crate::data::series::{Point, SeriesFormat, SeriesTable};
 use crate::data::table::shown;
 use crate::error::{Error, Result};
 use crate::meta::model::{Model, Network, Prediction};
@@ -30,10 +31,8 @@ struct Asked {
     values: Vec<Option<f32>>,
     /// Whether a value was predicted.
     said: Vec<bool>,
-    /// What the network learns from.
+    /// What the network learns from; no rows where nothing is known.
     support: Task,
-    /// Whether there is anything to learn from.
-    known: bool,
 }
 
 /// What is said about every row of a query file, in order of time: from the points before it, which are those of the support, those of the
@@ -50,62 +49,128 @@ pub fn forecast(
     query: &Table,
     steps: Option<usize>,
 ) -> Result<Prediction> {
-    let mut series = asked(format, support, query)?;
+    let series = asked(format, support, query)?;
+    let (mut found, silent) = go(device, by, format, series, query.rows(), steps)?;
+    if let Some(row) = silent {
+        return Err(nothing_before(query, format, row));
+    }
+    if steps.is_some() {
+        found.intervals = None;
+    }
+    Ok(found)
+}
+
+/// Goes through series in order of time. What is asked about has numbers below `rows`; what nothing is known before is NaN,
+/// and the first of these whose value is asked for is named.
+fn go(
+    device: &Device,
+    by: Forecaster<'_>,
+    format: &SeriesFormat,
+    mut series: Vec<Asked>,
+    rows: usize,
+    steps: Option<usize>,
+) -> Result<(Prediction, Option<usize>)> {
+    let mut silent = None;
     let mut found = Prediction {
-        values: vec![f32::NAN; query.rows()],
-        deviation: vec![f32::NAN; query.rows()],
+        values: vec![f32::NAN; rows],
+        deviation: vec![f32::NAN; rows],
         intervals: match by {
-            Forecaster::Model(model) if steps.is_none() => model.choice.intervals.clone(),
-            _ => None,
+            Forecaster::Model(model) => model.choice.intervals.clone(),
+            Forecaster::Network(_) => None,
         },
     };
     // How far each has been gone through. All that do not look back on what is yet to be said are said at once.
     let mut at = vec![0; series.len()];
-    loop {
-        let mut tasks = vec![];
-        let mut places = vec![];
+    while series.iter().zip(&at).any(|(s, at)| *at < s.points.len()) {
+        let (mut tasks, mut places) = (vec![], vec![]);
         for (s, at) in series.iter().zip(&mut at) {
-            let (from, mut rows) = (*at, vec![]);
-            let mut xq = vec![];
-            while *at < s.points.len() {
-                let unsaid = |i: &usize| s.query[*i].is_some() && s.values[*i].is_none();
-                if (from..*at).any(|i| unsaid(&i)) && s.query[*at].is_some() {
-                    break;
-                }
+            let (mut xq, mut rows, mut unsaid) = (vec![], vec![], false);
+            while *at < s.points.len() && !(unsaid && s.query[*at].is_some()) {
                 if let Some(row) = s.query[*at] {
-                    let Some((x, last)) = format.row(&s.points, &s.values, *at) else {
-                        return Err(nothing_before(query, format, row));
-                    };
-                    xq.extend(x);
-                    rows.push((*at, row, last));
+                    match format.row(&s.points, &s.values, *at) {
+                        Some((x, last)) => {
+                            xq.extend(x);
+                            rows.push((*at, row, last));
+                            unsaid |= s.values[*at].is_none();
+                        }
+                        // Of a first point nothing can be said, and need not where its value is known.
+                        None if s.values[*at].is_none() => silent = silent.or(Some(row)),
+                        None => {}
+                    }
                 }
                 *at += 1;
             }
             tasks.push(s.support.clone().with_query(xq, vec![0.0; rows.len()]));
             places.push(rows);
         }
-        if places.iter().all(Vec::is_empty) {
-            break;
-        }
-        let known: Vec<bool> = series.iter().map(|s| s.known).collect();
+        let known: Vec<bool> = series.iter().map(|s| !s.support.ys.is_empty()).collect();
         let said = predict(device, by, &tasks, &known, steps)?;
         for ((s, rows), said) in series.iter_mut().zip(&places).zip(said) {
-            for (k, (at, row, last)) in rows.iter().enumerate() {
+            for (k, &(at, row, last)) in rows.iter().enumerate() {
                 let value = last + said.values[k];
-                found.values[*row] = value;
+                found.values[row] = value;
                 let first = at.saturating_sub(format.length());
-                let from_known = !s.said[first..*at].iter().any(|said| *said);
-                if let Some(deviation) = said.deviation.get(k).filter(|_| from_known) {
-                    found.deviation[*row] = *deviation;
+                let past_is_known = !s.said[first..at].contains(&true);
+                if let Some(deviation) = said.deviation.get(k).filter(|_| past_is_known) {
+                    found.deviation[row] = *deviation;
                 }
-                if s.values[*at].is_none() {
-                    (s.values[*at], s.said[*at]) = (Some(value), true);
+                if s.values[at].is_none() {
+                    (s.values[at], s.said[at]) = (Some(value), true);
                 }
             }
         }
     }
-    Ok(found)
+    Ok((found, silent))
 }
+
+/// Root mean squared errors of forecasts of held-out series so many points ahead, one after another, from their first `shots` points alone; beside
+/// them those of saying the last known value. In the target's own unit.
+pub(super) fn by_points_ahead(
+    device: &Device,
+    model: &Model,
+    table: &SeriesTable,
+    shots: usize,
+    ahead: usize,
+) -> Result<Vec<PointsAhead>> {
+    let format = &table.format;
+    let (mut series, mut truth) = (vec![], vec![]);
+    for &g in
+        table.split.test.iter().filter(|g| !table.held_out(&[**g], shots, ahead).is_empty()).take(MOST_SERIES)
+    {
+        let points = table.points_of(g);
+        let points = points[..points.len().min(shots + ahead)].to_vec();
+        let values: Vec<Option<f32>> =
+            points.iter().enumerate().map(|(i, p)| p.value.filter(|_| i < shots)).collect();
+        let last = values.iter().rev().find_map(|v| *v).unwrap_or(0.0);
+        let first = truth.len();
+        truth.extend((0..ahead).map(|k| Some((points.get(shots + k)?.value?, last))));
+        series.push(Asked {
+            support: known_rows(format, &points[..shots]),
+            query: (0..points.len()).map(|i| Some(first + i.checked_sub(shots)?)).collect(),
+            said: vec![false; points.len()],
+            values,
+            points,
+        });
+    }
+    let said = go(device, Forecaster::Model(model), format, series, truth.len(), None)?.0.values;
+    let unit = format.target_scale().1;
+    let one = |k: usize| {
+        let (mut errors, mut naive, mut n) = (0.0, 0.0, 0);
+        for (i, (truth, last)) in (0..).zip(&truth).filter_map(|(i, t)| Some((i, (*t)?))) {
+            if i % ahead == k && said[i].is_finite() {
+                errors += f64::from(said[i] - truth).powi(2);
+                naive += f64::from(last - truth).powi(2);
+                n += 1;
+            }
+        }
+        let rmse = |sum: f64| unit * (sum / n as f64).sqrt();
+        PointsAhead { ahead: k + 1, chosen: rmse(errors), naive: rmse(naive), points: n }
+    };
+    Ok((0..ahead).map(one).filter(|found| found.points > 0).collect())
+}
+
+/// Series that forecasts are judged on.
+const MOST_SERIES: usize = 500;
 
 /// The support of a network for the one series of a table.
 ///
@@ -194,7 +259,7 @@ fn asked(format: &SeriesFormat, support: Option<&Table>, query: &Table) -> Resul
             Some(table) => format.points(table, mine)?,
             None => vec![],
         };
-        let mut task = known_rows(format, &before);
+        let task = known_rows(format, &before);
         let mut points: Vec<(Point, Option<usize>)> = before.into_iter().map(|p| (p, None)).collect();
         points.extend(format.points(query, &rows)?.into_iter().map(|p| {
             let row = p.row;
@@ -215,17 +280,9 @@ fn asked(format: &SeriesFormat, support: Option<&Table>, query: &Table) -> Resul
                 return Err(too_few(table, format));
             }
             strangers.push(name);
-            task = Task::from_support(vec![], vec![]);
         }
         let values: Vec<Option<f32>> = points.iter().map(|p| p.value).collect();
-        all.push(Asked {
-            said: vec![false; points.len()],
-            known: !task.ys.is_empty(),
-            support: task,
-            query: query_rows,
-            values,
-            points,
-        });
+        all.push(Asked { said: vec![false; points.len()], support: task, query: query_rows, values, points });
     }
     if let Some(odd) = odd {
         log::warn!("{}: {odd}", query.path().display());

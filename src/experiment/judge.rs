@@ -4,10 +4,12 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::Experiment;
+use super::forecasts::by_points_ahead;
 use super::instruments::Instruments;
 use super::observer::{Observer, Progress};
 use super::report::{Baselines, CosineTransform, Difference, HeldOut, Report};
 use super::single::{Translations, sources_of};
+use super::source::{Forecasts, TasksPicture};
 use super::translations::translate;
 use crate::adapt::StartFrom;
 use crate::data::score::{psnr, ssim, truncated};
@@ -16,6 +18,9 @@ use crate::meta::model::{Model, Network};
 use crate::report::metrics::{self, MetricsRow};
 use crate::run::Device;
 use crate::task::{Task, reliability, support_as_query};
+
+/// Points ahead that forecasts of series are judged by.
+const MOST_AHEAD: usize = 24;
 
 impl Experiment<'_> {
     /// Error on the test tasks, beside the baselines.
@@ -119,6 +124,12 @@ impl Experiment<'_> {
             main_network: self.main_network(tasks, choices.0)?,
             baselines,
             differences,
+            points_ahead: match self.setup.source().picture() {
+                TasksPicture::Series(Forecasts { table, query }) => {
+                    by_points_ahead(self.device, &self.model, &table, shots, query.min(MOST_AHEAD))?
+                }
+                _ => vec![],
+            },
             translations: self.translated(tasks, choices.0)?,
             target_std: likelihood.unit,
             coverage,

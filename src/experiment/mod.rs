@@ -54,7 +54,7 @@ use crate::report::metrics::MetricsWriter;
 use crate::run::Device;
 use config::{Config, Method};
 pub use observer::{Observer, Progress, RunStatus, Silent};
-pub use report::{Baselines, Difference, HeldOut, Report};
+pub use report::{Baselines, Difference, HeldOut, PointsAhead, Report};
 use run_folder::{Position, RunFolder};
 use setup::Setup;
 pub use single::{CurvePoint, Direct, TestReport, Translations};

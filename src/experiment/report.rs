@@ -82,6 +82,9 @@ pub struct HeldOut {
     /// By how much the error of what was chosen is larger than that of each of these, by their names there, averaged over tasks.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub differences: IndexMap<String, Difference>,
+    /// Of series: errors of forecasts so many points ahead, from what is known alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points_ahead: Vec<PointsAhead>,
     /// Of pairs: how good what is said of all sources is, by what was chosen (`chosen`), the baselines `pooled` and `pooled_fine_tuned`, and by saying
     /// the sources themselves (`copy`).
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
@@ -92,6 +95,20 @@ pub struct HeldOut {
     pub coverage: Vec<Coverage>,
     /// How probabilities agree with what happened, of classes.
     pub reliability: Vec<Reliability>,
+}
+
+/// Errors of forecasts of series, each point from what is known and what was said of those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PointsAhead {
+    /// So many points after the last known one.
+    pub ahead: usize,
+    /// Root mean squared error of what was chosen, in the target's own unit.
+    pub chosen: f64,
+    /// That of saying the last known value.
+    pub naive: f64,
+    /// Number of points.
+    pub points: usize,
 }
 
 /// Pictures by their lowest frequencies.

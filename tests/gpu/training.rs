@@ -163,7 +163,14 @@ fn pictures_are_within_their_bounds() {
     let dictionaries = format!(
         "task = 'dictionaries'\n{small}[dictionaries]\nfile = '{path}/pairs.tsv'\ngroup = 'g'\nsource = 's'\ntarget = 't'\n"
     );
+    let points: String = (0..60).map(|i| format!("{},{},{}\n", i / 10, i % 10, (i * i) % 17)).collect();
+    std::fs::write(dir.path().join("series.csv"), format!("g,t,y\n{points}")).expect("series");
+    let series = format!(
+        "task = 'series'\n[model]\nnet = 'gru-4'\nreader = 'gru-5'\nencoder = [4]\ntrunk = [6]\n[train]\ntasks = 3\n[eval]\nshots = 5\n\
+         query = 3\n[series]\nfile = '{path}/series.csv'\ngroup = 'g'\ntime = 't'\ntarget = 'y'\nlength = 4\n"
+    );
     for (text, over) in [
+        (&series, "series.season=3"),
         (&texts, "model.generator={ kind = 'recurrent', units = 5, embedding = 3, tile = 50 }"),
         (
             &dictionaries,

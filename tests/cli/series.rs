@@ -1,0 +1,235 @@
+//! Series: what comes next in one that was not seen, of which the first points are known.
+
+use crate::resume::ends_alike;
+use crate::*;
+
+const SETTINGS: &str = "task = 'series'\ndevice = 'cpu'\n[train]\nsteps = 150\npooled_steps = 100\nwarmup = 5\ntasks = 8\n\
+    [model]\nnet = 'gru-6'\nreader = 'gru-6'\nencoder = [12]\ntrunk = [12]\n[eval]\nshots = 8\nquery = 6\nsweep = [4, 8]\n\
+    [series]\nfile = 'waves.csv'\ngroup = 'who'\ntime = 'day'\ntarget = 'value'\nlength = 6\n";
+
+/// Waves of lengths and heights of their own, with a gap now and then, beginning at a day of their own.
+fn wave(i: usize, t: usize) -> f64 {
+    (2.0 + (i % 7) as f64) * (t as f64 * (0.5 + 0.11 * (i % 6) as f64) + i as f64).sin() + (i % 5) as f64
+}
+
+fn row(i: usize, t: usize, value: &str) -> String {
+    format!("w{i},2024-02-{:02},{value}\n", 1 + t)
+}
+
+fn rows(i: usize, points: std::ops::Range<usize>) -> String {
+    points.map(|t| row(i, t, &if (t + i) % 9 == 5 { "NA".into() } else { wave(i, t).to_string() })).collect()
+}
+
+const HEADER: &str = "who,day,value\n";
+
+fn place() -> Place {
+    let place = Place::with([("settings.toml", SETTINGS)]);
+    let all: String = (0..30).map(|i| rows(i, 0..20)).collect();
+    place.write("waves.csv", format!("{HEADER}{all}"));
+    place
+}
+
+/// The predictions of a file, of which some may be empty.
+fn said(place: &Place, file: &str) -> Vec<Option<f64>> {
+    let text = place.read(file);
+    let at = text.lines().next().unwrap().split(',').position(|c| c == "prediction").unwrap();
+    text.lines().skip(1).map(|l| l.split(',').nth(at).unwrap().parse().ok()).collect()
+}
+
+#[test]
+fn trained_forecast_and_judged() {
+    let place = place();
+    let flags = [
+        "train",
+        "settings.toml",
+        "--csv",
+        "waves.csv",
+        "--group",
+        "who",
+        "--time",
+        "day",
+        "--target",
+        "value",
+        "--out",
+        "run",
+    ];
+    let out = place.command(&flags).env("RUST_LOG", "warn").output().unwrap();
+    let warned = String::from_utf8(out.stderr).unwrap();
+    assert!(out.status.success() && warned.contains("'day' holds dates"), "{warned}");
+    let held_out = &place.json("run/report.json")["held_out"];
+    let of = |key: &str| held_out["baselines"][key].as_f64().expect("a number");
+    let chosen = held_out["chosen"].as_f64().expect("a number");
+    assert!(chosen < 0.8 * of("naive") && chosen < 0.8 * of("exponential_smoothing"), "{held_out}");
+    assert_eq!((&held_out["metric"], &held_out["tasks"]), (&"rmse".into(), &6.into()));
+    // The first point ahead is one of those that are predicted from the points before them.
+    let ahead = held_out["points_ahead"].as_array().expect("a list");
+    assert_eq!((ahead.len(), &ahead[0]["ahead"], &ahead[5]["ahead"]), (6, &1.into(), &6.into()));
+    assert!(place.path("run/tasks.svg").exists());
+
+    // What is predicted one after another is what is predicted when its past is filled in with it.
+    let predict = |support: &str, query: &str, out: &str| {
+        let args =
+            ["predict", "run", "--device", "cpu", "--support", support, "--query", query, "--out", out];
+        place.ok(&[&args[..], &["--interval", "0.8"]].concat());
+        said(&place, out)
+    };
+    let known: String = (40..43).map(|i| rows(i, 0..10)).collect();
+    place.write("known.csv", format!("{HEADER}{known}"));
+    let ahead = |values: &dyn Fn(usize, usize) -> String| -> String {
+        let all = (40..43).flat_map(|i| (10..14).map(move |t| (i, t)));
+        HEADER.to_string() + &all.map(|(i, t)| row(i, t, &values(i, t))).collect::<String>()
+    };
+    place.write("ahead.csv", ahead(&|_, _| String::new()));
+    let first = predict("known.csv", "ahead.csv", "p.csv");
+    assert!(first.iter().all(Option::is_some), "{first:?}");
+    place.write("filled.csv", ahead(&|i, t| first[(i - 40) * 4 + t - 10].unwrap().to_string()));
+    let second = predict("known.csv", "filled.csv", "q.csv");
+    for (a, b) in first.iter().zip(&second) {
+        assert!((a.unwrap() - b.unwrap()).abs() < 1e-3, "{first:?} {second:?}");
+    }
+    // Intervals are known one step ahead, and where the past is given.
+    let empty = |file: &str| place.read(file).lines().filter(|l| l.ends_with(",,")).count();
+    assert_eq!((empty("p.csv"), empty("q.csv")), (9, 0));
+    // The order of the rows is nothing.
+    let mut lines: Vec<String> = place.read("ahead.csv").lines().skip(1).map(String::from).collect();
+    lines.reverse();
+    place.write("back.csv", format!("{HEADER}{}\n", lines.join("\n")));
+    let mut back = predict("known.csv", "back.csv", "b.csv");
+    back.reverse();
+    assert_eq!(back, first);
+
+    // A network of one series goes on with it; of its first point nothing can be said.
+    place.write("one.csv", HEADER.to_string() + &rows(40, 0..10));
+    place.ok(&["adapt", "run", "--device", "cpu", "--support", "one.csv", "--out", "one.safetensors"]);
+    place.write("one-ahead.csv", HEADER.to_string() + &rows(40, 0..10) + &row(40, 10, ""));
+    place.ok(&[
+        "predict",
+        "one.safetensors",
+        "--device",
+        "cpu",
+        "--query",
+        "one-ahead.csv",
+        "--out",
+        "o.csv",
+    ]);
+    let own = said(&place, "o.csv");
+    assert!(own[0].is_none() && own[1..].iter().all(Option::is_some), "{own:?}");
+    assert!((own[10].unwrap() - first[0].unwrap()).abs() < 1e-3, "{own:?} {first:?}");
+
+    place.ok(&["eval", "run", "--device", "cpu", "--out", "judged"]);
+    assert!(place.json("judged/eval.json")[0]["baselines"]["naive"].is_number());
+    place.refused(
+        &["eval", "run", "--device", "cpu", "--shots", "20", "--out", "x"],
+        &["20 known points", "the longest has 20"],
+    );
+    refused_to_predict(&place);
+}
+
+/// What `predict` and `adapt` refuse.
+fn refused_to_predict(place: &Place) {
+    let predict = |support: &'static str, query: &'static str| {
+        ["predict", "run", "--device", "cpu", "--support", support, "--query", query, "--out", "x.csv"]
+    };
+    place.refused(&predict("known.csv", "known.csv"), &["known.csv, line 2", "in the support, too"]);
+    place.refused(&["predict", "run", "--query", "ahead.csv", "--out", "x.csv"], &["--support"]);
+    place.refused(
+        &["adapt", "run", "--support", "known.csv", "--out", "x"],
+        &["known.csv", "3 series", "'w40', 'w41'"],
+    );
+    place.write("nobody.csv", "day,value\n2024-02-20,\n");
+    place.refused(&predict("known.csv", "nobody.csv"), &["nobody.csv", "no column 'who'"]);
+    place.write("early.csv", HEADER.to_string() + &row(40, 0, ""));
+    place.write("late.csv", HEADER.to_string() + &rows(40, 1..8));
+    place.refused(&predict("late.csv", "early.csv"), &["early.csv, line 2", "no value is known"]);
+    place.write("when.csv", format!("{HEADER}w40,soon,\n"));
+    place.refused(&predict("known.csv", "when.csv"), &["when.csv, line 2", "'soon' is not a date"]);
+    place.write("single.csv", HEADER.to_string() + &rows(40, 0..1));
+    place.refused(&predict("single.csv", "ahead.csv"), &["single.csv", "fewer than two values"]);
+}
+
+#[test]
+fn killed_and_resumed_with_the_same_bits() {
+    ends_alike(&place(), &["train", "settings.toml"], 11);
+}
+
+/// Columns beside the target, those known ahead, seasons, times that are numbers and uneven, and a target with an offset.
+#[test]
+fn more_columns() {
+    let place = Place::with([("settings.toml", SETTINGS)]);
+    let mut text = "who,day,value,heat,sale,kind\n".to_string();
+    for i in 0..20 {
+        for t in 0..20 {
+            let (heat, sale) = (((i + t) % 4) as f64, usize::from((t * 7 + i) % 3 == 0));
+            let value = 1e6 + 10.0 * heat + 30.0 * sale as f64;
+            let day = t as f64 + 0.2 * (t % 2) as f64;
+            let _ = writeln!(text, "{i},{day},{value},{heat},{sale},{}", ["a", "b"][t % 2]);
+        }
+    }
+    place.write("waves.csv", text);
+    let more =
+        ["series.inputs=['heat', 'kind']", "series.ahead=['sale']", "series.season=4", "train.steps=300"];
+    let mut args = vec!["train", "settings.toml", "--out", "run"];
+    more.iter().for_each(|setting| args.extend(["--set", setting]));
+    place.ok(&args);
+    let held_out = &place.json("run/report.json")["held_out"];
+    let (chosen, of) = (held_out["chosen"].as_f64().unwrap(), &held_out["baselines"]);
+    // What is on sale tomorrow says most of tomorrow's value.
+    assert!(chosen < 0.5 * of["naive"].as_f64().unwrap(), "{held_out}");
+    assert!(of["seasonal_naive"].is_number(), "{held_out}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let place = place();
+    let train = |more: &[&'static str]| -> Vec<&'static str> {
+        [&["train", "settings.toml"][..], more, &["--out", "x"]].concat()
+    };
+    place.refused(&["train", "--task", "series", "--out", "x"], &["series.file", "--csv FILE"]);
+    place.refused(&train(&["--time", "dya"]), &["no column 'dya'", "did you mean 'day'"]);
+    place.refused(&train(&["--time", "value"]), &["series.target", "'value' is named twice"]);
+    place.refused(&train(&["--shots", "1"]), &["eval.shots", "2 at least"]);
+    place
+        .refused(&train(&["--shots", "20"]), &["0 of 30 series have more than the 20 points", "fewer shots"]);
+    place.refused(&train(&["--set", "series.length=0"]), &["series.length", "1 to 4096"]);
+    place.refused(&train(&["--set", "series.season=1"]), &["series.season", "2 to"]);
+    place.refused(&train(&["--drop", "value"]), &["--drop", "'series'"]);
+    place.refused(
+        &["train", "--csv", "waves.csv", "--task", "csv", "--time", "day", "--out", "x"],
+        &["--time", "--task series"],
+    );
+    let with = |name: &str, old: &str, new: &str| {
+        place.write(name, place.read("waves.csv").replacen(old, new, 1));
+    };
+    with("twice.csv", "w3,2024-02-02", "w3,2024-02-01");
+    place.refused(
+        &train(&["--csv", "twice.csv"]),
+        &["twice.csv, line 63, column 'day'", "line 62 has this time, too"],
+    );
+    with("gap.csv", "w3,2024-02-02", "w3,");
+    place.refused(&train(&["--csv", "gap.csv"]), &["gap.csv, line 63", "the time is missing"]);
+    with("number.csv", "w3,2024-02-02", "w3,7");
+    place.refused(&train(&["--csv", "number.csv"]), &["number.csv, line 63", "'7' is not a date"]);
+    with("text.csv", &wave(3, 2).to_string(), "high");
+    place.refused(&train(&["--csv", "text.csv"]), &["text.csv, line 64", "'high' is not a number"]);
+    let numbers: String = (0..9).map(|i| format!("{i},{i},1\n{i},{},2\n", i + 1)).collect();
+    place.write("short.csv", format!("{HEADER}{numbers}"));
+    place.refused(&train(&["--csv", "short.csv"]), &["0 of 9 series", "the longest has 2"]);
+    place.write(
+        "flat.csv",
+        HEADER.to_string()
+            + &place
+                .read("waves.csv")
+                .lines()
+                .skip(1)
+                .fold(String::new(), |all, l| all + &l[..l.rfind(',').unwrap()] + ",5\n"),
+    );
+    place.refused(&train(&["--csv", "flat.csv"]), &["flat.csv", "the same in every training row"]);
+    place.refused(
+        &train(&["--net", "transformer-8"])
+            .iter()
+            .map(|s| *s)
+            .chain(["--set", "model.head=false"])
+            .collect::<Vec<_>>(),
+        &["model.net"],
+    );
+}

@@ -154,7 +154,14 @@ impl Experiment<'_> {
             Ok(Translations::of(&said, &asked.concat()))
         };
         let all = asked.concat();
-        Ok(IndexMap::from([
+        let source = self.setup.source();
+        let supports = support_as_query(tasks);
+        let nearest = supports
+            .iter()
+            .zip(&asked)
+            .map(|(known, pairs)| source.nearest(&format.pairs_asked(known)?, &sources_of(pairs)));
+        let nearest: Option<Vec<Vec<String>>> = nearest.collect();
+        let mut found = IndexMap::from([
             ("chosen".to_string(), by(&|task| model.adapt(device, &known(task), None))?),
             ("pooled".to_string(), by(&|_| Ok(model.pooled()))?),
             (
@@ -162,7 +169,11 @@ impl Experiment<'_> {
                 by(&|task| model.fine_tuned(device, &known(task), tuned_steps))?,
             ),
             ("copy".to_string(), Translations::of(&sources_of(&all), &all)),
-        ]))
+        ]);
+        if let Some(said) = nearest {
+            found.insert("nearest".to_string(), Translations::of(&said.concat(), &all));
+        }
+        Ok(found)
     }
 
     /// The metric of simple things, and how far the errors of predictions y are from theirs.

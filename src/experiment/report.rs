@@ -85,8 +85,8 @@ pub struct HeldOut {
     /// Of series: errors of forecasts so many points ahead, from what is known alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub points_ahead: Vec<PointsAhead>,
-    /// Of pairs: how good what is said of all sources is, by what was chosen (`chosen`), the baselines `pooled` and `pooled_fine_tuned`, and by saying
-    /// the sources themselves (`copy`).
+    /// Of pairs: how good what is said of all sources is, by what was chosen (`chosen`), the baselines `pooled` and `pooled_fine_tuned`, by saying
+    /// the sources themselves (`copy`), and what the training task says whose pairs are most like the known ones (`nearest`).
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub translations: IndexMap<String, Translations>,
     /// Standard deviation of the target on the training groups, in its own units (1 where there is no file).

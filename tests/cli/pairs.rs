@@ -211,6 +211,8 @@ fn a_language_is_a_task() {
     let of = |who: &str, name: &str| held_out["translations"][who][name].as_f64().expect("a number");
     // Whoever has read four pairs knows whether to say capitals; one network for all languages cannot.
     assert!(of("chosen", "exact") > 0.9 && of("pooled", "exact") < 0.7, "{held_out}");
+    // A training language that says capitals, too, says all that it knows.
+    assert_eq!(of("nearest", "exact"), 1.0, "{held_out}");
     assert!(of("copy", "exact") < 0.9 && of("chosen", "pairs") == 6.0 * 12.0, "{held_out}");
     assert!(held_out["differences"]["pooled"]["mean"].as_f64().expect("a number") < -0.1, "{held_out}");
     assert!(words.contains("said exactly") && words.contains("pooled"), "{words}");

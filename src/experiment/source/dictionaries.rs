@@ -1,6 +1,7 @@
 //! The pairs of a file by groups, a task each (a language): a model reads some pairs of one that it has not seen, and is judged by what it
 //! says of the sources of others.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use super::pairs::much_longer;
 use super::{Source, TEST_SEED, TaskKind, TasksPicture, VALIDATION_SEED, check_rows, sequences, settings_of};
 use crate::data::format::Format;
 use crate::data::pairs::{Pair, PairTasks, Pairs, read_groups};
+use crate::data::score_text::edits;
 use crate::data::text::digest;
 use crate::error::{Error, Result, nearest};
 use crate::experiment::config::{Config, EvalConfig};
@@ -41,6 +43,8 @@ struct Parted {
     train: PairTasks,
     validation: PairTasks,
     test: PairTasks,
+    /// What each training group says of each source.
+    lexicons: Vec<HashMap<String, String>>,
     format: Format,
     place: PathBuf,
     warnings: Vec<String>,
@@ -146,6 +150,9 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let columns = Some([d.source.clone(), d.target.clone()]);
     let format =
         Format::Text { length, digest: digest(&pairs.symbols_of_all()), alphabet, pairs: true, columns };
+    let lexicon =
+        |i: &usize| known[*i].1.iter().map(|pair| (pair.source.clone(), pair.target.clone())).collect();
+    let lexicons = train.iter().map(lexicon).collect();
     let pairs = Arc::new(pairs);
     let mut first = 0;
     let ranges: Vec<(String, std::ops::Range<usize>)> = (known.iter())
@@ -162,7 +169,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         seed: config.seed,
     };
     let (train, validation, test) = (tasks(train), tasks(validation), tasks(&test));
-    Ok(Arc::new(Parted { train, validation, test, format, place: d.file, warnings }))
+    Ok(Arc::new(Parted { train, validation, test, lexicons, format, place: d.file, warnings }))
 }
 
 impl Source for Parted {
@@ -200,6 +207,18 @@ impl Source for Parted {
         }
         let most = self.test.groups.iter().map(|(_, range)| range.len()).max().unwrap_or(0);
         check_rows(self.test.groups.len(), most, shots, &self.train.shape())
+    }
+
+    fn nearest(&self, known: &[Pair], sources: &[&str]) -> Option<Vec<String>> {
+        // Of a source that it does not have it says the source itself.
+        let said = |lexicon: &HashMap<String, String>, source: &str| -> String {
+            lexicon.get(source).map_or(source, String::as_str).to_string()
+        };
+        let far = |lexicon: &&HashMap<String, String>| -> usize {
+            known.iter().map(|pair| edits(&said(lexicon, &pair.source), &pair.target)).sum()
+        };
+        let nearest = self.lexicons.iter().min_by_key(far)?;
+        Some(sources.iter().map(|source| said(nearest, source)).collect())
     }
 
     fn place(&self) -> String {

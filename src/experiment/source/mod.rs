@@ -34,6 +34,7 @@ pub use self::texts::TextsConfig;
 use super::config::{AdaptConfig, Config, EvalConfig, Method, ModelConfig, TrainConfig, WeightSource};
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
+use crate::data::pairs::Pair;
 use crate::data::series::SeriesTable;
 use crate::error::{Error, Result, nearest};
 use crate::net::{Layer, preset};
@@ -102,6 +103,11 @@ pub trait Source: Debug + Send + Sync {
 
     /// Height, width and channels, where the query of every held-out task is all pixels of a picture, channels -1 to 1.
     fn picture_shape(&self) -> Option<[usize; 3]> {
+        None
+    }
+
+    /// What the training task whose pairs are most like these known ones says of some sources; `None` where tasks are no pairs.
+    fn nearest(&self, _known: &[Pair], _sources: &[&str]) -> Option<Vec<String>> {
         None
     }
 

@@ -18,6 +18,7 @@ use hyperloom::plan::{Caps, KEEP, lower};
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
 use hyperloom::task::{Batch, Loss, Rows};
+use rayon::prelude::*;
 use support::differences::{STEP, check_derivatives_by};
 use support::interpret::Array;
 use support::{Feed, close, data, numbers, run_plan, with_regions, words};
@@ -379,11 +380,11 @@ fn objective(meta: &MetaSpec, kind: Loss, t: usize) -> (Graph, Feed, Value, Valu
 
 #[test]
 fn gradients_through_adaptation_are_exact() {
-    for (name, meta, kind) in ways() {
+    ways().into_par_iter().for_each(|(name, meta, kind)| {
         let adam = meta.adaptation.rule == Rule::Adam;
         if adam && (kind == Loss::CrossEntropy || !meta.hyper.is_shared()) {
             // Its steps are all but the sign of a gradient, which only large gradients leave alone under differences.
-            continue;
+            return;
         }
         let (g, mut feed, loss, params) = objective(&meta, kind, 2);
         if adam {
@@ -393,7 +394,7 @@ fn gradients_through_adaptation_are_exact() {
         // Norms of a few numbers that lie close together bend within thousandths.
         let near = if name.contains("normed: true") { 1e-5 } else { STEP };
         check_derivatives_by(near, &name, &g, &feed, loss, &[("params", params)], 1);
-    }
+    });
 }
 
 /// First order is not the derivative of anything; it is the gradient after adaptation, taken where adaptation started.

@@ -202,7 +202,24 @@ fn judged(device: &Device, path: &Path, shots: &[usize]) -> Result<Row> {
     let (config, experiment) = finished(device, path)?;
     let data = experiment.setup().source().place();
     let tasks = format!("{}{data}, seed {}", config.task.name(), config.seed);
-    let shots = if shots.is_empty() { &config.eval.sweep[..] } else { shots };
+    // Of the numbers that nobody asked for those are taken that the tasks have rows for.
+    let mut swept = config.eval.sweep.clone();
+    let mut why = None;
+    swept.retain(|s| match experiment.setup().source().check_held_out(*s) {
+        Ok(()) => true,
+        Err(e) => {
+            if shots.is_empty() {
+                log::warn!("{s} shots are left out: {e}");
+            }
+            why = why.take().or(Some(e));
+            false
+        }
+    });
+    let shots = match (shots, swept.is_empty(), why) {
+        ([], true, Some(e)) => return Err(e),
+        ([], ..) => &swept,
+        (given, ..) => given,
+    };
     Ok(Row {
         run: path.display().to_string(),
         method: config.adapt.method.name(),

@@ -56,7 +56,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
     }
     let device = open_device(&config.device)?;
     let mut experiment = Experiment::open(&config, &device, &out, args.resume)?;
-    let mut watch = Watch::new()?;
+    let mut watch = Watch::new(out.clone())?;
     let outcome = experiment.run(&mut watch);
     watch.finish();
     match outcome? {
@@ -331,16 +331,27 @@ struct Watch {
     bar: Option<ProgressBar>,
     phase: String,
     stop: Arc<AtomicBool>,
+    /// Whether steps are taken, between which the wish to stop is looked at.
+    steps: Arc<AtomicBool>,
     printed: Instant,
 }
 
 impl Watch {
-    fn new() -> Result<Watch> {
+    fn new(place: PathBuf) -> Result<Watch> {
         let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
+        let steps = Arc::new(AtomicBool::new(false));
+        let (flag, in_steps) = (stop.clone(), steps.clone());
         ctrlc::set_handler(move || {
-            // A second Ctrl-C does not wait for the checkpoint.
-            if flag.swap(true, Ordering::SeqCst) {
+            // A second Ctrl-C does not wait for the checkpoint. While the model is chosen and judged nothing is lost that the last
+            // checkpoint does not lead to again, and files are written whole or not at all.
+            let twice = flag.swap(true, Ordering::SeqCst);
+            if twice || !in_steps.load(Ordering::SeqCst) {
+                if !twice {
+                    hint(format_args!(
+                        "stopped; go on with: hyperloom train --resume --out {}",
+                        place.display()
+                    ));
+                }
                 std::process::exit(130);
             }
         })
@@ -349,7 +360,7 @@ impl Watch {
             let style = ProgressStyle::with_template("{prefix:<16} {bar:32} {pos}/{len}  {msg}  {eta} left");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Ok(Watch { bar, phase: String::new(), stop, printed: Instant::now() })
+        Ok(Watch { bar, phase: String::new(), stop, steps, printed: Instant::now() })
     }
 
     fn finish(&self) {
@@ -361,6 +372,7 @@ impl Watch {
 
 impl Observer for Watch {
     fn progress(&mut self, p: &Progress<'_>) {
+        self.steps.store(p.steps > 0, Ordering::SeqCst);
         let new = self.phase != p.phase;
         let message = if p.steps > 0 {
             format!("loss {}  {:.0} {}/s", figure(p.loss), p.tasks_per_second, p.unit)

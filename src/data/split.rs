@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::csv::Group;
 use super::table::{count, listed, shown};
 use crate::error::{Error, Result, nearest};
+use crate::rng::Rng;
 
 /// Train, validation and test, as ascending indices into the groups it was made for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +50,27 @@ impl Split {
             test: sorted(test.to_vec()),
             draws: Vec::new(),
         })
+    }
+
+    /// What each of several models trains on and chooses by: the groups to learn from and to choose by in `members` folds, each chosen by
+    /// once. With one member, or too few groups, as they are.
+    pub fn folds(&self, members: usize, seed: u64) -> Vec<(Vec<usize>, Vec<usize>)> {
+        let all: Vec<usize> = self.train.iter().chain(&self.validation).copied().collect();
+        let members = members.min(all.len() / 2);
+        if members <= 1 {
+            return vec![(self.train.clone(), self.validation.clone())];
+        }
+        let order: Vec<usize> =
+            Rng::new(seed, 0xf01d).choose(all.len(), all.len()).into_iter().map(|i| all[i]).collect();
+        (0..members)
+            .map(|m| {
+                let (mut train, mut validation) = (vec![], vec![]);
+                for (i, &g) in order.iter().enumerate() {
+                    if i % members == m { validation.push(g) } else { train.push(g) }
+                }
+                (train, validation)
+            })
+            .collect()
     }
 
     /// The split that the file at `path` lists for `seed`:

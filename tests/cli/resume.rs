@@ -172,6 +172,36 @@ fn changed_data_is_noticed() {
     place.refused(&["train", "--resume", "--out", "run"], &["lines.csv", "cannot read"]);
 }
 
+/// While the model is judged, which steps of training do not interrupt, a signal ends the command at once, and nothing is lost.
+#[cfg(unix)]
+#[test]
+fn signals_are_heard_while_judging() {
+    let text = SINE.replace("tasks = 3", "tasks = 3000");
+    let place = Place::with([("many.toml", text.as_str())]);
+    let mut child = place
+        .command(&["train", "many.toml", "--out", "run"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut err = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("judging") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut err, &mut line).unwrap() > 0, "it ended by itself");
+    }
+    let begun = Instant::now();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(wait(&mut child).code(), Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let rest = std::io::read_to_string(err).unwrap();
+    assert!(rest.contains("hyperloom train --resume --out run"), "{rest}");
+    assert!(!place.path("run/report.json").exists());
+    place.ok(&["train", "--resume", "--out", "run"]);
+    place.ok(&["train", "many.toml", "--out", "whole"]);
+    same(&place, "whole", "run");
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_leaves_a_checkpoint() {

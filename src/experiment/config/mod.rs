@@ -275,7 +275,7 @@ pub struct ModelConfig {
     pub start: Start,
     /// Whether group-level constant columns are read as a descriptor (`csv`).
     pub descriptor: bool,
-    /// Models trained on different folds of the training groups, whose predictions are averaged (`csv`).
+    /// Models trained on different folds of the training groups, whose predictions are averaged (`csv`, `series`).
     pub members: usize,
 }
 

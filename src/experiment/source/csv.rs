@@ -12,7 +12,6 @@ use crate::data::format::Format;
 use crate::data::grouped::Grouped;
 use crate::error::{Error, Result};
 use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, Start, TrainConfig};
-use crate::rng::Rng;
 use crate::spec::Activation;
 use crate::task::{Likelihood, Metric, Task, TaskFamily};
 
@@ -117,7 +116,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         descriptor: config.model.descriptor,
         seed: config.seed.wrapping_add((member as u64) << 32),
     };
-    let folds = folds(&groups, config.model.members, config.seed).into_iter().enumerate();
+    let folds = groups.split.folds(config.model.members, config.seed).into_iter().enumerate();
     let families = folds.map(|(m, (train, validation))| (family(m, train), validation)).collect();
     Ok(Arc::new(Folded { settings: c, families }))
 }
@@ -168,26 +167,4 @@ impl Source for Folded {
         let c = &self.settings;
         format!(" of {} ('{}' by '{}')", c.file.display(), c.target, c.group)
     }
-}
-
-/// Training and validation groups of each member: the training groups in `members` folds, each validating once.
-/// With one member, or too few groups, the split's own validation groups.
-fn folds(groups: &Groups, members: usize, seed: u64) -> Vec<(Vec<usize>, Vec<usize>)> {
-    let split = &groups.split;
-    let all: Vec<usize> = split.train.iter().chain(&split.validation).copied().collect();
-    let members = members.min(all.len() / 2);
-    if members <= 1 {
-        return vec![(split.train.clone(), split.validation.clone())];
-    }
-    let order: Vec<usize> =
-        Rng::new(seed, 0xf01d).choose(all.len(), all.len()).into_iter().map(|i| all[i]).collect();
-    (0..members)
-        .map(|m| {
-            let (mut train, mut validation) = (vec![], vec![]);
-            for (i, &g) in order.iter().enumerate() {
-                if i % members == m { validation.push(g) } else { train.push(g) }
-            }
-            (train, validation)
-        })
-        .collect()
 }

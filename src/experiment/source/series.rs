@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Forecasts, Source, TaskKind, TasksPicture, check_rows, settings_of};
+use super::{Forecasts, Source, TaskKind, TasksPicture, check_rows, min_shots, settings_of};
 use crate::data::format::Format;
 use crate::data::series::{MAX_LENGTH, SeriesSpec, SeriesTable, SeriesTasks};
 use crate::error::{Error, Result};
@@ -57,7 +57,8 @@ impl Default for SeriesConfig {
 #[derive(Debug)]
 struct Parted {
     settings: SeriesConfig,
-    tasks: SeriesTasks,
+    /// Of each member; it trains on some series and is validated on the others.
+    members: Vec<(SeriesTasks, Vec<usize>)>,
 }
 
 pub(super) fn defaults(base: Config) -> Config {
@@ -121,9 +122,6 @@ pub(super) fn validate(config: &Config) -> Result<()> {
             "one known point of a series has none before it to learn from: 2 at least".into(),
         );
     }
-    if config.model.members > 1 {
-        return fail("model.members", "folds are for the task 'csv': 1".into());
-    }
     Ok(())
 }
 
@@ -141,47 +139,62 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         shots: config.eval.shots,
         seed: config.seed,
     })?;
-    let shots = config.eval.shots;
-    let tasks = SeriesTasks {
-        which: table.split.train.clone(),
-        table: Arc::new(table),
-        shots,
-        min_shots: if config.train.min_shots == 0 { shots } else { config.train.min_shots.clamp(2, shots) },
-        query: config.eval.query,
-        seed: config.seed,
+    let (shots, table) = (config.eval.shots, Arc::new(table));
+    let member = |(m, (which, validation)): (usize, (Vec<usize>, Vec<usize>))| {
+        let tasks = SeriesTasks {
+            table: table.clone(),
+            which,
+            shots,
+            min_shots: min_shots(config).max(2),
+            query: config.eval.query,
+            seed: config.seed.wrapping_add((m as u64) << 32),
+        };
+        (tasks, validation)
     };
-    Ok(Arc::new(Parted { settings: s, tasks }))
+    let folds = table.split.folds(config.model.members, config.seed);
+    let members = folds.into_iter().enumerate().map(member).collect();
+    Ok(Arc::new(Parted { settings: s, members }))
+}
+
+impl Parted {
+    fn tasks(&self) -> &SeriesTasks {
+        &self.members[0].0
+    }
 }
 
 impl Source for Parted {
-    fn family(&self, _: usize) -> Arc<dyn TaskFamily> {
-        Arc::new(self.tasks.clone())
+    fn family(&self, member: usize) -> Arc<dyn TaskFamily> {
+        Arc::new(self.members[member].0.clone())
     }
 
-    fn validation(&self, _: usize) -> Vec<Task> {
-        let t = &self.tasks;
-        t.table.held_out(&t.table.split.validation, t.shots, t.query)
+    fn validation(&self, member: usize) -> Vec<Task> {
+        let (tasks, validation) = &self.members[member];
+        tasks.table.held_out(validation, tasks.shots, tasks.query)
+    }
+
+    fn members(&self) -> usize {
+        self.members.len()
     }
 
     fn test(&self, shots: usize) -> Vec<Task> {
-        self.tasks.table.held_out(&self.tasks.table.split.test, shots, self.tasks.query)
+        self.tasks().table.held_out(&self.tasks().table.split.test, shots, self.tasks().query)
     }
 
     fn likelihood(&self) -> Likelihood {
-        let unit = self.tasks.table.format.target_scale().1;
+        let unit = self.tasks().table.format.target_scale().1;
         Likelihood { metric: Metric::Rmse, unit, ..Likelihood::values(1) }
     }
 
     fn format(&self) -> Format {
-        Format::Series(self.tasks.table.format.clone())
+        Format::Series(self.tasks().table.format.clone())
     }
 
     fn warnings(&self) -> &[String] {
-        &self.tasks.table.warnings
+        &self.tasks().table.warnings
     }
 
     fn check_held_out(&self, shots: usize) -> Result<()> {
-        let (table, query) = (&self.tasks.table, self.tasks.query);
+        let (table, query) = (&self.tasks().table, self.tasks().query);
         let longest = table.split.test.iter().map(|g| table.points(*g)).max().unwrap_or(0);
         if shots < 2 || table.held_out(&table.split.test, shots, query).is_empty() {
             let message = format!(
@@ -191,11 +204,11 @@ impl Source for Parted {
             );
             return Err(Error::config("eval.shots", message));
         }
-        check_rows(table.split.test.len(), shots + query, shots, &self.tasks.shape())
+        check_rows(table.split.test.len(), shots + query, shots, &self.tasks().shape())
     }
 
     fn simple(&self, shots: usize) -> Vec<(&'static str, Vec<Vec<f32>>)> {
-        self.tasks.table.simple(&self.tasks.table.split.test, shots, self.tasks.query)
+        self.tasks().table.simple(&self.tasks().table.split.test, shots, self.tasks().query)
     }
 
     fn place(&self) -> String {
@@ -204,6 +217,6 @@ impl Source for Parted {
     }
 
     fn picture(&self) -> TasksPicture {
-        TasksPicture::Series(Forecasts { table: self.tasks.table.clone(), query: self.tasks.query })
+        TasksPicture::Series(Forecasts { table: self.tasks().table.clone(), query: self.tasks().query })
     }
 }

@@ -14,7 +14,7 @@ use hyperloom::Device;
 const README: &str = include_str!("../README.md");
 
 /// Settings that make a run short.
-const TRAIN: &str = "steps = 60\npooled_steps = 40\n";
+const TRAIN: &str = "steps = 20\npooled_steps = 15\n";
 const REST: &str = "[model]\nmembers = 2\n[adapt]\nsteps = [0, 1]\n[eval]\ntasks = 12\n";
 
 /// The contents of all blocks of one language.

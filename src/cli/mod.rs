@@ -606,6 +606,10 @@ fn figure(x: f64) -> String {
     if !x.is_finite() {
         return format!("{x}");
     }
+    // Neither zeros alone nor hundreds of digits.
+    if x != 0.0 && !(1e-5..1e9).contains(&x.abs()) {
+        return format!("{x:.3e}");
+    }
     let digits = (3 - x.abs().max(1e-12).log10().floor() as i32).clamp(0, 6) as usize;
     format!("{x:.digits$}")
 }

@@ -265,7 +265,7 @@ fn print_held_out(r: &Report, h: &HeldOut) {
         let mut shown: Vec<usize> = (0..6).map(|i| i * (n - 1) / 5).collect();
         shown.dedup();
         let line = |name: &str, value: &dyn Fn(&PointsAhead) -> String| {
-            let each: String = shown.iter().map(|i| format!("{:>9}", value(&h.points_ahead[*i]))).collect();
+            let each: String = shown.iter().map(|i| format!("{:>10}", value(&h.points_ahead[*i]))).collect();
             say(format_args!("  {name:<34}{each}\n"));
         };
         line("points ahead, from what is known", &|p| p.ahead.to_string());

@@ -149,6 +149,12 @@ impl Column {
             }
     }
 
+    /// What a missing cell becomes.
+    pub(super) fn of_missing(&self) -> impl Iterator<Item = f32> {
+        let width = self.width();
+        (0..width).map(move |i| f32::from(self.missing && i + 1 == width))
+    }
+
     /// The names of the encoded columns: `age`, `sex=Female`, `age missing`.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names = match &self.code {

@@ -242,14 +242,36 @@ impl Encoder {
         rows: &[usize],
         notes: &mut Vec<String>,
     ) -> Result<Vec<f32>> {
+        self.encode_rows_without(table, rows, 0, notes)
+    }
+
+    /// The same; of the columns that give the first `may_lack` numbers those that the table does not have are missing in all rows.
+    pub(super) fn encode_rows_without(
+        &self,
+        table: &Table,
+        rows: &[usize],
+        may_lack: usize,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<f32>> {
         let width = self.inputs();
         let mut out = vec![0.0; rows.len() * width];
         let mut offset = 0;
         for column in &self.columns {
-            column.encode(table, rows, Block { out: &mut out, width, offset }, notes)?;
+            if offset < may_lack && !table.columns().contains(&column.name) {
+                let missing: Vec<f32> = column.of_missing().collect();
+                out.chunks_exact_mut(width)
+                    .for_each(|row| row[offset..offset + missing.len()].copy_from_slice(&missing));
+            } else {
+                column.encode(table, rows, Block { out: &mut out, width, offset }, notes)?;
+            }
             offset += column.width();
         }
         Ok(out)
+    }
+
+    /// The first `n` numbers of a row whose cells are all missing.
+    pub(super) fn missing(&self, n: usize) -> Vec<f32> {
+        self.columns.iter().flat_map(Column::of_missing).take(n).collect()
     }
 
     pub(super) fn encode_target_rows(&self, table: &Table, rows: &[usize]) -> Result<Vec<f32>> {
@@ -311,8 +333,9 @@ fn target_cell(table: &Table, row: usize, col: usize) -> Result<Cell> {
 
 fn not_a_number(table: &Table, row: usize, col: usize) -> Error {
     let cell = shown(table.cell(row, col));
-    let message =
-        format!("'{cell}' is not a number, which a regression needs: correct it, or choose classification");
+    let message = format!(
+        "'{cell}' is not a number, which a regression needs: correct it (or, of the rows of a table, choose classification)"
+    );
     table.cell_error(row, col, message)
 }
 

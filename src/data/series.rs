@@ -32,6 +32,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
@@ -197,7 +198,9 @@ impl SeriesFormat {
     fn points_noting(&self, table: &Table, rows: &[usize], notes: &mut Vec<String>) -> Result<Vec<Point>> {
         let time = table.column(&self.time)?;
         let target = table.columns().iter().position(|name| name == self.target());
-        let (x, width) = (self.encoder.encode_rows(table, rows, notes)?, self.encoder.inputs());
+        let width = self.encoder.inputs();
+        // What is read of the past alone may not be there of what is to come.
+        let x = self.encoder.encode_rows_without(table, rows, self.past, notes)?;
         let mut points = Vec::with_capacity(rows.len());
         for (i, &row) in rows.iter().enumerate() {
             points.push(Point {
@@ -219,6 +222,13 @@ impl SeriesFormat {
         Ok(points)
     }
 
+    /// A point whose inputs nobody knows yet, but for those known ahead.
+    pub(crate) fn to_come(&self, point: &Point) -> Point {
+        let mut point = Point { value: None, ..point.clone() };
+        point.inputs[..self.past].copy_from_slice(&self.encoder.missing(self.past));
+        point
+    }
+
     /// Warns where times lie closer together, or further apart, than any that were trained on.
     pub(crate) fn check_steps(&self, points: &[Point]) -> Option<String> {
         let far = points.windows(2).map(|pair| pair[1].time - pair[0].time);
@@ -231,10 +241,10 @@ impl SeriesFormat {
         ))
     }
 
-    /// What a window sees of a point that `next` comes after.
-    fn see(&self, out: &mut Vec<f32>, point: &Point, value: Option<f32>, next: &Point) {
+    /// What a window sees of a point that `next` comes after; `value` is the last one that was seen, where it is `known` that of the point.
+    fn see(&self, out: &mut Vec<f32>, point: &Point, known: bool, value: Option<f32>, next: &Point) {
         out.extend([
-            if value.is_some() { 1.0 } else { 0.0 },
+            f32::from(known),
             value.unwrap_or(0.0),
             ((next.time - point.time) / self.step).ln() as f32,
         ]);
@@ -252,8 +262,10 @@ impl SeriesFormat {
         let first = at.saturating_sub(self.length);
         let last = values[first..at].iter().rev().find_map(|v| *v)?;
         let mut x = vec![0.0; (self.length - (at - first)) * self.channels()];
+        let mut value = values[..first].iter().rev().find_map(|v| *v);
         for i in first..at {
-            self.see(&mut x, &points[i], values[i], &points[i + 1]);
+            value = values[i].or(value);
+            self.see(&mut x, &points[i], values[i].is_some(), value, &points[i + 1]);
         }
         Some((x, last))
     }
@@ -273,18 +285,47 @@ fn time_of(table: &Table, row: usize, col: usize, dates: bool) -> Result<f64> {
         (_, true) if let Some(days) = days_of(cell) => Ok(days),
         _ => {
             let what = if dates { "a date (2024-05-31, 2024-05-31T12:30)" } else { "a number" };
-            let message = format!("'{}' is not {what}, as the times of this column are", shown(cell));
+            let message =
+                format!("'{}' is not {what}, as the first time of the training file is", shown(cell));
             Err(table.cell_error(row, col, message))
         }
     }
 }
 
-/// Days since the beginning of 1970 of a date, with or without a time of day.
+/// Days since the beginning of 1970 of a date, with or without a time of day and its offset (none: UTC).
 fn days_of(cell: &str) -> Option<f64> {
-    // A zone that every time names alike moves all by the same.
-    let time: DateTime = cell.strip_suffix('Z').unwrap_or(cell).parse().ok()?;
+    // 20240531 is a number.
+    if cell.as_bytes().get(4) != Some(&b'-') {
+        return None;
+    }
+    if let Ok(time) = cell.parse::<Timestamp>() {
+        return Some(time.as_duration().as_secs_f64() / 86_400.0);
+    }
+    let time: DateTime = cell.parse().ok()?;
     let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
     Some(time.duration_since(epoch).as_secs_f64() / 86_400.0)
+}
+
+/// Whether the times of a column are dates, as the first one says.
+fn are_dates(table: &Table, col: usize) -> Result<bool> {
+    let cell = table.cell(0, col);
+    match table.kind(0, col) {
+        Cell::Number(time)
+            if (19_000_101.0..=21_001_231.0).contains(&time) && cell.parse::<DateTime>().is_ok() =>
+        {
+            let message =
+                format!("'{cell}' looks like a date, and would be a number: write dates as 2024-05-31");
+            Err(table.cell_error(0, col, message))
+        }
+        Cell::Number(_) => Ok(false),
+        _ if days_of(cell).is_some() => Ok(true),
+        Cell::Missing => time_of(table, 0, col, false).map(|_| false),
+        _ => {
+            let message =
+                format!("'{}' is neither a number nor a date (2024-05-31, 2024-05-31T12:30)", shown(cell));
+            Err(table.cell_error(0, col, message))
+        }
+    }
 }
 
 impl SeriesTable {
@@ -309,13 +350,15 @@ impl SeriesTable {
         let (long, short): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, rows)| rows.len() > spec.shots);
         let Some(split) = Split::draw(long.len(), spec.seed) else {
             let longest = long.iter().chain(&short).map(|(_, rows)| rows.len()).max().unwrap_or(0);
-            let message = format!(
-                "{} of {} have more than the {} that are known of a task (the longest has {longest}): at least 3 are needed, to train, to choose and \
-                 to judge; use fewer shots",
-                long.len(),
-                count(groups, "series").trim_end_matches("s").to_string() + "s",
-                count(spec.shots, "point"),
-            );
+            let message = match groups {
+                ..3 => format!("{groups} series: at least 3 are needed, to train, to choose and to judge"),
+                _ => format!(
+                    "{} of {groups} series have more than the {} that are known of a task (the longest has {longest}): at least 3 are needed, to \
+                     train, to choose and to judge; use fewer shots",
+                    long.len(),
+                    count(spec.shots, "point"),
+                ),
+            };
             return Err(table.error(format!(", column '{}'", shown(&spec.group)), message));
         };
         if !short.is_empty() {
@@ -330,8 +373,7 @@ impl SeriesTable {
             fitted.extend(&long[g].1);
         }
         let time = table.column(&spec.time)?;
-        // The first one says what all are.
-        let dates = !matches!(table.kind(0, time), Cell::Number(_)) && days_of(table.cell(0, time)).is_some();
+        let dates = are_dates(table, time)?;
         let encoder = Encoder::fit_gaps(table, [&spec.group, &spec.target], &inputs, &fitted, &mut warnings)?;
         let mut format = SeriesFormat {
             past: encoder.width_of(&spec.inputs),
@@ -355,6 +397,13 @@ impl SeriesTable {
         if backwards > 0 {
             warnings.push(format!(
                 "the times of {backwards} series go backwards in the file: their points are taken in order of time"
+            ));
+        }
+        let longest = split.test.iter().map(|&g| series[g].points.len()).max().unwrap_or(0);
+        if let Some(season) = spec.season.filter(|season| *season >= longest) {
+            warnings.push(format!(
+                "series.season = {season}: no series that is judged on has more than {}, so that no season returns",
+                count(longest, "point")
             ));
         }
         if dates {
@@ -385,8 +434,8 @@ impl SeriesTable {
             series.first = self.y.len();
             let mut last = None;
             for pair in series.points.windows(2) {
-                self.format.see(&mut self.x, &pair[0], pair[0].value, &pair[1]);
                 last = pair[0].value.or(last);
+                self.format.see(&mut self.x, &pair[0], pair[0].value.is_some(), last, &pair[1]);
                 self.y.push(pair[1].value.zip(last).map_or(0.0, |(next, last)| next - last));
             }
         }
@@ -772,4 +821,66 @@ struct Staged {
     windows: Vec<u32>,
     rows: Vec<u32>,
     weights: Vec<f32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_days() {
+        assert_eq!(days_of("1970-01-02"), Some(1.0));
+        assert_eq!(days_of("1970-01-01T12:00"), Some(0.5));
+        assert_eq!(days_of("1970-01-01 18:00:00"), Some(0.75));
+        // The same moment, said in three ways.
+        for cell in ["1970-01-01T12:00:00Z", "1970-01-01T14:00:00+02:00", "1970-01-01T06:00:00-06:00"] {
+            assert_eq!(days_of(cell), Some(0.5), "{cell}");
+        }
+        for cell in ["1970-02-30", "19700102", "soon", "1970-01", "02.01.1970"] {
+            assert_eq!(days_of(cell), None, "{cell}");
+        }
+    }
+
+    /// What simple exponential smoothing says of a series with a gap, by hand.
+    #[test]
+    fn smoothing_follows() {
+        let plain = Smoothing { level: 0.5, trend: 0.0, damping: 1.0 };
+        let said = plain.forecasts(&[Some(2.0), Some(4.0), None, Some(8.0)]);
+        assert_eq!(said, [None, Some(2.0), Some(3.0), Some(3.0)]);
+        // A trend that is followed at once goes on.
+        let line = Smoothing { level: 1.0, trend: 1.0, damping: 1.0 };
+        assert_eq!(line.forecasts(&[Some(1.0), Some(3.0), None, Some(7.0)])[2..], [Some(5.0), Some(7.0)]);
+        assert_eq!(line.error(&[Some(1.0), Some(3.0), Some(5.0)]), (4.0, 2.0));
+    }
+
+    /// No row of an episode looks at what lies before it, behind what is known, or at what it is asked about.
+    #[test]
+    fn episodes_keep_apart_what_is_asked() -> Result<()> {
+        let cell = |s: usize, t: usize| match (s * 7 + t * 3) % 5 {
+            0 => String::new(),
+            _ => format!("{}", s * 100 + t),
+        };
+        let lines = (0..6).flat_map(|s| (0..14).map(move |t| format!("{s},{t},{}\n", cell(s, t))));
+        let text: String = std::iter::once("g,t,y\n".to_string()).chain(lines).collect();
+        let name = |s: &str| s.to_string();
+        let spec = SeriesSpec { length: 4, shots: 6, ..SeriesSpec::default() };
+        let spec = SeriesSpec { group: name("g"), time: name("t"), target: name("y"), ..spec };
+        let table = Arc::new(SeriesTable::of(&Table::parse("a.csv", text.as_bytes())?, &spec)?);
+        let which = table.split.train.clone();
+        let tasks = SeriesTasks { table: table.clone(), which, shots: 6, min_shots: 2, query: 3, seed: 1 };
+        for step in 0..500 {
+            let e = tasks.episode(&mut Rng::new(step, 3));
+            let (last, first) = (e.known.iter().max(), e.asked.iter().min());
+            assert!(last < first && !e.asked.is_empty() && e.asked.len() <= 3, "{e:?}");
+            let base = table.series[e.series].first as u32;
+            for at in e.known.iter().chain(&e.asked) {
+                let seen: Vec<u32> = table.window(e.series, e.start, *at).collect();
+                assert_eq!(seen.len(), 4);
+                let allowed = base + e.start as u32..base + *at as u32;
+                assert!(seen.iter().all(|row| *row == 0 || allowed.contains(row)), "{e:?}: {seen:?}");
+                assert_eq!(seen.last(), Some(&(base + *at as u32 - 1)));
+            }
+        }
+        Ok(())
+    }
 }

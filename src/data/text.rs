@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::idx::unpacked;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::rng::Rng;
@@ -205,7 +206,7 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// Reads a file, where `before` bytes are there already.
+/// Reads a file, where `before` bytes are there already; one that starts like gzip is unpacked.
 ///
 /// # Errors
 /// As for [`read_texts`].
@@ -221,7 +222,7 @@ pub fn read_text(path: &Path, unit: Unit, before: usize) -> Result<Vec<u8>> {
             there >> 20
         )));
     }
-    let mut bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let mut bytes = unpacked(path)?;
     if unit == Unit::Characters {
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
             let message = "is in UTF-16: save it as UTF-8, or take bytes for symbols (--set text.unit=bytes, of texts texts.unit=bytes)";

@@ -31,12 +31,21 @@ struct Asked {
     values: Vec<Option<f32>>,
     /// Whether a value was predicted.
     said: Vec<bool>,
+    /// Number of points up to the last one whose value is known.
+    known: usize,
     /// What the network learns from; no rows where nothing is known.
     support: Task,
 }
 
+impl Asked {
+    /// Whether what is said of point `at` stands for its value in what comes after: none behind it is known. Others are gaps.
+    fn feeds(&self, at: usize) -> bool {
+        self.values[at].is_none() && at >= self.known
+    }
+}
+
 /// What is said about every row of a query file, in order of time: from the points before it, which are those of the support, those of the
-/// query whose target is known, and of others what was said about them. Values are the standardised target; deviations are known of rows
+/// query whose target is known, and behind the last of these what was said about them; an empty target before it is a gap. Values are the standardised target; deviations are known of rows
 /// whose past is.
 ///
 /// # Errors
@@ -50,6 +59,14 @@ pub fn forecast(
     steps: Option<usize>,
 ) -> Result<Prediction> {
     let series = asked(format, support, query)?;
+    if let (Forecaster::Network(_), 2..) = (by, series.len()) {
+        let message = format!(
+            "holds {} series, and a network is for the one that it was adapted to: leave the rows of that one, or give the run folder and the known \
+             points of all (--support)",
+            series.len()
+        );
+        return Err(Error::data(query.path(), format!(", column '{}'", shown(format.group())), message));
+    }
     let (mut found, silent) = go(device, by, format, series, query.rows(), steps)?;
     if let Some(row) = silent {
         return Err(nothing_before(query, format, row));
@@ -91,7 +108,7 @@ fn go(
                         Some((x, last)) => {
                             xq.extend(x);
                             rows.push((*at, row, last));
-                            unsaid |= s.values[*at].is_none();
+                            unsaid |= s.feeds(*at);
                         }
                         // Of a first point nothing can be said, and need not where its value is known.
                         None if s.values[*at].is_none() => silent = silent.or(Some(row)),
@@ -114,7 +131,7 @@ fn go(
                 if let Some(deviation) = said.deviation.get(k).filter(|_| past_is_known) {
                     found.deviation[row] = *deviation;
                 }
-                if s.values[at].is_none() {
+                if s.feeds(at) {
                     (s.values[at], s.said[at]) = (Some(value), true);
                 }
             }
@@ -138,16 +155,20 @@ pub(super) fn by_points_ahead(
         table.split.test.iter().filter(|g| !table.held_out(&[**g], shots, ahead).is_empty()).take(MOST_SERIES)
     {
         let points = table.points_of(g);
-        let points = points[..points.len().min(shots + ahead)].to_vec();
-        let values: Vec<Option<f32>> =
-            points.iter().enumerate().map(|(i, p)| p.value.filter(|_| i < shots)).collect();
+        let to_come = points.iter().skip(shots).take(ahead);
+        let truths: Vec<Option<f32>> = to_come.clone().map(|p| p.value).collect();
+        // What is read of the past is not known yet.
+        let points: Vec<Point> =
+            points[..shots].iter().cloned().chain(to_come.map(|p| format.to_come(p))).collect();
+        let values: Vec<Option<f32>> = points.iter().map(|p| p.value).collect();
         let last = values.iter().rev().find_map(|v| *v).unwrap_or(0.0);
         let first = truth.len();
-        truth.extend((0..ahead).map(|k| Some((points.get(shots + k)?.value?, last))));
+        truth.extend((0..ahead).map(|k| Some((truths.get(k).copied()??, last))));
         series.push(Asked {
             support: known_rows(format, &points[..shots]),
             query: (0..points.len()).map(|i| Some(first + i.checked_sub(shots)?)).collect(),
             said: vec![false; points.len()],
+            known: values.iter().rposition(Option::is_some).map_or(0, |last| last + 1),
             values,
             points,
         });
@@ -282,7 +303,14 @@ fn asked(format: &SeriesFormat, support: Option<&Table>, query: &Table) -> Resul
             strangers.push(name);
         }
         let values: Vec<Option<f32>> = points.iter().map(|p| p.value).collect();
-        all.push(Asked { said: vec![false; points.len()], support: task, query: query_rows, values, points });
+        all.push(Asked {
+            said: vec![false; points.len()],
+            known: values.iter().rposition(Option::is_some).map_or(0, |last| last + 1),
+            support: task,
+            query: query_rows,
+            values,
+            points,
+        });
     }
     if let Some(odd) = odd {
         log::warn!("{}: {odd}", query.path().display());

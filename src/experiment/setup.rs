@@ -82,7 +82,10 @@ impl Setup {
                 let is_series = |row: &[usize]| row.len() == 2;
                 let states = is_series(&shape.row) && net.row_behind().is_some_and(|row| is_series(&row));
                 let net = if states && m.head { net.flatten() } else { net };
-                let net = if m.context > 0 && net.context_width() == 0 {
+                let net = if m.context > 0 && net.context_width() == 0 && shape.row.len() > 1 {
+                    // Rows of several axes have no place for them before the head.
+                    net.flatten().context(m.context)
+                } else if m.context > 0 && net.context_width() == 0 {
                     let start = Net::rows(shape.row.clone()).context(m.context);
                     start.with_all(layers.iter().cloned())
                 } else {

@@ -90,6 +90,10 @@ fn trained_forecast_and_judged() {
     // Intervals are known one step ahead, and where the past is given.
     let empty = |file: &str| place.read(file).lines().filter(|l| l.ends_with(",,")).count();
     assert_eq!((empty("p.csv"), empty("q.csv")), (9, 0));
+    // An empty cell with a known one behind it is a gap: nothing is predicted from what was predicted.
+    place.write("gap.csv", ahead(&|i, t| if t == 11 { "?".into() } else { wave(i, t).to_string() }));
+    assert!(predict("known.csv", "gap.csv", "g.csv").iter().all(Option::is_some));
+    assert_eq!(empty("g.csv"), 0);
     // The order of the rows is nothing.
     let mut lines: Vec<String> = place.read("ahead.csv").lines().skip(1).map(String::from).collect();
     lines.reverse();
@@ -147,6 +151,12 @@ fn refused_to_predict(place: &Place) {
     place.refused(&predict("late.csv", "early.csv"), &["early.csv, line 2", "no value is known"]);
     place.write("when.csv", format!("{HEADER}w40,soon,\n"));
     place.refused(&predict("known.csv", "when.csv"), &["when.csv, line 2", "'soon' is not a date"]);
+    place.write("compact.csv", format!("{HEADER}w40,20240220,\n"));
+    place.refused(&predict("known.csv", "compact.csv"), &["compact.csv, line 2", "'20240220' is not a date"]);
+    place.refused(
+        &["predict", "one.safetensors", "--query", "ahead.csv", "--out", "x.csv"],
+        &["ahead.csv", "3 series", "a network is for the one"],
+    );
     place.write("single.csv", HEADER.to_string() + &rows(40, 0..1));
     place.refused(&predict("single.csv", "ahead.csv"), &["single.csv", "fewer than two values"]);
 }
@@ -177,6 +187,21 @@ fn more_columns() {
     place.ok(&args);
     let held_out = &place.json("run/report.json")["held_out"];
     let (chosen, of) = (held_out["chosen"].as_f64().unwrap(), &held_out["baselines"]);
+    // Of what is to come only the sales are known: heat says as little of it as a column that is not there.
+    let ahead = held_out["points_ahead"].as_array().unwrap();
+    assert!(ahead[3]["chosen"].as_f64().unwrap() > 2.0, "{held_out}");
+    place.write(
+        "known.csv",
+        place.read("waves.csv").lines().take(11).fold(String::new(), |all, l| all + l + "\n"),
+    );
+    place.write("ahead.csv", "who,day,sale\n0,10,1\n0,11.2,0\n");
+    let args = ["predict", "run", "--device", "cpu", "--support", "known.csv", "--query", "ahead.csv"];
+    place.ok(&[&args[..], &["--out", "p.csv"]].concat());
+    let said = said(&place, "p.csv");
+    assert!(said[0].unwrap() > said[1].unwrap() && (said[0].unwrap() - 1e6).abs() < 100.0, "{said:?}");
+    // What was not known of a column that is known ahead.
+    place.write("ahead.csv", "who,day\n0,10\n");
+    place.refused(&[&args[..], &["--out", "x.csv"]].concat(), &["ahead.csv", "no column 'sale'"]);
     // What is on sale tomorrow says most of tomorrow's value.
     assert!(chosen < 0.5 * of["naive"].as_f64().unwrap(), "{held_out}");
     assert!(of["seasonal_naive"].is_number(), "{held_out}");
@@ -215,6 +240,14 @@ fn what_makes_no_sense_is_refused() {
     place.refused(&train(&["--csv", "number.csv"]), &["number.csv, line 63", "'7' is not a date"]);
     with("text.csv", &wave(3, 3).to_string(), "high");
     place.refused(&train(&["--csv", "text.csv"]), &["text.csv, line 65", "'high' is not a number"]);
+    with("zero.csv", "w0,2024-02-01", "w0,0");
+    place.refused(&train(&["--csv", "zero.csv"]), &["zero.csv, line 3", "'2024-02-02' is not a number"]);
+    with("never.csv", "w0,2024-02-01", "w0,2024-02-30");
+    place.refused(&train(&["--csv", "never.csv"]), &["never.csv, line 2", "neither a number nor a date"]);
+    with("compact.csv", "w0,2024-02-01", "w0,20240201");
+    place.refused(&train(&["--csv", "compact.csv"]), &["compact.csv, line 2", "write dates as"]);
+    place.write("two.csv", HEADER.to_string() + &rows(0, 0..20) + &rows(1, 0..20));
+    place.refused(&train(&["--csv", "two.csv"]), &["two.csv", "2 series", "at least 3"]);
     let numbers: String = (0..9).map(|i| format!("{i},{i},1\n{i},{},2\n", i + 1)).collect();
     place.write("short.csv", format!("{HEADER}{numbers}"));
     place.refused(&train(&["--csv", "short.csv"]), &["0 of 9 series", "the longest has 2"]);

@@ -54,6 +54,12 @@ fn trained_adapted_and_gone_on_with() {
     let generate = ["generate", "new.safetensors", "--device", "cpu", "--length", "12", "--temperature", "0"];
     let said = place.ok(&[&generate[..], &["--prompt", &word(77)]].concat());
     assert_eq!(said.chars().count(), 4 + 12 + 1, "{said}");
+    // What is packed is the same text.
+    let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, word(77).repeat(8).as_bytes()).unwrap();
+    place.write("new.txt.gz", packed.finish().unwrap());
+    place.ok(&["adapt", "run", "--support", "new.txt.gz", "--device", "cpu", "--out", "packed.safetensors"]);
+    assert!(weights(&place.path("new.safetensors")) == weights(&place.path("packed.safetensors")));
     place.write("tiny.txt", "abc");
     place.refused(
         &["adapt", "run", "--support", "tiny.txt", "--device", "cpu", "--out", "x"],

@@ -196,10 +196,16 @@ impl Source for Parted {
     fn check_held_out(&self, shots: usize) -> Result<()> {
         let (table, query) = (&self.tasks().table, self.tasks().query);
         let longest = table.split.test.iter().map(|g| table.points(*g)).max().unwrap_or(0);
-        if shots < 2 || table.held_out(&table.split.test, shots, query).is_empty() {
+        if shots < 2 {
+            return Err(Error::config(
+                "eval.shots",
+                "one known point of a series has none before it to learn from: 2 at least",
+            ));
+        }
+        if table.held_out(&table.split.test, shots, query).is_empty() {
             let message = format!(
                 "{shots} known points, and one to be asked about behind them: none of the {} series that are judged on has so many (the longest has \
-                 {longest}; at least 2 are known)",
+                 {longest})",
                 table.split.test.len()
             );
             return Err(Error::config("eval.shots", message));

@@ -250,13 +250,13 @@ fn draw(path: &Path, rows: &[Row]) -> Result<()> {
 fn print(found: &[HeldOut]) {
     let Some(first) = found.first() else { return };
     say(format_args!("{} on unseen tasks\n", first.metric));
-    say(format_args!("{:<26}", ""));
+    say(format_args!("{:<32}", ""));
     for h in found {
         say(format_args!("{:>10} shots", h.shots));
     }
     say("\n");
     let row = |name: String, value: &dyn Fn(&HeldOut) -> f64| {
-        say(format_args!("{name:<26}"));
+        say(format_args!("{name:<32}"));
         for h in found {
             say(format_args!("{:>16}", figure(value(h))));
         }
@@ -268,6 +268,13 @@ fn print(found: &[HeldOut]) {
     }
     if first.gate.is_some() {
         row("weighed by evidence".into(), &|h| h.chosen);
+    }
+    for name in first.translations.keys() {
+        let of =
+            |h: &HeldOut| h.translations.get(name).map_or([f64::NAN; 2], |t| [t.exact, t.character_error]);
+        let who = name.replace('_', " ");
+        row(format!("{who}: said exactly"), &|h| of(h)[0]);
+        row(format!("{who}: edits"), &|h| of(h)[1]);
     }
     for (i, (name, _)) in pictures::baselines(first).iter().enumerate() {
         row(name.clone(), &|h| pictures::baselines(h)[i].1);

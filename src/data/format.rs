@@ -342,10 +342,15 @@ impl Format {
                         cells.extend(ends(y[0] as f64, half[row] as f64));
                     }
                 }
-                Format::Series(_) | Format::Encoded(_) if self.classes().is_empty() => {
+                Format::Encoded(e) if e.kind() == TargetKind::Classification => {
+                    cells.push(e.classes().get(argmax(y)).cloned().unwrap_or_default());
+                    cells.extend(softmax(y).iter().map(|p| format!("{p:.6}")));
+                }
+                Format::Series(_) | Format::Encoded(_) => {
                     let (mean, std) = self.target_scale();
                     // Of the first point of a series nothing is said.
-                    let known = |v: f64| if v.is_nan() { String::new() } else { v.to_string() };
+                    let silent = |v: f64| v.is_nan() && matches!(self, Format::Series(_));
+                    let known = |v: f64| if silent(v) { String::new() } else { v.to_string() };
                     cells.extend(y.iter().map(|v| known(mean + std * *v as f64)));
                     if let Some(half) = half {
                         cells.extend(ends(mean + std * y[0] as f64, std * half[row] as f64));
@@ -354,12 +359,7 @@ impl Format {
                 Format::Pictures { .. }
                 | Format::Fields { .. }
                 | Format::Decoders { .. }
-                | Format::Series(_)
                 | Format::Text { .. } => {}
-                Format::Encoded(e) => {
-                    cells.push(e.classes().get(argmax(y)).cloned().unwrap_or_default());
-                    cells.extend(softmax(y).iter().map(|p| format!("{p:.6}")));
-                }
             }
             out.write_record(&cells).map_err(|e| fail(&e))?;
         }

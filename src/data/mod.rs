@@ -36,6 +36,7 @@ mod seen;
 pub mod series;
 pub mod shapes;
 pub mod sine;
+mod smoothing;
 pub mod split;
 pub mod staged;
 pub mod table;

@@ -28,24 +28,23 @@
 //! # Ok::<(), hyperloom::Error>(())
 //! ```
 
+mod tasks;
+
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 
+pub use self::tasks::SeriesTasks;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::csv::group_rows;
 use super::encoder::Encoder;
+use super::smoothing::Smoothing;
 use super::split::Split;
 use super::table::{Cell, Table, count, shown};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Role, Value};
-use crate::rng::Rng;
-use crate::run::Session;
-use crate::spec::DType;
-use crate::task::{Batch, Rows, Task, TaskFamily, TaskShape};
+use crate::task::Task;
 
 /// Which file of series, which columns, and how much of the past is looked at.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -443,13 +442,8 @@ impl SeriesTable {
 
     /// Leaves out series of which no row can be known, or none can be asked about.
     fn drop_silent(&mut self, table: &Table, spec: &SeriesSpec) -> Result<()> {
-        let heard = |g: &usize| {
-            let n = self.series[*g].points.len();
-            (1..spec.shots).any(|at| self.has_row(*g, 0, at))
-                && (spec.shots..n).any(|at| self.has_row(*g, 0, at))
-        };
         let before = self.split.train.len() + self.split.validation.len() + self.split.test.len();
-        let keep = |part: &[usize]| part.iter().copied().filter(|g| heard(g)).collect::<Vec<usize>>();
+        let keep = |part: &[usize]| self.judged(part, spec.shots, self.y.len());
         let (train, validation, test) =
             (keep(&self.split.train), keep(&self.split.validation), keep(&self.split.test));
         let left = before - train.len() - validation.len() - test.len();
@@ -493,10 +487,19 @@ impl SeriesTable {
         self.series[series].points.len()
     }
 
-    /// The points of a held-out task that are asked about: at most `query` behind the first `shots`.
-    fn asked(&self, series: usize, shots: usize, query: usize) -> Vec<usize> {
-        let end = (shots + query).min(self.points(series));
-        (shots..end).filter(|at| self.has_row(series, 0, *at)).collect()
+    /// The points of a held-out task that it learns from, of the first `shots`, and those that are asked about, at most `query` behind them; `None`
+    /// where either are none.
+    fn parts(&self, series: usize, shots: usize, query: usize) -> Option<[Vec<usize>; 2]> {
+        let points = self.points(series);
+        let rows =
+            |range: Range<usize>| -> Vec<usize> { range.filter(|at| self.has_row(series, 0, *at)).collect() };
+        let parts = [rows(1..shots.min(points)), rows(shots..(shots + query).min(points))];
+        parts.iter().all(|part| !part.is_empty()).then_some(parts)
+    }
+
+    /// Those of `which` that are a task where `shots` points are known.
+    pub fn judged(&self, which: &[usize], shots: usize, query: usize) -> Vec<usize> {
+        which.iter().copied().filter(|g| self.parts(*g, shots, query).is_some()).collect()
     }
 
     /// Series as tasks: their first `shots` points are known, up to `query` behind them are asked about. Those without any are left out.
@@ -514,12 +517,7 @@ impl SeriesTable {
                 }
                 (x, y)
             };
-            let known: Vec<usize> =
-                (1..shots.min(self.points(g))).filter(|at| self.has_row(g, 0, *at)).collect();
-            let asked = self.asked(g, shots, query);
-            if known.is_empty() || asked.is_empty() {
-                return None;
-            }
+            let [known, asked] = self.parts(g, shots, query)?;
             let ((xs, ys), (xq, yq)) = (rows(&known), rows(&asked));
             Some(Task::from_support(xs, ys).with_query(xq, yq).with_name(self.name(g)))
         };
@@ -539,13 +537,7 @@ impl SeriesTable {
         let prior = Smoothing::errors(self.split.train.iter().map(|g| self.values(*g)));
         let (mut naive, mut seasonal, mut smooth) = (vec![], vec![], vec![]);
         for &g in which {
-            if !(1..shots.min(self.points(g))).any(|at| self.has_row(g, 0, at)) {
-                continue;
-            }
-            let asked = self.asked(g, shots, query);
-            if asked.is_empty() {
-                continue;
-            }
+            let Some([_, asked]) = self.parts(g, shots, query) else { continue };
             let values = self.values(g);
             let last = |at: usize| values[..at].iter().rev().find_map(|v| *v).unwrap_or(0.0);
             naive.push(vec![0.0; asked.len()]);
@@ -578,14 +570,16 @@ impl SeriesTable {
         let points = &self.series[series].points;
         let at = |i: usize| Some((points[i].time, mean + std * points[i].value? as f64));
         let known = (0..shots.min(points.len())).filter_map(at).collect();
-        [known, self.asked(series, shots, query).into_iter().filter_map(at).collect()]
+        let [_, asked] = self.parts(series, shots, query).unwrap_or_default();
+        [known, asked.into_iter().filter_map(at).collect()]
     }
 
     /// The last value before each point that is asked about, in the file's units: what predictions are added to.
     pub fn last_values(&self, series: usize, shots: usize, query: usize) -> Vec<f64> {
         let ((mean, std), values) = (self.format.target_scale(), self.values(series));
         let last = |at: usize| values[..at].iter().rev().find_map(|v| *v).unwrap_or(0.0);
-        self.asked(series, shots, query).into_iter().map(|at| mean + std * last(at) as f64).collect()
+        let [_, asked] = self.parts(series, shots, query).unwrap_or_default();
+        asked.into_iter().map(|at| mean + std * last(at) as f64).collect()
     }
 }
 
@@ -613,216 +607,6 @@ fn columns(table: &Table, spec: &SeriesSpec) -> Result<Vec<usize>> {
     Ok(found)
 }
 
-/// Exponential smoothing with a damped trend (Gardner and McKenzie 1985): how fast level and trend follow, and how the trend fades.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Smoothing {
-    level: f64,
-    trend: f64,
-    damping: f64,
-}
-
-/// Known points of a series count as much as those that are known of all others together, times this many points.
-const PRIOR_POINTS: f64 = 5.0;
-
-impl Smoothing {
-    /// Those that are tried: without a trend, and with one that fades or not.
-    fn all() -> impl Iterator<Item = Smoothing> {
-        let levels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
-        let trends =
-            [(0.0, 1.0), (0.1, 1.0), (0.3, 1.0), (0.6, 1.0), (0.1, 0.8), (0.3, 0.8), (0.6, 0.8), (1.0, 0.8)];
-        levels.into_iter().flat_map(move |level| {
-            trends.into_iter().map(move |(trend, damping)| Smoothing { level, trend, damping })
-        })
-    }
-
-    /// What is said of each value from those before it.
-    fn forecasts(self, values: &[Option<f32>]) -> Vec<Option<f64>> {
-        let (mut level, mut trend): (Option<f64>, f64) = (None, 0.0);
-        let mut said = Vec::with_capacity(values.len());
-        for value in values {
-            let next = level.map(|level| level + self.damping * trend);
-            said.push(next);
-            level = match (next, value.map(f64::from)) {
-                (Some(next), Some(value)) => {
-                    let new = next + self.level * (value - next);
-                    let moved = new - level.unwrap_or(new);
-                    trend = self.trend * moved + (1.0 - self.trend) * self.damping * trend;
-                    Some(new)
-                }
-                (None, Some(value)) => Some(value),
-                (next, None) => {
-                    trend *= self.damping;
-                    next
-                }
-            };
-            if self.trend == 0.0 {
-                trend = 0.0;
-            }
-        }
-        said
-    }
-
-    /// Sum of squared errors, and how many.
-    fn error(self, values: &[Option<f32>]) -> (f64, f64) {
-        let said = self.forecasts(values);
-        let pairs = values.iter().zip(said).filter_map(|(v, f)| Some((f64::from((*v)?), f?)));
-        pairs.fold((0.0, 0.0), |(sum, n), (v, f)| (sum + (v - f).powi(2), n + 1.0))
-    }
-
-    /// The mean squared error of each on many series.
-    fn errors(series: impl Iterator<Item = Vec<Option<f32>>>) -> Vec<f64> {
-        let series: Vec<_> = series.collect();
-        Smoothing::all()
-            .map(|s| {
-                let all = series.iter().map(|values| s.error(values));
-                let (sum, n) = all.fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
-                sum / f64::max(n, 1.0)
-            })
-            .collect()
-    }
-
-    /// The one that is best on what is known of a series, and on others.
-    fn best(known: &[Option<f32>], prior: &[f64]) -> Smoothing {
-        let cost = |(s, prior): &(Smoothing, &f64)| s.error(known).0 + PRIOR_POINTS * **prior;
-        let all = Smoothing::all().zip(prior);
-        let best = all.min_by(|a, b| cost(a).total_cmp(&cost(b)));
-        best.map_or(Smoothing { level: 1.0, trend: 0.0, damping: 1.0 }, |(s, _)| s)
-    }
-}
-
-/// Series to train on.
-#[derive(Clone, Debug)]
-pub struct SeriesTasks {
-    /// The file.
-    pub table: Arc<SeriesTable>,
-    /// Which series are drawn from.
-    pub which: Vec<usize>,
-    /// Known points at most.
-    pub shots: usize,
-    /// Known points at least.
-    pub min_shots: usize,
-    /// Points that are asked about at most.
-    pub query: usize,
-    /// Seed of the episodes.
-    pub seed: u64,
-}
-
-/// Where an episode lies in its series: the points that are known, and those that are asked about.
-#[derive(Debug)]
-struct Episode {
-    series: usize,
-    start: usize,
-    known: Vec<usize>,
-    asked: Vec<usize>,
-}
-
-/// Places that are tried for an episode, where values are missing.
-const TRIES: usize = 16;
-
-impl SeriesTasks {
-    fn episode(&self, rng: &mut Rng) -> Episode {
-        let mut last = None;
-        for _ in 0..TRIES {
-            let series = self.which[rng.below(self.which.len())];
-            let points = self.table.points(series);
-            let most = self.shots.min(points - 1);
-            let least = self.min_shots.min(most);
-            let known = least + rng.below(most - least + 1);
-            // Held-out tasks begin where their series do.
-            let at_start = rng.below(2) == 0;
-            let start = if at_start { 0 } else { rng.below(points - known) };
-            let (from, to) = (start + known, (start + known + self.query).min(points));
-            let rows = |range: Range<usize>| -> Vec<usize> {
-                range.filter(|at| self.table.has_row(series, start, *at)).collect()
-            };
-            let (known, asked) = (rows(start + 1..from), rows(from..to));
-            if !known.is_empty() && !asked.is_empty() {
-                return Episode { series, start, known, asked };
-            }
-            last = Some(series);
-        }
-        // What a held-out task would be, of which there is always something.
-        let series = last.unwrap_or(0);
-        let n = self.table.points(series);
-        let rows = |range: Range<usize>| -> Vec<usize> {
-            range.filter(|at| self.table.has_row(series, 0, *at)).collect()
-        };
-        let mut asked = rows(self.shots..n);
-        asked.truncate(self.query);
-        Episode { series, start: 0, known: rows(1..self.shots), asked }
-    }
-}
-
-impl TaskFamily for SeriesTasks {
-    fn shape(&self) -> TaskShape {
-        let row = [self.table.format.length, self.table.format.channels()];
-        TaskShape::new(row, 1, self.shots - 1, self.query)
-    }
-
-    fn episodes(&self, g: &mut Graph, tasks: Range<usize>, _key: Value) -> Batch {
-        g.scope("rows", |g| {
-            let (t, n, q) = (tasks.len(), self.shots - 1, self.query);
-            let (length, channels) = (self.table.format.length, self.table.format.channels());
-            let total = self.table.y.len();
-            let x = g.input("table_x", Role::Data, &[total, channels], DType::F32);
-            let y = g.input("table_y", Role::Data, &[total, 1], DType::F32);
-            let rows = |g: &mut Graph, name: &str, n: usize| {
-                let windows = g.step_u32(&format!("{name}_windows"), &[t, n * length]);
-                let targets = g.step_u32(&format!("{name}_rows"), &[t, n]);
-                let seen = g.gather(x, windows);
-                (g.reshape(seen, &[t, n, length * channels]), g.gather(y, targets))
-            };
-            let ((xs, ys), (xq, yq)) = (rows(g, "support", n), rows(g, "query", q));
-            let weights = g.step("support_weights", &[t, n]);
-            let count = g.step("support_count", &[t, 1]);
-            let mut batch = Batch::new(Rows::new(xs, ys, weights, count), xq, yq);
-            batch.query_rows = Some(g.step("query_weights", &[t, q]));
-            batch
-        })
-    }
-
-    fn upload(&self, session: &mut Session) -> Result<()> {
-        session.write("table_x", &self.table.x)?;
-        session.write("table_y", &self.table.y)
-    }
-
-    fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {
-        let (n, q, length) = (self.shots - 1, self.query, self.table.format.length);
-        let (mut counts, mut parts) = (vec![], [Staged::default(), Staged::default()]);
-        for t in tasks {
-            let mut rng = Rng::new(self.seed, 0x5e41_e500_0000_0000 ^ step << 20 ^ t as u64);
-            let episode = self.episode(&mut rng);
-            counts.push(episode.known.len() as f32);
-            for (part, (places, most)) in parts.iter_mut().zip([(&episode.known, n), (&episode.asked, q)]) {
-                for at in places {
-                    part.windows.extend(self.table.window(episode.series, episode.start, *at));
-                    part.rows.push((self.table.series[episode.series].first + at - 1) as u32);
-                    part.weights.push(1.0 / places.len() as f32);
-                }
-                let empty = most - places.len();
-                part.windows.extend(std::iter::repeat_n(0, empty * length));
-                part.rows.extend(std::iter::repeat_n(0, empty));
-                part.weights.extend(std::iter::repeat_n(0.0, empty));
-            }
-        }
-        session.set_step(row, "support_count", &counts)?;
-        for (name, part) in ["support", "query"].iter().zip(parts) {
-            session.set_step_u32(row, &format!("{name}_windows"), &part.windows)?;
-            session.set_step_u32(row, &format!("{name}_rows"), &part.rows)?;
-            session.set_step(row, &format!("{name}_weights"), &part.weights)?;
-        }
-        Ok(())
-    }
-}
-
-/// Rows of many tasks: what their windows hold, where their targets are, and how much they count.
-#[derive(Debug, Default)]
-struct Staged {
-    windows: Vec<u32>,
-    rows: Vec<u32>,
-    weights: Vec<f32>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -839,48 +623,5 @@ mod tests {
         for cell in ["1970-02-30", "19700102", "soon", "1970-01", "02.01.1970"] {
             assert_eq!(days_of(cell), None, "{cell}");
         }
-    }
-
-    /// What simple exponential smoothing says of a series with a gap, by hand.
-    #[test]
-    fn smoothing_follows() {
-        let plain = Smoothing { level: 0.5, trend: 0.0, damping: 1.0 };
-        let said = plain.forecasts(&[Some(2.0), Some(4.0), None, Some(8.0)]);
-        assert_eq!(said, [None, Some(2.0), Some(3.0), Some(3.0)]);
-        // A trend that is followed at once goes on.
-        let line = Smoothing { level: 1.0, trend: 1.0, damping: 1.0 };
-        assert_eq!(line.forecasts(&[Some(1.0), Some(3.0), None, Some(7.0)])[2..], [Some(5.0), Some(7.0)]);
-        assert_eq!(line.error(&[Some(1.0), Some(3.0), Some(5.0)]), (4.0, 2.0));
-    }
-
-    /// No row of an episode looks at what lies before it, behind what is known, or at what it is asked about.
-    #[test]
-    fn episodes_keep_apart_what_is_asked() -> Result<()> {
-        let cell = |s: usize, t: usize| match (s * 7 + t * 3) % 5 {
-            0 => String::new(),
-            _ => format!("{}", s * 100 + t),
-        };
-        let lines = (0..6).flat_map(|s| (0..14).map(move |t| format!("{s},{t},{}\n", cell(s, t))));
-        let text: String = std::iter::once("g,t,y\n".to_string()).chain(lines).collect();
-        let name = |s: &str| s.to_string();
-        let spec = SeriesSpec { length: 4, shots: 6, ..SeriesSpec::default() };
-        let spec = SeriesSpec { group: name("g"), time: name("t"), target: name("y"), ..spec };
-        let table = Arc::new(SeriesTable::of(&Table::parse("a.csv", text.as_bytes())?, &spec)?);
-        let which = table.split.train.clone();
-        let tasks = SeriesTasks { table: table.clone(), which, shots: 6, min_shots: 2, query: 3, seed: 1 };
-        for step in 0..500 {
-            let e = tasks.episode(&mut Rng::new(step, 3));
-            let (last, first) = (e.known.iter().max(), e.asked.iter().min());
-            assert!(last < first && !e.asked.is_empty() && e.asked.len() <= 3, "{e:?}");
-            let base = table.series[e.series].first as u32;
-            for at in e.known.iter().chain(&e.asked) {
-                let seen: Vec<u32> = table.window(e.series, e.start, *at).collect();
-                assert_eq!(seen.len(), 4);
-                let allowed = base + e.start as u32..base + *at as u32;
-                assert!(seen.iter().all(|row| *row == 0 || allowed.contains(row)), "{e:?}: {seen:?}");
-                assert_eq!(seen.last(), Some(&(base + *at as u32 - 1)));
-            }
-        }
-        Ok(())
     }
 }

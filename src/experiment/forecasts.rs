@@ -151,9 +151,7 @@ pub(super) fn by_points_ahead(
 ) -> Result<Vec<PointsAhead>> {
     let format = &table.format;
     let (mut series, mut truth) = (vec![], vec![]);
-    for &g in
-        table.split.test.iter().filter(|g| !table.held_out(&[**g], shots, ahead).is_empty()).take(MOST_SERIES)
-    {
+    for g in table.judged(&table.split.test, shots, ahead).into_iter().take(MOST_SERIES) {
         let points = table.points_of(g);
         let to_come = points.iter().skip(shots).take(ahead);
         let truths: Vec<Option<f32>> = to_come.clone().map(|p| p.value).collect();

@@ -332,8 +332,8 @@ fn draw_series(
     Forecasts { table, query }: &Forecasts,
 ) -> Result<()> {
     let (shots, (_, std)) = (held_out.shots, table.format.target_scale());
-    let long = |g: &&usize| !table.held_out(&[**g], shots, *query).is_empty();
-    let which: Vec<usize> = table.split.test.iter().filter(long).take(PANELS).copied().collect();
+    let mut which = table.judged(&table.split.test, shots, *query);
+    which.truncate(PANELS);
     let tasks = table.held_out(&which, shots, *query);
     let (before, _) = experiment.before_and_after(&tasks)?;
     let chosen = experiment.model().predict(experiment.device, &tasks, None)?;

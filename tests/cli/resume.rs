@@ -172,29 +172,31 @@ fn changed_data_is_noticed() {
     place.refused(&["train", "--resume", "--out", "run"], &["lines.csv", "cannot read"]);
 }
 
+/// Sends a signal once a line that begins so is written to standard error; what is written there after it, and how long it took.
+#[cfg(unix)]
+#[track_caller]
+fn signalled(place: &Place, args: &[&str], line: &str, signal: &str) -> (String, Duration) {
+    let mut child = place.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut err = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut read = String::new();
+    while !read.starts_with(line) {
+        read.clear();
+        assert!(std::io::BufRead::read_line(&mut err, &mut read).unwrap() > 0, "it ended by itself");
+    }
+    let begun = Instant::now();
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(wait(&mut child).code(), Some(130));
+    (std::io::read_to_string(err).unwrap(), begun.elapsed())
+}
+
 /// While the model is judged, which steps of training do not interrupt, a signal ends the command at once, and nothing is lost.
 #[cfg(unix)]
 #[test]
 fn signals_are_heard_while_judging() {
     let text = SINE.replace("tasks = 3", "tasks = 3000");
     let place = Place::with([("many.toml", text.as_str())]);
-    let mut child = place
-        .command(&["train", "many.toml", "--out", "run"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut err = std::io::BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with("judging") {
-        line.clear();
-        assert!(std::io::BufRead::read_line(&mut err, &mut line).unwrap() > 0, "it ended by itself");
-    }
-    let begun = Instant::now();
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(wait(&mut child).code(), Some(130));
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    let rest = std::io::read_to_string(err).unwrap();
+    let (rest, took) = signalled(&place, &["train", "many.toml", "--out", "run"], "judging", "-TERM");
+    assert!(took < Duration::from_secs(2), "{took:?}");
     assert!(rest.contains("hyperloom train --resume --out run"), "{rest}");
     assert!(!place.path("run/report.json").exists());
     place.ok(&["train", "--resume", "--out", "run"]);
@@ -208,23 +210,8 @@ fn ctrl_c_leaves_a_checkpoint() {
     // Long enough that it cannot end by itself; a checkpoint is written only because of the signal.
     let text = SINE.replace("steps = 60", "steps = 1000000\ncheckpoint_seconds = 1e9");
     let place = Place::with([("endless.toml", text.as_str())]);
-    let mut child = place
-        .command(&["train", "endless.toml", "--out", "run"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
     // Progress is written when the hypernetwork's training has begun.
-    let mut err = std::io::BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with("hypernetwork") {
-        line.clear();
-        assert!(std::io::BufRead::read_line(&mut err, &mut line).unwrap() > 0, "it ended by itself");
-    }
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    assert_eq!(wait(&mut child).code(), Some(130));
-    let rest = std::io::read_to_string(err).unwrap();
+    let (rest, _) = signalled(&place, &["train", "endless.toml", "--out", "run"], "hypernetwork", "-INT");
     let last = rest.lines().last().unwrap();
     for part in ["stopped at step", "checkpoint", "hyperloom train --resume --out run"] {
         assert!(last.contains(part), "{part} is not in {rest}");

@@ -151,6 +151,13 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         };
         (tasks, validation)
     };
+    if table.judged(&table.split.validation, shots, config.eval.query).is_empty() {
+        let message = format!(
+            "of no series to choose by a value is known among the {} points behind the first {shots}: more points, or fewer shots",
+            config.eval.query
+        );
+        return Err(Error::config("eval.query", message));
+    }
     let folds = table.split.folds(config.model.members, config.seed);
     let members = folds.into_iter().enumerate().map(member).collect();
     Ok(Arc::new(Parted { settings: s, members }))
@@ -202,7 +209,7 @@ impl Source for Parted {
                 "one known point of a series has none before it to learn from: 2 at least",
             ));
         }
-        if table.held_out(&table.split.test, shots, query).is_empty() {
+        if table.judged(&table.split.test, shots, query).is_empty() {
             let message = format!(
                 "{shots} known points, and one to be asked about behind them: none of the {} series that are judged on has so many (the longest has \
                  {longest})",

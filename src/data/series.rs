@@ -161,11 +161,6 @@ impl SeriesFormat {
         self.encoder.target_scale()
     }
 
-    /// After so many points a season returns.
-    pub fn season(&self) -> Option<usize> {
-        self.season
-    }
-
     /// Checks what came from a file.
     ///
     /// # Errors
@@ -259,15 +254,20 @@ impl SeriesFormat {
     /// value is known among them.
     pub(crate) fn row(&self, points: &[Point], values: &[Option<f32>], at: usize) -> Option<(Vec<f32>, f32)> {
         let first = at.saturating_sub(self.length);
-        let last = values[first..at].iter().rev().find_map(|v| *v)?;
+        let last = last_known(&values[first..at])?;
         let mut x = vec![0.0; (self.length - (at - first)) * self.channels()];
-        let mut value = values[..first].iter().rev().find_map(|v| *v);
+        let mut value = last_known(&values[..first]);
         for i in first..at {
             value = values[i].or(value);
             self.see(&mut x, &points[i], values[i].is_some(), value, &points[i + 1]);
         }
         Some((x, last))
     }
+}
+
+/// The last of some values that is known.
+pub(crate) fn last_known(values: &[Option<f32>]) -> Option<f32> {
+    values.iter().rev().find_map(|v| *v)
 }
 
 /// The most points that a row looks back on.
@@ -473,6 +473,11 @@ impl SeriesTable {
         points[at].value.is_some() && points[first..at].iter().any(|p| p.value.is_some())
     }
 
+    /// The points of a range that there are rows for.
+    fn rows_at(&self, series: usize, start: usize, range: Range<usize>) -> Vec<usize> {
+        range.filter(|at| self.has_row(series, start, *at)).collect()
+    }
+
     /// Names of the series.
     pub fn name(&self, series: usize) -> &str {
         &self.series[series].name
@@ -491,8 +496,7 @@ impl SeriesTable {
     /// where either are none.
     fn parts(&self, series: usize, shots: usize, query: usize) -> Option<[Vec<usize>; 2]> {
         let points = self.points(series);
-        let rows =
-            |range: Range<usize>| -> Vec<usize> { range.filter(|at| self.has_row(series, 0, *at)).collect() };
+        let rows = |range| self.rows_at(series, 0, range);
         let parts = [rows(1..shots.min(points)), rows(shots..(shots + query).min(points))];
         parts.iter().all(|part| !part.is_empty()).then_some(parts)
     }
@@ -539,7 +543,7 @@ impl SeriesTable {
         for &g in which {
             let Some([_, asked]) = self.parts(g, shots, query) else { continue };
             let values = self.values(g);
-            let last = |at: usize| values[..at].iter().rev().find_map(|v| *v).unwrap_or(0.0);
+            let last = |at: usize| last_known(&values[..at]).unwrap_or(0.0);
             naive.push(vec![0.0; asked.len()]);
             if let Some(season) = self.format.season {
                 let before = |at: usize| {
@@ -577,7 +581,7 @@ impl SeriesTable {
     /// The last value before each point that is asked about, in the file's units: what predictions are added to.
     pub fn last_values(&self, series: usize, shots: usize, query: usize) -> Vec<f64> {
         let ((mean, std), values) = (self.format.target_scale(), self.values(series));
-        let last = |at: usize| values[..at].iter().rev().find_map(|v| *v).unwrap_or(0.0);
+        let last = |at: usize| last_known(&values[..at]).unwrap_or(0.0);
         let [_, asked] = self.parts(series, shots, query).unwrap_or_default();
         asked.into_iter().map(|at| mean + std * last(at) as f64).collect()
     }

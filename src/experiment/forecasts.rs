@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::report::PointsAhead;
 use crate::data::Table;
 use crate::data::csv::group_rows;
-use crate::data::series::{Point, SeriesFormat, SeriesTable};
+use crate::data::series::{Point, SeriesFormat, SeriesTable, last_known};
 use crate::data::table::shown;
 use crate::error::{Error, Result};
 use crate::meta::model::{Model, Network, Prediction};
@@ -38,6 +38,13 @@ struct Asked {
 }
 
 impl Asked {
+    /// Points in order of time, which rows of the query they are, and what the network learns from.
+    fn new(points: Vec<Point>, query: Vec<Option<usize>>, support: Task) -> Asked {
+        let values: Vec<Option<f32>> = points.iter().map(|p| p.value).collect();
+        let known = values.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        Asked { said: vec![false; points.len()], known, values, points, query, support }
+    }
+
     /// Whether what is said of point `at` stands for its value in what comes after: none behind it is known. Others are gaps.
     fn feeds(&self, at: usize) -> bool {
         self.values[at].is_none() && at >= self.known
@@ -120,8 +127,7 @@ fn go(
             tasks.push(s.support.clone().with_query(xq, vec![0.0; rows.len()]));
             places.push(rows);
         }
-        let known: Vec<bool> = series.iter().map(|s| !s.support.ys.is_empty()).collect();
-        let said = predict(device, by, &tasks, &known, steps)?;
+        let said = predict(device, by, &tasks, steps)?;
         for ((s, rows), said) in series.iter_mut().zip(&places).zip(said) {
             for (k, &(at, row, last)) in rows.iter().enumerate() {
                 let value = last + said.values[k];
@@ -158,18 +164,12 @@ pub(super) fn by_points_ahead(
         // What is read of the past is not known yet.
         let points: Vec<Point> =
             points[..shots].iter().cloned().chain(to_come.map(|p| format.to_come(p))).collect();
-        let values: Vec<Option<f32>> = points.iter().map(|p| p.value).collect();
-        let last = values.iter().rev().find_map(|v| *v).unwrap_or(0.0);
-        let first = truth.len();
+        let query = (0..points.len()).map(|i| Some(truth.len() + i.checked_sub(shots)?)).collect();
+        let known = known_rows(format, &points[..shots]);
+        let asked = Asked::new(points, query, known);
+        let last = last_known(&asked.values).unwrap_or(0.0);
         truth.extend((0..ahead).map(|k| Some((truths.get(k).copied()??, last))));
-        series.push(Asked {
-            support: known_rows(format, &points[..shots]),
-            query: (0..points.len()).map(|i| Some(first + i.checked_sub(shots)?)).collect(),
-            said: vec![false; points.len()],
-            known: values.iter().rposition(Option::is_some).map_or(0, |last| last + 1),
-            values,
-            points,
-        });
+        series.push(asked);
     }
     let said = go(device, Forecaster::Model(model), format, series, truth.len(), None)?.0.values;
     let unit = format.target_scale().1;
@@ -254,24 +254,23 @@ fn asked(format: &SeriesFormat, support: Option<&Table>, query: &Table) -> Resul
         named.then(|| group_rows(table, format.group())).transpose()
     };
     let whole = |table: &Table| vec![(String::new(), (0..table.rows()).collect())];
-    let (of_query, of_support) = (by_group(query)?, support.map(by_group).transpose()?.flatten());
+    let of_query = by_group(query)?;
+    let of_support = support.map(|table| Ok((table, by_group(table)?))).transpose()?;
     let (query_groups, known): (Vec<(String, Vec<usize>)>, HashMap<String, Vec<usize>>) =
-        match (of_query, of_support, support) {
-            (Some(q), Some(s), _) => (q, s.into_iter().collect()),
-            (Some(q), None, None) => (q, HashMap::new()),
-            (None, None, None) => (whole(query), HashMap::new()),
-            (None, None, Some(s)) => (whole(query), whole(s).into_iter().collect()),
-            (q, _, Some(s)) => {
-                let without = if q.is_some() { s } else { query };
+        match (of_query, of_support) {
+            (q, None) => (q.unwrap_or_else(|| whole(query)), HashMap::new()),
+            (Some(q), Some((_, Some(s)))) => (q, s.into_iter().collect()),
+            (None, Some((table, None))) => (whole(query), whole(table).into_iter().collect()),
+            (q, Some((table, _))) => {
+                let without = if q.is_some() { table } else { query };
                 let message = format!(
                     "no column '{}', which tells series apart and the other file has",
                     shown(format.group())
                 );
                 return Err(Error::data(without.path(), "", message));
             }
-            (None, Some(_), None) => unreachable!("groups of no support"),
         };
-    let (mut all, mut strangers, mut odd) = (vec![], vec![], None);
+    let (mut all, mut strangers, mut odd) = (vec![], 0, None);
     for (name, rows) in query_groups {
         let mine = known.get(&name).map(Vec::as_slice).unwrap_or_default();
         let before = match support {
@@ -298,25 +297,16 @@ fn asked(format: &SeriesFormat, support: Option<&Table>, query: &Table) -> Resul
             {
                 return Err(too_few(table, format));
             }
-            strangers.push(name);
+            strangers += 1;
         }
-        let values: Vec<Option<f32>> = points.iter().map(|p| p.value).collect();
-        all.push(Asked {
-            said: vec![false; points.len()],
-            known: values.iter().rposition(Option::is_some).map_or(0, |last| last + 1),
-            support: task,
-            query: query_rows,
-            values,
-            points,
-        });
+        all.push(Asked::new(points, query_rows, task));
     }
     if let Some(odd) = odd {
         log::warn!("{}: {odd}", query.path().display());
     }
-    if support.is_some() && !strangers.is_empty() {
+    if support.is_some() && strangers > 0 {
         log::warn!(
-            "{} series of the query have no known points in the support: the pooled network predicts them",
-            strangers.len()
+            "{strangers} series of the query have no known points in the support: the pooled network predicts them"
         );
     }
     Ok(all)
@@ -327,7 +317,6 @@ fn predict(
     device: &Device,
     by: Forecaster<'_>,
     tasks: &[Task],
-    known: &[bool],
     steps: Option<usize>,
 ) -> Result<Vec<Prediction>> {
     let mut said = vec![Prediction::default(); tasks.len()];
@@ -336,7 +325,7 @@ fn predict(
     };
     let asked = |t: &usize| !tasks[*t].xq.is_empty();
     let (learned, others): (Vec<usize>, Vec<usize>) = match by {
-        Forecaster::Model(_) => (0..tasks.len()).filter(asked).partition(|t| known[*t]),
+        Forecaster::Model(_) => (0..tasks.len()).filter(asked).partition(|t| !tasks[*t].ys.is_empty()),
         Forecaster::Network(_) => (vec![], (0..tasks.len()).filter(asked).collect()),
     };
     let pooled = match by {

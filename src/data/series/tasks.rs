@@ -53,9 +53,7 @@ impl SeriesTasks {
             let at_start = rng.below(2) == 0;
             let start = if at_start { 0 } else { rng.below(points - known) };
             let (from, to) = (start + known, (start + known + self.query).min(points));
-            let rows = |range: Range<usize>| -> Vec<usize> {
-                range.filter(|at| self.table.has_row(series, start, *at)).collect()
-            };
+            let rows = |range| self.table.rows_at(series, start, range);
             let (known, asked) = (rows(start + 1..from), rows(from..to));
             if !known.is_empty() && !asked.is_empty() {
                 return Episode { series, start, known, asked };
@@ -64,13 +62,10 @@ impl SeriesTasks {
         }
         // What a held-out task would be, of which there is always something.
         let series = last.unwrap_or(0);
-        let n = self.table.points(series);
-        let rows = |range: Range<usize>| -> Vec<usize> {
-            range.filter(|at| self.table.has_row(series, 0, *at)).collect()
-        };
-        let mut asked = rows(self.shots..n);
+        let all = self.table.parts(series, self.shots, self.table.points(series));
+        let [known, mut asked] = all.unwrap_or_default();
         asked.truncate(self.query);
-        Episode { series, start: 0, known: rows(1..self.shots), asked }
+        Episode { series, start: 0, known, asked }
     }
 }
 

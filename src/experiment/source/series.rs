@@ -117,12 +117,13 @@ pub(super) fn validate(config: &Config) -> Result<()> {
         );
     }
     if config.eval.shots < 2 {
-        return fail(
-            "eval.shots",
-            "one known point of a series has none before it to learn from: 2 at least".into(),
-        );
+        return Err(one_point());
     }
     Ok(())
+}
+
+fn one_point() -> Error {
+    Error::config("eval.shots", "one known point of a series has none before it to learn from: 2 at least")
 }
 
 pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
@@ -204,10 +205,7 @@ impl Source for Parted {
         let (table, query) = (&self.tasks().table, self.tasks().query);
         let longest = table.split.test.iter().map(|g| table.points(*g)).max().unwrap_or(0);
         if shots < 2 {
-            return Err(Error::config(
-                "eval.shots",
-                "one known point of a series has none before it to learn from: 2 at least",
-            ));
+            return Err(one_point());
         }
         if table.judged(&table.split.test, shots, query).is_empty() {
             let message = format!(

@@ -35,7 +35,7 @@ for seed in $seeds; do
         [ -e "$run/report.json" ] && continue
         rm -rf "$run"
         "$HYPERLOOM" train --files "$text" --net "$out/$name.toml" --seed "$seed" --device "${DEVICE:-cpu}" --out "$run" \
-            --set train.learning_rate=0.005 ${STEPS:+--steps "$STEPS"} >"$run.log" 2>&1
+            --set train.learning_rate="${RATE:-0.002}" ${STEPS:+--steps "$STEPS"} >"$run.log" 2>&1
     done
 done
 {

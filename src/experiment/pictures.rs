@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use super::drawings::sample;
+use super::instruments::Instruments;
 use super::run_folder::RunFolder;
 use super::source::{Forecasts, TasksPicture};
 use super::{CurvePoint, Experiment, HeldOut, Report, TestReport};
 use crate::data::fields::pixels;
+use crate::data::format::Format;
 use crate::error::Result;
 use crate::files::write_atomically;
 use crate::report::metrics;
 use crate::report::metrics::MetricsRow;
 use crate::report::plot::{
-    Curve, FieldPanel, INTERVAL, Shown, TaskPanel, Tile, accuracy_curve, cloud, confusion, curves,
-    error_by_steps, fields, gallery, loss_curve, predicted_against_true, task_panels,
+    AttentionPanel, Curve, FieldPanel, INTERVAL, Shown, TaskPanel, Tile, accuracy_curve, attention, cloud,
+    confusion, curves, error_by_steps, fields, gallery, loss_curve, predicted_against_true, task_panels,
 };
 use crate::spec::count;
 use crate::task::{Task, argmax};
@@ -26,6 +28,8 @@ const MISTAKES: usize = 32;
 const KNOWN: usize = 5;
 const WRITTEN: usize = 6;
 const POOLED: usize = 2;
+/// Elements of a sequence whose attention is drawn.
+const ELEMENTS: usize = 48;
 /// Probabilities, or shares, as they should be.
 const HONEST: [(f64, f64); 2] = [(0.0, 0.0), (1.0, 1.0)];
 /// What the axes of a picture of reliability show.
@@ -41,7 +45,7 @@ pub fn draw(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<PathBuf>
     let folder = experiment.folder();
     let rows = metrics::read(&folder.file("metrics.csv"))?;
     if let Some(test) = &report.test {
-        return draw_single(experiment, test, &rows);
+        return draw_single(experiment, report, test, &rows);
     }
     let mut files = vec![folder.file("loss.svg")];
     let points: Vec<(f64, f64)> = rows.iter().map(|r| (r.step as f64, r.loss)).collect();
@@ -58,12 +62,18 @@ pub fn draw(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<PathBuf>
     )?;
     files.push(folder.file("tasks.svg"));
     draw_tasks(experiment, held_out, &files[files.len() - 1])?;
+    files.extend(draw_sequences(experiment, report)?);
     files.retain(|f| f.exists());
     Ok(files)
 }
 
 /// Curves of training and validation, the confusion matrix, rows that went wrong, and how honest probabilities are.
-fn draw_single(experiment: &Experiment<'_>, test: &TestReport, rows: &[MetricsRow]) -> Result<Vec<PathBuf>> {
+fn draw_single(
+    experiment: &Experiment<'_>,
+    report: &Report,
+    test: &TestReport,
+    rows: &[MetricsRow],
+) -> Result<Vec<PathBuf>> {
     let folder = experiment.folder();
     let files = ["loss.svg", "accuracy.svg", "confusion.svg", "mistakes.svg", "calibration.svg"];
     let files = files.map(|name| folder.file(name));
@@ -113,7 +123,61 @@ fn draw_single(experiment: &Experiment<'_>, test: &TestReport, rows: &[MetricsRo
     let lines =
         [Curve { label: "probabilities", points: &points }, Curve { label: "honest", points: &HONEST }];
     curves(&files[4], "Test rows", PROBABILITY.0, PROBABILITY.1, false, &lines)?;
-    Ok(files.into_iter().filter(|f| f.exists()).collect())
+    let drawn = files.into_iter().filter(|f| f.exists());
+    Ok(drawn.chain(draw_sequences(experiment, report)?).collect())
+}
+
+/// Of networks that read sequences: how far back training reaches, and what attention looks at.
+fn draw_sequences(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<PathBuf>> {
+    let (folder, model) = (experiment.folder(), experiment.model());
+    let mut files = vec![];
+    let points: Vec<(f64, f64)> = report
+        .instruments
+        .gradient_by_element
+        .iter()
+        .enumerate()
+        .map(|(i, v)| (i as f64 + 1.0, *v))
+        .collect();
+    if points.iter().any(|(_, y)| *y > 0.0) {
+        files.push(folder.file("gradient.svg"));
+        let title = "Gradient of the last element's loss by what is read";
+        let line = [Curve { label: "root mean square over rows", points: &points }];
+        curves(&files[0], title, "element of the sequence", "size of the gradient", true, &line)?;
+    }
+    let source = experiment.setup().source();
+    let tasks = source.test(experiment.config.eval.shots);
+    let Some(task) = tasks.first().filter(|_| model.spec.target.has_attention()) else { return Ok(files) };
+    let attended = Instruments::attended(model, experiment.device, task)?;
+    let Some(length) = attended.iter().map(|a| a.length).min() else { return Ok(files) };
+    let labels = element_names(&source.format(), task, length);
+    let n = labels.len();
+    let panels: Vec<AttentionPanel> = (attended.iter().filter(|a| a.length == length))
+        .map(|a| AttentionPanel {
+            title: format!("layer {}", a.layer),
+            weights: a.weights.chunks(length).take(n).flat_map(|row| &row[..n]).copied().collect(),
+        })
+        .collect();
+    files.push(folder.file("attention.svg"));
+    let title = "What the elements of a sequence look at (means over heads)";
+    attention(&files[files.len() - 1], title, &labels, &panels)?;
+    Ok(files)
+}
+
+/// Names of the elements of a task's first row that are drawn: its symbols up to where anything is asked, or their places.
+fn element_names(format: &Format, task: &Task, length: usize) -> Vec<String> {
+    let Format::Text { alphabet, .. } = format else {
+        return (1..=length.min(ELEMENTS)).map(|i| i.to_string()).collect();
+    };
+    let (x, y) = if task.xq.is_empty() { (&task.xs, &task.ys) } else { (&task.xq, &task.yq) };
+    let symbols = alphabet.symbols();
+    let asked = y.chunks(symbols.len()).take(length).rposition(|y| y.contains(&1.0));
+    let there = asked.map_or(length, |last| last + 1).min(ELEMENTS);
+    let name = |x: &f32| match symbols.get(*x as usize).map(String::as_str) {
+        Some(" ") => "␣".to_string(),
+        Some(symbol) => symbol.escape_debug().to_string(),
+        None => String::new(),
+    };
+    x[..there].iter().map(name).collect()
 }
 
 /// Rows that went wrong, as tiles.

@@ -112,7 +112,11 @@ impl Kind for Attention {
                 (Some(before), Some(there)) => Some(g.mul(before, there)),
                 (before, there) => before.or(there),
             };
-            attend(g, [x, x], &parameters, (self.heads, self.rotary), seen)
+            let (y, weights) = attend(g, [x, x], &parameters, (self.heads, self.rotary), seen);
+            if let Some(watched) = &mut f.watched {
+                watched.attention.push((name.clone(), weights));
+            }
+            y
         });
         let y = g.reshape(y, &shape);
         f.gave(y)
@@ -157,7 +161,8 @@ pub(super) fn dense(g: &mut Graph, x: Value, [weight, bias]: [Value; 2]) -> Valu
 }
 
 /// x `[b, n, l, c]` as it asks about y `[b, n, m, c]`. Parameters, in the order of [`PARTS`], are shared or lead with an axis b; what is seen has a 1
-/// where an element may be looked at, broadcast to `[b, n, heads, l, m]` (`None`: all).
+/// where an element may be looked at, broadcast to `[b, n, heads, l, m]` (`None`: all). Gives what is found, `[b, n, l, c]`, and how much each
+/// element looks at each, `[b, n, heads, l, m]`.
 /// With rotary places, x and y stand at the same.
 pub(crate) fn attend(
     g: &mut Graph,
@@ -165,7 +170,7 @@ pub(crate) fn attend(
     [query, key, value, last]: &[[Value; 2]; 4],
     (heads, rotary): (usize, bool),
     seen: Option<Value>,
-) -> Value {
+) -> (Value, Value) {
     let parted = |g: &mut Graph, x: Value, part: &[Value; 2]| {
         let x = dense(g, x, *part);
         let &[b, n, l, d] = g.shape(x) else { panic!("sequences have four axes") };
@@ -191,7 +196,7 @@ pub(crate) fn attend(
     let found = g.permute(found, &[0, 1, 3, 2, 4]);
     let &[b, n, l, heads, each] = g.shape(found) else { panic!("heads have five axes") };
     let found = g.reshape(found, &[b, n, l, heads * each]);
-    dense(g, found, *last)
+    (dense(g, found, *last), weights)
 }
 
 #[cfg(test)]

@@ -56,8 +56,10 @@ impl Kind for OneHot {
         true
     }
 
-    fn apply(&self, g: &mut Graph, x: Value, _: &mut Forward<'_>) -> Value {
-        g.one_hot(x, self.symbols)
+    fn apply(&self, g: &mut Graph, x: Value, f: &mut Forward<'_>) -> Value {
+        let y = g.one_hot(x, self.symbols);
+        f.read(y);
+        y
     }
 }
 
@@ -113,6 +115,7 @@ impl Kind for Embed {
             let hot = g.reshape(hot, &[before, &[rows * length, symbols]].concat());
             let table = f.weights.get(g, &format!("{name}.weight"));
             let y = g.matmul(hot, table);
+            f.read(y);
             g.reshape(y, &[before, &[rows, length, self.width]].concat())
         });
         f.gave(y)

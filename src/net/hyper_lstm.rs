@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layer::{Forward, Kind, Params};
 use super::layout::Init;
-use super::recurrent::{Norm, Way, go, lstm, read, sequences, vector};
+use super::recurrent::{Next, Norm, Way, go, lstm, read, sequences, vector};
 use crate::graph::{Graph, Value};
 use crate::spec::Shape;
 
@@ -48,6 +48,8 @@ fn embedding() -> usize {
 
 /// Gates of an LSTM.
 const GATES: usize = 4;
+/// What the gates of the hyper cell are called, in the order of an LSTM's.
+const HYPER_GATES: [&str; 3] = ["hyper i", "hyper f", "hyper o"];
 /// How far what the hyper cell says of a gate, and what that does to its rows, is drawn from what leaves an LSTM as it is.
 const SAID: f64 = 0.1;
 const SMALL: f64 = 0.05;
@@ -174,7 +176,7 @@ impl Kind for HyperLstm {
                 let own = g.matmul(e, hyper_recurrent);
                 let sum = g.add(sum, own);
                 let small = lstm(g, sum, d, norm(1));
-                let changes = g.matmul(small[0], change);
+                let changes = g.matmul(small.states[0], change);
                 let changes = g.add(changes, start);
                 let [scale_h, scale_x, added] = [0, 1, 2].map(|i| g.slice(changes, 2, i * wide, wide));
                 let by_state = g.matmul(state, recurrent);
@@ -183,7 +185,12 @@ impl Kind for HyperLstm {
                 let sums = g.add(by_state, by_element);
                 let sums = g.add(sums, added);
                 let large = lstm(g, sums, cell, norm(0));
-                [large, small].concat()
+                let small_gates =
+                    HYPER_GATES.into_iter().zip(&small.gates).map(|(name, (_, gate))| (name, *gate));
+                Next {
+                    states: [large.states, small.states].concat(),
+                    gates: large.gates.into_iter().chain(small_gates).collect(),
+                }
             })
         });
         let y = g.reshape(y, &[lead, &self.output(row).unwrap_or_default()].concat());

@@ -316,12 +316,30 @@ pub(super) struct Forward<'w> {
     pub(super) ends: Vec<Value>,
     /// What each layer with parameters gave.
     pub(super) given: Vec<Value>,
+    /// What else is noted of layers over sequences; `None`: nothing is.
+    pub(super) watched: Option<WatchedSequences>,
+}
+
+/// What goes on in layers over sequences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WatchedSequences {
+    /// The vectors that symbols are read as, rows by rows and element by element.
+    pub(crate) symbols: Option<Value>,
+    /// Of recurrent layers, in their order: the layer, the gate, and its values `[b, length, n, units]`.
+    pub(crate) gates: Vec<(String, &'static str, Value)>,
+    /// Of attention over a sequence: the layer, and how much each element looks at each, `[b, n, heads, length, length]`.
+    pub(crate) attention: Vec<(String, Value)>,
 }
 
 impl Forward<'_> {
     /// The name of the next layer that has parameters.
     pub(super) fn layer(&mut self) -> String {
         self.layers += 1;
+        self.layer_now()
+    }
+
+    /// The name of the layer with parameters that is being run.
+    pub(super) fn layer_now(&self) -> String {
         format!("{}{}", self.prefix, self.layers - 1)
     }
 
@@ -385,6 +403,13 @@ impl Forward<'_> {
         };
         let shift = g.reshape(shift, &[t, 1, out]);
         g.add(y, shift)
+    }
+
+    /// Notes the vectors that symbols are read as.
+    pub(super) fn read(&mut self, vectors: Value) {
+        if let Some(watched) = &mut self.watched {
+            watched.symbols = Some(vectors);
+        }
     }
 
     /// Notes what a layer with parameters gave, before any activation.

@@ -6,7 +6,9 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use super::first_version::DenseSpec;
-use super::layer::{Forward, Params, Scheme, layers, mix_rows, output, read_support, shape_after};
+use super::layer::{
+    Forward, Params, Scheme, WatchedSequences, layers, mix_rows, output, read_support, shape_after,
+};
 use super::{
     AvgPool, BatchNorm, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm, MaxPool, Own,
     OwnLayer, Parallel, ParamLayout, ParamRole, Pointwise, Recurrent, Residual, Scale, Sizes, Statistics,
@@ -540,6 +542,8 @@ pub(super) struct Beside {
     support: Option<SupportRows>,
     /// Whether the rows begin with the support's.
     included: bool,
+    /// Whether what goes on in layers over sequences is noted.
+    watched: bool,
 }
 
 /// Running it, as graph.
@@ -567,7 +571,7 @@ impl Net {
         support: SupportRows,
         x: Value,
     ) -> Value {
-        let beside = Beside { support: Some(support), included: true, context: None };
+        let beside = Beside { support: Some(support), included: true, ..Beside::default() };
         self.run(g, weights, "", x, beside, self.layers.len()).0
     }
 
@@ -611,7 +615,7 @@ impl Net {
         x: Value,
         context: Value,
     ) -> Value {
-        let beside = Beside { context: Some(context), support, included: false };
+        let beside = Beside { context: Some(context), support, ..Beside::default() };
         self.run(g, weights, "", x, beside, self.layers.len()).0
     }
 
@@ -627,10 +631,17 @@ impl Net {
         self.run(g, weights, "", x, Beside { support, ..Beside::default() }, self.layers.len() - 1).0
     }
 
-    /// Predictions, and what each layer that has parameters gives before any activation.
+    /// Predictions, what each layer that has parameters gives before any activation, and what goes on in layers over sequences.
     #[track_caller]
-    pub fn apply_watched(&self, g: &mut Graph, weights: Weights<'_>, x: Value) -> (Value, Vec<Value>) {
-        self.run(g, weights, "", x, Beside::default(), self.layers.len())
+    pub(crate) fn apply_watched(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        x: Value,
+    ) -> (Value, Vec<Value>, WatchedSequences) {
+        let beside = Beside { watched: true, ..Beside::default() };
+        let (y, f) = self.run(g, weights, "", x, beside, self.layers.len());
+        (y, f.given, f.watched.unwrap_or_default())
     }
 
     /// The head alone, by a flat row of its weight and bias a task `[T, (features + 1) · outputs]`, on features `[T, n, features]`.
@@ -647,15 +658,15 @@ impl Net {
     }
 
     #[track_caller]
-    fn run(
+    fn run<'w>(
         &self,
         g: &mut Graph,
-        weights: Weights<'_>,
+        weights: Weights<'w>,
         prefix: &str,
         x: Value,
         beside: Beside,
         most: usize,
-    ) -> (Value, Vec<Value>) {
+    ) -> (Value, Forward<'w>) {
         let layers = &self.layers[..most];
         let row = layers.iter().fold(self.input.clone(), |row, layer| shape_after(layer, &row));
         // The support goes first, where it is read and is not what is asked about.
@@ -673,7 +684,7 @@ impl Net {
             }
             None => y,
         };
-        (y, f.given)
+        (y, f)
     }
 
     /// A pass over rows x `[.., inputs]`.
@@ -711,6 +722,7 @@ impl Net {
             starts: None,
             ends: vec![],
             given: vec![],
+            watched: beside.watched.then(WatchedSequences::default),
         }
     }
 

@@ -48,13 +48,13 @@ impl Cell {
     }
 
     /// The next state by what the element adds, `[T, n, parts · h]`, the state times U (with its bias), and what is carried.
-    fn next(self, g: &mut Graph, x: Value, u: Value, state: &[Value], norm: Option<Norm>) -> Vec<Value> {
+    fn next(self, g: &mut Graph, x: Value, u: Value, state: &[Value], norm: Option<Norm>) -> Next {
         let units = g.shape(state[0])[2];
         let part = |g: &mut Graph, v: Value, i: usize, n: usize| g.slice(v, 2, i * units, n * units);
         match self {
             Cell::Rnn => {
                 let sum = g.add(u, x);
-                vec![g.act(Activation::Tanh, sum)]
+                Next { states: vec![g.act(Activation::Tanh, sum)], gates: vec![] }
             }
             Cell::Gru => {
                 let (x_rz, u_rz) = (part(g, x, 0, 2), part(g, u, 0, 2));
@@ -68,7 +68,7 @@ impl Cell {
                 // n + z (h - n)
                 let d = g.sub(state[0], n);
                 let d = g.mul(z, d);
-                vec![g.add(n, d)]
+                Next { states: vec![g.add(n, d)], gates: vec![("r", r), ("z", z)] }
             }
             Cell::Lstm => {
                 let sum = g.add(u, x);
@@ -76,6 +76,15 @@ impl Cell {
             }
         }
     }
+}
+
+/// What comes after an element.
+#[derive(Debug)]
+pub(super) struct Next {
+    /// What is carried on, what is given first.
+    pub(super) states: Vec<Value>,
+    /// Gates by their names, numbers of 0 to 1: how far they let something through.
+    pub(super) gates: Vec<(&'static str, Value)>,
 }
 
 /// Layer norm inside of an LSTM (Ba et al. 2016; Ha et al. 2016): the sums of each gate, and the cell where it is read.
@@ -127,7 +136,7 @@ impl Norm {
 }
 
 /// What an LSTM gives after an element, and its cell, by the sums of its gates `[b, n, 4 h]` and the cell before.
-pub(super) fn lstm(g: &mut Graph, sums: Value, cell: Value, norm: Option<Norm>) -> Vec<Value> {
+pub(super) fn lstm(g: &mut Graph, sums: Value, cell: Value, norm: Option<Norm>) -> Next {
     let units = g.shape(cell)[2];
     let sums = norm.map_or(sums, |norm| Norm::normalised(g, sums, 4, norm.gain, norm.shift));
     let i_f = g.slice(sums, 2, 0, 2 * units);
@@ -142,7 +151,7 @@ pub(super) fn lstm(g: &mut Graph, sums: Value, cell: Value, norm: Option<Norm>) 
     let c = g.add(kept, added);
     let seen = norm.map_or(c, |norm| Norm::normalised(g, c, 1, norm.cell_gain, norm.cell_shift));
     let y = g.act(Activation::Tanh, seen);
-    vec![g.mul(o, y), c]
+    Next { states: vec![g.mul(o, y), c], gates: vec![("i", i), ("f", f), ("o", o)] }
 }
 
 /// Sequences as layers go over them: `[b, n, length, channels]`. Where tasks share the weights, each is worked on like a task.
@@ -200,25 +209,35 @@ pub(super) fn go(
     widths: &[usize],
     constants: &[Value],
     rows: &[Value],
-    next: impl FnOnce(&mut Graph, &ScanArgs<'_>) -> Vec<Value>,
+    next: impl FnOnce(&mut Graph, &ScanArgs<'_>) -> Next,
 ) -> Value {
     let [b, n, length] = way.rows;
     let carried: Vec<Value> = widths.iter().map(|width| f.state(g, &[b, n, *width])).collect();
     // Behind the end of a short sequence nothing changes.
     let there = f.there(g, &[b, n, length, 1]).map(|there| g.permute(there, &[0, 2, 1, 3]));
     let all = [rows, there.as_slice()].concat();
-    let (ends, states) = g.scan_in(way.reverse, length, &carried, constants, &all, |g, args| {
-        let mut next = next(g, &args);
+    let mut names = vec![];
+    let (ends, mut given) = g.scan_in(way.reverse, length, &carried, constants, &all, |g, args| {
+        let Next { states: mut next, gates } = next(g, &args);
         if let Some(&there) = args.rows.get(rows.len()) {
             for (next, state) in next.iter_mut().zip(args.carried) {
                 *next = g.select(there, *next, *state);
             }
         }
-        let given = if way.last { vec![] } else { vec![next[0]] };
+        let mut given = if way.last { vec![] } else { vec![next[0]] };
+        if f.watched.is_some() {
+            names.extend(gates.iter().map(|(name, _)| *name));
+            given.extend(gates.iter().map(|(_, gate)| *gate));
+        }
         (next, given)
     });
     f.ends.extend(&ends);
-    match states.first() {
+    let gates = given.split_off(given.len() - names.len());
+    let layer = f.layer_now();
+    if let Some(watched) = &mut f.watched {
+        watched.gates.extend(names.into_iter().zip(gates).map(|(gate, v)| (layer.clone(), gate, v)));
+    }
+    match given.first() {
         Some(&states) => g.permute(states, &[0, 2, 1, 3]),
         None => ends[0],
     }

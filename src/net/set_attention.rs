@@ -123,7 +123,7 @@ impl Block {
             |g: &mut Graph, part: [&str; 2]| part.map(|what| f.weights.get(g, &format!("{name}.{what}")));
         let parts = PARTS.map(|part| get(g, part));
         let (asked, keys) = (norm(g, q, "query_norm"), norm(g, y, "key_norm"));
-        let told = attend(g, [asked, keys], &parts, (self.heads, false), seen);
+        let (told, _) = attend(g, [asked, keys], &parts, (self.heads, false), seen);
         let a = g.add(q, told);
         let h = norm(g, a, "norm");
         let (wide, narrow) = (get(g, ["wide", "wide_bias"]), get(g, ["narrow", "narrow_bias"]));

@@ -53,6 +53,11 @@ impl Net {
         }
     }
 
+    /// Whether elements of a sequence look at one another in some layer.
+    pub(crate) fn has_attention(&self) -> bool {
+        has_attention(&self.layers)
+    }
+
     /// Refuses a net that says of an element of a sequence what depends on later ones, as no language model may.
     ///
     /// # Errors
@@ -176,6 +181,14 @@ fn states(layers: &[Layer]) -> Vec<usize> {
         branches => branches.into_iter().flat_map(|b| states(b)).collect(),
     };
     layers.iter().flat_map(own).collect()
+}
+
+/// Whether one of these layers is attention over a sequence, branches included.
+fn has_attention(layers: &[Layer]) -> bool {
+    let one = |layer: &Layer| {
+        matches!(layer, Layer::Attention(_)) || layer.branches().into_iter().any(|b| has_attention(b))
+    };
+    layers.iter().any(one)
 }
 
 /// The first layer that is not so, branches included.

@@ -44,6 +44,12 @@ fn trained_and_gone_on_with() {
     let sure = |sample: &str| sample.contains("one two three\none two three\none two three\n");
     assert!(each.len() > 10 && sure(each[each.len() - 1]) && !sure(each[1]), "{samples}");
     assert!(place.path("run/loss.svg").is_file() && place.path("run/calibration.svg").is_file());
+    // Both gates of the cell, and a gradient by each of 16 symbols: a symbol is told by the one or two before it.
+    let gates = report["instruments"]["gates"].as_array().unwrap();
+    assert_eq!(gates.iter().map(|g| g["gate"].as_str().unwrap()).collect::<Vec<_>>(), ["r", "z"]);
+    let reach = report["instruments"]["gradient_by_element"].as_array().unwrap();
+    assert!(reach.len() == 16 && number(&reach[15]) > number(&reach[0]), "{reach:?}");
+    assert!(place.path("run/gradient.svg").is_file() && !place.path("run/attention.svg").exists());
     // Of the layers [9 -> 64], 64·48 + 16·48 + 2·48 of the cell, and 16·9 + 9.
     assert_eq!(number(&test["parameters"]) as usize, 9 * 64 + 64 * 48 + 16 * 48 + 2 * 48 + 16 * 9 + 9);
 
@@ -89,6 +95,8 @@ fn attention_goes_on_with_texts() {
     // Not longer than what was trained on.
     assert_eq!(number(&report["test"]["rows"]) as usize, 419 / 16 * 16);
     assert!(number(&report["test"]["bits_per_character"]) < 0.4, "{report}");
+    let picture = place.read("run/attention.svg");
+    assert!(picture.contains("layer 3") && picture.contains("layer 8"), "{picture}");
     let said = place.ok(&[
         "generate",
         "run",

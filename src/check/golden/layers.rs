@@ -219,7 +219,7 @@ impl File<'_> {
                 let mut parts = inputs[1..].chunks(2).map(|pair| [pair[0].1, pair[1].1]);
                 let parts = std::array::from_fn(|_| parts.next().unwrap_or([x, x]));
                 inputs.push(("ctx".into(), *context));
-                attend(g, [x, *context], &parts, (self.setting("heads")?, false), seen)
+                attend(g, [x, *context], &parts, (self.setting("heads")?, false), seen).0
             }
             (None, Some(there)) => net.apply_ragged(g, weights, there, rows),
             (None, None) if starts.is_empty() => net.apply(g, weights, rows),

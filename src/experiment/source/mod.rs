@@ -48,6 +48,9 @@ const VALIDATION_TASKS: usize = 200;
 const VALIDATION_SEED: u64 = 0x7a11_d000;
 const TEST_SEED: u64 = 0x7e57_0000;
 
+/// Sequences that the instruments look at, of a source that is one task.
+const SHOWN_SEQUENCES: usize = 16;
+
 /// Where tasks come from: to train on, to choose by, and to be judged by. The three never share a task.
 pub trait Source: Debug + Send + Sync {
     /// The family that member `member` trains on.

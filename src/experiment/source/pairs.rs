@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SingleTask, Source, TaskKind, TasksPicture, check_single, language_model, settings_of};
+use super::{
+    SHOWN_SEQUENCES, SingleTask, Source, TaskKind, TasksPicture, check_single, language_model, settings_of,
+};
 use crate::data::format::Format;
 use crate::data::pairs::{Pair, PairBatches, Pairs, read_pairs};
 use crate::data::text::digest;
@@ -196,7 +198,7 @@ impl Source for Parted {
 
     fn test(&self, _: usize) -> Vec<Task> {
         // For instruments to look at.
-        let shown = &self.task.test_rows[..1];
+        let shown = &self.task.test_rows[..self.task.test_rows.len().min(SHOWN_SEQUENCES)];
         vec![self.task.support().with_query(self.task.test.inputs(shown), self.task.test.targets(shown))]
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SingleTask, Source, TaskKind, TasksPicture, check_single, language_model, settings_of};
+use super::{
+    SHOWN_SEQUENCES, SingleTask, Source, TaskKind, TasksPicture, check_single, language_model, settings_of,
+};
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
 use crate::data::text::{Alphabet, Unit, Windows, digest, read_texts};
@@ -155,7 +157,7 @@ impl Source for Text {
 
     fn test(&self, _: usize) -> Vec<Task> {
         // Of the length that was trained on, for instruments to look at.
-        let shown = &self.task.validation[..self.task.validation.len().min(1)];
+        let shown = &self.task.validation[..self.task.validation.len().min(SHOWN_SEQUENCES)];
         let shown = if shown.is_empty() { &self.task.statistics } else { shown };
         vec![self.task.support().with_query(self.task.rows.inputs(shown), self.task.rows.targets(shown))]
     }

@@ -99,7 +99,7 @@ pub fn confusion(path: &Path, name: &str, classes: &[String], counts: &[Vec<usiz
 }
 
 /// White to blue; what is small but not nothing is still told from white.
-fn shade(share: f64) -> RGBColor {
+pub(super) fn shade(share: f64) -> RGBColor {
     let t = if share > 0.0 { 0.06 + 0.94 * share } else { 0.0 };
     let mix = |to: u8| (255.0 + (f64::from(to) - 255.0) * t).round() as u8;
     RGBColor(mix(BLUE.0), mix(BLUE.1), mix(BLUE.2))

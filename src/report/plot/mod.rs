@@ -4,6 +4,7 @@
 //! The same numbers give the same bytes. Values that are not finite are left out, and said to be; a chart of
 //! nothing is an empty chart.
 
+mod attention;
 mod axis;
 mod canvas;
 mod cloud;
@@ -16,6 +17,7 @@ mod gallery;
 mod scatter;
 mod tasks;
 
+pub use attention::{AttentionPanel, attention};
 pub use cloud::cloud;
 pub use confusion::confusion;
 pub use curves::{Curve, accuracy_curve, curves, error_by_steps, loss_curve};

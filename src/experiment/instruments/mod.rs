@@ -1,8 +1,12 @@
 //! Instruments: what the generated networks look like, whether they depend on the task at all, and what is dead. A hypernetwork
 //! that writes the same network for every task, or one whose trunk has died, still has a loss that falls for a while.
 
+mod sequences;
+
 use serde::{Deserialize, Serialize};
 
+use self::sequences::Sequences;
+pub use self::sequences::{Attended, GateSaturation};
 use crate::adapt::Generated;
 use crate::error::Result;
 use crate::graph::Graph;
@@ -37,6 +41,13 @@ pub struct Instruments {
     pub dead_units: Vec<f64>,
     /// The first two principal components of what the hypernetwork reads, of every task.
     pub map: Vec<MapPoint>,
+    /// Of recurrent layers: how often their gates are nearly shut or fully open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateSaturation>,
+    /// Of networks that read sequences: how large the gradient of the loss of the last element that is asked about is by each element that is
+    /// read, a root mean square over rows. Where it is nearly 0, training does not reach back so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gradient_by_element: Vec<f64>,
     /// Steps of training that were refused because a number in them was not finite.
     pub refused_steps: Vec<u64>,
     /// What is wrong, in words.
@@ -138,6 +149,25 @@ impl Instruments {
         Ok(found)
     }
 
+    /// What the network of a task looks at in its first row, layer by layer; nothing where it has no attention over a sequence.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn attended(model: &Model, device: &Device, task: &Task) -> Result<Vec<Attended>> {
+        let (Some(member), task) = (model.members.first(), std::slice::from_ref(task)) else {
+            return Ok(vec![]);
+        };
+        let mut networks = Networks::prepare(model, task)?;
+        if !networks.sequences.has_attention() {
+            return Ok(vec![]);
+        }
+        let Generated { weights, settled, .. } = model.written(device, member, task)?;
+        let alone = if settled.is_empty() { &weights } else { &settled };
+        let (x, y) = rows_and_targets(&task[0], model);
+        networks.watch(&alone[0], x, y)?;
+        networks.sequences.attended(&networks.runner, networks.rows)
+    }
+
     fn look_at_layers(
         &mut self,
         networks: &mut Networks,
@@ -148,12 +178,15 @@ impl Instruments {
         let layers = networks.layers;
         let (mut squares, mut counts) = (vec![0.0; layers + 1], vec![0.0; layers + 1]);
         for (w, task) in weights.iter().zip(tasks) {
-            let (x, given, _) = networks.run(w, rows(task, model))?;
+            let (x, y) = rows_and_targets(task, model);
+            let (x, given, _) = networks.watch(w, x, y)?;
             for (l, z) in [x].iter().chain(&given).enumerate() {
                 squares[l] += z.iter().map(|v| v * v).sum::<f64>();
                 counts[l] += z.len() as f64;
             }
         }
+        self.gates = networks.sequences.gates();
+        self.gradient_by_element = networks.sequences.gradient();
         let mean = |l: usize| squares[l] / f64::max(counts[l], 1.0);
         // Numbers of symbols have no size: there it is what the first layer gives.
         let ideal = mean(usize::from(model.spec.target.symbols().is_some()));
@@ -179,10 +212,20 @@ impl Instruments {
 
 /// Rows of a task to look at.
 fn rows<'t>(task: &'t Task, model: &Model) -> &'t [f32] {
-    let i = model.spec.target.inputs();
-    let from = if task.xq.is_empty() { &task.xs } else { &task.xq };
-    &from[..from.len().min(MAX_ROWS * i)]
+    rows_and_targets(task, model).0
 }
+
+/// Rows of a task to look at, and what they should be.
+fn rows_and_targets<'t>(task: &'t Task, model: &Model) -> (&'t [f32], &'t [f32]) {
+    let (x, y) = if task.xq.is_empty() { (&task.xs, &task.ys) } else { (&task.xq, &task.yq) };
+    let inputs = model.spec.target.inputs();
+    let all = x.len() / inputs;
+    let shown = all.min(MAX_ROWS);
+    (&x[..shown * inputs], &y[..shown * (y.len() / all.max(1))])
+}
+
+/// Inputs, what each layer with parameters gives, and predictions.
+type Run = (Vec<f64>, Vec<Vec<f64>>, Vec<f64>);
 
 /// The networks of tasks, one after another, in f64.
 struct Networks {
@@ -192,6 +235,8 @@ struct Networks {
     rows: usize,
     /// Layers that have parameters.
     layers: usize,
+    /// What shows sequences.
+    sequences: Sequences,
 }
 
 impl Networks {
@@ -206,18 +251,27 @@ impl Networks {
         let mut g = Graph::new();
         let flat = g.data("weights", &[1, layout.len()]);
         let x = g.data("x", &[1, n, inputs]);
-        let (y, given) = target.apply_watched(&mut g, Weights { flat, layout: &layout }, x);
+        let (y, given, watched) = target.apply_watched(&mut g, Weights { flat, layout: &layout }, x);
         for (i, z) in given.iter().enumerate() {
             g.output(&format!("layer {i}"), *z);
         }
         g.output("prediction", y);
+        let sequences = Sequences::add(&mut g, &target, &model.likelihood, (x, y), &watched);
         let plan = lower(&g, Caps::cpu(1))?;
-        Ok(Networks { runner: CpuRunner::prepare(&plan), inputs, rows: n, layers: given.len() })
+        Ok(Networks { runner: CpuRunner::prepare(&plan), inputs, rows: n, layers: given.len(), sequences })
+    }
+
+    /// The same as [`Networks::run`], and takes in what goes on in layers over sequences.
+    fn watch(&mut self, w: &[f32], x: &[f32], y: &[f32]) -> Result<Run> {
+        self.sequences.ask(&mut self.runner, y, self.rows)?;
+        let run = self.run(w, x)?;
+        self.sequences.look(&self.runner, x.len() / self.inputs, self.rows)?;
+        Ok(run)
     }
 
     /// Inputs, what each layer with parameters gives before its activation, and predictions, on rows `x` (no more than the
     /// plan reads). Context parameters are 0.
-    fn run(&mut self, w: &[f32], x: &[f32]) -> Result<(Vec<f64>, Vec<Vec<f64>>, Vec<f64>)> {
+    fn run(&mut self, w: &[f32], x: &[f32]) -> Result<Run> {
         let mut input: Vec<f64> = x.iter().map(|v| *v as f64).collect();
         input.resize(self.rows * self.inputs, 0.0);
         self.runner.write("weights", &w.iter().map(|v| *v as f64).collect::<Vec<_>>())?;

@@ -135,7 +135,10 @@ struct Settings {
     /// Column that tells tasks apart.
     #[arg(long, value_name = "COLUMN")]
     group: Option<String>,
-    /// Of series (--task series): the column of times, numbers or dates.
+    /// The column that tells series apart, where each whole series has one class or value (--time orders its lines).
+    #[arg(long, value_name = "COLUMN")]
+    series: Option<String>,
+    /// Of series: the column of times, numbers or dates. Without --series what comes next is predicted (--task series).
     #[arg(long, value_name = "COLUMN")]
     time: Option<String>,
     /// Column to predict.
@@ -211,7 +214,8 @@ impl Settings {
         let table = text.parse::<toml::Table>().unwrap_or_default();
         let named = table.get("task").and_then(|t| t.as_str()).unwrap_or_default();
         if task.is_none() && self.csv.is_some() && named != TaskKind::Series.name() {
-            task = Some(if self.time.is_some() { TaskKind::Series } else { TaskKind::Csv });
+            let next = self.time.is_some() && self.series.is_none();
+            task = Some(if next { TaskKind::Series } else { TaskKind::Csv });
         }
         let other = [TaskKind::Fields, TaskKind::Decoders].iter().any(|kind| kind.name() == named);
         if task.is_none() && self.images.is_some() && !other {
@@ -272,9 +276,12 @@ impl Settings {
             c.validate()?;
             return Ok(c);
         }
-        if self.time.is_some() {
-            let message = format!("goes with --task series, and the task is '{}'", c.task.name());
-            return Err(Error::config("--time", message));
+        for (flag, given) in [("--series", self.series.is_some()), ("--time", self.time.is_some())] {
+            if given && c.task != TaskKind::Csv {
+                let tasks = "csv, series or pictures";
+                let message = format!("goes with --task {tasks}, and the task is '{}'", c.task.name());
+                return Err(Error::config(flag, message));
+            }
         }
         if matches!(c.task, TaskKind::Text | TaskKind::Texts) {
             self.set_text(&mut c)?;
@@ -285,8 +292,9 @@ impl Settings {
             let message = format!("goes with --task text or texts, and the task is '{}'", c.task.name());
             return Err(Error::config("--files", message));
         }
-        let names_csv =
-            self.csv.is_some() || self.group.is_some() || self.target.is_some() || self.splits.is_some();
+        let names_csv = [&self.group, &self.target, &self.series, &self.time].iter().any(|c| c.is_some())
+            || self.csv.is_some()
+            || self.splits.is_some();
         if names_csv || !self.inputs.is_empty() || !self.drop.is_empty() {
             let csv = c.csv.get_or_insert_with(CsvConfig::default);
             if let Some(f) = &self.csv {
@@ -306,6 +314,11 @@ impl Settings {
             }
             if let Some(s) = &self.splits {
                 csv.splits = Some(s.clone());
+            }
+            for (to, column) in [(&mut csv.series, &self.series), (&mut csv.time, &self.time)] {
+                if let Some(column) = column {
+                    to.clone_from(column);
+                }
             }
         }
         let single = [
@@ -484,8 +497,11 @@ impl Settings {
                 to.clone_from(path);
             }
         }
-        if let Some(label) = &self.label {
-            pictures.label.clone_from(label);
+        let columns = [&mut pictures.label, &mut pictures.series, &mut pictures.time];
+        for (to, column) in columns.into_iter().zip([&self.label, &self.series, &self.time]) {
+            if let Some(column) = column {
+                to.clone_from(column);
+            }
         }
         if !self.drop.is_empty() {
             pictures.drop.clone_from(&self.drop);

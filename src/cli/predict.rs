@@ -142,8 +142,10 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             (network.predict(&device, &format.inputs(&query)?)?, None)
         }
     };
+    let query = format.rows_of(&query)?;
     write_atomically(&args.out, &format.predictions(&query, &y, half.as_deref())?)?;
-    say(format_args!("{}: {} rows predicted\n", args.out.display(), query.rows()));
+    let rows = if matches!(format, Format::Sequences(_)) { "series" } else { "rows" };
+    say(format_args!("{}: {} {rows} predicted\n", args.out.display(), query.rows()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -92,6 +92,7 @@ impl Settings {
             ("--shots", self.shots.is_some()),
             ("--csv", self.csv.is_some()),
             ("--group", self.group.is_some()),
+            ("--series", self.series.is_some()),
             ("--time", self.time.is_some()),
             ("--target", self.target.is_some()),
             ("--inputs", !self.inputs.is_empty()),

@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::encoder::{Encoder, TargetKind};
+use super::sequences::{SequenceFormat, SeriesColumns};
 use super::split::Split;
 use super::table::{Cell, Table, count, shown};
 use crate::error::{Error, Result};
+use crate::spec::Shape;
 
 /// Names of columns that number the rows of a file; read as an input only when asked for. R writes the empty one.
 const INDEX_COLUMNS: [&str; 2] = ["rownames", ""];
@@ -34,6 +36,8 @@ pub struct CsvSpec {
     pub seed: u64,
     /// Regression or classification; `None` for what the target's cells say (see [`TargetKind`]).
     pub kind: Option<TargetKind>,
+    /// The columns by which lines are series, each of which is a row; `None`: each line is a row.
+    pub series: Option<SeriesColumns>,
 }
 
 /// The columns a specification speaks of, found in a table.
@@ -58,13 +62,15 @@ pub struct Group {
 pub struct Groups {
     /// How text became numbers, fitted on the training groups.
     pub encoder: Encoder,
-    /// Inputs, `[rows, D]` row-major, `D` = [`Encoder::inputs`].
+    /// How lines became rows, where these are whole series.
+    pub sequences: Option<SequenceFormat>,
+    /// Inputs, `[rows, D]` row-major, `D` numbers of [`Groups::row`].
     pub x: Vec<f32>,
     /// Targets, `[rows, outputs]` row-major, standardised or one-hot.
     pub y: Vec<f32>,
     /// The groups in order of their first row in the file. Those of no part of the split are not here.
     pub groups: Vec<Group>,
-    /// For each encoded row, its row in the table.
+    /// For each encoded row, its row in the table (of whole series: in the table of these).
     pub table_rows: Vec<usize>,
     /// Which groups train, choose and judge.
     pub split: Split,
@@ -136,7 +142,15 @@ impl Groups {
     /// table or the file of splits cannot be used, or when there are fewer than three groups with more than
     /// `shots` rows; [`Error::Io`] when the file of splits cannot be read.
     pub fn load_table(table: &Table, spec: &CsvSpec) -> Result<Groups> {
-        spec.resolve(table)?;
+        let lines = table;
+        let gathered = match &spec.series {
+            Some(columns) => Some((columns, SequenceFormat::gather(lines, spec, columns)?)),
+            None => {
+                spec.resolve(table)?;
+                None
+            }
+        };
+        let table = gathered.as_ref().map_or(table, |(_, gathered)| &gathered.rows);
         let mut warnings = Vec::new();
         let all = group_rows(table, &spec.group)?;
         check_number(table, spec, &all)?;
@@ -175,10 +189,30 @@ impl Groups {
             .flat_map(|&g| &table_rows[groups[g].rows.clone()])
             .copied()
             .collect();
-        let encoder = Encoder::fit_noting(table, spec, &fitted, &mut warnings)?;
-        let x = encoder.encode_rows(table, &table_rows, &mut warnings)?;
+        let (encoder, sequences, x) = match &gathered {
+            None => {
+                let encoder = Encoder::fit_noting(table, spec, &fitted, &mut warnings)?;
+                let x = encoder.encode_rows(table, &table_rows, &mut warnings)?;
+                (encoder, None, x)
+            }
+            Some((columns, gathered)) => {
+                let format = SequenceFormat::fit(lines, spec, (*columns, gathered), &fitted, &mut warnings)?;
+                let all = format.inputs_noting(lines, gathered, &mut warnings)?;
+                let width = format.length() * format.channels();
+                let x = table_rows.iter().flat_map(|row| &all[row * width..][..width]).copied().collect();
+                (format.encoder().clone(), Some(format), x)
+            }
+        };
         let y = encoder.encode_target_rows(table, &table_rows)?;
-        Ok(Groups { encoder, x, y, groups, table_rows, split, warnings })
+        Ok(Groups { encoder, sequences, x, y, groups, table_rows, split, warnings })
+    }
+
+    /// The shape of a row: as many numbers as columns are encoded in, or `[length, channels]` of a series.
+    pub fn row(&self) -> Shape {
+        match &self.sequences {
+            Some(format) => vec![format.length(), format.channels()],
+            None => vec![self.encoder.inputs()],
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! How files of support and query rows are read for a trained model, and predictions written: the
 //! encoding of a CSV run, or plain named columns for the families that are generated.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::encoder::{Encoder, TargetKind};
 use super::labelled::{ChannelScale, Labelled, NONE};
 use super::pairs::Pair;
+use super::sequences::SequenceFormat;
 use super::series::SeriesFormat;
 use super::table::Table;
 use super::text::Alphabet;
@@ -28,6 +30,8 @@ pub enum Format {
     Encoded(Encoder),
     /// Points in time as windows on the past.
     Series(SeriesFormat),
+    /// Whole series of lines, each a row.
+    Sequences(SequenceFormat),
     /// Pictures as fields: places and colours.
     Fields {
         /// Height, width and channels of those that were trained on.
@@ -128,6 +132,10 @@ impl Format {
                 series.validate(path)?;
                 (series.length() * series.channels(), 1)
             }
+            Format::Sequences(series) => {
+                series.validate(path)?;
+                (series.length() * series.channels(), series.encoder().outputs())
+            }
             Format::Fields { shape } => (2, shape[2]),
             Format::Decoders { shape, code } => {
                 let numbers = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).unwrap_or(0);
@@ -168,11 +176,23 @@ impl Format {
         match self {
             Format::Plain { inputs, .. } => numbers(table, inputs),
             Format::Encoded(e) => e.encode_inputs(table),
+            Format::Sequences(series) => series.inputs(table),
             Format::Pictures { .. }
             | Format::Fields { .. }
             | Format::Decoders { .. }
             | Format::Series(_)
             | Format::Text { .. } => Err(self.no_table(table)),
+        }
+    }
+
+    /// A file with a line for each row of the network: of whole series what tells them apart and what is predicted, of others all that it has.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming line and column.
+    pub fn rows_of<'t>(&self, table: &'t Table) -> Result<Cow<'t, Table>> {
+        match self {
+            Format::Sequences(series) => series.rows_of(table).map(Cow::Owned),
+            _ => Ok(Cow::Borrowed(table)),
         }
     }
 
@@ -184,6 +204,7 @@ impl Format {
         match self {
             Format::Plain { outputs, .. } => numbers(table, outputs),
             Format::Encoded(e) => e.encode_targets(table),
+            Format::Sequences(series) => series.targets(table),
             Format::Pictures { .. }
             | Format::Fields { .. }
             | Format::Decoders { .. }
@@ -208,6 +229,7 @@ impl Format {
         match self {
             Format::Plain { outputs, .. } => outputs.clone(),
             Format::Encoded(e) => e.classes().to_vec(),
+            Format::Sequences(series) => series.encoder().classes().to_vec(),
             Format::Pictures { classes, .. } => classes.clone(),
             Format::Text { alphabet, .. } => alphabet.symbols().to_vec(),
             Format::Series(_) | Format::Fields { .. } | Format::Decoders { .. } => vec![],
@@ -232,6 +254,7 @@ impl Format {
             | Format::Text { .. }
             | Format::Decoders { .. } => (0.0, 1.0),
             Format::Encoded(e) => e.target_scale(),
+            Format::Sequences(series) => series.encoder().target_scale(),
             Format::Series(series) => series.target_scale(),
         }
     }
@@ -245,6 +268,7 @@ impl Format {
             | Format::Text { .. }
             | Format::Decoders { .. } => "",
             Format::Encoded(e) => e.target(),
+            Format::Sequences(series) => series.encoder().target(),
             Format::Series(series) => series.target(),
         }
     }
@@ -258,6 +282,7 @@ impl Format {
             | Format::Text { .. }
             | Format::Decoders { .. } => None,
             Format::Encoded(e) => Some(e.group()).filter(|name| !name.is_empty()),
+            Format::Sequences(series) => Some(series.encoder().group()).filter(|name| !name.is_empty()),
             Format::Series(series) => Some(series.group()),
         }
     }
@@ -270,6 +295,7 @@ impl Format {
             | Format::Fields { .. }
             | Format::Text { .. }
             | Format::Series(_)
+            | Format::Sequences(_)
             | Format::Decoders { .. } => 0,
             Format::Encoded(e) => e.descriptor_columns().len(),
         }
@@ -286,7 +312,17 @@ impl Format {
             | Format::Fields { .. }
             | Format::Text { .. }
             | Format::Series(_)
+            | Format::Sequences(_)
             | Format::Decoders { .. } => vec![],
+        }
+    }
+
+    /// How the columns of a table of rows, or of whole series, are encoded.
+    fn encoder(&self) -> Option<&Encoder> {
+        match self {
+            Format::Encoded(e) => Some(e),
+            Format::Sequences(series) => Some(series.encoder()),
+            _ => None,
         }
     }
 
@@ -301,12 +337,13 @@ impl Format {
         let fail = |e: &dyn std::fmt::Display| {
             Error::data(query.path(), "", format!("cannot write predictions: {e}"))
         };
+        let classes = self.encoder().filter(|e| e.kind() == TargetKind::Classification);
         let mut header: Vec<String> = query.columns().to_vec();
         match self {
             Format::Plain { outputs, .. } if outputs.len() > 1 => {
                 header.extend(outputs.iter().map(|o| format!("prediction_{o}")))
             }
-            Format::Encoded(e) if e.kind() == TargetKind::Classification => {
+            _ if let Some(e) = classes => {
                 header.push("prediction".into());
                 header.extend(e.classes().iter().map(|c| format!("probability_{c}")));
             }
@@ -342,11 +379,11 @@ impl Format {
                         cells.extend(ends(y[0] as f64, half[row] as f64));
                     }
                 }
-                Format::Encoded(e) if e.kind() == TargetKind::Classification => {
+                _ if let Some(e) = classes => {
                     cells.push(e.classes().get(argmax(y)).cloned().unwrap_or_default());
                     cells.extend(softmax(y).iter().map(|p| format!("{p:.6}")));
                 }
-                Format::Series(_) | Format::Encoded(_) => {
+                Format::Series(_) | Format::Encoded(_) | Format::Sequences(_) => {
                     let (mean, std) = self.target_scale();
                     // Of the first point of a series nothing is said.
                     let silent = |v: f64| v.is_nan() && matches!(self, Format::Series(_));

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Role, Value};
 use crate::rng::Rng;
 use crate::run::Session;
-use crate::spec::DType;
+use crate::spec::{DType, count};
 use crate::task::{Batch, Loss, Rows, Task, TaskFamily, TaskShape};
 
 /// Draws of a held-out group at most: they average over which rows happen to be the support. Where groups
@@ -55,7 +55,11 @@ fn loss_of(kind: TargetKind) -> Loss {
 
 impl Grouped {
     fn descriptor_width(&self) -> usize {
-        if self.descriptor { self.groups.encoder.descriptor_columns().len() } else { 0 }
+        if self.descriptor && self.groups.sequences.is_none() {
+            self.groups.encoder.descriptor_columns().len()
+        } else {
+            0
+        }
     }
 
     fn descriptor_of(&self, group: usize) -> Vec<f32> {
@@ -68,7 +72,7 @@ impl Grouped {
     /// A task of `group` whose support is the rows `support` (numbers inside the group); the others are the query.
     pub fn task(&self, group: usize, support: &[usize]) -> Task {
         let g = &self.groups.groups[group];
-        let (d, o) = (self.groups.encoder.inputs(), self.groups.encoder.outputs());
+        let (d, o) = (count(&self.groups.row()), self.groups.encoder.outputs());
         let mut task = Task {
             name: g.name.clone(),
             xs: vec![],
@@ -124,7 +128,7 @@ impl TaskFamily for Grouped {
         TaskShape {
             support: self.shots,
             query: self.query,
-            row: vec![self.groups.encoder.inputs()],
+            row: self.groups.row(),
             outputs: self.groups.encoder.outputs(),
             descriptor: self.descriptor_width(),
             known: self.groups.groups.len(),

@@ -33,6 +33,7 @@ pub mod picture;
 pub mod score;
 pub mod score_text;
 mod seen;
+pub mod sequences;
 pub mod series;
 pub mod shapes;
 pub mod sine;

@@ -274,7 +274,7 @@ pub(crate) fn last_known(values: &[Option<f32>]) -> Option<f32> {
 pub const MAX_LENGTH: usize = 4096;
 
 /// A cell as a time.
-fn time_of(table: &Table, row: usize, col: usize, dates: bool) -> Result<f64> {
+pub(super) fn time_of(table: &Table, row: usize, col: usize, dates: bool) -> Result<f64> {
     let cell = table.cell(row, col);
     match (table.kind(row, col), dates) {
         (Cell::Number(time), false) => Ok(time),
@@ -306,7 +306,7 @@ fn days_of(cell: &str) -> Option<f64> {
 }
 
 /// Whether the times of a column are dates, as the first one says.
-fn are_dates(table: &Table, col: usize) -> Result<bool> {
+pub(super) fn are_dates(table: &Table, col: usize) -> Result<bool> {
     let cell = table.cell(0, col);
     match table.kind(0, col) {
         Cell::Number(time)

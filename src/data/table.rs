@@ -211,6 +211,21 @@ impl Table {
         Err(self.error("", format!("no column '{}': {hint}", shown(name))))
     }
 
+    /// Some rows and columns, in this order.
+    pub(super) fn picked(&self, rows: &[usize], columns: &[usize]) -> Table {
+        let names: Vec<String> = columns.iter().map(|c| self.columns[*c].clone()).collect();
+        let index = names.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
+        let lines = rows.iter().map(|row| self.lines[*row]).collect();
+        let (mut text, mut ends) = (String::new(), vec![]);
+        for row in rows {
+            for column in columns {
+                text.push_str(self.cell(*row, *column));
+                ends.push(text.len());
+            }
+        }
+        Table { path: self.path.clone(), columns: names, index, text, ends, lines }
+    }
+
     /// What a cell holds.
     pub(super) fn kind(&self, row: usize, column: usize) -> Cell {
         Cell::of(self.cell(row, column))

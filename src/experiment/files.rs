@@ -10,7 +10,7 @@ use crate::meta::model::{Model, Prediction};
 use crate::run::Device;
 use crate::task::Task;
 
-/// What a model says about every row of a query file: each group by the network of its own support rows, the rest by the pooled one,
+/// What a model says about every row of a query file (of whole series: each of these): each group by the network of its own support rows, the rest by the pooled one,
 /// whose deviations are not known (NaN). `steps` of adaptation; `None`: as was chosen on validation tasks.
 ///
 /// # Errors
@@ -24,6 +24,7 @@ pub fn predict_table(
     steps: Option<usize>,
 ) -> Result<Prediction> {
     let x = format.inputs(query)?;
+    let query = &*format.rows_of(query)?;
     let (i, o) = (model.spec.target.inputs(), model.likelihood.outputs);
     let pooled = model.pooled();
     let Some(support) = support else {
@@ -34,6 +35,7 @@ pub fn predict_table(
         return Ok(Prediction { values: pooled.predict(device, &x)?, deviation, ..Prediction::default() });
     };
     let (xs, ys) = (format.inputs(support)?, format.targets(support)?);
+    let support = &*format.rows_of(support)?;
     let pick = |from: &[f32], rows: &[usize], w: usize| -> Vec<f32> {
         rows.iter().flat_map(|r| from[r * w..(r + 1) * w].to_vec()).collect()
     };

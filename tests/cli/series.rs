@@ -262,3 +262,117 @@ fn what_makes_no_sense_is_refused() {
     );
     place.refused(&train(&["--csv", "flat.csv"]), &["flat.csv", "the same in every training row"]);
 }
+
+const GESTURES: &str = "task = 'csv'\ndevice = 'cpu'\n[train]\nsteps = 300\npooled_steps = 50\nwarmup = 5\ntasks = 16\n\
+    [model]\nmembers = 1\nreader = 'gru-8'\nencoder = [16]\ntrunk = [16]\n[[model.net]]\nrecurrent = 'gru'\nunits = 6\nlast = true\n\
+    [adapt]\nsteps = [0, 1, 5]\n[eval]\nshots = 4\nquery = 4\nsweep = [2, 4]\n[csv]\nfile = 'g.csv'\ngroup = 'who'\n\
+    target = 'way'\nseries = 'id'\ntime = 'at'\n";
+
+/// Turns to both sides, whose sign is that of each one's hand, of several lengths, a line an element.
+fn gestures(who: std::ops::Range<usize>, series: std::ops::Range<usize>, hand: usize) -> String {
+    let mut lines = String::new();
+    for (w, s) in who.flat_map(|w| series.clone().map(move |s| (w, s))) {
+        let left = (w * 7 + s * 5 + s / 3) % 2 == 0;
+        let sign = if left == (w % 2 == hand) { 1.0 } else { -1.0 };
+        let length = 4 + (w + s) % 3;
+        for i in (0..length).rev() {
+            let x = sign * (1.0 + 0.1 * (i as f64 + w as f64).sin()) * f64::from(u8::from(i > 1));
+            lines += &format!("p{w},{s},{},{x:.3},{}\n", 10 * i + i % 2, if left { "left" } else { "right" });
+        }
+    }
+    lines
+}
+
+const GESTURE_HEADER: &str = "who,id,at,x,way\n";
+
+fn gesture_place() -> Place {
+    let place = Place::with([("g.toml", GESTURES)]);
+    place.write("g.csv", format!("{GESTURE_HEADER}{}", gestures(0..24, 0..8, 0)));
+    place
+}
+
+/// A whole series is a row: what it is depends on whose it is, which only the support says.
+#[test]
+fn whole_series_have_classes() {
+    let place = gesture_place();
+    place.ok(&["train", "g.toml", "--out", "run"]);
+    let held_out = &place.json("run/report.json")["held_out"];
+    let (chosen, pooled) =
+        (held_out["chosen"].as_f64().unwrap(), held_out["baselines"]["pooled"].as_f64().unwrap());
+    assert!(chosen > 0.95 && pooled < 0.7, "{held_out}");
+    let gradient = &place.json("run/report.json")["instruments"]["gradient_by_element"];
+    assert_eq!(gradient.as_array().map(Vec::len), Some(6));
+
+    // Two people that were not seen, each with series of their own.
+    place.write("few.csv", format!("{GESTURE_HEADER}{}", gestures(30..32, 0..4, 0)));
+    let query = gestures(30..32, 4..8, 0);
+    place.write("ask.csv", format!("{GESTURE_HEADER}{query}"));
+    place.ok(&[
+        "predict",
+        "run",
+        "--support",
+        "few.csv",
+        "--query",
+        "ask.csv",
+        "--device",
+        "cpu",
+        "--out",
+        "said.csv",
+    ]);
+    let said = place.read("said.csv");
+    let lines: Vec<Vec<&str>> = said.lines().map(|l| l.split(',').collect()).collect();
+    assert_eq!(lines[0], ["who", "id", "way", "prediction", "probability_left", "probability_right"]);
+    assert!(lines.len() == 1 + 8 && lines[1..].iter().all(|l| l[2] == l[3]), "{said}");
+    // The network of one of them alone says the same, where the target is not there, too.
+    place.write("one.csv", format!("{GESTURE_HEADER}{}", gestures(30..31, 0..4, 0)));
+    place.ok(&["adapt", "run", "--support", "one.csv", "--device", "cpu", "--out", "one.safetensors"]);
+    let ask: String =
+        gestures(30..31, 4..8, 0).lines().map(|l| l.rsplit_once(',').unwrap().0.to_string() + "\n").collect();
+    place.write("ask.csv", format!("who,id,at,x\n{ask}"));
+    place.ok(&["predict", "one.safetensors", "--query", "ask.csv", "--device", "cpu", "--out", "alone.csv"]);
+    let alone = place.read("alone.csv");
+    let ways: Vec<&str> = alone.lines().skip(1).map(|l| l.split(',').nth(2).unwrap()).collect();
+    assert_eq!(ways, lines[1..5].iter().map(|l| l[3]).collect::<Vec<_>>());
+
+    let refused = |header: &str, rows: &str, what: &[&str]| {
+        place.write("bad.csv", format!("{header}{rows}"));
+        place.refused(&["predict", "run", "--query", "bad.csv", "--device", "cpu", "--out", "x"], what);
+    };
+    refused(GESTURE_HEADER, "p1,1,1,2,left\np1,1,1,3,left\n", &["line 3", "'at'", "line 2 has this time"]);
+    refused(GESTURE_HEADER, "p1,1,1,2,left\np1,1,2,3,right\n", &["line 3", "'way'", "'left' in line 2"]);
+    let long: String = (0..7).map(|i| format!("p1,1,{i},2,left\n")).collect();
+    refused(GESTURE_HEADER, &long, &["'1' has 7 elements, and 6 are the most"]);
+    refused("who,id,x\n", "p1,1,2\n", &["no column 'at'"]);
+    let train =
+        ["train", "--csv", "g.csv", "--group", "who", "--target", "way", "--series", "id", "--out", "x"];
+    place.refused(&train, &["csv.time", "--time COLUMN"]);
+    place.refused(&[&train[..], &["--time", "id"]].concat(), &["'id'", "columns of their own"]);
+    place.refused(&["train", "--files", "g.csv", "--series", "id", "--out", "x"], &["--series"]);
+}
+
+#[test]
+fn whole_series_are_resumed_with_the_same_bits() {
+    ends_alike(&gesture_place(), &["train", "g.toml", "--set", "train.steps=40"], 12);
+}
+
+/// Series that are the rows of one task.
+#[test]
+fn whole_series_of_one_task() {
+    let place = Place::new();
+    // Everybody holds it alike.
+    let all: String = (0..30)
+        .map(|w| gestures(2 * w..2 * w + 1, 0..4, 0).replace(&format!("p{},", 2 * w), &format!("p{w},{w}-")))
+        .collect();
+    place.write("g.csv", format!("{GESTURE_HEADER}{all}"));
+    let train = [
+        "train", "--train", "g.csv", "--series", "id", "--time", "at", "--label", "way", "--drop", "who",
+        "--net", "gru-8",
+    ];
+    place.ok(&[&train[..], &["--epochs", "60", "--device", "cpu", "--out", "run"]].concat());
+    let test = &place.json("run/report.json")["test"];
+    assert!(test["accuracy"].as_f64().unwrap() > 0.95 && test["rows"] == 20, "{test}");
+    place.ok(&["predict", "run", "--query", "g.csv", "--device", "cpu", "--out", "said.csv"]);
+    let said = place.read("said.csv");
+    assert!(said.starts_with("id,way,prediction,") && said.lines().count() == 121, "{said}");
+    place.refused(&[&train[..9], &["--out", "x"]].concat(), &["pictures.label", "--label COLUMN"]);
+}

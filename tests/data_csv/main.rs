@@ -22,6 +22,7 @@ fn spec(group: &str, target: &str) -> CsvSpec {
         splits: None,
         seed: 0,
         kind: None,
+        series: None,
     }
 }
 

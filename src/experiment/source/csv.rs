@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, TaskKind, VALIDATION_SEED, settings_of};
+use super::{Source, TaskKind, VALIDATION_SEED, check_series, settings_of};
 use crate::data::csv::{CsvSpec, Groups};
 use crate::data::encoder::TargetKind;
 use crate::data::format::Format;
 use crate::data::grouped::Grouped;
+use crate::data::sequences::SeriesColumns;
 use crate::error::{Error, Result};
 use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, Start, TrainConfig};
+use crate::net::{Cell, Layer, Recurrent, preset};
 use crate::spec::Activation;
 use crate::task::{Likelihood, Metric, Task, TaskFamily};
 
@@ -36,7 +38,17 @@ pub struct CsvConfig {
     /// `regression` or `classification`; not given: by the target's type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<TargetKind>,
+    /// The column that tells series of a group apart, where lines are their elements: each whole series has one class or value.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub series: String,
+    /// The column of their times.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub time: String,
 }
+
+/// Units of the network over whole series, and what reads those of the support, where nothing is said.
+const UNITS: usize = 32;
+const READER: &str = "gru-32";
 
 /// A table in folds.
 #[derive(Clone, Debug)]
@@ -91,6 +103,13 @@ pub(super) fn validate(config: &Config) -> Result<()> {
             return fail(key, format!("is missing: give {flag}"));
         }
     }
+    check_series(("csv.series", &c.series), ("csv.time", &c.time))?;
+    if !c.series.is_empty() && config.model.descriptor {
+        return fail(
+            "csv.series",
+            "rows that are whole series have no descriptor: model.descriptor = false".into(),
+        );
+    }
     Ok(())
 }
 
@@ -106,6 +125,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         splits: c.splits.clone(),
         seed: config.seed,
         kind: c.kind,
+        series: (!c.series.is_empty()).then(|| SeriesColumns::new(&c.series, &c.time)),
     };
     let groups = Arc::new(Groups::load(&spec)?);
     let family = |member: usize, train: Vec<usize>| Grouped {
@@ -152,7 +172,20 @@ impl Source for Folded {
     }
 
     fn format(&self) -> Format {
-        Format::Encoded(self.groups().encoder.clone())
+        match &self.groups().sequences {
+            Some(format) => Format::Sequences(format.clone()),
+            None => Format::Encoded(self.groups().encoder.clone()),
+        }
+    }
+
+    fn settle(&self, config: &mut Config) {
+        if self.groups().sequences.is_none() {
+            return;
+        }
+        // What is known of a series after its last element.
+        let m = &mut config.model;
+        m.net.get_or_insert_with(|| vec![Layer::Recurrent(Recurrent::last(Cell::Gru, UNITS))]);
+        m.reader = m.reader.take().or_else(|| preset(READER).ok());
     }
 
     fn members(&self) -> usize {

@@ -403,3 +403,15 @@ fn check_rows(tasks: usize, rows: usize, shots: usize, shape: &TaskShape) -> Res
         _ => Ok(()),
     }
 }
+
+/// Refuses one of the two columns by which lines are whole series without the other.
+fn check_series(series: (&str, &String), time: (&str, &String)) -> Result<()> {
+    match (series.1.is_empty(), time.1.is_empty()) {
+        (false, true) => Err(Error::config(
+            time.0,
+            "is missing: the elements of a series are in order of time (--time COLUMN)",
+        )),
+        (true, false) => Err(Error::config(series.0, "is missing: --series COLUMN tells series apart")),
+        _ => Ok(()),
+    }
+}

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::images::{check_shape, image_options, overlap};
-use super::{SingleTask, Source, TaskKind, TasksPicture, check_single, settings_of};
+use super::{SingleTask, Source, TaskKind, TasksPicture, check_series, check_single, settings_of};
 use crate::data::csv::CsvSpec;
 use crate::data::encoder::{Encoder, TargetKind};
 use crate::data::format::Format;
 use crate::data::images::{ImageOptions, ImageSet};
 use crate::data::labelled::{Batches, Labelled};
+use crate::data::sequences::{SequenceFormat, SeriesColumns};
 use crate::data::table::Table;
 use crate::error::{Error, Result};
 use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, TrainConfig, WeightSource};
@@ -46,6 +47,12 @@ pub struct PicturesConfig {
     /// The column of a CSV file that holds the class; all others are a series.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub label: String,
+    /// The column that tells series apart, of a CSV file whose lines are their elements.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub series: String,
+    /// The column of their times.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub time: String,
     /// Columns of a CSV file to leave out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<String>,
@@ -76,6 +83,8 @@ impl Default for PicturesConfig {
             test: None,
             test_labels: None,
             label: String::new(),
+            series: String::new(),
+            time: String::new(),
             drop: vec![],
             batch: 64,
             epochs: None,
@@ -154,6 +163,13 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     }
     if p.label.is_empty() && !p.drop.is_empty() {
         return fail("pictures.drop", "names columns of a CSV file, and what is trained on is none".into());
+    }
+    check_series(("pictures.series", &p.series), ("pictures.time", &p.time))?;
+    if p.label.is_empty() && !p.series.is_empty() {
+        return fail(
+            "pictures.series",
+            "names a column of a CSV file, and what is trained on is none".into(),
+        );
     }
     if let Some(test) = p.test.as_ref().filter(|test| overlap(&p.train, test)) {
         return Err(Error::data(
@@ -271,7 +287,11 @@ fn series(p: &PicturesConfig) -> Result<Read> {
         splits: None,
         seed: 0,
         kind: Some(TargetKind::Classification),
+        series: None,
     };
+    if !p.series.is_empty() {
+        return sequences(p, &table, &spec);
+    }
     let all: Vec<usize> = (0..table.rows()).collect();
     table.column(&p.label)?;
     // A series has a number at every place.
@@ -290,16 +310,32 @@ fn series(p: &PicturesConfig) -> Result<Read> {
     }
     let encoder = Encoder::fit(&table, &spec, &all)?;
     let row = vec![encoder.inputs(), 1];
-    let labelled = |table: &Table| -> Result<Labelled> {
-        let (x, y) = (encoder.encode_inputs(table)?, encoder.encode_targets(table)?);
-        let labels = y.chunks(encoder.outputs()).map(|y| argmax(y) as u32).collect();
-        Ok(Labelled::of_numbers(row.clone(), encoder.classes().to_vec(), x, labels))
+    labelled(p, &table, Format::Encoded(encoder), &row)
+}
+
+/// Lines that are elements of series, each of which is a row.
+fn sequences(p: &PicturesConfig, table: &Table, spec: &CsvSpec) -> Result<Read> {
+    let columns = SeriesColumns::new(&p.series, &p.time);
+    let mut notes = vec![];
+    let format = SequenceFormat::fit_all(table, spec, &columns, &mut notes)?;
+    notes.iter().for_each(|note| log::warn!("{}: {note}", p.train.display()));
+    let row = [format.length(), format.channels()];
+    labelled(p, table, Format::Sequences(format), &row)
+}
+
+/// The rows of a table to train on, and of one to be judged on.
+fn labelled(p: &PicturesConfig, table: &Table, format: Format, row: &[usize]) -> Result<Read> {
+    let classes = format.classes();
+    let of = |table: &Table| -> Result<Labelled> {
+        let (x, y) = (format.inputs(table)?, format.targets(table)?);
+        let labels = y.chunks(classes.len()).map(|y| argmax(y) as u32).collect();
+        Ok(Labelled::of_numbers(row.to_vec(), classes.clone(), x, labels))
     };
     let test = p.test.as_ref().map(|path| match is_table(path) {
-        true => labelled(&Table::read(path)?),
+        true => of(&Table::read(path)?),
         false => Err(Error::data(path, "", "is no CSV file, and what is trained on is one")),
     });
-    Ok((labelled(&table)?, test.transpose()?, Format::Encoded(encoder)))
+    Ok((of(table)?, test.transpose()?, format.clone()))
 }
 
 impl Source for Pictures {

@@ -3,7 +3,7 @@
 #
 # LSTMs, one of the HyperLSTM's number of parameters, with layer norms, and HyperLSTMs, each trained for 3,000 steps on nine tenths of a
 # text with every seed; OUT/table.md has the bits a character of the last tenth. HYPERLOOM names the command (not given: it is built),
-# STEPS other numbers of steps.
+# STEPS another number of steps, RATE another learning rate than .002.
 set -eu
 cd "$(dirname "$0")/.."
 out=$1

@@ -249,6 +249,22 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                     m.hyper.trunk.clear();
                 };
                 add("tokens", &tokens);
+                // Weights that are refined by what the network gets wrong.
+                let refined = |m: &mut MetaSpec, rounds: usize| m.hyper = m.hyper.clone().refined(rounds);
+                add("refined", &|m| refined(m, 2));
+                add("refined, none", &|m| {
+                    refined(m, 1);
+                    m.through = Through::None;
+                });
+                add("refined, chunked, some", &|m| {
+                    chunked(m);
+                    refined(m, 2);
+                    m.hyper.writes = vec!["head".into(), "0.bias".into()];
+                });
+                add("refined, tokens", &|m| {
+                    tokens(m);
+                    refined(m, 1);
+                });
                 // Examples read by layers, and a set of them by attention.
                 add("read by layers", &|m| {
                     pictures(m);
@@ -316,6 +332,11 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
         meta.hyper.target = net.with(Layer::LogSoftmax(LogSoftmax::on()));
         if let Some(encoder) = &mut meta.hyper.condition.support {
             encoder.example = 2 + 6;
+        }
+        if generated {
+            let mut refined = meta.clone();
+            refined.hyper = refined.hyper.refined(1);
+            all.push(("symbols, refined".into(), refined, Loss::Symbols));
         }
         all.push((format!("symbols, generated: {generated}"), meta, Loss::Symbols));
     }

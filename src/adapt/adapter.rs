@@ -527,6 +527,7 @@ fn generate_graph(inner: InnerLoop<'_>, t: usize, n: usize) -> Graph {
         }
     }
     let w = hyper.generate(g, params, read, t);
+    let w = hyper.refine(g, params, &condition, inner.kind, w);
     result(g, "weights", w);
     graph
 }

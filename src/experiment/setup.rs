@@ -111,7 +111,7 @@ impl Setup {
         if m.weights == WeightSource::Shared {
             return HyperSpec { activation: m.hyper_activation, ..HyperSpec::shared(target) };
         }
-        HyperSpec {
+        let spec = HyperSpec {
             condition: if !m.generator.reads() {
                 ConditionSpec::default()
             } else {
@@ -128,7 +128,9 @@ impl Setup {
             trunk: if m.generator.reads() && !m.generator.reads_rows() { m.trunk.clone() } else { vec![] },
             activation: m.hyper_activation,
             target,
-        }
+            rounds: 0,
+        };
+        spec.refined(m.rounds)
     }
 
     /// What reads the support of a task.

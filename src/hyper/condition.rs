@@ -40,6 +40,13 @@ pub struct SetEncoder {
     /// weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "layers")]
     pub set: Vec<Layer>,
+    /// Numbers that say of an example what the network got wrong, read behind it: 0, or the outputs of the target.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub errors: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// A table of learned vectors.
@@ -83,12 +90,12 @@ impl SetEncoder {
     /// An MLP of these widths over examples of so many numbers, and the mean.
     #[must_use]
     pub fn new(example: usize, widths: Vec<usize>, scale: f64) -> SetEncoder {
-        SetEncoder { example, widths, scale, reader: vec![], row: vec![], set: vec![] }
+        SetEncoder { example, widths, scale, reader: vec![], row: vec![], set: vec![], errors: 0 }
     }
 
     /// The MLP up to the last activation.
     fn mlp(&self, activation: Activation) -> Net {
-        Net::mlp(&[&[self.example], &self.widths[..]].concat(), activation)
+        Net::mlp(&[&[self.example + self.errors], &self.widths[..]].concat(), activation)
     }
 
     /// What reads the inputs of an example first, where anything does.
@@ -102,9 +109,14 @@ impl SetEncoder {
         (!self.set.is_empty()).then(net)
     }
 
+    /// Numbers of an example's inputs as the MLP reads them.
+    pub(super) fn inputs_of(&self, target: &Net) -> usize {
+        self.reader().map_or(target.inputs(), |net| net.outputs())
+    }
+
     /// Width of what the MLP gives for each example.
     pub fn features(&self) -> usize {
-        self.widths.last().copied().unwrap_or(self.example)
+        self.widths.last().copied().unwrap_or(self.example + self.errors)
     }
 
     /// Width of what all examples together become.
@@ -172,8 +184,16 @@ impl SetEncoder {
         Ok(())
     }
 
-    /// What all examples become together, `[T, width]`, and each of them, `[T, n, features]`.
-    fn encode(&self, g: &mut Graph, params: Weights<'_>, s: &Rows, activation: Activation) -> (Value, Value) {
+    /// What all examples become together, `[T, width]`, and each of them, `[T, n, features]`; `errors` `[T, n, outputs]` are what the network got
+    /// wrong of them, where there is one.
+    fn encode(
+        &self,
+        g: &mut Graph,
+        params: Weights<'_>,
+        s: &Rows,
+        activation: Activation,
+        errors: Option<Value>,
+    ) -> (Value, Value) {
         let [t, n, _] = g.shape(s.x)[..] else { panic!("support inputs are [T, n, i]") };
         let x = match self.reader() {
             Some(net) => g.scope("reader", |g| net.apply_named(g, params, "reader", s.x)),
@@ -186,6 +206,19 @@ impl SetEncoder {
             false => {
                 let y = scaled(g, s.y);
                 g.concat(&[x, y], 2)
+            }
+        };
+        let example = match self.errors {
+            0 => example,
+            width => {
+                let errors = match errors {
+                    Some(errors) => scaled(g, errors),
+                    None => {
+                        let zero = g.constant(0.0);
+                        g.expand(zero, &[t, n, width])
+                    }
+                };
+                g.concat(&[example, errors], 2)
             }
         };
         let each = match self.widths.is_empty() {
@@ -266,10 +299,11 @@ impl ConditionSpec {
         params: Weights<'_>,
         available: &Condition,
         activation: Activation,
+        errors: Option<Value>,
     ) -> Read {
         let (mut parts, mut rows) = (Vec::new(), None);
         if let (Some(encoder), Some(s)) = (&self.support, &available.support) {
-            let (pooled, each) = encoder.encode(g, params, s, activation);
+            let (pooled, each) = encoder.encode(g, params, s, activation, errors);
             parts.push(pooled);
             rows = Some([each, s.rows]);
             // ln(1 + n) / 4 is of order one for sets of any size.

@@ -30,9 +30,10 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
-use crate::net::{Init, Net, Param, ParamLayout, Weights};
+use crate::net::{Init, Net, Param, ParamLayout, SupportRows, Weights};
 use crate::rng::Rng;
 use crate::spec::{Activation, count};
+use crate::task::Loss;
 pub use condition::{Condition, ConditionSpec, Embedding, Read, SetEncoder};
 pub use generator::*;
 
@@ -49,6 +50,10 @@ pub struct HyperSpec {
     /// share the others. Empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub writes: Vec<String>,
+    /// How often the weights are refined: what the network gets wrong of the support is read with it again, and a correction to the
+    /// weights is written.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rounds: usize,
     /// Hidden widths of the generator's trunk.
     pub trunk: Vec<usize>,
     /// Activation of trunk and encoder.
@@ -57,6 +62,15 @@ pub struct HyperSpec {
     pub target: Net,
 }
 
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+/// Rounds of refinement at most.
+pub const MAX_ROUNDS: usize = 16;
+/// What share of a correction is taken at first: the gate of each tensor.
+const GATE: f64 = 0.1;
+
 /// As it stands in files; those from before there were several generators name none.
 #[derive(Deserialize)]
 struct Stored {
@@ -64,6 +78,8 @@ struct Stored {
     generator: Option<Generator>,
     #[serde(default)]
     writes: Vec<String>,
+    #[serde(default)]
+    rounds: usize,
     trunk: Vec<usize>,
     activation: Activation,
     target: Net,
@@ -71,12 +87,12 @@ struct Stored {
 
 impl From<Stored> for HyperSpec {
     fn from(stored: Stored) -> HyperSpec {
-        let Stored { condition, generator, writes, trunk, activation, target } = stored;
+        let Stored { condition, generator, writes, rounds, trunk, activation, target } = stored;
         let generator = generator.unwrap_or_else(|| match condition.is_empty() {
             true => Generator::Shared(Shared {}),
             false => Generator::default(),
         });
-        HyperSpec { condition, generator, writes, trunk, activation, target }
+        HyperSpec { condition, generator, writes, rounds, trunk, activation, target }
     }
 }
 
@@ -90,7 +106,27 @@ impl HyperSpec {
         activation: Activation,
         target: Net,
     ) -> HyperSpec {
-        HyperSpec { condition, generator: Generator::default(), writes: vec![], trunk, activation, target }
+        HyperSpec {
+            condition,
+            generator: Generator::default(),
+            writes: vec![],
+            rounds: 0,
+            trunk,
+            activation,
+            target,
+        }
+    }
+
+    /// The same, which refines what it wrote so many times: it reads each support example anew with what the network got wrong of it (of
+    /// values the target less the prediction, of classes less the probabilities), and adds a correction. The share of it that is taken is
+    /// learned for each tensor, and is small at first.
+    #[must_use]
+    pub fn refined(mut self, rounds: usize) -> HyperSpec {
+        self.rounds = rounds;
+        if let Some(support) = &mut self.condition.support {
+            support.errors = if rounds > 0 { self.target.outputs() } else { 0 };
+        }
+        self
     }
 
     /// A hypernetwork that reads nothing: all tasks start with the same weights of `target`.
@@ -100,6 +136,7 @@ impl HyperSpec {
             condition: ConditionSpec::default(),
             generator: Generator::Shared(Shared {}),
             writes: vec![],
+            rounds: 0,
             trunk: vec![],
             activation: Activation::default(),
             target,
@@ -124,6 +161,7 @@ impl HyperSpec {
         if let Some(support) = &self.condition.support {
             support.check(&self.target)?;
         }
+        self.check_rounds()?;
         match (self.is_shared(), self.condition.is_empty()) {
             (false, true) => {
                 Err("the generator reads nothing: give it a condition, or take the shared one".into())
@@ -133,6 +171,33 @@ impl HyperSpec {
             }
             _ => self.check_writes(),
         }
+    }
+
+    /// Refuses rounds of refinement without a support whose targets are read.
+    fn check_rounds(&self) -> Result<(), String> {
+        if self.rounds > MAX_ROUNDS {
+            return Err(format!("{} rounds of refinement: 0 to {MAX_ROUNDS} are possible", self.rounds));
+        }
+        let outputs = self.target.outputs();
+        match &self.condition.support {
+            Some(support) if self.rounds > 0 => {
+                let inputs = support.inputs_of(&self.target);
+                if support.errors != outputs || support.example != inputs + outputs {
+                    return Err("rounds of refinement read what the network got wrong of examples: their targets, and as many errors, have to be read".into());
+                }
+            }
+            None if self.rounds > 0 => {
+                return Err(
+                    "rounds of refinement read what the network got wrong of support rows, and none are read"
+                        .into(),
+                );
+            }
+            Some(support) if support.errors > 0 => {
+                return Err("errors are read, and no round of refinement makes any".into());
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Refuses names of parameters to write that the target, which was checked, has none of.
@@ -185,6 +250,9 @@ impl HyperSpec {
         let mut layout = ParamLayout::default();
         self.condition.add_to(&mut layout, self.activation);
         self.generator.kind().params(self, &mut layout);
+        if self.rounds > 0 {
+            layout.push("refine.gate", &[self.written_params().len()], Init::Constant(GATE));
+        }
         if self.generator.kind().has_base() {
             layout.push("head.bias", &[self.target.layout().len()], Init::Constant(0.0));
         }
@@ -205,7 +273,7 @@ impl HyperSpec {
     /// What is read of every task; `None` where nothing is.
     pub fn condition(&self, g: &mut Graph, params: Weights<'_>, available: &Condition) -> Option<Read> {
         (!self.is_shared())
-            .then(|| g.scope("hyper", |g| self.condition.encode(g, params, available, self.activation)))
+            .then(|| g.scope("hyper", |g| self.condition.encode(g, params, available, self.activation, None)))
     }
 
     /// Writes the weights of `tasks` tasks, `[T, P]`, from what was read of them and parameters `[H]` laid out by
@@ -217,28 +285,73 @@ impl HyperSpec {
             g.scope("head", |g| {
                 let base = kind.has_base().then(|| params.get(g, "head.bias"));
                 match (written, base) {
-                    (Some(correction), Some(base)) if self.writes.is_empty() => g.add(correction, base),
-                    (Some(correction), Some(base)) => {
-                        let mut at = 0;
-                        let parts: Vec<Value> = (self.segments().into_iter())
-                            .map(|(range, is_written)| {
-                                let part = g.slice(base, 0, range.start, range.len());
-                                if !is_written {
-                                    return g.expand(part, &[tasks, range.len()]);
-                                }
-                                at += range.len();
-                                let own = g.slice(correction, 1, at - range.len(), range.len());
-                                g.add(own, part)
-                            })
-                            .collect();
-                        g.concat(&parts, 1)
-                    }
+                    (Some(correction), Some(base)) => self.added(g, base, correction, tasks),
                     (Some(all), None) | (None, Some(all)) => {
                         let p = self.target.layout().len();
                         g.expand(all, &[tasks, p])
                     }
                     (None, None) => panic!("a generator writes something, or has base weights"),
                 }
+            })
+        })
+    }
+
+    /// Weights of all, `[P]` or `[T, P]`, and a correction `[T, ..]` to those that are written.
+    fn added(&self, g: &mut Graph, base: Value, correction: Value, tasks: usize) -> Value {
+        if self.writes.is_empty() {
+            return g.add(correction, base);
+        }
+        let axis = g.shape(base).len() - 1;
+        let mut at = 0;
+        let parts: Vec<Value> = (self.segments().into_iter())
+            .map(|(range, is_written)| {
+                let part = g.slice(base, axis, range.start, range.len());
+                if !is_written {
+                    return g.expand(part, &[tasks, range.len()]);
+                }
+                at += range.len();
+                let own = g.slice(correction, 1, at - range.len(), range.len());
+                g.add(own, part)
+            })
+            .collect();
+        g.concat(&parts, 1)
+    }
+
+    /// Weights `[T, P]` after [`HyperSpec::rounds`] of refinement, by what is at hand of the tasks and what their loss is.
+    ///
+    /// # Panics
+    /// When there are rounds, and no support.
+    #[track_caller]
+    pub fn refine(
+        &self,
+        g: &mut Graph,
+        params: Weights<'_>,
+        available: &Condition,
+        kind: Loss,
+        weights: Value,
+    ) -> Value {
+        let layout = self.target.layout();
+        (0..self.rounds).fold(weights, |weights, _| {
+            g.scope("refine", |g| {
+                let Some(s) = &available.support else { panic!("rounds of refinement read a support") };
+                let own = Weights { flat: weights, layout: &layout };
+                let rows = SupportRows { x: s.x, weights: s.rows };
+                let said = self.target.apply_by(g, own, rows, s.x);
+                let errors = kind.errors(g, said, s.y);
+                let read = self.condition.encode(g, params, available, self.activation, Some(errors));
+                let written = self.generator.kind().written(g, self, params, Some(&read));
+                let Some(correction) = written else { panic!("a generator that reads writes") };
+                let gate = params.get(g, "refine.gate");
+                let gates: Vec<Value> = (self.written_params().iter().enumerate())
+                    .map(|(i, (_, weights))| {
+                        let one = g.slice(gate, 0, i, 1);
+                        g.expand(one, &[*weights])
+                    })
+                    .collect();
+                let gates = g.concat(&gates, 0);
+                let taken = g.mul(correction, gates);
+                let tasks = g.shape(weights)[0];
+                self.added(g, weights, taken, tasks)
             })
         })
     }

@@ -132,7 +132,10 @@ impl MetaSpec {
             None if self.adaptation.fast.shares_weights() || self.through == Through::None => {
                 self.hyper.shared_weights(g, params)
             }
-            _ => self.hyper.generate(g, params, read, t),
+            _ => {
+                let weights = self.hyper.generate(g, params, read, t);
+                self.hyper.refine(g, params, &condition, kind, weights)
+            }
         };
         let z = read.map(|read| read.condition);
         let Objective { mut minimise, shown, accuracy } = match self.through {

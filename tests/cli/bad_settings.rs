@@ -62,6 +62,7 @@ fn settings_out_of_range() {
         ("model", "target", "[8, 0, 8]"),
         ("model", "target", "[1000000000]"),
         ("model", "trunk", "[0]"),
+        ("model", "rounds", "17"),
         ("model", "encoder", "[0]"),
         ("model", "encoder", "[]"),
         ("model", "members", "0"),

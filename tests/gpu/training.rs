@@ -171,6 +171,7 @@ fn pictures_are_within_their_bounds() {
     );
     for (text, over) in [
         (&series, "series.season=3"),
+        (&series, "model.rounds=2"),
         (&texts, "model.generator={ kind = 'recurrent', units = 5, embedding = 3, tile = 50 }"),
         (
             &dictionaries,

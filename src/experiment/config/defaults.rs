@@ -82,6 +82,7 @@ impl Config {
                 embedding: 0,
                 generator: Generator::default(),
                 writes: vec![],
+                rounds: 0,
                 trunk: vec![128],
                 hyper_activation: Activation::Relu,
                 start: Start::Fresh,
@@ -133,6 +134,7 @@ impl Config {
         }
         if m.weights == WeightSource::Shared {
             m.writes.clear();
+            m.rounds = 0;
         }
         match method {
             // One task is trained on directly, unless that is asked for.

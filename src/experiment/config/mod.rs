@@ -267,6 +267,9 @@ pub struct ModelConfig {
     /// Which parameters of the target are written, by role ("head", "norm", "code", "decoder") or by name ("3", "3.weight"); all tasks share
     /// the others. Empty: all.
     pub writes: Vec<String>,
+    /// How often generated weights are refined: the hypernetwork reads the support again with what the network got wrong of it, and adds a
+    /// correction.
+    pub rounds: usize,
     /// Hidden widths of the hypernetwork's trunk.
     pub trunk: Vec<usize>,
     /// Activation of encoder and trunk.

@@ -3,7 +3,7 @@
 use super::{Config, MAX_ADAPT_STEPS, TaskKind, WeightSource};
 use crate::adapt::{Fast, Rates};
 use crate::error::{Error, Result};
-use crate::hyper::Generator;
+use crate::hyper::{Generator, MAX_ROUNDS};
 use crate::meta::objective::Through;
 use crate::net::Layer;
 
@@ -112,6 +112,26 @@ impl Config {
                 "model.writes",
                 "weights that all tasks share are not written: model.writes = []".into(),
             );
+        }
+        if self.model.rounds > 0 {
+            let rounds = self.model.rounds;
+            let of_rows = ![TaskKind::Texts, TaskKind::Dictionaries, TaskKind::Decoders].contains(&self.task);
+            if !reads || self.model.encoder.is_empty() || !of_rows {
+                let message = "rounds of refinement need a hypernetwork that reads support rows and their targets: model.rounds = 0";
+                return fail("model.rounds", message.into());
+            }
+            if self.adapt.fast == Fast::Embedding {
+                return fail(
+                    "model.rounds",
+                    "an embedding that adapts writes weights without refining them: model.rounds = 0".into(),
+                );
+            }
+            if rounds > MAX_ROUNDS {
+                return fail(
+                    "model.rounds",
+                    format!("{rounds} is out of range: it must lie from 0 to {MAX_ROUNDS}"),
+                );
+            }
         }
         self.model.generator.check().map_err(|e| Error::config("model.generator", e))?;
         if generated && matches!(self.model.generator, Generator::Shared(_)) {

@@ -9,7 +9,9 @@ mod symbols;
 use serde::{Deserialize, Serialize};
 
 use super::outputs::{Classes, Outputs, Pixels, Symbols, Values};
+use crate::graph::op::Func;
 use crate::graph::{Graph, Value};
+use crate::spec::Activation;
 
 /// One row a loss: its variant, its name in files, its graph, what its outputs mean.
 macro_rules! table {
@@ -57,6 +59,31 @@ impl Loss {
     /// Whether outputs are values, with noise that is normal.
     pub fn has_values(self) -> bool {
         self.outputs().are_values()
+    }
+}
+
+impl Loss {
+    /// What a prediction `[T, n, o]` got wrong of a target: of values the target less the prediction, of classes, symbols and pixels less their
+    /// probabilities.
+    #[track_caller]
+    pub fn errors(self, g: &mut Graph, prediction: Value, target: Value) -> Value {
+        let said = match self {
+            Loss::Mse => prediction,
+            Loss::CrossEntropy => {
+                let logs = g.log_softmax(prediction);
+                g.map(Func::Exp, logs)
+            }
+            Loss::Symbols => g.map(Func::Exp, prediction),
+            Loss::Elbo => {
+                let [t, n, o] = sizes(g, prediction);
+                let pixels = g.slice(prediction, 2, 0, o - 1);
+                let pixels = g.act(Activation::Sigmoid, pixels);
+                let zero = g.constant(0.0);
+                let divergence = g.expand(zero, &[t, n, 1]);
+                g.concat(&[pixels, divergence], 2)
+            }
+        };
+        g.sub(target, said)
     }
 }
 

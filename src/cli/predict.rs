@@ -114,7 +114,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
             if half.as_ref().is_some_and(|half| half.iter().any(|h| h.is_nan())) {
                 log::warn!(
-                    "intervals are left empty where a row is predicted from what was predicted, and of series without known points in the support"
+                    "intervals are left empty further ahead of what is known than was judged on (eval.query), and of series without known points in the support"
                 );
             }
             (found.values, half)

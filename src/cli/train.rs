@@ -272,6 +272,10 @@ fn print_held_out(r: &Report, h: &HeldOut) {
         line("points ahead, from what is known", &|p| p.ahead.to_string());
         line("  what was chosen", &|p| figure(p.chosen));
         line("  naive", &|p| figure(p.naive));
+        if h.points_ahead.iter().any(|p| p.covered.is_some()) {
+            let share = |c: f64| format!("{:.1} %", 100.0 * c);
+            line("  80 % intervals cover", &|p| p.covered.map_or(String::new(), share));
+        }
     }
     if let Some(line) = verdict(h) {
         say(format_args!("  {line}\n"));

@@ -3,8 +3,10 @@
 
 use super::Experiment;
 use super::config::{Config, Method, Start};
+use super::forecasts::{MOST_AHEAD, growth};
 use super::judge::pooled_on_support;
 use super::report::Difference;
+use super::source::{Forecasts, TasksPicture};
 use crate::adapt::{Candidates, Fast, Gate, StartFrom};
 use crate::error::Result;
 use crate::meta::model::{Choice, Model, Predictions};
@@ -54,9 +56,15 @@ impl Experiment<'_> {
             let (y, _) = combined(&self.model, &members);
             let values: usize = tasks.iter().map(|t| t.yq.len()).sum();
             let variance = cost(&y) / values.max(1) as f64;
-            self.model.choice.intervals = Some(Intervals { factors: vec![], variance });
+            self.model.choice.intervals = Some(Intervals { factors: vec![], variance, growth: vec![] });
             let (_, deviation) = combined(&self.model, &members);
-            self.model.choice.intervals = Some(Intervals::fit(&tasks, &y, &deviation, variance));
+            let mut intervals = Intervals::fit(&tasks, &y, &deviation, variance);
+            if let TasksPicture::Series(Forecasts { table, query }) = self.setup.source().picture() {
+                let validation = (&table.split.validation[..], self.config.eval.shots);
+                intervals.growth =
+                    growth(self.device, &self.model, &table, validation, query.min(MOST_AHEAD))?;
+            }
+            self.model.choice.intervals = Some(intervals);
         } else if likelihood.has_classes() && self.model.spec.target.head().is_some() {
             // What is sharpened is the head.
             let tried = SHARPNESS.map(|sharpness| {

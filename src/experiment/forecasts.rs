@@ -9,6 +9,7 @@ use crate::data::series::{Point, SeriesFormat, SeriesTable, last_known};
 use crate::data::table::shown;
 use crate::error::{Error, Result};
 use crate::meta::model::{Model, Network, Prediction};
+use crate::report::plot::INTERVAL;
 use crate::run::Device;
 use crate::task::Task;
 
@@ -45,6 +46,11 @@ impl Asked {
         Asked { said: vec![false; points.len()], known, values, points, query, support }
     }
 
+    /// How many points ahead of what is known point `at` is.
+    fn ahead(&self, at: usize) -> usize {
+        1 + self.said[self.known.min(at)..at].iter().filter(|said| **said).count()
+    }
+
     /// Whether what is said of point `at` stands for its value in what comes after: none behind it is known. Others are gaps.
     fn feeds(&self, at: usize) -> bool {
         self.values[at].is_none() && at >= self.known
@@ -52,8 +58,8 @@ impl Asked {
 }
 
 /// What is said about every row of a query file, in order of time: from the points before it, which are those of the support, those of the
-/// query whose target is known, and behind the last of these what was said about them; an empty target before it is a gap. Values are the standardised target; deviations are known of rows
-/// whose past is.
+/// query whose target is known, and behind the last of these what was said about them; an empty target before it is a gap. Values are the standardised target;
+/// deviations grow with the points ahead of what is known, as far as that was measured.
 ///
 /// # Errors
 /// [`Error::Data`] naming line and column of a file, and those of the device.
@@ -132,10 +138,12 @@ fn go(
             for (k, &(at, row, last)) in rows.iter().enumerate() {
                 let value = last + said.values[k];
                 found.values[row] = value;
-                let first = at.saturating_sub(format.length());
-                let past_is_known = !s.said[first..at].contains(&true);
-                if let Some(deviation) = said.deviation.get(k).filter(|_| past_is_known) {
-                    found.deviation[row] = *deviation;
+                let growth = match &found.intervals {
+                    Some(intervals) => intervals.growth(s.ahead(at)),
+                    None => (s.ahead(at) == 1).then_some(1.0),
+                };
+                if let (Some(deviation), Some(growth)) = (said.deviation.get(k), growth) {
+                    found.deviation[row] = deviation * growth as f32;
                 }
                 if s.feeds(at) {
                     (s.values[at], s.said[at]) = (Some(value), true);
@@ -146,20 +154,28 @@ fn go(
     Ok((found, silent))
 }
 
-/// Root mean squared errors of forecasts of held-out series so many points ahead, one after another, from their first `shots` points alone; beside
-/// them those of saying the last known value. In the target's own unit.
-pub(super) fn by_points_ahead(
+/// A forecast so many points ahead of what is known: what was said, its deviation, what is true, and the last known value.
+struct Ahead {
+    ahead: usize,
+    said: f32,
+    deviation: f32,
+    truth: f32,
+    last: f32,
+}
+
+/// Forecasts of some series, one point after another up to `most`, from their first `shots` points alone.
+fn forecasts_of(
     device: &Device,
     model: &Model,
     table: &SeriesTable,
-    shots: usize,
-    ahead: usize,
-) -> Result<Vec<PointsAhead>> {
+    (which, shots): (&[usize], usize),
+    most: usize,
+) -> Result<Vec<Ahead>> {
     let format = &table.format;
     let (mut series, mut truth) = (vec![], vec![]);
-    for g in table.judged(&table.split.test, shots, ahead).into_iter().take(MOST_SERIES) {
+    for g in table.judged(which, shots, most).into_iter().take(MOST_SERIES) {
         let points = table.points_of(g);
-        let to_come = points.iter().skip(shots).take(ahead);
+        let to_come = points.iter().skip(shots).take(most);
         let truths: Vec<Option<f32>> = to_come.clone().map(|p| p.value).collect();
         // What is read of the past is not known yet.
         let points: Vec<Point> =
@@ -168,25 +184,77 @@ pub(super) fn by_points_ahead(
         let known = known_rows(format, &points[..shots]);
         let asked = Asked::new(points, query, known);
         let last = last_known(&asked.values).unwrap_or(0.0);
-        truth.extend((0..ahead).map(|k| Some((truths.get(k).copied()??, last))));
+        truth.extend((0..most).map(|k| Some((truths.get(k).copied()??, last))));
         series.push(asked);
     }
-    let said = go(device, Forecaster::Model(model), format, series, truth.len(), None)?.0.values;
-    let unit = format.target_scale().1;
-    let one = |k: usize| {
-        let (mut errors, mut naive, mut n) = (0.0, 0.0, 0);
-        for (i, (truth, last)) in (0..).zip(&truth).filter_map(|(i, t)| Some((i, (*t)?))) {
-            if i % ahead == k && said[i].is_finite() {
-                errors += f64::from(said[i] - truth).powi(2);
-                naive += f64::from(last - truth).powi(2);
-                n += 1;
-            }
-        }
-        let rmse = |sum: f64| unit * (sum / n as f64).sqrt();
-        PointsAhead { ahead: k + 1, chosen: rmse(errors), naive: rmse(naive), points: n }
+    let found = go(device, Forecaster::Model(model), format, series, truth.len(), None)?.0;
+    let one = |(i, truth): (usize, &Option<(f32, f32)>)| {
+        let (truth, last) = (*truth)?;
+        let (said, deviation) = (found.values[i], found.deviation[i]);
+        said.is_finite().then_some(Ahead { ahead: i % most + 1, said, deviation, truth, last })
     };
-    Ok((0..ahead).map(one).filter(|found| found.points > 0).collect())
+    Ok(truth.iter().enumerate().filter_map(one).collect())
 }
+
+/// Root mean squared errors of forecasts of held-out series so many points ahead, beside those of saying the last known value, and how many lie
+/// inside their intervals. In the target's own unit.
+pub(super) fn by_points_ahead(
+    device: &Device,
+    model: &Model,
+    table: &SeriesTable,
+    shots: usize,
+    most: usize,
+) -> Result<Vec<PointsAhead>> {
+    let all = forecasts_of(device, model, table, (&table.split.test, shots), most)?;
+    let unit = table.format.target_scale().1;
+    let factor = model.choice.intervals.as_ref().map_or(f64::NAN, |i| i.factor(INTERVAL));
+    let one = |ahead: usize| {
+        let some: Vec<&Ahead> = all.iter().filter(|a| a.ahead == ahead).collect();
+        let rmse = |error: &dyn Fn(&Ahead) -> f32| {
+            let sum: f64 = some.iter().map(|a| f64::from(error(a)).powi(2)).sum();
+            unit * (sum / some.len() as f64).sqrt()
+        };
+        let inside = |a: &&&Ahead| f64::from((a.said - a.truth).abs()) <= factor * f64::from(a.deviation);
+        let known = !factor.is_nan() && some.iter().all(|a| !a.deviation.is_nan());
+        PointsAhead {
+            ahead,
+            chosen: rmse(&|a| a.said - a.truth),
+            naive: rmse(&|a| a.last - a.truth),
+            covered: known.then(|| some.iter().filter(inside).count() as f64 / some.len() as f64),
+            points: some.len(),
+        }
+    };
+    Ok((1..=most).map(one).filter(|found| found.points > 0).collect())
+}
+
+/// How much larger errors are so many points ahead than one point ahead, on some series; never smaller than a point before. As far as some are known.
+pub(super) fn growth(
+    device: &Device,
+    model: &Model,
+    table: &SeriesTable,
+    which: (&[usize], usize),
+    most: usize,
+) -> Result<Vec<f64>> {
+    let all = forecasts_of(device, model, table, which, most)?;
+    let size = |ahead: usize| {
+        let squares: Vec<f64> =
+            all.iter().filter(|a| a.ahead == ahead).map(|a| f64::from(a.said - a.truth).powi(2)).collect();
+        let mean = squares.iter().sum::<f64>() / squares.len() as f64;
+        (squares.len() >= LEAST_POINTS && mean > 0.0 && mean.is_finite()).then(|| mean.sqrt())
+    };
+    let Some(first) = size(1) else { return Ok(vec![]) };
+    let mut most_so_far = 1.0f64;
+    let grown = (1..=most).map_while(size).map(|size| {
+        most_so_far = most_so_far.max(size / first);
+        most_so_far
+    });
+    Ok(grown.collect())
+}
+
+/// Points that say how large errors are, at least.
+const LEAST_POINTS: usize = 3;
+/// Points ahead that forecasts are judged on, at most.
+pub(super) const MOST_AHEAD: usize = 24;
 
 /// Series that forecasts are judged on.
 const MOST_SERIES: usize = 500;

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::Experiment;
-use super::forecasts::by_points_ahead;
+use super::forecasts::{MOST_AHEAD, by_points_ahead};
 use super::instruments::Instruments;
 use super::observer::{Observer, Progress};
 use super::report::{Baselines, CosineTransform, Difference, HeldOut, Report};
@@ -18,9 +18,6 @@ use crate::meta::model::{Model, Network};
 use crate::report::metrics::{self, MetricsRow};
 use crate::run::Device;
 use crate::task::{Task, reliability, support_as_query};
-
-/// Points ahead that forecasts of series are judged by.
-const MOST_AHEAD: usize = 24;
 
 impl Experiment<'_> {
     /// Error on the test tasks, beside the baselines.

@@ -107,6 +107,9 @@ pub struct PointsAhead {
     pub chosen: f64,
     /// That of saying the last known value.
     pub naive: f64,
+    /// Share of the points that lie inside the interval for 80 % of them; `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered: Option<f64>,
     /// Number of points.
     pub points: usize,
 }

@@ -139,7 +139,11 @@ fn check_about(path: &Path, about: &About) -> Result<()> {
         && (about.choice.gate.is_none() || about.adaptation.rule.has_evidence())
         && about.adaptation.fits(&about.spec)
         && about.fine_tuning.fits(&about.spec)
-        && about.choice.intervals.as_ref().is_none_or(|i| i.factors.len() <= 100)
+        && about
+            .choice
+            .intervals
+            .as_ref()
+            .is_none_or(|i| i.factors.len() <= 100 && i.growth.len() <= 100_000)
         && condition.descriptor <= 65_536
         && (1..=100).contains(&about.members)
         && about.choice.steps <= MAX_STEPS;

@@ -16,6 +16,9 @@ pub struct Intervals {
     pub factors: Vec<f64>,
     /// Variance of a prediction where the rule of adaptation knows none.
     pub variance: f64,
+    /// Of series: what the deviation is multiplied by one point ahead of what is known, two points ahead, and so on as far as was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub growth: Vec<f64>,
 }
 
 /// Share of rows inside an interval, and its mean width.
@@ -57,14 +60,24 @@ impl Intervals {
             let k = ((n + 1) as f64 * level).ceil() as usize;
             all.get(k.clamp(1, n.max(1)) - 1).copied().unwrap_or(0.0)
         };
-        Intervals { factors: LEVELS.iter().map(factor).collect(), variance }
+        Intervals { factors: LEVELS.iter().map(factor).collect(), variance, growth: vec![] }
     }
 
-    /// Factor of the nearest level.
+    /// Factor of a level; between two of [`LEVELS`] on the line between theirs, beyond them that of the outermost.
     pub fn factor(&self, level: f64) -> f64 {
-        let nearest =
-            |a: &usize, b: &usize| (LEVELS[*a] - level).abs().total_cmp(&(LEVELS[*b] - level).abs());
-        (0..LEVELS.len()).min_by(nearest).and_then(|i| self.factors.get(i)).copied().unwrap_or(0.0)
+        let at = |i: usize| self.factors.get(i).copied().unwrap_or(0.0);
+        let above = LEVELS.iter().position(|l| *l >= level).unwrap_or(LEVELS.len() - 1);
+        let Some(below) = above.checked_sub(1) else { return at(0) };
+        let share = ((level - LEVELS[below]) / (LEVELS[above] - LEVELS[below])).min(1.0);
+        at(below) + share * (at(above) - at(below))
+    }
+
+    /// What the deviation is multiplied by so many points ahead of what is known; `None`: nobody knows.
+    pub fn growth(&self, ahead: usize) -> Option<f64> {
+        match ahead {
+            1 => Some(1.0),
+            _ => self.growth.get(ahead.checked_sub(1)?).copied(),
+        }
     }
 
     /// How many query values of unseen tasks lie inside, and how wide the intervals are in units of `unit`.

@@ -64,6 +64,7 @@ fn trained_forecast_and_judged() {
     // The first point ahead is one of those that are predicted from the points before them.
     let ahead = held_out["points_ahead"].as_array().expect("a list");
     assert_eq!((ahead.len(), &ahead[0]["ahead"], &ahead[5]["ahead"]), (6, &1.into(), &6.into()));
+    let ahead_of = ahead.clone();
     assert!(place.path("run/tasks.svg").exists());
 
     // What is predicted one after another is what is predicted when its past is filled in with it.
@@ -87,9 +88,30 @@ fn trained_forecast_and_judged() {
     for (a, b) in first.iter().zip(&second) {
         assert!((a.unwrap() - b.unwrap()).abs() < 1e-3, "{first:?} {second:?}");
     }
-    // Intervals are known one step ahead, and where the past is given.
+    // Intervals grow with the points ahead of what is known, as far as series were judged; where the past is given they do not.
+    let widths = |file: &str| -> Vec<Option<f64>> {
+        let text = place.read(file);
+        let cells = text
+            .lines()
+            .skip(1)
+            .map(|l| l.rsplitn(3, ',').map(|c| c.parse::<f64>().ok()).collect::<Vec<_>>());
+        cells.map(|c| Some(c[0]? - c[1]?)).collect()
+    };
+    let (grown, even) = (widths("p.csv"), widths("q.csv"));
+    for (of_one, given) in grown.chunks(4).zip(even.chunks(4)) {
+        let of_one: Vec<f64> = of_one.iter().map(|w| w.expect("a width")).collect();
+        assert!((of_one[0] - given[0].unwrap()).abs() < 1e-3 && given.iter().all(Option::is_some));
+        assert!(of_one[1] > 1.1 * of_one[0], "{grown:?}");
+    }
+    assert!(ahead_of.iter().all(|p| p["covered"].as_f64().is_some_and(|c| (0.0..=1.0).contains(&c))));
+    let far: String = (10..20).map(|t| row(40, t, "")).collect();
+    place.write("far.csv", format!("{HEADER}{far}"));
+    predict("known.csv", "far.csv", "f.csv");
+    assert_eq!(
+        widths("f.csv").iter().map(Option::is_some).collect::<Vec<_>>(),
+        [[true; 6].as_slice(), &[false; 4]].concat()
+    );
     let empty = |file: &str| place.read(file).lines().filter(|l| l.ends_with(",,")).count();
-    assert_eq!((empty("p.csv"), empty("q.csv")), (9, 0));
     // An empty cell with a known one behind it is a gap: nothing is predicted from what was predicted.
     place.write("gap.csv", ahead(&|i, t| if t == 11 { "?".into() } else { wave(i, t).to_string() }));
     assert!(predict("known.csv", "gap.csv", "g.csv").iter().all(Option::is_some));
@@ -352,7 +374,11 @@ fn whole_series_have_classes() {
 
 #[test]
 fn whole_series_are_resumed_with_the_same_bits() {
-    ends_alike(&gesture_place(), &["train", "g.toml", "--set", "train.steps=40"], 12);
+    ends_alike(
+        &gesture_place(),
+        &["train", "g.toml", "--set", "train.steps=40", "--set", "model.rounds=1"],
+        12,
+    );
 }
 
 /// Series that are the rows of one task.

@@ -94,6 +94,7 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     let fail = |key: &str, message: String| Err(Error::config(key, message));
     let flags = "--csv FILE --group COLUMN --target COLUMN";
     let Some(c) = settings_of(config, TaskKind::Csv, &config.csv, flags)? else { return Ok(()) };
+    check_series(("csv.series", &c.series), ("csv.time", &c.time))?;
     for (key, value, flag) in [
         ("csv.file", c.file.display().to_string(), "--csv FILE"),
         ("csv.group", c.group.clone(), "--group COLUMN"),
@@ -103,7 +104,6 @@ pub(super) fn validate(config: &Config) -> Result<()> {
             return fail(key, format!("is missing: give {flag}"));
         }
     }
-    check_series(("csv.series", &c.series), ("csv.time", &c.time))?;
     if !c.series.is_empty() && config.model.descriptor {
         return fail(
             "csv.series",

@@ -411,7 +411,10 @@ fn check_series(series: (&str, &String), time: (&str, &String)) -> Result<()> {
             time.0,
             "is missing: the elements of a series are in order of time (--time COLUMN)",
         )),
-        (true, false) => Err(Error::config(series.0, "is missing: --series COLUMN tells series apart")),
+        (true, false) => Err(Error::config(
+            series.0,
+            "is missing: --time orders the elements of whole series, which --series COLUMN tells apart (--task series predicts what comes next)",
+        )),
         _ => Ok(()),
     }
 }

@@ -315,7 +315,7 @@ impl Experiment<'_> {
             translations: self.translations(task, network)?,
             parameters: spec.layout().len(),
             kernels: kernels(spec),
-            epochs: seen / task.trained() as f64,
+            epochs: seen / task.trained as f64,
             direct: self.direct(task)?,
             confusion,
             reliability: reliability(&[truth], &[said], classes.len()),

@@ -149,7 +149,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let pairs = Pairs::of(&flat, &alphabet, length).map_err(|e| Error::data(&d.file, "", e.to_string()))?;
     let columns = Some([d.source.clone(), d.target.clone()]);
     let format =
-        Format::Text { length, digest: digest(&pairs.symbols_of_all()), alphabet, pairs: true, columns };
+        Format::Text { length, digest: digest(pairs.symbols_of_all()), alphabet, pairs: true, columns };
     let lexicon =
         |i: &usize| known[*i].1.iter().map(|pair| (pair.source.clone(), pair.target.clone())).collect();
     let lexicons = train.iter().map(lexicon).collect();

@@ -144,15 +144,11 @@ pub struct SingleTask {
     pub test: Arc<Labelled>,
     /// Those rows.
     pub test_rows: Vec<usize>,
+    /// Number of rows that are trained on.
+    pub trained: usize,
 }
 
 impl SingleTask {
-    /// Number of rows that are trained on.
-    pub fn trained(&self) -> usize {
-        let judged = if Arc::ptr_eq(&self.rows, &self.test) { self.test_rows.len() } else { 0 };
-        self.rows.len() - self.validation.len() - judged
-    }
-
     /// What a trained network takes its statistics from.
     pub fn support(&self) -> Task {
         Task::from_support(self.rows.inputs(&self.statistics), self.rows.targets(&self.statistics))

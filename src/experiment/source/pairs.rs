@@ -173,10 +173,11 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
             "no pair to train on, or none to be judged on, is as short as pairs.length = {length} symbols: the longest has {longest}"
         ));
     }
-    let digest = digest(&[rows.symbols_of_all(), test_rows.symbols_of_all()].concat());
+    let digest = digest([rows.symbols_of_all(), test_rows.symbols_of_all()].concat());
     let labelled = |pairs: &Pairs| Arc::new(pairs.labelled(&alphabet));
     let task = SingleTask {
         statistics: vec![0],
+        trained,
         validation: (trained..trained + held).collect(),
         rows: labelled(&rows),
         test_rows: (0..test_rows.len()).collect(),

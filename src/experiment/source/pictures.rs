@@ -223,6 +223,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let order = Rng::new(config.seed, 0x57a7).choose(train.len(), STATISTICS_ROWS);
     let task = SingleTask {
         statistics: order.into_iter().map(|i| train[i]).collect(),
+        trained: train.len(),
         rows: rows.clone(),
         validation,
         test: test.1,
@@ -363,7 +364,7 @@ impl Source for Pictures {
 
     fn settle(&self, config: &mut Config) {
         let Some(p) = &config.pictures else { return };
-        let of = |epochs: u64| (epochs * self.task.trained() as u64).div_ceil(p.batch as u64);
+        let of = |epochs: u64| (epochs * self.task.trained as u64).div_ceil(p.batch as u64);
         let steps = p.epochs.map_or(config.train.steps, of).max(1);
         // The direct network beside is trained as long, and as fast.
         (config.train.steps, config.train.pooled_steps) = (steps, steps);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::data::format::Format;
 use crate::data::labelled::Labelled;
-use crate::data::text::{Alphabet, Unit, Windows, digest, read_texts};
+use crate::data::text::{Symbols, Unit, Windows};
 use crate::error::{Error, Result};
 use crate::experiment::config::{Config, WeightSource};
 use crate::net::Net;
@@ -59,7 +59,13 @@ struct Text {
     task: SingleTask,
     format: Format,
     place: PathBuf,
+    warnings: Vec<String>,
 }
+
+/// Sequences to choose by that are looked at, at most.
+const HELD_SEQUENCES: usize = 10_000;
+/// Numbers that are said of the symbols to be judged on, at most.
+const JUDGED_NUMBERS: usize = 1 << 27;
 
 pub(super) fn defaults(base: Config) -> Config {
     Config { text: Some(TextConfig::default()), ..language_model(base, "lstm", 3_000, 5e-3) }
@@ -96,17 +102,8 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let t = config.text.clone().unwrap_or_default();
     let place = t.files[0].clone();
     let refuse = |message: String| Err(Error::data(&place, "", message));
-    let bytes = read_texts(&t.files, t.unit)?;
-    let alphabet = Alphabet::of(&bytes, t.unit);
+    let (alphabet, text) = Symbols::read(&t.files, t.unit)?;
     let symbols = alphabet.symbols().len();
-    if !alphabet.is_sound() {
-        return refuse(format!("holds {symbols} different symbols: 2 to 65536 are possible"));
-    }
-    let text = match alphabet.encode(&bytes) {
-        Ok(text) => text,
-        Err(e) => return refuse(e.to_string()),
-    };
-    drop(bytes);
     let n = text.len();
     let judged = n - (n as f64 * t.test).round() as usize;
     let held = (judged as f64 * t.validation / t.length as f64).round() as usize;
@@ -124,16 +121,34 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let layers = config.model.net.as_deref().unwrap_or_default();
     let goes_on = Net::language_model(t.length, symbols, layers, config.model.head).of_one_element().is_ok();
     let judged_length = if goes_on { t.test_length.min(n - judged - 1) } else { t.length };
-    let labelled = |part, length| Arc::new(Labelled::of_text(alphabet.symbols().to_vec(), part, length));
-    let (rows, test) = (labelled(&text[..judged], t.length), labelled(&text[judged..], judged_length));
+    // Those to choose by, and the last that is trained on.
+    let shown = held.min(HELD_SEQUENCES);
+    let part = |from: usize, n: usize| (text.range(from..from + n), text.range(from + 1..from + n + 1));
+    let (mut x, mut labels) = part(0, shown * t.length);
+    let last = part(judged - t.length - 1, t.length);
+    x.extend(last.0);
+    labels.extend(last.1);
+    let kinds = || alphabet.symbols().to_vec();
+    let rows = Arc::new(Labelled::of_sequences(kinds(), x, labels, t.length));
+    let mut warnings = vec![];
+    let most = (JUDGED_NUMBERS / symbols).max(judged_length + 1);
+    if n - judged > most {
+        warnings.push(format!(
+            "the first {most} of the {} symbols to be judged on are: what is said of all would take more memory",
+            n - judged
+        ));
+    }
+    let test = &text.range(judged..n.min(judged + most));
+    let test = Arc::new(Labelled::of_text(kinds(), test, judged_length));
     let task = SingleTask {
-        statistics: vec![rows.len() - 1],
-        validation: (0..held).collect(),
+        statistics: vec![shown],
+        validation: (0..shown).collect(),
         test_rows: (0..test.len()).collect(),
+        trained: (judged - 1) / t.length - held,
         rows,
         test,
     };
-    let digest = digest(&text);
+    let digest = text.digest();
     let family = Windows {
         text: Arc::new(text),
         range: trained,
@@ -143,7 +158,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         seed: config.seed,
     };
     let format = Format::Text { alphabet, length: t.length, digest, pairs: false, columns: None };
-    Ok(Arc::new(Text { family: Arc::new(family), task, format, place }))
+    Ok(Arc::new(Text { family: Arc::new(family), task, format, place, warnings }))
 }
 
 impl Source for Text {
@@ -164,6 +179,10 @@ impl Source for Text {
 
     fn likelihood(&self) -> Likelihood {
         Likelihood::symbols(self.family.length, self.family.symbols)
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     fn format(&self) -> Format {

@@ -159,8 +159,13 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         texts.texts.push(numbers);
     }
     let flat: Vec<u32> = texts.texts.concat();
-    let format =
-        Format::Text { alphabet, length: t.length, digest: digest(&flat), pairs: false, columns: None };
+    let format = Format::Text {
+        alphabet,
+        length: t.length,
+        digest: digest(flat.iter().copied()),
+        pairs: false,
+        columns: None,
+    };
     let (train, validation, test) = part(&t, config.seed, own, all.len())?;
     let texts = Arc::new(texts);
     let tasks = |which: Vec<usize>| TextTasks {

@@ -47,6 +47,7 @@ fn families() -> Vec<(&'static str, Box<dyn TaskFamily>)> {
         seed: 0,
         kind: None,
         series: None,
+        categories: vec![],
     };
     let groups = Arc::new(Groups::load(&csv).expect("the example is there"));
     let picture = |i: usize| (0..16).map(|p| (p * (i + 3) % 11) as u8 * 20).collect::<Vec<u8>>();

@@ -3,18 +3,43 @@
 //! A column is a **number** when every cell of the fitting rows that is not missing is one: it becomes
 //! (x − mean) / std, and one more 0/1 column where cells were missing while fitting. Otherwise it holds **levels**:
 //! a 0/1 column for each text seen while fitting, and one more for "missing" where that was seen. An integer column
-//! with few values stays a number. A column with a single value in the fitting rows says nothing and is dropped.
+//! with few values stays a number, unless it is declared to hold levels. A column with a single value in the fitting rows says
+//! nothing and is dropped. One of nearly all numbers, of which a few are written otherwise, is refused: nobody means levels.
 
 use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{Cell, Table, count, shown};
+use super::table::{Cell, Table, count, is_no_number, shown};
 use crate::error::Result;
 
 /// The most levels a text column may have. One with more is nearly always a name or an identifier, which cannot
 /// tell anything about groups never seen.
 pub(super) const MAX_LEVELS: usize = 256;
+
+/// A column with so many numbers for each text, or more, is one of numbers with mistakes.
+const MOST_NUMBERS: usize = 9;
+
+/// In what notation a cell seems to be that is no number.
+fn notation(cell: &str) -> &'static str {
+    let plain = |c: &str| c.parse::<f64>().is_ok();
+    let without = |out: &[char]| cell.replace(out, "");
+    if cell.contains(',') && plain(&without(&[','])) {
+        "it has a comma, and decimals are written with a point, thousands without anything"
+    } else if cell.contains('%') && plain(without(&['%']).trim()) {
+        "it has a percent sign"
+    } else if cell.contains('\u{2212}') && plain(&cell.replace('\u{2212}', "-")) {
+        "its minus is a character of its own"
+    } else if cell.contains(CURRENCIES) && plain(without(&CURRENCIES).trim()) {
+        "it has the sign of a currency"
+    } else if cell.contains(char::is_whitespace) && plain(&cell.split_whitespace().collect::<String>()) {
+        "it has blanks"
+    } else {
+        "it is text"
+    }
+}
+
+const CURRENCIES: [char; 4] = ['$', '€', '£', '¥'];
 
 /// How one column of a file is encoded.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -87,9 +112,11 @@ impl Column {
         table: &Table,
         col: usize,
         rows: &[usize],
+        declared: bool,
         notes: &mut Vec<String>,
     ) -> Result<Option<Column>> {
         let (mut numbers, mut text, mut infinite, mut missing) = (Vec::new(), None, None, false);
+        let (mut texts, mut none) = (0, None);
         let mut levels = BTreeSet::new();
         for &row in rows {
             let cell = table.kind(row, col);
@@ -97,7 +124,8 @@ impl Column {
                 Cell::Missing => missing = true,
                 Cell::Number(x) => numbers.push(x),
                 Cell::Infinite => infinite = infinite.or(Some(row)),
-                Cell::Text => text = text.or(Some(row)),
+                Cell::Text if is_no_number(table.cell(row, col)) => none = none.or(Some(row)),
+                Cell::Text => (text, texts) = (text.or(Some(row)), texts + 1),
             }
             // One more than allowed is enough to know that there are too many.
             if cell != Cell::Missing && levels.len() <= MAX_LEVELS {
@@ -105,11 +133,32 @@ impl Column {
             }
         }
         let name = table.columns()[col].clone();
-        let varies = numbers.windows(2).any(|w| w[0] != w[1]);
+        let varies = numbers.windows(2).any(|w| w[0] != w[1]) && !declared;
+        match (none, text) {
+            // Among numbers it stands for none.
+            (Some(_), None) if varies => missing = true,
+            _ => text = text.or(none),
+        }
+        if let (Some(row), true) = (text, varies && texts * MOST_NUMBERS <= numbers.len()) {
+            let message = format!(
+                "'{}' is no number ({}), and {} of {} cells of the column are: mend the cell, leave it empty, or say that the column holds \
+                 levels (--set 'csv.categories=[\"{}\"]')",
+                shown(table.cell(row, col)),
+                notation(table.cell(row, col)),
+                numbers.len(),
+                numbers.len() + texts,
+                name.escape_debug()
+            );
+            return Err(table.cell_error(row, col, message));
+        }
         if let (None, Some(row)) = (text, infinite) {
             return Err(not_finite(table, row, col));
         }
-        if (text.is_none() && !varies && !missing) || levels.is_empty() || (levels.len() == 1 && !missing) {
+        let varies_at_all = varies || declared && levels.len() > 1;
+        if (text.is_none() && !varies_at_all && !missing)
+            || levels.is_empty()
+            || (levels.len() == 1 && !missing)
+        {
             notes.push(format!("column '{}' is the same in every training row: left out", shown(&name)));
             return Ok(None);
         }
@@ -194,8 +243,16 @@ impl Column {
         for (i, &row) in rows.iter().enumerate() {
             match (&self.code, table.kind(row, col)) {
                 // The zeros already there are the mean of a number and no level at all.
+                // What is missing today may have been a level once.
+                (Code::Levels(_), Cell::Missing) if let Some(&level) = known.get(table.cell(row, col)) => {
+                    block.set(i, level, 1.0);
+                }
                 (_, Cell::Missing) if self.missing => block.set(i, self.width() - 1, 1.0),
                 (_, Cell::Missing) => surprises.add(row),
+                (Code::Number(_), Cell::Text) if is_no_number(table.cell(row, col)) => match self.missing {
+                    true => block.set(i, self.width() - 1, 1.0),
+                    false => surprises.add(row),
+                },
                 (Code::Number(scale), Cell::Number(x)) => match scale.apply(x) {
                     Some(z) => block.set(i, 0, z),
                     None => {
@@ -210,7 +267,8 @@ impl Column {
                 (Code::Number(_), Cell::Text) => {
                     let cell = shown(table.cell(row, col));
                     let message = format!(
-                        "'{cell}' is not a number, as every training row's cell is; or leave it empty"
+                        "'{cell}' is not a number ({}), as every training row's cell is; or leave it empty",
+                        notation(table.cell(row, col))
                     );
                     return Err(table.cell_error(row, col, message));
                 }

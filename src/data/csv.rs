@@ -36,6 +36,8 @@ pub struct CsvSpec {
     pub seed: u64,
     /// Regression or classification; `None` for what the target's cells say (see [`TargetKind`]).
     pub kind: Option<TargetKind>,
+    /// Columns that hold levels, also where these are numbers: codes, grades.
+    pub categories: Vec<String>,
     /// The columns by which lines are series, each of which is a row; `None`: each line is a row.
     pub series: Option<SeriesColumns>,
 }
@@ -111,6 +113,13 @@ impl CsvSpec {
                 return conflict("inputs", format!("'{}' {message}", shown(name)));
             }
             inputs.push(col);
+        }
+        for name in &self.categories {
+            let col = table.column(name)?;
+            if Some(col) == group || col == target {
+                let message = format!("'{}' is the group or the target: name input columns", shown(name));
+                return conflict("categories", message);
+            }
         }
         if self.inputs.is_empty() {
             let is_index = |name: &String| INDEX_COLUMNS.contains(&name.as_str());

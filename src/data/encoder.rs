@@ -72,7 +72,7 @@ impl Encoder {
             return Err(table.error("", "no training rows to fit the encoding on"));
         }
         let code = fit_target(table, chosen.target, spec.kind, rows, notes)?;
-        let columns = fit_columns(table, &chosen.inputs, rows, notes)?;
+        let columns = fit_columns(table, &chosen.inputs, rows, &spec.categories, notes)?;
         if columns.is_empty() {
             return Err(
                 table.error("", "no input column is left: every one is the same in all training rows")
@@ -109,7 +109,7 @@ impl Encoder {
             group: group.to_string(),
             target: target.to_string(),
             code: fit_target(table, col, Some(TargetKind::Regression), &known, notes)?,
-            columns: fit_columns(table, inputs, rows, notes)?,
+            columns: fit_columns(table, inputs, rows, &[], notes)?,
             descriptor: Vec::new(),
         })
     }
@@ -343,11 +343,13 @@ fn fit_columns(
     table: &Table,
     inputs: &[usize],
     rows: &[usize],
+    categories: &[String],
     notes: &mut Vec<String>,
 ) -> Result<Vec<Column>> {
     let (mut columns, mut width) = (Vec::new(), 0);
     for &col in inputs {
-        if let Some(column) = Column::fit(table, col, rows, notes)? {
+        let declared = categories.contains(&table.columns()[col]);
+        if let Some(column) = Column::fit(table, col, rows, declared, notes)? {
             width += column.width();
             columns.push(column);
         }

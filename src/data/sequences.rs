@@ -301,6 +301,7 @@ mod tests {
             splits: None,
             seed: 0,
             kind: None,
+            categories: vec![],
             series: Some(SeriesColumns::new("id", "when")),
         }
     }

@@ -33,7 +33,7 @@ pub struct Table {
 /// What one cell holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Cell {
-    /// Empty, `NA`, `NaN`, `null` or `?`, in any case.
+    /// Empty, `NA`, `N/A`, `#N/A`, `<NA>`, `NaN`, `null` or `?`, in any case.
     Missing,
     /// A finite number.
     Number(f64),
@@ -43,10 +43,20 @@ pub(super) enum Cell {
     Text,
 }
 
+/// What stands for nothing, wherever it stands.
+const MISSING: [&str; 7] = ["?", "na", "null", "n/a", "#n/a", "#na", "<na>"];
+/// What stands for nothing among numbers, and may be a word of its own elsewhere.
+const MISSING_NUMBERS: [&str; 6] = ["-", "--", ".", "none", "missing", "n.a."];
+
+/// Whether a cell among numbers stands for none.
+pub(super) fn is_no_number(cell: &str) -> bool {
+    MISSING_NUMBERS.iter().any(|w| cell.eq_ignore_ascii_case(w))
+}
+
 impl Cell {
     pub(super) fn of(cell: &str) -> Cell {
         let unsigned = cell.strip_prefix(['+', '-']).unwrap_or(cell);
-        if cell.is_empty() || cell == "?" || ["na", "null"].iter().any(|w| cell.eq_ignore_ascii_case(w)) {
+        if cell.is_empty() || MISSING.iter().any(|w| cell.eq_ignore_ascii_case(w)) {
             return Cell::Missing;
         }
         match cell.parse::<f64>() {

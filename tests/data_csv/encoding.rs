@@ -137,3 +137,34 @@ fn inputs_and_drop() {
     let unnamed = good(8, 4).replacen("rownames", "\"\"", 1);
     assert_eq!(load(&unnamed, |_| {}).unwrap().encoder.columns().next(), Some("a"));
 }
+
+/// The usual marks of what is missing are no levels; declared columns hold levels, also where these are numbers.
+#[test]
+fn marks_and_codes() {
+    let doses = [1, 2, 5, 10, 20];
+    let of = |mark: &str, categories: &[&str]| {
+        let mut text = String::from("g,dose,y\n");
+        for i in 0..30 {
+            let dose = if i == 7 { mark.to_string() } else { doses[i % 5].to_string() };
+            text += &format!("{},{dose},{i}\n", i / 5);
+        }
+        let table = parse(&text).unwrap();
+        let categories = categories.iter().map(|c| c.to_string()).collect();
+        let spec = CsvSpec { categories, ..spec("g", "y") };
+        let all: Vec<usize> = (0..30).collect();
+        Encoder::fit(&table, &spec, &all).map(|e| (e.input_names(), e.encode_inputs(&table).unwrap()))
+    };
+    for mark in ["", "N/A", "n/a", "#N/A", "<NA>", "NA", "None", "-", ".", "missing"] {
+        let (names, x) = of(mark, &[]).unwrap();
+        assert_eq!(names, ["dose", "dose missing"], "{mark}");
+        assert_eq!(x[14..16], [0.0, 1.0], "{mark}");
+    }
+    let (names, _) = of("5", &["dose"]).unwrap();
+    assert_eq!(names, ["dose=1", "dose=10", "dose=2", "dose=20", "dose=5"]);
+    // Beside text it is a level like any other.
+    let table = parse("g,a,y\n1,none,1\n1,low,2\n2,high,3\n2,-,4\n").unwrap();
+    let names = Encoder::fit(&table, &spec("g", "y"), &[0, 1, 2, 3]).unwrap().input_names();
+    assert_eq!(names, ["a=-", "a=high", "a=low", "a=none"]);
+    let wrong = of("5", &["dosis"]).unwrap_err().to_string();
+    assert!(wrong.contains("'dosis'") && wrong.contains("did you mean 'dose'"), "{wrong}");
+}

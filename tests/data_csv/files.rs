@@ -46,7 +46,22 @@ fn bad_files_are_refused_with_their_place() {
     let mut names = String::from("g,a,y\n");
     (0..300).for_each(|i| writeln!(names, "{},n{i},{i}", i / 10).unwrap());
     says(fit(&names), &["'a'", "256", "drop"]);
-    says(fit(&names.replace(",n", ",").replacen(",17,", ",1y,", 1)), &["line 19", "'a'", "'1y'", "256"]);
+    // Half of them text.
+    says(fit(&names.replace("0,n", "0,")), &["'a'", "256", "mend the cells"]);
+    // Nearly all of them numbers: what is written otherwise is a mistake, or the column holds codes.
+    for (cell, what) in [
+        ("1y", "text"),
+        ("\"1,5\"", "comma"),
+        ("\"1,025\"", "comma"),
+        ("$105", "currency"),
+        ("48%", "percent"),
+        ("\u{2212}3", "minus"),
+        ("1 000", "blanks"),
+    ] {
+        let text = names.replace(",n", ",").replacen(",17,", &format!(",{cell},"), 1);
+        let plain = cell.trim_matches('"');
+        says(fit(&text), &["line 19", "'a'", plain, what, "299 of 300", "csv.categories=[\"a\"]"]);
+    }
     let table = parse(names.replace(",n", ",")).unwrap();
     let classes = CsvSpec { kind: Some(TargetKind::Classification), ..spec("g", "y") };
     says(

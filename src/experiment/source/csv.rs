@@ -38,6 +38,9 @@ pub struct CsvConfig {
     /// `regression` or `classification`; not given: by the target's type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<TargetKind>,
+    /// Columns that hold levels, also where these are numbers: codes, grades.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
     /// The column that tells series of a group apart, where lines are their elements: each whole series has one class or value.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub series: String,
@@ -125,6 +128,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         splits: c.splits.clone(),
         seed: config.seed,
         kind: c.kind,
+        categories: c.categories.clone(),
         series: (!c.series.is_empty()).then(|| SeriesColumns::new(&c.series, &c.time)),
     };
     let groups = Arc::new(Groups::load(&spec)?);

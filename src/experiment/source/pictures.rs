@@ -289,6 +289,7 @@ fn series(p: &PicturesConfig) -> Result<Read> {
         seed: 0,
         kind: Some(TargetKind::Classification),
         series: None,
+        categories: vec![],
     };
     if !p.series.is_empty() {
         return sequences(p, &table, &spec);

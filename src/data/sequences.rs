@@ -174,6 +174,12 @@ impl SequenceFormat {
             steps.map(|pair| gathered.times[pair[1]] - gathered.times[pair[0]]).collect();
         steps.sort_by(f64::total_cmp);
         let step = steps.get(steps.len() / 2).copied().unwrap_or(1.0);
+        if !step.is_normal() {
+            return Err(table.error(
+                format!(", column '{}'", shown(&columns.time)),
+                "times lie too far apart, or too close together, to be told apart: choose another unit",
+            ));
+        }
         let dates = are_dates(table, table.column(&columns.time)?)?;
         let format = SequenceFormat { encoder, columns: columns.clone(), dates, step, length };
         let numbers = gathered.elements.len().saturating_mul(length * format.channels());
@@ -246,7 +252,16 @@ impl SequenceFormat {
             for (to, &line) in x[first * channels..].chunks_mut(channels).zip(lines) {
                 to[..width].copy_from_slice(&encoded[line * width..][..width]);
                 let time = gathered.times[line];
-                to[width] = before.map_or(0.0, |before: f64| ((time - before) / self.step).ln() as f32);
+                let later = before.map_or(0.0, |before: f64| ((time - before) / self.step).ln() as f32);
+                if !later.is_finite() {
+                    let column = table.column(&self.columns.time)?;
+                    return Err(table.cell_error(
+                        line,
+                        column,
+                        "the time is too far from the one before, or too close to it",
+                    ));
+                }
+                to[width] = later;
                 to[width + 1] = 1.0;
                 before = Some(time);
             }
@@ -265,7 +280,8 @@ impl SequenceFormat {
     /// Checks what was read from `path`.
     pub(super) fn validate(&self, path: &Path) -> Result<()> {
         self.encoder.validate(path)?;
-        if !(1..=MAX_LENGTH).contains(&self.length) || !(self.step.is_normal() && self.step > 0.0) {
+        let sound = (1..=MAX_LENGTH).contains(&self.length) && self.step.is_normal() && self.step > 0.0;
+        if !sound {
             return Err(Error::checkpoint(path, "its series are not possible"));
         }
         Ok(())

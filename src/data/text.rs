@@ -528,7 +528,7 @@ mod tests {
             let alphabet = Alphabet::of(text.as_bytes(), unit);
             let numbers = alphabet.encode(text.as_bytes()).expect("all are known");
             for path in [&path, &gz] {
-                let (found, symbols) = Symbols::read(&[path.clone()], unit)?;
+                let (found, symbols) = Symbols::read(std::slice::from_ref(path), unit)?;
                 assert!(found == alphabet && symbols.len() == numbers.len());
                 assert!(
                     symbols.range(0..numbers.len()) == numbers
@@ -555,7 +555,9 @@ mod tests {
             path
         };
         let said = |path: PathBuf| {
-            let whole = Symbols::read(&[path.clone()], Unit::Characters).expect_err("no text").to_string();
+            let whole = Symbols::read(std::slice::from_ref(&path), Unit::Characters)
+                .expect_err("no text")
+                .to_string();
             let alone = read_text(&path, Unit::Characters, 0).map(|_| ()).map_err(|e| e.to_string());
             assert!(path.is_dir() || alone == Err(whole.clone()), "{alone:?} {whole}");
             whole

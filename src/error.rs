@@ -99,6 +99,8 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .into_iter()
         .map(|k| (strsim::damerau_levenshtein(&word.to_lowercase(), &k.to_lowercase()), k))
         .filter(|(d, k)| *d <= 1 + k.len().max(word.len()) / 3)
+        // Something has to be alike.
+        .filter(|(d, k)| *d < k.chars().count().max(word.chars().count()))
         .min_by_key(|(d, _)| *d)
         .map(|(_, k)| k)
 }

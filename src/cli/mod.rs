@@ -412,6 +412,9 @@ impl Settings {
             let why = match flag {
                 "--drop" => "only the columns that --inputs and series.ahead name are read",
                 "--splits" => "--seed says which series are judged on",
+                "--series" => {
+                    "of whole series a class or a value is predicted (--task csv), here what comes next"
+                }
                 "--kind" => "numbers are predicted",
                 _ => "--csv names what is read",
             };

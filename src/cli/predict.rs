@@ -112,9 +112,12 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             let support = args.support.as_ref().map(Table::read).transpose()?;
             let found = forecast(&device, by, series, support.as_ref(), &query, args.steps)?;
             let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
-            if half.as_ref().is_some_and(|half| half.iter().any(|h| h.is_nan())) {
+            let without = half.iter().flatten().filter(|h| h.is_nan()).count();
+            if without > 0 {
+                let most = found.points_ahead();
                 log::warn!(
-                    "intervals are left empty further ahead of what is known than was judged on (eval.query), and of series without known points in the support"
+                    "{without} of {} rows have no interval: more than {most} points ahead of what is known (how large errors are was measured no further: eval.query, and the series to choose by), the first of their series, or of series without known points in the support",
+                    query.rows()
                 );
             }
             (found.values, half)

@@ -108,8 +108,7 @@ impl CsvSpec {
         for name in &self.inputs {
             let col = table.column(name)?;
             if !taken.insert(col) {
-                let message =
-                    "is the group, the target, dropped, or listed twice: name it once, as an input only";
+                let message = "is the group, the target, the series or its time, dropped, or listed twice: name it once, as an input only";
                 return conflict("inputs", format!("'{}' {message}", shown(name)));
             }
             inputs.push(col);

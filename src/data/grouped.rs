@@ -41,7 +41,7 @@ pub struct Grouped {
 
 /// Support rows of a held-out group of `rows` rows: `shots`, but two (or one of two or three) where that
 /// would leave hardly any row to be judged on.
-fn support_size(rows: usize, shots: usize) -> usize {
+pub(crate) fn support_size(rows: usize, shots: usize) -> usize {
     if rows >= shots + 3 { shots } else { shots.min(2).min(rows / 2).max(1) }
 }
 

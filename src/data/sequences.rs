@@ -291,7 +291,7 @@ impl SequenceFormat {
 fn too_long(rows: &Table, series: &str, at: usize, length: usize, most: usize) -> Error {
     let name = rows.column(series).map_or("", |column| rows.cell(at, column));
     let message = format!(
-        "the series '{}' has {length} elements, and {most} are the most: take fewer of them, or part it",
+        "the series '{}' has {length} elements, and {most} are the most: leave some of them out",
         shown(name)
     );
     rows.error(format!(", line {}", rows.line_of(at)), message)

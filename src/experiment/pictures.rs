@@ -158,8 +158,9 @@ fn draw_sequences(experiment: &Experiment<'_>, report: &Report) -> Result<Vec<Pa
         })
         .collect();
     files.push(folder.file("attention.svg"));
-    let title = "What the elements of a sequence look at (means over heads)";
-    attention(&files[files.len() - 1], title, &labels, &panels)?;
+    let some = if n < length { format!(", the first {n} of {length}") } else { String::new() };
+    let title = format!("What the elements of a sequence look at (means over heads{some})");
+    attention(&files[files.len() - 1], &title, &labels, &panels)?;
     Ok(files)
 }
 
@@ -183,11 +184,11 @@ fn element_names(format: &Format, task: &Task, length: usize) -> Vec<String> {
 /// Rows that went wrong, as tiles.
 fn mistakes(experiment: &Experiment<'_>, test: &TestReport) -> Result<Vec<Tile>> {
     let Some(task) = experiment.setup().source().single() else { return Ok(vec![]) };
-    let wrong = experiment.mistakes()?;
+    let (wrong, format) = (experiment.mistakes()?, experiment.setup().source().format());
     let tile = |&(row, label, predicted, probability): &(usize, usize, usize, f64)| {
         let shown = match task.test.picture(row) {
             Some(([h, w, channels], pixels)) => Shown::Picture([h, w], channels, pixels.to_vec()),
-            None => Shown::Series(task.test.inputs(&[row])),
+            None => Shown::Series(first_column(&format, &task.test.row, &task.test.inputs(&[row]))),
         };
         let [said, truth] = [predicted, label].map(|c| &test.classes[c]);
         Tile {
@@ -196,6 +197,13 @@ fn mistakes(experiment: &Experiment<'_>, test: &TestReport) -> Result<Vec<Tile>>
         }
     };
     Ok(wrong.iter().take(MISTAKES).map(tile).collect())
+}
+
+/// The first column of a series, without what it was filled up with.
+fn first_column(format: &Format, row: &[usize], x: &[f32]) -> Vec<f32> {
+    let &[_, channels] = row else { return x.to_vec() };
+    let there = |element: &&[f32]| !matches!(format, Format::Sequences(_)) || element[channels - 1] == 1.0;
+    x.chunks(channels).filter(there).map(|element| element[0]).collect()
 }
 
 /// Unseen tasks as their source has them shown.

@@ -124,7 +124,9 @@ impl HyperSpec {
     pub fn refined(mut self, rounds: usize) -> HyperSpec {
         self.rounds = rounds;
         if let Some(support) = &mut self.condition.support {
-            support.errors = if rounds > 0 { self.target.outputs() } else { 0 };
+            // A target that does not fit is refused where all is checked.
+            let sound = rounds > 0 && self.target.check().is_ok();
+            support.errors = if sound { self.target.outputs() } else { 0 };
         }
         self
     }

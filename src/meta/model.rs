@@ -75,6 +75,11 @@ pub struct Prediction {
 }
 
 impl Prediction {
+    /// Points ahead of what is known up to which forecasts of series have intervals.
+    pub fn points_ahead(&self) -> usize {
+        self.intervals.as_ref().map_or(0, |intervals| intervals.growth.len().max(1))
+    }
+
     /// Half the width of intervals around the values of each row `[q]` that cover the share `level` of rows, from .1 to .95 (the
     /// nearest level that was fitted: [`LEVELS`](crate::task::LEVELS)). NaN where nothing is known of the row's deviation.
     /// `None` where classes are predicted, which have probabilities instead, and where steps were asked for that intervals

@@ -365,6 +365,24 @@ fn whole_series_have_classes() {
     let long: String = (0..7).map(|i| format!("p1,1,{i},2,left\n")).collect();
     refused(GESTURE_HEADER, &long, &["'1' has 7 elements, and 6 are the most"]);
     refused("who,id,x\n", "p1,1,2\n", &["no column 'at'"]);
+    // Everybody has eight series: of eight known ones nothing is left to be judged on, of six too little.
+    place.refused(&["eval", "run", "--shots", "8", "--device", "cpu"], &["eval.shots", "the largest has 8"]);
+    let out = place
+        .command(&["eval", "run", "--shots", "6", "--device", "cpu"])
+        .env("RUST_LOG", "warn")
+        .output()
+        .unwrap();
+    let warned = String::from_utf8(out.stderr).unwrap();
+    assert!(warned.contains("fewer than 9 rows") && warned.contains("two rows are known, not 6"), "{warned}");
+    // What does not fit is said, refined or not.
+    place.refused(
+        &["train", "g.toml", "--net", "conv4-8", "--set", "model.rounds=1", "--out", "x"],
+        &["model.net", "layer 1"],
+    );
+    place.refused(
+        &["train", "--method", "maml", "--set", "model.rounds=1", "--out", "x"],
+        &["model.rounds", "--generated"],
+    );
     let train =
         ["train", "--csv", "g.csv", "--group", "who", "--target", "way", "--series", "id", "--out", "x"];
     place.refused(&train, &["csv.time", "--time COLUMN"]);

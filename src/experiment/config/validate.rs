@@ -115,10 +115,23 @@ impl Config {
         }
         if self.model.rounds > 0 {
             let rounds = self.model.rounds;
-            let of_rows = ![TaskKind::Texts, TaskKind::Dictionaries, TaskKind::Decoders].contains(&self.task);
-            if !reads || self.model.encoder.is_empty() || !of_rows {
-                let message = "rounds of refinement need a hypernetwork that reads support rows and their targets: model.rounds = 0";
-                return fail("model.rounds", message.into());
+            let whole = [TaskKind::Texts, TaskKind::Dictionaries, TaskKind::Decoders].contains(&self.task);
+            let why = if self.task.is_single() {
+                "one task has no support rows"
+            } else if whole {
+                "what is read of texts, pairs and drawings is not parted into inputs and targets"
+            } else if !generated {
+                "weights that all tasks share are not refined (model.weights = \"generated\", --generated)"
+            } else if !reads || self.model.encoder.is_empty() {
+                "no support rows are read (model.encoder)"
+            } else {
+                ""
+            };
+            if !why.is_empty() {
+                let message = format!(
+                    "generated weights are refined by what their network gets wrong of support rows, and {why}: model.rounds = 0"
+                );
+                return fail("model.rounds", message);
             }
             if self.adapt.fast == Fast::Embedding {
                 return fail(

@@ -1,7 +1,8 @@
 //! The groups of a CSV file: each is a task.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use super::{Source, TaskKind, VALIDATION_SEED, check_series, settings_of};
 use crate::data::csv::{CsvSpec, Groups};
 use crate::data::encoder::TargetKind;
 use crate::data::format::Format;
-use crate::data::grouped::Grouped;
+use crate::data::grouped::{Grouped, support_size};
 use crate::data::sequences::SeriesColumns;
 use crate::error::{Error, Result};
 use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, Start, TrainConfig};
@@ -54,11 +55,13 @@ const UNITS: usize = 32;
 const READER: &str = "gru-32";
 
 /// A table in folds.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Folded {
     settings: CsvConfig,
     /// Of each member; it trains on the first of its groups and is validated on the second.
     families: Vec<(Grouped, Vec<usize>)>,
+    /// Numbers of shots of which it was said that some groups have fewer rows.
+    said: Mutex<BTreeSet<usize>>,
 }
 
 pub(super) fn defaults(base: Config) -> Config {
@@ -142,7 +145,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     };
     let folds = groups.split.folds(config.model.members, config.seed).into_iter().enumerate();
     let families = folds.map(|(m, (train, validation))| (family(m, train), validation)).collect();
-    Ok(Arc::new(Folded { settings: c, families }))
+    Ok(Arc::new(Folded { settings: c, families, said: Mutex::default() }))
 }
 
 impl Folded {
@@ -182,12 +185,38 @@ impl Source for Folded {
         }
     }
 
+    fn check_held_out(&self, shots: usize) -> Result<()> {
+        let groups = self.groups();
+        let sizes = || groups.split.test.iter().map(|g| groups.groups[*g].rows.len());
+        let largest = sizes().max().unwrap_or(0);
+        // A file of splits says which rows are known.
+        if largest <= shots && groups.split.draws.is_empty() {
+            let message = format!(
+                "{shots} known rows, and one to be judged on: no test group has so many (the largest has {largest})"
+            );
+            return Err(Error::config("eval.shots", message));
+        }
+        let few = sizes().filter(|n| support_size(*n, shots) < shots).count();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if few > 0 && said.insert(shots) {
+            log::warn!(
+                "{shots} shots: {few} of the {} test groups have fewer than {} rows, too few to be judged on: of these two rows are known, not {shots}",
+                groups.split.test.len(),
+                shots + 3
+            );
+        }
+        Ok(())
+    }
+
     fn settle(&self, config: &mut Config) {
         if self.groups().sequences.is_none() {
             return;
         }
-        // What is known of a series after its last element.
+        // What is known of a series after its last element, unless other layers were asked for.
         let m = &mut config.model;
+        if m.target != Config::of(TaskKind::Csv).model.target {
+            return;
+        }
         m.net.get_or_insert_with(|| vec![Layer::Recurrent(Recurrent::last(Cell::Gru, UNITS))]);
         m.reader = m.reader.take().or_else(|| preset(READER).ok());
     }

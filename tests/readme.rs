@@ -69,7 +69,11 @@ fn every_command_runs() {
     let path = folder.path();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     std::fs::create_dir(path.join("examples")).expect("a folder");
-    for name in ["growth.csv", "growth_new.csv", "growth_ahead.csv"] {
+    for entry in std::fs::read_dir(&examples).expect("the examples") {
+        let name = entry.expect("an example").file_name();
+        if !name.to_string_lossy().ends_with(".csv") {
+            continue;
+        }
         std::fs::copy(examples.join(name), path.join("examples").join(name))
             .expect("a file of the repository");
     }

@@ -74,7 +74,7 @@ fn every_command_runs() {
         if !name.to_string_lossy().ends_with(".csv") {
             continue;
         }
-        std::fs::copy(examples.join(name), path.join("examples").join(name))
+        std::fs::copy(examples.join(&name), path.join("examples").join(&name))
             .expect("a file of the repository");
     }
     std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");

@@ -300,12 +300,8 @@ impl Settings {
             if let Some(f) = &self.csv {
                 csv.file = f.clone();
             }
-            if let Some(g) = &self.group {
-                csv.group = g.clone();
-            }
-            if let Some(t) = &self.target {
-                csv.target = t.clone();
-            }
+            let columns = [&mut csv.group, &mut csv.target, &mut csv.series, &mut csv.time];
+            put(columns, [&self.group, &self.target, &self.series, &self.time]);
             if !self.inputs.is_empty() {
                 csv.inputs = self.inputs.clone();
             }
@@ -314,11 +310,6 @@ impl Settings {
             }
             if let Some(s) = &self.splits {
                 csv.splits = Some(s.clone());
-            }
-            for (to, column) in [(&mut csv.series, &self.series), (&mut csv.time, &self.time)] {
-                if let Some(column) = column {
-                    to.clone_from(column);
-                }
             }
         }
         let single = [
@@ -424,12 +415,10 @@ impl Settings {
         if let Some(file) = &self.csv {
             series.file.clone_from(file);
         }
-        let columns = [&mut series.group, &mut series.time, &mut series.target];
-        for (to, column) in columns.into_iter().zip([&self.group, &self.time, &self.target]) {
-            if let Some(column) = column {
-                to.clone_from(column);
-            }
-        }
+        put(
+            [&mut series.group, &mut series.time, &mut series.target],
+            [&self.group, &self.time, &self.target],
+        );
         if !self.inputs.is_empty() {
             series.inputs.clone_from(&self.inputs);
         }
@@ -460,11 +449,7 @@ impl Settings {
         if let Some(given) = &self.pairs {
             file.clone_from(given);
         }
-        for (to, column) in columns.into_iter().zip([&self.group, &self.source, &self.target]) {
-            if let Some(column) = column {
-                to.clone_from(column);
-            }
-        }
+        put(columns, [&self.group, &self.source, &self.target]);
         Ok(())
     }
 
@@ -501,11 +486,7 @@ impl Settings {
             }
         }
         let columns = [&mut pictures.label, &mut pictures.series, &mut pictures.time];
-        for (to, column) in columns.into_iter().zip([&self.label, &self.series, &self.time]) {
-            if let Some(column) = column {
-                to.clone_from(column);
-            }
-        }
+        put(columns, [&self.label, &self.series, &self.time]);
         if !self.drop.is_empty() {
             pictures.drop.clone_from(&self.drop);
         }
@@ -514,6 +495,15 @@ impl Settings {
             pictures.epochs = self.epochs;
         }
         Ok(())
+    }
+}
+
+/// Puts names of columns, as far as they are given, into settings.
+fn put<const N: usize>(settings: [&mut String; N], given: [&Option<String>; N]) {
+    for (to, column) in settings.into_iter().zip(given) {
+        if let Some(column) = column {
+            to.clone_from(column);
+        }
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Gathered {
     pub(super) rows: Table,
     elements: Vec<Vec<usize>>,
     times: Vec<f64>,
+    /// Whether times are dates.
+    dates: bool,
 }
 
 impl Gathered {
@@ -107,7 +109,7 @@ impl Gathered {
         }
         let first: Vec<usize> = elements.iter().map(|rows| rows.iter().copied().min().unwrap_or(0)).collect();
         let kept: Vec<usize> = [group, Some(series), same].into_iter().flatten().collect();
-        Ok(Gathered { rows: table.picked(&first, &kept), elements, times })
+        Ok(Gathered { rows: table.picked(&first, &kept), elements, times, dates })
     }
 }
 
@@ -133,8 +135,7 @@ impl SequenceFormat {
                 return Err(Error::config("series and time", message));
             }
         }
-        let of_elements = spec.of_elements(columns);
-        of_elements.resolve(table)?;
+        spec.of_elements(columns).resolve(table)?;
         let dates = are_dates(table, table.column(&columns.time)?)?;
         Gathered::of(table, columns, dates, &spec.group, &spec.target)
     }
@@ -180,8 +181,8 @@ impl SequenceFormat {
                 "times lie too far apart, or too close together, to be told apart: choose another unit",
             ));
         }
-        let dates = are_dates(table, table.column(&columns.time)?)?;
-        let format = SequenceFormat { encoder, columns: columns.clone(), dates, step, length };
+        let format =
+            SequenceFormat { encoder, columns: columns.clone(), dates: gathered.dates, step, length };
         let numbers = gathered.elements.len().saturating_mul(length * format.channels());
         if numbers > MAX_NUMBERS {
             let message = format!(

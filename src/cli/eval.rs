@@ -249,7 +249,10 @@ fn draw(path: &Path, rows: &[Row]) -> Result<()> {
 
 fn print(found: &[HeldOut]) {
     let Some(first) = found.first() else { return };
-    say(format_args!("{} on unseen tasks\n", first.metric));
+    say(format_args!("{} on {}\n", first.metric, first.judged_on()));
+    for h in found.iter().filter(|h| h.support_rows.is_some()) {
+        say(format_args!("{}\n", h.known_rows()));
+    }
     say(format_args!("{:<32}", ""));
     for h in found {
         say(format_args!("{:>10} shots", h.shots));

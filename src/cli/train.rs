@@ -230,7 +230,7 @@ fn print_held_out(r: &Report, h: &HeldOut) {
         r.steps, r.seconds, r.device, r.tasks_per_second
     ));
     say("\n");
-    say(format_args!("{} on {} unseen tasks, {} shots\n", h.metric, h.tasks, h.shots));
+    say(format_args!("{} on {}, {}\n", h.metric, h.judged_on(), h.known_rows()));
     for (k, v) in &h.by_steps {
         let mark = if *k == h.chosen_steps.to_string() { "  <- chosen on validation tasks" } else { "" };
         say(format_args!(

@@ -39,9 +39,14 @@ pub struct Grouped {
     pub seed: u64,
 }
 
-/// Support rows of a held-out group of `rows` rows: `shots`, but two (or one of two or three) where that
-/// would leave hardly any row to be judged on.
-pub(crate) fn support_size(rows: usize, shots: usize) -> usize {
+/// Support rows of a held-out group of `rows` rows: `shots`, or as many as there are but one, which is judged on.
+fn support_size(rows: usize, shots: usize) -> usize {
+    shots.min(rows - 1).max(1)
+}
+
+/// The same of a group whose support rows a file of splits names. The published figures for such files know two rows (or one of two or three)
+/// of groups that would have fewer than three rows left.
+fn split_support_size(rows: usize, shots: usize) -> usize {
     if rows >= shots + 3 { shots } else { shots.min(2).min(rows / 2).max(1) }
 }
 
@@ -109,6 +114,16 @@ impl Grouped {
         tasks
     }
 
+    /// Support rows of a test group where `shots` are asked for.
+    pub fn test_support(&self, group: usize, shots: usize) -> usize {
+        let rows = self.groups.groups[group].rows.len();
+        if self.groups.split.draws.is_empty() {
+            support_size(rows, shots)
+        } else {
+            split_support_size(rows, shots)
+        }
+    }
+
     /// The test groups: the draws of the split file, or drawn here.
     pub fn test_tasks(&self, shots: usize) -> Vec<Task> {
         let split = &self.groups.split;
@@ -116,7 +131,7 @@ impl Grouped {
             return self.drawn_tasks(&split.test, shots, 0x7e57);
         }
         let tasks = split.test.iter().zip(&split.draws).flat_map(|(&g, draws)| {
-            let k = support_size(self.groups.groups[g].rows.len(), shots);
+            let k = self.test_support(g, shots);
             draws.iter().map(move |d| self.task(g, &d[..k.min(d.len())]))
         });
         tasks.collect()

@@ -1,9 +1,12 @@
 //! Error on unseen tasks, beside simple things that need no hypernetwork.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::Experiment;
+use super::config::TaskKind;
 use super::forecasts::{MOST_AHEAD, by_points_ahead};
 use super::instruments::Instruments;
 use super::observer::{Observer, Progress};
@@ -112,7 +115,12 @@ impl Experiment<'_> {
             cosine_transform: shape.map(|shape| cosine_transform(tasks, shape, numbers)),
             metric: likelihood.metric.name().into(),
             tasks: tasks.len(),
+            groups: groups_of(tasks),
             shots,
+            // Elsewhere shots count something else than rows, or all tasks have so many.
+            support_rows: (self.config.task == TaskKind::Csv)
+                .then(|| support_rows(tasks, shots, likelihood.outputs))
+                .flatten(),
             chosen_steps: chosen.steps,
             chosen_correction: chosen.correction,
             chosen: likelihood.score(tasks, &y),
@@ -254,6 +262,19 @@ impl Experiment<'_> {
 /// Channels of pictures from 0 to 1, as they are judged.
 fn shown(colours: &[f32]) -> Vec<f32> {
     colours.iter().map(|v| (0.5 * v + 0.5).clamp(0.0, 1.0)).collect()
+}
+
+/// Of how many groups these tasks are draws; `None` where each is of its own.
+fn groups_of(tasks: &[Task]) -> Option<usize> {
+    let names: BTreeSet<&str> = tasks.iter().map(|t| t.name.as_str()).collect();
+    (names.len() < tasks.len() && !names.contains("")).then_some(names.len())
+}
+
+/// The fewest, the mean and the most support rows, where some tasks have fewer than `shots`.
+fn support_rows(tasks: &[Task], shots: usize, outputs: usize) -> Option<[f64; 3]> {
+    let rows = || tasks.iter().map(|t| (t.ys.len() / outputs) as f64);
+    let [fewest, most] = [rows().fold(f64::INFINITY, f64::min), rows().fold(0.0, f64::max)];
+    (fewest < shots as f64).then(|| [fewest, rows().sum::<f64>() / tasks.len() as f64, most])
 }
 
 /// Mean structural similarity of predicted pictures; `None` where they are too small for it.

@@ -51,8 +51,14 @@ pub struct HeldOut {
     pub metric: String,
     /// Number of tasks.
     pub tasks: usize,
-    /// Support rows a task (at most).
+    /// Of how many groups, where several tasks are draws of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<usize>,
+    /// Support rows that were asked for.
     pub shots: usize,
+    /// The fewest, the mean and the most support rows that tasks have, where some have fewer than `shots`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support_rows: Option<[f64; 3]>,
     /// Steps of adaptation chosen on validation tasks.
     pub chosen_steps: usize,
     /// Fraction of the correction to the pooled network chosen on validation tasks.
@@ -135,6 +141,34 @@ pub struct Difference {
     pub standard_error: f64,
     /// Number of tasks with different names.
     pub tasks: usize,
+}
+
+impl HeldOut {
+    /// What it was judged on, in words: `60 unseen tasks (12 groups, 5 draws of each)`.
+    pub fn judged_on(&self) -> String {
+        match self.groups {
+            Some(groups) if self.tasks.is_multiple_of(groups) => {
+                format!(
+                    "{} unseen tasks ({groups} groups, {} draws of each)",
+                    self.tasks,
+                    self.tasks / groups
+                )
+            }
+            Some(groups) => format!("{} unseen tasks (draws of {groups} groups)", self.tasks),
+            None => format!("{} unseen tasks", self.tasks),
+        }
+    }
+
+    /// The support rows, in words: `10 shots (2 to 10 known rows, 5.3 on average)`.
+    pub fn known_rows(&self) -> String {
+        match self.support_rows {
+            Some([fewest, mean, most]) if fewest < most => {
+                format!("{} shots ({fewest} to {most} known rows, {mean:.1} on average)", self.shots)
+            }
+            Some([rows, ..]) => format!("{} shots ({rows} known rows)", self.shots),
+            None => format!("{} shots", self.shots),
+        }
+    }
 }
 
 impl Difference {

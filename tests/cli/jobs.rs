@@ -299,7 +299,7 @@ fn eval() {
         let place = plant(files);
         let before = tree(&place.path("run"));
         let words = place.ok(&["eval", "run", "--device", "cpu"]);
-        for part in ["on unseen tasks", "after 0 steps", "pooled", "(chosen)", "eval.json"] {
+        for part in [" unseen tasks", "after 0 steps", "pooled", "(chosen)", "eval.json"] {
             assert!(words.contains(part), "{part} is not in {words}");
         }
         assert!(place.read("run/eval.svg").contains("<svg"));
@@ -319,6 +319,44 @@ fn eval() {
         after.retain(|name, _| !name.starts_with("eval."));
         assert!(before == after);
     }
+}
+
+/// Groups of four and of eleven rows: none is said to have more known rows than it has.
+#[test]
+fn shots_that_some_groups_do_not_have() {
+    let mut text = String::from("site,x,mood,height\n");
+    for g in 0..30 {
+        for r in 0..[4, 11][g % 2] {
+            writeln!(text, "g{g},{r},calm,{}", 3 * g + (g + 1) * r).unwrap();
+        }
+    }
+    let place = Place::with([("settings.toml", SETTINGS), ("lines.csv", &text)]);
+    place.ok(&train(&LINES, "run"));
+    let out = place
+        .command(&["eval", "run", "--shots", "2,3,9,10", "--device", "cpu"])
+        .env("RUST_LOG", "warn")
+        .output()
+        .unwrap();
+    let [said, warned] = [out.stdout, out.stderr].map(|text| String::from_utf8(text).unwrap());
+    let found = place.json("run/eval.json");
+    assert_eq!(found[1], place.json("run/report.json")["held_out"]);
+    let groups = found[0]["groups"].as_u64().unwrap();
+    assert!(said.contains(&format!("unseen tasks ({groups} groups, 5 draws of each)")), "{said}");
+    // Of four rows three are known at most, of eleven ten.
+    assert!(found[0].get("support_rows").is_none() && found[1].get("support_rows").is_none());
+    for (i, shots) in [(2, 9), (3, 10)] {
+        let rows: Vec<f64> =
+            found[i]["support_rows"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        assert_eq!((rows[0], rows[2]), (3.0, shots as f64));
+        let enough = (groups as f64 * (rows[1] - 3.0) / (shots as f64 - 3.0)).round() as u64;
+        assert!(0 < enough && enough < groups);
+        let part = format!("{shots} shots: {enough} of the {groups} test groups have {shots} known rows");
+        assert!(warned.contains(&part) && warned.contains("3 rows are known"), "{part:?} is not in {warned}");
+        assert!(said.contains(&format!("{shots} shots (3 to {shots} known rows")), "{said}");
+    }
+    assert_ne!(found[0]["chosen"], found[2]["chosen"]);
+    place
+        .refused(&["eval", "run", "--shots", "11", "--device", "cpu"], &["eval.shots", "the largest has 11"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{Source, TaskKind, VALIDATION_SEED, check_series, settings_of};
 use crate::data::csv::{CsvSpec, Groups};
 use crate::data::encoder::TargetKind;
 use crate::data::format::Format;
-use crate::data::grouped::{Grouped, support_size};
+use crate::data::grouped::Grouped;
 use crate::data::sequences::SeriesColumns;
 use crate::error::{Error, Result};
 use crate::experiment::config::{AdaptConfig, Config, EvalConfig, ModelConfig, Start, TrainConfig};
@@ -196,13 +196,19 @@ impl Source for Folded {
             );
             return Err(Error::config("eval.shots", message));
         }
-        let few = sizes().filter(|n| support_size(*n, shots) < shots).count();
+        let family = &self.families[0].0;
+        let known: Vec<usize> = groups.split.test.iter().map(|g| family.test_support(*g, shots)).collect();
+        let few: Vec<usize> = known.iter().copied().filter(|k| *k < shots).collect();
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if few > 0 && said.insert(shots) {
+        if let (Some(least), Some(most)) = (few.iter().min(), few.iter().max())
+            && said.insert(shots)
+        {
+            let so_many = if least == most { format!("{least}") } else { format!("{least} to {most}") };
             log::warn!(
-                "{shots} shots: {few} of the {} test groups have fewer than {} rows, too few to be judged on: of these two rows are known, not {shots}",
-                groups.split.test.len(),
-                shots + 3
+                "{shots} shots: {} of the {} test groups have {shots} known rows and rows to be judged on; of the other {} {so_many} rows are known",
+                known.len() - few.len(),
+                known.len(),
+                few.len()
             );
         }
         Ok(())

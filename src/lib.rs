@@ -27,6 +27,8 @@ pub mod region;
 pub mod report;
 pub mod rng;
 pub mod run;
+#[cfg(feature = "experiment")]
+pub mod search;
 pub mod spec;
 pub mod task;
 pub mod view;

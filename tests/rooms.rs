@@ -61,6 +61,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("report", &["error", "files"]),
+    ("search", &["data", "error", "graph", "net", "optim", "plan", "rng", "run", "spec", "task"]),
     (
         "experiment",
         &[

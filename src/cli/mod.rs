@@ -17,6 +17,7 @@ mod plan;
 mod predict;
 mod profile;
 mod sample;
+mod search;
 mod train;
 mod translate;
 
@@ -88,6 +89,8 @@ enum Command {
     Profile(profile::ProfileArgs),
     /// Train a main network beside the hypernetwork, for several shares of its own loss, and show the trade
     Joint(joint::JointArgs),
+    /// Search architectures: propose, judge by generated weights, choose, train the best.
+    Search(search::SearchArgs),
     /// Prove kernels, golden files or a whole training step against the CPU reference.
     #[cfg(feature = "gpu")]
     Check(check::CheckArgs),
@@ -644,6 +647,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Bench(a) => bench::run(&a),
         Command::Profile(a) => profile::run(&a),
         Command::Joint(a) => joint::run(&a),
+        Command::Search(a) => search::run(&a),
         #[cfg(feature = "gpu")]
         Command::Check(a) => check::run(&a),
         #[cfg(feature = "gpu")]

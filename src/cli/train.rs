@@ -56,7 +56,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
     }
     let device = open_device(&config.device)?;
     let mut experiment = Experiment::open(&config, &device, &out, args.resume)?;
-    let mut watch = Watch::new(out.clone())?;
+    let mut watch = Watch::new(format!("hyperloom train --resume --out {}", out.display()))?;
     let outcome = experiment.run(&mut watch);
     watch.finish();
     match outcome? {
@@ -332,7 +332,7 @@ fn verdict(h: &HeldOut) -> Option<String> {
 }
 
 /// The progress bar, and the wish to stop.
-struct Watch {
+pub(super) struct Watch {
     bar: Option<ProgressBar>,
     phase: String,
     stop: Arc<AtomicBool>,
@@ -342,7 +342,8 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(place: PathBuf) -> Result<Watch> {
+    /// Watches what `again` goes on with after it was stopped.
+    pub(super) fn new(again: String) -> Result<Watch> {
         let stop = Arc::new(AtomicBool::new(false));
         let steps = Arc::new(AtomicBool::new(false));
         let (flag, in_steps) = (stop.clone(), steps.clone());
@@ -352,10 +353,7 @@ impl Watch {
             let twice = flag.swap(true, Ordering::SeqCst);
             if twice || !in_steps.load(Ordering::SeqCst) {
                 if !twice {
-                    hint(format_args!(
-                        "stopped; go on with: hyperloom train --resume --out {}",
-                        place.display()
-                    ));
+                    hint(format_args!("stopped; go on with: {again}"));
                 }
                 std::process::exit(130);
             }
@@ -368,7 +366,7 @@ impl Watch {
         Ok(Watch { bar, phase: String::new(), stop, steps, printed: Instant::now() })
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         if let Some(b) = &self.bar {
             b.finish_and_clear();
         }

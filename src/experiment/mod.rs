@@ -33,6 +33,7 @@ pub mod picture_files;
 pub mod pictures;
 mod report;
 pub mod run_folder;
+pub mod search;
 pub mod setup;
 mod single;
 pub mod source;

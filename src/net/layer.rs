@@ -152,6 +152,8 @@ table! {
     "residual" Residual(super::residual::Residual),
     /// Several branches side by side along the last axis.
     "parallel" Parallel(super::parallel::Parallel),
+    /// Branches that meet: a graph of nodes.
+    "nodes" Nodes(super::nodes::Nodes),
     /// A layer of a program's own.
     "own" Own(super::own::Own),
 }
@@ -162,6 +164,7 @@ impl Layer {
         match self {
             Layer::Residual(r) => vec![&r.layers, &r.shortcut],
             Layer::Parallel(p) => p.branches.iter().collect(),
+            Layer::Nodes(n) => n.branches().collect(),
             Layer::Variational(v) => vec![&v.encoder, &v.decoder],
             _ => vec![],
         }
@@ -172,6 +175,7 @@ impl Layer {
         match self {
             Layer::Residual(r) => vec![&mut r.layers, &mut r.shortcut],
             Layer::Parallel(p) => p.branches.iter_mut().collect(),
+            Layer::Nodes(n) => n.branches_mut().collect(),
             Layer::Variational(v) => vec![&mut v.encoder, &mut v.decoder],
             _ => vec![],
         }

@@ -18,7 +18,7 @@ pub(super) fn params(channels: usize, to: &mut Params<'_>) {
 
 /// Normalises by the mean over axes that have length 1 in `kept`; `weights` of elements, broadcast over x, sum to one over those
 /// axes (`None`: all alike).
-pub(super) fn standardised(g: &mut Graph, x: Value, kept: &[usize], weights: Option<Value>) -> Value {
+pub(crate) fn standardised(g: &mut Graph, x: Value, kept: &[usize], weights: Option<Value>) -> Value {
     let (d, factor) = deviations(g, x, kept, weights);
     g.mul(d, factor)
 }

@@ -460,17 +460,21 @@ fn method_of(table: &toml::Table) -> Option<&str> {
     table.get("adapt")?.as_table()?.get("method")?.as_str()
 }
 
-/// A single setting `KEY=VALUE` as a table.
-fn flag(setting: &str) -> Result<toml::Table> {
+/// A single setting `KEY=VALUE` as a line of a file, and as a table where its value is no word without quotes.
+fn line(setting: &str) -> Result<(String, Option<toml::Table>)> {
     let Some((key, value)) = setting.split_once('=') else {
         return Err(Error::config(setting, "is no setting: KEY=VALUE is needed, for example adapt.rate=0.1"));
     };
-    // A word without quotes is text.
     let line = format!("{key} = {value}");
-    let (line, plain) = match toml::from_str::<toml::Table>(&line) {
+    Ok(match toml::from_str::<toml::Table>(&line) {
         Ok(t) => (line, Some(t)),
         Err(_) => (format!("{key} = {}", toml::Value::String(value.to_string())), None),
-    };
+    })
+}
+
+/// A single setting `KEY=VALUE` of a configuration as a table.
+fn flag(setting: &str) -> Result<toml::Table> {
+    let (line, plain) = line(setting)?;
     match (table(&line, &format!("'{setting}'")), plain) {
         // Part of a setting of several parts, which the whole may complete.
         (Err(e), Some(plain)) if e.to_string().contains("missing field") => Ok(plain),
@@ -486,6 +490,14 @@ fn drop_equal(table: &mut toml::Table, other: &toml::Table) {
             table.remove(&key);
         }
     }
+}
+
+/// Puts a single setting `KEY=VALUE` over a table, whatever its settings are.
+pub(super) fn set(to: &mut toml::Table, setting: &str) -> Result<()> {
+    let (line, _) = line(setting)?;
+    let wrong = |e: toml::de::Error| Error::config(format!("'{setting}'"), e.message().to_string());
+    merge(to, line.parse().map_err(wrong)?);
+    Ok(())
 }
 
 /// Settings of `over` replace those of `base`, table by table.

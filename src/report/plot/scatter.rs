@@ -112,3 +112,56 @@ fn rmse(points: &[(f64, f64)]) -> f64 {
     let squares = points.iter().map(|(t, p)| ((p - t) / largest).powi(2)).sum::<f64>();
     largest * (squares / points.len() as f64).sqrt()
 }
+
+/// Points with a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Marked<'a> {
+    /// What they are.
+    pub label: &'a str,
+    /// Where they are.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Sets of points, the later ones over the earlier. `log_x` asks for a logarithmic x axis.
+///
+/// # Errors
+/// [`crate::error::Error::Io`] when the file cannot be written.
+pub fn marked(
+    path: &Path,
+    name: &str,
+    (x_label, y_label): (&str, &str),
+    log_x: bool,
+    sets: &[Marked<'_>],
+) -> Result<()> {
+    let finite = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite();
+    let shown: Vec<Vec<(f64, f64)>> =
+        sets.iter().map(|s| s.points.iter().filter(finite).copied().collect()).collect();
+    let all = || shown.iter().flatten();
+    let across = range(all().map(|p| p.0));
+    let x = match log_x && across.is_some_and(|(low, _)| low > 0.0) {
+        true => Axis::log(across, 6),
+        false => Axis::linear(across, 0.04, 6),
+    };
+    let y = Axis::linear(range(all().map(|p| p.1)), 0.06, 6);
+    let left = y_labels_width(&y) + 44.0;
+    let width = left + 1.3 * SIDE + 30.0;
+    let mut frame = Frame { left, top: 0.0, width: 1.3 * SIDE, height: 0.8 * SIDE, x, y };
+    let colors = [BLUE, ORANGE];
+    let entries =
+        sets.iter().enumerate().map(|(i, s)| (Sign::Dot(colors[i % 2]), s.label.to_string())).collect();
+    let legend = Legend::new(entries, width - 20.0);
+    frame.top = BELOW_TITLE + legend.height() + 10.0;
+    page(path, width, frame.top + frame.height + 50.0, |canvas| {
+        title(canvas, name, width);
+        legend.draw(canvas, width / 2.0, BELOW_TITLE);
+        frame.draw(canvas, x_label, y_label);
+        if all().next().is_none() {
+            frame.say_empty(canvas);
+        }
+        for (i, points) in shown.iter().enumerate() {
+            for at in points.iter().map(|p| frame.at(*p)).filter(|at| frame.holds(*at)) {
+                canvas.dot(at, 3.4, Pen::new(colors[i % 2], 0.0).opacity(0.8));
+            }
+        }
+    })
+}

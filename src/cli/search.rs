@@ -1,0 +1,176 @@
+//! `hyperloom search`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use hyperloom::experiment::search::{Search, SearchConfig, SearchReport, SearchStatus};
+use hyperloom::{Error, Result};
+
+use super::train::Watch;
+use super::{figure, hint, open_device, put, say};
+
+/// Arguments of `search`.
+#[derive(Args, Debug)]
+pub(super) struct SearchArgs {
+    /// A TOML file of settings; a search folder's search.toml is one.
+    config: Option<PathBuf>,
+    /// Rows with a class each: an IDX file, a folder of PNG or JPEG files with a folder for each class, CIFAR-10's *.bin, or a CSV file
+    /// of series.
+    #[arg(long, value_name = "PATH")]
+    train: Option<PathBuf>,
+    /// Rows to be judged on (not given: a sixth of each class).
+    #[arg(long, value_name = "PATH")]
+    test: Option<PathBuf>,
+    /// The column of a CSV file that holds the class of a row.
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// mlp, cell-1d, cell-2d, rnn, or a TOML file.
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    space: Option<String>,
+    /// Candidates at most.
+    #[arg(long)]
+    budget: Option<usize>,
+    /// How candidates are chosen: random, greedy, probability or evolution.
+    #[arg(long)]
+    choice: Option<String>,
+    /// How a candidate's accuracy is predicted: generated (weights from a hypernetwork) or trained (for a part of the steps).
+    #[arg(long)]
+    evaluator: Option<String>,
+    /// Any setting, for example train.steps=500.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Seed of everything that is drawn.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// auto, cpu, gpu or gpu:N.
+    #[arg(long)]
+    device: Option<String>,
+    /// The folder of the search.
+    #[arg(long)]
+    out: PathBuf,
+    /// Go on with the search in --out, with the settings it was started with.
+    #[arg(long)]
+    resume: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl SearchArgs {
+    fn resolve(&self) -> Result<SearchConfig> {
+        let file = match self.resume {
+            true => Some(self.out.join("search.toml")),
+            false => self.config.clone(),
+        };
+        if self.resume && !file.as_ref().is_some_and(|f| f.is_file()) {
+            return Err(Error::checkpoint(
+                &self.out,
+                "there is no search to go on with (no search.toml); leave --resume out to start one",
+            ));
+        }
+        let given = self.config.is_some()
+            || self.train.is_some()
+            || self.test.is_some()
+            || !self.set.is_empty()
+            || self.budget.is_some()
+            || self.seed.is_some()
+            || [&self.label, &self.space, &self.choice, &self.evaluator].iter().any(|v| v.is_some());
+        if self.resume && given {
+            return Err(Error::config(
+                "--resume",
+                "a search goes on with the settings it was started with: leave the others out (--device may stand)",
+            ));
+        }
+        let (text, origin) = match &file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+                (text, path.display().to_string())
+            }
+            None => (String::new(), "command line".to_string()),
+        };
+        let mut over = Vec::new();
+        over.extend(self.choice.iter().map(|c| format!("choice={c}")));
+        over.extend(self.evaluator.iter().map(|e| format!("evaluator={e}")));
+        over.extend(self.set.iter().cloned());
+        let mut c = SearchConfig::parse(&text, &origin, &over)?;
+        if let Some(path) = &self.train {
+            c.pictures.train.clone_from(path);
+        }
+        if self.test.is_some() {
+            c.pictures.test.clone_from(&self.test);
+        }
+        let mut device = self.device.clone();
+        put([&mut c.pictures.label, &mut c.space], [&self.label, &self.space]);
+        c.device = device.take().unwrap_or(c.device);
+        c.budget = self.budget.unwrap_or(c.budget);
+        c.seed = self.seed.unwrap_or(c.seed);
+        c.validate()?;
+        Ok(c)
+    }
+}
+
+pub(super) fn run(args: &SearchArgs) -> Result<ExitCode> {
+    let config = args.resolve()?;
+    let device = open_device(&config.device)?;
+    let mut search = Search::open(&config, &device, &args.out, args.resume)?;
+    let again = format!("hyperloom search --resume --out {}", args.out.display());
+    let mut watch = Watch::new(again.clone())?;
+    let outcome = search.run(&mut watch);
+    watch.finish();
+    match outcome? {
+        SearchStatus::Stopped => {
+            hint(format_args!("stopped; go on with: {again}"));
+            Ok(ExitCode::from(130))
+        }
+        SearchStatus::Finished(report) => {
+            if args.json {
+                say(format_args!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default()));
+            } else {
+                print(&report);
+                say(format_args!("\nreport, pictures and networks: {}\n", args.out.display()));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn print(r: &SearchReport) {
+    say(format_args!(
+        "{} candidates of {:.3e} choices, {} a second; {} s in all on {}\n",
+        r.candidates,
+        r.space_size,
+        figure(r.candidates_per_second),
+        figure(r.seconds),
+        r.device
+    ));
+    if r.hypernetwork_parameters > 0 {
+        say(format_args!(
+            "a hypernetwork of {} parameters, trained for {} s, writes their weights\n",
+            r.hypernetwork_parameters,
+            figure(r.hypernetwork_seconds)
+        ));
+    }
+    say(format_args!(
+        "\n{:>10}{:>12}{:>22}{:>12}{:>12}  architecture\n",
+        "predicted", "from start", "", "generated", "weights"
+    ));
+    for f in &r.best {
+        let generated = f.from_generated.map_or("-".into(), figure);
+        let accuracy = format!("± {}", figure(f.deviation));
+        say(format_args!(
+            "{:>10}{:>12} {accuracy:<21}{generated:>12}{:>12}  {}\n",
+            figure(f.predicted),
+            figure(f.accuracy),
+            f.parameters,
+            f.key
+        ));
+    }
+    if let (Some(by), n) = (r.rank_correlation, r.checked.len() + r.best.len()) {
+        let size = r.rank_correlation_of_parameters.map_or("-".into(), figure);
+        say(format_args!(
+            "\nrank correlation with true accuracy over {n} that were trained: {} of what was predicted, {size} of the number of weights\n",
+            figure(by)
+        ));
+    }
+}

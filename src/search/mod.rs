@@ -1,0 +1,34 @@
+//! Architecture search: architectures as values, spaces of them, and populations of different networks that are trained at once.
+//!
+//! ```
+//! use hyperloom::rng::Rng;
+//! use hyperloom::search::Space;
+//!
+//! // Cells of convolutions over series of 40 numbers, ten classes.
+//! let space = Space::preset("cell-1d")?;
+//! let mut rng = Rng::new(0, 0);
+//! let one = space.sample(&mut rng);
+//! let net = space.net(&one, &[40, 1], 10)?;
+//! assert_eq!((net.inputs(), net.outputs()), (40, 10));
+//! // Another one, with one choice changed.
+//! let other = space.mutated(&one, &mut rng);
+//! assert_ne!(one.key(), other.key());
+//! # Ok::<(), String>(())
+//! ```
+
+mod architecture;
+
+mod choice;
+mod generator;
+mod masked;
+mod population;
+mod space;
+mod tokens;
+
+pub use architecture::{Architecture, Connection, Operation, Stage};
+
+pub use choice::{Candidate, ChoiceRule, rank_correlation};
+pub use generator::{GeneratorSettings, GraphHypernetwork, Reading};
+pub use masked::Masked;
+pub use population::{Member, Population, RowsOf, TrainSettings};
+pub use space::{Choice, Cost, Limits, Space, StageSpace};

@@ -46,6 +46,12 @@ pub(super) struct SearchArgs {
     /// auto, cpu, gpu or gpu:N.
     #[arg(long)]
     device: Option<String>,
+    /// A table of trained architectures (made by --table) by which predictions are judged.
+    #[arg(long, value_name = "FILE.jsonl")]
+    truth: Option<PathBuf>,
+    /// Instead of searching, train so many architectures that are drawn at random, with all seeds: the truth about a space (table.jsonl).
+    #[arg(long, value_name = "ARCHITECTURES")]
+    table: Option<usize>,
     /// The folder of the search.
     #[arg(long)]
     out: PathBuf,
@@ -72,6 +78,7 @@ impl SearchArgs {
         let given = self.config.is_some()
             || self.train.is_some()
             || self.test.is_some()
+            || self.truth.is_some()
             || !self.set.is_empty()
             || self.budget.is_some()
             || self.seed.is_some()
@@ -100,6 +107,9 @@ impl SearchArgs {
         if self.test.is_some() {
             c.pictures.test.clone_from(&self.test);
         }
+        if self.truth.is_some() {
+            c.truth.clone_from(&self.truth);
+        }
         let mut device = self.device.clone();
         put([&mut c.pictures.label, &mut c.space], [&self.label, &self.space]);
         c.device = device.take().unwrap_or(c.device);
@@ -116,6 +126,26 @@ pub(super) fn run(args: &SearchArgs) -> Result<ExitCode> {
     let mut search = Search::open(&config, &device, &args.out, args.resume)?;
     let again = format!("hyperloom search --resume --out {}", args.out.display());
     let mut watch = Watch::new(again.clone())?;
+    if let Some(many) = args.table {
+        let rows = search.tabulate(many, &mut watch);
+        watch.finish();
+        let Some(rows) = rows? else {
+            hint(format_args!("stopped; go on with: {again} --table {many}"));
+            return Ok(ExitCode::from(130));
+        };
+        let best = rows.iter().max_by(|a, b| a.accuracy().total_cmp(&b.accuracy()));
+        if let Some(best) = best {
+            say(format_args!(
+                "{} architectures trained with {} seeds each; the best, with {} on test rows: {}\n",
+                rows.len(),
+                best.test.len(),
+                figure(best.accuracy()),
+                best.architecture.key()
+            ));
+        }
+        say(format_args!("{}\n", args.out.join("table.jsonl").display()));
+        return Ok(ExitCode::SUCCESS);
+    }
     let outcome = search.run(&mut watch);
     watch.finish();
     match outcome? {
@@ -164,6 +194,19 @@ fn print(r: &SearchReport) {
             figure(f.accuracy),
             f.parameters,
             f.key
+        ));
+    }
+    if let Some(t) = &r.truth {
+        say(format_args!("\nrank correlation with true accuracy over {} architectures of the table\n", t.architectures));
+        for (name, c) in &t.correlations {
+            say(format_args!("  {:<14}{:>8}\n", name.replace('_', " "), figure(*c)));
+        }
+        say(format_args!(
+            "true accuracy of the best {}, of the one predicted best {} (of the best of five {}), of a random search that trains a twentieth {}\n",
+            figure(t.best),
+            figure(t.chosen[0]),
+            figure(t.chosen[1]),
+            figure(t.random)
         ));
     }
     if let (Some(by), n) = (r.rank_correlation, r.checked.len() + r.best.len()) {

@@ -22,6 +22,7 @@ mod choice;
 mod generator;
 mod masked;
 mod population;
+mod scores;
 mod space;
 mod tokens;
 
@@ -31,4 +32,5 @@ pub use choice::{Candidate, ChoiceRule, rank_correlation};
 pub use generator::{GeneratorSettings, GraphHypernetwork, Reading};
 pub use masked::Masked;
 pub use population::{Member, Population, RowsOf, TrainSettings};
+pub use scores::{Scores, scores};
 pub use space::{Choice, Cost, Limits, Space, StageSpace};

@@ -329,15 +329,15 @@ impl Space {
     /// | name | rows | what it holds |
     /// |---|---|---|
     /// | `mlp` | any, as numbers | one to four dense layers of 8 to 64 units, each with relu, tanh, gelu or sine |
-    /// | `cell-1d` | series | one to three cells of four nodes with convolutions of 1, 3 and 5, pools and skips, 8, 16 or 32 channels |
-    /// | `cell-2d` | pictures | three stages of one or two such cells with 8 to 64 channels, halved between them |
+    /// | `cell-1d` | series | one to three cells of four nodes with convolutions of 1, 3 and 5, channel by channel or not, pools and skips; 8, 16 or 24 channels; relu, tanh or sine; with or without norms |
+    /// | `cell-2d` | pictures | three stages of one or two cells with convolutions, pools and skips, norms and relu, 8 to 96 channels, halved between them |
     /// | `rnn` | series | one or two cells of three nodes with GRU, LSTM, attention, convolutions of 3 and skips, 16 or 32 channels |
     ///
     /// # Errors
     /// The names there are, and which is nearest.
     pub fn preset(name: &str) -> std::result::Result<Space, String> {
         use Activation::{Gelu, Relu, Sin, Tanh};
-        use Operation::{Attention, Conv, Gru, Lstm, Pool, Skip};
+        use Operation::{Attention, Conv, Depthwise, Gru, Lstm, Pool, Skip};
         let of = |operations: &[Operation]| -> Vec<Choice> {
             [Choice(None)].into_iter().chain(operations.iter().map(|o| Choice(Some(*o)))).collect()
         };
@@ -348,17 +348,15 @@ impl Space {
                 (vec![stage; 4], vec![1, 2, 3, 4])
             }
             "cell-1d" => {
-                let stage = StageSpace::of_widths(&[8, 16, 32], &[Relu]);
-                (
-                    vec![StageSpace {
-                        cells: vec![1, 2, 3],
-                        nodes: 4,
-                        operations: convolutions,
-                        stride: 2,
-                        ..stage
-                    }],
-                    vec![],
-                )
+                let stage = StageSpace {
+                    norms: vec![false, true],
+                    cells: vec![1, 2, 3],
+                    nodes: 4,
+                    operations: of(&[Skip, Conv(1), Conv(3), Conv(5), Depthwise(5), Pool]),
+                    stride: 2,
+                    ..StageSpace::of_widths(&[8, 16, 24], &[Relu, Tanh, Sin])
+                };
+                (vec![stage], vec![])
             }
             "cell-2d" => {
                 let stage = |widths: &[usize], halved| StageSpace {

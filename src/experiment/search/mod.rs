@@ -1,17 +1,21 @@
 //! A whole search in a folder: rows, a hypernetwork that writes weights for any architecture, candidates by rounds, the best ones trained,
 //! the report.
 
+mod config;
+mod report;
+mod table;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::config::{Config, TaskKind};
 use super::run_folder::RunFolder;
 use super::setup::Setup;
-use super::source::{PicturesConfig, SingleTask};
+use super::source::SingleTask;
 use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::data::labelled::Labelled;
@@ -20,10 +24,13 @@ use crate::report::plot::{Marked, marked};
 use crate::rng::Rng;
 use crate::run::Device;
 use crate::search::{
-    Architecture, Candidate, ChoiceRule, Cost, GeneratorSettings, GraphHypernetwork, Masked, Member,
-    Population, Space, TrainSettings, rank_correlation,
+    Architecture, Candidate, Cost, GraphHypernetwork, Masked, Member, Population, Space, TrainSettings,
+    rank_correlation,
 };
 use crate::spec::count;
+pub use config::{Evaluator, SearchConfig};
+pub use report::{Checked, Found, SearchReport, SearchStatus};
+pub use table::{TableRow, Truth, read_table};
 
 /// Random numbers of the rounds, and of those that the hypernetwork goes on learning on.
 const ROUND: u64 = 0x5ea0;
@@ -33,243 +40,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(20);
 const SOME: u64 = 20;
 /// Candidates that the hypernetwork goes on learning on are among the best of this share.
 const LEADING: usize = 4;
-
-/// How a candidate's accuracy is predicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Evaluator {
-    /// By the network with weights that a hypernetwork writes, on validation rows.
-    #[default]
-    Generated,
-    /// By the network trained for a part of the steps of a whole training.
-    Trained,
-}
-
-/// Settings of a search.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct SearchConfig {
-    /// Seed of all that is drawn.
-    pub seed: u64,
-    /// auto, cpu, gpu or gpu:N.
-    pub device: String,
-    /// A space by its name, or a TOML file.
-    pub space: String,
-    /// Candidates at most.
-    pub budget: usize,
-    /// How candidates are chosen.
-    pub choice: ChoiceRule,
-    /// How their accuracy is predicted.
-    pub evaluator: Evaluator,
-    /// Candidates of a round.
-    pub round: usize,
-    /// Rounds without a better candidate after which the search ends (not given: none).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub patience: Option<usize>,
-    /// Of `probability`: a difference in predicted accuracy that makes a candidate e times as likely.
-    pub temperature: f64,
-    /// Of `trained`: the share of the steps of a whole training.
-    pub share: f64,
-    /// Of `generated`: the share of the hypernetwork's steps that are done between rounds, half of them on leading candidates.
-    pub feedback: f64,
-    /// How many of the best candidates are trained.
-    pub best: usize,
-    /// Seeds with which each of them is trained.
-    pub seeds: usize,
-    /// Other candidates that are trained once, evenly over all predictions, to tell how good these are.
-    pub checked: usize,
-    /// The rows.
-    pub pictures: PicturesConfig,
-    /// The hypernetwork.
-    pub hypernetwork: GeneratorSettings,
-    /// How the best are trained.
-    pub train: TrainSettings,
-}
-
-impl Default for SearchConfig {
-    fn default() -> SearchConfig {
-        SearchConfig {
-            seed: 0,
-            device: "auto".into(),
-            space: "cell-1d".into(),
-            budget: 256,
-            choice: ChoiceRule::default(),
-            evaluator: Evaluator::default(),
-            round: 32,
-            patience: None,
-            temperature: 0.02,
-            share: 0.1,
-            feedback: 0.2,
-            best: 3,
-            seeds: 3,
-            checked: 12,
-            pictures: PicturesConfig { validation: 0.2, ..PicturesConfig::default() },
-            hypernetwork: GeneratorSettings::default(),
-            train: TrainSettings::default(),
-        }
-    }
-}
-
-impl SearchConfig {
-    /// Settings as a file holds them, with single ones (`budget=64`) over it.
-    ///
-    /// # Errors
-    /// What no search has, or what is out of range.
-    pub fn parse(text: &str, origin: &str, over: &[String]) -> Result<SearchConfig> {
-        let wrong = |e: toml::de::Error| Error::config(origin, e.message().to_string());
-        let mut table: toml::Table = text.parse().map_err(wrong)?;
-        for one in over {
-            super::config::set(&mut table, one)?;
-        }
-        let config: SearchConfig = toml::Value::Table(table).try_into().map_err(wrong)?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    /// As a file holds them.
-    ///
-    /// # Errors
-    /// None of settings that were read.
-    pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|e| Error::config("search.toml", e.to_string()))
-    }
-
-    /// Refuses what is out of range.
-    ///
-    /// # Errors
-    /// The setting, and its range.
-    pub fn validate(&self) -> Result<()> {
-        let h = &self.hypernetwork;
-        let whole = [
-            ("budget", self.budget, 1, 100_000),
-            ("round", self.round, 1, 4_096),
-            ("best", self.best, 1, 100),
-            ("seeds", self.seeds, 1, 100),
-            ("checked", self.checked, 0, 10_000),
-            ("patience", self.patience.unwrap_or(1), 1, 100_000),
-            ("train.batch", self.train.batch, 1, 65_536),
-            ("train.steps", self.train.steps as usize, 1, 10_000_000),
-            ("hypernetwork.steps", h.steps as usize, 1, 10_000_000),
-            ("hypernetwork.architectures", h.architectures, 1, 4_096),
-            ("hypernetwork.batch", h.batch, 1, 65_536),
-            ("hypernetwork.width", h.width, 1, 4_096),
-            ("hypernetwork.hidden", h.hidden, 1, 4_096),
-            ("hypernetwork.blocks", h.blocks, 0, 64),
-            ("hypernetwork.heads", h.heads, 1, 64),
-        ];
-        for (name, n, low, high) in whole {
-            if !(low..=high).contains(&n) {
-                let message = format!("{n} is out of range: it must lie from {low} to {high}");
-                return Err(Error::config(name, message));
-            }
-        }
-        let parts = [
-            ("temperature", self.temperature, 1e-6, 1e3),
-            ("share", self.share, 1e-4, 1.0),
-            ("feedback", self.feedback, 0.0, 0.9),
-            ("pictures.validation", self.pictures.validation, 0.01, 0.5),
-            ("train.rate", self.train.rate, 1e-9, 10.0),
-            ("train.decay", self.train.decay, 0.0, 10.0),
-            ("train.clip", self.train.clip, 1e-9, 1e9),
-            ("hypernetwork.rate", h.rate, 1e-9, 10.0),
-            ("hypernetwork.decay", h.decay, 0.0, 10.0),
-            ("hypernetwork.clip", h.clip, 1e-9, 1e9),
-        ];
-        for (name, x, low, high) in parts {
-            if !(low..=high).contains(&x) {
-                let message = format!("{x} is out of range: it must lie from {low} to {high}");
-                return Err(Error::config(name, message));
-            }
-        }
-        match h.width.is_multiple_of(h.heads) {
-            true => Ok(()),
-            false => {
-                let message = format!("{} heads do not part {} channels evenly", h.heads, h.width);
-                Err(Error::config("hypernetwork.heads", message))
-            }
-        }
-    }
-}
-
-/// What a search found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SearchReport {
-    /// Where it ran.
-    pub device: String,
-    /// Seconds in all.
-    pub seconds: f64,
-    /// Seconds of the hypernetwork's training.
-    pub hypernetwork_seconds: f64,
-    /// Numbers that the hypernetwork learned; 0 where there is none.
-    pub hypernetwork_parameters: usize,
-    /// Candidates that were judged.
-    pub candidates: usize,
-    /// Candidates a second, without the hypernetwork's training.
-    pub candidates_per_second: f64,
-    /// Choices of the space; some are the same network.
-    pub space_size: f64,
-    /// The best, trained.
-    pub best: Vec<Found>,
-    /// Others, trained once to tell how good predictions are.
-    pub checked: Vec<Checked>,
-    /// Spearman's rank correlation of predicted and true accuracy over all of the space that was checked, and that of the number of
-    /// weights with true accuracy.
-    pub rank_correlation: Option<f64>,
-    /// The same of the number of weights.
-    pub rank_correlation_of_parameters: Option<f64>,
-}
-
-/// One of the best.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Found {
-    /// The architecture.
-    pub architecture: Architecture,
-    /// The same in a line.
-    pub key: String,
-    /// The file with its layers, for `train --net`.
-    pub net: String,
-    /// Its weights.
-    pub parameters: u64,
-    /// Operations of a forward pass of one row.
-    pub operations: u64,
-    /// Accuracy on validation rows that was predicted.
-    pub predicted: f64,
-    /// Accuracy on test rows after training from scratch, the mean over seeds.
-    pub accuracy: f64,
-    /// Its standard deviation over seeds.
-    pub deviation: f64,
-    /// The same trained from generated weights; `None` where nothing generates them.
-    pub from_generated: Option<f64>,
-    /// Accuracy on test rows after each tenth of the steps, from scratch and from generated weights.
-    pub curves: Vec<Vec<f64>>,
-}
-
-/// A candidate that was trained to check its prediction.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Checked {
-    /// The architecture in a line.
-    pub key: String,
-    /// Its weights.
-    pub parameters: u64,
-    /// Accuracy on validation rows that was predicted.
-    pub predicted: f64,
-    /// Accuracy on test rows after training.
-    pub accuracy: f64,
-}
-
-/// How a search ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SearchStatus {
-    /// With a report.
-    Finished(Box<SearchReport>),
-    /// Stopped by the observer; `--resume` goes on.
-    Stopped,
-}
+/// Draws until one is not kept from the hypernetwork.
+const TRIES: usize = 100;
 
 /// A search.
 #[derive(Debug)]
@@ -286,6 +58,9 @@ pub struct Search<'d> {
     train: Vec<usize>,
     hypernetwork: Option<GraphHypernetwork>,
     candidates: Vec<Candidate>,
+    /// Keys of architectures that the hypernetwork does not learn on: its predictions of them are judged.
+    kept: BTreeSet<String>,
+    table: Vec<TableRow>,
     /// Rounds done.
     rounds: u64,
     /// Seconds of earlier parts of the run, and of the hypernetwork.
@@ -325,6 +100,13 @@ impl<'d> Search<'d> {
                 Some(GraphHypernetwork::new(masked, config.hypernetwork, config.seed))
             }
         };
+        let table = config.truth.as_deref().map(read_table).transpose()?.unwrap_or_default();
+        for (i, row) in table.iter().enumerate() {
+            space.contains(&row.architecture).map_err(|e| {
+                let path = config.truth.clone().unwrap_or_default();
+                Error::data(path, format!(", line {}", i + 1), format!("is of another space: {e}"))
+            })?;
+        }
         let train = trained_rows(task);
         let (rows, test) = ((*task.rows).clone(), (*task.test).clone());
         let folder = if resume { RunFolder::open(path)? } else { RunFolder::fresh(path)? };
@@ -339,6 +121,8 @@ impl<'d> Search<'d> {
             train,
             hypernetwork,
             candidates: vec![],
+            kept: table.iter().map(|r| r.architecture.key()).collect(),
+            table,
             rounds: 0,
             before: [0.0; 2],
             started: Instant::now(),
@@ -388,7 +172,11 @@ impl<'d> Search<'d> {
             return Ok(SearchStatus::Stopped);
         }
         let judged = self.seconds();
-        let Some(report) = self.train_best(judged, observer)? else { return Ok(SearchStatus::Stopped) };
+        let Some(mut report) = self.train_best(judged, observer)? else { return Ok(SearchStatus::Stopped) };
+        if !self.table.is_empty() {
+            let Some(truth) = self.judge_by_table(observer)? else { return Ok(SearchStatus::Stopped) };
+            report.truth = Some(truth);
+        }
         let text = serde_json::to_string_pretty(&report).map_err(|e| Error::Shape(e.to_string()))?;
         self.folder.write("report.json", &(text + "\n"))?;
         self.draw(&report)?;
@@ -408,8 +196,8 @@ impl<'d> Search<'d> {
     /// Trains the hypernetwork on architectures drawn at random; `false`: stopped.
     fn learn(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         let first = self.first_steps();
-        let space = self.space.clone();
-        self.teach(first, "hypernetwork", observer, |rng| space.sample(rng))
+        let (space, kept) = (self.space.clone(), self.kept.clone());
+        self.teach(first, "hypernetwork", observer, |rng| beside(&kept, || space.sample(rng)))
     }
 
     /// Trains the hypernetwork up to a step.
@@ -491,9 +279,10 @@ impl<'d> Search<'d> {
             let until = first + (all - first) * self.rounds.min(most) / most;
             let leading = self.leading();
             let space = self.space.clone();
+            let kept = self.kept.clone();
             let draw = |rng: &mut Rng| match rng.below(2) {
                 0 if !leading.is_empty() => leading[rng.below(leading.len())].clone(),
-                _ => space.sample(rng),
+                _ => beside(&kept, || space.sample(rng)),
             };
             if self.config.feedback > 0.0 && !self.teach(until, "feedback", observer, draw)? {
                 return Ok(false);
@@ -535,13 +324,21 @@ impl<'d> Search<'d> {
     /// Predicted accuracies of architectures; `None`: stopped.
     fn predict(&self, all: &[Architecture], observer: &mut dyn Observer) -> Result<Option<Vec<f64>>> {
         let validation = (&self.rows, &self.task().validation[..]);
-        if let Some(hypernetwork) = &self.hypernetwork {
-            return hypernetwork.accuracy(self.device, validation, all).map(Some);
-        }
-        let steps = ((self.config.train.steps as f64 * self.config.share) as u64).max(1);
+        let steps = match &self.hypernetwork {
+            Some(hypernetwork) if self.config.adapt == 0 => {
+                return hypernetwork.accuracy(self.device, validation, all).map(Some);
+            }
+            Some(_) => self.config.adapt,
+            None => ((self.config.train.steps as f64 * self.config.share) as u64).max(1),
+        };
         let settings = TrainSettings { steps, ..self.config.train };
-        let members = all.iter().map(|a| Ok(Member::new(self.net(a)?, self.config.seed)));
-        let mut population = Population::new(members.collect::<Result<_>>()?, settings)?;
+        let mut members =
+            all.iter().map(|a| Ok(Member::new(self.net(a)?, self.config.seed))).collect::<Result<Vec<Member>>>()?;
+        if let Some(hypernetwork) = &self.hypernetwork {
+            let starts = hypernetwork.weights(self.device, all)?;
+            members.iter_mut().zip(starts).for_each(|(member, start)| member.start = Some(start));
+        }
+        let mut population = Population::new(members, settings)?;
         if !self.trained(&mut population, steps, "short trainings", observer)? {
             return Ok(None);
         }
@@ -643,6 +440,7 @@ impl<'d> Search<'d> {
             space_size: self.space.size(),
             best: vec![],
             checked: vec![],
+            truth: None,
             rank_correlation: None,
             rank_correlation_of_parameters: None,
         };
@@ -787,6 +585,18 @@ fn trained_rows(task: &SingleTask) -> Vec<usize> {
         false => BTreeSet::new(),
     };
     (0..task.rows.len()).filter(|r| !kept.contains(r) && !judged.contains(r)).collect()
+}
+
+/// What is drawn and not in `kept`, after some tries anything.
+fn beside(kept: &BTreeSet<String>, mut draw: impl FnMut() -> Architecture) -> Architecture {
+    let mut one = draw();
+    for _ in 0..TRIES {
+        if !kept.contains(&one.key()) {
+            break;
+        }
+        one = draw();
+    }
+    one
 }
 
 /// So many of a list, the first and the last among them, evenly.

@@ -1,0 +1,177 @@
+//! Settings of a search.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::experiment::config;
+use crate::experiment::source::PicturesConfig;
+use crate::search::{ChoiceRule, GeneratorSettings, TrainSettings};
+
+/// How a candidate's accuracy is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Evaluator {
+    /// By the network with weights that a hypernetwork writes, on validation rows.
+    #[default]
+    Generated,
+    /// By the network trained for a part of the steps of a whole training.
+    Trained,
+}
+
+/// Settings of a search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SearchConfig {
+    /// Seed of all that is drawn.
+    pub seed: u64,
+    /// auto, cpu, gpu or gpu:N.
+    pub device: String,
+    /// A space by its name, or a TOML file.
+    pub space: String,
+    /// Candidates at most.
+    pub budget: usize,
+    /// How candidates are chosen.
+    pub choice: ChoiceRule,
+    /// How their accuracy is predicted.
+    pub evaluator: Evaluator,
+    /// Candidates of a round.
+    pub round: usize,
+    /// Rounds without a better candidate after which the search ends (not given: none).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Of `probability`: a difference in predicted accuracy that makes a candidate e times as likely.
+    pub temperature: f64,
+    /// Of `trained`: the share of the steps of a whole training.
+    pub share: f64,
+    /// Of `generated`: steps of training from the generated weights before a candidate is judged.
+    pub adapt: u64,
+    /// A table of trained architectures of the space (`--table`), by which predictions are judged; the hypernetwork does not learn on them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truth: Option<PathBuf>,
+    /// Of `generated`: the share of the hypernetwork's steps that are done between rounds, half of them on leading candidates.
+    pub feedback: f64,
+    /// How many of the best candidates are trained.
+    pub best: usize,
+    /// Seeds with which each of them is trained.
+    pub seeds: usize,
+    /// Other candidates that are trained once, evenly over all predictions, to tell how good these are.
+    pub checked: usize,
+    /// The rows.
+    pub pictures: PicturesConfig,
+    /// The hypernetwork.
+    pub hypernetwork: GeneratorSettings,
+    /// How the best are trained.
+    pub train: TrainSettings,
+}
+
+impl Default for SearchConfig {
+    fn default() -> SearchConfig {
+        SearchConfig {
+            seed: 0,
+            device: "auto".into(),
+            space: "cell-1d".into(),
+            budget: 256,
+            choice: ChoiceRule::default(),
+            evaluator: Evaluator::default(),
+            round: 32,
+            patience: None,
+            temperature: 0.02,
+            share: 0.1,
+            adapt: 0,
+            truth: None,
+            feedback: 0.2,
+            best: 3,
+            seeds: 3,
+            checked: 12,
+            pictures: PicturesConfig { validation: 0.2, ..PicturesConfig::default() },
+            hypernetwork: GeneratorSettings::default(),
+            train: TrainSettings::default(),
+        }
+    }
+}
+
+impl SearchConfig {
+    /// Settings as a file holds them, with single ones (`budget=64`) over it.
+    ///
+    /// # Errors
+    /// What no search has, or what is out of range.
+    pub fn parse(text: &str, origin: &str, over: &[String]) -> Result<SearchConfig> {
+        let wrong = |e: toml::de::Error| Error::config(origin, e.message().to_string());
+        let mut table: toml::Table = text.parse().map_err(wrong)?;
+        for one in over {
+            config::set(&mut table, one)?;
+        }
+        let config: SearchConfig = toml::Value::Table(table).try_into().map_err(wrong)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// As a file holds them.
+    ///
+    /// # Errors
+    /// None of settings that were read.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::config("search.toml", e.to_string()))
+    }
+
+    /// Refuses what is out of range.
+    ///
+    /// # Errors
+    /// The setting, and its range.
+    pub fn validate(&self) -> Result<()> {
+        let h = &self.hypernetwork;
+        let whole = [
+            ("budget", self.budget, 1, 100_000),
+            ("round", self.round, 1, 4_096),
+            ("best", self.best, 1, 100),
+            ("seeds", self.seeds, 1, 100),
+            ("checked", self.checked, 0, 10_000),
+            ("patience", self.patience.unwrap_or(1), 1, 100_000),
+            ("train.batch", self.train.batch, 1, 65_536),
+            ("train.steps", self.train.steps as usize, 1, 10_000_000),
+            ("adapt", self.adapt as usize, 0, 10_000_000),
+            ("hypernetwork.steps", h.steps as usize, 1, 10_000_000),
+            ("hypernetwork.architectures", h.architectures, 1, 4_096),
+            ("hypernetwork.batch", h.batch, 1, 65_536),
+            ("hypernetwork.width", h.width, 1, 4_096),
+            ("hypernetwork.hidden", h.hidden, 1, 4_096),
+            ("hypernetwork.blocks", h.blocks, 0, 64),
+            ("hypernetwork.heads", h.heads, 1, 64),
+        ];
+        for (name, n, low, high) in whole {
+            if !(low..=high).contains(&n) {
+                let message = format!("{n} is out of range: it must lie from {low} to {high}");
+                return Err(Error::config(name, message));
+            }
+        }
+        let parts = [
+            ("temperature", self.temperature, 1e-6, 1e3),
+            ("share", self.share, 1e-4, 1.0),
+            ("feedback", self.feedback, 0.0, 0.9),
+            ("pictures.validation", self.pictures.validation, 0.01, 0.5),
+            ("train.rate", self.train.rate, 1e-9, 10.0),
+            ("train.decay", self.train.decay, 0.0, 10.0),
+            ("train.clip", self.train.clip, 1e-9, 1e9),
+            ("hypernetwork.rate", h.rate, 1e-9, 10.0),
+            ("hypernetwork.decay", h.decay, 0.0, 10.0),
+            ("hypernetwork.clip", h.clip, 1e-9, 1e9),
+        ];
+        for (name, x, low, high) in parts {
+            if !(low..=high).contains(&x) {
+                let message = format!("{x} is out of range: it must lie from {low} to {high}");
+                return Err(Error::config(name, message));
+            }
+        }
+        match h.width.is_multiple_of(h.heads) {
+            true => Ok(()),
+            false => {
+                let message = format!("{} heads do not part {} channels evenly", h.heads, h.width);
+                Err(Error::config("hypernetwork.heads", message))
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The truth about a space: architectures that were all trained, and how well scores that cost less tell which are good.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::Search;
+use crate::error::{Error, Result};
+use crate::experiment::Observer;
+use crate::rng::Rng;
+use crate::search::{Architecture, Member, Population, Space, rank_correlation, scores};
+
+/// Random numbers of the architectures of a table, and of random searches in it.
+const TABLE: u64 = 0x7ab1;
+const CHANCE: u64 = 0xc4a9;
+/// Share of a table that a random search may train.
+const SHARE: f64 = 0.05;
+/// Random searches.
+const SEARCHES: u64 = 10;
+
+/// How well scores tell which architectures of a table are good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Truth {
+    /// Architectures of the table.
+    pub architectures: usize,
+    /// Spearman's rank correlation of each score with the true accuracy: `predicted`, `parameters`, `operations`, `grad_norm`, `synflow`,
+    /// `jacob_cov`.
+    pub correlations: IndexMap<String, f64>,
+    /// The largest true accuracy of the table.
+    pub best: f64,
+    /// The true accuracy of the one that was predicted to be the best, and of the best of the five that were.
+    pub chosen: [f64; 2],
+    /// Seconds of predicting them all.
+    pub seconds: f64,
+    /// True accuracy of what a random search chooses that trains a twentieth of the table, by validation rows: the mean of ten.
+    pub random: f64,
+}
+
+/// A table of the truth about a space: architectures drawn at random, each trained from scratch with several seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TableRow {
+    /// The architecture.
+    pub architecture: Architecture,
+    /// Its weights.
+    pub parameters: u64,
+    /// Operations of a forward pass of one row.
+    pub operations: u64,
+    /// Accuracy on validation rows after training, for each seed.
+    pub validation: Vec<f64>,
+    /// Accuracy on test rows.
+    pub test: Vec<f64>,
+}
+
+impl TableRow {
+    /// The mean accuracy on test rows.
+    pub fn accuracy(&self) -> f64 {
+        self.test.iter().sum::<f64>() / self.test.len().max(1) as f64
+    }
+}
+
+/// Reads a table that [`Search::tabulate`] wrote.
+///
+/// # Errors
+/// Which line is none of such a table.
+pub fn read_table(path: &Path) -> Result<Vec<TableRow>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let lines = text.lines().enumerate().map(|(i, line)| {
+        let row: TableRow = serde_json::from_str(line)
+            .map_err(|e| Error::data(path, format!(", line {}", i + 1), e.to_string()))?;
+        match row.test.is_empty() || row.test.iter().chain(&row.validation).any(|a| !(0.0..=1.0).contains(a)) {
+            true => Err(Error::data(path, format!(", line {}", i + 1), "holds no accuracies from 0 to 1")),
+            false => Ok(row),
+        }
+    });
+    lines.collect()
+}
+
+impl Search<'_> {
+    /// Trains so many architectures of the space, drawn at random, with `seeds` seeds each, and writes `table.jsonl`. Goes on where it stopped.
+    /// `None`: stopped.
+    ///
+    /// # Errors
+    /// What the device refuses, and what cannot be written.
+    pub fn tabulate(&mut self, many: usize, observer: &mut dyn Observer) -> Result<Option<Vec<TableRow>>> {
+        let path = self.folder.file("table.jsonl");
+        let mut rows = if path.is_file() { read_table(&path)? } else { vec![] };
+        let mut known = BTreeSet::new();
+        let mut rng = Rng::new(self.config.seed, TABLE);
+        let all = self.space.distinct(many, (&self.row, self.outputs()), &mut known, || self.space.sample(&mut rng))?;
+        if let Some((i, _)) = rows.iter().zip(&all).enumerate().find(|(_, (r, a))| r.architecture != **a) {
+            return Err(Error::data(&path, format!(", line {}", i + 1), "is of another search: the seed or the space differs"));
+        }
+        let seeds = self.config.seeds as u64;
+        let steps = self.config.train.steps;
+        for some in all[rows.len().min(all.len())..].chunks(self.config.round) {
+            let phase = format!("{} of {} trained", rows.len(), all.len());
+            let mut members = Vec::new();
+            for a in some {
+                let net = self.net(a)?;
+                members.extend((0..seeds).map(|s| Member::new(net.clone(), self.config.seed + s)));
+            }
+            let mut population = Population::new(members, self.config.train)?;
+            if !self.trained(&mut population, steps, &phase, observer)? {
+                return Ok(None);
+            }
+            let validation = population.accuracy(self.device, (&self.rows, &self.task().validation[..]))?;
+            let test = population.accuracy(self.device, (&self.test, &self.task().test_rows[..]))?;
+            for (i, a) in some.iter().enumerate() {
+                let cost = Space::cost(&self.net(a)?)?;
+                let of = |all: &[f64]| all[i * self.config.seeds..][..self.config.seeds].to_vec();
+                rows.push(TableRow {
+                    architecture: a.clone(),
+                    parameters: cost.parameters,
+                    operations: cost.operations,
+                    validation: of(&validation),
+                    test: of(&test),
+                });
+            }
+            let lines = rows.iter().map(|r| serde_json::to_string(r).map(|l| l + "\n"));
+            let text: String = lines.collect::<serde_json::Result<_>>().map_err(|e| Error::Shape(e.to_string()))?;
+            self.folder.write("table.jsonl", &text)?;
+        }
+        Ok(Some(rows))
+    }
+
+    /// How well the table's architectures are predicted, beside scores that cost nothing; `None`: stopped.
+    pub(super) fn judge_by_table(&self, observer: &mut dyn Observer) -> Result<Option<Truth>> {
+        let all: Vec<Architecture> = self.table.iter().map(|r| r.architecture.clone()).collect();
+        let begun = Instant::now();
+        let Some(predicted) = self.predict(&all, observer)? else { return Ok(None) };
+        let seconds = begun.elapsed().as_secs_f64();
+        let place = (&self.space, &self.row[..], self.outputs());
+        let costless = scores(self.device, place, (&self.rows, &self.train), &all, self.config.seed)?;
+        let truth: Vec<f64> = self.table.iter().map(TableRow::accuracy).collect();
+        let column = |of: &dyn Fn(usize) -> f64| (0..all.len()).map(of).collect::<Vec<f64>>();
+        let columns = [
+            ("predicted", predicted.clone()),
+            ("parameters", column(&|i| self.table[i].parameters as f64)),
+            ("operations", column(&|i| self.table[i].operations as f64)),
+            ("grad_norm", column(&|i| costless[i].grad_norm)),
+            ("synflow", column(&|i| costless[i].synflow)),
+            ("jacob_cov", column(&|i| costless[i].jacob_cov)),
+        ];
+        let correlations = columns
+            .into_iter()
+            .filter_map(|(name, values)| Some((name.to_string(), rank_correlation(&values, &truth)?)));
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.sort_by(|a, b| predicted[*b].total_cmp(&predicted[*a]).then(a.cmp(b)));
+        let best = |of: &mut dyn Iterator<Item = usize>| of.map(|i| truth[i]).fold(0.0, f64::max);
+        let many = ((all.len() as f64 * SHARE) as usize).max(1);
+        let mean = |row: &TableRow| row.validation.iter().sum::<f64>() / row.validation.len().max(1) as f64;
+        let random = (0..SEARCHES).map(|seed| {
+            let drawn = Rng::new(seed, CHANCE).choose(all.len(), many);
+            let chosen = drawn.into_iter().max_by(|a, b| mean(&self.table[*a]).total_cmp(&mean(&self.table[*b])));
+            chosen.map_or(0.0, |i| truth[i])
+        });
+        Ok(Some(Truth {
+            architectures: all.len(),
+            correlations: correlations.collect(),
+            best: best(&mut (0..all.len())),
+            chosen: [best(&mut order.iter().copied().take(1)), best(&mut order.iter().copied().take(5))],
+            seconds,
+            random: random.sum::<f64>() / SEARCHES as f64,
+        }))
+    }
+}

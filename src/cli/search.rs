@@ -197,7 +197,10 @@ fn print(r: &SearchReport) {
         ));
     }
     if let Some(t) = &r.truth {
-        say(format_args!("\nrank correlation with true accuracy over {} architectures of the table\n", t.architectures));
+        say(format_args!(
+            "\nrank correlation with true accuracy over {} architectures of the table\n",
+            t.architectures
+        ));
         for (name, c) in &t.correlations {
             say(format_args!("  {:<14}{:>8}\n", name.replace('_', " "), figure(*c)));
         }

@@ -18,11 +18,9 @@ use crate::optim::{Optimiser, Schedule};
 use crate::plan::lower;
 use crate::rng::Rng;
 use crate::run::{Device, Session};
-use crate::spec::count;
+use crate::spec::{Activation, count};
 use crate::task::{Loss, loss};
 
-/// Sides of the tiles that weights are written in.
-const TILE: usize = 16;
 /// Logits of tokens that are not there.
 const HIDDEN: f64 = -1e9;
 /// Scale of what is written at the start, beside shared weights of 1.
@@ -62,6 +60,8 @@ pub struct GeneratorSettings {
     pub heads: usize,
     /// Blocks of attention.
     pub blocks: usize,
+    /// Sides of the tiles that weights are written in.
+    pub tile: usize,
     /// Width of what writes a tile.
     pub hidden: usize,
     /// Steps of training.
@@ -85,6 +85,7 @@ impl Default for GeneratorSettings {
             width: 64,
             heads: 4,
             blocks: 2,
+            tile: 16,
             hidden: 64,
             steps: 2_000,
             architectures: 8,
@@ -139,7 +140,7 @@ impl GraphHypernetwork {
             let start = if p.name.ends_with("weight") { Init::Normal(1.0) } else { p.init };
             layout.push(format!("base.{}", p.name), &p.shape, start);
         }
-        let (d, h) = (settings.width, settings.hidden);
+        let (d, h, tile) = (settings.width, settings.hidden, settings.tile);
         let mut dense = |name: String, [i, o]: [usize; 2], scale: f64| {
             layout.push(format!("{name}.weight"), &[i, o], Init::Normal(scale / (i as f64).sqrt()));
             layout.push(format!("{name}.bias"), &[o], Init::Constant(0.0));
@@ -161,11 +162,11 @@ impl GraphHypernetwork {
         for group in groups(&masked) {
             let n = &group.name;
             dense(format!("write.{n}.hidden"), [d, h], 1.4);
-            dense(format!("write.{n}.tile"), [h, group.taps * TILE * TILE], WRITTEN * 1.4);
+            dense(format!("write.{n}.tile"), [h, group.taps * tile * tile], WRITTEN * 1.4);
             dense(format!("write.{n}.biases"), [d, group.biases], 0.01);
         }
         for group in groups(&masked) {
-            let tiles = group.inputs.div_ceil(TILE) * group.outputs.div_ceil(TILE);
+            let tiles = group.inputs.div_ceil(tile) * group.outputs.div_ceil(tile);
             layout.push(format!("write.{}.places", group.name), &[tiles, h], Init::Normal(1.0));
         }
         let weights = layout.init(&mut Rng::new(seed, START));
@@ -320,27 +321,37 @@ impl GraphHypernetwork {
         Ok(all)
     }
 
-    /// A training step: architectures, their weights, the mean loss of their networks on the same rows, a step of AdamW.
+    /// A training step: the mean loss, and a step of AdamW.
     fn training(&self, device: &Device, batch: usize) -> Result<Session> {
-        let t = self.settings.architectures;
         let mut g = Graph::new();
         let state = g.state("state", &[3, self.layout.len()]);
         let control = g.step("control", &[3]);
-        let read = self.read(&mut g, t, true);
-        let x = g.step("x", &[1, batch, self.masked.inputs()]);
-        let y = g.step("y", &[1, batch, self.masked.outputs()]);
-        let x = g.expand(x, &[t, batch, self.masked.inputs()]);
-        let y = g.expand(y, &[t, batch, self.masked.outputs()]);
         let params = g.slice(state, 0, 0, 1);
         let params = g.reshape(params, &[self.layout.len()]);
-        let weights = self.write(&mut g, params, read);
-        let prediction = self.masked.apply(&mut g, weights, read.part, x);
-        let each = loss(&mut g, Loss::CrossEntropy, prediction, y, None);
-        let mean = g.mean(each);
+        let mean = self.loss(&mut g, params, batch, true);
         let grad = g.grad(mean, &[params])[0];
         self.optimiser().step(&mut g, state, grad, control, self.settings.clip);
         g.record("loss", mean);
         device.prepare(lower(&g, device.caps(WINDOW))?)
+    }
+
+    /// The mean cross entropy of the networks of `settings.architectures` architectures, with the weights that parameters `[P]` write, on the
+    /// same `batch` rows. Inputs of the graph are `x [1, batch, inputs]`, `y [1, batch, outputs]`, and those of [`Self::inputs`]; with each
+    /// step, or beforehand.
+    pub fn loss(&self, g: &mut Graph, params: Value, batch: usize, steps: bool) -> Value {
+        let t = self.settings.architectures;
+        let read = self.read(g, t, steps);
+        let [x, y] = [("x", self.masked.inputs()), ("y", self.masked.outputs())].map(|(name, width)| {
+            let v = match steps {
+                true => g.step(name, &[1, batch, width]),
+                false => g.data(name, &[1, batch, width]),
+            };
+            g.expand(v, &[t, batch, width])
+        });
+        let weights = self.write(g, params, read);
+        let prediction = self.masked.apply(g, weights, read.part, x);
+        let each = loss(g, Loss::CrossEntropy, prediction, y, None);
+        g.mean(each)
     }
 
     /// What is read of `t` architectures, with each step or beforehand.
@@ -359,18 +370,22 @@ impl GraphHypernetwork {
         }
     }
 
-    fn stage(&self, session: &mut Session, row: Option<usize>, all: &[Architecture]) -> Result<()> {
-        let tokens: Vec<Tokens> = all.iter().map(|a| Tokens::of(&self.masked, a)).collect();
+    /// What it reads of architectures, by the names of the graph's inputs: `features [T, N, ..]`, `there [T, N]`, `distances [T, N, N, ..]`,
+    /// `scales [T, N]` and `part [T, ..]`.
+    pub fn inputs(&self, architectures: &[Architecture]) -> [(&'static str, Vec<f32>); 5] {
+        let tokens: Vec<Tokens> = architectures.iter().map(|a| Tokens::of(&self.masked, a)).collect();
         let of = |part: fn(&Tokens) -> &Vec<f32>| tokens.iter().flat_map(part).copied().collect::<Vec<f32>>();
-        let parts: Vec<f32> = all.iter().flat_map(|a| self.masked.part(a)).collect();
-        let inputs = [
+        [
             ("features", of(|t| &t.features)),
             ("there", of(|t| &t.there)),
             ("distances", of(|t| &t.distances)),
             ("scales", of(|t| &t.scales)),
-            ("part", parts),
-        ];
-        for (name, values) in inputs {
+            ("part", architectures.iter().flat_map(|a| self.masked.part(a)).collect()),
+        ]
+    }
+
+    fn stage(&self, session: &mut Session, row: Option<usize>, all: &[Architecture]) -> Result<()> {
+        for (name, values) in self.inputs(all) {
             match row {
                 Some(row) => session.set_step(row, name, &values)?,
                 None if session.has_input(name) => session.write(name, &values)?,
@@ -410,7 +425,7 @@ impl GraphHypernetwork {
                 let z = g.add(z, found);
                 let up = self::normed(g, z);
                 let up = p.linear(g, &name("up"), up);
-                let up = g.act(crate::spec::Activation::Gelu, up);
+                let up = g.act(Activation::Gelu, up);
                 let down = p.linear(g, &name("down"), up);
                 g.add(z, down)
             });
@@ -490,7 +505,8 @@ impl GraphHypernetwork {
     ) -> [(String, Value, Value); 2] {
         let &[t, _, d] = g.shape(z) else { panic!("tokens are [T, N, d]") };
         let (k, h, n) = (group.tokens.len(), self.settings.hidden, &group.name);
-        let (rows, columns) = (group.inputs.div_ceil(TILE), group.outputs.div_ceil(TILE));
+        let tile = self.settings.tile;
+        let (rows, columns) = (group.inputs.div_ceil(tile), group.outputs.div_ceil(tile));
         let z = g.slice(z, 1, group.tokens.start, k);
         let z = g.reshape(z, &[t * k, d]);
         let hidden = p.linear(g, &format!("write.{n}.hidden"), z);
@@ -498,12 +514,12 @@ impl GraphHypernetwork {
         let places = p.get(g, &format!("write.{n}.places"));
         let places = g.reshape(places, &[1, rows * columns, h]);
         let hidden = g.add(hidden, places);
-        let hidden = g.act(crate::spec::Activation::Relu, hidden);
+        let hidden = g.act(Activation::Gelu, hidden);
         let hidden = g.reshape(hidden, &[t * k * rows * columns, h]);
         let tiles = p.linear(g, &format!("write.{n}.tile"), hidden);
-        let tiles = g.reshape(tiles, &[t * k, rows, columns, group.taps, TILE, TILE]);
+        let tiles = g.reshape(tiles, &[t * k, rows, columns, group.taps, tile, tile]);
         let whole = g.permute(tiles, &[0, 3, 1, 4, 2, 5]);
-        let whole = g.reshape(whole, &[t * k, group.taps, rows * TILE, columns * TILE]);
+        let whole = g.reshape(whole, &[t * k, group.taps, rows * tile, columns * tile]);
         let whole = g.slice(whole, 2, 0, group.inputs);
         let whole = g.slice(whole, 3, 0, group.outputs);
         let whole = g.reshape(whole, &[t, k, group.taps * group.inputs * group.outputs]);

@@ -17,7 +17,8 @@
 //! // Two networks of different depth.
 //! let nets = [Net::rows([1]).dense(8).tanh().dense(2), Net::rows([1]).dense(8).tanh().dense(4).relu().dense(2)];
 //! let members = nets.map(|net| Member::new(net, 0)).to_vec();
-//! let settings = TrainSettings { rate: 0.03, batch: 16, ..TrainSettings::new(300) };
+//! let mut settings = TrainSettings::new(300);
+//! (settings.rate, settings.batch) = (0.03, 16);
 //! let mut population = Population::new(members, settings)?;
 //! population.train(&Device::Cpu, (&rows, &all), 300, &|_| false)?;
 //! let found = population.accuracy(&Device::Cpu, (&rows, &all))?;

@@ -167,19 +167,26 @@ mod tests {
             -[1.0 + c, 1.0 - c].iter().map(|v| (v + EPS).ln() + 1.0 / (v + EPS)).sum::<f64>()
         };
         for c in [0.0, 0.3, 0.9] {
-            assert!((score(c) - expected(c)).abs() < 1e-4 * expected(c).abs(), "{} {}", score(c), expected(c));
+            assert!(
+                (score(c) - expected(c)).abs() < 1e-4 * expected(c).abs(),
+                "{} {}",
+                score(c),
+                expected(c)
+            );
         }
         assert!(score(0.0) > score(0.5) && score(0.5) > score(0.99));
     }
 
     #[test]
     fn scores_of_a_linear_network() {
-        let space: Space = toml::from_str("[[stages]]\nwidths = [3]\nactivations = ['tanh']").expect("a space");
+        let space: Space =
+            toml::from_str("[[stages]]\nwidths = [3]\nactivations = ['tanh']").expect("a space");
         let a = space.sample(&mut Rng::new(0, 0));
         let names = vec!["a".to_string(), "b".to_string()];
         let data = Labelled::of_numbers(vec![2], names, vec![0.1, 0.7, -0.4, 0.2, 0.9, -0.8], vec![0, 1, 1]);
         let rows = [0, 1, 2];
-        let found = scores(&Device::Cpu, (&space, &[2], 2), (&data, &rows), &[a.clone()], 4).expect("it runs")[0];
+        let found =
+            scores(&Device::Cpu, (&space, &[2], 2), (&data, &rows), &[a.clone()], 4).expect("it runs")[0];
         let layout = space.net(&a, &[2], 2).expect("it fits").layout();
         let w: Vec<f64> = layout.init(&mut Rng::new(4, START)).iter().map(|v| f64::from(v.abs())).collect();
         // Every path through the two layers, once for each weight on it; biases have paths of their own.

@@ -543,11 +543,11 @@ impl Space {
         })
     }
 
-    /// Architectures that keep the limits and differ from each other and from those in `known` (by their keys), drawn by `draw`; fewer
+    /// Architectures that fit the rows, keep the limits and differ from each other and from those in `known` (by their keys), drawn by `draw`; fewer
     /// where no more are found.
     ///
     /// # Errors
-    /// Where not one keeps the limits: the smallest that was drawn.
+    /// Where not one fits, or keeps the limits: the smallest that was drawn.
     pub fn distinct(
         &self,
         many: usize,
@@ -556,7 +556,7 @@ impl Space {
         mut draw: impl FnMut() -> Architecture,
     ) -> Result<Vec<Architecture>> {
         let mut all = Vec::new();
-        let mut smallest: Option<(Cost, String)> = None;
+        let (mut smallest, mut unfit): (Option<(Cost, String)>, Option<String>) = (None, None);
         let (mut missed, mut kept) = (0, 0);
         while all.len() < many && missed < TRIES.max(20 * many) {
             let one = draw();
@@ -564,8 +564,15 @@ impl Space {
                 missed += 1;
                 continue;
             }
+            let net = match self.net(&one, row, outputs) {
+                Ok(net) => net,
+                Err(e) => {
+                    unfit.get_or_insert_with(|| format!("{}: {e}", one.key()));
+                    missed += 1;
+                    continue;
+                }
+            };
             if self.limits.any() {
-                let net = self.net(&one, row, outputs).map_err(|e| Error::config("--space", e))?;
                 let cost = Space::cost(&net)?;
                 if self.limits.broken(&cost).is_some() {
                     let less = |s: &(Cost, String)| cost.parameters < s.0.parameters;
@@ -590,7 +597,13 @@ impl Space {
                 ),
             ));
         }
-        Ok(all)
+        match unfit {
+            Some(why) if kept == 0 && known.is_empty() => {
+                let message = format!("no architecture that was drawn fits rows {row:?}; {why}");
+                Err(Error::config("--space", message))
+            }
+            _ => Ok(all),
+        }
     }
 }
 

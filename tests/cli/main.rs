@@ -13,6 +13,7 @@ mod mutated;
 mod pairs;
 mod pictures;
 mod resume;
+mod search;
 mod series;
 mod text;
 mod texts;

@@ -11,6 +11,7 @@ mod lockstep;
 mod norms;
 mod regions;
 mod runner;
+mod search;
 mod shards;
 mod store;
 #[path = "../support/mod.rs"]

@@ -11,6 +11,7 @@ pub(crate) mod learning;
 pub(crate) mod norms;
 pub(crate) mod own_blocks;
 pub(crate) mod random_graph;
+pub(crate) mod search;
 pub(crate) mod shards;
 pub(crate) mod stores;
 

@@ -138,6 +138,7 @@ impl SearchConfig {
             ("hypernetwork.architectures", h.architectures, 1, 4_096),
             ("hypernetwork.batch", h.batch, 1, 65_536),
             ("hypernetwork.width", h.width, 1, 4_096),
+            ("hypernetwork.tile", h.tile, 1, 4_096),
             ("hypernetwork.hidden", h.hidden, 1, 4_096),
             ("hypernetwork.blocks", h.blocks, 0, 64),
             ("hypernetwork.heads", h.heads, 1, 64),

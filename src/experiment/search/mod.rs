@@ -61,8 +61,9 @@ pub struct Search<'d> {
     /// Keys of architectures that the hypernetwork does not learn on: its predictions of them are judged.
     kept: BTreeSet<String>,
     table: Vec<TableRow>,
-    /// Rounds done.
+    /// Rounds done, and how many of the last ones found nothing better.
     rounds: u64,
+    since: usize,
     /// Seconds of earlier parts of the run, and of the hypernetwork.
     before: [f64; 2],
     started: Instant,
@@ -124,6 +125,7 @@ impl<'d> Search<'d> {
             kept: table.iter().map(|r| r.architecture.key()).collect(),
             table,
             rounds: 0,
+            since: 0,
             before: [0.0; 2],
             started: Instant::now(),
             setup,
@@ -242,9 +244,18 @@ impl<'d> Search<'d> {
         let best = |candidates: &[Candidate]| {
             candidates.iter().map(|c| c.predicted).fold(f64::NEG_INFINITY, f64::max)
         };
-        let most = self.config.budget.div_ceil(self.config.round) as u64;
-        let mut since = 0;
         while self.candidates.len() < self.config.budget {
+            if self.config.patience.is_some_and(|p| self.since >= p) {
+                let judged = self.candidates.len();
+                log::info!(
+                    "{} rounds without a better candidate: the search ends after {judged}",
+                    self.since
+                );
+                break;
+            }
+            if !self.feed_back(observer)? {
+                return Ok(false);
+            }
             observer.progress(&Progress {
                 phase: "candidates",
                 step: self.candidates.len() as u64,
@@ -273,28 +284,11 @@ impl<'d> Search<'d> {
             let before = best(&self.candidates);
             self.candidates.extend(more.into_iter().zip(found).map(|(a, p)| Candidate::new(a, p)));
             self.rounds += 1;
-            since = if best(&self.candidates) > before { 0 } else { since + 1 };
-            // What is chosen teaches the hypernetwork, too.
-            let (first, all) = (self.first_steps(), self.config.hypernetwork.steps);
-            let until = first + (all - first) * self.rounds.min(most) / most;
-            let leading = self.leading();
-            let space = self.space.clone();
-            let kept = self.kept.clone();
-            let draw = |rng: &mut Rng| match rng.below(2) {
-                0 if !leading.is_empty() => leading[rng.below(leading.len())].clone(),
-                _ => beside(&kept, || space.sample(rng)),
-            };
-            if self.config.feedback > 0.0 && !self.teach(until, "feedback", observer, draw)? {
-                return Ok(false);
-            }
+            self.since = if best(&self.candidates) > before { 0 } else { self.since + 1 };
             self.save(self.hypernetwork.as_ref(), 0.0)?;
-            if self.config.patience.is_some_and(|p| since >= p) {
-                log::info!(
-                    "{since} rounds without a better candidate: the search ends after {}",
-                    self.candidates.len()
-                );
-                break;
-            }
+        }
+        if !self.feed_back(observer)? {
+            return Ok(false);
         }
         // Earlier predictions are of a hypernetwork that has learned more since.
         if self.hypernetwork.is_some() && self.config.feedback > 0.0 {
@@ -304,6 +298,22 @@ impl<'d> Search<'d> {
             }
         }
         Ok(true)
+    }
+
+    /// What was chosen so far teaches the hypernetwork, too; `false`: stopped.
+    fn feed_back(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        if self.rounds == 0 || self.config.feedback == 0.0 {
+            return Ok(true);
+        }
+        let most = self.config.budget.div_ceil(self.config.round) as u64;
+        let (first, all) = (self.first_steps(), self.config.hypernetwork.steps);
+        let until = first + (all - first) * self.rounds.min(most) / most;
+        let (leading, kept, space) = (self.leading(), self.kept.clone(), self.space.clone());
+        let draw = |rng: &mut Rng| match rng.below(2) {
+            0 if !leading.is_empty() => leading[rng.below(leading.len())].clone(),
+            _ => beside(&kept, || space.sample(rng)),
+        };
+        self.teach(until, "feedback", observer, draw)
     }
 
     /// The best of the candidates so far.
@@ -332,8 +342,10 @@ impl<'d> Search<'d> {
             None => ((self.config.train.steps as f64 * self.config.share) as u64).max(1),
         };
         let settings = TrainSettings { steps, ..self.config.train };
-        let mut members =
-            all.iter().map(|a| Ok(Member::new(self.net(a)?, self.config.seed))).collect::<Result<Vec<Member>>>()?;
+        let mut members = all
+            .iter()
+            .map(|a| Ok(Member::new(self.net(a)?, self.config.seed)))
+            .collect::<Result<Vec<Member>>>()?;
         if let Some(hypernetwork) = &self.hypernetwork {
             let starts = hypernetwork.weights(self.device, all)?;
             members.iter_mut().zip(starts).for_each(|(member, start)| member.start = Some(start));
@@ -536,6 +548,7 @@ impl<'d> Search<'d> {
         let text = |v: serde_json::Result<String>| v.map_err(|e| Error::Shape(e.to_string()));
         c.metadata.insert("candidates".into(), text(serde_json::to_string(&self.candidates))?);
         c.metadata.insert("rounds".into(), self.rounds.to_string());
+        c.metadata.insert("since".into(), self.since.to_string());
         let seconds = [self.seconds(), self.before[1] + more];
         c.metadata.insert("seconds".into(), text(serde_json::to_string(&seconds))?);
         c.save(&self.folder.file(STATE))
@@ -558,6 +571,7 @@ impl<'d> Search<'d> {
         }
         self.candidates = candidates;
         self.rounds = meta("rounds")?.parse().map_err(|_| wrong("rounds"))?;
+        self.since = meta("since")?.parse().map_err(|_| wrong("since"))?;
         self.before = serde_json::from_str(meta("seconds")?).map_err(|_| wrong("seconds"))?;
         if let Some(h) = &mut self.hypernetwork {
             let step = meta("step")?.parse().map_err(|_| wrong("step"))?;

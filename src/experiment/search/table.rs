@@ -72,7 +72,8 @@ pub fn read_table(path: &Path) -> Result<Vec<TableRow>> {
     let lines = text.lines().enumerate().map(|(i, line)| {
         let row: TableRow = serde_json::from_str(line)
             .map_err(|e| Error::data(path, format!(", line {}", i + 1), e.to_string()))?;
-        match row.test.is_empty() || row.test.iter().chain(&row.validation).any(|a| !(0.0..=1.0).contains(a)) {
+        match row.test.is_empty() || row.test.iter().chain(&row.validation).any(|a| !(0.0..=1.0).contains(a))
+        {
             true => Err(Error::data(path, format!(", line {}", i + 1), "holds no accuracies from 0 to 1")),
             false => Ok(row),
         }
@@ -91,9 +92,15 @@ impl Search<'_> {
         let mut rows = if path.is_file() { read_table(&path)? } else { vec![] };
         let mut known = BTreeSet::new();
         let mut rng = Rng::new(self.config.seed, TABLE);
-        let all = self.space.distinct(many, (&self.row, self.outputs()), &mut known, || self.space.sample(&mut rng))?;
+        let all = self
+            .space
+            .distinct(many, (&self.row, self.outputs()), &mut known, || self.space.sample(&mut rng))?;
         if let Some((i, _)) = rows.iter().zip(&all).enumerate().find(|(_, (r, a))| r.architecture != **a) {
-            return Err(Error::data(&path, format!(", line {}", i + 1), "is of another search: the seed or the space differs"));
+            return Err(Error::data(
+                &path,
+                format!(", line {}", i + 1),
+                "is of another search: the seed or the space differs",
+            ));
         }
         let seeds = self.config.seeds as u64;
         let steps = self.config.train.steps;
@@ -122,7 +129,8 @@ impl Search<'_> {
                 });
             }
             let lines = rows.iter().map(|r| serde_json::to_string(r).map(|l| l + "\n"));
-            let text: String = lines.collect::<serde_json::Result<_>>().map_err(|e| Error::Shape(e.to_string()))?;
+            let text: String =
+                lines.collect::<serde_json::Result<_>>().map_err(|e| Error::Shape(e.to_string()))?;
             self.folder.write("table.jsonl", &text)?;
         }
         Ok(Some(rows))
@@ -156,7 +164,8 @@ impl Search<'_> {
         let mean = |row: &TableRow| row.validation.iter().sum::<f64>() / row.validation.len().max(1) as f64;
         let random = (0..SEARCHES).map(|seed| {
             let drawn = Rng::new(seed, CHANCE).choose(all.len(), many);
-            let chosen = drawn.into_iter().max_by(|a, b| mean(&self.table[*a]).total_cmp(&mean(&self.table[*b])));
+            let chosen =
+                drawn.into_iter().max_by(|a, b| mean(&self.table[*a]).total_cmp(&mean(&self.table[*b])));
             chosen.map_or(0.0, |i| truth[i])
         });
         Ok(Some(Truth {

@@ -1,0 +1,245 @@
+//! Architecture search: a run, its files, resuming, tables, refusals.
+
+use hyperloom::Device;
+use hyperloom::Observer;
+use hyperloom::experiment::search::{Search, SearchConfig, SearchReport, SearchStatus, read_table};
+
+use crate::*;
+
+/// Series of eight numbers of two classes: rising and falling, at different heights.
+fn rows_csv(n: usize, from: usize) -> String {
+    let names: Vec<String> = (0..8).map(|i| format!("x{i}")).collect();
+    let mut text = names.join(",") + ",way\n";
+    for i in from..from + n {
+        let (up, start) = (i % 2 == 0, (i * 7 % 11) as f64 / 5.0 - 1.0);
+        let slope = if up { 1.0 } else { -1.0 } * (0.2 + (i * 5 % 7) as f64 / 10.0);
+        let value = |t: usize| start + slope * (t as f64 / 4.0) + ((i * 13 + t * 29) % 17) as f64 / 60.0;
+        let cells: Vec<String> = (0..8).map(|t| format!("{:.3}", value(t))).collect();
+        writeln!(text, "{},{}", cells.join(","), if up { "up" } else { "down" }).unwrap();
+    }
+    text
+}
+
+const SPACE: &str = "[[stages]]\nwidths = [4, 8]\nactivations = ['relu', 'tanh']\ncells = [1, 2]\nnodes = 3\n\
+    operations = ['none', 'skip', 'conv1', 'conv3', 'pool']\n";
+
+/// Settings of a search that takes a second or two.
+const SMALL: &str = "device = 'cpu'\nspace = 'space.toml'\nbudget = 24\nround = 8\nbest = 2\nseeds = 2\nchecked = 4\n\
+    [pictures]\ntrain = 'train.csv'\ntest = 'test.csv'\nlabel = 'way'\nvalidation = 0.25\n\
+    [hypernetwork]\nsteps = 60\nwidth = 8\nheads = 2\nhidden = 8\ntile = 4\nblocks = 1\narchitectures = 4\nbatch = 16\n\
+    [train]\nsteps = 120\nbatch = 16\nrate = 0.02\n";
+
+fn place() -> Place {
+    Place::with([
+        ("train.csv", rows_csv(64, 0).as_str()),
+        ("test.csv", &rows_csv(40, 100)),
+        ("space.toml", SPACE),
+        ("search.toml", SMALL),
+    ])
+}
+
+#[test]
+fn a_search_and_what_it_leaves() {
+    let place = place();
+    let words = place.ok(&["search", "search.toml", "--out", "found"]);
+    for part in ["24 candidates of", "writes their weights", "rank correlation", "architecture", "found"] {
+        assert!(words.contains(part), "{part} is not in {words}");
+    }
+    let report = place.json("found/report.json");
+    assert_eq!(report["candidates"], 24);
+    assert_eq!(
+        (report["best"].as_array().unwrap().len(), report["checked"].as_array().unwrap().len()),
+        (2, 4)
+    );
+    for best in report["best"].as_array().unwrap() {
+        let accuracy = best["accuracy"].as_f64().unwrap();
+        assert!(accuracy > 0.8 && best["from_generated"].as_f64().unwrap() > 0.7, "{report:#}");
+        let curves = best["curves"].as_array().unwrap();
+        assert_eq!((curves.len(), curves[0].as_array().unwrap().len()), (2, 11));
+        assert_eq!(curves[0][10].as_f64().unwrap(), accuracy);
+        assert!(best["parameters"].as_u64().unwrap() > 30 && best["operations"].as_u64().unwrap() > 100);
+    }
+    let lines = place.read("found/candidates.jsonl");
+    assert_eq!(lines.lines().count(), 24);
+    let keys: std::collections::BTreeSet<String> = lines
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["key"].as_str().unwrap().to_string())
+        .collect();
+    assert_eq!(keys.len(), 24, "no architecture is judged twice");
+    for picture in ["parameters.svg", "predicted.svg"] {
+        assert!(place.read(&format!("found/{picture}")).contains("<svg"));
+    }
+    // What was found is trained by itself.
+    place.ok(&[
+        "train",
+        "--train",
+        "train.csv",
+        "--test",
+        "test.csv",
+        "--label",
+        "way",
+        "--net",
+        "found/best-1.toml",
+        "--steps",
+        "120",
+        "--set",
+        "pictures.batch=16",
+        "--set",
+        "train.learning_rate=0.02",
+        "--device",
+        "cpu",
+        "--out",
+        "net",
+    ]);
+    let trained = place.json("net/report.json");
+    let best = report["best"].as_array().unwrap().iter().find(|b| b["net"] == "best-1.toml").unwrap();
+    assert_eq!(trained["test"]["parameters"], best["parameters"]);
+    assert!(trained["test"]["accuracy"].as_f64().unwrap() > 0.7, "{trained:#}");
+    // Nothing is overwritten.
+    place.refused(&["search", "search.toml", "--out", "found"], &["found", "exists"]);
+}
+
+/// Stops at the n-th look.
+struct Stopping(std::cell::Cell<u64>);
+
+impl Observer for Stopping {
+    fn stop(&self) -> bool {
+        self.0.set(self.0.get().saturating_sub(1));
+        self.0.get() == 0
+    }
+}
+
+#[test]
+fn a_search_that_was_stopped_ends_as_if_it_was_not() {
+    for (evaluator, stops) in [("generated", &[2, 3, 5, 2][..]), ("trained", &[2, 1, 3])] {
+        let place = place();
+        let text = SMALL
+            .replace("'space.toml'", &format!("'{}'", place.path("space.toml").display()))
+            .replace("'train.csv'", &format!("'{}'", place.path("train.csv").display()))
+            .replace("'test.csv'", &format!("'{}'", place.path("test.csv").display()));
+        let config = SearchConfig::parse(&text, "test", &[format!("evaluator={evaluator}")]).unwrap();
+        let never = || Stopping(std::cell::Cell::new(u64::MAX));
+        let finish = |name: &str, resume: bool| -> SearchReport {
+            let mut search = Search::open(&config, &Device::Cpu, &place.path(name), resume).unwrap();
+            match search.run(&mut never()).unwrap() {
+                SearchStatus::Finished(report) => *report,
+                SearchStatus::Stopped => panic!("nobody stopped it"),
+            }
+        };
+        let whole = finish("whole", false);
+        let mut stopped = 0;
+        for (i, stop) in stops.iter().enumerate() {
+            let mut search = Search::open(&config, &Device::Cpu, &place.path("parts"), i > 0).unwrap();
+            let mut watch = Stopping(std::cell::Cell::new(*stop));
+            stopped += usize::from(search.run(&mut watch).unwrap() == SearchStatus::Stopped);
+        }
+        assert!(stopped > 1, "{evaluator}");
+        let parts = finish("parts", true);
+        let but_time = |r: &SearchReport| {
+            let mut v = serde_json::to_value(r).unwrap();
+            let fields = v.as_object_mut().unwrap();
+            fields.retain(|name, _| !name.contains("second"));
+            v
+        };
+        assert_eq!(but_time(&whole), but_time(&parts), "{evaluator}");
+        assert_eq!(place.read("whole/candidates.jsonl"), place.read("parts/candidates.jsonl"));
+    }
+}
+
+#[test]
+fn tables_and_what_they_say() {
+    let place = place();
+    let words = place.ok(&["search", "search.toml", "--table", "12", "--out", "table"]);
+    assert!(words.contains("12 architectures trained with 2 seeds each"), "{words}");
+    let rows = read_table(&place.path("table/table.jsonl")).unwrap();
+    assert_eq!(rows.len(), 12);
+    assert!(rows.iter().all(|r| r.test.len() == 2 && r.validation.len() == 2));
+    // More of the same go on with the same.
+    place.ok(&["search", "--resume", "--table", "15", "--out", "table"]);
+    let more = read_table(&place.path("table/table.jsonl")).unwrap();
+    assert_eq!((&more[..12], more.len()), (&rows[..], 15));
+    for choice in ["random", "greedy", "probability"] {
+        let args = ["--choice", choice, "--truth", "table/table.jsonl", "--set", "adapt=5", "--out", choice];
+        let words = place.ok(&[&["search", "search.toml"], &args[..]].concat());
+        assert!(words.contains("over 15 architectures of the table"), "{words}");
+        let truth = place.json(&format!("{choice}/report.json"))["truth"].clone();
+        let names: Vec<&String> = truth["correlations"].as_object().unwrap().keys().collect();
+        for name in ["predicted", "parameters", "operations", "grad_norm", "synflow", "jacob_cov"] {
+            assert!(names.iter().any(|n| *n == name), "{name} of {names:?}");
+        }
+        assert!(truth["best"].as_f64() >= truth["chosen"][1].as_f64());
+        assert!(truth["chosen"][1].as_f64() >= truth["chosen"][0].as_f64());
+    }
+    let table = place.read("table/table.jsonl");
+    place.write("bad.jsonl", table.replacen("\"test\":[", "\"test\":[7,", 1));
+    let args = |name| ["search", "search.toml", "--truth", name, "--out", "x"];
+    place.refused(&args("bad.jsonl"), &["bad.jsonl, line 1", "accuracies from 0 to 1"]);
+    place.write("other.jsonl", table.replacen("\"width\":8", "\"width\":9", 1));
+    place.refused(&args("other.jsonl"), &["other.jsonl, line", "of another space", "width 9"]);
+    place.refused(&args("none.jsonl"), &["none.jsonl"]);
+}
+
+/// Recurrent cells and attention are no parts of a largest network: each is trained for a while.
+#[test]
+fn cells_with_states_are_trained() {
+    let place = place();
+    let args = [
+        "search",
+        "search.toml",
+        "--space",
+        "rnn",
+        "--set",
+        "budget=4",
+        "--set",
+        "checked=0",
+        "--set",
+        "best=1",
+    ];
+    place
+        .refused(&[&args[..], &["--out", "x"]].concat(), &["'gru' is no convolution", "--evaluator trained"]);
+    place.ok(&[&args[..], &["--evaluator", "trained", "--set", "train.steps=20", "--out", "rnn"]].concat());
+    let report = place.json("rnn/report.json");
+    assert_eq!(
+        (report["candidates"].as_u64(), report["hypernetwork_parameters"].as_u64()),
+        (Some(4), Some(0))
+    );
+    assert!(report["best"][0]["from_generated"].is_null());
+}
+
+#[test]
+fn searches_that_cannot_be_are_refused() {
+    let place = place();
+    let with = |space: &str, parts: &[&str]| {
+        place.write("space.toml", space);
+        place.refused(&["search", "search.toml", "--out", "x"], parts);
+        place.write("space.toml", SPACE);
+    };
+    with("", &["space.toml", "stages"]);
+    with("stages = []", &["space.toml", "0 stages"]);
+    with(&SPACE.replace("'conv3'", "'conv4'"), &["space.toml", "'conv4' is no operation", "did you mean"]);
+    with(
+        &SPACE.replace("'none', 'skip', 'conv1', 'conv3', 'pool'", "'none'"),
+        &["none leads through a cell"],
+    );
+    with(
+        &(SPACE.to_string() + "[limits]\nparameters = 20\n"),
+        &["limits", "the smallest that was drawn", "20 may be"],
+    );
+    with(&SPACE.replace("widths = [4, 8]", "widths = [4, 100000]"), &["stage 1: widths: 100000"]);
+    let refused = |args: &[&str], parts: &[&str]| {
+        place.refused(&[&["search", "search.toml", "--out", "x"], args].concat(), parts);
+    };
+    with(&("flat = true\n".to_string() + SPACE), &["'conv1' is not for rows that are numbers"]);
+    let wide = SPACE.replace("['none', 'skip', 'conv1', 'conv3', 'pool']", "['conv7']") + "stride = 4\n";
+    with(&wide, &["no architecture that was drawn fits rows [8, 1]", "windows of 7 elements over 2"]);
+    refused(&["--space", "cells-1d"], &["'cells-1d' is no space", "did you mean 'cell-1d'"]);
+    refused(&["--choice", "best"], &["`best`", "`random`"]);
+    refused(&["--evaluator", "guess"], &["`guess`", "`generated`"]);
+    refused(&["--budget", "0"], &["budget: 0 is out of range"]);
+    refused(&["--set", "hypernetwork.heads=3"], &["hypernetwork.heads", "3 heads do not part 8"]);
+    refused(&["--set", "budgets=3"], &["budgets"]);
+    refused(&["--label", "nothing"], &["nothing"]);
+    refused(&["--train", "missing.csv"], &["missing.csv"]);
+    refused(&["--resume"], &["there is no search to go on with"]);
+    place.refused(&["search", "--resume", "--out", "nowhere"], &["nowhere", "no search.toml"]);
+}

@@ -41,6 +41,12 @@ fn short(arguments: &str) -> Vec<&str> {
             words.insert(1, "short.toml");
         }
         "joint" => words.insert(1, "short.toml"),
+        "search" => {
+            words.insert(1, "search.toml");
+            if let Some(at) = words.iter().position(|w| *w == "--budget") {
+                words[at + 1] = "6";
+            }
+        }
         "check" if !words.contains(&"--lockstep") => words.extend(["--kernel", "map"]),
         _ => {}
     }
@@ -63,6 +69,10 @@ fn made_up_pictures(folder: &Path, classes: usize) {
     }
 }
 
+/// Settings of a search that takes a second.
+const SEARCH: &str = "device = 'cpu'\nround = 3\nbest = 1\nseeds = 1\nchecked = 1\n[hypernetwork]\nsteps = 4\narchitectures = 2\nbatch = 8\n\
+    [train]\nsteps = 3\nbatch = 8\n";
+
 #[test]
 fn every_command_runs() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -78,8 +88,8 @@ fn every_command_runs() {
             .expect("a file of the repository");
     }
     std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");
-    let [layers, chunked, pictures, kernels, text, decoder, toml] = &blocks("toml")[..] else {
-        panic!("the README has seven configuration files")
+    let [layers, chunked, pictures, kernels, space, text, decoder, toml] = &blocks("toml")[..] else {
+        panic!("the README has eight configuration files")
     };
     hyperloom::Config::parse(kernels, "README.md", None).expect("settings");
     // All of them are the defaults.
@@ -88,6 +98,9 @@ fn every_command_runs() {
     let shorter = toml.replace("steps = 2000\n", TRAIN).replace("[eval]\n", "[eval]\ntasks = 12\n");
     assert_ne!(&shorter, toml, "the README's file was not shortened");
     std::fs::write(path.join("shapes.toml"), shorter).expect("a file");
+
+    std::fs::write(path.join("space.toml"), space).expect("a file");
+    std::fs::write(path.join("search.toml"), SEARCH).expect("a file");
 
     // Layers of a target, and its weights in chunks, as a run of their own.
     let generator = chunked.replace("[model]\n", "");

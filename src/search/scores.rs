@@ -185,8 +185,8 @@ mod tests {
         let names = vec!["a".to_string(), "b".to_string()];
         let data = Labelled::of_numbers(vec![2], names, vec![0.1, 0.7, -0.4, 0.2, 0.9, -0.8], vec![0, 1, 1]);
         let rows = [0, 1, 2];
-        let found =
-            scores(&Device::Cpu, (&space, &[2], 2), (&data, &rows), &[a.clone()], 4).expect("it runs")[0];
+        let found = scores(&Device::Cpu, (&space, &[2], 2), (&data, &rows), std::slice::from_ref(&a), 4)
+            .expect("it runs")[0];
         let layout = space.net(&a, &[2], 2).expect("it fits").layout();
         let w: Vec<f64> = layout.init(&mut Rng::new(4, START)).iter().map(|v| f64::from(v.abs())).collect();
         // Every path through the two layers, once for each weight on it; biases have paths of their own.

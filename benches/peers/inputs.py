@@ -169,6 +169,24 @@ def transformer(tasks):
     return params, (xs, np.sin(xs), xq, np.sin(xq))
 
 
+def different_networks(tasks):
+    """Dense networks of 64 shapes in the sizes of the widest and deepest, 0 beyond their width; the rows that all read."""
+    w, h = work.NAS_WIDEST, work.NAS_DEEPEST - 1
+    shapes = [work.nas_shape(n) for n in range(tasks)]
+    widths = np.array([width for _, width, _ in shapes])
+    there = (np.arange(w) < widths[:, None]).astype(np.float32)
+    scale = ((3 / widths) ** 0.5).astype(np.float32)[:, None, None, None]
+    params = {
+        "w0": tensor(100, 0.6, tasks, work.NAS_INPUTS, w) * there[:, None],
+        "b0": tensor(102, 0.1, tasks, w) * there,
+        "wh": tensor(101, 1, tasks, h, w, w) * there[:, None, :, None] * there[:, None, None] * scale,
+        "bh": tensor(103, 0.1, tasks, h, w) * there[:, None],
+        "wo": tensor(104, 0.3, tasks, w, 1) * there[..., None],
+        "bo": tensor(105, 0.1, tasks, 1),
+    }
+    return shapes, params, tensor(106, 1, work.NAS_ROWS, work.NAS_INPUTS)
+
+
 def matrices(workload, tasks):
     """The two operands of the products."""
     if workload == "gemm":

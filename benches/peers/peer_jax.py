@@ -147,6 +147,49 @@ def product(a, b):
     return work.Job([inputs.mean_square(run(a, b))], lambda: run(a, b).block_until_ready())
 
 
+def different_networks(tasks):
+    """As one network with masks and switches under vmap, or one call after another, each compiled for its shape."""
+    shapes, params, rows = inputs.different_networks(tasks)
+    functions = [jnp.tanh, jax.nn.relu, lambda z: jax.nn.gelu(z, approximate=True), jnp.sin]
+    x = jnp.asarray(rows)
+    check = lambda y: [inputs.mean_square(y), float(np.mean(np.asarray(y, dtype=np.float64)))]
+
+    def padded():
+        depths, _, kinds = (jnp.asarray([s[i] for s in shapes]) for i in range(3))
+        p = {name: jnp.asarray(v) for name, v in params.items()}
+
+        def one(p, depth, kind, x):
+            act = lambda z: jnp.stack([f(z) for f in functions])[kind]
+            z = act(x @ p["w0"] + p["b0"])
+            for i in range(work.NAS_DEEPEST - 1):
+                z = jnp.where(i + 1 < depth, act(z @ p["wh"][i] + p["bh"][i]), z)
+            return (z @ p["wo"] + p["bo"])[:, 0]
+
+        run = jax.jit(jax.vmap(one, (0, 0, 0, None)))
+        return work.Job(check(run(p, depths, kinds, x)), lambda: run(p, depths, kinds, x).block_until_ready(), variant="padded")
+
+    def loop():
+        def network(kind):
+            def f(layers, x):
+                for w, b in layers[:-1]:
+                    x = functions[kind](x @ w + b)
+                return (x @ layers[-1][0] + layers[-1][1])[:, 0]
+
+            return jax.jit(f)
+
+        runs = [network(kind) for kind in range(len(functions))]
+        p, networks = params, []
+        for n, (depth, w, kind) in enumerate(shapes):
+            layers = [(p["w0"][n, :, :w], p["b0"][n, :w])]
+            layers += [(p["wh"][n, i, :w, :w], p["bh"][n, i, :w]) for i in range(depth - 1)]
+            layers.append((p["wo"][n, :w], p["bo"][n]))
+            networks.append((runs[kind], jax.tree.map(jnp.asarray, layers)))
+        call = lambda: [f(layers, x) for f, layers in networks]
+        return work.Job(check(jnp.stack(call())), lambda: jax.block_until_ready(call()), variant="loop")
+
+    return work.fastest({"padded": padded, "loop": loop})
+
+
 def conv_native(x, kernel):
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
@@ -482,6 +525,8 @@ def build(workload, tasks, path, device):
         return language_model(), name
     if workload == "attention-hyper":
         return transformer(tasks), name
+    if workload == "nas-eval":
+        return different_networks(tasks), name
     return product(*inputs.matrices(workload, tasks)), name
 
 

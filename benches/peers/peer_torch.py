@@ -266,6 +266,64 @@ class Peer:
         return self.repeated(run, lambda c: [inputs.mean_square(c.cpu().numpy())])
 
 
+    def different_networks(self, tasks):
+        """As batched products with masks and switches, or one network after another."""
+        shapes, params, rows = inputs.different_networks(tasks)
+        functions = [torch.tanh, torch.relu, lambda z: torch.nn.functional.gelu(z, approximate="tanh"), torch.sin]
+        x = self.put(rows)
+        p = {name: self.put(v) for name, v in params.items()}
+
+        def check(y):
+            y = y.cpu().numpy()
+            return [inputs.mean_square(y), float(y.astype("float64").mean())]
+
+        def padded():
+            column = lambda i: torch.tensor([s[i] for s in shapes], device=self.device).reshape(tasks, 1, 1)
+            depth, kind = column(0), column(2)
+
+            def network(p, x):
+                low = lambda z: torch.where(kind == 0, functions[0](z), functions[1](z))
+                high = lambda z: torch.where(kind == 2, functions[2](z), functions[3](z))
+                act = lambda z: torch.where(kind < 2, low(z), high(z))
+                z = act(torch.baddbmm(p["b0"][:, None], x.expand(tasks, -1, -1), p["w0"]))
+                for i in range(work.NAS_DEEPEST - 1):
+                    z = torch.where(i + 1 < depth, act(torch.baddbmm(p["bh"][:, i, None], z, p["wh"][:, i])), z)
+                return torch.baddbmm(p["bo"][:, None], z, p["wo"])[..., 0]
+
+            f = self.compiled(network)
+
+            def run():
+                with torch.no_grad():
+                    return f(p, x)
+
+            job = self.repeated(run, check)
+            job.variant = "padded"
+            return job
+
+        def loop():
+            networks = []
+            for n, (depth, w, kind) in enumerate(shapes):
+                layers = [(p["w0"][n, :, :w], p["b0"][n, :w])]
+                layers += [(p["wh"][n, i, :w, :w], p["bh"][n, i, :w]) for i in range(depth - 1)]
+                layers.append((p["wo"][n, :w], p["bo"][n]))
+                networks.append((functions[kind], [(a.contiguous(), b.contiguous()) for a, b in layers]))
+
+            def run():
+                results = []
+                with torch.no_grad():
+                    for act, layers in networks:
+                        z = x
+                        for w, b in layers[:-1]:
+                            z = act(torch.addmm(b, z, w))
+                        results.append(torch.addmm(layers[-1][1], z, layers[-1][0])[:, 0])
+                return torch.stack(results)
+
+            job = self.repeated(run, check)
+            job.variant = "loop"
+            return job
+
+        return work.fastest({"padded": padded, "loop": loop})
+
     def pictures(self, workload, tasks):
         """Tasks as groups of a convolution, as batches of a product, or one after another."""
         params, x, labels = inputs.pictures(workload, tasks)
@@ -531,6 +589,8 @@ def build(workload, tasks, path, device):
     elif workload == "attention-hyper":
         params, data = inputs.transformer(tasks)
         job = peer.training(token_loss([peer.put(a) for a in data], list(params)), list(params.values()), 3)
+    elif workload == "nas-eval":
+        job = peer.different_networks(tasks)
     else:
         job = peer.product(*inputs.matrices(workload, tasks))
     return job, peer.name

@@ -44,6 +44,8 @@ def targets(kind, device, workload, tasks):
             found.append(("best", 2.5))
         if workload == "gru-adapt":
             found.append(("best", 4))
+        if workload == "nas-eval":
+            found.append(("best", 3))
         if workload == "lstm-maml2":
             found.append(("best", 3))
         if workload in ("charlm", "attention-hyper"):

@@ -63,6 +63,7 @@ FULL = {
     "lstm-maml2": (64,),
     "charlm": (1,),
     "attention-hyper": (256,),
+    "nas-eval": (256,),
     "sine": (25,),
 }
 QUICK = {**FULL, "adapt": (256,), "maml2": (256,), "amortised": (256,), "adapt-64": (256,), "gemm": (512,)}
@@ -77,6 +78,7 @@ SOFTWARE = {
 }
 
 SEQUENTIAL = ("gru-adapt", "lstm-maml2", "charlm", "attention-hyper")
+SEARCH = ("nas-eval",)
 # What a peer leaves out, and why. Everything else it does.
 LEFT_OUT = {
     "torch": {"sine": "written for JAX only"},
@@ -84,7 +86,7 @@ LEFT_OUT = {
         "maml2": "burn has no second derivatives",
         "adapt-rows": "not written for burn",
         "generator": "not written for burn",
-        **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL)},
+        **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL, *SEARCH)},
         "sine": "written for JAX only",
     },
 }
@@ -95,8 +97,17 @@ LEFT_OUT["torch-compile"] = LEFT_OUT["torch"] | {
     "gru-adapt": "its loop over elements takes minutes to compile",
 }
 LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"] | {
-    n: "written for CPUs" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL)
+    n: "written for CPUs" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL, *SEARCH)
 }
+
+
+# nas-eval: dense networks of 64 shapes on the same rows.
+NAS_INPUTS, NAS_ROWS, NAS_WIDEST, NAS_DEEPEST = 8, 256, 64, 4
+
+
+def nas_shape(n):
+    """Depth, width and activation (tanh, relu, gelu, sine) of a network, by its number."""
+    return 1 + n % 4, (8, 16, 32, 64)[n // 4 % 4], n // 16 % 4
 
 
 def weights(widths):
@@ -189,6 +200,8 @@ def flops(workload, tasks):
         block = tokens * (4 * TOKEN * TOKEN + 2 * TOKEN * TOKEN_HIDDEN) + 2 * tokens * tokens * TOKEN
         written = sum(TOKEN * (i * o + o) + TOKEN_ROWS * i * o for i, o in zip(SMALL, SMALL[1:]))
         return 3 * tasks * 2 * (TOKEN_ROWS * 2 * TOKEN + TOKEN_BLOCKS * block + written)
+    if workload == "nas-eval":
+        return sum(forward(NAS_ROWS, (NAS_INPUTS, *([width] * depth), 1)) for depth, width, _ in map(nas_shape, range(tasks)))
     if workload == "sine":
         encoder = forward(10, (2, 64, 64)) + forward(1, (64, 128, 1761))
         return 3 * tasks * (encoder + forward(10, SMALL))

@@ -7,6 +7,7 @@ mod fields;
 mod generators;
 mod pictures;
 mod profile;
+mod search;
 mod sequences;
 mod timing;
 mod workload;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{fields, generators, numbers, pictures, sequences, word};
+use super::{fields, generators, numbers, pictures, search, sequences, word};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Net, ParamLayout, Weights};
@@ -56,6 +56,8 @@ pub enum Workload {
     Charlm,
     /// A training step of a generator with attention over 25 support rows, which writes 1-40-40-1 networks.
     AttentionHyper,
+    /// What dense networks of 64 shapes say of 256 rows.
+    NasEval,
 }
 
 /// How long the steps of small networks are.
@@ -73,7 +75,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 20] = [
+    pub const ALL: [(&str, Workload); 21] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -94,6 +96,7 @@ impl Workload {
         ("lstm-maml2", Workload::LstmMaml2),
         ("charlm", Workload::Charlm),
         ("attention-hyper", Workload::AttentionHyper),
+        ("nas-eval", Workload::NasEval),
     ];
 
     /// Its name.
@@ -104,7 +107,11 @@ impl Workload {
     /// Tasks where nothing is said.
     pub fn default_tasks(self) -> usize {
         match self {
-            Workload::Amortised | Workload::Maml2 | Workload::Adapt | Workload::AttentionHyper => 256,
+            Workload::Amortised
+            | Workload::Maml2
+            | Workload::Adapt
+            | Workload::AttentionHyper
+            | Workload::NasEval => 256,
             Workload::Adapt64 | Workload::GemmBatch64 | Workload::GemmBatch16 => 4096,
             Workload::AdaptRows
             | Workload::Inr
@@ -182,6 +189,7 @@ impl Workload {
             Workload::GruAdapt => 3.0 * t * sequences::GRU_STEPS as f64 * sequences::flops(3),
             Workload::Charlm => 3.0 * sequences::lm_flops(),
             Workload::AttentionHyper => 3.0 * t * generators::flops(),
+            Workload::NasEval => search::flops(tasks),
             // The way back through a step is twice its way out.
             Workload::LstmMaml2 => t * (9.0 * sequences::LSTM_STEPS as f64 + 3.0) * sequences::flops(4),
             Workload::ConvMaml2 => {
@@ -212,6 +220,7 @@ impl Workload {
             Workload::GruAdapt => b.adapt_sequences(tasks),
             Workload::LstmMaml2 => b.maml_sequences(tasks),
             Workload::Charlm => b.language_model(),
+            Workload::NasEval => b.different_networks(tasks),
         }
         (b.g, b.inputs)
     }
@@ -328,6 +337,10 @@ impl Prepared {
         }
         let y = self.session.read("result")?;
         let square = mean_square(&y);
+        if self.workload == Workload::NasEval {
+            let mean = y.iter().map(|v| f64::from(*v)).sum::<f64>() / y.len() as f64;
+            return Ok(vec![square, mean]);
+        }
         if !self.session.has_input("w0") {
             return Ok(vec![square]);
         }

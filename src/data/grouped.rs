@@ -108,14 +108,14 @@ impl Grouped {
             let n = self.groups.groups[g].rows.len();
             for draw in 0..(ENOUGH_TASKS / groups.len()).clamp(1, MAX_DRAWS) as u64 {
                 let mut rng = Rng::new(self.seed, stream ^ (g as u64) << 16 ^ draw << 48);
-                tasks.push(self.task(g, &rng.choose(n, support_size(n, shots))));
+                tasks.push(self.task(g, &rng.choose(n, self.known_rows(g, shots))));
             }
         }
         tasks
     }
 
-    /// Support rows of a test group where `shots` are asked for.
-    pub fn test_support(&self, group: usize, shots: usize) -> usize {
+    /// Support rows of a held-out group where `shots` are asked for.
+    pub fn known_rows(&self, group: usize, shots: usize) -> usize {
         let rows = self.groups.groups[group].rows.len();
         if self.groups.split.draws.is_empty() {
             support_size(rows, shots)
@@ -131,7 +131,7 @@ impl Grouped {
             return self.drawn_tasks(&split.test, shots, 0x7e57);
         }
         let tasks = split.test.iter().zip(&split.draws).flat_map(|(&g, draws)| {
-            let k = self.test_support(g, shots);
+            let k = self.known_rows(g, shots);
             draws.iter().map(move |d| self.task(g, &d[..k.min(d.len())]))
         });
         tasks.collect()

@@ -197,7 +197,7 @@ impl Source for Folded {
             return Err(Error::config("eval.shots", message));
         }
         let family = &self.families[0].0;
-        let known: Vec<usize> = groups.split.test.iter().map(|g| family.test_support(*g, shots)).collect();
+        let known: Vec<usize> = groups.split.test.iter().map(|g| family.known_rows(*g, shots)).collect();
         let few: Vec<usize> = known.iter().copied().filter(|k| *k < shots).collect();
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(least), Some(most)) = (few.iter().min(), few.iter().max())

@@ -25,7 +25,10 @@ pub(super) struct SearchArgs {
     /// The column of a CSV file that holds the class of a row.
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
-    /// mlp, cell-1d, cell-2d, rnn, or a TOML file.
+    /// Columns of a CSV file to leave out.
+    #[arg(long, value_name = "COLUMN", num_args = 1.., value_delimiter = ',')]
+    drop: Vec<String>,
+    /// mlp, cell-1d, cell-2d, rnn, or a TOML file (not given: cell-2d for pictures, else cell-1d).
     #[arg(long, value_name = "NAME|FILE.toml")]
     space: Option<String>,
     /// Candidates at most.
@@ -80,6 +83,7 @@ impl SearchArgs {
             || self.test.is_some()
             || self.truth.is_some()
             || !self.set.is_empty()
+            || !self.drop.is_empty()
             || self.budget.is_some()
             || self.seed.is_some()
             || [&self.label, &self.space, &self.choice, &self.evaluator].iter().any(|v| v.is_some());
@@ -107,6 +111,21 @@ impl SearchArgs {
         if self.test.is_some() {
             c.pictures.test.clone_from(&self.test);
         }
+        if !self.drop.is_empty() {
+            c.pictures.drop.clone_from(&self.drop);
+        }
+        if let Some(n) = self.table.filter(|n| !(1..=100_000).contains(n)) {
+            return Err(Error::config(
+                "--table",
+                format!("{n} is out of range: it must lie from 1 to 100000"),
+            ));
+        }
+        if self.table.is_some() && self.truth.is_some() {
+            return Err(Error::config(
+                "--truth",
+                "judges a search, and --table makes what it is judged by: leave one out",
+            ));
+        }
         if self.truth.is_some() {
             c.truth.clone_from(&self.truth);
         }
@@ -133,6 +152,10 @@ pub(super) fn run(args: &SearchArgs) -> Result<ExitCode> {
             hint(format_args!("stopped; go on with: {again} --table {many}"));
             return Ok(ExitCode::from(130));
         };
+        if args.json {
+            say(format_args!("{}\n", serde_json::to_string(&rows).unwrap_or_default()));
+            return Ok(ExitCode::SUCCESS);
+        }
         let best = rows.iter().max_by(|a, b| a.accuracy().total_cmp(&b.accuracy()));
         if let Some(best) = best {
             say(format_args!(
@@ -182,14 +205,15 @@ fn print(r: &SearchReport) {
         ));
     }
     say(format_args!(
-        "\n{:>10}{:>12}{:>22}{:>12}{:>12}  architecture\n",
-        "predicted", "from start", "", "generated", "weights"
+        "\n{:<14}{:>10}{:>12}{:>22}{:>12}{:>12}  architecture\n",
+        "file", "predicted", "from start", "", "generated", "weights"
     ));
     for f in &r.best {
         let generated = f.from_generated.map_or("-".into(), figure);
         let accuracy = format!("± {}", figure(f.deviation));
         say(format_args!(
-            "{:>10}{:>12} {accuracy:<21}{generated:>12}{:>12}  {}\n",
+            "{:<14}{:>10}{:>12} {accuracy:<21}{generated:>12}{:>12}  {}\n",
+            f.net,
             figure(f.predicted),
             figure(f.accuracy),
             f.parameters,

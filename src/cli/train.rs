@@ -377,10 +377,10 @@ impl Observer for Watch {
     fn progress(&mut self, p: &Progress<'_>) {
         self.steps.store(p.steps > 0, Ordering::SeqCst);
         let new = self.phase != p.phase;
-        let message = if p.steps > 0 {
-            format!("loss {}  {:.0} {}/s", figure(p.loss), p.tasks_per_second, p.unit)
-        } else {
-            String::new()
+        let message = match (p.steps > 0, p.loss.is_nan()) {
+            (true, false) => format!("loss {}  {:.0} {}/s", figure(p.loss), p.tasks_per_second, p.unit),
+            (true, true) => format!("{:.0} {}/s", p.tasks_per_second, p.unit),
+            (false, _) => String::new(),
         };
         match &self.bar {
             Some(b) => {

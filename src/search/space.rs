@@ -264,13 +264,18 @@ impl StageSpace {
         if let Some(c) = self.cells.iter().find(|c| **c > 16) {
             return Err(format!("cells: {c} is out of range: 0 to 16 are possible"));
         }
-        if !(1..=16).contains(&self.stride) || (axes == 1 && (self.stride > 1 || self.halved)) {
-            return Err("stride and halved are for series and pictures, and strides are from 1 to 16".into());
+        if !(1..=16).contains(&self.stride) {
+            return Err(format!("stride: {} is out of range: 1 to 16 are possible", self.stride));
+        }
+        if axes == 1 && (self.stride > 1 || self.halved) {
+            return Err("stride and halved are for series and pictures, and rows are numbers".into());
         }
         if !self.has_cells() {
             return match self.operations.is_empty() {
                 true => Ok(()),
-                false => Err("operations are given, and cells = [0] says that there is no cell".into()),
+                false => {
+                    Err("operations are given, and there is no cell: cells = [1, 2] says how many".into())
+                }
             };
         }
         if !(2..=MAX_NODES).contains(&self.nodes) {
@@ -587,7 +592,7 @@ impl Space {
             known.insert(one.key());
             all.push(one);
         }
-        if let (0, Some((cost, key))) = (kept, smallest)
+        if let (0, true, Some((cost, key))) = (kept, known.is_empty(), smallest)
             && let Some((name, has, may)) = self.limits.broken(&cost)
         {
             return Err(Error::config(

@@ -95,6 +95,32 @@ fn a_search_and_what_it_leaves() {
     let best = report["best"].as_array().unwrap().iter().find(|b| b["net"] == "best-1.toml").unwrap();
     assert_eq!(trained["test"]["parameters"], best["parameters"]);
     assert!(trained["test"]["accuracy"].as_f64().unwrap() > 0.7, "{trained:#}");
+    let validation: Vec<f64> =
+        report["best"].as_array().unwrap().iter().map(|b| b["validation"].as_f64().unwrap()).collect();
+    assert!(validation[0] >= validation[1] && report["best"][0]["net"] == "best-1.toml", "{report:#}");
+    // Rows as numbers are read so by what was found, too.
+    place.ok(&["search", "search.toml", "--space", "mlp", "--set", "budget=4", "--out", "dense"]);
+    place.ok(&[
+        "train",
+        "--train",
+        "train.csv",
+        "--test",
+        "test.csv",
+        "--label",
+        "way",
+        "--net",
+        "dense/best-1.toml",
+        "--steps",
+        "3",
+        "--device",
+        "cpu",
+        "--out",
+        "dense-net",
+    ]);
+    assert_eq!(
+        place.json("dense-net/report.json")["test"]["parameters"],
+        place.json("dense/report.json")["best"][0]["parameters"]
+    );
     // Nothing is overwritten.
     place.refused(&["search", "search.toml", "--out", "found"], &["found", "exists"]);
 }
@@ -174,6 +200,10 @@ fn tables_and_what_they_say() {
     place.write("bad.jsonl", table.replacen("\"test\":[", "\"test\":[7,", 1));
     let args = |name| ["search", "search.toml", "--truth", name, "--out", "x"];
     place.refused(&args("bad.jsonl"), &["bad.jsonl, line 1", "accuracies from 0 to 1"]);
+    place.write("cut.jsonl", &table[..table.len() - 20]);
+    place.refused(&args("cut.jsonl"), &["cut.jsonl, line 15", "cut off"]);
+    place.write("empty.jsonl", "");
+    place.refused(&args("empty.jsonl"), &["empty.jsonl", "is empty"]);
     place.write("other.jsonl", table.replacen("\"width\":8", "\"width\":9", 1));
     place.refused(&args("other.jsonl"), &["other.jsonl, line", "of another space", "width 9"]);
     place.refused(&args("none.jsonl"), &["none.jsonl"]);
@@ -226,6 +256,17 @@ fn searches_that_cannot_be_are_refused() {
         &["limits", "the smallest that was drawn", "20 may be"],
     );
     with(&SPACE.replace("widths = [4, 8]", "widths = [4, 100000]"), &["stage 1: widths: 100000"]);
+    // Two rows of each class: one is judged on, one is trained on.
+    place.write("few.csv", rows_csv(4, 0));
+    place.write("few.toml", SMALL.replace("test = 'test.csv'\n", ""));
+    place.refused(
+        &["search", "few.toml", "--train", "few.csv", "--out", "x"],
+        &["pictures.validation", "leaves no row to choose by"],
+    );
+    // Fewer architectures keep the limits than were asked for.
+    place.write("small.toml", "[limits]\nparameters = 100\n[[stages]]\nwidths = [4, 90]\n");
+    place.ok(&["search", "search.toml", "--space", "small.toml", "--out", "small"]);
+    assert_eq!(place.json("small/report.json")["candidates"], 1);
     let refused = |args: &[&str], parts: &[&str]| {
         place.refused(&[&["search", "search.toml", "--out", "x"], args].concat(), parts);
     };
@@ -233,6 +274,8 @@ fn searches_that_cannot_be_are_refused() {
     let wide = SPACE.replace("['none', 'skip', 'conv1', 'conv3', 'pool']", "['conv7']") + "stride = 4\n";
     with(&wide, &["no architecture that was drawn fits rows [8, 1]", "windows of 7 elements over 2"]);
     refused(&["--space", "cells-1d"], &["'cells-1d' is no space", "did you mean 'cell-1d'"]);
+    refused(&["--table", "0"], &["--table: 0 is out of range"]);
+    refused(&["--table", "3", "--truth", "t.jsonl"], &["--truth", "leave one out"]);
     refused(&["--choice", "best"], &["`best`", "`random`"]);
     refused(&["--evaluator", "guess"], &["`guess`", "`generated`"]);
     refused(&["--budget", "0"], &["budget: 0 is out of range"]);

@@ -30,7 +30,7 @@ pub struct SearchConfig {
     pub seed: u64,
     /// auto, cpu, gpu or gpu:N.
     pub device: String,
-    /// A space by its name, or a TOML file.
+    /// A space by its name, or a TOML file (empty: `cell-2d` for pictures, else `cell-1d`).
     pub space: String,
     /// Candidates at most.
     pub budget: usize,
@@ -73,7 +73,7 @@ impl Default for SearchConfig {
         SearchConfig {
             seed: 0,
             device: "auto".into(),
-            space: "cell-1d".into(),
+            space: String::new(),
             budget: 256,
             choice: ChoiceRule::default(),
             evaluator: Evaluator::default(),

@@ -20,6 +20,7 @@ use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::data::labelled::Labelled;
 use crate::error::{Error, Result};
+use crate::net::{Flatten, Layer};
 use crate::report::plot::{Marked, marked};
 use crate::rng::Rng;
 use crate::run::Device;
@@ -84,7 +85,19 @@ impl<'d> Search<'d> {
         let Some(task) = setup.source().single() else {
             return Err(Error::Shape("pictures are one task".into()));
         };
+        let mut config = config.clone();
+        if config.space.is_empty() {
+            config.space = if task.rows.row.len() == 3 { "cell-2d" } else { "cell-1d" }.into();
+        }
+        let config = &config;
         let space = Space::read(&config.space)?;
+        if task.validation.is_empty() {
+            let message = format!(
+                "{} leaves no row to choose by: more rows, or a larger share",
+                config.pictures.validation
+            );
+            return Err(Error::config("pictures.validation", message));
+        }
         let row = match space.flat {
             true => vec![count(&task.rows.row)],
             false => task.rows.row.clone(),
@@ -256,11 +269,15 @@ impl<'d> Search<'d> {
             if !self.feed_back(observer)? {
                 return Ok(false);
             }
+            let phase = match best(&self.candidates) {
+                found if found.is_finite() => format!("candidates, best {found:.4}"),
+                _ => "candidates".into(),
+            };
             observer.progress(&Progress {
-                phase: "candidates",
+                phase: &phase,
                 step: self.candidates.len() as u64,
                 steps: self.config.budget as u64,
-                loss: 1.0 - best(&self.candidates).max(0.0),
+                loss: f64::NAN,
                 tasks_per_second: self.candidates.len() as f64 / (self.seconds() - self.before[1]).max(1e-9),
                 unit: "candidates",
             });
@@ -439,7 +456,12 @@ impl<'d> Search<'d> {
             done = until;
             points.push(population.accuracy(self.device, test)?);
         }
+        let validation = population.accuracy(self.device, (&self.rows, &self.task().validation[..]))?;
         let seeds = self.config.seeds;
+        // The best first, by rows that are not judged on.
+        let chosen_by = |n: usize| validation[n * seeds..][..seeds].iter().sum::<f64>() / seeds as f64;
+        let mut ranks: Vec<usize> = (0..best.len()).collect();
+        ranks.sort_by(|a, b| chosen_by(*b).total_cmp(&chosen_by(*a)).then(a.cmp(b)));
         let mean =
             |at: usize, first: usize| points[at][first..first + seeds].iter().sum::<f64>() / seeds as f64;
         let mut report = SearchReport {
@@ -456,16 +478,20 @@ impl<'d> Search<'d> {
             rank_correlation: None,
             rank_correlation_of_parameters: None,
         };
-        for (n, i) in best.iter().enumerate() {
+        for (place, n) in ranks.into_iter().enumerate() {
+            let i = &best[n];
             let net = self.net(of(*i))?;
             let cost: Cost = Space::cost(&net)?;
             let accuracy = mean(10, n * seeds);
             let spread = points[10][n * seeds..][..seeds].iter().map(|a| (a - accuracy).powi(2)).sum::<f64>();
             let generated = self.hypernetwork.is_some().then_some(scratch + n * seeds);
-            let file = format!("best-{}.toml", n + 1);
+            let file = format!("best-{}.toml", place + 1);
             // The head is put behind the layers by `train`.
-            let layers = &net.layers()[..net.layers().len() - 1];
-            let text = toml::to_string(&NetFile { net: layers }).map_err(|e| Error::Shape(e.to_string()))?;
+            let mut layers = net.layers()[..net.layers().len() - 1].to_vec();
+            if self.row != self.rows.row {
+                layers.insert(0, Layer::Flatten(Flatten::on()));
+            }
+            let text = toml::to_string(&NetFile { net: &layers }).map_err(|e| Error::Shape(e.to_string()))?;
             self.folder.write(&file, &format!("# {}\n{text}", of(*i).key()))?;
             let curve = |first: usize| (0..=10).map(|at| mean(at, first)).collect::<Vec<f64>>();
             report.best.push(Found {
@@ -475,6 +501,7 @@ impl<'d> Search<'d> {
                 parameters: cost.parameters,
                 operations: cost.operations,
                 predicted: self.candidates[*i].predicted,
+                validation: chosen_by(n),
                 accuracy,
                 deviation: if seeds > 1 { (spread / (seeds - 1) as f64).sqrt() } else { 0.0 },
                 from_generated: generated.map(|first| mean(10, first)),
@@ -496,7 +523,6 @@ impl<'d> Search<'d> {
         let column = |of: fn(&(f64, f64, f64)) -> f64| all.iter().map(of).collect::<Vec<f64>>();
         report.rank_correlation = rank_correlation(&column(|a| a.0), &column(|a| a.1));
         report.rank_correlation_of_parameters = rank_correlation(&column(|a| a.2), &column(|a| a.1));
-        report.best.sort_by(|a, b| b.accuracy.total_cmp(&a.accuracy));
         report.seconds = self.seconds();
         Ok(Some(report))
     }
@@ -588,7 +614,7 @@ const STATE: &str = "search.safetensors";
 /// Layers as `--net` reads them.
 #[derive(Serialize)]
 struct NetFile<'l> {
-    net: &'l [crate::net::Layer],
+    net: &'l [Layer],
 }
 
 /// Rows that are trained on: all but those to choose by.

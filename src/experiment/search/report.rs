@@ -53,6 +53,8 @@ pub struct Found {
     pub operations: u64,
     /// Accuracy on validation rows that was predicted.
     pub predicted: f64,
+    /// Accuracy on validation rows after training from scratch, the mean over seeds: the best are listed by it.
+    pub validation: f64,
     /// Accuracy on test rows after training from scratch, the mean over seeds.
     pub accuracy: f64,
     /// Its standard deviation over seeds.

@@ -69,12 +69,17 @@ impl TableRow {
 /// Which line is none of such a table.
 pub fn read_table(path: &Path) -> Result<Vec<TableRow>> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    if text.trim().is_empty() {
+        return Err(Error::data(path, "", "is empty: a table has a line for each architecture"));
+    }
     let lines = text.lines().enumerate().map(|(i, line)| {
-        let row: TableRow = serde_json::from_str(line)
-            .map_err(|e| Error::data(path, format!(", line {}", i + 1), e.to_string()))?;
+        let at = || format!(", line {}", i + 1);
+        let row: TableRow = serde_json::from_str(line).map_err(|_| {
+            Error::data(path, at(), "is no line of a table, or cut off: take it out to go on")
+        })?;
         match row.test.is_empty() || row.test.iter().chain(&row.validation).any(|a| !(0.0..=1.0).contains(a))
         {
-            true => Err(Error::data(path, format!(", line {}", i + 1), "holds no accuracies from 0 to 1")),
+            true => Err(Error::data(path, at(), "holds no accuracies from 0 to 1")),
             false => Ok(row),
         }
     });

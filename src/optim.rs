@@ -74,11 +74,17 @@ fn eps() -> f64 {
 
 impl Default for Optimiser {
     fn default() -> Optimiser {
-        Optimiser::AdamW { beta1: beta1(), beta2: beta2(), eps: eps(), decay: 0.0 }
+        Optimiser::adamw(0.0)
     }
 }
 
 impl Optimiser {
+    /// AdamW with the usual constants and this decay.
+    #[must_use]
+    pub fn adamw(decay: f64) -> Optimiser {
+        Optimiser::AdamW { beta1: beta1(), beta2: beta2(), eps: eps(), decay }
+    }
+
     /// Refuses constants that make no sense, by name and with what would be right.
     pub(crate) fn validate(&self) -> Result<(), (&'static str, String)> {
         let fraction = |key, v: f64| match (0.0..1.0).contains(&v) {

@@ -201,15 +201,6 @@ impl GraphHypernetwork {
         Ok(())
     }
 
-    fn optimiser(&self) -> Optimiser {
-        match Optimiser::default() {
-            Optimiser::AdamW { beta1, beta2, eps, .. } => {
-                Optimiser::AdamW { beta1, beta2, eps, decay: self.settings.decay }
-            }
-            other => other,
-        }
-    }
-
     /// Trains it by so many steps more, or as many as its schedule has left, on architectures that `draw` gives; `watch` is told the step and
     /// its loss, and says whether to stop. The mean loss of these steps.
     ///
@@ -228,7 +219,7 @@ impl GraphHypernetwork {
         let (t, b) = (s.architectures, s.batch.min(rows.len()));
         let mut session = self.training(device, b)?;
         session.write("state", &self.state)?;
-        let optimiser = self.optimiser();
+        let optimiser = Optimiser::adamw(s.decay);
         let schedule = Schedule { warmup: s.steps / 20, ..Schedule::new(s.rate, s.steps) };
         let (mut sum, mut done) = (0.0, 0u32);
         while self.step < end {
@@ -330,7 +321,7 @@ impl GraphHypernetwork {
         let params = g.reshape(params, &[self.layout.len()]);
         let mean = self.loss(&mut g, params, batch, true);
         let grad = g.grad(mean, &[params])[0];
-        self.optimiser().step(&mut g, state, grad, control, self.settings.clip);
+        Optimiser::adamw(self.settings.decay).step(&mut g, state, grad, control, self.settings.clip);
         g.record("loss", mean);
         device.prepare(lower(&g, device.caps(WINDOW))?)
     }
@@ -449,7 +440,8 @@ impl GraphHypernetwork {
                 let base = g.reshape(base, &[1, len]);
                 match pieces.iter().find(|(name, _, _)| *name == param.name) {
                     Some((_, written, scale)) => {
-                        let base = g.reshape(base, &[1, g_rows(g, *scale), len / g_rows(g, *scale)]);
+                        let tokens = g.shape(*scale)[1];
+                        let base = g.reshape(base, &[1, tokens, len / tokens]);
                         let all = g.add(*written, base);
                         let all = g.mul(all, *scale);
                         g.reshape(all, &[t, len])
@@ -531,11 +523,6 @@ impl GraphHypernetwork {
         let one = g.expand(one, &[t, k, 1]);
         [(format!("{n}.weight"), whole, scale), (format!("{n}.bias"), biases, one)]
     }
-}
-
-/// Rows of a scale `[T, k, 1]`.
-fn g_rows(g: &Graph, scale: Value) -> usize {
-    g.shape(scale)[1]
 }
 
 /// Tokens `[rows, d]` with mean 0 and variance 1.

@@ -369,7 +369,7 @@ impl Masked {
     ) -> Value {
         let axes = self.axes();
         let f = s.fields(axes);
-        let &[t, n, h, w, c] = g.shape(x) else { panic!("images have five axes") };
+        let &[t, _, h, w, c] = g.shape(x) else { panic!("images have five axes") };
         let number = |g: &mut Graph, at: usize, len: usize| {
             let v = g.slice(part, 1, at, len);
             g.reshape(v, &[t, 1, 1, 1, len])
@@ -444,14 +444,13 @@ impl Masked {
                     nodes.push(self.behind(g, s, (weights, part), sum, which, channels));
                 }
                 let here = g.slice(there, 4, cell, 1);
-                y = either(g, here, nodes[nodes.len() - 1], y);
+                y = g.select(here, nodes[nodes.len() - 1], y);
             }
         }
         if [h, w, c] == [size[0], size[1], s.width] && !s.space.halved && s.space.stride == 1 {
             let here = number(g, f.there, 1);
-            y = either(g, here, y, x);
+            y = g.select(here, y, x);
         }
-        _ = n;
         y
     }
 
@@ -496,7 +495,7 @@ impl Masked {
                 normed = if i == 0 { g.mul(normed, v) } else { g.add(normed, v) };
             }
             let flag = number(g, f.norm);
-            y = if s.space.norms.contains(&false) { either(g, flag, normed, sum) } else { normed };
+            y = if s.space.norms.contains(&false) { g.select(flag, normed, sum) } else { normed };
         }
         let activations = &s.space.activations;
         let mut all: Option<Value> = None;
@@ -510,11 +509,6 @@ impl Masked {
         }
         g.mul(all.unwrap_or(y), channels)
     }
-}
-
-/// `a` where `flag` is 1, `b` where it is 0.
-fn either(g: &mut Graph, flag: Value, a: Value, b: Value) -> Value {
-    g.select(flag, a, b)
 }
 
 /// Means of two neighbours along each axis that is longer than 1; what is left over at the end is dropped.

@@ -40,7 +40,7 @@ use crate::optim::{Optimiser, Schedule, clip_factor};
 use crate::plan::lower;
 use crate::rng::Rng;
 use crate::run::{Device, Session};
-use crate::task::{Loss, loss};
+use crate::task::{Loss, argmax, loss};
 
 /// Steps that are staged at once.
 const WINDOW: usize = 16;
@@ -78,15 +78,6 @@ impl TrainSettings {
     #[must_use]
     pub fn new(steps: u64) -> TrainSettings {
         TrainSettings { steps, ..TrainSettings::default() }
-    }
-
-    fn optimiser(&self) -> Optimiser {
-        match Optimiser::default() {
-            Optimiser::AdamW { beta1, beta2, eps, .. } => {
-                Optimiser::AdamW { beta1, beta2, eps, decay: self.decay }
-            }
-            other => other,
-        }
     }
 
     fn schedule(&self) -> Schedule {
@@ -278,7 +269,7 @@ impl Bucket {
         let kept = g.select(finite, clipped, zero);
         let kept = g.reshape(kept, &[t * p]);
         let one = g.constant(1.0);
-        let new = g.optimise(settings.optimiser().op(), state, kept, control, one);
+        let new = g.optimise(Optimiser::adamw(settings.decay).op(), state, kept, control, one);
         g.update(state, new);
         device.prepare(lower(&g, device.caps(WINDOW))?)
     }
@@ -296,7 +287,7 @@ impl Bucket {
         let settings = TrainSettings { batch, ..*settings };
         let mut session = self.session(device, &settings)?;
         session.write("state", &self.state)?;
-        let (optimiser, schedule) = (settings.optimiser(), settings.schedule());
+        let (optimiser, schedule) = (Optimiser::adamw(settings.decay), settings.schedule());
         let mut orders: Vec<Order> = self.seeds.iter().map(|seed| Order::new(*seed, rows.len())).collect();
         let end = (self.step + steps).min(settings.steps);
         let mut step = self.step;
@@ -357,10 +348,6 @@ pub(super) fn told(y: &[f32], classes: usize, data: &Labelled, rows: &[usize]) -
         .zip(rows)
         .filter(|(y, row)| y.iter().all(|v| v.is_finite()) && argmax(y) as u32 == data.labels_of(**row)[0]);
     right.count()
-}
-
-fn argmax(y: &[f32]) -> usize {
-    (0..y.len()).fold(0, |best, i| if y[i] > y[best] { i } else { best })
 }
 
 /// All rows in a random order, and again in another.

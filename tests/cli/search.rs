@@ -38,6 +38,14 @@ fn place() -> Place {
     ])
 }
 
+/// Trains the network that a search found by itself.
+fn train_best(place: &Place, found: &str, out: &str, steps: &str) {
+    let net = format!("{found}/best-1.toml");
+    let rows = ["train", "--train", "train.csv", "--test", "test.csv", "--label", "way", "--net", &net];
+    let how = ["--set", "pictures.batch=16", "--set", "train.learning_rate=0.02", "--device", "cpu"];
+    place.ok(&[&rows[..], &how, &["--steps", steps, "--out", out]].concat());
+}
+
 #[test]
 fn a_search_and_what_it_leaves() {
     let place = place();
@@ -70,27 +78,7 @@ fn a_search_and_what_it_leaves() {
         assert!(place.read(&format!("found/{picture}")).contains("<svg"));
     }
     // What was found is trained by itself.
-    place.ok(&[
-        "train",
-        "--train",
-        "train.csv",
-        "--test",
-        "test.csv",
-        "--label",
-        "way",
-        "--net",
-        "found/best-1.toml",
-        "--steps",
-        "120",
-        "--set",
-        "pictures.batch=16",
-        "--set",
-        "train.learning_rate=0.02",
-        "--device",
-        "cpu",
-        "--out",
-        "net",
-    ]);
+    train_best(&place, "found", "net", "120");
     let trained = place.json("net/report.json");
     let best = report["best"].as_array().unwrap().iter().find(|b| b["net"] == "best-1.toml").unwrap();
     assert_eq!(trained["test"]["parameters"], best["parameters"]);
@@ -100,23 +88,7 @@ fn a_search_and_what_it_leaves() {
     assert!(validation[0] >= validation[1] && report["best"][0]["net"] == "best-1.toml", "{report:#}");
     // Rows as numbers are read so by what was found, too.
     place.ok(&["search", "search.toml", "--space", "mlp", "--set", "budget=4", "--out", "dense"]);
-    place.ok(&[
-        "train",
-        "--train",
-        "train.csv",
-        "--test",
-        "test.csv",
-        "--label",
-        "way",
-        "--net",
-        "dense/best-1.toml",
-        "--steps",
-        "3",
-        "--device",
-        "cpu",
-        "--out",
-        "dense-net",
-    ]);
+    train_best(&place, "dense", "dense-net", "3");
     assert_eq!(
         place.json("dense-net/report.json")["test"]["parameters"],
         place.json("dense/report.json")["best"][0]["parameters"]

@@ -686,9 +686,13 @@ mod tests {
         for a in &drawn {
             assert!(space.net(a, &[5], 3).expect("it fits").layout().len() <= 200);
         }
+        // Where some are known, none more is no fault.
+        let more = |space: &Space, known: &mut BTreeSet<String>| {
+            space.distinct(1, (&[5], 3), known, || space.sample(&mut Rng::new(2, 2)))
+        };
         space.limits.parameters = Some(10);
-        let refused = space.distinct(1, (&[5], 3), &mut known, || space.sample(&mut rng)).expect_err("none");
-        let refused = refused.to_string();
+        assert_eq!(more(&space, &mut known).expect("some are known"), []);
+        let refused = more(&space, &mut BTreeSet::new()).expect_err("none").to_string();
         assert!(refused.contains("parameters, and 10 may be"), "{refused}");
     }
 

@@ -79,6 +79,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "report",
             "rng",
             "run",
+            "search",
             "spec",
             "task",
         ],

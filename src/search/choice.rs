@@ -70,8 +70,8 @@ impl ChoiceRule {
         temperature: f64,
         rng: &mut Rng,
     ) -> Result<Vec<Architecture>> {
-        let mut order: Vec<usize> = (0..candidates.len()).collect();
-        order.sort_by(|a, b| candidates[*b].predicted.total_cmp(&candidates[*a].predicted).then(a.cmp(b)));
+        let predicted: Vec<f64> = candidates.iter().map(|c| c.predicted).collect();
+        let order = best_first(&predicted);
         let mut draws = 0;
         space.distinct(many, (row, outputs), known, || {
             draws += 1;
@@ -116,6 +116,13 @@ impl ChoiceRule {
             }
         })
     }
+}
+
+/// Places of values, the largest first; of equal ones the first.
+pub(crate) fn best_first(values: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*b].total_cmp(&values[*a]).then(a.cmp(b)));
+    order
 }
 
 /// Ranks, equal values sharing the mean of theirs.

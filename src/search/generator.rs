@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::architecture::Architecture;
 use super::masked::{Masked, own};
-use super::population::RowsOf;
+use super::population::{RowsOf, filled, told};
 use super::tokens::{DISTANCES, FEATURES, Tokens, many};
 use crate::error::Result;
 use crate::graph::op::Func;
@@ -202,7 +202,7 @@ impl GraphHypernetwork {
     }
 
     /// Trains it by so many steps more, or as many as its schedule has left, on architectures that `draw` gives; `watch` is told the step and
-    /// its loss, and says whether to stop. The mean loss of these steps.
+    /// its loss, and says whether to stop.
     ///
     /// # Errors
     /// What the device refuses.
@@ -213,7 +213,7 @@ impl GraphHypernetwork {
         steps: u64,
         mut draw: impl FnMut(&mut Rng) -> Architecture,
         mut watch: impl FnMut(u64, f32) -> bool,
-    ) -> Result<f64> {
+    ) -> Result<()> {
         let s = self.settings;
         let end = (self.step + steps).min(s.steps);
         let (t, b) = (s.architectures, s.batch.min(rows.len()));
@@ -221,7 +221,6 @@ impl GraphHypernetwork {
         session.write("state", &self.state)?;
         let optimiser = Optimiser::adamw(s.decay);
         let schedule = Schedule { warmup: s.steps / 20, ..Schedule::new(s.rate, s.steps) };
-        let (mut sum, mut done) = (0.0, 0u32);
         while self.step < end {
             let many = WINDOW.min((end - self.step) as usize);
             for row in 0..many {
@@ -237,16 +236,12 @@ impl GraphHypernetwork {
             }
             let records = session.run(many)?;
             self.step += many as u64;
-            for r in &records {
-                sum += f64::from(r[0]);
-                done += 1;
-            }
             if watch(self.step, records.last().map_or(f32::NAN, |r| r[0])) {
                 break;
             }
         }
         self.state = session.read("state")?;
-        Ok(sum / f64::from(done.max(1)))
+        Ok(())
     }
 
     /// Shares of rows that networks with the weights it writes tell right.
@@ -280,7 +275,7 @@ impl GraphHypernetwork {
                 session.run(1)?;
                 let y = session.read("y")?;
                 for (right, y) in right.iter_mut().zip(y.chunks(n * classes)) {
-                    *right += super::population::told(y, classes, data, piece);
+                    *right += told(y, classes, data, piece);
                 }
             }
             all.extend(right.into_iter().map(|r| r as f64 / rows.len() as f64));
@@ -551,9 +546,4 @@ fn groups(masked: &Masked) -> Vec<Group> {
     }
     push("head".into(), 1);
     all
-}
-
-/// So many, the last ones the first again.
-fn filled<T: Clone>(some: &[T], n: usize) -> Vec<T> {
-    (0..n).map(|i| some.get(i).unwrap_or(&some[0]).clone()).collect()
 }

@@ -28,6 +28,7 @@ mod tokens;
 
 pub use architecture::{Architecture, Connection, Operation, Stage};
 
+pub(crate) use choice::best_first;
 pub use choice::{Candidate, ChoiceRule, rank_correlation};
 pub use generator::{GeneratorSettings, GraphHypernetwork, Reading};
 pub use masked::Masked;

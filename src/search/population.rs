@@ -327,9 +327,7 @@ impl Bucket {
         session.write("weights", &self.state[..t * layout.len()])?;
         let mut right = vec![0usize; t];
         for piece in rows.chunks(n) {
-            // The last piece is filled up with its first row.
-            let filled: Vec<usize> = (0..n).map(|i| *piece.get(i).unwrap_or(&piece[0])).collect();
-            session.write("x", &data.inputs(&filled))?;
+            session.write("x", &data.inputs(&filled(piece, n)))?;
             session.run(1)?;
             let y = session.read("y")?;
             let classes = self.net.outputs();
@@ -339,6 +337,11 @@ impl Bucket {
         }
         Ok(right.into_iter().map(|r| r as f64 / rows.len() as f64).collect())
     }
+}
+
+/// So many, the last ones the first again: pieces of one size.
+pub(super) fn filled<T: Clone>(some: &[T], n: usize) -> Vec<T> {
+    (0..n).map(|i| some.get(i).unwrap_or(&some[0]).clone()).collect()
 }
 
 /// How many of these rows logits tell right. A network that gives no numbers tells nothing.

@@ -18,15 +18,14 @@ use super::setup::Setup;
 use super::source::SingleTask;
 use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
-use crate::data::labelled::Labelled;
 use crate::error::{Error, Result};
 use crate::net::{Flatten, Layer};
 use crate::report::plot::{Marked, marked};
 use crate::rng::Rng;
 use crate::run::Device;
 use crate::search::{
-    Architecture, Candidate, Cost, GraphHypernetwork, Masked, Member, Population, Space, TrainSettings,
-    rank_correlation,
+    Architecture, Candidate, Cost, GraphHypernetwork, Masked, Member, Population, RowsOf, Space,
+    TrainSettings, best_first, rank_correlation,
 };
 use crate::spec::count;
 pub use config::{Evaluator, SearchConfig};
@@ -37,8 +36,6 @@ pub use table::{TableRow, Truth, read_table};
 const ROUND: u64 = 0x5ea0;
 /// Longest time between two checkpoints of the hypernetwork.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
-/// Steps of the hypernetwork between two looks at the clock.
-const SOME: u64 = 20;
 /// Candidates that the hypernetwork goes on learning on are among the best of this share.
 const LEADING: usize = 4;
 /// Draws until one is not kept from the hypernetwork.
@@ -54,8 +51,7 @@ pub struct Search<'d> {
     space: Space,
     /// Shape of a row as the space's networks read it.
     row: Vec<usize>,
-    rows: Labelled,
-    test: Labelled,
+    /// Rows that are trained on.
     train: Vec<usize>,
     hypernetwork: Option<GraphHypernetwork>,
     candidates: Vec<Candidate>,
@@ -122,7 +118,6 @@ impl<'d> Search<'d> {
             })?;
         }
         let train = trained_rows(task);
-        let (rows, test) = ((*task.rows).clone(), (*task.test).clone());
         let folder = if resume { RunFolder::open(path)? } else { RunFolder::fresh(path)? };
         let mut search = Search {
             config: config.clone(),
@@ -130,8 +125,6 @@ impl<'d> Search<'d> {
             folder,
             space,
             row,
-            rows,
-            test,
             train,
             hypernetwork,
             candidates: vec![],
@@ -162,8 +155,33 @@ impl<'d> Search<'d> {
         self.setup.source().single().unwrap_or_else(|| unreachable!("it was one when the search was opened"))
     }
 
+    fn train_rows(&self) -> RowsOf<'_> {
+        (&self.task().rows, &self.train)
+    }
+
+    fn validation_rows(&self) -> RowsOf<'_> {
+        let task = self.task();
+        (&task.rows, &task.validation)
+    }
+
+    fn test_rows(&self) -> RowsOf<'_> {
+        let task = self.task();
+        (&task.test, &task.test_rows)
+    }
+
     fn outputs(&self) -> usize {
-        self.rows.classes.len()
+        self.task().rows.classes.len()
+    }
+
+    /// A network of an architecture for each seed.
+    fn seeded(&self, architecture: &Architecture, start: Option<&[f32]>) -> Result<Vec<Member>> {
+        let net = self.net(architecture)?;
+        let one = |s: u64| {
+            let mut member = Member::new(net.clone(), self.config.seed + s);
+            member.start = start.map(<[f32]>::to_vec);
+            member
+        };
+        Ok((0..self.config.seeds as u64).map(one).collect())
     }
 
     fn propose(&self, known: &mut BTreeSet<String>, many: usize) -> Result<Vec<Architecture>> {
@@ -224,26 +242,28 @@ impl<'d> Search<'d> {
         mut draw: impl FnMut(&mut Rng) -> Architecture,
     ) -> Result<bool> {
         let Some(mut hypernetwork) = self.hypernetwork.take() else { return Ok(true) };
-        let (begun, begun_at, mut saved) = (Instant::now(), hypernetwork.step(), Instant::now());
-        let each = (self.config.hypernetwork.architectures) as f64;
+        let (begun, begun_at) = (Instant::now(), hypernetwork.step());
+        let each = self.config.hypernetwork.architectures as f64;
         let mut stopped = false;
+        // Its plan is prepared once for all steps between two checkpoints.
         while hypernetwork.step() < until && !stopped {
-            let some = SOME.min(until - hypernetwork.step());
-            let loss =
-                hypernetwork.train(self.device, (&self.rows, &self.train), some, &mut draw, |_, _| false)?;
-            let done = (hypernetwork.step() - begun_at) as f64;
-            observer.progress(&Progress {
-                phase,
-                step: hypernetwork.step(),
-                steps: until,
-                loss,
-                tasks_per_second: done * each / begun.elapsed().as_secs_f64().max(1e-9),
-                unit: "networks",
-            });
-            stopped = observer.stop();
-            if stopped || saved.elapsed() > SAVE_EVERY {
+            let (some, saved) = (until - hypernetwork.step(), Instant::now());
+            let watch = |step: u64, loss: f32| {
+                observer.progress(&Progress {
+                    phase,
+                    step,
+                    steps: until,
+                    loss: f64::from(loss),
+                    tasks_per_second: (step - begun_at) as f64 * each
+                        / begun.elapsed().as_secs_f64().max(1e-9),
+                    unit: "networks",
+                });
+                stopped = observer.stop();
+                stopped || saved.elapsed() > SAVE_EVERY
+            };
+            hypernetwork.train(self.device, self.train_rows(), some, &mut draw, watch)?;
+            if stopped || hypernetwork.step() < until {
                 self.save(Some(&hypernetwork), begun.elapsed().as_secs_f64())?;
-                saved = Instant::now();
             }
         }
         self.before[1] += begun.elapsed().as_secs_f64();
@@ -342,15 +362,12 @@ impl<'d> Search<'d> {
 
     /// Candidates, the best first.
     fn order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.candidates.len()).collect();
-        let predicted = |i: &usize| self.candidates[*i].predicted;
-        order.sort_by(|a, b| predicted(b).total_cmp(&predicted(a)).then(a.cmp(b)));
-        order
+        best_first(&self.candidates.iter().map(|c| c.predicted).collect::<Vec<f64>>())
     }
 
     /// Predicted accuracies of architectures; `None`: stopped.
     fn predict(&self, all: &[Architecture], observer: &mut dyn Observer) -> Result<Option<Vec<f64>>> {
-        let validation = (&self.rows, &self.task().validation[..]);
+        let validation = self.validation_rows();
         let steps = match &self.hypernetwork {
             Some(hypernetwork) if self.config.adapt == 0 => {
                 return hypernetwork.accuracy(self.device, validation, all).map(Some);
@@ -389,14 +406,14 @@ impl<'d> Search<'d> {
     ) -> Result<bool> {
         let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
         let all = steps * population.len() as u64;
-        let begun = Instant::now();
+        let (begun, rows) = (Instant::now(), self.train_rows());
         std::thread::scope(|threads| {
             let work = threads.spawn(|| {
                 let watch = |more: u64| {
                     done.fetch_add(more, Ordering::Relaxed);
                     stop.load(Ordering::Relaxed)
                 };
-                population.train(self.device, (&self.rows, &self.train), steps, &watch)
+                population.train(self.device, rows, steps, &watch)
             });
             while !work.is_finished() {
                 std::thread::sleep(Duration::from_millis(20));
@@ -425,10 +442,7 @@ impl<'d> Search<'d> {
         let of = |i: usize| &self.candidates[i].architecture;
         let mut members = Vec::new();
         for i in best {
-            let net = self.net(of(*i))?;
-            members.extend(
-                (0..self.config.seeds as u64).map(|s| Member::new(net.clone(), self.config.seed + s)),
-            );
+            members.extend(self.seeded(of(*i), None)?);
         }
         for i in &others {
             members.push(Member::new(self.net(of(*i))?, self.config.seed));
@@ -437,15 +451,11 @@ impl<'d> Search<'d> {
         if let Some(hypernetwork) = &self.hypernetwork {
             let all: Vec<Architecture> = best.iter().map(|i| of(*i).clone()).collect();
             for (i, start) in best.iter().zip(hypernetwork.weights(self.device, &all)?) {
-                for s in 0..self.config.seeds as u64 {
-                    let mut member = Member::new(self.net(of(*i))?, self.config.seed + s);
-                    member.start = Some(start.clone());
-                    members.push(member);
-                }
+                members.extend(self.seeded(of(*i), Some(&start))?);
             }
         }
         let mut population = Population::new(members, self.config.train)?;
-        let test = (&self.test, &self.task().test_rows[..]);
+        let test = self.test_rows();
         let mut points = vec![population.accuracy(self.device, test)?];
         let (mut done, steps) = (0, self.config.train.steps);
         for tenth in 1..=10 {
@@ -456,12 +466,11 @@ impl<'d> Search<'d> {
             done = until;
             points.push(population.accuracy(self.device, test)?);
         }
-        let validation = population.accuracy(self.device, (&self.rows, &self.task().validation[..]))?;
+        let validation = population.accuracy(self.device, self.validation_rows())?;
         let seeds = self.config.seeds;
         // The best first, by rows that are not judged on.
         let chosen_by = |n: usize| validation[n * seeds..][..seeds].iter().sum::<f64>() / seeds as f64;
-        let mut ranks: Vec<usize> = (0..best.len()).collect();
-        ranks.sort_by(|a, b| chosen_by(*b).total_cmp(&chosen_by(*a)).then(a.cmp(b)));
+        let ranks = best_first(&(0..best.len()).map(chosen_by).collect::<Vec<f64>>());
         let mean =
             |at: usize, first: usize| points[at][first..first + seeds].iter().sum::<f64>() / seeds as f64;
         let mut report = SearchReport {
@@ -488,7 +497,7 @@ impl<'d> Search<'d> {
             let file = format!("best-{}.toml", place + 1);
             // The head is put behind the layers by `train`.
             let mut layers = net.layers()[..net.layers().len() - 1].to_vec();
-            if self.row != self.rows.row {
+            if self.row != self.task().rows.row {
                 layers.insert(0, Layer::Flatten(Flatten::on()));
             }
             let text = toml::to_string(&NetFile { net: &layers }).map_err(|e| Error::Shape(e.to_string()))?;

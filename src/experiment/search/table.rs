@@ -11,7 +11,7 @@ use super::Search;
 use crate::error::{Error, Result};
 use crate::experiment::Observer;
 use crate::rng::Rng;
-use crate::search::{Architecture, Member, Population, Space, rank_correlation, scores};
+use crate::search::{Architecture, Population, Space, best_first, rank_correlation, scores};
 
 /// Random numbers of the architectures of a table, and of random searches in it.
 const TABLE: u64 = 0x7ab1;
@@ -107,21 +107,19 @@ impl Search<'_> {
                 "is of another search: the seed or the space differs",
             ));
         }
-        let seeds = self.config.seeds as u64;
         let steps = self.config.train.steps;
         for some in all[rows.len().min(all.len())..].chunks(self.config.round) {
             let phase = format!("{} of {} trained", rows.len(), all.len());
             let mut members = Vec::new();
             for a in some {
-                let net = self.net(a)?;
-                members.extend((0..seeds).map(|s| Member::new(net.clone(), self.config.seed + s)));
+                members.extend(self.seeded(a, None)?);
             }
             let mut population = Population::new(members, self.config.train)?;
             if !self.trained(&mut population, steps, &phase, observer)? {
                 return Ok(None);
             }
-            let validation = population.accuracy(self.device, (&self.rows, &self.task().validation[..]))?;
-            let test = population.accuracy(self.device, (&self.test, &self.task().test_rows[..]))?;
+            let validation = population.accuracy(self.device, self.validation_rows())?;
+            let test = population.accuracy(self.device, self.test_rows())?;
             for (i, a) in some.iter().enumerate() {
                 let cost = Space::cost(&self.net(a)?)?;
                 let of = |all: &[f64]| all[i * self.config.seeds..][..self.config.seeds].to_vec();
@@ -148,7 +146,7 @@ impl Search<'_> {
         let Some(predicted) = self.predict(&all, observer)? else { return Ok(None) };
         let seconds = begun.elapsed().as_secs_f64();
         let place = (&self.space, &self.row[..], self.outputs());
-        let costless = scores(self.device, place, (&self.rows, &self.train), &all, self.config.seed)?;
+        let costless = scores(self.device, place, self.train_rows(), &all, self.config.seed)?;
         let truth: Vec<f64> = self.table.iter().map(TableRow::accuracy).collect();
         let column = |of: &dyn Fn(usize) -> f64| (0..all.len()).map(of).collect::<Vec<f64>>();
         let columns = [
@@ -162,8 +160,7 @@ impl Search<'_> {
         let correlations = columns
             .into_iter()
             .filter_map(|(name, values)| Some((name.to_string(), rank_correlation(&values, &truth)?)));
-        let mut order: Vec<usize> = (0..all.len()).collect();
-        order.sort_by(|a, b| predicted[*b].total_cmp(&predicted[*a]).then(a.cmp(b)));
+        let order = best_first(&predicted);
         let best = |of: &mut dyn Iterator<Item = usize>| of.map(|i| truth[i]).fold(0.0, f64::max);
         let many = ((all.len() as f64 * SHARE) as usize).max(1);
         let mean = |row: &TableRow| row.validation.iter().sum::<f64>() / row.validation.len().max(1) as f64;

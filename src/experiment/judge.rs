@@ -103,6 +103,7 @@ impl Experiment<'_> {
         let (baselines, differences) = self.baselines(tasks, shots, choices, &y)?;
         let shape = self.setup.source().picture_shape();
         let numbers = self.model.adaptation.width(&self.model.spec);
+        let is_csv = self.config.task == TaskKind::Csv;
         Ok(HeldOut {
             psnr: shape.map(|_| by_steps.clone()),
             ssim: shape.and_then(|shape| {
@@ -115,12 +116,10 @@ impl Experiment<'_> {
             cosine_transform: shape.map(|shape| cosine_transform(tasks, shape, numbers)),
             metric: likelihood.metric.name().into(),
             tasks: tasks.len(),
-            groups: groups_of(tasks),
+            // Elsewhere tasks of one name are no draws of one group, and shots count something else than rows.
+            groups: is_csv.then(|| groups_of(tasks)).flatten(),
             shots,
-            // Elsewhere shots count something else than rows, or all tasks have so many.
-            support_rows: (self.config.task == TaskKind::Csv)
-                .then(|| support_rows(tasks, shots, likelihood.outputs))
-                .flatten(),
+            support_rows: is_csv.then(|| support_rows(tasks, shots, likelihood.outputs)).flatten(),
             chosen_steps: chosen.steps,
             chosen_correction: chosen.correction,
             chosen: likelihood.score(tasks, &y),

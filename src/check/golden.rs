@@ -3,6 +3,7 @@
 //! runs plans is compared with them. In the library because `hyperloom check` asks the same of a user's
 //! device as the tests do.
 
+mod choices;
 mod generators;
 mod layers;
 
@@ -181,6 +182,7 @@ pub fn check_golden(dir: &Path, run: &mut dyn FnMut(&Job) -> Result<Outcome>) ->
         let kind = name.split('-').next().unwrap_or_default();
         let computed = |run: &mut dyn FnMut(&Job) -> Result<Outcome>| match name.split('_').next() {
             _ if File::is_of_layers(kind) => file.layers(kind, run),
+            _ if File::is_of_choices(kind) => file.choices(kind, run),
             _ if File::is_of_generators(kind) => file.generated(kind, run),
             _ if File::is_of_shared_layers(kind) => file.shared_layers(kind, run),
             _ if File::is_of_learning_layers(kind) => file.learning_layers(kind, run),

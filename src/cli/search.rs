@@ -34,7 +34,7 @@ pub(super) struct SearchArgs {
     /// Candidates at most.
     #[arg(long)]
     budget: Option<usize>,
-    /// How candidates are chosen: random, greedy, probability or evolution.
+    /// How candidates are chosen: random, greedy, probability, evolution, surrogate, reinforce or gradient.
     #[arg(long)]
     choice: Option<String>,
     /// How a candidate's accuracy is predicted: generated (weights from a hypernetwork) or trained (for a part of the steps).

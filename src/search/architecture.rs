@@ -199,6 +199,15 @@ impl Stage {
         self.cell.iter().map(|c| c.to + 1).max().unwrap_or(1)
     }
 
+    /// Connections of the longest way through all cells.
+    pub(super) fn longest_path(&self) -> usize {
+        let mut longest = vec![0; self.nodes()];
+        for c in &self.cell {
+            longest[c.to] = longest[c.to].max(longest[c.from] + 1);
+        }
+        self.cells * longest.last().copied().unwrap_or(0)
+    }
+
     /// The layers of a node behind its sum.
     fn behind(&self) -> Vec<Layer> {
         let norm = self.norm.then(|| Layer::LayerNorm(LayerNorm::on()));

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::Architecture;
+use super::policy::Policy;
 use super::space::Space;
-use crate::error::Result;
+use super::surrogate::{Surrogate, looks};
+use crate::error::{Error, Result};
 use crate::rng::Rng;
 
 /// Candidates among which evolution chooses: the latest (Real et al. 2019).
@@ -17,6 +20,13 @@ const TOURNAMENT: usize = 8;
 const CROSSED: f64 = 0.25;
 /// Draws in vain before the next best is taken as a parent, too.
 const PATIENCE: usize = 20;
+/// Architectures among which a surrogate chooses, for each that is chosen, and at least.
+const POOL: usize = 16;
+const LEAST_POOL: usize = 256;
+/// Share of them that are changes to the best so far; the rest are drawn at random.
+const CHANGED: f64 = 0.5;
+/// How many of the best are changed.
+const LEADING: usize = 8;
 
 /// How candidates are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -32,6 +42,13 @@ pub enum ChoiceRule {
     /// Changes to, or children of, winners of small tournaments among the latest (Real et al. 2019).
     #[default]
     Evolution,
+    /// Those of a large pool with the highest upper confidence bounds, by a [`Surrogate`] fitted to what was found (Bayesian optimisation;
+    /// Srinivas et al. 2010, White et al. 2021).
+    Surrogate,
+    /// By a policy that REINFORCE learns from what was found (Zoph and Le 2017).
+    Reinforce,
+    /// By shares that gradients learn ([`super::ChoiceGradient`]).
+    Gradient,
 }
 
 /// What was found of an architecture.
@@ -54,13 +71,14 @@ impl Candidate {
 
 impl ChoiceRule {
     /// All of them by their names.
-    pub const NAMES: [&str; 4] = ["random", "greedy", "probability", "evolution"];
+    pub const NAMES: [&str; 7] =
+        ["random", "greedy", "probability", "evolution", "surrogate", "reinforce", "gradient"];
 
     /// So many architectures more, none of them in `known`, by the candidates so far; fewer where the space has no more. With no candidates
     /// all are drawn at random.
     ///
     /// # Errors
-    /// Those of [`Space::distinct`].
+    /// Those of [`Space::distinct`]; and [`ChoiceRule::Gradient`], whose proposals are those of [`super::ChoiceGradient::propose`].
     pub fn propose(
         self,
         (space, row, outputs): (&Space, &[usize], usize),
@@ -70,9 +88,16 @@ impl ChoiceRule {
         temperature: f64,
         rng: &mut Rng,
     ) -> Result<Vec<Architecture>> {
+        if self == ChoiceRule::Gradient {
+            return Err(Error::config("choice", "'gradient' needs the shares that a ChoiceGradient learns"));
+        }
+        if let (ChoiceRule::Surrogate, Some(fitted)) = (self, fitted((space, row, outputs), candidates)?) {
+            return by_bound((space, row, outputs), &fitted, known, candidates, many, rng);
+        }
         let predicted: Vec<f64> = candidates.iter().map(|c| c.predicted).collect();
         let order = best_first(&predicted);
         let mut draws = 0;
+        let mut policy = None;
         space.distinct(many, (row, outputs), known, || {
             draws += 1;
             if candidates.is_empty() {
@@ -80,7 +105,11 @@ impl ChoiceRule {
             }
             let of = |i: usize| &candidates[i].architecture;
             match self {
-                ChoiceRule::Random => space.sample(rng),
+                ChoiceRule::Reinforce => {
+                    let policy = policy.get_or_insert_with(|| Policy::reinforced(space, candidates));
+                    policy.sample(space, rng)
+                }
+                ChoiceRule::Random | ChoiceRule::Surrogate | ChoiceRule::Gradient => space.sample(rng),
                 ChoiceRule::Greedy => {
                     let parents = (1 + draws / PATIENCE).min(order.len());
                     space.mutated(of(order[rng.below(parents)]), rng)
@@ -116,6 +145,59 @@ impl ChoiceRule {
             }
         })
     }
+}
+
+/// What architectures of a space over rows of one shape look like in numbers.
+pub(crate) fn all_looks<'a>(
+    (space, row, outputs): (&Space, &[usize], usize),
+    all: impl Iterator<Item = &'a Architecture>,
+) -> Result<Vec<Vec<f64>>> {
+    let all: Vec<&Architecture> = all.collect();
+    let one = |a: &&Architecture| {
+        let net = space.net(a, row, outputs).map_err(|e| Error::config(a.key(), e))?;
+        Ok(looks(space, a, &Space::cost(&net)?))
+    };
+    all.par_iter().map(one).collect()
+}
+
+/// A surrogate of what was found; `None` where that is too little.
+pub(crate) fn fitted(
+    place: (&Space, &[usize], usize),
+    candidates: &[Candidate],
+) -> Result<Option<Surrogate>> {
+    let looks = all_looks(place, candidates.iter().map(|c| &c.architecture))?;
+    let found: Vec<f64> = candidates.iter().map(|c| c.predicted).collect();
+    Ok(Surrogate::fit(&looks, &found))
+}
+
+/// The architectures of a pool, none of them known, with the highest upper confidence bounds.
+fn by_bound(
+    place: (&Space, &[usize], usize),
+    fitted: &Surrogate,
+    known: &mut BTreeSet<String>,
+    candidates: &[Candidate],
+    many: usize,
+    rng: &mut Rng,
+) -> Result<Vec<Architecture>> {
+    let (space, row, outputs) = place;
+    let mut order = best_first(&candidates.iter().map(|c| c.predicted).collect::<Vec<f64>>());
+    order.truncate(LEADING);
+    let pool =
+        space.distinct(LEAST_POOL.max(POOL * many), (row, outputs), &mut known.clone(), || {
+            match rng.uniform() < CHANGED {
+                true => space.mutated(&candidates[order[rng.below(order.len())]].architecture, rng),
+                false => space.sample(rng),
+            }
+        })?;
+    let bound = |looks: &Vec<f64>| {
+        let (mean, deviation) = fitted.predict(looks);
+        mean + deviation
+    };
+    let bounds: Vec<f64> = all_looks(place, pool.iter())?.iter().map(bound).collect();
+    let chosen = best_first(&bounds).into_iter().take(many).map(|i| pool[i].clone());
+    let chosen: Vec<Architecture> = chosen.collect();
+    known.extend(chosen.iter().map(Architecture::key));
+    Ok(chosen)
 }
 
 /// Places of values, the largest first; of equal ones the first.
@@ -189,7 +271,13 @@ mod tests {
         };
         let mean = |rule| (0..5).map(|seed| best(rule, seed)).sum::<f64>() / 5.0;
         let chance = mean(ChoiceRule::Random);
-        for rule in [ChoiceRule::Greedy, ChoiceRule::Probability, ChoiceRule::Evolution] {
+        for rule in [
+            ChoiceRule::Greedy,
+            ChoiceRule::Probability,
+            ChoiceRule::Evolution,
+            ChoiceRule::Surrogate,
+            ChoiceRule::Reinforce,
+        ] {
             assert!(mean(rule) > chance + 0.5, "{rule:?}: {} beside {chance}", mean(rule));
         }
         assert_eq!(best(ChoiceRule::Evolution, 3), best(ChoiceRule::Evolution, 3));

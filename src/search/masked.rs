@@ -5,6 +5,7 @@
 //! for a skip, a third each for a pool), each channel to itself or to all. What lies beyond an architecture's width is 0 throughout.
 
 use super::architecture::{Architecture, Operation};
+use super::decisions::Decision;
 use super::space::{Space, StageSpace};
 use crate::graph::conv::{Conv, Window};
 use crate::graph::{Graph, Value};
@@ -17,6 +18,7 @@ const STEM: usize = 3;
 /// The largest network of a space over rows of one shape.
 #[derive(Clone, Debug)]
 pub struct Masked {
+    space: Space,
     /// Shape of a row.
     row: Vec<usize>,
     outputs: usize,
@@ -38,6 +40,27 @@ pub(super) struct MaskedStage {
     kernel: usize,
     /// Where its numbers begin among the choices.
     at: usize,
+}
+
+/// What a part of the network is made of.
+#[derive(Clone, Copy)]
+struct Whole<'w> {
+    weights: Weights<'w>,
+    part: Value,
+    /// Whether the part may be a mixture.
+    mixed: bool,
+}
+
+impl Whole<'_> {
+    /// One value or another; of a mixture both, by their shares.
+    fn choose(self, g: &mut Graph, share: Value, a: Value, b: Value) -> Value {
+        if !self.mixed {
+            return g.select(share, a, b);
+        }
+        let apart = g.sub(a, b);
+        let moved = g.mul(share, apart);
+        g.add(b, moved)
+    }
 }
 
 /// Numbers of a stage among the choices of an architecture, in this order.
@@ -195,7 +218,7 @@ impl Masked {
         }
         layout.push("head.weight", &[inputs, outputs], Init::Uniform(1.0 / (inputs as f64).sqrt()));
         layout.push("head.bias", &[outputs], Init::Constant(0.0));
-        Ok(Masked { row: row.to_vec(), outputs, stages, layout, choices: at })
+        Ok(Masked { space: space.clone(), row: row.to_vec(), outputs, stages, layout, choices: at })
     }
 
     /// Its weights.
@@ -217,6 +240,10 @@ impl Masked {
         self.row[self.axes() - 1]
     }
 
+    pub(super) fn row(&self) -> &[usize] {
+        &self.row
+    }
+
     pub(super) fn inputs(&self) -> usize {
         count(&self.row)
     }
@@ -232,40 +259,62 @@ impl Masked {
     /// Which part of it an architecture of the space is.
     pub fn part(&self, architecture: &Architecture) -> Vec<f32> {
         let mut part = vec![0.0; self.choices];
-        for (s, stage) in self.stages.iter().zip(&architecture.stages) {
-            let f = s.fields(self.axes());
-            part[f.there] = 1.0;
-            part[f.channels..][..stage.width].fill(1.0);
-            if let Some(i) = s.space.activations.iter().position(|a| *a == stage.activation) {
-                part[f.activations + i] = 1.0;
+        let choices = self.space.choices_of(architecture);
+        for ((decision, _), choice) in self.space.decisions().into_iter().zip(choices) {
+            // Of a stage that is not there nothing is asked.
+            for (at, value) in choice.into_iter().flat_map(|c| self.says(decision, c)) {
+                part[at] += value;
             }
-            part[f.norm] = f32::from(u8::from(stage.norm));
-            part[f.norm + 1] = 1.0 / stage.width as f32;
-            part[f.cells..][..stage.cells].fill(1.0);
-            let taps = s.taps(self.axes());
-            let mut own = stage.clone();
-            s.space.spread(&mut own);
-            for c in &own.cell {
-                let Some(i) = s.pairs.iter().position(|p| *p == (c.from, c.to)) else { continue };
-                let each = &mut part[f.pairs + i * (2 * taps + 2)..][..2 * taps + 2];
-                let inside = |size| taps_inside(size, s.kernel, self.axes());
-                match c.operation {
-                    Operation::Skip => inside(1).into_iter().for_each(|t| each[taps + t] = 1.0),
+        }
+        part
+    }
+
+    /// The numbers that a choice makes of [`Self::part`]: where, and what is added there.
+    pub(super) fn says(&self, decision: Decision, choice: usize) -> Vec<(usize, f32)> {
+        let axes = self.axes();
+        let of = |i: usize| (&self.stages[i], self.stages[i].fields(axes));
+        match decision {
+            Decision::Depth => {
+                let depth = self.space.depths_or_all()[choice];
+                (0..depth).map(|i| (of(i).1.there, 1.0)).collect()
+            }
+            Decision::Width(i) => {
+                let (s, f) = of(i);
+                let width = s.space.widths[choice];
+                let channels = (0..width).map(|c| (f.channels + c, 1.0));
+                channels.chain([(f.norm + 1, 1.0 / width as f32)]).collect()
+            }
+            Decision::Activation(i) => vec![(of(i).1.activations + choice, 1.0)],
+            Decision::Norm(i) => {
+                let (s, f) = of(i);
+                vec![(f.norm, f32::from(u8::from(s.space.norms[choice])))]
+            }
+            Decision::Cells(i) => {
+                let (s, f) = of(i);
+                (0..s.space.cells[choice]).map(|c| (f.cells + c, 1.0)).collect()
+            }
+            Decision::Operation(i, pair) => {
+                let (s, f) = of(i);
+                let Some(operation) = s.space.operations[choice].0 else { return vec![] };
+                let taps = s.taps(axes);
+                let at = f.pairs + pair * (2 * taps + 2);
+                let inside = |size| taps_inside(size, s.kernel, axes);
+                match operation {
+                    Operation::Skip => inside(1).into_iter().map(|t| (at + taps + t, 1.0)).collect(),
                     Operation::Pool => {
                         let all = inside(3);
                         let share = 1.0 / all.len() as f32;
-                        all.into_iter().for_each(|t| each[taps + t] = share);
+                        all.into_iter().map(|t| (at + taps + t, share)).collect()
                     }
                     learned => {
                         let size = learned.kernel().unwrap_or(1);
-                        inside(size).into_iter().for_each(|t| each[t] = 1.0);
-                        each[2 * taps] = f32::from(u8::from(!matches!(learned, Operation::Depthwise(_))));
-                        each[2 * taps + 1] = 1.0;
+                        let all = f32::from(u8::from(!matches!(learned, Operation::Depthwise(_))));
+                        let own = inside(size).into_iter().map(|t| (at + t, 1.0));
+                        own.chain([(at + 2 * taps, all), (at + 2 * taps + 1, 1.0)]).collect()
                     }
                 }
             }
         }
-        part
     }
 
     /// Where the weights of an architecture's own network ([`Space::net`]) lie among all weights, in the order of its layout.
@@ -338,9 +387,18 @@ impl Masked {
 
     /// Outputs `[T, n, outputs]` of rows `[T, n, inputs]` by all weights `[T, P]` of the part `[T, choices]` of each task.
     pub fn apply(&self, g: &mut Graph, weights: Value, part: Value, x: Value) -> Value {
+        self.whole(g, weights, (part, false), x)
+    }
+
+    /// The same of a part that is a mixture of choices, by whose shares it can be differentiated.
+    pub(super) fn mixed(&self, g: &mut Graph, weights: Value, part: Value, x: Value) -> Value {
+        self.whole(g, weights, (part, true), x)
+    }
+
+    fn whole(&self, g: &mut Graph, weights: Value, (part, mixed): (Value, bool), x: Value) -> Value {
         let axes = self.axes();
         let &[t, n, _] = g.shape(x) else { panic!("rows are [T, n, inputs]") };
-        let weights = Weights { flat: weights, layout: &self.layout };
+        let whole = Whole { weights: Weights { flat: weights, layout: &self.layout }, part, mixed };
         let [h, w] = match self.row[..] {
             [h, w, _] => [h, w],
             [w, _] => [1, w],
@@ -349,24 +407,25 @@ impl Masked {
         let mut size = [h, w];
         let mut x = g.reshape(x, &[t, n, h, w, self.row[axes - 1]]);
         for s in &self.stages {
-            x = g.scope(s.name.clone(), |g| self.stage(g, s, (weights, part), x, &mut size));
+            x = g.scope(s.name.clone(), |g| self.stage(g, s, whole, x, &mut size));
         }
         let channels = g.shape(x)[4];
         let x = g.reshape(x, &[t, n, size[0] * size[1], channels]);
         let sum = g.sum_to(x, &[t, n, 1, channels]);
         let mean = g.scale(sum, 1.0 / (size[0] * size[1]) as f64);
         let mean = g.reshape(mean, &[t, n, channels]);
-        weights.linear(g, "head", mean)
+        whole.weights.linear(g, "head", mean)
     }
 
     fn stage(
         &self,
         g: &mut Graph,
         s: &MaskedStage,
-        (weights, part): (Weights<'_>, Value),
+        whole: Whole<'_>,
         x: Value,
         size: &mut [usize; 2],
     ) -> Value {
+        let Whole { weights, part, .. } = whole;
         let axes = self.axes();
         let f = s.fields(axes);
         let &[t, _, h, w, c] = g.shape(x) else { panic!("images have five axes") };
@@ -393,7 +452,7 @@ impl Masked {
         let bias = weights.get(g, &format!("{}.stem.bias", s.name));
         let bias = g.reshape(bias, &[t, 1, 1, 1, s.width]);
         let sum = g.add(stem, bias);
-        let mut y = self.behind(g, s, (weights, part), sum, 0, channels);
+        let mut y = self.behind(g, s, whole, sum, 0, channels);
         *size = after;
         let taps = s.taps(axes);
         let side = if axes == 3 { [s.kernel, s.kernel] } else { [1, s.kernel] };
@@ -441,15 +500,15 @@ impl Masked {
                     }
                     let sum = sum.unwrap_or(y);
                     let which = 1 + cell * s.sums() + to - 1;
-                    nodes.push(self.behind(g, s, (weights, part), sum, which, channels));
+                    nodes.push(self.behind(g, s, whole, sum, which, channels));
                 }
                 let here = g.slice(there, 4, cell, 1);
-                y = g.select(here, nodes[nodes.len() - 1], y);
+                y = whole.choose(g, here, nodes[nodes.len() - 1], y);
             }
         }
         if [h, w, c] == [size[0], size[1], s.width] && !s.space.halved && s.space.stride == 1 {
             let here = number(g, f.there, 1);
-            y = g.select(here, y, x);
+            y = whole.choose(g, here, y, x);
         }
         y
     }
@@ -470,11 +529,12 @@ impl Masked {
         &self,
         g: &mut Graph,
         s: &MaskedStage,
-        (weights, part): (Weights<'_>, Value),
+        whole: Whole<'_>,
         sum: Value,
         which: usize,
         channels: Value,
     ) -> Value {
+        let Whole { weights, part, .. } = whole;
         let f = s.fields(self.axes());
         let t = g.shape(sum)[0];
         let number = |g: &mut Graph, at: usize| {
@@ -495,7 +555,7 @@ impl Masked {
                 normed = if i == 0 { g.mul(normed, v) } else { g.add(normed, v) };
             }
             let flag = number(g, f.norm);
-            y = if s.space.norms.contains(&false) { g.select(flag, normed, sum) } else { normed };
+            y = if s.space.norms.contains(&false) { whole.choose(g, flag, normed, sum) } else { normed };
         }
         let activations = &s.space.activations;
         let mut all: Option<Value> = None;

@@ -19,19 +19,25 @@
 mod architecture;
 
 mod choice;
+mod decisions;
 mod generator;
+mod gradient;
 mod masked;
+mod policy;
 mod population;
 mod scores;
 mod space;
+mod surrogate;
 mod tokens;
 
 pub use architecture::{Architecture, Connection, Operation, Stage};
 
-pub(crate) use choice::best_first;
 pub use choice::{Candidate, ChoiceRule, rank_correlation};
+pub(crate) use choice::{all_looks, best_first, fitted};
 pub use generator::{GeneratorSettings, GraphHypernetwork, Reading};
+pub use gradient::{ChoiceGradient, GradientSettings, Sampling};
 pub use masked::Masked;
 pub use population::{Member, Population, RowsOf, TrainSettings};
 pub use scores::{Scores, scores};
 pub use space::{Choice, Cost, Limits, Space, StageSpace};
+pub use surrogate::Surrogate;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::architecture::Architecture;
 use super::population::RowsOf;
 use super::space::Space;
+use super::surrogate::{ahead, factor};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::net::{Net, Weights};
@@ -127,23 +128,13 @@ fn unlikeness(jacobian: &[f32], n: usize) -> f64 {
     }
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     // L Lᵀ = C + ε
-    let mut l = vec![vec![0.0; n]; n];
-    for i in 0..n {
-        for j in 0..=i {
-            let c = dot(&rows[i], &rows[j]) + if i == j { EPS } else { 0.0 };
-            let rest = c - dot(&l[i][..j], &l[j][..j]);
-            l[i][j] = if i == j { rest.max(1e-12).sqrt() } else { rest / l[j][j] };
-        }
-    }
+    let l = factor(n, |i, j| dot(&rows[i], &rows[j]) + if i == j { EPS } else { 0.0 });
     let mut sum = 0.0;
     for i in 0..n {
         sum += 2.0 * l[i][i].ln();
         // Column i of the inverse of L; their squares add up to the trace of the inverse.
-        let mut column = vec![0.0; n];
-        for r in i..n {
-            let rest = if r == i { 1.0 } else { 0.0 } - dot(&l[r][i..r], &column[i..r]);
-            column[r] = rest / l[r][r];
-        }
+        let one: Vec<f64> = (0..n).map(|r| f64::from(u8::from(r == i))).collect();
+        let column = ahead(&l, &one);
         sum += dot(&column, &column);
     }
     -sum

@@ -164,7 +164,7 @@ impl StageSpace {
         }
     }
 
-    fn has_cells(&self) -> bool {
+    pub(super) fn has_cells(&self) -> bool {
         self.cells.iter().any(|n| *n > 0)
     }
 
@@ -440,7 +440,7 @@ impl Space {
         self.depths_or_all().iter().map(up_to).sum()
     }
 
-    fn depths_or_all(&self) -> Vec<usize> {
+    pub(super) fn depths_or_all(&self) -> Vec<usize> {
         if self.depths.is_empty() { vec![self.stages.len()] } else { self.depths.clone() }
     }
 

@@ -2,7 +2,7 @@
 
 use hyperloom::Device;
 use hyperloom::Observer;
-use hyperloom::experiment::search::{Search, SearchConfig, SearchReport, SearchStatus, read_table};
+use hyperloom::experiment::search::{Search, SearchConfig, SearchReport, SearchStatus, TableRow, read_table};
 
 use crate::*;
 
@@ -26,7 +26,7 @@ const SPACE: &str = "[[stages]]\nwidths = [4, 8]\nactivations = ['relu', 'tanh']
 /// Settings of a search that takes a second or two.
 const SMALL: &str = "device = 'cpu'\nspace = 'space.toml'\nbudget = 24\nround = 8\nbest = 2\nseeds = 2\nchecked = 4\n\
     [pictures]\ntrain = 'train.csv'\ntest = 'test.csv'\nlabel = 'way'\nvalidation = 0.25\n\
-    [hypernetwork]\nsteps = 60\nwidth = 8\nheads = 2\nhidden = 8\ntile = 4\nblocks = 1\narchitectures = 4\nbatch = 16\n\
+    [hypernetwork]\nsteps = 60\nwidth = 8\nheads = 2\nhidden = 8\ntile = 4\nblocks = 1\narchitectures = 4\nbatch = 16\n[gradient]\nsteps = 40\nbatch = 16\n\
     [train]\nsteps = 120\nbatch = 16\nrate = 0.02\n";
 
 fn place() -> Place {
@@ -109,13 +109,23 @@ impl Observer for Stopping {
 
 #[test]
 fn a_search_that_was_stopped_ends_as_if_it_was_not() {
-    for (evaluator, stops) in [("generated", &[2, 3, 5, 2][..]), ("trained", &[2, 1, 3])] {
+    for (evaluator, choice, stops) in [
+        ("generated", "evolution", &[2, 3, 5, 2][..]),
+        ("trained", "surrogate", &[2, 1, 3]),
+        ("trained", "reinforce", &[1, 3]),
+        ("generated", "gradient", &[3, 4, 3, 2]),
+    ] {
         let place = place();
         let text = SMALL
             .replace("'space.toml'", &format!("'{}'", place.path("space.toml").display()))
             .replace("'train.csv'", &format!("'{}'", place.path("train.csv").display()))
             .replace("'test.csv'", &format!("'{}'", place.path("test.csv").display()));
-        let config = SearchConfig::parse(&text, "test", &[format!("evaluator={evaluator}")]).unwrap();
+        let config = SearchConfig::parse(
+            &text,
+            "test",
+            &[format!("evaluator={evaluator}"), format!("choice={choice}")],
+        )
+        .unwrap();
         let never = || Stopping(std::cell::Cell::new(u64::MAX));
         let finish = |name: &str, resume: bool| -> SearchReport {
             let mut search = Search::open(&config, &Device::Cpu, &place.path(name), resume).unwrap();
@@ -131,7 +141,7 @@ fn a_search_that_was_stopped_ends_as_if_it_was_not() {
             let mut watch = Stopping(std::cell::Cell::new(*stop));
             stopped += usize::from(search.run(&mut watch).unwrap() == SearchStatus::Stopped);
         }
-        assert!(stopped > 1, "{evaluator}");
+        assert!(stopped > 1, "{evaluator} {choice}");
         let parts = finish("parts", true);
         let but_time = |r: &SearchReport| {
             let mut v = serde_json::to_value(r).unwrap();
@@ -139,7 +149,7 @@ fn a_search_that_was_stopped_ends_as_if_it_was_not() {
             fields.retain(|name, _| !name.contains("second"));
             v
         };
-        assert_eq!(but_time(&whole), but_time(&parts), "{evaluator}");
+        assert_eq!(but_time(&whole), but_time(&parts), "{evaluator} {choice}");
         assert_eq!(place.read("whole/candidates.jsonl"), place.read("parts/candidates.jsonl"));
     }
 }
@@ -156,11 +166,16 @@ fn tables_and_what_they_say() {
     place.ok(&["search", "--resume", "--table", "15", "--out", "table"]);
     let more = read_table(&place.path("table/table.jsonl")).unwrap();
     assert_eq!((&more[..12], more.len()), (&rows[..], 15));
-    for choice in ["random", "greedy", "probability"] {
+    for choice in ["random", "greedy", "probability", "surrogate"] {
         let args = ["--choice", choice, "--truth", "table/table.jsonl", "--set", "adapt=5", "--out", choice];
         let words = place.ok(&[&["search", "search.toml"], &args[..]].concat());
-        assert!(words.contains("over 15 architectures of the table"), "{words}");
         let truth = place.json(&format!("{choice}/report.json"))["truth"].clone();
+        // A surrogate is judged by those that the search did not try itself.
+        let candidates = place.read(&format!("{choice}/candidates.jsonl"));
+        let tried = |r: &&TableRow| candidates.contains(&format!("\"key\":\"{}\"", r.architecture.key()));
+        let left = 15 - if choice == "surrogate" { more.iter().filter(tried).count() } else { 0 };
+        assert_eq!(truth["architectures"], left);
+        assert!(words.contains(&format!("over {left} architectures of the table")), "{words}");
         let names: Vec<&String> = truth["correlations"].as_object().unwrap().keys().collect();
         for name in ["predicted", "parameters", "operations", "grad_norm", "synflow", "jacob_cov"] {
             assert!(names.iter().any(|n| *n == name), "{name} of {names:?}");
@@ -251,6 +266,7 @@ fn searches_that_cannot_be_are_refused() {
     refused(&["--choice", "best"], &["`best`", "`random`"]);
     refused(&["--evaluator", "guess"], &["`guess`", "`generated`"]);
     refused(&["--budget", "0"], &["budget: 0 is out of range"]);
+    refused(&["--set", "gradient.order=3"], &["gradient.order: 3 is out of range: it must lie from 1 to 2"]);
     refused(&["--set", "hypernetwork.heads=3"], &["hypernetwork.heads", "3 heads do not part 8"]);
     refused(&["--set", "budgets=3"], &["budgets"]);
     refused(&["--label", "nothing"], &["nothing"]);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::experiment::config;
 use crate::experiment::source::PicturesConfig;
-use crate::search::{ChoiceRule, GeneratorSettings, TrainSettings};
+use crate::search::{ChoiceRule, GeneratorSettings, GradientSettings, TrainSettings};
 
 /// How a candidate's accuracy is predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -64,6 +64,8 @@ pub struct SearchConfig {
     pub pictures: PicturesConfig,
     /// The hypernetwork.
     pub hypernetwork: GeneratorSettings,
+    /// Of `choice = "gradient"`: how the shares of choices are learned.
+    pub gradient: GradientSettings,
     /// How the best are trained.
     pub train: TrainSettings,
 }
@@ -89,6 +91,7 @@ impl Default for SearchConfig {
             checked: 12,
             pictures: PicturesConfig { validation: 0.2, ..PicturesConfig::default() },
             hypernetwork: GeneratorSettings::default(),
+            gradient: GradientSettings::default(),
             train: TrainSettings::default(),
         }
     }
@@ -123,7 +126,7 @@ impl SearchConfig {
     /// # Errors
     /// The setting, and its range.
     pub fn validate(&self) -> Result<()> {
-        let h = &self.hypernetwork;
+        let (h, g) = (&self.hypernetwork, &self.gradient);
         let whole = [
             ("budget", self.budget, 1, 100_000),
             ("round", self.round, 1, 4_096),
@@ -142,6 +145,10 @@ impl SearchConfig {
             ("hypernetwork.hidden", h.hidden, 1, 4_096),
             ("hypernetwork.blocks", h.blocks, 0, 64),
             ("hypernetwork.heads", h.heads, 1, 64),
+            ("gradient.steps", g.steps as usize, 1, 10_000_000),
+            ("gradient.batch", g.batch, 1, 65_536),
+            ("gradient.order", g.order, 1, 2),
+            ("gradient.samples", g.samples, 1, 4_096),
         ];
         for (name, n, low, high) in whole {
             if !(low..=high).contains(&n) {
@@ -160,6 +167,11 @@ impl SearchConfig {
             ("hypernetwork.rate", h.rate, 1e-9, 10.0),
             ("hypernetwork.decay", h.decay, 0.0, 10.0),
             ("hypernetwork.clip", h.clip, 1e-9, 1e9),
+            ("gradient.temperature", g.temperature, 1e-3, 1e3),
+            ("gradient.rate", g.rate, 1e-9, 10.0),
+            ("gradient.logits_rate", g.logits_rate, 1e-9, 10.0),
+            ("gradient.decay", g.decay, 0.0, 10.0),
+            ("gradient.clip", g.clip, 1e-9, 1e9),
         ];
         for (name, x, low, high) in parts {
             if !(low..=high).contains(&x) {

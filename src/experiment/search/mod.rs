@@ -24,8 +24,8 @@ use crate::report::plot::{Marked, marked};
 use crate::rng::Rng;
 use crate::run::Device;
 use crate::search::{
-    Architecture, Candidate, Cost, GraphHypernetwork, Masked, Member, Population, RowsOf, Space,
-    TrainSettings, best_first, rank_correlation,
+    Architecture, Candidate, ChoiceGradient, ChoiceRule, Cost, GraphHypernetwork, Masked, Member, Population,
+    RowsOf, Space, TrainSettings, all_looks, best_first, fitted, rank_correlation,
 };
 use crate::spec::count;
 pub use config::{Evaluator, SearchConfig};
@@ -54,6 +54,7 @@ pub struct Search<'d> {
     /// Rows that are trained on.
     train: Vec<usize>,
     hypernetwork: Option<GraphHypernetwork>,
+    gradient: Option<ChoiceGradient>,
     candidates: Vec<Candidate>,
     /// Keys of architectures that the hypernetwork does not learn on: its predictions of them are judged.
     kept: BTreeSet<String>,
@@ -61,8 +62,8 @@ pub struct Search<'d> {
     /// Rounds done, and how many of the last ones found nothing better.
     rounds: u64,
     since: usize,
-    /// Seconds of earlier parts of the run, and of the hypernetwork.
-    before: [f64; 2],
+    /// Seconds of earlier parts of the run, of the hypernetwork, and of choices by gradient.
+    before: [f64; 3],
     started: Instant,
 }
 
@@ -100,15 +101,23 @@ impl<'d> Search<'d> {
         };
         space.check(row.len()).map_err(|e| Error::config("--space", format!("{}: {e}", config.space)))?;
         let outputs = task.rows.classes.len();
+        let largest = |instead: &str| {
+            Masked::new(&space, &row, outputs)
+                .map_err(|e| Error::config("--space", format!("{}: {e}; {instead}", config.space)))
+        };
         let hypernetwork = match config.evaluator {
             Evaluator::Trained => None,
             Evaluator::Generated => {
-                let masked = Masked::new(&space, &row, outputs).map_err(|e| {
-                    let instead = "; --evaluator trained judges each by a short training";
-                    Error::config("--space", format!("{}: {e}{instead}", config.space))
-                })?;
+                let masked = largest("--evaluator trained judges each by a short training")?;
                 Some(GraphHypernetwork::new(masked, config.hypernetwork, config.seed))
             }
+        };
+        let gradient = match config.choice {
+            ChoiceRule::Gradient => {
+                let masked = largest("--choice surrogate needs no largest network")?;
+                Some(ChoiceGradient::new(&space, masked, config.gradient, config.seed))
+            }
+            _ => None,
         };
         let table = config.truth.as_deref().map(read_table).transpose()?.unwrap_or_default();
         for (i, row) in table.iter().enumerate() {
@@ -127,12 +136,13 @@ impl<'d> Search<'d> {
             row,
             train,
             hypernetwork,
+            gradient,
             candidates: vec![],
             kept: table.iter().map(|r| r.architecture.key()).collect(),
             table,
             rounds: 0,
             since: 0,
-            before: [0.0; 2],
+            before: [0.0; 3],
             started: Instant::now(),
             setup,
         };
@@ -186,6 +196,9 @@ impl<'d> Search<'d> {
 
     fn propose(&self, known: &mut BTreeSet<String>, many: usize) -> Result<Vec<Architecture>> {
         let mut rng = Rng::new(self.config.seed, ROUND ^ self.rounds << 16);
+        if let Some(gradient) = &self.gradient {
+            return gradient.propose(known, many, &mut rng);
+        }
         self.config.choice.propose(
             (&self.space, &self.row, self.outputs()),
             known,
@@ -201,14 +214,19 @@ impl<'d> Search<'d> {
     /// # Errors
     /// What the device refuses, and what cannot be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<SearchStatus> {
-        if !self.learn(observer)? || !self.look(observer)? {
+        if !self.learn(observer)? || !self.descend(observer)? || !self.look(observer)? {
             return Ok(SearchStatus::Stopped);
         }
         let judged = self.seconds();
         let Some(mut report) = self.train_best(judged, observer)? else { return Ok(SearchStatus::Stopped) };
-        if !self.table.is_empty() {
-            let Some(truth) = self.judge_by_table(observer)? else { return Ok(SearchStatus::Stopped) };
+        let table = self.untried();
+        if !table.is_empty() {
+            let Some(truth) = self.judge_by(&table, observer)? else { return Ok(SearchStatus::Stopped) };
             report.truth = Some(truth);
+        } else if !self.table.is_empty() {
+            log::warn!(
+                "the search tried all architectures of the table: none is left to judge its predictions by"
+            );
         }
         let text = serde_json::to_string_pretty(&report).map_err(|e| Error::Shape(e.to_string()))?;
         self.folder.write("report.json", &(text + "\n"))?;
@@ -231,6 +249,34 @@ impl<'d> Search<'d> {
         let first = self.first_steps();
         let (space, kept) = (self.space.clone(), self.kept.clone());
         self.teach(first, "hypernetwork", observer, |rng| beside(&kept, || space.sample(rng)))
+    }
+
+    /// Learns choices by gradient; `false`: stopped.
+    fn descend(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        let Some(mut gradient) = self.gradient.take() else { return Ok(true) };
+        let (begun, begun_at) = (Instant::now(), gradient.step());
+        let (steps, mut stopped) = (self.config.gradient.steps, false);
+        while gradient.step() < steps && !stopped {
+            let (left, saved) = (steps - gradient.step(), Instant::now());
+            let watch = |step: u64, loss: f32| {
+                observer.progress(&Progress {
+                    phase: "choices by gradient",
+                    step,
+                    steps,
+                    loss: f64::from(loss),
+                    tasks_per_second: (step - begun_at) as f64 / begun.elapsed().as_secs_f64().max(1e-9),
+                    unit: "steps",
+                });
+                stopped = observer.stop();
+                stopped || saved.elapsed() > SAVE_EVERY
+            };
+            gradient.train(self.device, self.train_rows(), self.validation_rows(), left, watch)?;
+            let seconds = [0.0, 0.0, begun.elapsed().as_secs_f64()];
+            self.save(self.hypernetwork.as_ref(), Some(&gradient), seconds)?;
+        }
+        self.before[2] += begun.elapsed().as_secs_f64();
+        self.gradient = Some(gradient);
+        Ok(!stopped)
     }
 
     /// Trains the hypernetwork up to a step.
@@ -263,7 +309,8 @@ impl<'d> Search<'d> {
             };
             hypernetwork.train(self.device, self.train_rows(), some, &mut draw, watch)?;
             if stopped || hypernetwork.step() < until {
-                self.save(Some(&hypernetwork), begun.elapsed().as_secs_f64())?;
+                let seconds = [0.0, begun.elapsed().as_secs_f64(), 0.0];
+                self.save(Some(&hypernetwork), self.gradient.as_ref(), seconds)?;
             }
         }
         self.before[1] += begun.elapsed().as_secs_f64();
@@ -298,11 +345,12 @@ impl<'d> Search<'d> {
                 step: self.candidates.len() as u64,
                 steps: self.config.budget as u64,
                 loss: f64::NAN,
-                tasks_per_second: self.candidates.len() as f64 / (self.seconds() - self.before[1]).max(1e-9),
+                tasks_per_second: self.candidates.len() as f64
+                    / (self.seconds() - self.before[1] - self.before[2]).max(1e-9),
                 unit: "candidates",
             });
             if observer.stop() {
-                self.save(self.hypernetwork.as_ref(), 0.0)?;
+                self.save_all()?;
                 return Ok(false);
             }
             let many = self.config.round.min(self.config.budget - self.candidates.len());
@@ -315,14 +363,14 @@ impl<'d> Search<'d> {
                 break;
             }
             let Some(found) = self.predict(&more, observer)? else {
-                self.save(self.hypernetwork.as_ref(), 0.0)?;
+                self.save_all()?;
                 return Ok(false);
             };
             let before = best(&self.candidates);
             self.candidates.extend(more.into_iter().zip(found).map(|(a, p)| Candidate::new(a, p)));
             self.rounds += 1;
             self.since = if best(&self.candidates) > before { 0 } else { self.since + 1 };
-            self.save(self.hypernetwork.as_ref(), 0.0)?;
+            self.save_all()?;
         }
         if !self.feed_back(observer)? {
             return Ok(false);
@@ -333,6 +381,11 @@ impl<'d> Search<'d> {
             if let Some(found) = self.predict(&all, observer)? {
                 self.candidates.iter_mut().zip(found).for_each(|(c, p)| c.predicted = p);
             }
+        }
+        // What was found by chance is told from what is better: neighbours have a say.
+        let all: Vec<Architecture> = self.candidates.iter().map(|c| c.architecture.clone()).collect();
+        if let Some(found) = self.by_surrogate(&all)? {
+            self.candidates.iter_mut().zip(found).for_each(|(c, p)| c.predicted = p);
         }
         Ok(true)
     }
@@ -363,6 +416,17 @@ impl<'d> Search<'d> {
     /// Candidates, the best first.
     fn order(&self) -> Vec<usize> {
         best_first(&self.candidates.iter().map(|c| c.predicted).collect::<Vec<f64>>())
+    }
+
+    /// What a surrogate of the candidates says of architectures; `None`: the search has none.
+    fn by_surrogate(&self, all: &[Architecture]) -> Result<Option<Vec<f64>>> {
+        if self.config.choice != ChoiceRule::Surrogate {
+            return Ok(None);
+        }
+        let place = (&self.space, &self.row[..], self.outputs());
+        let Some(fitted) = fitted(place, &self.candidates)? else { return Ok(None) };
+        let looks = all_looks(place, all.iter())?;
+        Ok(Some(looks.iter().map(|l| fitted.predict(l).0).collect()))
     }
 
     /// Predicted accuracies of architectures; `None`: stopped.
@@ -477,9 +541,11 @@ impl<'d> Search<'d> {
             device: self.device.name(),
             seconds: self.seconds(),
             hypernetwork_seconds: self.before[1],
+            gradient_seconds: self.before[2],
             hypernetwork_parameters: self.hypernetwork.as_ref().map_or(0, GraphHypernetwork::parameters),
             candidates: self.candidates.len(),
-            candidates_per_second: self.candidates.len() as f64 / (judged - self.before[1]).max(1e-9),
+            candidates_per_second: self.candidates.len() as f64
+                / (judged - self.before[1] - self.before[2]).max(1e-9),
             space_size: self.space.size(),
             best: vec![],
             checked: vec![],
@@ -574,8 +640,24 @@ impl<'d> Search<'d> {
         )
     }
 
-    fn save(&self, hypernetwork: Option<&GraphHypernetwork>, more: f64) -> Result<()> {
+    fn save_all(&self) -> Result<()> {
+        self.save(self.hypernetwork.as_ref(), self.gradient.as_ref(), [0.0; 3])
+    }
+
+    /// Writes the state, with seconds that are not counted yet.
+    fn save(
+        &self,
+        hypernetwork: Option<&GraphHypernetwork>,
+        gradient: Option<&ChoiceGradient>,
+        more: [f64; 3],
+    ) -> Result<()> {
         let mut c = Checkpoint::default();
+        if let Some(gradient) = gradient {
+            for (name, numbers) in CHOICES.into_iter().zip(gradient.state()) {
+                c.tensors.insert(name.into(), Tensor::f32(&[numbers.len()], numbers.to_vec()));
+            }
+            c.metadata.insert("gradient_step".into(), gradient.step().to_string());
+        }
         if let Some(h) = hypernetwork {
             c.tensors.insert("hypernetwork".into(), Tensor::f32(&[h.state().len()], h.state().to_vec()));
             c.metadata.insert("step".into(), h.step().to_string());
@@ -584,7 +666,7 @@ impl<'d> Search<'d> {
         c.metadata.insert("candidates".into(), text(serde_json::to_string(&self.candidates))?);
         c.metadata.insert("rounds".into(), self.rounds.to_string());
         c.metadata.insert("since".into(), self.since.to_string());
-        let seconds = [self.seconds(), self.before[1] + more];
+        let seconds = [self.seconds() + more[0], self.before[1] + more[1], self.before[2] + more[2]];
         c.metadata.insert("seconds".into(), text(serde_json::to_string(&seconds))?);
         c.save(&self.folder.file(STATE))
     }
@@ -613,12 +695,24 @@ impl<'d> Search<'d> {
             let state = c.f32("hypernetwork", &[h.state().len()])?.to_vec();
             h.restore(state, step).map_err(|e| Error::checkpoint(&path, e))?;
         }
+        if let Some(gradient) = &mut self.gradient {
+            // Not there: it was stopped before the first step.
+            if let Some(step) = c.metadata.get("gradient_step") {
+                let step = step.parse().map_err(|_| wrong("gradient_step"))?;
+                let [weights, logits] = gradient.state().map(<[f32]>::len);
+                let state = [c.f32(CHOICES[0], &[weights])?.to_vec(), c.f32(CHOICES[1], &[logits])?.to_vec()];
+                gradient.restore(state, step).map_err(|e| Error::checkpoint(&path, e))?;
+            }
+        }
         Ok(())
     }
 }
 
 /// The state of a search, in its folder.
 const STATE: &str = "search.safetensors";
+
+/// Choices by gradient in it: the weights of the largest network and the logits, with their moments.
+const CHOICES: [&str; 2] = ["choices.weights", "choices.logits"];
 
 /// Layers as `--net` reads them.
 #[derive(Serialize)]

@@ -15,11 +15,14 @@ pub struct SearchReport {
     pub seconds: f64,
     /// Seconds of the hypernetwork's training.
     pub hypernetwork_seconds: f64,
+    /// Seconds of learning choices by gradient; 0 where they were not.
+    #[serde(default)]
+    pub gradient_seconds: f64,
     /// Numbers that the hypernetwork learned; 0 where there is none.
     pub hypernetwork_parameters: usize,
     /// Candidates that were judged.
     pub candidates: usize,
-    /// Candidates a second, without the hypernetwork's training.
+    /// Candidates a second, without the training of the hypernetwork and of choices.
     pub candidates_per_second: f64,
     /// Choices of the space; some are the same network.
     pub space_size: f64,

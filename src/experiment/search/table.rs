@@ -11,7 +11,7 @@ use super::Search;
 use crate::error::{Error, Result};
 use crate::experiment::Observer;
 use crate::rng::Rng;
-use crate::search::{Architecture, Population, Space, best_first, rank_correlation, scores};
+use crate::search::{Architecture, ChoiceRule, Population, Space, best_first, rank_correlation, scores};
 
 /// Random numbers of the architectures of a table, and of random searches in it.
 const TABLE: u64 = 0x7ab1;
@@ -25,7 +25,7 @@ const SEARCHES: u64 = 10;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Truth {
-    /// Architectures of the table.
+    /// Architectures of the table; of a surrogate those that the search did not try itself.
     pub architectures: usize,
     /// Spearman's rank correlation of each score with the true accuracy: `predicted`, `parameters`, `operations`, `grad_norm`, `synflow`,
     /// `jacob_cov`.
@@ -139,20 +139,35 @@ impl Search<'_> {
         Ok(Some(rows))
     }
 
-    /// How well the table's architectures are predicted, beside scores that cost nothing; `None`: stopped.
-    pub(super) fn judge_by_table(&self, observer: &mut dyn Observer) -> Result<Option<Truth>> {
-        let all: Vec<Architecture> = self.table.iter().map(|r| r.architecture.clone()).collect();
+    /// The table's architectures by which predictions are judged: what a surrogate was fitted to is no test of it.
+    pub(super) fn untried(&self) -> Vec<&TableRow> {
+        let tried: BTreeSet<String> = match self.config.choice {
+            ChoiceRule::Surrogate => self.candidates.iter().map(|c| c.architecture.key()).collect(),
+            _ => BTreeSet::new(),
+        };
+        self.table.iter().filter(|r| !tried.contains(&r.architecture.key())).collect()
+    }
+
+    /// How well architectures of the table are predicted, beside scores that cost nothing; `None`: stopped.
+    pub(super) fn judge_by(&self, table: &[&TableRow], observer: &mut dyn Observer) -> Result<Option<Truth>> {
+        let all: Vec<Architecture> = table.iter().map(|r| r.architecture.clone()).collect();
         let begun = Instant::now();
-        let Some(predicted) = self.predict(&all, observer)? else { return Ok(None) };
+        let predicted = match self.by_surrogate(&all)? {
+            Some(predicted) => predicted,
+            None => match self.predict(&all, observer)? {
+                Some(predicted) => predicted,
+                None => return Ok(None),
+            },
+        };
         let seconds = begun.elapsed().as_secs_f64();
         let place = (&self.space, &self.row[..], self.outputs());
         let costless = scores(self.device, place, self.train_rows(), &all, self.config.seed)?;
-        let truth: Vec<f64> = self.table.iter().map(TableRow::accuracy).collect();
+        let truth: Vec<f64> = table.iter().map(|r| r.accuracy()).collect();
         let column = |of: &dyn Fn(usize) -> f64| (0..all.len()).map(of).collect::<Vec<f64>>();
         let columns = [
             ("predicted", predicted.clone()),
-            ("parameters", column(&|i| self.table[i].parameters as f64)),
-            ("operations", column(&|i| self.table[i].operations as f64)),
+            ("parameters", column(&|i| table[i].parameters as f64)),
+            ("operations", column(&|i| table[i].operations as f64)),
             ("grad_norm", column(&|i| costless[i].grad_norm)),
             ("synflow", column(&|i| costless[i].synflow)),
             ("jacob_cov", column(&|i| costless[i].jacob_cov)),
@@ -166,8 +181,7 @@ impl Search<'_> {
         let mean = |row: &TableRow| row.validation.iter().sum::<f64>() / row.validation.len().max(1) as f64;
         let random = (0..SEARCHES).map(|seed| {
             let drawn = Rng::new(seed, CHANCE).choose(all.len(), many);
-            let chosen =
-                drawn.into_iter().max_by(|a, b| mean(&self.table[*a]).total_cmp(&mean(&self.table[*b])));
+            let chosen = drawn.into_iter().max_by(|a, b| mean(table[*a]).total_cmp(&mean(table[*b])));
             chosen.map_or(0.0, |i| truth[i])
         });
         Ok(Some(Truth {

@@ -6,9 +6,9 @@ use hyperloom::Device;
 use hyperloom::data::labelled::Labelled;
 use hyperloom::net::Net;
 use hyperloom::rng::Rng;
-use hyperloom::search::{Member, Population, Reading, RowsOf, Space, TrainSettings};
+use hyperloom::search::{GradientSettings, Member, Population, Reading, RowsOf, Space, TrainSettings};
 use support::differences::check_derivatives_by;
-use support::search::{SPACES, drawn, generated, small};
+use support::search::{SPACES, drawn, generated, mixture, small};
 
 /// Rows of two classes that a network can learn to tell apart.
 fn rows(row: &[usize], n: usize) -> (Labelled, Vec<usize>) {
@@ -102,6 +102,19 @@ fn derivatives_of_generated_networks() {
             let (g, feed, loss, params) = generated(text, row, reading);
             // Norms over few channels bend the loss sharply.
             check_derivatives_by(1e-4, name, &g, &feed, loss, &[("params", params)], 1);
+        }
+    }
+}
+
+/// Of first order by the logits; of second order through the step of the weights, too.
+#[test]
+fn derivatives_by_choices() {
+    for (name, text, row) in SPACES {
+        for order in [1, 2] {
+            let mut settings = GradientSettings::default();
+            settings.order = order;
+            let (g, feed, [chosen, _], [w, a]) = mixture(text, row, settings);
+            check_derivatives_by(1e-4, name, &g, &feed, chosen, &[("a", a), ("w", w)], 1);
         }
     }
 }

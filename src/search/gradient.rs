@@ -201,8 +201,9 @@ impl ChoiceGradient {
         let mut session = self.session(device, batches)?;
         session.write("weights", &self.weights)?;
         session.write("logits", &self.logits)?;
-        session.write("says", &self.says())?;
-        session.write("absent", &self.absent())?;
+        for (name, values) in self.inputs() {
+            session.write(name, &values)?;
+        }
         let optimiser = Optimiser::adamw(s.decay);
         let schedule = Schedule { warmup: s.steps / 20, ..Schedule::new(s.rate, s.steps) };
         while self.step < end {
@@ -237,71 +238,72 @@ impl ChoiceGradient {
     }
 
     /// A step: the shares learn, then the weights.
-    fn session(&self, device: &Device, [b, chosen]: [usize; 2]) -> Result<Session> {
+    fn session(&self, device: &Device, batches: [usize; 2]) -> Result<Session> {
         let s = self.settings;
-        let (inputs, outputs) = (self.masked.inputs(), self.masked.outputs());
-        let (d, k) = (self.counts.len(), self.most);
         let mut g = Graph::new();
         let weights = g.state("weights", &[3, self.masked.layout().len()]);
-        let logits = g.state("logits", &[3, d * k]);
-        let says = g.data("says", &[d * k, self.masked.choices()]);
-        let absent = g.data("absent", &[1, d, k]);
-        let train = (g.step("x", &[1, b, inputs]), g.step("y", &[1, b, outputs]));
-        let choose = (g.step("chosen_x", &[1, chosen, inputs]), g.step("chosen_y", &[1, chosen, outputs]));
-        let noise = (s.sampling == Sampling::Gumbel).then(|| g.step("noise", &[s.samples, d, k]));
+        let logits = g.state("logits", &[3, self.counts.len() * self.most]);
         let control = g.step("control", &[3]);
         let logits_control = g.step("logits_control", &[3]);
         let (w, a) = (g.slice(weights, 0, 0, 1), g.slice(logits, 0, 0, 1));
         let rate = g.slice(control, 0, 0, 1);
-        let [by_logits, by_weights, judged] =
-            self.gradients(&mut g, [w, a, rate], (says, absent, noise), train, choose);
-        let flat = |g: &mut Graph, v: Value| {
-            let len = g.shape(v)[1];
-            g.reshape(v, &[len])
+        let [chosen, trained] = self.losses(&mut g, [w, a, rate], batches, true);
+        let flat = |g: &mut Graph, loss: Value, by: Value| {
+            let gradient = g.grad(loss, &[by])[0];
+            let len = g.shape(gradient)[1];
+            g.reshape(gradient, &[len])
         };
-        let (by_logits, by_weights) = (flat(&mut g, by_logits), flat(&mut g, by_weights));
+        let (by_logits, by_weights) = (flat(&mut g, chosen, a), flat(&mut g, trained, w));
         LOGITS.step(&mut g, logits, by_logits, logits_control, s.clip);
         Optimiser::adamw(s.decay).step(&mut g, weights, by_weights, control, s.clip);
-        g.record("loss", judged);
+        g.record("loss", chosen);
         device.prepare(lower(&g, device.caps(WINDOW))?)
     }
 
-    /// By weights `[1, P]` and logits `[1, D]`: the gradient of the loss on rows to choose by, by the logits; of the loss on rows to train on, by the weights; the former loss.
-    fn gradients(
+    /// The mean cross entropy on rows to choose by, of second order behind a step of gradient descent on rows to train on; and that on rows
+    /// to train on. By weights `[1, P]`, logits `[1, decisions · most]` and the rate `[1]` of that step. Inputs of the graph are `x`, `y` and
+    /// `chosen_x`, `chosen_y`, `[1, batch, ..]`, of `gumbel` `noise`, with each step or beforehand, and those of [`Self::inputs`].
+    pub fn losses(
         &self,
         g: &mut Graph,
         [w, a, rate]: [Value; 3],
-        (says, absent, noise): (Value, Value, Option<Value>),
-        train: Batch,
-        choose: Batch,
-    ) -> [Value; 3] {
+        [b, chosen]: [usize; 2],
+        steps: bool,
+    ) -> [Value; 2] {
         let s = self.settings;
         let (d, k) = (self.counts.len(), self.most);
-        let there = g.reshape(a, &[1, d, k]);
-        let there = g.add(there, absent);
-        let hard = s.sampling == Sampling::Gumbel;
-        let there = match noise {
-            Some(noise) => {
-                let shape = g.shape(noise).to_vec();
-                g.expand(there, &shape)
-            }
-            None => there,
+        let says = g.data("says", &[d * k, self.masked.choices()]);
+        let absent = g.data("absent", &[1, d, k]);
+        let input = |g: &mut Graph, name: &str, shape: &[usize]| match steps {
+            true => g.step(name, shape),
+            false => g.data(name, shape),
         };
-        let shares = choice_shares(g, there, noise, s.temperature, hard);
+        let (inputs, outputs) = (self.masked.inputs(), self.masked.outputs());
+        let train = (input(g, "x", &[1, b, inputs]), input(g, "y", &[1, b, outputs]));
+        let choose =
+            (input(g, "chosen_x", &[1, chosen, inputs]), input(g, "chosen_y", &[1, chosen, outputs]));
+        let logits = g.reshape(a, &[1, d, k]);
+        let mut logits = g.add(logits, absent);
+        let mut noise = None;
+        if s.sampling == Sampling::Gumbel {
+            noise = Some(input(g, "noise", &[s.samples, d, k]));
+            logits = g.expand(logits, &[s.samples, d, k]);
+        }
+        let shares = choice_shares(g, logits, noise, s.temperature, noise.is_some());
         let t = g.shape(shares)[0];
         let shares = g.reshape(shares, &[t, d * k]);
         let part = g.matmul(shares, says);
         let trained = self.loss(g, w, part, train);
-        let by_weights = g.grad(trained, &[w])[0];
-        let judged = match s.order {
+        let chosen = match s.order {
             1 => self.loss(g, w, part, choose),
             _ => {
-                let step = g.mul(by_weights, rate);
+                let gradient = g.grad(trained, &[w])[0];
+                let step = g.mul(gradient, rate);
                 let ahead = g.sub(w, step);
                 self.loss(g, ahead, part, choose)
             }
         };
-        [g.grad(judged, &[a])[0], by_weights, judged]
+        [chosen, trained]
     }
 
     /// The mean loss of parts `[T, ..]` of the largest network with the same weights `[1, P]`.
@@ -317,23 +319,21 @@ impl ChoiceGradient {
         g.mean(each)
     }
 
-    /// What each choice makes of a part, `[decisions · most, choices]`.
-    fn says(&self) -> Vec<f32> {
+    /// What is the same in each step: what each choice makes of a part, `says [decisions · most, ..]`, and where there is no choice,
+    /// `absent [decisions, most]`.
+    pub fn inputs(&self) -> [(&'static str, Vec<f32>); 2] {
         let width = self.masked.choices();
         let mut says = vec![0.0; self.counts.len() * self.most * width];
+        let mut absent = vec![ABSENT as f32; self.counts.len() * self.most];
         for (i, (decision, n)) in self.space.decisions().into_iter().enumerate() {
-            for choice in 0..n {
-                let row = &mut says[(i * self.most + choice) * width..][..width];
-                self.masked.says(decision, choice).into_iter().for_each(|(at, value)| row[at] += value);
+            for at in i * self.most..i * self.most + n {
+                let row = &mut says[at * width..][..width];
+                let choice = at - i * self.most;
+                self.masked.says(decision, choice).into_iter().for_each(|(to, value)| row[to] += value);
+                absent[at] = 0.0;
             }
         }
-        says
-    }
-
-    /// Where there is no choice, `[decisions, most]`.
-    fn absent(&self) -> Vec<f32> {
-        let of = |n: &usize| (0..self.most).map(|i| if i < *n { 0.0 } else { ABSENT as f32 }).collect();
-        self.counts.iter().flat_map(|n: &usize| -> Vec<f32> { of(n) }).collect()
+        [("says", says), ("absent", absent)]
     }
 }
 
@@ -341,85 +341,6 @@ impl ChoiceGradient {
 mod tests {
     use super::*;
     use crate::data::labelled::Labelled;
-
-    fn space() -> Space {
-        let text = "depths = [1, 2]\n[[stages]]\nwidths = [3, 4]\nactivations = ['tanh', 'sin']\nnorms = [true, false]\ncells = [1, 2]\n\
-                    nodes = 3\noperations = ['none', 'skip', 'conv3', 'depthwise3', 'pool']\n[[stages]]\nwidths = [4]\nactivations = ['tanh']\n";
-        toml::from_str(text).expect("it is a space")
-    }
-
-    fn gradient(settings: GradientSettings) -> ChoiceGradient {
-        let space = space();
-        let masked = Masked::new(&space, &[6, 1], 2).expect("it is a network");
-        ChoiceGradient::new(&space, masked, settings, 3)
-    }
-
-    /// Gradients by the logits are the differences of the loss after a step of the weights.
-    #[test]
-    fn both_orders_are_differences() {
-        for (order, sampling) in [(1, Sampling::Mixture), (2, Sampling::Mixture)] {
-            let of = gradient(GradientSettings { order, sampling, ..GradientSettings::default() });
-            let (d, k) = (of.counts.len(), of.most);
-            let p = of.masked.layout().len();
-            let mut g = Graph::new();
-            let (w, a, rate) = (g.data("w", &[1, p]), g.data("a", &[1, d * k]), g.data("rate", &[1]));
-            let says = g.data("says", &[d * k, of.masked.choices()]);
-            let absent = g.data("absent", &[1, d, k]);
-            let rows = |g: &mut Graph, name: &str| {
-                (g.data(&format!("{name}x"), &[1, 5, 6]), g.data(&format!("{name}y"), &[1, 5, 2]))
-            };
-            let (train, choose) = (rows(&mut g, "t"), rows(&mut g, "c"));
-            let [by_logits, _, judged] =
-                of.gradients(&mut g, [w, a, rate], (says, absent, None), train, choose);
-            g.output("gradient", by_logits);
-            g.output("loss", judged);
-            let device = Device::Cpu;
-            let mut session = device.prepare(lower(&g, device.caps(1)).expect("it fits")).expect("it fits");
-            let mut rng = Rng::new(9, 9);
-            let mut numbers = |n: usize| (0..n).map(|_| rng.normal() as f32).collect::<Vec<f32>>();
-            let logits = numbers(d * k);
-            let labels =
-                |n: usize| (0..n).flat_map(|i| [(i % 2) as f32, 1.0 - (i % 2) as f32]).collect::<Vec<f32>>();
-            let inputs: Vec<(&str, Vec<f32>)> = vec![
-                ("w", of.weights[..p].iter().map(|v| v * 1.5).collect()),
-                ("rate", vec![0.5]),
-                ("says", of.says()),
-                ("absent", of.absent()),
-                ("tx", numbers(30)),
-                ("ty", labels(5)),
-                ("cx", numbers(30)),
-                ("cy", labels(5)),
-            ];
-            let mut at = |logits: &[f32]| {
-                for (name, values) in &inputs {
-                    session.write(name, values).expect("it is an input");
-                }
-                session.write("a", logits).expect("it is an input");
-                session.run(1).expect("it runs");
-                (
-                    f64::from(session.read("loss").expect("it is there")[0]),
-                    session.read("gradient").expect("it is there"),
-                )
-            };
-            let (_, found) = at(&logits);
-            // First order holds the weights: the differences of the loss are its gradient, too.
-            let direction: Vec<f32> =
-                found.iter().map(|v| v / found.iter().map(|v| v * v).sum::<f32>().sqrt()).collect();
-            let moved =
-                |by: f32| logits.iter().zip(&direction).map(|(l, d)| l + by * d).collect::<Vec<f32>>();
-            let step = 0.05;
-            let difference = (at(&moved(step)).0 - at(&moved(-step)).0) / (2.0 * f64::from(step));
-            let expected: f64 = found.iter().zip(&direction).map(|(f, d)| f64::from(f * d)).sum();
-            assert!(
-                (difference - expected).abs() < 0.02 * expected.abs() + 1e-5,
-                "{order}: {difference} and {expected}"
-            );
-            // What a decision does not have keeps no share.
-            for (i, n) in of.counts.iter().enumerate() {
-                assert!(found[i * k + n..(i + 1) * k].iter().all(|v| *v == 0.0));
-            }
-        }
-    }
 
     /// Rows whose class lies in neighbours of three: convolutions of 3 are learned, not those of 1.
     #[test]

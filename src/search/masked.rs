@@ -543,8 +543,17 @@ impl Masked {
         };
         let mut y = sum;
         if s.norms() {
-            let share = number(g, f.norm + 1);
-            let share = g.mul(channels, share);
+            // Shares of channels in a mean add up to one, those of a mixture of widths, too.
+            let share = match whole.mixed {
+                true => {
+                    let all = g.sum_to(channels, &[t, 1, 1, 1, 1]);
+                    g.div(channels, all)
+                }
+                false => {
+                    let share = number(g, f.norm + 1);
+                    g.mul(channels, share)
+                }
+            };
             let mut kept = g.shape(sum).to_vec();
             kept[4] = 1;
             let mut normed = standardised(g, sum, &kept, Some(share));

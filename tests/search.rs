@@ -46,7 +46,7 @@ fn a_network_does_not_feel_those_beside_it() {
         members.push(lost);
         let together = trained(members.clone(), (&data, &all), &Device::Cpu);
         assert!(together.shapes() < together.len());
-        let found = together.accuracy(&Device::Cpu, (&data, &all)).expect("it is judged");
+        let found = together.score(&Device::Cpu, (&data, &all)).expect("it is judged");
         for (i, member) in members.iter().enumerate().take(8) {
             let alone = trained(vec![member.clone()], (&data, &all), &Device::Cpu);
             for (a, b) in alone.weights(0).iter().zip(together.weights(i)) {
@@ -127,10 +127,10 @@ fn a_hypernetwork_learns_to_write_networks() {
     let mut hypernetwork = small(&space, row, Reading::Attention, 300);
     let unseen = drawn(&space, 8, 77);
     let mean = |found: Vec<f64>| found.iter().sum::<f64>() / found.len() as f64;
-    let before = mean(hypernetwork.accuracy(&Device::Cpu, (&data, &all), &unseen).expect("it is judged"));
+    let before = mean(hypernetwork.score(&Device::Cpu, (&data, &all), &unseen).expect("it is judged"));
     let draw = |rng: &mut Rng| space.sample(rng);
     hypernetwork.train(&Device::Cpu, (&data, &all), 300, draw, |_, _| false).expect("it trains");
-    let found = hypernetwork.accuracy(&Device::Cpu, (&data, &all), &unseen).expect("it is judged");
+    let found = hypernetwork.score(&Device::Cpu, (&data, &all), &unseen).expect("it is judged");
     assert!(mean(found.clone()) > before.max(0.9), "{before} before, {found:?}");
     // The same weights in each network of its own.
     let weights = hypernetwork.weights(&Device::Cpu, &unseen).expect("it writes");
@@ -140,7 +140,7 @@ fn a_hypernetwork_learns_to_write_networks() {
         member
     });
     let population = Population::new(members.collect(), TrainSettings::new(1)).expect("they fit");
-    let alone = population.accuracy(&Device::Cpu, (&data, &all)).expect("it is judged");
+    let alone = population.score(&Device::Cpu, (&data, &all)).expect("it is judged");
     for (a, b) in alone.iter().zip(&found) {
         assert!((a - b).abs() < 0.02, "{alone:?} alone, {found:?} as parts");
     }

@@ -19,7 +19,13 @@ pub(super) struct SearchArgs {
     /// of series.
     #[arg(long, value_name = "PATH")]
     train: Option<PathBuf>,
-    /// Rows to be judged on (not given: a sixth of each class).
+    /// Instead of --train: a CSV file whose lines are rows, with numbers, words and gaps as they come. Its target may be a class or a value.
+    #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["train", "label"])]
+    csv: Option<PathBuf>,
+    /// The column of --csv to predict.
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
+    /// Rows to be judged on, of the same kind (not given: a sixth of each class, or of all rows).
     #[arg(long, value_name = "PATH")]
     test: Option<PathBuf>,
     /// The column of a CSV file that holds the class of a row.
@@ -28,7 +34,7 @@ pub(super) struct SearchArgs {
     /// Columns of a CSV file to leave out.
     #[arg(long, value_name = "COLUMN", num_args = 1.., value_delimiter = ',')]
     drop: Vec<String>,
-    /// mlp, cell-1d, cell-2d, rnn, or a TOML file (not given: cell-2d for pictures, else cell-1d).
+    /// mlp, cell-1d, cell-2d, rnn, or a TOML file (not given: cell-2d for pictures, cell-1d for series, mlp for tables).
     #[arg(long, value_name = "NAME|FILE.toml")]
     space: Option<String>,
     /// Candidates at most.
@@ -80,13 +86,16 @@ impl SearchArgs {
         }
         let given = self.config.is_some()
             || self.train.is_some()
+            || self.csv.is_some()
             || self.test.is_some()
             || self.truth.is_some()
             || !self.set.is_empty()
             || !self.drop.is_empty()
             || self.budget.is_some()
             || self.seed.is_some()
-            || [&self.label, &self.space, &self.choice, &self.evaluator].iter().any(|v| v.is_some());
+            || [&self.label, &self.target, &self.space, &self.choice, &self.evaluator]
+                .iter()
+                .any(|v| v.is_some());
         if self.resume && given {
             return Err(Error::config(
                 "--resume",
@@ -100,19 +109,46 @@ impl SearchArgs {
             }
             None => (String::new(), "command line".to_string()),
         };
+        let text = match &self.csv {
+            Some(path) if !text.lines().any(|line| line.trim() == "[csv]") => {
+                let quoted = |text: &str| toml::Value::from(text).to_string();
+                let target = self.target.as_deref().unwrap_or_default();
+                format!(
+                    "{text}\n[csv]\nfile = {}\ntarget = {}\n",
+                    quoted(&path.to_string_lossy()),
+                    quoted(target)
+                )
+            }
+            _ => text,
+        };
         let mut over = Vec::new();
         over.extend(self.choice.iter().map(|c| format!("choice={c}")));
         over.extend(self.evaluator.iter().map(|e| format!("evaluator={e}")));
         over.extend(self.set.iter().cloned());
+        over.extend(self.budget.iter().map(|b| format!("budget={b}")));
         let mut c = SearchConfig::parse(&text, &origin, &over)?;
         if let Some(path) = &self.train {
             c.pictures.train.clone_from(path);
         }
+        if let Some(path) = &self.csv {
+            c.csv.get_or_insert_default().file.clone_from(path);
+        }
+        if let (None, Some(target)) = (&c.csv, &self.target) {
+            let message = format!("'{target}' is a column of --csv FILE; of --train it is --label COLUMN");
+            return Err(Error::config("--target", message));
+        }
+        let (test, drop) = match &mut c.csv {
+            Some(table) => {
+                put([&mut table.target], [&self.target]);
+                (&mut table.test, &mut table.drop)
+            }
+            None => (&mut c.pictures.test, &mut c.pictures.drop),
+        };
         if self.test.is_some() {
-            c.pictures.test.clone_from(&self.test);
+            test.clone_from(&self.test);
         }
         if !self.drop.is_empty() {
-            c.pictures.drop.clone_from(&self.drop);
+            drop.clone_from(&self.drop);
         }
         if let Some(n) = self.table.filter(|n| !(1..=100_000).contains(n)) {
             return Err(Error::config(
@@ -132,7 +168,6 @@ impl SearchArgs {
         let mut device = self.device.clone();
         put([&mut c.pictures.label, &mut c.space], [&self.label, &self.space]);
         c.device = device.take().unwrap_or(c.device);
-        c.budget = self.budget.unwrap_or(c.budget);
         c.seed = self.seed.unwrap_or(c.seed);
         c.validate()?;
         Ok(c)
@@ -204,20 +239,30 @@ fn print(r: &SearchReport) {
             figure(r.hypernetwork_seconds)
         ));
     }
+    let what = r.metric.title().to_lowercase();
     say(format_args!(
-        "\n{:<14}{:>10}{:>12}{:>22}{:>12}{:>12}  architecture\n",
-        "file", "predicted", "from start", "", "generated", "weights"
+        "\n{what} on test rows, of networks trained from scratch and from generated weights\n\n"
+    ));
+    say(format_args!(
+        "{:<8}{:>10}{:>12}{:>21}{:>12}{:>10}  architecture\n",
+        "file", "predicted", "from start", "all seeds together", "generated", "weights"
     ));
     for f in &r.best {
         let generated = f.from_generated.map_or("-".into(), figure);
-        let accuracy = format!("± {}", figure(f.deviation));
+        let accuracy = format!("{} ± {}", figure(f.score()), figure(f.deviation));
         say(format_args!(
-            "{:<14}{:>10}{:>12} {accuracy:<21}{generated:>12}{:>12}  {}\n",
-            f.net,
+            "{:<8}{:>10}{accuracy:>18}{:>15}{generated:>12}{:>10}  {}\n",
+            f.net.trim_end_matches(".toml"),
             figure(f.predicted),
-            figure(f.accuracy),
+            figure(f.together),
             f.parameters,
             f.key
+        ));
+    }
+    if let Some(rmse) = r.best.first().and_then(|f| f.rmse) {
+        say(format_args!(
+            "\nbest-1 errs by {} (root of the mean square, in the target's unit)\n",
+            figure(rmse)
         ));
     }
     if let Some(t) = &r.truth {

@@ -61,7 +61,7 @@ impl Encoder {
         Ok(encoder)
     }
 
-    pub(super) fn fit_noting(
+    pub(crate) fn fit_noting(
         table: &Table,
         spec: &CsvSpec,
         rows: &[usize],

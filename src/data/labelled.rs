@@ -1,4 +1,4 @@
-//! Rows with a class each, and batches of them: a single task, whose network is trained on batches of its rows.
+//! Rows with a class or a value each, and batches of them: a single task, whose network is trained on batches of its rows.
 //!
 //! ```
 //! use hyperloom::data::labelled::Labelled;
@@ -33,15 +33,17 @@ pub(crate) fn pixel(scales: &[ChannelScale], channel: usize, value: u8) -> f32 {
 /// The label of an element of a sequence about which nothing is asked.
 pub const NONE: u32 = u32::MAX;
 
-/// Rows of one shape, each with its class.
+/// Rows of one shape, each with its class or its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labelled {
     /// Shape of a row.
     pub row: Shape,
-    /// Names of the classes.
+    /// Names of the classes; none where rows have values.
     pub classes: Vec<String>,
-    /// The class of each row; of sequences one for each element, [`NONE`] where nothing is asked.
+    /// The class of each row; of sequences one for each element, [`NONE`] where nothing is asked. None where rows have values.
     pub labels: Vec<u32>,
+    /// The value of each row, as a network predicts it, where rows have no classes.
+    values: Vec<f32>,
     /// Labels of a row.
     each: usize,
     inputs: Inputs,
@@ -64,13 +66,26 @@ impl Labelled {
         let scales = scales.map_or_else(|| channel_scales(shape, &images), <[ChannelScale]>::to_vec);
         let labels = images.iter().enumerate().flat_map(|(c, of)| of.iter().map(move |_| c as u32)).collect();
         let bytes = images.into_iter().flatten().flatten().collect();
-        Labelled { row: shape.to_vec(), classes, labels, each: 1, inputs: Inputs::Pixels { bytes, scales } }
+        Labelled {
+            row: shape.to_vec(),
+            classes,
+            labels,
+            values: vec![],
+            each: 1,
+            inputs: Inputs::Pixels { bytes, scales },
+        }
     }
 
     /// Numbers `[rows, ..row]` as a network reads them.
     pub fn of_numbers(row: Shape, classes: Vec<String>, x: Vec<f32>, labels: Vec<u32>) -> Labelled {
         assert_eq!(x.len(), labels.len() * count(&row), "numbers of {} rows of {row:?}", labels.len());
-        Labelled { row, classes, labels, each: 1, inputs: Inputs::Numbers(x) }
+        Labelled { row, classes, labels, values: vec![], each: 1, inputs: Inputs::Numbers(x) }
+    }
+
+    /// Numbers `[rows, ..row]` as a network reads them, and the value of each row as it predicts it.
+    pub fn of_values(row: Shape, x: Vec<f32>, values: Vec<f32>) -> Labelled {
+        assert_eq!(x.len(), values.len() * count(&row), "numbers of {} rows of {row:?}", values.len());
+        Labelled { row, classes: vec![], labels: vec![], values, each: 1, inputs: Inputs::Numbers(x) }
     }
 
     /// Sequences of so many symbols side by side, each labelled with the symbol that follows. What is left over at the end of the text
@@ -78,18 +93,42 @@ impl Labelled {
     pub fn of_text(symbols: Vec<String>, text: &[u32], length: usize) -> Labelled {
         let n = text.len().saturating_sub(1) / length * length;
         let (x, labels) = (text[..n].to_vec(), text[n.min(1)..][..n].to_vec());
-        Labelled { row: vec![length], classes: symbols, labels, each: length, inputs: Inputs::Symbols(x) }
+        Labelled {
+            row: vec![length],
+            classes: symbols,
+            labels,
+            values: vec![],
+            each: length,
+            inputs: Inputs::Symbols(x),
+        }
     }
 
     /// Sequences of so many symbols, each labelled, where anything is asked, with what is to be said behind it.
     pub fn of_sequences(symbols: Vec<String>, x: Vec<u32>, labels: Vec<u32>, length: usize) -> Labelled {
         assert_eq!(x.len(), labels.len(), "a label for each symbol");
-        Labelled { row: vec![length], classes: symbols, labels, each: length, inputs: Inputs::Symbols(x) }
+        Labelled {
+            row: vec![length],
+            classes: symbols,
+            labels,
+            values: vec![],
+            each: length,
+            inputs: Inputs::Symbols(x),
+        }
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.labels.len() / self.each
+        if self.classes.is_empty() { self.values.len() } else { self.labels.len() / self.each }
+    }
+
+    /// Numbers that a network says of a row: one for each class, or a value.
+    pub fn outputs(&self) -> usize {
+        self.classes.len().max(1)
+    }
+
+    /// What such a network is trained to minimise.
+    pub fn loss(&self) -> Loss {
+        if self.classes.is_empty() { Loss::Mse } else { Loss::CrossEntropy }
     }
 
     /// How many labels a row has.
@@ -104,7 +143,7 @@ impl Labelled {
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len() == 0
     }
 
     /// How pixels were brought to numbers; nothing of rows that are no pictures.
@@ -131,8 +170,11 @@ impl Labelled {
         to
     }
 
-    /// Targets `[rows, classes]` of these rows, one-hot; of sequences `[rows, length, classes]`.
+    /// Targets `[rows, classes]` of these rows, one-hot; of sequences `[rows, length, classes]`; values `[rows, 1]`.
     pub fn targets(&self, rows: &[usize]) -> Vec<f32> {
+        if self.classes.is_empty() {
+            return rows.iter().map(|row| self.values[*row]).collect();
+        }
         let one_hot = |label: &u32| {
             let label = *label as usize;
             (0..self.classes.len()).map(move |c| f32::from(c == label))
@@ -259,8 +301,8 @@ impl Batches {
 impl TaskFamily for Batches {
     fn shape(&self) -> TaskShape {
         TaskShape {
-            loss: Loss::CrossEntropy,
-            ..TaskShape::new(self.rows.row.clone(), self.rows.classes.len(), self.batch, self.batch)
+            loss: self.rows.loss(),
+            ..TaskShape::new(self.rows.row.clone(), self.rows.outputs(), self.batch, self.batch)
         }
     }
 

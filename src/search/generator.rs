@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::architecture::Architecture;
 use super::masked::{Masked, own};
-use super::population::{RowsOf, filled, told};
+use super::population::{RowsOf, Tally, filled};
 use super::tokens::{DISTANCES, FEATURES, Tokens, many};
 use crate::error::Result;
 use crate::graph::op::Func;
@@ -217,7 +217,7 @@ impl GraphHypernetwork {
         let s = self.settings;
         let end = (self.step + steps).min(s.steps);
         let (t, b) = (s.architectures, s.batch.min(rows.len()));
-        let mut session = self.training(device, b)?;
+        let mut session = self.training(device, b, data.loss())?;
         session.write("state", &self.state)?;
         let optimiser = Optimiser::adamw(s.decay);
         let schedule = Schedule { warmup: s.steps / 20, ..Schedule::new(s.rate, s.steps) };
@@ -244,11 +244,11 @@ impl GraphHypernetwork {
         Ok(())
     }
 
-    /// Shares of rows that networks with the weights it writes tell right.
+    /// How good networks with the weights it writes are, as [`super::Population::score`] has it.
     ///
     /// # Errors
     /// What the device refuses.
-    pub fn accuracy(
+    pub fn score(
         &self,
         device: &Device,
         (data, rows): RowsOf<'_>,
@@ -265,20 +265,20 @@ impl GraphHypernetwork {
         g.output("y", y);
         let mut session = device.prepare(lower(&g, device.caps(1))?)?;
         session.write("params", &self.state[..self.layout.len()])?;
-        let classes = self.masked.outputs();
+        let outputs = self.masked.outputs();
         let mut all = Vec::new();
         for some in architectures.chunks(t) {
             self.stage(&mut session, None, &filled(some, t))?;
-            let mut right = vec![0usize; some.len()];
+            let mut tallies = vec![Tally::default(); some.len()];
             for piece in rows.chunks(n) {
                 session.write("x", &data.inputs(&filled(piece, n)))?;
                 session.run(1)?;
                 let y = session.read("y")?;
-                for (right, y) in right.iter_mut().zip(y.chunks(n * classes)) {
-                    *right += told(y, classes, data, piece);
+                for (tally, y) in tallies.iter_mut().zip(y.chunks(n * outputs)) {
+                    tally.add(y, data, piece);
                 }
             }
-            all.extend(right.into_iter().map(|r| r as f64 / rows.len() as f64));
+            all.extend(tallies.iter().map(Tally::score));
         }
         Ok(all)
     }
@@ -308,23 +308,23 @@ impl GraphHypernetwork {
     }
 
     /// A training step: the mean loss, and a step of AdamW.
-    fn training(&self, device: &Device, batch: usize) -> Result<Session> {
+    fn training(&self, device: &Device, batch: usize, what: Loss) -> Result<Session> {
         let mut g = Graph::new();
         let state = g.state("state", &[3, self.layout.len()]);
         let control = g.step("control", &[3]);
         let params = g.slice(state, 0, 0, 1);
         let params = g.reshape(params, &[self.layout.len()]);
-        let mean = self.loss(&mut g, params, batch, true);
+        let mean = self.loss(&mut g, params, (what, batch), true);
         let grad = g.grad(mean, &[params])[0];
         Optimiser::adamw(self.settings.decay).step(&mut g, state, grad, control, self.settings.clip);
         g.record("loss", mean);
         device.prepare(lower(&g, device.caps(WINDOW))?)
     }
 
-    /// The mean cross entropy of the networks of `settings.architectures` architectures, with the weights that parameters `[P]` write, on the
+    /// The mean loss of the networks of `settings.architectures` architectures, with the weights that parameters `[P]` write, on the
     /// same `batch` rows. Inputs of the graph are `x [1, batch, inputs]`, `y [1, batch, outputs]`, and those of [`Self::inputs`]; with each
     /// step, or beforehand.
-    pub fn loss(&self, g: &mut Graph, params: Value, batch: usize, steps: bool) -> Value {
+    pub fn loss(&self, g: &mut Graph, params: Value, (what, batch): (Loss, usize), steps: bool) -> Value {
         let t = self.settings.architectures;
         let read = self.read(g, t, steps);
         let [x, y] = [("x", self.masked.inputs()), ("y", self.masked.outputs())].map(|(name, width)| {
@@ -336,7 +336,7 @@ impl GraphHypernetwork {
         });
         let weights = self.write(g, params, read);
         let prediction = self.masked.apply(g, weights, read.part, x);
-        let each = loss(g, Loss::CrossEntropy, prediction, y, None);
+        let each = loss(g, what, prediction, y, None);
         g.mean(each)
     }
 

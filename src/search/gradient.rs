@@ -198,7 +198,7 @@ impl ChoiceGradient {
         let s = self.settings;
         let end = (self.step + steps).min(s.steps);
         let batches = [train, choose].map(|(_, rows)| s.batch.min(rows.len()));
-        let mut session = self.session(device, batches)?;
+        let mut session = self.session(device, batches, train.0.loss())?;
         session.write("weights", &self.weights)?;
         session.write("logits", &self.logits)?;
         for (name, values) in self.inputs() {
@@ -238,7 +238,7 @@ impl ChoiceGradient {
     }
 
     /// A step: the shares learn, then the weights.
-    fn session(&self, device: &Device, batches: [usize; 2]) -> Result<Session> {
+    fn session(&self, device: &Device, batches: [usize; 2], what: Loss) -> Result<Session> {
         let s = self.settings;
         let mut g = Graph::new();
         let weights = g.state("weights", &[3, self.masked.layout().len()]);
@@ -247,7 +247,7 @@ impl ChoiceGradient {
         let logits_control = g.step("logits_control", &[3]);
         let (w, a) = (g.slice(weights, 0, 0, 1), g.slice(logits, 0, 0, 1));
         let rate = g.slice(control, 0, 0, 1);
-        let [chosen, trained] = self.losses(&mut g, [w, a, rate], batches, true);
+        let [chosen, trained] = self.losses(&mut g, [w, a, rate], (what, batches), true);
         let flat = |g: &mut Graph, loss: Value, by: Value| {
             let gradient = g.grad(loss, &[by])[0];
             let len = g.shape(gradient)[1];
@@ -260,14 +260,14 @@ impl ChoiceGradient {
         device.prepare(lower(&g, device.caps(WINDOW))?)
     }
 
-    /// The mean cross entropy on rows to choose by, of second order behind a step of gradient descent on rows to train on; and that on rows
+    /// The mean loss on rows to choose by, of second order behind a step of gradient descent on rows to train on; and that on rows
     /// to train on. By weights `[1, P]`, logits `[1, decisions · most]` and the rate `[1]` of that step. Inputs of the graph are `x`, `y` and
     /// `chosen_x`, `chosen_y`, `[1, batch, ..]`, of `gumbel` `noise`, with each step or beforehand, and those of [`Self::inputs`].
     pub fn losses(
         &self,
         g: &mut Graph,
         [w, a, rate]: [Value; 3],
-        [b, chosen]: [usize; 2],
+        (what, [b, chosen]): (Loss, [usize; 2]),
         steps: bool,
     ) -> [Value; 2] {
         let s = self.settings;
@@ -293,21 +293,21 @@ impl ChoiceGradient {
         let t = g.shape(shares)[0];
         let shares = g.reshape(shares, &[t, d * k]);
         let part = g.matmul(shares, says);
-        let trained = self.loss(g, w, part, train);
+        let trained = self.loss(g, what, [w, part], train);
         let chosen = match s.order {
-            1 => self.loss(g, w, part, choose),
+            1 => self.loss(g, what, [w, part], choose),
             _ => {
                 let gradient = g.grad(trained, &[w])[0];
                 let step = g.mul(gradient, rate);
                 let ahead = g.sub(w, step);
-                self.loss(g, ahead, part, choose)
+                self.loss(g, what, [ahead, part], choose)
             }
         };
         [chosen, trained]
     }
 
     /// The mean loss of parts `[T, ..]` of the largest network with the same weights `[1, P]`.
-    fn loss(&self, g: &mut Graph, w: Value, part: Value, (x, y): Batch) -> Value {
+    fn loss(&self, g: &mut Graph, what: Loss, [w, part]: [Value; 2], (x, y): Batch) -> Value {
         let t = g.shape(part)[0];
         let spread = |g: &mut Graph, v: Value| {
             let shape = [&[t], &g.shape(v)[1..]].concat();
@@ -315,7 +315,7 @@ impl ChoiceGradient {
         };
         let [w, x, y] = [w, x, y].map(|v| spread(g, v));
         let prediction = self.masked.mixed(g, w, part, x);
-        let each = loss(g, Loss::CrossEntropy, prediction, y, None);
+        let each = loss(g, what, prediction, y, None);
         g.mean(each)
     }
 

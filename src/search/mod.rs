@@ -37,6 +37,7 @@ pub(crate) use choice::{all_looks, best_first, fitted};
 pub use generator::{GeneratorSettings, GraphHypernetwork, Reading};
 pub use gradient::{ChoiceGradient, GradientSettings, Sampling};
 pub use masked::Masked;
+pub(crate) use population::Tally;
 pub use population::{Member, Population, RowsOf, TrainSettings};
 pub use scores::{Scores, scores};
 pub use space::{Choice, Cost, Limits, Space, StageSpace};

@@ -21,7 +21,7 @@
 //! (settings.rate, settings.batch) = (0.03, 16);
 //! let mut population = Population::new(members, settings)?;
 //! population.train(&Device::Cpu, (&rows, &all), 300, &|_| false)?;
-//! let found = population.accuracy(&Device::Cpu, (&rows, &all))?;
+//! let found = population.score(&Device::Cpu, (&rows, &all))?;
 //! assert!(found.iter().all(|a| *a > 0.9), "{found:?}");
 //! # Ok::<(), hyperloom::Error>(())
 //! ```
@@ -215,12 +215,13 @@ impl Population {
         Ok(true)
     }
 
-    /// Shares of rows that each network tells right.
+    /// How good each network is on these rows: the share that it tells right; of values R², the share of their variance that it explains (from
+    /// -1 on: what explains less says nothing, either).
     ///
     /// # Errors
     /// What the device refuses.
-    pub fn accuracy(&self, device: &Device, rows: RowsOf<'_>) -> Result<Vec<f64>> {
-        let of = each(device, &self.buckets, |bucket| bucket.accuracy(device, rows))?;
+    pub fn score(&self, device: &Device, rows: RowsOf<'_>) -> Result<Vec<f64>> {
+        let of = each(device, &self.buckets, |bucket| bucket.score(device, rows))?;
         Ok(self.places.iter().map(|(bucket, place)| of[*bucket][*place]).collect())
     }
 }
@@ -244,7 +245,7 @@ impl Bucket {
         &self.state[place * p..][..p]
     }
 
-    fn session(&self, device: &Device, settings: &TrainSettings) -> Result<Session> {
+    fn session(&self, device: &Device, settings: &TrainSettings, what: Loss) -> Result<Session> {
         let (t, b) = (self.seeds.len(), settings.batch);
         let layout = self.net.layout();
         let p = layout.len();
@@ -256,7 +257,7 @@ impl Bucket {
         let flat = g.slice(state, 0, 0, 1);
         let flat = g.reshape(flat, &[t, p]);
         let prediction = self.net.apply(&mut g, Weights { flat, layout: &layout }, x);
-        let each = loss(&mut g, Loss::CrossEntropy, prediction, y, None);
+        let each = loss(&mut g, what, prediction, y, None);
         let sum = g.sum_to(each, &[]);
         let grad = g.grad(sum, &[flat])[0];
         // Each network's gradient is clipped, and one that is not finite left out, on its own.
@@ -285,7 +286,7 @@ impl Bucket {
     ) -> Result<Option<Vec<f32>>> {
         let batch = settings.batch.min(rows.len());
         let settings = TrainSettings { batch, ..*settings };
-        let mut session = self.session(device, &settings)?;
+        let mut session = self.session(device, &settings, data.loss())?;
         session.write("state", &self.state)?;
         let (optimiser, schedule) = (Optimiser::adamw(settings.decay), settings.schedule());
         let mut orders: Vec<Order> = self.seeds.iter().map(|seed| Order::new(*seed, rows.len())).collect();
@@ -314,7 +315,7 @@ impl Bucket {
         session.read("state").map(Some)
     }
 
-    fn accuracy(&self, device: &Device, (data, rows): RowsOf<'_>) -> Result<Vec<f64>> {
+    fn score(&self, device: &Device, (data, rows): RowsOf<'_>) -> Result<Vec<f64>> {
         let (t, n) = (self.seeds.len(), PIECE.min(rows.len()));
         let layout = self.net.layout();
         let mut g = Graph::new();
@@ -325,32 +326,70 @@ impl Bucket {
         g.output("y", y);
         let mut session = device.prepare(lower(&g, device.caps(1))?)?;
         session.write("weights", &self.state[..t * layout.len()])?;
-        let mut right = vec![0usize; t];
+        let mut tallies = vec![Tally::default(); t];
         for piece in rows.chunks(n) {
             session.write("x", &data.inputs(&filled(piece, n)))?;
             session.run(1)?;
             let y = session.read("y")?;
-            let classes = self.net.outputs();
-            for (right, y) in right.iter_mut().zip(y.chunks(n * classes)) {
-                *right += told(y, classes, data, piece);
+            for (tally, y) in tallies.iter_mut().zip(y.chunks(n * self.net.outputs())) {
+                tally.add(y, data, piece);
             }
         }
-        Ok(right.into_iter().map(|r| r as f64 / rows.len() as f64).collect())
+        Ok(tallies.iter().map(Tally::score).collect())
+    }
+}
+
+/// How good outputs are, counted row by row.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    rows: f64,
+    /// Rows whose class was told.
+    right: f64,
+    /// Of values: sums of squares of errors, of values, and of their squares.
+    errors: f64,
+    sum: f64,
+    squares: f64,
+    values: bool,
+}
+
+impl Tally {
+    /// Counts the outputs of these rows; what follows them is left alone. A network that gives no numbers tells nothing.
+    pub(crate) fn add(&mut self, y: &[f32], data: &Labelled, rows: &[usize]) {
+        self.rows += rows.len() as f64;
+        self.values = data.classes.is_empty();
+        for (y, row) in y.chunks(data.outputs()).zip(rows) {
+            let finite = y.iter().all(|v| v.is_finite());
+            if self.values {
+                let value = f64::from(data.targets(&[*row])[0]);
+                self.errors += if finite { (f64::from(y[0]) - value).powi(2) } else { f64::INFINITY };
+                self.sum += value;
+                self.squares += value * value;
+            } else if finite && argmax(y) as u32 == data.labels_of(*row)[0] {
+                self.right += 1.0;
+            }
+        }
+    }
+
+    /// The root of the mean squared error of values.
+    pub(crate) fn rmse(&self) -> f64 {
+        (self.errors / self.rows).sqrt()
+    }
+
+    /// The share that was right; of values R², from -1 on.
+    pub(crate) fn score(&self) -> f64 {
+        if !self.values {
+            return self.right / self.rows;
+        }
+        let variance = self.squares - self.sum * self.sum / self.rows;
+        // Values that are all the same have no variance to explain.
+        let explained = if variance > 1e-12 * self.squares { 1.0 - self.errors / variance } else { 0.0 };
+        explained.max(-1.0)
     }
 }
 
 /// So many, the last ones the first again: pieces of one size.
 pub(super) fn filled<T: Clone>(some: &[T], n: usize) -> Vec<T> {
     (0..n).map(|i| some.get(i).unwrap_or(&some[0]).clone()).collect()
-}
-
-/// How many of these rows logits tell right. A network that gives no numbers tells nothing.
-pub(super) fn told(y: &[f32], classes: usize, data: &Labelled, rows: &[usize]) -> usize {
-    let right = y
-        .chunks(classes)
-        .zip(rows)
-        .filter(|(y, row)| y.iter().all(|v| v.is_finite()) && argmax(y) as u32 == data.labels_of(**row)[0]);
-    right.count()
 }
 
 /// All rows in a random order, and again in another.

@@ -20,7 +20,7 @@ use crate::plan::lower;
 use crate::rng::Rng;
 use crate::run::Device;
 use crate::spec::Activation;
-use crate::task::{Loss, loss};
+use crate::task::loss;
 
 /// Rows of the batch.
 const ROWS: usize = 64;
@@ -79,7 +79,7 @@ fn of_rows(device: &Device, net: &Net, (data, rows): RowsOf<'_>, seed: u64) -> R
     let x = g.data("x", &[1, n, net.inputs()]);
     let y = g.data("y", &[1, n, net.outputs()]);
     let out = net.apply(&mut g, Weights { flat, layout: &layout }, x);
-    let each = loss(&mut g, Loss::CrossEntropy, out, y, None);
+    let each = loss(&mut g, data.loss(), out, y, None);
     let mean = g.sum_to(each, &[]);
     let gradient = g.grad(mean, &[flat])[0];
     let sum = g.sum_to(out, &[]);

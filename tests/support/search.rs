@@ -8,6 +8,7 @@ use hyperloom::search::{
     Space,
 };
 use hyperloom::spec::count;
+use hyperloom::task::Loss;
 
 use super::interpret::Array;
 use super::{Feed, data, numbers};
@@ -68,7 +69,7 @@ pub(crate) fn mixture(
     let logits = numbers(&mut rng, &[1, d], -1.0, 1.0);
     let a = data(&mut g, &mut feed, "a", logits);
     let rate = data(&mut g, &mut feed, "rate", Array { shape: vec![1], data: vec![0.5] });
-    let losses = of.losses(&mut g, [w, a, rate], [4, 5], false);
+    let losses = of.losses(&mut g, [w, a, rate], (Loss::CrossEntropy, [4, 5]), false);
     let same = of.inputs();
     feed_rows(&g, &mut feed, &mut rng, |name| {
         let (_, values) = same.iter().find(|(n, _)| *n == name)?;
@@ -106,7 +107,7 @@ pub(crate) fn generated(text: &str, row: &[usize], reading: Reading) -> (Graph, 
     let p = hypernetwork.parameters();
     let state: Vec<f64> = hypernetwork.state()[..p].iter().map(|v| f64::from(*v)).collect();
     let params = data(&mut g, &mut feed, "params", Array { shape: vec![p], data: state });
-    let loss = hypernetwork.loss(&mut g, params, 4, false);
+    let loss = hypernetwork.loss(&mut g, params, (Loss::CrossEntropy, 4), false);
     let mut rng = Rng::new(2, 2);
     let given = hypernetwork.inputs(&all);
     feed_rows(&g, &mut feed, &mut rng, |name| {

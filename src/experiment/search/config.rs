@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::rows::TableConfig;
 use crate::error::{Error, Result};
 use crate::experiment::config;
 use crate::experiment::source::PicturesConfig;
@@ -21,6 +22,15 @@ pub enum Evaluator {
     Trained,
 }
 
+/// What is taken where rows are a table's lines and nothing is said.
+const OF_TABLES: [(&str, &str); 5] = [
+    ("evaluator", "'trained'"),
+    ("choice", "'surrogate'"),
+    ("share", "1.0"),
+    ("budget", "48"),
+    ("round", "16"),
+];
+
 /// Settings of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,7 +40,7 @@ pub struct SearchConfig {
     pub seed: u64,
     /// auto, cpu, gpu or gpu:N.
     pub device: String,
-    /// A space by its name, or a TOML file (empty: `cell-2d` for pictures, else `cell-1d`).
+    /// A space by its name, or a TOML file (empty: `cell-2d` for pictures, `cell-1d` for series, `mlp` for tables).
     pub space: String,
     /// Candidates at most.
     pub budget: usize,
@@ -60,8 +70,11 @@ pub struct SearchConfig {
     pub seeds: usize,
     /// Other candidates that are trained once, evenly over all predictions, to tell how good these are.
     pub checked: usize,
-    /// The rows.
+    /// The rows: pictures or series with a class each.
     pub pictures: PicturesConfig,
+    /// The rows instead: a table's lines, with a class or a value each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub csv: Option<TableConfig>,
     /// The hypernetwork.
     pub hypernetwork: GeneratorSettings,
     /// Of `choice = "gradient"`: how the shares of choices are learned.
@@ -90,6 +103,7 @@ impl Default for SearchConfig {
             seeds: 3,
             checked: 12,
             pictures: PicturesConfig { validation: 0.2, ..PicturesConfig::default() },
+            csv: None,
             hypernetwork: GeneratorSettings::default(),
             gradient: GradientSettings::default(),
             train: TrainSettings::default(),
@@ -98,7 +112,8 @@ impl Default for SearchConfig {
 }
 
 impl SearchConfig {
-    /// Settings as a file holds them, with single ones (`budget=64`) over it.
+    /// Settings as a file holds them, with single ones (`budget=64`) over it. Where rows are a table's lines (`[csv]`), what is not said is
+    /// `evaluator = "trained"`, `choice = "surrogate"`, `share = 1`, `budget = 48` and `round = 16`.
     ///
     /// # Errors
     /// What no search has, or what is out of range.
@@ -107,6 +122,15 @@ impl SearchConfig {
         let mut table: toml::Table = text.parse().map_err(wrong)?;
         for one in over {
             config::set(&mut table, one)?;
+        }
+        if table.contains_key("csv") {
+            // Lines of a table are quick to train on: candidates are trained, and a surrogate says which.
+            for (key, value) in OF_TABLES {
+                let value: toml::Table = format!("x = {value}").parse().map_err(wrong)?;
+                value.into_iter().for_each(|(_, value)| {
+                    table.entry(key).or_insert(value);
+                });
+            }
         }
         let config: SearchConfig = toml::Value::Table(table).try_into().map_err(wrong)?;
         config.validate()?;
@@ -161,6 +185,7 @@ impl SearchConfig {
             ("share", self.share, 1e-4, 1.0),
             ("feedback", self.feedback, 0.0, 0.9),
             ("pictures.validation", self.pictures.validation, 0.01, 0.5),
+            ("csv.validation", self.csv.as_ref().map_or(0.2, |c| c.validation), 0.01, 0.5),
             ("train.rate", self.train.rate, 1e-9, 10.0),
             ("train.decay", self.train.decay, 0.0, 10.0),
             ("train.clip", self.train.clip, 1e-9, 1e9),
@@ -177,6 +202,21 @@ impl SearchConfig {
             if !(low..=high).contains(&x) {
                 let message = format!("{x} is out of range: it must lie from {low} to {high}");
                 return Err(Error::config(name, message));
+            }
+        }
+        if let Some(table) = &self.csv {
+            for (key, missing, flag) in [
+                ("csv.file", table.file.as_os_str().is_empty(), "--csv FILE"),
+                ("csv.target", table.target.is_empty(), "--target COLUMN"),
+            ] {
+                if missing {
+                    return Err(Error::config(key, format!("is missing: give {flag}")));
+                }
+            }
+            if !self.pictures.train.as_os_str().is_empty() {
+                let message =
+                    "a search has the lines of a table as rows, or what --train names: leave one out";
+                return Err(Error::config("csv.file", message));
             }
         }
         match h.width.is_multiple_of(h.heads) {

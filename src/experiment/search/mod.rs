@@ -1,8 +1,10 @@
 //! A whole search in a folder: rows, a hypernetwork that writes weights for any architecture, candidates by rounds, the best ones trained,
 //! the report.
 
+mod best;
 mod config;
 mod report;
+mod rows;
 mod table;
 
 use std::collections::BTreeSet;
@@ -10,26 +12,24 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use super::config::{Config, TaskKind};
 use super::run_folder::RunFolder;
-use super::setup::Setup;
 use super::source::SingleTask;
 use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
-use crate::net::{Flatten, Layer};
-use crate::report::plot::{Marked, marked};
+use crate::net::Net;
+use crate::report::plot::{CellDrawing, Marked, cells, marked};
 use crate::rng::Rng;
 use crate::run::Device;
 use crate::search::{
-    Architecture, Candidate, ChoiceGradient, ChoiceRule, Cost, GraphHypernetwork, Masked, Member, Population,
-    RowsOf, Space, TrainSettings, all_looks, best_first, fitted, rank_correlation,
+    Architecture, Candidate, ChoiceGradient, ChoiceRule, GraphHypernetwork, Masked, Member, Population,
+    RowsOf, Space, Stage, TrainSettings, all_looks, best_first, fitted,
 };
 use crate::spec::count;
 pub use config::{Evaluator, SearchConfig};
-pub use report::{Checked, Found, SearchReport, SearchStatus};
+pub use report::{Checked, Found, Metric, SearchReport, SearchStatus};
+use rows::SearchRows;
+pub use rows::TableConfig;
 pub use table::{TableRow, Truth, read_table};
 
 /// Random numbers of the rounds, and of those that the hypernetwork goes on learning on.
@@ -38,6 +38,8 @@ const ROUND: u64 = 0x5ea0;
 const SAVE_EVERY: Duration = Duration::from_secs(20);
 /// Candidates that the hypernetwork goes on learning on are among the best of this share.
 const LEADING: usize = 4;
+/// Pieces of a candidate's training, after each of which it is looked at.
+const PIECES: u64 = 5;
 /// Draws until one is not kept from the hypernetwork.
 const TRIES: usize = 100;
 
@@ -47,7 +49,7 @@ pub struct Search<'d> {
     config: SearchConfig,
     device: &'d Device,
     folder: RunFolder,
-    setup: Setup,
+    rows: SearchRows,
     space: Space,
     /// Shape of a row as the space's networks read it.
     row: Vec<usize>,
@@ -74,33 +76,20 @@ impl<'d> Search<'d> {
     /// Those of the rows, of the space, and of the folder.
     pub fn open(config: &SearchConfig, device: &'d Device, path: &Path, resume: bool) -> Result<Search<'d>> {
         config.validate()?;
-        let mut tasks = Config::of(TaskKind::Pictures);
-        tasks.seed = config.seed;
-        tasks.pictures = Some(config.pictures.clone());
-        tasks.validate()?;
-        let setup = Setup::load(&tasks)?;
-        let Some(task) = setup.source().single() else {
-            return Err(Error::Shape("pictures are one task".into()));
-        };
+        let rows = SearchRows::open(config)?;
+        let task = &rows.task;
         let mut config = config.clone();
         if config.space.is_empty() {
-            config.space = if task.rows.row.len() == 3 { "cell-2d" } else { "cell-1d" }.into();
+            config.space = ["mlp", "cell-1d", "cell-2d"][task.rows.row.len().clamp(1, 3) - 1].into();
         }
         let config = &config;
         let space = Space::read(&config.space)?;
-        if task.validation.is_empty() {
-            let message = format!(
-                "{} leaves no row to choose by: more rows, or a larger share",
-                config.pictures.validation
-            );
-            return Err(Error::config("pictures.validation", message));
-        }
         let row = match space.flat {
             true => vec![count(&task.rows.row)],
             false => task.rows.row.clone(),
         };
         space.check(row.len()).map_err(|e| Error::config("--space", format!("{}: {e}", config.space)))?;
-        let outputs = task.rows.classes.len();
+        let outputs = task.rows.outputs();
         let largest = |instead: &str| {
             Masked::new(&space, &row, outputs)
                 .map_err(|e| Error::config("--space", format!("{}: {e}; {instead}", config.space)))
@@ -126,7 +115,7 @@ impl<'d> Search<'d> {
                 Error::data(path, format!(", line {}", i + 1), format!("is of another space: {e}"))
             })?;
         }
-        let train = trained_rows(task);
+        let train = trained_rows(&rows.task);
         let folder = if resume { RunFolder::open(path)? } else { RunFolder::fresh(path)? };
         let mut search = Search {
             config: config.clone(),
@@ -144,7 +133,7 @@ impl<'d> Search<'d> {
             since: 0,
             before: [0.0; 3],
             started: Instant::now(),
-            setup,
+            rows,
         };
         // A space none of whose networks fits is refused before anything is written.
         search.propose(&mut BTreeSet::new(), 1)?;
@@ -162,7 +151,7 @@ impl<'d> Search<'d> {
     }
 
     fn task(&self) -> &SingleTask {
-        self.setup.source().single().unwrap_or_else(|| unreachable!("it was one when the search was opened"))
+        &self.rows.task
     }
 
     fn train_rows(&self) -> RowsOf<'_> {
@@ -180,7 +169,7 @@ impl<'d> Search<'d> {
     }
 
     fn outputs(&self) -> usize {
-        self.task().rows.classes.len()
+        self.task().rows.outputs()
     }
 
     /// A network of an architecture for each seed.
@@ -434,7 +423,7 @@ impl<'d> Search<'d> {
         let validation = self.validation_rows();
         let steps = match &self.hypernetwork {
             Some(hypernetwork) if self.config.adapt == 0 => {
-                return hypernetwork.accuracy(self.device, validation, all).map(Some);
+                return hypernetwork.score(self.device, validation, all).map(Some);
             }
             Some(_) => self.config.adapt,
             None => ((self.config.train.steps as f64 * self.config.share) as u64).max(1),
@@ -449,13 +438,22 @@ impl<'d> Search<'d> {
             members.iter_mut().zip(starts).for_each(|(member, start)| member.start = Some(start));
         }
         let mut population = Population::new(members, settings)?;
-        if !self.trained(&mut population, steps, "short trainings", observer)? {
-            return Ok(None);
+        // A training that goes on for too long is no fault of the network: it is as good as it was at its best.
+        let mut best = vec![f64::NEG_INFINITY; all.len()];
+        let mut done = 0;
+        for piece in 1..=PIECES {
+            let until = steps * piece / PIECES;
+            if until > done && !self.trained(&mut population, until - done, "short trainings", observer)? {
+                return Ok(None);
+            }
+            done = until;
+            let now = population.score(self.device, validation)?;
+            best.iter_mut().zip(now).for_each(|(best, now)| *best = best.max(now));
         }
-        population.accuracy(self.device, validation).map(Some)
+        Ok(Some(best))
     }
 
-    fn net(&self, architecture: &Architecture) -> Result<crate::net::Net> {
+    fn net(&self, architecture: &Architecture) -> Result<Net> {
         let net = self.space.net(architecture, &self.row, self.outputs());
         net.map_err(|e| Error::config("--space", format!("{}: {e}", architecture.key())))
     }
@@ -498,110 +496,6 @@ impl<'d> Search<'d> {
         })
     }
 
-    /// Trains the best, and some others once; `None`: stopped.
-    fn train_best(&self, judged: f64, observer: &mut dyn Observer) -> Result<Option<SearchReport>> {
-        let order = self.order();
-        let best = &order[..self.config.best.min(order.len())];
-        let others = evenly(&order[best.len()..], self.config.checked);
-        let of = |i: usize| &self.candidates[i].architecture;
-        let mut members = Vec::new();
-        for i in best {
-            members.extend(self.seeded(of(*i), None)?);
-        }
-        for i in &others {
-            members.push(Member::new(self.net(of(*i))?, self.config.seed));
-        }
-        let scratch = members.len();
-        if let Some(hypernetwork) = &self.hypernetwork {
-            let all: Vec<Architecture> = best.iter().map(|i| of(*i).clone()).collect();
-            for (i, start) in best.iter().zip(hypernetwork.weights(self.device, &all)?) {
-                members.extend(self.seeded(of(*i), Some(&start))?);
-            }
-        }
-        let mut population = Population::new(members, self.config.train)?;
-        let test = self.test_rows();
-        let mut points = vec![population.accuracy(self.device, test)?];
-        let (mut done, steps) = (0, self.config.train.steps);
-        for tenth in 1..=10 {
-            let until = steps * tenth / 10;
-            if !self.trained(&mut population, until - done, "the best", observer)? {
-                return Ok(None);
-            }
-            done = until;
-            points.push(population.accuracy(self.device, test)?);
-        }
-        let validation = population.accuracy(self.device, self.validation_rows())?;
-        let seeds = self.config.seeds;
-        // The best first, by rows that are not judged on.
-        let chosen_by = |n: usize| validation[n * seeds..][..seeds].iter().sum::<f64>() / seeds as f64;
-        let ranks = best_first(&(0..best.len()).map(chosen_by).collect::<Vec<f64>>());
-        let mean =
-            |at: usize, first: usize| points[at][first..first + seeds].iter().sum::<f64>() / seeds as f64;
-        let mut report = SearchReport {
-            device: self.device.name(),
-            seconds: self.seconds(),
-            hypernetwork_seconds: self.before[1],
-            gradient_seconds: self.before[2],
-            hypernetwork_parameters: self.hypernetwork.as_ref().map_or(0, GraphHypernetwork::parameters),
-            candidates: self.candidates.len(),
-            candidates_per_second: self.candidates.len() as f64
-                / (judged - self.before[1] - self.before[2]).max(1e-9),
-            space_size: self.space.size(),
-            best: vec![],
-            checked: vec![],
-            truth: None,
-            rank_correlation: None,
-            rank_correlation_of_parameters: None,
-        };
-        for (place, n) in ranks.into_iter().enumerate() {
-            let i = &best[n];
-            let net = self.net(of(*i))?;
-            let cost: Cost = Space::cost(&net)?;
-            let accuracy = mean(10, n * seeds);
-            let spread = points[10][n * seeds..][..seeds].iter().map(|a| (a - accuracy).powi(2)).sum::<f64>();
-            let generated = self.hypernetwork.is_some().then_some(scratch + n * seeds);
-            let file = format!("best-{}.toml", place + 1);
-            // The head is put behind the layers by `train`.
-            let mut layers = net.layers()[..net.layers().len() - 1].to_vec();
-            if self.row != self.task().rows.row {
-                layers.insert(0, Layer::Flatten(Flatten::on()));
-            }
-            let text = toml::to_string(&NetFile { net: &layers }).map_err(|e| Error::Shape(e.to_string()))?;
-            self.folder.write(&file, &format!("# {}\n{text}", of(*i).key()))?;
-            let curve = |first: usize| (0..=10).map(|at| mean(at, first)).collect::<Vec<f64>>();
-            report.best.push(Found {
-                architecture: of(*i).clone(),
-                key: of(*i).key(),
-                net: file,
-                parameters: cost.parameters,
-                operations: cost.operations,
-                predicted: self.candidates[*i].predicted,
-                validation: chosen_by(n),
-                accuracy,
-                deviation: if seeds > 1 { (spread / (seeds - 1) as f64).sqrt() } else { 0.0 },
-                from_generated: generated.map(|first| mean(10, first)),
-                curves: [Some(n * seeds), generated].into_iter().flatten().map(curve).collect(),
-            });
-        }
-        for (n, i) in others.iter().enumerate() {
-            let layout = self.net(of(*i))?.layout();
-            report.checked.push(Checked {
-                key: of(*i).key(),
-                parameters: layout.len() as u64,
-                predicted: self.candidates[*i].predicted,
-                accuracy: points[10][best.len() * seeds + n],
-            });
-        }
-        let mut all: Vec<(f64, f64, f64)> =
-            report.checked.iter().map(|c| (c.predicted, c.accuracy, c.parameters as f64)).collect();
-        all.extend(report.best.iter().map(|f| (f.predicted, f.accuracy, f.parameters as f64)));
-        let column = |of: fn(&(f64, f64, f64)) -> f64| all.iter().map(of).collect::<Vec<f64>>();
-        report.rank_correlation = rank_correlation(&column(|a| a.0), &column(|a| a.1));
-        report.rank_correlation_of_parameters = rank_correlation(&column(|a| a.2), &column(|a| a.1));
-        report.seconds = self.seconds();
-        Ok(Some(report))
-    }
-
     /// Pictures of what was found, and the list of candidates.
     fn draw(&self, report: &SearchReport) -> Result<()> {
         let mut lines = String::new();
@@ -612,10 +506,16 @@ impl<'d> Search<'d> {
             lines.push('\n');
         }
         self.folder.write("candidates.jsonl", &lines)?;
-        let of = |f: &Found, x: f64| (x, f.accuracy);
+        for (place, found) in report.best.iter().enumerate() {
+            let stages: Vec<CellDrawing> = found.architecture.stages.iter().map(drawing).collect();
+            let name = format!("best-{}: {} weights", place + 1, found.parameters);
+            cells(&self.folder.file(&format!("best-{}.svg", place + 1)), &name, &stages)?;
+        }
+        let what = report.metric.title();
+        let of = |f: &Found, x: f64| (x, f.score());
         let best: Vec<(f64, f64)> = report.best.iter().map(|f| of(f, f.parameters as f64)).collect();
         let others: Vec<(f64, f64)> =
-            report.checked.iter().map(|c| (c.parameters as f64, c.accuracy)).collect();
+            report.checked.iter().map(|c| (c.parameters as f64, c.score())).collect();
         let sets = |best, others| {
             [
                 Marked { label: "others", points: others },
@@ -624,16 +524,16 @@ impl<'d> Search<'d> {
         };
         marked(
             &self.folder.file("parameters.svg"),
-            "Accuracy against size",
-            ("weights", "accuracy on test rows"),
+            &format!("{what} against size"),
+            ("weights", &format!("{what} on test rows")),
             true,
             &sets(best, others),
         )?;
         let best = report.best.iter().map(|f| of(f, f.predicted)).collect();
-        let others = report.checked.iter().map(|c| (c.predicted, c.accuracy)).collect();
+        let others = report.checked.iter().map(|c| (c.predicted, c.score())).collect();
         marked(
             &self.folder.file("predicted.svg"),
-            "Predicted and true accuracy",
+            &format!("Predicted and true {}", what.replace("Accuracy", "accuracy")),
             ("predicted, on validation rows", "true, on test rows"),
             false,
             &sets(best, others),
@@ -714,12 +614,6 @@ const STATE: &str = "search.safetensors";
 /// Choices by gradient in it: the weights of the largest network and the logits, with their moments.
 const CHOICES: [&str; 2] = ["choices.weights", "choices.logits"];
 
-/// Layers as `--net` reads them.
-#[derive(Serialize)]
-struct NetFile<'l> {
-    net: &'l [Layer],
-}
-
 /// Rows that are trained on: all but those to choose by.
 fn trained_rows(task: &SingleTask) -> Vec<usize> {
     let kept: BTreeSet<usize> = task.validation.iter().copied().collect();
@@ -728,6 +622,21 @@ fn trained_rows(task: &SingleTask) -> Vec<usize> {
         false => BTreeSet::new(),
     };
     (0..task.rows.len()).filter(|r| !kept.contains(r) && !judged.contains(r)).collect()
+}
+
+/// A stage as a picture has it.
+fn drawing(stage: &Stage) -> CellDrawing {
+    let norm = if stage.norm { ", norm" } else { "" };
+    let cells = match stage.cells {
+        0 => String::new(),
+        1 => ", one cell".into(),
+        n => format!(", {n} cells"),
+    };
+    CellDrawing {
+        label: format!("{} channels{norm}, {}{cells}", stage.width, stage.activation.name()),
+        nodes: if stage.cells > 0 { stage.nodes() } else { 0 },
+        edges: stage.cell.iter().map(|c| (c.from, c.to, c.operation.name().to_string())).collect(),
+    }
 }
 
 /// What is drawn and not in `kept`, after some tries anything.
@@ -740,10 +649,4 @@ fn beside(kept: &BTreeSet<String>, mut draw: impl FnMut() -> Architecture) -> Ar
         one = draw();
     }
     one
-}
-
-/// So many of a list, the first and the last among them, evenly.
-fn evenly(of: &[usize], many: usize) -> Vec<usize> {
-    let n = many.min(of.len());
-    (0..n).map(|i| of[if n > 1 { i * (of.len() - 1) / (n - 1) } else { 0 }]).collect()
 }

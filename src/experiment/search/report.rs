@@ -5,10 +5,41 @@ use serde::{Deserialize, Serialize};
 use super::table::Truth;
 use crate::search::Architecture;
 
+/// What networks are judged by. More is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Metric {
+    /// The share of rows whose class is told.
+    Accuracy,
+    /// The share of the variance of values that is explained, from -1 on.
+    R2,
+}
+
+impl Metric {
+    /// A score as an accuracy, or as R².
+    pub(super) fn split(self, score: f64) -> [Option<f64>; 2] {
+        match self {
+            Metric::Accuracy => [Some(score), None],
+            Metric::R2 => [None, Some(score)],
+        }
+    }
+
+    /// As a title has it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Metric::Accuracy => "Accuracy",
+            Metric::R2 => "R²",
+        }
+    }
+}
+
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SearchReport {
+    /// What predictions are of, and curves: accuracy, or of values R².
+    pub metric: Metric,
     /// Where it ran.
     pub device: String,
     /// Seconds in all.
@@ -50,21 +81,34 @@ pub struct Found {
     pub key: String,
     /// The file with its layers, for `train --net`.
     pub net: String,
+    /// The file with its networks, one for each seed, trained from scratch: `predict` says what they say together.
+    pub network: String,
     /// Its weights.
     pub parameters: u64,
     /// Operations of a forward pass of one row.
     pub operations: u64,
-    /// Accuracy on validation rows that was predicted.
+    /// What was predicted, on validation rows.
     pub predicted: f64,
-    /// Accuracy on validation rows after training from scratch, the mean over seeds: the best are listed by it.
+    /// Steps of training after which networks are taken: those that are best on validation rows, of ten points.
+    pub steps: u64,
+    /// The same after these steps from scratch, the mean over seeds: the best are listed by it.
     pub validation: f64,
     /// Accuracy on test rows after training from scratch, the mean over seeds.
-    pub accuracy: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// The same of values: R².
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r2: Option<f64>,
     /// Its standard deviation over seeds.
     pub deviation: f64,
+    /// Accuracy or R² of what its networks say together.
+    pub together: f64,
+    /// Of values the root of the mean squared error of what they say together, in the target's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
     /// The same trained from generated weights; `None` where nothing generates them.
     pub from_generated: Option<f64>,
-    /// Accuracy on test rows after each tenth of the steps, from scratch and from generated weights.
+    /// Accuracy or R² on test rows after each tenth of the steps, from scratch and from generated weights.
     pub curves: Vec<Vec<f64>>,
 }
 
@@ -76,10 +120,28 @@ pub struct Checked {
     pub key: String,
     /// Its weights.
     pub parameters: u64,
-    /// Accuracy on validation rows that was predicted.
+    /// What was predicted, on validation rows.
     pub predicted: f64,
     /// Accuracy on test rows after training.
-    pub accuracy: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// The same of values: R².
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r2: Option<f64>,
+}
+
+impl Found {
+    /// Accuracy or R².
+    pub fn score(&self) -> f64 {
+        self.accuracy.or(self.r2).unwrap_or(f64::NAN)
+    }
+}
+
+impl Checked {
+    /// Accuracy or R².
+    pub fn score(&self) -> f64 {
+        self.accuracy.or(self.r2).unwrap_or(f64::NAN)
+    }
 }
 
 /// How a search ended.

@@ -77,9 +77,11 @@ pub fn read_table(path: &Path) -> Result<Vec<TableRow>> {
         let row: TableRow = serde_json::from_str(line).map_err(|_| {
             Error::data(path, at(), "is no line of a table, or cut off: take it out to go on")
         })?;
-        match row.test.is_empty() || row.test.iter().chain(&row.validation).any(|a| !(0.0..=1.0).contains(a))
+        match row.test.is_empty() || row.test.iter().chain(&row.validation).any(|a| !(-1.0..=1.0).contains(a))
         {
-            true => Err(Error::data(path, at(), "holds no accuracies from 0 to 1")),
+            true => {
+                Err(Error::data(path, at(), "holds no accuracies from 0 to 1 (of values R², from -1 on)"))
+            }
             false => Ok(row),
         }
     });
@@ -118,8 +120,8 @@ impl Search<'_> {
             if !self.trained(&mut population, steps, &phase, observer)? {
                 return Ok(None);
             }
-            let validation = population.accuracy(self.device, self.validation_rows())?;
-            let test = population.accuracy(self.device, self.test_rows())?;
+            let validation = population.score(self.device, self.validation_rows())?;
+            let test = population.score(self.device, self.test_rows())?;
             for (i, a) in some.iter().enumerate() {
                 let cost = Space::cost(&self.net(a)?)?;
                 let of = |all: &[f64]| all[i * self.config.seeds..][..self.config.seeds].to_vec();
@@ -176,7 +178,7 @@ impl Search<'_> {
             .into_iter()
             .filter_map(|(name, values)| Some((name.to_string(), rank_correlation(&values, &truth)?)));
         let order = best_first(&predicted);
-        let best = |of: &mut dyn Iterator<Item = usize>| of.map(|i| truth[i]).fold(0.0, f64::max);
+        let best = |of: &mut dyn Iterator<Item = usize>| of.map(|i| truth[i]).fold(-1.0, f64::max);
         let many = ((all.len() as f64 * SHARE) as usize).max(1);
         let mean = |row: &TableRow| row.validation.iter().sum::<f64>() / row.validation.len().max(1) as f64;
         let random = (0..SEARCHES).map(|seed| {

@@ -236,7 +236,12 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
 }
 
 /// Rows parted: a share of each class (of two or more rows one at least stays on each side), and the rest, each in their order.
-fn parted(rows: &Labelled, among: &[usize], share: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+pub(in crate::experiment) fn parted(
+    rows: &Labelled,
+    among: &[usize],
+    share: f64,
+    seed: u64,
+) -> (Vec<usize>, Vec<usize>) {
     let mut first = vec![false; rows.len()];
     for class in 0..rows.classes.len() as u32 {
         let mine: Vec<usize> = among.iter().copied().filter(|r| rows.labels[*r] == class).collect();

@@ -7,6 +7,7 @@
 mod attention;
 mod axis;
 mod canvas;
+mod cells;
 mod cloud;
 mod confusion;
 mod contour;
@@ -18,6 +19,7 @@ mod scatter;
 mod tasks;
 
 pub use attention::{AttentionPanel, attention};
+pub use cells::{CellDrawing, cells};
 pub use cloud::cloud;
 pub use confusion::confusion;
 pub use curves::{Curve, accuracy_curve, curves, error_by_steps, loss_curve};

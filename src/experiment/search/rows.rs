@@ -1,0 +1,179 @@
+//! The rows of a search: pictures and series with classes, or a table's lines with a class or a value each.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::SearchConfig;
+use crate::data::csv::CsvSpec;
+use crate::data::encoder::{Encoder, TargetKind};
+use crate::data::format::Format;
+use crate::data::labelled::Labelled;
+use crate::data::table::Table;
+use crate::error::{Error, Result};
+use crate::experiment::config::{Config, TaskKind};
+use crate::experiment::setup::Setup;
+use crate::experiment::source::{SingleTask, parted};
+use crate::rng::Rng;
+use crate::task::{Likelihood, Metric, argmax};
+
+/// Share of the rows that is judged on where no file is given for them.
+const JUDGED: f64 = 1.0 / 6.0;
+/// Random numbers of the rows that are judged on, and chosen by.
+const PARTED: u64 = 0x9a27;
+const CHOSEN: u64 = 0x7a11;
+
+/// A table, whose lines are rows of one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TableConfig {
+    /// The CSV file.
+    pub file: PathBuf,
+    /// Another one with the same columns, to be judged on (not given: a sixth of the rows).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// Column to predict.
+    pub target: String,
+    /// Input columns; none named: every other column.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
+    /// Columns to leave out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drop: Vec<String>,
+    /// `regression` or `classification`; not given: by the target's cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TargetKind>,
+    /// Columns that hold levels, also where these are numbers: codes, grades.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+    /// Share of the rows to train on that is kept to choose by.
+    pub validation: f64,
+}
+
+impl Default for TableConfig {
+    fn default() -> TableConfig {
+        TableConfig {
+            file: PathBuf::new(),
+            test: None,
+            target: String::new(),
+            inputs: vec![],
+            drop: vec![],
+            kind: None,
+            categories: vec![],
+            validation: 0.2,
+        }
+    }
+}
+
+/// Rows to train on, to choose by and to be judged on, and how files of them are read.
+#[derive(Debug)]
+pub(super) struct SearchRows {
+    pub(super) task: SingleTask,
+    pub(super) format: Format,
+    pub(super) likelihood: Likelihood,
+}
+
+impl SearchRows {
+    pub(super) fn open(config: &SearchConfig) -> Result<SearchRows> {
+        let rows = match &config.csv {
+            Some(table) => read(table, config.seed)?,
+            None => {
+                let mut tasks = Config::of(TaskKind::Pictures);
+                tasks.seed = config.seed;
+                tasks.pictures = Some(config.pictures.clone());
+                tasks.validate()?;
+                let setup = Setup::load(&tasks)?;
+                let source = setup.source();
+                let Some(task) = source.single() else {
+                    return Err(Error::Shape("pictures are one task".into()));
+                };
+                SearchRows { task: task.clone(), format: source.format(), likelihood: source.likelihood() }
+            }
+        };
+        if rows.task.validation.is_empty() {
+            let (name, share) = match &config.csv {
+                Some(table) => ("csv.validation", table.validation),
+                None => ("pictures.validation", config.pictures.validation),
+            };
+            let message = format!("{share} leaves no row to choose by: more rows, or a larger share");
+            return Err(Error::config(name, message));
+        }
+        Ok(rows)
+    }
+}
+
+fn read(c: &TableConfig, seed: u64) -> Result<SearchRows> {
+    let table = Table::read(&c.file)?;
+    let spec = CsvSpec {
+        path: c.file.clone(),
+        group: String::new(),
+        target: c.target.clone(),
+        inputs: c.inputs.clone(),
+        drop: c.drop.clone(),
+        shots: 1,
+        splits: None,
+        seed,
+        kind: c.kind,
+        categories: c.categories.clone(),
+        series: None,
+    };
+    let all: Vec<usize> = (0..table.rows()).collect();
+    // What a line's class is does not hang on which lines are trained on; its numbers do.
+    let kinds = Encoder::fit_noting(&table, &spec, &all, &mut vec![])?;
+    let labels = labelled(&Format::Encoded(kinds), &table)?;
+    let part = |among: &[usize], share: f64, stream: u64| match labels.classes.is_empty() {
+        false => parted(&labels, among, share, seed ^ stream),
+        true => {
+            let n = (among.len() as f64 * share).round().max(1.0) as usize;
+            let mut first = vec![false; labels.len()];
+            let drawn = Rng::new(seed, PARTED ^ stream).choose(among.len(), n.min(among.len()));
+            drawn.into_iter().for_each(|i| first[among[i]] = true);
+            among.iter().partition(|row| first[**row])
+        }
+    };
+    let (judged, rest) = match c.test {
+        Some(_) => (vec![], all),
+        None => part(&all, JUDGED, 0),
+    };
+    let (validation, train) = part(&rest, c.validation, CHOSEN);
+    if train.len() < 2 || (c.test.is_none() && judged.is_empty()) {
+        let message =
+            format!("has {} rows: too few to train on, to choose by and to be judged on", labels.len());
+        return Err(Error::data(&c.file, "", message));
+    }
+    let encoder = Encoder::fit(&table, &spec, &rest)?;
+    let likelihood = match encoder.kind() {
+        TargetKind::Classification => Likelihood::classes(encoder.outputs()),
+        TargetKind::Regression => {
+            Likelihood { metric: Metric::Rmse, unit: encoder.target_scale().1, ..Likelihood::values(1) }
+        }
+    };
+    let format = Format::Encoded(encoder);
+    let rows = Arc::new(labelled(&format, &table)?);
+    if rows.outputs() == 1 && !rows.classes.is_empty() {
+        let message =
+            format!("holds the class '{}' alone: two at least are needed to tell apart", rows.classes[0]);
+        return Err(Error::data(&c.file, format!(", column '{}'", c.target), message));
+    }
+    let test = match &c.test {
+        Some(path) => Arc::new(labelled(&format, &Table::read(path)?)?),
+        None => rows.clone(),
+    };
+    let test_rows = if c.test.is_some() { (0..test.len()).collect() } else { judged };
+    let task = SingleTask { trained: train.len(), statistics: vec![], rows, validation, test, test_rows };
+    Ok(SearchRows { task, format, likelihood })
+}
+
+/// The lines of a table as rows.
+fn labelled(format: &Format, table: &Table) -> Result<Labelled> {
+    let (x, y) = (format.inputs(table)?, format.targets(table)?);
+    let row = vec![x.len() / table.rows().max(1)];
+    let classes = format.classes();
+    if classes.is_empty() {
+        return Ok(Labelled::of_values(row, x, y));
+    }
+    let labels = y.chunks(classes.len()).map(|y| argmax(y) as u32).collect();
+    Ok(Labelled::of_numbers(row, classes, x, labels))
+}

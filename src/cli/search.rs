@@ -274,12 +274,19 @@ fn print(r: &SearchReport) {
             say(format_args!("  {:<14}{:>8}\n", name.replace('_', " "), figure(*c)));
         }
         say(format_args!(
-            "true accuracy of the best {}, of the one predicted best {} (of the best of five {}), of a random search that trains a twentieth {}\n",
+            "true {what} of the best {}, of the one predicted best {} (of the best of five {})\n",
             figure(t.best),
             figure(t.chosen[0]),
-            figure(t.chosen[1]),
-            figure(t.random)
+            figure(t.chosen[1])
         ));
+        for s in &t.searches {
+            say(format_args!(
+                "  a search within the table ({}) that trains a twentieth of it finds {} (the lowest of ten {})\n",
+                s.choice,
+                figure(s.found),
+                figure(s.lowest)
+            ));
+        }
     }
     if let (Some(by), n) = (r.rank_correlation, r.checked.len() + r.best.len()) {
         let size = r.rank_correlation_of_parameters.map_or("-".into(), figure);

@@ -189,11 +189,7 @@ fn by_bound(
                 false => space.sample(rng),
             }
         })?;
-    let bound = |looks: &Vec<f64>| {
-        let (mean, deviation) = fitted.predict(looks);
-        mean + deviation
-    };
-    let bounds: Vec<f64> = all_looks(place, pool.iter())?.iter().map(bound).collect();
+    let bounds: Vec<f64> = all_looks(place, pool.iter())?.iter().map(|looks| fitted.bound(looks)).collect();
     let chosen = best_first(&bounds).into_iter().take(many).map(|i| pool[i].clone());
     let chosen: Vec<Architecture> = chosen.collect();
     known.extend(chosen.iter().map(Architecture::key));

@@ -111,6 +111,12 @@ impl Surrogate {
         (self.output[0] + self.output[1] * mean, self.output[1] * (1.0 - known).max(0.0).sqrt())
     }
 
+    /// The upper confidence bound of the output of an input: mean and one standard deviation.
+    pub(super) fn bound(&self, x: &[f64]) -> f64 {
+        let (mean, deviation) = self.predict(x);
+        mean + deviation
+    }
+
     /// The standard deviation of the noise, in the units of the outputs.
     pub fn noise(&self) -> f64 {
         self.noise.sqrt() * self.output[1]

@@ -11,15 +11,17 @@ use super::Search;
 use crate::error::{Error, Result};
 use crate::experiment::Observer;
 use crate::rng::Rng;
-use crate::search::{Architecture, ChoiceRule, Population, Space, best_first, rank_correlation, scores};
+use crate::search::{
+    Architecture, ChoiceRule, Length, Population, Replay, Space, best_first, rank_correlation, scores,
+};
 
-/// Random numbers of the architectures of a table, and of random searches in it.
+/// Random numbers of the architectures of a table.
 const TABLE: u64 = 0x7ab1;
-const CHANCE: u64 = 0xc4a9;
-/// Share of a table that a random search may train.
+/// Share of a table's trainings that a search within it may have.
 const SHARE: f64 = 0.05;
-/// Random searches.
+/// Searches within a table, and candidates of a round of theirs.
 const SEARCHES: u64 = 10;
+const REPLAYED_ROUND: usize = 12;
 
 /// How well scores tell which architectures of a table are good.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +30,7 @@ pub struct Truth {
     /// Architectures of the table; of a surrogate those that the search did not try itself.
     pub architectures: usize,
     /// Spearman's rank correlation of each score with the true accuracy: `predicted`, `parameters`, `operations`, `grad_norm`, `synflow`,
-    /// `jacob_cov`.
+    /// `jacob_cov`; `surrogate` is fitted to a twentieth of the table, and judged by the rest (the mean of ten).
     pub correlations: IndexMap<String, f64>,
     /// The largest true accuracy of the table.
     pub best: f64,
@@ -36,8 +38,23 @@ pub struct Truth {
     pub chosen: [f64; 2],
     /// Seconds of predicting them all.
     pub seconds: f64,
-    /// True accuracy of what a random search chooses that trains a twentieth of the table, by validation rows: the mean of ten.
-    pub random: f64,
+    /// Searches within the table that train a twentieth as much as it did.
+    #[serde(default)]
+    pub searches: Vec<Searched>,
+}
+
+/// What a way of choosing finds within a table, ten times with other seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Searched {
+    /// How candidates are chosen; what is proposed is taken for the nearest of the table.
+    pub choice: String,
+    /// The true accuracy of what is found: the mean.
+    pub found: f64,
+    /// How much less that is than the best of the table.
+    pub regret: f64,
+    /// The lowest of the ten.
+    pub lowest: f64,
 }
 
 /// A table of the truth about a space: architectures drawn at random, each trained from scratch with several seeds.
@@ -179,20 +196,60 @@ impl Search<'_> {
             .filter_map(|(name, values)| Some((name.to_string(), rank_correlation(&values, &truth)?)));
         let order = best_first(&predicted);
         let best = |of: &mut dyn Iterator<Item = usize>| of.map(|i| truth[i]).fold(-1.0, f64::max);
-        let many = ((all.len() as f64 * SHARE) as usize).max(1);
-        let mean = |row: &TableRow| row.validation.iter().sum::<f64>() / row.validation.len().max(1) as f64;
-        let random = (0..SEARCHES).map(|seed| {
-            let drawn = Rng::new(seed, CHANCE).choose(all.len(), many);
-            let chosen = drawn.into_iter().max_by(|a, b| mean(table[*a]).total_cmp(&mean(table[*b])));
-            chosen.map_or(0.0, |i| truth[i])
-        });
+        let replay = Replay::new(place, &all, table.iter().map(|r| &r.validation[..]).collect())?;
+        let searches = self.replayed(&replay, table, &truth)?;
+        let mut correlations: IndexMap<String, f64> = correlations.collect();
+        // A surrogate of a twentieth of the table, of all others.
+        let many = (all.len() as f64 * SHARE) as usize;
+        let of = |seed| {
+            let (rest, predicted) = replay.predicted(many, seed)?;
+            rank_correlation(&predicted, &rest.iter().map(|i| truth[*i]).collect::<Vec<f64>>())
+        };
+        if let Some(each) = (0..SEARCHES).map(of).collect::<Option<Vec<f64>>>() {
+            correlations.insert("surrogate".into(), each.iter().sum::<f64>() / SEARCHES as f64);
+        }
         Ok(Some(Truth {
             architectures: all.len(),
-            correlations: correlations.collect(),
+            correlations,
             best: best(&mut (0..all.len())),
             chosen: [best(&mut order.iter().copied().take(1)), best(&mut order.iter().copied().take(5))],
             seconds,
-            random: random.sum::<f64>() / SEARCHES as f64,
+            searches,
         }))
+    }
+
+    /// What searches within a table find that train a twentieth as much as it did: each candidate once, and the best with all seeds.
+    fn replayed(&self, replay: &Replay<'_>, table: &[&TableRow], truth: &[f64]) -> Result<Vec<Searched>> {
+        let seeds = table.iter().map(|r| r.validation.len()).max().unwrap_or(1);
+        let trainings = (table.len() as f64 * seeds as f64 * SHARE) as usize;
+        let best = self.config.best.min(trainings / (2 * seeds)).max(1);
+        let candidates = trainings.saturating_sub(best * seeds);
+        if candidates < 2 {
+            return Ok(vec![]);
+        }
+        let length = Length { candidates, round: REPLAYED_ROUND, best };
+        let most = truth.iter().copied().fold(-1.0, f64::max);
+        let of = |rule: ChoiceRule, name: &str| -> Result<Searched> {
+            let found = (0..SEARCHES)
+                .map(|seed| Ok(truth[replay.found(rule, length, self.config.temperature, seed)?]))
+                .collect::<Result<Vec<f64>>>()?;
+            let mean = found.iter().sum::<f64>() / SEARCHES as f64;
+            Ok(Searched {
+                choice: name.to_string(),
+                found: mean,
+                regret: most - mean,
+                lowest: found.iter().copied().fold(f64::INFINITY, f64::min),
+            })
+        };
+        [
+            (ChoiceRule::Random, "random"),
+            (ChoiceRule::Greedy, "greedy"),
+            (ChoiceRule::Evolution, "evolution"),
+            (ChoiceRule::Reinforce, "reinforce"),
+            (ChoiceRule::Surrogate, "surrogate"),
+        ]
+        .into_iter()
+        .map(|(rule, name)| of(rule, name))
+        .collect()
     }
 }

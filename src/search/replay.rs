@@ -150,16 +150,19 @@ mod tests {
         let scores: Vec<Vec<f64>> =
             all.iter().map(|a| (0..3).map(|_| worth(a) + 0.05 * rng.normal()).collect()).collect();
         let replay = Replay::new(place, &all, scores.iter().map(Vec::as_slice).collect()).expect("they fit");
-        let length = Length { candidates: 24, round: 8, best: 3 };
         let best = all.iter().map(worth).fold(0.0, f64::max);
-        let regret = |rule| {
+        let regret = |rule, candidates| {
+            let length = Length { candidates, round: 6, best: 3 };
             let of = |seed| best - worth(&all[replay.found(rule, length, 0.1, seed).expect("it is found")]);
             (0..10).map(of).sum::<f64>() / 10.0
         };
-        let chance = regret(ChoiceRule::Random);
-        assert!(regret(ChoiceRule::Surrogate) < 0.2 * chance, "{} {chance}", regret(ChoiceRule::Surrogate));
-        assert!(regret(ChoiceRule::Evolution) < 0.9 * chance, "{} {chance}", regret(ChoiceRule::Evolution));
-        assert_eq!(regret(ChoiceRule::Evolution), regret(ChoiceRule::Evolution));
+        let surrogate = regret(ChoiceRule::Surrogate, 24);
+        assert!(surrogate < 0.2 * regret(ChoiceRule::Random, 24), "{surrogate}");
+        for rule in [ChoiceRule::Greedy, ChoiceRule::Evolution, ChoiceRule::Reinforce] {
+            let (found, chance) = (regret(rule, 48), regret(ChoiceRule::Random, 48));
+            assert!(found < chance, "{rule:?}: {found} and {chance}");
+            assert_eq!(found, regret(rule, 48));
+        }
         let (rest, predicted) = replay.predicted(30, 0).expect("it is fitted");
         let truth: Vec<f64> = rest.iter().map(|i| worth(&all[*i])).collect();
         assert!(super::super::rank_correlation(&predicted, &truth).expect("they differ") > 0.8);

@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for Choice {
 }
 
 /// What a network may cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
@@ -100,6 +100,27 @@ pub struct Limits {
     /// Bytes of the weights and of the values of such a pass at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Microseconds of such a pass at most on a device of `gflops` and `gigabytes`: the longer of operations and traffic (a roofline,
+    /// Williams et al. 2009), which a device does not beat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub microseconds: Option<u64>,
+    /// Thousand millions of floating-point operations that the device does in a second.
+    pub gflops: f64,
+    /// Thousand millions of bytes that it reads and writes in a second.
+    pub gigabytes: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            parameters: None,
+            operations: None,
+            bytes: None,
+            microseconds: None,
+            gflops: 10.0,
+            gigabytes: 10.0,
+        }
+    }
 }
 
 /// What a network costs, in the units of [`Limits`].
@@ -112,6 +133,8 @@ pub struct Cost {
     pub operations: u64,
     /// Bytes of the weights and of the values of such a pass.
     pub bytes: u64,
+    /// Bytes that it reads and writes.
+    pub traffic: u64,
 }
 
 impl Limits {
@@ -121,13 +144,30 @@ impl Limits {
             ("parameters", cost.parameters, self.parameters),
             ("operations", cost.operations, self.operations),
             ("bytes", cost.bytes, self.bytes),
+            ("microseconds", self.time(cost).ceil() as u64, self.microseconds),
         ]
         .into_iter()
         .find_map(|(name, has, may)| may.filter(|may| has > *may).map(|may| (name, has, may)))
     }
 
+    /// Microseconds of a pass of one row that a device of these limits needs at least.
+    pub fn time(&self, cost: &Cost) -> f64 {
+        let [computing, moving] =
+            [cost.operations as f64 / self.gflops, cost.traffic as f64 / self.gigabytes];
+        computing.max(moving) / 1e3
+    }
+
     fn any(&self) -> bool {
         *self != Limits::default()
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        for (name, value) in [("gflops", self.gflops), ("gigabytes", self.gigabytes)] {
+            if !(1e-6..=1e9).contains(&value) {
+                return Err(format!("limits: {name}: {value} is out of range: 1e-6 to 1e9 are possible"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -257,6 +297,25 @@ impl StageSpace {
             if !(1..=MOST).contains(&n) {
                 return Err(format!("{name}: {n} choices, and 1 to {MOST} are possible"));
             }
+        }
+        fn twice<T: PartialEq>(of: &[T]) -> Option<&T> {
+            of.iter().enumerate().find(|(i, one)| of[..*i].contains(one)).map(|(_, one)| one)
+        }
+        let stands = |list: &str, what: String| Err(format!("{list}: {what} stands there twice"));
+        if let Some(w) = twice(&self.widths) {
+            return stands("widths", w.to_string());
+        }
+        if let Some(a) = twice(&self.activations) {
+            return stands("activations", format!("'{}'", a.name()));
+        }
+        if let Some(n) = twice(&self.norms) {
+            return stands("norms", n.to_string());
+        }
+        if let Some(c) = twice(&self.cells) {
+            return stands("cells", c.to_string());
+        }
+        if let Some(o) = twice(&self.operations) {
+            return stands("operations", format!("'{}'", o.0.map_or("none", Operation::name)));
         }
         if let Some(w) = self.widths.iter().find(|w| !(1..=4096).contains(*w)) {
             return Err(format!("widths: {w} is out of range: 1 to 4096 are possible"));
@@ -415,6 +474,7 @@ impl Space {
         if !(1..=MOST).contains(&self.stages.len()) {
             return Err(format!("{} stages, and 1 to {MOST} are possible", self.stages.len()));
         }
+        self.limits.check()?;
         for (i, stage) in self.stages.iter().enumerate() {
             stage.check(axes).map_err(|e| format!("stage {}: {e}", i + 1))?;
         }
@@ -541,10 +601,12 @@ impl Space {
         let y = net.apply(&mut g, Weights { flat: weights, layout: &layout }, x);
         g.output("y", y);
         let plan = lower(&g, Caps::cpu(1))?;
+        let total = plan.cost().total;
         Ok(Cost {
             parameters: layout.len() as u64,
-            operations: plan.cost().total.flops as u64,
+            operations: total.flops as u64,
             bytes: plan.bytes(),
+            traffic: total.bytes as u64,
         })
     }
 
@@ -690,7 +752,15 @@ mod tests {
         let more = |space: &Space, known: &mut BTreeSet<String>| {
             space.distinct(1, (&[5], 3), known, || space.sample(&mut Rng::new(2, 2)))
         };
-        space.limits.parameters = Some(10);
+        // A forward pass of 64 units on a slow device.
+        space.limits = Limits { microseconds: Some(1_000), gflops: 0.001, ..Limits::default() };
+        let mut known = BTreeSet::new();
+        let quick = space.distinct(10, (&[5], 3), &mut known, || space.sample(&mut rng));
+        for a in quick.expect("there are some") {
+            let cost = Space::cost(&space.net(&a, &[5], 3).expect("it fits")).expect("it fits");
+            assert!(cost.operations <= 1_000 && cost.traffic > 0, "{cost:?}");
+        }
+        space.limits = Limits { parameters: Some(10), ..Limits::default() };
         assert_eq!(more(&space, &mut known).expect("some are known"), []);
         let refused = more(&space, &mut BTreeSet::new()).expect_err("none").to_string();
         assert!(refused.contains("parameters, and 10 may be"), "{refused}");
@@ -718,6 +788,8 @@ mod tests {
                 .contains("four heads")
         );
         assert!(said("[[stages]]\nwidths = [8]\n[limits]\nparams = 3", 1).contains("params"));
+        assert!(said("[[stages]]\nwidths = [8]\n[limits]\ngflops = 0.0", 1).contains("gflops: 0 is out"));
+        assert!(said("[[stages]]\nwidths = [8, 16, 8]", 1).contains("widths: 8 stands there twice"));
         assert!(said("depths = [3]\n[[stages]]\nwidths = [8]", 1).contains("there are 1 stages"));
         assert!(Space::preset("cell").expect_err("no name").contains("cell-1d"));
     }

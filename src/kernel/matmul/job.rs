@@ -21,6 +21,9 @@ pub(super) fn block(n: usize, unit: usize, want: usize) -> usize {
 /// Rows and columns of the register tile: 12 accumulators of 8 lanes.
 pub(super) const MR: usize = 6;
 const NR: usize = 16;
+/// Lanes of a sum along neighbours, and rows of results at most for which it pays.
+const LANES: usize = 16;
+const DOT_ROWS: usize = 2;
 
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
@@ -165,6 +168,10 @@ impl<'a> Job<'a> {
             Wide { job: self, a: a0, b: b0, results: [bias0, y0, z0] }.run(rows, cols);
             return;
         }
+        if self.is_dots() {
+            self.dots([a0, b0], [bias0, y0, z0], rows, cols);
+            return;
+        }
         PANEL.with_borrow_mut(|panel| {
             let mut acc = [[0.0f32; NR]; MR];
             for j in cols.clone().step_by(NR) {
@@ -190,9 +197,41 @@ impl<'a> Job<'a> {
                     let row: [usize; MR] = std::array::from_fn(|r| r.min(height - 1) * self.a.row);
                     micro(self.k, a, row, self.a.col, b, b_step, &mut acc);
                     for (r, sums) in acc.iter_mut().enumerate().take(height) {
-                        self.finish(&mut sums[..width], [i + r, j], [bias0, y0, z0]);
+                        self.add(&mut sums[..width], [i + r, j], [bias0, y0, z0]);
+                    }
+                    // The whole tile at once, what lies beyond its rows and columns with it: a short row would be no vector.
+                    self.activate(acc[..height].as_flattened_mut());
+                    for (r, sums) in acc.iter().enumerate().take(height) {
                         self.put(&sums[..width], [i + r, j], [bias0, y0, z0]);
                     }
+                }
+            }
+        });
+    }
+
+    /// Whether results are so few a column that each is a sum along neighbours: the columns of b lie in one piece each.
+    fn is_dots(&self) -> bool {
+        self.m <= DOT_ROWS && self.b.row == 1 && self.b.col != 1 && self.k >= LANES
+    }
+
+    /// Rows and columns of such a product.
+    fn dots(&self, [a0, b0]: [usize; 2], at: [usize; 3], rows: Range<usize>, cols: Range<usize>) {
+        PANEL.with_borrow_mut(|panel| {
+            let mut sums = [0.0f32; 4 * NR];
+            for i in rows {
+                let row = a0 + i * self.a.row;
+                let a = if self.a.col == 1 {
+                    &self.a.data[row..][..self.k]
+                } else {
+                    panel.clear();
+                    panel.extend((0..self.k).map(|l| self.a.data[row + l * self.a.col]));
+                    &panel[..]
+                };
+                for j in cols.clone().step_by(sums.len()) {
+                    let sums = &mut sums[..(4 * NR).min(cols.end - j)];
+                    dots(a, &self.b.data[b0 + j * self.b.col..], self.b.col, sums);
+                    self.finish(sums, [i, j], at);
+                    self.put(sums, [i, j], at);
                 }
             }
         });
@@ -201,7 +240,14 @@ impl<'a> Job<'a> {
     /// Adds the bias to a run of sums that begins at that row and column, keeps them where that is wanted, and applies
     /// the activation; `at` are the positions of this matrix in bias, y and z.
     #[inline(always)]
-    pub(super) fn finish(&self, sums: &mut [f32], [row, col]: [usize; 2], at: [usize; 3]) {
+    pub(super) fn finish(&self, sums: &mut [f32], place: [usize; 2], at: [usize; 3]) {
+        self.add(sums, place, at);
+        self.activate(sums);
+    }
+
+    /// Adds the bias, and keeps the sums where that is wanted.
+    #[inline(always)]
+    fn add(&self, sums: &mut [f32], [row, col]: [usize; 2], at: [usize; 3]) {
         if let Some(bias) = &self.bias {
             let from = at[0] + row * bias.row + col * bias.col;
             if bias.col == 1 {
@@ -218,6 +264,10 @@ impl<'a> Job<'a> {
             // SAFETY: as for `put`.
             unsafe { z.put(sums, at[2] + row * z.row + col * z.col) };
         }
+    }
+
+    #[inline(always)]
+    fn activate(&self, sums: &mut [f32]) {
         match self.act {
             Activation::Identity => {}
             // What is not a number stays.
@@ -232,6 +282,33 @@ impl<'a> Job<'a> {
         // SAFETY: the views are injective and inside their slots (`Target::of`), and every (item, row,
         // column) belongs to one piece of work.
         unsafe { self.y.put(results, at[1] + row * self.y.row + col * self.y.col) };
+    }
+}
+
+/// `sums[c] = Σ a[l] b[c · step + l]`: of each sum every lane adds up its own terms, then the lanes are added in pairs.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+fn dots(a: &[f32], b: &[f32], step: usize, sums: &mut [f32]) {
+    for (c, to) in sums.iter_mut().enumerate() {
+        let b = &b[c * step..][..a.len()];
+        let mut lanes = [0.0f32; LANES];
+        let (whole, rest) = a.as_chunks::<LANES>();
+        let (others, last) = b.as_chunks::<LANES>();
+        for (x, y) in whole.iter().zip(others) {
+            for l in 0..LANES {
+                lanes[l] = fused(x[l], y[l], lanes[l]);
+            }
+        }
+        for (l, (x, y)) in rest.iter().zip(last).enumerate() {
+            lanes[l] = fused(*x, *y, lanes[l]);
+        }
+        let mut half = LANES / 2;
+        while half > 0 {
+            for l in 0..half {
+                lanes[l] += lanes[l + half];
+            }
+            half /= 2;
+        }
+        *to = lanes[0];
     }
 }
 

@@ -69,6 +69,20 @@ fn a_search_and_what_it_leaves() {
         assert_eq!(curves[0][stop].as_f64().unwrap(), accuracy, "after {stop} of ten pieces of the training");
         assert!(best["parameters"].as_u64().unwrap() > 30 && best["operations"].as_u64().unwrap() > 100);
     }
+    // None of the front is larger than another and no better.
+    let all: Vec<&Value> =
+        report["best"].as_array().unwrap().iter().chain(report["checked"].as_array().unwrap()).collect();
+    let front: Vec<&&Value> = report["front"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| all.iter().find(|v| v["key"] == *key).unwrap())
+        .collect();
+    assert!(!front.is_empty());
+    for pair in front.windows(2) {
+        assert!(pair[0]["parameters"].as_u64() < pair[1]["parameters"].as_u64(), "{report:#}");
+        assert!(pair[0]["accuracy"].as_f64() < pair[1]["accuracy"].as_f64(), "{report:#}");
+    }
     let lines = place.read("found/candidates.jsonl");
     assert_eq!(lines.lines().count(), 24);
     let keys: std::collections::BTreeSet<String> = lines
@@ -76,7 +90,7 @@ fn a_search_and_what_it_leaves() {
         .map(|l| serde_json::from_str::<Value>(l).unwrap()["key"].as_str().unwrap().to_string())
         .collect();
     assert_eq!(keys.len(), 24, "no architecture is judged twice");
-    for picture in ["parameters.svg", "predicted.svg", "best-1.svg", "best-2.svg"] {
+    for picture in ["parameters.svg", "operations.svg", "predicted.svg", "best-1.svg", "best-2.svg"] {
         assert!(place.read(&format!("found/{picture}")).contains("<svg"));
     }
     // What was found is trained by itself.

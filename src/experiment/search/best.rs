@@ -9,6 +9,7 @@ use crate::experiment::Observer;
 use crate::experiment::run_folder::save_network;
 use crate::meta::model::Network;
 use crate::net::{Flatten, Layer, Net};
+use crate::report::plot::pareto_front;
 use crate::search::{
     Architecture, GraphHypernetwork, Member, Population, Space, Tally, best_first, rank_correlation,
 };
@@ -88,9 +89,11 @@ impl Search<'_> {
             let network = kept + n;
             let stop = curves.stop(network..network + 1);
             let [accuracy, r2] = report.metric.split(curves.test[stop][network]);
+            let cost = Space::cost(&self.net(of(*i))?)?;
             report.checked.push(Checked {
                 key: of(*i).key(),
-                parameters: self.net(of(*i))?.layout().len() as u64,
+                parameters: cost.parameters,
+                operations: cost.operations,
                 predicted: self.candidates[*i].predicted,
                 accuracy,
                 r2,
@@ -102,6 +105,12 @@ impl Search<'_> {
         let column = |of: fn(&(f64, f64, f64)) -> f64| all.iter().map(of).collect::<Vec<f64>>();
         report.rank_correlation = rank_correlation(&column(|a| a.0), &column(|a| a.1));
         report.rank_correlation_of_parameters = rank_correlation(&column(|a| a.2), &column(|a| a.1));
+        let sized = |(_, score, parameters): &(f64, f64, f64)| (*parameters, *score);
+        let front = pareto_front(&all.iter().map(sized).collect::<Vec<(f64, f64)>>());
+        let keys = report.checked.iter().map(|c| &c.key).chain(report.best.iter().map(|f| &f.key));
+        let keys: Vec<&String> = keys.collect();
+        let at = |p: &(f64, f64)| all.iter().position(|one| sized(one) == *p).map(|i| keys[i].clone());
+        report.front = front.iter().filter_map(at).collect();
         report.seconds = self.seconds();
         Ok(Some(report))
     }
@@ -146,6 +155,7 @@ impl Search<'_> {
                 / (judged - self.before[1] - self.before[2]).max(1e-9),
             space_size: self.space.size(),
             best: vec![],
+            front: vec![],
             checked: vec![],
             truth: None,
             rank_correlation: None,

@@ -512,31 +512,29 @@ impl<'d> Search<'d> {
             cells(&self.folder.file(&format!("best-{}.svg", place + 1)), &name, &stages)?;
         }
         let what = report.metric.title();
-        let of = |f: &Found, x: f64| (x, f.score());
-        let best: Vec<(f64, f64)> = report.best.iter().map(|f| of(f, f.parameters as f64)).collect();
-        let others: Vec<(f64, f64)> =
-            report.checked.iter().map(|c| (c.parameters as f64, c.score())).collect();
-        let sets = |best, others| {
+        let sets = |best: fn(&Found) -> f64, other: fn(&Checked) -> f64| {
+            let others = report.checked.iter().map(|c| (other(c), c.score())).collect();
+            let best = report.best.iter().map(|f| (best(f), f.score())).collect();
             [
                 Marked { label: "others", points: others },
                 Marked { label: "the best by prediction", points: best },
             ]
         };
-        marked(
-            &self.folder.file("parameters.svg"),
-            &format!("{what} against size"),
-            ("weights", &format!("{what} on test rows")),
-            true,
-            &sets(best, others),
-        )?;
-        let best = report.best.iter().map(|f| of(f, f.predicted)).collect();
-        let others = report.checked.iter().map(|c| (c.predicted, c.score())).collect();
+        let size = sets(|f| f.parameters as f64, |c| c.parameters as f64);
+        let time = sets(|f| f.operations as f64, |c| c.operations as f64);
+        for (file, by, x, sets) in [
+            ("parameters.svg", "size", "weights", size),
+            ("operations.svg", "operations", "floating-point operations of a row", time),
+        ] {
+            let labels = (x, &*format!("{what} on test rows"));
+            marked(&self.folder.file(file), &format!("{what} against {by}"), labels, true, &sets)?;
+        }
         marked(
             &self.folder.file("predicted.svg"),
             &format!("Predicted and true {}", what.replace("Accuracy", "accuracy")),
             ("predicted, on validation rows", "true, on test rows"),
             false,
-            &sets(best, others),
+            &sets(|f| f.predicted, |c| c.predicted),
         )
     }
 

@@ -59,6 +59,9 @@ pub struct SearchReport {
     pub space_size: f64,
     /// The best, trained.
     pub best: Vec<Found>,
+    /// Keys of those, of the best and the others, that none is smaller than and better: the Pareto front by weights, from the smallest.
+    #[serde(default)]
+    pub front: Vec<String>,
     /// Others, trained once to tell how good predictions are.
     pub checked: Vec<Checked>,
     /// What a table of trained architectures says of the predictions.
@@ -120,6 +123,8 @@ pub struct Checked {
     pub key: String,
     /// Its weights.
     pub parameters: u64,
+    /// Operations of a forward pass of one row.
+    pub operations: u64,
     /// What was predicted, on validation rows.
     pub predicted: f64,
     /// Accuracy on test rows after training.

@@ -25,5 +25,5 @@ pub use confusion::confusion;
 pub use curves::{Curve, accuracy_curve, curves, error_by_steps, loss_curve};
 pub use fields::{FieldPanel, fields};
 pub use gallery::{Shown, Tile, gallery};
-pub use scatter::{Marked, marked, predicted_against_true};
+pub use scatter::{Marked, marked, pareto_front, predicted_against_true};
 pub use tasks::{INTERVAL, TaskPanel, task_panels};

@@ -122,7 +122,21 @@ pub struct Marked<'a> {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Sets of points, the later ones over the earlier. `log_x` asks for a logarithmic x axis.
+/// The points that no other is both left of and above, from the left (the Pareto front where less of x and more of y is better).
+pub fn pareto_front(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut sorted: Vec<(f64, f64)> =
+        points.iter().copied().filter(|p| p.0.is_finite() && p.1.is_finite()).collect();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    let mut front: Vec<(f64, f64)> = Vec::new();
+    for p in sorted {
+        if front.last().is_none_or(|best| p.1 > best.1) {
+            front.push(p);
+        }
+    }
+    front
+}
+
+/// Sets of points, the later ones over the earlier, and where they are costs, `front`, the steps of their Pareto front, on a logarithmic x axis.
 ///
 /// # Errors
 /// [`crate::error::Error::Io`] when the file cannot be written.
@@ -130,7 +144,7 @@ pub fn marked(
     path: &Path,
     name: &str,
     (x_label, y_label): (&str, &str),
-    log_x: bool,
+    front: bool,
     sets: &[Marked<'_>],
 ) -> Result<()> {
     let finite = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite();
@@ -138,7 +152,7 @@ pub fn marked(
         sets.iter().map(|s| s.points.iter().filter(finite).copied().collect()).collect();
     let all = || shown.iter().flatten();
     let across = range(all().map(|p| p.0));
-    let x = match log_x && across.is_some_and(|(low, _)| low > 0.0) {
+    let x = match front && across.is_some_and(|(low, _)| low > 0.0) {
         true => Axis::log(across, 6),
         false => Axis::linear(across, 0.04, 6),
     };
@@ -147,14 +161,28 @@ pub fn marked(
     let width = left + 1.3 * SIDE + 30.0;
     let mut frame = Frame { left, top: 0.0, width: 1.3 * SIDE, height: 0.8 * SIDE, x, y };
     let colors = [BLUE, ORANGE];
-    let entries =
+    let mut entries: Vec<(Sign, String)> =
         sets.iter().enumerate().map(|(i, s)| (Sign::Dot(colors[i % 2]), s.label.to_string())).collect();
+    let line = Pen::new(GREY, 1.2).dashed(5.0, 4.0);
+    if front {
+        entries.push((Sign::Line(line), "none is smaller and better".into()));
+    }
     let legend = Legend::new(entries, width - 20.0);
     frame.top = BELOW_TITLE + legend.height() + 10.0;
     page(path, width, frame.top + frame.height + 50.0, |canvas| {
         title(canvas, name, width);
         legend.draw(canvas, width / 2.0, BELOW_TITLE);
         frame.draw(canvas, x_label, y_label);
+        if front {
+            let points: Vec<(f64, f64)> = all().copied().collect();
+            let corners = pareto_front(&points);
+            let steps: Vec<(f64, f64)> = corners
+                .iter()
+                .enumerate()
+                .flat_map(|(i, p)| [*p, (corners.get(i + 1).map_or(p.0, |next| next.0), p.1)])
+                .collect();
+            frame.line(canvas, &steps, line);
+        }
         if all().next().is_none() {
             frame.say_empty(canvas);
         }

@@ -36,5 +36,5 @@ for seed in ${HYPERLOOM_SEEDS:-0 1 2 3 4 5 6 7 8 9}; do
     done
 done
 for choice in evolution random; do
-    search "$choice" $rows --choice "$choice" --set hypernetwork.steps=1500 --set train.steps=800 --truth "$out/table/table.jsonl"
+    search "$choice" $rows --evaluator generated --choice "$choice" --set hypernetwork.steps=1500 --set train.steps=800 --truth "$out/table/table.jsonl"
 done

@@ -109,18 +109,22 @@ impl SearchArgs {
             }
             None => (String::new(), "command line".to_string()),
         };
-        let text = match &self.csv {
-            Some(path) if !text.lines().any(|line| line.trim() == "[csv]") => {
-                let quoted = |text: &str| toml::Value::from(text).to_string();
-                let target = self.target.as_deref().unwrap_or_default();
-                format!(
-                    "{text}\n[csv]\nfile = {}\ntarget = {}\n",
-                    quoted(&path.to_string_lossy()),
-                    quoted(target)
-                )
+        // What rows are says what is taken where nothing is said.
+        let mut table: toml::Table =
+            text.parse().map_err(|e: toml::de::Error| Error::config(&origin, e.message().to_string()))?;
+        let file = self.csv.as_ref().map(|path| path.to_string_lossy().into_owned());
+        for (section, key, value) in [
+            ("csv", "file", &file),
+            ("csv", "target", &self.target.clone().filter(|_| self.csv.is_some())),
+            ("pictures", "label", &self.label),
+        ] {
+            let Some(value) = value else { continue };
+            let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+            if let Some(section) = section.as_table_mut() {
+                section.insert(key.into(), value.clone().into());
             }
-            _ => text,
-        };
+        }
+        let text = table.to_string();
         let mut over = Vec::new();
         over.extend(self.choice.iter().map(|c| format!("choice={c}")));
         over.extend(self.evaluator.iter().map(|e| format!("evaluator={e}")));

@@ -24,7 +24,7 @@ const SPACE: &str = "[[stages]]\nwidths = [4, 8]\nactivations = ['relu', 'tanh']
     operations = ['none', 'skip', 'conv1', 'conv3', 'pool']\n";
 
 /// Settings of a search that takes a second or two.
-const SMALL: &str = "device = 'cpu'\nspace = 'space.toml'\nbudget = 24\nround = 8\nbest = 2\nseeds = 2\nchecked = 4\n\
+const SMALL: &str = "device = 'cpu'\nevaluator = 'generated'\nchoice = 'evolution'\nspace = 'space.toml'\nbudget = 24\nround = 8\nbest = 2\nseeds = 2\nchecked = 4\n\
     [pictures]\ntrain = 'train.csv'\ntest = 'test.csv'\nlabel = 'way'\nvalidation = 0.25\n\
     [hypernetwork]\nsteps = 60\nwidth = 8\nheads = 2\nhidden = 8\ntile = 4\nblocks = 1\narchitectures = 4\nbatch = 16\n[gradient]\nsteps = 40\nbatch = 16\n\
     [train]\nsteps = 120\nbatch = 16\nrate = 0.02\n";
@@ -108,6 +108,26 @@ fn a_search_and_what_it_leaves() {
     assert_eq!(
         place.json("dense-net/report.json")["test"]["parameters"],
         place.json("dense/report.json")["best"][0]["parameters"]
+    );
+    // Where nothing is said, series are trained.
+    let args = [
+        "search",
+        "--train",
+        "train.csv",
+        "--label",
+        "way",
+        "--space",
+        "space.toml",
+        "--budget",
+        "6",
+        "--device",
+        "cpu",
+    ];
+    place.ok(&[&args[..], &["--set", "train.steps=40", "--set", "checked=0", "--out", "plain"]].concat());
+    let settings = place.read("plain/search.toml");
+    assert!(
+        settings.contains("evaluator = \"trained\"") && settings.contains("choice = \"surrogate\""),
+        "{settings}"
     );
     // Nothing is overwritten.
     place.refused(&["search", "search.toml", "--out", "found"], &["found", "exists"]);

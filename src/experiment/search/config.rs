@@ -22,8 +22,8 @@ pub enum Evaluator {
     Trained,
 }
 
-/// What is taken where rows are a table's lines and nothing is said.
-const OF_TABLES: [(&str, &str); 5] = [
+/// What is taken where rows are a table's lines or series, and nothing is said.
+const OF_NUMBERS: [(&str, &str); 5] = [
     ("evaluator", "'trained'"),
     ("choice", "'surrogate'"),
     ("share", "1.0"),
@@ -112,7 +112,7 @@ impl Default for SearchConfig {
 }
 
 impl SearchConfig {
-    /// Settings as a file holds them, with single ones (`budget=64`) over it. Where rows are a table's lines (`[csv]`), what is not said is
+    /// Settings as a file holds them, with single ones (`budget=64`) over it. Where rows are a table's lines (`[csv]`) or series (`pictures.label`), what is not said is
     /// `evaluator = "trained"`, `choice = "surrogate"`, `share = 1`, `budget = 48` and `round = 16`.
     ///
     /// # Errors
@@ -123,9 +123,10 @@ impl SearchConfig {
         for one in over {
             config::set(&mut table, one)?;
         }
-        if table.contains_key("csv") {
-            // Lines of a table are quick to train on: candidates are trained, and a surrogate says which.
-            for (key, value) in OF_TABLES {
+        let label = table.get("pictures").and_then(|p| p.get("label")).and_then(toml::Value::as_str);
+        if table.contains_key("csv") || label.is_some_and(|label| !label.is_empty()) {
+            // Networks over lines and series are quick to train: candidates are, and a surrogate says which.
+            for (key, value) in OF_NUMBERS {
                 let value: toml::Table = format!("x = {value}").parse().map_err(wrong)?;
                 value.into_iter().for_each(|(_, value)| {
                     table.entry(key).or_insert(value);

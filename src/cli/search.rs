@@ -180,6 +180,12 @@ impl SearchArgs {
 
 pub(super) fn run(args: &SearchArgs) -> Result<ExitCode> {
     let config = args.resolve()?;
+    if self_made_table(args) {
+        return Err(Error::config(
+            "--resume",
+            format!("{} holds a table and no search: --table M goes on with it", args.out.display()),
+        ));
+    }
     let device = open_device(&config.device)?;
     let mut search = Search::open(&config, &device, &args.out, args.resume)?;
     let again = format!("hyperloom search --resume --out {}", args.out.display());
@@ -227,11 +233,22 @@ pub(super) fn run(args: &SearchArgs) -> Result<ExitCode> {
     }
 }
 
+/// Whether a folder is to be gone on with as a search that holds the beginning of a table.
+fn self_made_table(args: &SearchArgs) -> bool {
+    let has = |name: &str| args.out.join(name).is_file();
+    args.resume
+        && args.table.is_none()
+        && has("table.jsonl")
+        && !has("search.safetensors")
+        && !has("report.json")
+}
+
 fn print(r: &SearchReport) {
+    let size = if r.space_size < 1e6 { format!("{}", r.space_size) } else { format!("{:.3e}", r.space_size) };
+    let s = if r.candidates == 1 { "" } else { "s" };
     say(format_args!(
-        "{} candidates of {:.3e} choices, {} a second; {} s in all on {}\n",
+        "{} candidate{s} of {size} choices, {} a second; {} s in all on {}\n",
         r.candidates,
-        r.space_size,
         figure(r.candidates_per_second),
         figure(r.seconds),
         r.device
@@ -245,17 +262,17 @@ fn print(r: &SearchReport) {
     }
     let what = r.metric.title().to_lowercase();
     say(format_args!(
-        "\n{what} on test rows, of networks trained from scratch and from generated weights\n\n"
+        "\n{what} on test rows: of a network trained from scratch (the mean over seeds), of all seeds together, of one from generated weights\n\n"
     ));
     say(format_args!(
-        "{:<8}{:>10}{:>12}{:>21}{:>12}{:>10}  architecture\n",
-        "file", "predicted", "from start", "all seeds together", "generated", "weights"
+        "{:<8}{:>10} {:>20}{:>15}{:>12}{:>10}  architecture\n",
+        "file", "predicted", "one network", "together", "generated", "weights"
     ));
     for f in &r.best {
         let generated = f.from_generated.map_or("-".into(), figure);
         let accuracy = format!("{} ± {}", figure(f.score()), figure(f.deviation));
         say(format_args!(
-            "{:<8}{:>10}{accuracy:>18}{:>15}{generated:>12}{:>10}  {}\n",
+            "{:<8}{:>10} {accuracy:>20}{:>15}{generated:>12}{:>10}  {}\n",
             f.net.trim_end_matches(".toml"),
             figure(f.predicted),
             figure(f.together),
@@ -271,9 +288,11 @@ fn print(r: &SearchReport) {
     }
     if let Some(t) = &r.truth {
         say(format_args!(
-            "\nrank correlation with true accuracy over {} architectures of the table\n",
+            "\nrank correlation with true {what} over {} architectures of the table",
             t.architectures
         ));
+        let left = format!(" ({} that the search tried itself are left out)", t.tried);
+        say(format_args!("{}\n", if t.tried > 0 { &left } else { "" }));
         for (name, c) in &t.correlations {
             say(format_args!("  {:<14}{:>8}\n", name.replace('_', " "), figure(*c)));
         }
@@ -295,7 +314,7 @@ fn print(r: &SearchReport) {
     if let (Some(by), n) = (r.rank_correlation, r.checked.len() + r.best.len()) {
         let size = r.rank_correlation_of_parameters.map_or("-".into(), figure);
         say(format_args!(
-            "\nrank correlation with true accuracy over {n} that were trained: {} of what was predicted, {size} of the number of weights\n",
+            "\nrank correlation with true {what} over {n} that were trained: {} of what was predicted, {size} of the number of weights\n",
             figure(by)
         ));
     }

@@ -286,12 +286,16 @@ impl Encoder {
                 (TargetCode::Classes(_), _) => match classes.get(cell) {
                     Some(&class) => out[class] = 1.0,
                     None => {
-                        let message = format!(
-                            "no training group has the class '{}' (they have {}): use a split whose training groups \
-                             have it, or remove the row",
-                            shown(cell),
-                            listed(self.classes())
-                        );
+                        let (class, classes) = (shown(cell), listed(self.classes()));
+                        let message = match self.group.is_empty() {
+                            true => format!(
+                                "no row that is trained on has the class '{class}' (they have {classes}): remove the row"
+                            ),
+                            false => format!(
+                                "no training group has the class '{class}' (they have {classes}): use a split whose training groups \
+                                 have it, or remove the row"
+                            ),
+                        };
                         return Err(table.cell_error(row, col, message));
                     }
                 },

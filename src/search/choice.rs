@@ -25,6 +25,8 @@ const POOL: usize = 16;
 const LEAST_POOL: usize = 256;
 /// Share of them that are changes to the best so far; the rest are drawn at random.
 const CHANGED: f64 = 0.5;
+/// What is worse counts as much for a surrogate.
+const LEAST: f64 = -1.0;
 /// How many of the best are changed.
 const LEADING: usize = 8;
 
@@ -166,7 +168,8 @@ pub(crate) fn fitted(
     candidates: &[Candidate],
 ) -> Result<Option<Surrogate>> {
     let looks = all_looks(place, candidates.iter().map(|c| &c.architecture))?;
-    let found: Vec<f64> = candidates.iter().map(|c| c.predicted).collect();
+    // How bad what is of no use is would be most of what there is to tell.
+    let found: Vec<f64> = candidates.iter().map(|c| c.predicted.max(LEAST)).collect();
     Ok(Surrogate::fit(&looks, &found))
 }
 

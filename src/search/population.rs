@@ -215,8 +215,8 @@ impl Population {
         Ok(true)
     }
 
-    /// How good each network is on these rows: the share that it tells right; of values R², the share of their variance that it explains (from
-    /// -1 on: what explains less says nothing, either).
+    /// How good each network is on these rows: the share that it tells right; of values R², the share of their variance that it explains, which is
+    /// negative where it errs by more than their mean does.
     ///
     /// # Errors
     /// What the device refuses.
@@ -345,25 +345,30 @@ pub(crate) struct Tally {
     rows: f64,
     /// Rows whose class was told.
     right: f64,
-    /// Of values: sums of squares of errors, of values, and of their squares.
+    /// Of values: the sum of squares of errors; the mean of the values, and the sum of squares of what they differ from it.
     errors: f64,
-    sum: f64,
-    squares: f64,
+    mean: f64,
+    spread: f64,
     values: bool,
 }
+
+/// R² of what is no prediction at all: it has no lower end, and JSON no infinity.
+const WORST: f64 = -1e9;
 
 impl Tally {
     /// Counts the outputs of these rows; what follows them is left alone. A network that gives no numbers tells nothing.
     pub(crate) fn add(&mut self, y: &[f32], data: &Labelled, rows: &[usize]) {
-        self.rows += rows.len() as f64;
         self.values = data.classes.is_empty();
         for (y, row) in y.chunks(data.outputs()).zip(rows) {
+            self.rows += 1.0;
             let finite = y.iter().all(|v| v.is_finite());
             if self.values {
                 let value = f64::from(data.targets(&[*row])[0]);
                 self.errors += if finite { (f64::from(y[0]) - value).powi(2) } else { f64::INFINITY };
-                self.sum += value;
-                self.squares += value * value;
+                // Welford (1962): squares of large values would leave nothing of small differences.
+                let apart = value - self.mean;
+                self.mean += apart / self.rows;
+                self.spread += apart * (value - self.mean);
             } else if finite && argmax(y) as u32 == data.labels_of(*row)[0] {
                 self.right += 1.0;
             }
@@ -375,15 +380,12 @@ impl Tally {
         (self.errors / self.rows).sqrt()
     }
 
-    /// The share that was right; of values R², from -1 on.
+    /// The share that was right; of values R², which has no meaning where they are all the same.
     pub(crate) fn score(&self) -> f64 {
         if !self.values {
             return self.right / self.rows;
         }
-        let variance = self.squares - self.sum * self.sum / self.rows;
-        // Values that are all the same have no variance to explain.
-        let explained = if variance > 1e-12 * self.squares { 1.0 - self.errors / variance } else { 0.0 };
-        explained.max(-1.0)
+        (1.0 - self.errors / self.spread).max(WORST)
     }
 }
 

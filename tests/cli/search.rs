@@ -198,6 +198,10 @@ fn tables_and_what_they_say() {
     let rows = read_table(&place.path("table/table.jsonl")).unwrap();
     assert_eq!(rows.len(), 12);
     assert!(rows.iter().all(|r| r.test.len() == 2 && r.validation.len() == 2));
+    place.refused(
+        &["search", "--resume", "--out", "table"],
+        &["--resume", "holds a table and no search", "--table"],
+    );
     // More of the same go on with the same.
     place.ok(&["search", "--resume", "--table", "15", "--out", "table"]);
     let more = read_table(&place.path("table/table.jsonl")).unwrap();
@@ -317,6 +321,26 @@ fn tables_are_searched() {
         place.refused(&[&["search", "--device", "cpu", "--out", "x"], args].concat(), parts);
     };
     refused(&["--csv", "train.csv"], &["csv.target", "--target COLUMN"]);
+    // Values that are all the same where they are judged have no variance to explain.
+    let lines = lines_csv(40, 0, false);
+    let same: Vec<String> = lines
+        .lines()
+        .map(|l| match l.rsplit_once(',') {
+            Some((rest, worth)) if worth != "worth" => format!("{rest},7"),
+            _ => l.to_string(),
+        })
+        .collect();
+    place.write("same.csv", same.join("\n"));
+    refused(
+        &["--csv", "train.csv", "--target", "worth", "--test", "same.csv"],
+        &["csv.target", "40 rows to be judged on are all the same", "no meaning"],
+    );
+    // Rows that change between the parts of a search.
+    let args = ["search", "--csv", "train.csv", "--target", "worth", "--budget", "4", "--device", "cpu"];
+    place.ok(&[&args[..], &["--set", "train.steps=20", "--set", "checked=0", "--out", "changed"]].concat());
+    place.ok(&["search", "--resume", "--out", "changed"]);
+    place.write("train.csv", lines_csv(120, 7, false));
+    place.refused(&["search", "--resume", "--out", "changed"], &["search.safetensors", "over other rows"]);
     refused(&["--csv", "train.csv", "--target", "worht"], &["worht", "worth"]);
     refused(&["--csv", "none.csv", "--target", "worth"], &["none.csv"]);
     refused(&["--csv", "few.csv", "--target", "worth"], &["few.csv", "3 rows: too few"]);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Search;
-use super::report::{Checked, Found, Metric, SearchReport};
+use super::report::{Checked, Found, Metric, SearchReport, Start};
 use crate::error::{Error, Result};
 use crate::experiment::Observer;
 use crate::experiment::run_folder::save_network;
@@ -24,7 +24,7 @@ struct Curves {
     /// On test rows and on rows to choose by: by the piece, then by the network.
     test: Vec<Vec<f64>>,
     validation: Vec<Vec<f64>>,
-    /// Weights of those that may be handed over, likewise.
+    /// Weights of those that may be handed over, likewise; of others nothing.
     weights: Vec<Vec<Vec<f32>>>,
 }
 
@@ -69,7 +69,9 @@ impl Search<'_> {
                 members.extend(self.seeded(of(*i), Some(&start))?);
             }
         }
-        let Some(curves) = self.curves(Population::new(members, self.config.train)?, kept, observer)? else {
+        let handed = |n: usize| n < kept || n >= scratch;
+        let Some(curves) = self.curves(Population::new(members, self.config.train)?, handed, observer)?
+        else {
             return Ok(None);
         };
         let mut report = self.report(judged);
@@ -115,11 +117,11 @@ impl Search<'_> {
         Ok(Some(report))
     }
 
-    /// Trains networks, of which the first `kept` may be handed over; `None`: stopped.
+    /// Trains networks, of which some may be handed over; `None`: stopped.
     fn curves(
         &self,
         mut population: Population,
-        kept: usize,
+        handed: impl Fn(usize) -> bool,
         observer: &mut dyn Observer,
     ) -> Result<Option<Curves>> {
         let mut curves = Curves { test: vec![], validation: vec![], weights: vec![] };
@@ -132,7 +134,8 @@ impl Search<'_> {
             done = until;
             curves.test.push(population.score(self.device, self.test_rows())?);
             curves.validation.push(population.score(self.device, self.validation_rows())?);
-            curves.weights.push((0..kept).map(|n| population.weights(n).to_vec()).collect());
+            let weights = |n: usize| if handed(n) { population.weights(n).to_vec() } else { vec![] };
+            curves.weights.push((0..population.len()).map(weights).collect());
         }
         Ok(Some(curves))
     }
@@ -179,8 +182,15 @@ impl Search<'_> {
         let score = Curves::mean(&curves.test, stop, own.clone());
         let spread: f64 = curves.test[stop][own.clone()].iter().map(|a| (a - score).powi(2)).sum();
         let generated = generated.map(|first| first + own.start..first + own.end);
-        let (network, together) =
-            self.hand_over(place + 1, &net, curves.weights[stop][own.clone()].to_vec())?;
+        let validation = Curves::mean(&curves.validation, stop, own.clone());
+        // Those that are better on rows to choose by are handed over.
+        let other = generated.clone().map(|of| (curves.stop(of.clone()), of));
+        let better = other
+            .clone()
+            .filter(|(stop, of)| Curves::mean(&curves.validation, *stop, of.clone()) > validation);
+        let start = if better.is_some() { Start::Generated } else { Start::Scratch };
+        let (taken, of) = better.unwrap_or((stop, own.clone()));
+        let (network, together) = self.hand_over(place + 1, &net, curves.weights[taken][of].to_vec())?;
         let [accuracy, r2] = self.metric().split(score);
         let whole = |of: std::ops::Range<usize>| -> Vec<f64> {
             (0..=PIECES).map(|piece| Curves::mean(&curves.test, piece, of.clone())).collect()
@@ -194,15 +204,14 @@ impl Search<'_> {
             operations: cost.operations,
             predicted: candidate.predicted,
             steps: self.config.train.steps * stop as u64 / PIECES as u64,
-            validation: Curves::mean(&curves.validation, stop, own.clone()),
+            validation,
+            start,
             accuracy,
             r2,
             together: together.score(),
             rmse: r2.map(|_| together.rmse() * self.rows.likelihood.unit),
             deviation: if seeds > 1 { (spread / (seeds - 1) as f64).sqrt() } else { 0.0 },
-            from_generated: generated
-                .clone()
-                .map(|of| Curves::mean(&curves.test, curves.stop(of.clone()), of)),
+            from_generated: other.map(|(stop, of)| Curves::mean(&curves.test, stop, of)),
             curves: [Some(own), generated].into_iter().flatten().map(whole).collect(),
         })
     }

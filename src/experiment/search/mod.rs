@@ -27,7 +27,7 @@ use crate::search::{
 };
 use crate::spec::count;
 pub use config::{Evaluator, SearchConfig};
-pub use report::{Checked, Found, Metric, SearchReport, SearchStatus};
+pub use report::{Checked, Found, Metric, SearchReport, SearchStatus, Start};
 use rows::SearchRows;
 pub use rows::TableConfig;
 pub use table::{TableRow, Truth, read_table};
@@ -50,6 +50,8 @@ pub struct Search<'d> {
     device: &'d Device,
     folder: RunFolder,
     rows: SearchRows,
+    /// What tells them from others.
+    digest: String,
     space: Space,
     /// Shape of a row as the space's networks read it.
     row: Vec<usize>,
@@ -133,6 +135,7 @@ impl<'d> Search<'d> {
             since: 0,
             before: [0.0; 3],
             started: Instant::now(),
+            digest: rows.digest(),
             rows,
         };
         // A space none of whose networks fits is refused before anything is written.
@@ -562,6 +565,7 @@ impl<'d> Search<'d> {
         }
         let text = |v: serde_json::Result<String>| v.map_err(|e| Error::Shape(e.to_string()));
         c.metadata.insert("candidates".into(), text(serde_json::to_string(&self.candidates))?);
+        c.metadata.insert("rows".into(), self.digest.clone());
         c.metadata.insert("rounds".into(), self.rounds.to_string());
         c.metadata.insert("since".into(), self.since.to_string());
         let seconds = [self.seconds() + more[0], self.before[1] + more[1], self.before[2] + more[2]];
@@ -574,6 +578,12 @@ impl<'d> Search<'d> {
         let c = Checkpoint::load(&path)?;
         let wrong = |what: &str| Error::checkpoint(&path, format!("says no {what} of a search"));
         let meta = |what: &str| c.metadata.get(what).ok_or_else(|| wrong(what));
+        if *meta("rows")? != self.digest {
+            return Err(Error::checkpoint(
+                &path,
+                "is of a search over other rows: what it was trained and judged on has changed since; start a new one",
+            ));
+        }
         let candidates: Vec<Candidate> =
             serde_json::from_str(meta("candidates")?).map_err(|_| wrong("candidates"))?;
         for candidate in &candidates {

@@ -12,7 +12,7 @@ use crate::search::Architecture;
 pub enum Metric {
     /// The share of rows whose class is told.
     Accuracy,
-    /// The share of the variance of values that is explained, from -1 on.
+    /// The share of the variance of values that is explained; negative where it errs by more than their mean does.
     R2,
 }
 
@@ -32,6 +32,18 @@ impl Metric {
             Metric::R2 => "R²",
         }
     }
+}
+
+/// What networks were trained from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Start {
+    /// Weights that were drawn.
+    #[default]
+    Scratch,
+    /// Weights that the hypernetwork wrote.
+    Generated,
 }
 
 /// What a search found.
@@ -84,7 +96,7 @@ pub struct Found {
     pub key: String,
     /// The file with its layers, for `train --net`.
     pub net: String,
-    /// The file with its networks, one for each seed, trained from scratch: `predict` says what they say together.
+    /// The file with its networks, one for each seed: `predict` says what they say together.
     pub network: String,
     /// Its weights.
     pub parameters: u64,
@@ -104,9 +116,12 @@ pub struct Found {
     pub r2: Option<f64>,
     /// Its standard deviation over seeds.
     pub deviation: f64,
-    /// Accuracy or R² of what its networks say together.
+    /// Which networks are handed over: those that are better on validation rows.
+    #[serde(default)]
+    pub start: Start,
+    /// Accuracy or R² of what these say together.
     pub together: f64,
-    /// Of values the root of the mean squared error of what they say together, in the target's unit.
+    /// Of values the root of the mean squared error of what these say together, in the target's unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rmse: Option<f64>,
     /// The same trained from generated weights; `None` where nothing generates them.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::SearchConfig;
 use crate::data::csv::CsvSpec;
@@ -20,6 +21,8 @@ use crate::task::{Likelihood, Metric, argmax};
 
 /// Share of the rows that is judged on where no file is given for them.
 const JUDGED: f64 = 1.0 / 6.0;
+/// Rows of which figures are rough.
+const FEW: usize = 20;
 /// Random numbers of the rows that are judged on, and chosen by.
 const PARTED: u64 = 0x9a27;
 const CHOSEN: u64 = 0x7a11;
@@ -100,8 +103,46 @@ impl SearchRows {
             let message = format!("{share} leaves no row to choose by: more rows, or a larger share");
             return Err(Error::config(name, message));
         }
+        let task = &rows.task;
+        for (data, among, what) in
+            [(&task.rows, &task.validation, "to choose by"), (&task.test, &task.test_rows, "to be judged on")]
+        {
+            if data.classes.is_empty() && alike(&data.targets(among)) {
+                let message = format!(
+                    "the values of the {} rows {what} are all the same, or so near each other beside those that are trained on that nothing tells them apart (an outlier?): R² has no meaning",
+                    among.len()
+                );
+                return Err(Error::config("csv.target", message));
+            }
+            if among.len() < FEW {
+                log::warn!("{} rows {what}: figures of so few are rough", among.len());
+            }
+        }
         Ok(rows)
     }
+
+    /// What tells these rows, and how they are parted, from others.
+    pub(super) fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (data, rows) in [
+            (&self.task.rows, &(0..self.task.rows.len()).collect::<Vec<usize>>()),
+            (&self.task.rows, &self.task.validation),
+            (&self.task.test, &self.task.test_rows),
+        ] {
+            for row in rows {
+                hash.update(bytemuck::cast_slice::<f32, u8>(&data.inputs(&[*row])));
+                hash.update(bytemuck::cast_slice::<f32, u8>(&data.targets(&[*row])));
+            }
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Whether values are all the same, as far as a network could tell.
+fn alike(values: &[f32]) -> bool {
+    let (least, most) =
+        values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
+    most - least <= 1e-5 * least.abs().max(most.abs())
 }
 
 fn read(c: &TableConfig, seed: u64) -> Result<SearchRows> {

@@ -22,6 +22,7 @@ const SHARE: f64 = 0.05;
 /// Searches within a table, and candidates of a round of theirs.
 const SEARCHES: u64 = 10;
 const REPLAYED_ROUND: usize = 12;
+const LEAST_REPLAYED: usize = 8;
 
 /// How well scores tell which architectures of a table are good.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ const REPLAYED_ROUND: usize = 12;
 pub struct Truth {
     /// Architectures of the table; of a surrogate those that the search did not try itself.
     pub architectures: usize,
+    /// Those that it did, and that are left out.
+    #[serde(default)]
+    pub tried: usize,
     /// Spearman's rank correlation of each score with the true accuracy: `predicted`, `parameters`, `operations`, `grad_norm`, `synflow`,
     /// `jacob_cov`; `surrogate` is fitted to a twentieth of the table, and judged by the rest (the mean of ten).
     pub correlations: IndexMap<String, f64>,
@@ -94,11 +98,13 @@ pub fn read_table(path: &Path) -> Result<Vec<TableRow>> {
         let row: TableRow = serde_json::from_str(line).map_err(|_| {
             Error::data(path, at(), "is no line of a table, or cut off: take it out to go on")
         })?;
-        match row.test.is_empty() || row.test.iter().chain(&row.validation).any(|a| !(-1.0..=1.0).contains(a))
+        match row.test.is_empty() || row.test.iter().chain(&row.validation).any(|a| !(-1e9..=1.0).contains(a))
         {
-            true => {
-                Err(Error::data(path, at(), "holds no accuracies from 0 to 1 (of values R², from -1 on)"))
-            }
+            true => Err(Error::data(
+                path,
+                at(),
+                "holds no accuracies from 0 to 1 (of values R², which is 1 at most)",
+            )),
             false => Ok(row),
         }
     });
@@ -195,7 +201,8 @@ impl Search<'_> {
             .into_iter()
             .filter_map(|(name, values)| Some((name.to_string(), rank_correlation(&values, &truth)?)));
         let order = best_first(&predicted);
-        let best = |of: &mut dyn Iterator<Item = usize>| of.map(|i| truth[i]).fold(-1.0, f64::max);
+        let best =
+            |of: &mut dyn Iterator<Item = usize>| of.map(|i| truth[i]).fold(f64::NEG_INFINITY, f64::max);
         let replay = Replay::new(place, &all, table.iter().map(|r| &r.validation[..]).collect())?;
         let searches = self.replayed(&replay, table, &truth)?;
         let mut correlations: IndexMap<String, f64> = correlations.collect();
@@ -210,6 +217,7 @@ impl Search<'_> {
         }
         Ok(Some(Truth {
             architectures: all.len(),
+            tried: self.table.len() - all.len(),
             correlations,
             best: best(&mut (0..all.len())),
             chosen: [best(&mut order.iter().copied().take(1)), best(&mut order.iter().copied().take(5))],
@@ -224,11 +232,16 @@ impl Search<'_> {
         let trainings = (table.len() as f64 * seeds as f64 * SHARE) as usize;
         let best = self.config.best.min(trainings / (2 * seeds)).max(1);
         let candidates = trainings.saturating_sub(best * seeds);
-        if candidates < 2 {
+        if candidates < LEAST_REPLAYED {
+            log::warn!(
+                "a twentieth of the table is {trainings} trainings: too few for searches within it to differ; {} architectures would do",
+                ((LEAST_REPLAYED + 2 * seeds) as f64 / (SHARE * seeds as f64)).ceil()
+            );
             return Ok(vec![]);
         }
-        let length = Length { candidates, round: REPLAYED_ROUND, best };
-        let most = truth.iter().copied().fold(-1.0, f64::max);
+        // Rules differ from the second round on.
+        let length = Length { candidates, round: REPLAYED_ROUND.min(candidates / 4), best };
+        let most = truth.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let of = |rule: ChoiceRule, name: &str| -> Result<Searched> {
             let found = (0..SEARCHES)
                 .map(|seed| Ok(truth[replay.found(rule, length, self.config.temperature, seed)?]))

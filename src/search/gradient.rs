@@ -11,7 +11,6 @@ use super::architecture::Architecture;
 use super::masked::Masked;
 use super::policy::Policy;
 use super::population::RowsOf;
-use super::space::Space;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::net::choice_shares;
@@ -93,7 +92,6 @@ impl Default for GradientSettings {
 #[derive(Clone, Debug)]
 pub struct ChoiceGradient {
     masked: Masked,
-    space: Space,
     settings: GradientSettings,
     /// Choices of each decision, and how many the largest decision has.
     counts: Vec<usize>,
@@ -111,23 +109,13 @@ type Batch = (Value, Value);
 
 impl ChoiceGradient {
     /// All choices with the same share, before the first step.
-    pub fn new(space: &Space, masked: Masked, settings: GradientSettings, seed: u64) -> ChoiceGradient {
-        let counts: Vec<usize> = space.decisions().into_iter().map(|(_, n)| n).collect();
+    pub fn new(masked: Masked, settings: GradientSettings, seed: u64) -> ChoiceGradient {
+        let counts: Vec<usize> = masked.space().decisions().into_iter().map(|(_, n)| n).collect();
         let most = counts.iter().copied().max().unwrap_or(1);
         let start = masked.layout().init(&mut Rng::new(seed, START));
         let weights = [&start[..], &vec![0.0; 2 * start.len()]].concat();
         let logits = vec![0.0; 3 * counts.len() * most];
-        ChoiceGradient {
-            masked,
-            space: space.clone(),
-            settings,
-            counts,
-            most,
-            weights,
-            logits,
-            step: 0,
-            seed,
-        }
+        ChoiceGradient { masked, settings, counts, most, weights, logits, step: 0, seed }
     }
 
     /// Steps done.
@@ -165,7 +153,7 @@ impl ChoiceGradient {
     /// So many architectures more, none of them in `known`, drawn by the shares that were learned; fewer where no more are found.
     ///
     /// # Errors
-    /// Those of [`Space::distinct`].
+    /// Those of [`super::Space::distinct`].
     pub fn propose(
         &self,
         known: &mut BTreeSet<String>,
@@ -174,7 +162,8 @@ impl ChoiceGradient {
     ) -> Result<Vec<Architecture>> {
         let policy = self.policy();
         let place = (self.masked.row(), self.masked.outputs());
-        self.space.distinct(many, place, known, || policy.sample(&self.space, rng))
+        let space = self.masked.space();
+        space.distinct(many, place, known, || policy.sample(space, rng))
     }
 
     fn policy(&self) -> Policy {
@@ -325,7 +314,7 @@ impl ChoiceGradient {
         let width = self.masked.choices();
         let mut says = vec![0.0; self.counts.len() * self.most * width];
         let mut absent = vec![ABSENT as f32; self.counts.len() * self.most];
-        for (i, (decision, n)) in self.space.decisions().into_iter().enumerate() {
+        for (i, (decision, n)) in self.masked.space().decisions().into_iter().enumerate() {
             for at in i * self.most..i * self.most + n {
                 let row = &mut says[at * width..][..width];
                 let choice = at - i * self.most;
@@ -339,10 +328,11 @@ impl ChoiceGradient {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Space;
     use super::*;
     use crate::data::labelled::Labelled;
 
-    /// Rows whose class lies in neighbours of three: convolutions of 3 are learned, not those of 1.
+    /// Rows whose class hangs on places that are three apart: a convolution of 7 is chosen.
     #[test]
     fn what_helps_is_chosen() {
         let text = "[[stages]]\nwidths = [6]\nactivations = ['tanh']\ncells = [1]\nnodes = 2\noperations = ['none', 'conv1', 'conv7']";
@@ -372,7 +362,7 @@ mod tests {
                 logits_rate: 0.05,
                 ..GradientSettings::default()
             };
-            let mut of = ChoiceGradient::new(&space, masked, settings, 2);
+            let mut of = ChoiceGradient::new(masked, settings, 2);
             of.train(&Device::Cpu, (&rows, &train), (&rows, &choose), 300, |_, _| false).expect("it runs");
             let policy = of.policy();
             let operation = policy.logits.last().expect("there is one");

@@ -240,6 +240,10 @@ impl Masked {
         self.row[self.axes() - 1]
     }
 
+    pub(super) fn space(&self) -> &Space {
+        &self.space
+    }
+
     pub(super) fn row(&self) -> &[usize] {
         &self.row
     }

@@ -60,7 +60,7 @@ pub(crate) fn mixture(
 ) -> (Graph, Feed, [Value; 2], [Value; 2]) {
     let space: Space = toml::from_str(text).expect("a space");
     let masked = Masked::new(&space, row, 2).expect("it is a network");
-    let of = ChoiceGradient::new(&space, masked, settings, 3);
+    let of = ChoiceGradient::new(masked, settings, 3);
     let (mut g, mut feed) = (Graph::new(), Feed::default());
     let mut rng = Rng::new(4, 4);
     let [p, d] = of.state().map(|s| s.len() / 3);

@@ -106,7 +106,7 @@ impl<'d> Search<'d> {
         let gradient = match config.choice {
             ChoiceRule::Gradient => {
                 let masked = largest("--choice surrogate needs no largest network")?;
-                Some(ChoiceGradient::new(&space, masked, config.gradient, config.seed))
+                Some(ChoiceGradient::new(masked, config.gradient, config.seed))
             }
             _ => None,
         };

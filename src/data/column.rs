@@ -1,7 +1,8 @@
 //! One input column: from text cells to numbers.
 //!
 //! A column is a **number** when every cell of the fitting rows that is not missing is one: it becomes
-//! (x − mean) / std, and one more 0/1 column where cells were missing while fitting. Otherwise it holds **levels**:
+//! (x − mean) / std, and one more 0/1 column where cells were missing while fitting. Where every cell is a **date** (`2024-05-31`, with or without
+//! a time of day), its days are such a number. Otherwise it holds **levels**:
 //! a 0/1 column for each text seen while fitting, and one more for "missing" where that was seen. An integer column
 //! with few values stays a number, unless it is declared to hold levels. A column with a single value in the fitting rows says
 //! nothing and is dropped. One of nearly all numbers, of which a few are written otherwise, is refused: nobody means levels.
@@ -10,6 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::series::days_of;
 use super::table::{Cell, Table, count, is_no_number, shown};
 use crate::error::Result;
 
@@ -54,6 +56,8 @@ pub(super) struct Column {
 #[serde(rename_all = "lowercase")]
 enum Code {
     Number(Scale),
+    /// Days since 1970.
+    Dates(Scale),
     Levels(Vec<String>),
 }
 
@@ -116,7 +120,7 @@ impl Column {
         notes: &mut Vec<String>,
     ) -> Result<Option<Column>> {
         let (mut numbers, mut text, mut infinite, mut missing) = (Vec::new(), None, None, false);
-        let (mut texts, mut none) = (0, None);
+        let (mut texts, mut none, mut dates) = (0, None, Vec::new());
         let mut levels = BTreeSet::new();
         for &row in rows {
             let cell = table.kind(row, col);
@@ -125,7 +129,13 @@ impl Column {
                 Cell::Number(x) => numbers.push(x),
                 Cell::Infinite => infinite = infinite.or(Some(row)),
                 Cell::Text if is_no_number(table.cell(row, col)) => none = none.or(Some(row)),
-                Cell::Text => (text, texts) = (text.or(Some(row)), texts + 1),
+                Cell::Text => {
+                    (text, texts) = (text.or(Some(row)), texts + 1);
+                    // After the first that is none, no more are asked for.
+                    if dates.len() + 1 == texts {
+                        dates.extend(days_of(table.cell(row, col)));
+                    }
+                }
             }
             // One more than allowed is enough to know that there are too many.
             if cell != Cell::Missing && levels.len() <= MAX_LEVELS {
@@ -134,9 +144,12 @@ impl Column {
         }
         let name = table.columns()[col].clone();
         let varies = numbers.windows(2).any(|w| w[0] != w[1]) && !declared;
+        let are_dates = texts > 0 && dates.len() == texts && numbers.is_empty() && infinite.is_none();
+        let are_dates = are_dates && !declared && dates.windows(2).any(|w| w[0] != w[1]);
         match (none, text) {
-            // Among numbers it stands for none.
+            // Among numbers and dates it stands for none.
             (Some(_), None) if varies => missing = true,
+            (Some(_), _) if are_dates => missing = true,
             _ => text = text.or(none),
         }
         if let (Some(row), true) = (text, varies && texts * MOST_NUMBERS <= numbers.len()) {
@@ -162,7 +175,10 @@ impl Column {
             notes.push(format!("column '{}' is the same in every training row: left out", shown(&name)));
             return Ok(None);
         }
-        let code = if text.is_none() && varies {
+        let code = if are_dates && let Some(scale) = Scale::fit(&dates) {
+            notes.push(format!("column '{}' holds dates: read as numbers of days", shown(&name)));
+            Code::Dates(scale)
+        } else if text.is_none() && varies {
             let Some(scale) = Scale::fit(&numbers) else {
                 return Err(table.error(
                     format!(", column '{}'", shown(&name)),
@@ -193,7 +209,7 @@ impl Column {
     pub(super) fn width(&self) -> usize {
         usize::from(self.missing)
             + match &self.code {
-                Code::Number(_) => 1,
+                Code::Number(_) | Code::Dates(_) => 1,
                 Code::Levels(levels) => levels.len(),
             }
     }
@@ -207,7 +223,7 @@ impl Column {
     /// The names of the encoded columns: `age`, `sex=Female`, `age missing`.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names = match &self.code {
-            Code::Number(_) => vec![self.name.clone()],
+            Code::Number(_) | Code::Dates(_) => vec![self.name.clone()],
             Code::Levels(levels) => levels.iter().map(|level| format!("{}={level}", self.name)).collect(),
         };
         if self.missing {
@@ -218,7 +234,7 @@ impl Column {
 
     pub(super) fn is_usable(&self) -> bool {
         match &self.code {
-            Code::Number(scale) => scale.is_usable(),
+            Code::Number(scale) | Code::Dates(scale) => scale.is_usable(),
             Code::Levels(levels) => levels.len() <= MAX_LEVELS,
         }
     }
@@ -236,7 +252,7 @@ impl Column {
     ) -> Result<()> {
         let col = table.column(&self.name)?;
         let known: HashMap<&str, usize> = match &self.code {
-            Code::Number(_) => HashMap::new(),
+            Code::Number(_) | Code::Dates(_) => HashMap::new(),
             Code::Levels(levels) => levels.iter().enumerate().map(|(i, level)| (level.as_str(), i)).collect(),
         };
         let (mut surprises, mut unseen) = (Tally::default(), Tally::default());
@@ -249,10 +265,12 @@ impl Column {
                 }
                 (_, Cell::Missing) if self.missing => block.set(i, self.width() - 1, 1.0),
                 (_, Cell::Missing) => surprises.add(row),
-                (Code::Number(_), Cell::Text) if is_no_number(table.cell(row, col)) => match self.missing {
-                    true => block.set(i, self.width() - 1, 1.0),
-                    false => surprises.add(row),
-                },
+                (Code::Number(_) | Code::Dates(_), Cell::Text) if is_no_number(table.cell(row, col)) => {
+                    match self.missing {
+                        true => block.set(i, self.width() - 1, 1.0),
+                        false => surprises.add(row),
+                    }
+                }
                 (Code::Number(scale), Cell::Number(x)) => match scale.apply(x) {
                     Some(z) => block.set(i, 0, z),
                     None => {
@@ -263,6 +281,17 @@ impl Column {
                         ));
                     }
                 },
+                (Code::Dates(scale), _) => {
+                    let days = days_of(table.cell(row, col)).and_then(|days| scale.apply(days));
+                    let Some(z) = days else {
+                        let message = format!(
+                            "'{}' is no date (2024-05-31, 2024-05-31T12:30), as every training row's cell is; or leave it empty",
+                            shown(table.cell(row, col))
+                        );
+                        return Err(table.cell_error(row, col, message));
+                    };
+                    block.set(i, 0, z);
+                }
                 (Code::Number(_), Cell::Infinite) => return Err(not_finite(table, row, col)),
                 (Code::Number(_), Cell::Text) => {
                     let cell = shown(table.cell(row, col));

@@ -292,7 +292,7 @@ pub(super) fn time_of(table: &Table, row: usize, col: usize, dates: bool) -> Res
 }
 
 /// Days since the beginning of 1970 of a date, with or without a time of day and its offset (none: UTC).
-fn days_of(cell: &str) -> Option<f64> {
+pub(super) fn days_of(cell: &str) -> Option<f64> {
     // 20240531 is a number.
     if cell.as_bytes().get(4) != Some(&b'-') {
         return None;

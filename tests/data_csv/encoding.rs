@@ -168,3 +168,35 @@ fn marks_and_codes() {
     let wrong = of("5", &["dosis"]).unwrap_err().to_string();
     assert!(wrong.contains("'dosis'") && wrong.contains("did you mean 'dose'"), "{wrong}");
 }
+
+/// Dates are numbers of days, with or without a time of day; where they are declared, or a cell is none, they are levels as any text.
+#[test]
+fn dates_are_days() {
+    let days = "g,day,y\n1,2024-02-28,1\n1,2024-03-01,2\n2,2024-03-01T12:00,3\n2,n/a,4\n2,2024-03-04,5\n";
+    let table = parse(days).unwrap();
+    let all = [0, 1, 2, 3, 4];
+    let e = Encoder::fit(&table, &spec("g", "y"), &all).unwrap();
+    assert_eq!(e.input_names(), ["day", "day missing"]);
+    let x = e.encode_inputs(&table).unwrap();
+    // 2024 is a leap year: 0, 2, 2.5 and 5 days, of mean 2.375.
+    let of = |days: f64| ((days - 2.375) / (12.6875f64 / 4.0).sqrt()) as f32;
+    for (got, want) in x.iter().zip([of(0.0), 0.0, of(2.0), 0.0, of(2.5), 0.0, 0.0, 1.0, of(5.0), 0.0]) {
+        assert!((got - want).abs() < 1e-6, "{x:?}");
+    }
+    // The same again from a file.
+    let text = serde_json::to_string(&e).unwrap();
+    assert_eq!(serde_json::from_str::<Encoder>(&text).unwrap(), e);
+    let later = e.encode_inputs(&parse("g,day,y\n1,2024-03-09,0\n").unwrap()).unwrap();
+    assert!((later[0] - of(10.0)).abs() < 1e-6, "a day that was never seen is a number, too: {later:?}");
+    let wrong = parse("g,day,y\n1,9 March,0\n").unwrap();
+    says(e.encode_inputs(&wrong), &["line 2", "'day'", "'9 March' is no date", "2024-05-31"]);
+    let spec_of = |categories: &[&str]| CsvSpec {
+        categories: categories.iter().map(|c| c.to_string()).collect(),
+        ..spec("g", "y")
+    };
+    let declared = Encoder::fit(&table, &spec_of(&["day"]), &all).unwrap().input_names();
+    assert_eq!(declared.len(), 5, "{declared:?}");
+    let mixed = parse(&days.replace("2024-03-04", "soon")).unwrap();
+    let names = Encoder::fit(&mixed, &spec("g", "y"), &all).unwrap().input_names();
+    assert!(names.contains(&"day=soon".to_string()) && names.len() == 5, "{names:?}");
+}

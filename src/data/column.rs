@@ -19,6 +19,8 @@ use crate::error::Result;
 /// tell anything about groups never seen.
 pub(super) const MAX_LEVELS: usize = 256;
 
+/// Of so many rows, or more, texts that are all different are names.
+const MANY_ROWS: usize = 20;
 /// A column with so many numbers for each text, or more, is one of numbers with mistakes.
 const MOST_NUMBERS: usize = 9;
 
@@ -199,6 +201,13 @@ impl Column {
                     shown(table.cell(row, col))
                 );
                 return Err(table.cell_error(row, col, message));
+            }
+            if levels.len() == rows.len() && rows.len() >= MANY_ROWS {
+                let name = shown(&name);
+                notes.push(format!(
+                    "column '{name}' has another text in each of the {} training rows: it tells nothing of other rows (--drop leaves it out)",
+                    rows.len()
+                ));
             }
             Code::Levels(levels.into_iter().map(str::to_string).collect())
         };

@@ -200,3 +200,17 @@ fn dates_are_days() {
     let names = Encoder::fit(&mixed, &spec("g", "y"), &all).unwrap().input_names();
     assert!(names.contains(&"day=soon".to_string()) && names.len() == 5, "{names:?}");
 }
+
+/// A text of its own in each row tells nothing of others, which is said.
+#[test]
+fn names_of_rows_are_noticed() {
+    let rows = |of: &dyn Fn(usize) -> String| -> String {
+        (0..48).map(|i| format!("{},{},{}\n", i / 4, of(i), i % 5)).collect()
+    };
+    let warnings = |rows: String| load(&format!("g,x,who,y\n{rows}"), |_| {}).map(|g| g.warnings);
+    let with_x = |of: &dyn Fn(usize) -> String| rows(&|i| format!("{},{}", i * i % 7, of(i)));
+    let own = warnings(with_x(&|i| format!("p{i}"))).unwrap();
+    assert!(own.iter().any(|w| w.contains("'who' has another text in each of the")), "{own:?}");
+    let shared = warnings(with_x(&|i| format!("p{}", i % 12))).unwrap();
+    assert!(!shared.iter().any(|w| w.contains("another text")), "{shared:?}");
+}

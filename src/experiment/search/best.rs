@@ -96,7 +96,7 @@ impl Search<'_> {
                 key: of(*i).key(),
                 parameters: cost.parameters,
                 operations: cost.operations,
-                predicted: self.candidates[*i].predicted,
+                predicted: self.candidates[*i].predicted.min(1.0),
                 accuracy,
                 r2,
             });
@@ -202,7 +202,8 @@ impl Search<'_> {
             network,
             parameters: cost.parameters,
             operations: cost.operations,
-            predicted: candidate.predicted,
+            // A surrogate knows of no upper end.
+            predicted: candidate.predicted.min(1.0),
             steps: self.config.train.steps * stop as u64 / PIECES as u64,
             validation,
             start,

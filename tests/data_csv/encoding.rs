@@ -196,7 +196,7 @@ fn dates_are_days() {
     };
     let declared = Encoder::fit(&table, &spec_of(&["day"]), &all).unwrap().input_names();
     assert_eq!(declared.len(), 5, "{declared:?}");
-    let mixed = parse(&days.replace("2024-03-04", "soon")).unwrap();
+    let mixed = parse(days.replace("2024-03-04", "soon")).unwrap();
     let names = Encoder::fit(&mixed, &spec("g", "y"), &all).unwrap().input_names();
     assert!(names.contains(&"day=soon".to_string()) && names.len() == 5, "{names:?}");
 }

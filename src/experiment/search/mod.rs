@@ -23,7 +23,7 @@ use crate::rng::Rng;
 use crate::run::Device;
 use crate::search::{
     Architecture, Candidate, ChoiceGradient, ChoiceRule, GraphHypernetwork, Masked, Member, Population,
-    RowsOf, Space, Stage, TrainSettings, all_looks, best_first, fitted,
+    RowsOf, Space, Stage, Surrogate, TrainSettings, all_looks, best_first, fitted,
 };
 use crate::spec::count;
 pub use config::{Evaluator, SearchConfig};
@@ -59,6 +59,8 @@ pub struct Search<'d> {
     train: Vec<usize>,
     hypernetwork: Option<GraphHypernetwork>,
     gradient: Option<ChoiceGradient>,
+    /// Fitted to all candidates, when they are found.
+    surrogate: Option<Surrogate>,
     candidates: Vec<Candidate>,
     /// Keys of architectures that the hypernetwork does not learn on: its predictions of them are judged.
     kept: BTreeSet<String>,
@@ -128,6 +130,7 @@ impl<'d> Search<'d> {
             train,
             hypernetwork,
             gradient,
+            surrogate: None,
             candidates: vec![],
             kept: table.iter().map(|r| r.architecture.key()).collect(),
             table,
@@ -192,7 +195,7 @@ impl<'d> Search<'d> {
             return gradient.propose(known, many, &mut rng);
         }
         self.config.choice.propose(
-            (&self.space, &self.row, self.outputs()),
+            self.place(),
             known,
             &self.candidates,
             many,
@@ -375,6 +378,9 @@ impl<'d> Search<'d> {
             }
         }
         // What was found by chance is told from what is better: neighbours have a say.
+        if self.config.choice == ChoiceRule::Surrogate {
+            self.surrogate = fitted(self.place(), &self.candidates)?;
+        }
         let all: Vec<Architecture> = self.candidates.iter().map(|c| c.architecture.clone()).collect();
         if let Some(found) = self.by_surrogate(&all)? {
             self.candidates.iter_mut().zip(found).for_each(|(c, p)| c.predicted = p);
@@ -410,15 +416,16 @@ impl<'d> Search<'d> {
         best_first(&self.candidates.iter().map(|c| c.predicted).collect::<Vec<f64>>())
     }
 
-    /// What a surrogate of the candidates says of architectures; `None`: the search has none.
+    /// What the surrogate says of architectures; `None`: the search has none.
     fn by_surrogate(&self, all: &[Architecture]) -> Result<Option<Vec<f64>>> {
-        if self.config.choice != ChoiceRule::Surrogate {
-            return Ok(None);
-        }
-        let place = (&self.space, &self.row[..], self.outputs());
-        let Some(fitted) = fitted(place, &self.candidates)? else { return Ok(None) };
-        let looks = all_looks(place, all.iter())?;
-        Ok(Some(looks.iter().map(|l| fitted.predict(l).0).collect()))
+        let Some(surrogate) = &self.surrogate else { return Ok(None) };
+        let looks = all_looks(self.place(), all.iter())?;
+        Ok(Some(looks.iter().map(|l| surrogate.predict(l).0).collect()))
+    }
+
+    /// The space, and what its networks read and say.
+    fn place(&self) -> (&Space, &[usize], usize) {
+        (&self.space, &self.row, self.outputs())
     }
 
     /// Predicted accuracies of architectures; `None`: stopped.

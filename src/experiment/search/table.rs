@@ -185,7 +185,7 @@ impl Search<'_> {
             },
         };
         let seconds = begun.elapsed().as_secs_f64();
-        let place = (&self.space, &self.row[..], self.outputs());
+        let place = self.place();
         let costless = scores(self.device, place, self.train_rows(), &all, self.config.seed)?;
         let truth: Vec<f64> = table.iter().map(|r| r.accuracy()).collect();
         let column = |of: &dyn Fn(usize) -> f64| (0..all.len()).map(of).collect::<Vec<f64>>();

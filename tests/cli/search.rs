@@ -335,6 +335,41 @@ fn tables_are_searched() {
         &["--csv", "train.csv", "--target", "worth", "--test", "same.csv"],
         &["csv.target", "40 rows to be judged on are all the same", "no meaning"],
     );
+    // Where the best is ahead of all that is proposed, the search ends; a resumed one ends there, too.
+    let args = [
+        "search",
+        "--csv",
+        "train.csv",
+        "--target",
+        "worth",
+        "--budget",
+        "200",
+        "--set",
+        "round=8",
+        "--device",
+        "cpu",
+    ];
+    let how = [
+        "--set",
+        "train.steps=30",
+        "--set",
+        "checked=0",
+        "--set",
+        "best=1",
+        "--set",
+        "lead=0",
+        "--out",
+        "ahead",
+    ];
+    place.ok(&[&args[..], &how].concat());
+    let candidates = place.json("ahead/report.json")["candidates"].as_u64().unwrap();
+    assert!((8..200).contains(&candidates), "{candidates}");
+    place.ok(&["search", "--resume", "--out", "ahead"]);
+    assert_eq!(place.json("ahead/report.json")["candidates"], candidates);
+    refused(
+        &["--csv", "train.csv", "--target", "worth", "--choice", "random", "--set", "lead=1.0"],
+        &["lead", "told by a surrogate"],
+    );
     // Rows that change between the parts of a search.
     let args = ["search", "--csv", "train.csv", "--target", "worth", "--budget", "4", "--device", "cpu"];
     place.ok(&[&args[..], &["--set", "train.steps=20", "--set", "checked=0", "--out", "changed"]].concat());

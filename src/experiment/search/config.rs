@@ -53,6 +53,10 @@ pub struct SearchConfig {
     /// Rounds without a better candidate after which the search ends (not given: none).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// Of `surrogate`: the search ends when nothing that is proposed would be better than the best so far if it were better than expected by so many standard
+    /// deviations (not given: it goes on).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lead: Option<f64>,
     /// Of `probability`: a difference in predicted accuracy that makes a candidate e times as likely.
     pub temperature: f64,
     /// Of `trained`: the share of the steps of a whole training.
@@ -94,6 +98,7 @@ impl Default for SearchConfig {
             evaluator: Evaluator::default(),
             round: 32,
             patience: None,
+            lead: None,
             temperature: 0.02,
             share: 0.1,
             adapt: 0,
@@ -184,6 +189,7 @@ impl SearchConfig {
         let parts = [
             ("temperature", self.temperature, 1e-6, 1e3),
             ("share", self.share, 1e-4, 1.0),
+            ("lead", self.lead.unwrap_or(2.0), 0.0, 100.0),
             ("feedback", self.feedback, 0.0, 0.9),
             ("pictures.validation", self.pictures.validation, 0.01, 0.5),
             ("csv.validation", self.csv.as_ref().map_or(0.2, |c| c.validation), 0.01, 0.5),
@@ -219,6 +225,10 @@ impl SearchConfig {
                     "a search has the lines of a table as rows, or what --train names: leave one out";
                 return Err(Error::config("csv.file", message));
             }
+        }
+        if self.lead.is_some() && self.choice != ChoiceRule::Surrogate {
+            let message = "is told by a surrogate: choice = \"surrogate\", or leave it out";
+            return Err(Error::config("lead", message));
         }
         match h.width.is_multiple_of(h.heads) {
             true => Ok(()),

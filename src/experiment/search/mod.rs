@@ -357,6 +357,13 @@ impl<'d> Search<'d> {
                 );
                 break;
             }
+            if self.leads(&more)? {
+                let judged = self.candidates.len();
+                log::info!(
+                    "nothing that is proposed is likely to be better than the best: the search ends after {judged}"
+                );
+                break;
+            }
             let Some(found) = self.predict(&more, observer)? else {
                 self.save_all()?;
                 return Ok(false);
@@ -386,6 +393,18 @@ impl<'d> Search<'d> {
             self.candidates.iter_mut().zip(found).for_each(|(c, p)| c.predicted = p);
         }
         Ok(true)
+    }
+
+    /// Whether the best so far is ahead of all that is proposed by the lead that is asked for.
+    fn leads(&self, proposed: &[Architecture]) -> Result<bool> {
+        let Some(lead) = self.config.lead else { return Ok(false) };
+        let Some(surrogate) = fitted(self.place(), &self.candidates)? else { return Ok(false) };
+        let most = |all: Vec<Vec<f64>>, deviations: f64| {
+            let of = |(mean, deviation): (f64, f64)| mean + deviations * deviation;
+            all.iter().map(|looks| of(surrogate.predict(looks))).fold(f64::NEG_INFINITY, f64::max)
+        };
+        let known = all_looks(self.place(), self.candidates.iter().map(|c| &c.architecture))?;
+        Ok(most(all_looks(self.place(), proposed.iter())?, lead) <= most(known, 0.0))
     }
 
     /// What was chosen so far teaches the hypernetwork, too; `false`: stopped.

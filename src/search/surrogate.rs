@@ -5,7 +5,7 @@ use super::architecture::Architecture;
 use super::space::{Cost, Space};
 
 /// Length scales and variances of the noise among which the likeliest are taken; inputs and outputs are of standard deviation 1.
-const LENGTHS: [f64; 6] = [1.5, 2.5, 4.0, 6.0, 9.0, 14.0];
+const LENGTHS: [f64; 8] = [0.4, 0.8, 1.5, 2.5, 4.0, 6.0, 9.0, 14.0];
 const NOISES: [f64; 4] = [0.01, 0.03, 0.1, 0.3];
 /// A deviation below which numbers are all the same.
 const ALIKE: f64 = 1e-9;

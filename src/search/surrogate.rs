@@ -2,7 +2,8 @@
 //! 2006, chapters 2 and 5), as predictors of Bayesian optimisation are (White et al. 2021).
 
 use super::architecture::Architecture;
-use super::space::{Cost, Space};
+use super::limits::Cost;
+use super::space::Space;
 
 /// Length scales and variances of the noise among which the likeliest are taken; inputs and outputs are of standard deviation 1.
 const LENGTHS: [f64; 8] = [0.4, 0.8, 1.5, 2.5, 4.0, 6.0, 9.0, 14.0];

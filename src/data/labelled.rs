@@ -141,6 +141,11 @@ impl Labelled {
         &self.labels[row * self.each..][..self.each]
     }
 
+    /// The value of a row, where rows have values.
+    pub(crate) fn value_of(&self, row: usize) -> f32 {
+        self.values[row]
+    }
+
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

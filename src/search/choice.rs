@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::Architecture;
-use super::policy::Policy;
+use super::policy::{Policy, drawn};
 use super::space::Space;
 use super::surrogate::{Surrogate, looks};
 use crate::error::{Error, Result};
@@ -120,12 +120,7 @@ impl ChoiceRule {
                     let best = candidates[order[0]].predicted;
                     let shares: Vec<f64> =
                         candidates.iter().map(|c| ((c.predicted - best) / temperature).exp()).collect();
-                    let mut at = rng.uniform() * shares.iter().sum::<f64>();
-                    let parent = shares.iter().position(|s| {
-                        at -= s;
-                        at < 0.0
-                    });
-                    space.mutated(of(parent.unwrap_or(order[0])), rng)
+                    space.mutated(of(drawn(&shares, rng)), rng)
                 }
                 ChoiceRule::Evolution => {
                     let first = candidates.len().saturating_sub(ALIVE);

@@ -51,24 +51,23 @@ impl Policy {
     /// An architecture at random, by the policy.
     pub(super) fn sample(&self, space: &Space, rng: &mut Rng) -> Architecture {
         for _ in 0..TRIES {
-            let choices: Vec<usize> = self
-                .logits
-                .iter()
-                .map(|logits| {
-                    let mut at = rng.uniform();
-                    let found = softmax(logits).into_iter().position(|p| {
-                        at -= p;
-                        at < 0.0
-                    });
-                    found.unwrap_or(logits.len() - 1)
-                })
-                .collect();
+            let choices: Vec<usize> = self.logits.iter().map(|logits| drawn(&softmax(logits), rng)).collect();
             if let Some(one) = space.decided(&choices) {
                 return one;
             }
         }
         space.sample(rng)
     }
+}
+
+/// One of several, each as likely as its share of them all.
+pub(super) fn drawn(shares: &[f64], rng: &mut Rng) -> usize {
+    let mut at = rng.uniform() * shares.iter().sum::<f64>();
+    let found = shares.iter().position(|share| {
+        at -= share;
+        at < 0.0
+    });
+    found.unwrap_or(shares.len() - 1)
 }
 
 fn softmax(logits: &[f64]) -> Vec<f64> {

@@ -363,7 +363,7 @@ impl Tally {
             self.rows += 1.0;
             let finite = y.iter().all(|v| v.is_finite());
             if self.values {
-                let value = f64::from(data.targets(&[*row])[0]);
+                let value = f64::from(data.value_of(*row));
                 self.errors += if finite { (f64::from(y[0]) - value).powi(2) } else { f64::INFINITY };
                 // Welford (1962): squares of large values would leave nothing of small differences.
                 let apart = value - self.mean;

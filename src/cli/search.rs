@@ -113,9 +113,10 @@ impl SearchArgs {
         let mut table: toml::Table =
             text.parse().map_err(|e: toml::de::Error| Error::config(&origin, e.message().to_string()))?;
         let file = self.csv.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let of_table = file.is_some() || table.contains_key("csv");
         for (section, key, value) in [
             ("csv", "file", &file),
-            ("csv", "target", &self.target.clone().filter(|_| self.csv.is_some())),
+            ("csv", "target", &self.target.clone().filter(|_| of_table)),
             ("pictures", "label", &self.label),
         ] {
             let Some(value) = value else { continue };
@@ -134,18 +135,12 @@ impl SearchArgs {
         if let Some(path) = &self.train {
             c.pictures.train.clone_from(path);
         }
-        if let Some(path) = &self.csv {
-            c.csv.get_or_insert_default().file.clone_from(path);
-        }
         if let (None, Some(target)) = (&c.csv, &self.target) {
             let message = format!("'{target}' is a column of --csv FILE; of --train it is --label COLUMN");
             return Err(Error::config("--target", message));
         }
         let (test, drop) = match &mut c.csv {
-            Some(table) => {
-                put([&mut table.target], [&self.target]);
-                (&mut table.test, &mut table.drop)
-            }
+            Some(table) => (&mut table.test, &mut table.drop),
             None => (&mut c.pictures.test, &mut c.pictures.drop),
         };
         if self.test.is_some() {
@@ -170,7 +165,7 @@ impl SearchArgs {
             c.truth.clone_from(&self.truth);
         }
         let mut device = self.device.clone();
-        put([&mut c.pictures.label, &mut c.space], [&self.label, &self.space]);
+        put([&mut c.space], [&self.space]);
         c.device = device.take().unwrap_or(c.device);
         c.seed = self.seed.unwrap_or(c.seed);
         c.validate()?;
@@ -180,7 +175,7 @@ impl SearchArgs {
 
 pub(super) fn run(args: &SearchArgs) -> Result<ExitCode> {
     let config = args.resolve()?;
-    if self_made_table(args) {
+    if holds_only_a_table(args) {
         return Err(Error::config(
             "--resume",
             format!("{} holds a table and no search: --table M goes on with it", args.out.display()),
@@ -233,8 +228,8 @@ pub(super) fn run(args: &SearchArgs) -> Result<ExitCode> {
     }
 }
 
-/// Whether a folder is to be gone on with as a search that holds the beginning of a table.
-fn self_made_table(args: &SearchArgs) -> bool {
+/// Whether a search is to go on in a folder that holds the beginning of a table.
+fn holds_only_a_table(args: &SearchArgs) -> bool {
     let has = |name: &str| args.out.join(name).is_file();
     args.resume
         && args.table.is_none()
@@ -260,7 +255,7 @@ fn print(r: &SearchReport) {
             figure(r.hypernetwork_seconds)
         ));
     }
-    let what = r.metric.title().to_lowercase();
+    let what = r.metric.name();
     say(format_args!(
         "\n{what} on test rows: of a network trained from scratch (the mean over seeds), of all seeds together, of one from generated weights\n\n"
     ));

@@ -163,9 +163,13 @@ pub(crate) fn fitted(
     candidates: &[Candidate],
 ) -> Result<Option<Surrogate>> {
     let looks = all_looks(place, candidates.iter().map(|c| &c.architecture))?;
+    Ok(fitted_to(&looks, candidates.iter().map(|c| c.predicted)))
+}
+
+/// The same of architectures that look so, and have these scores.
+pub(super) fn fitted_to(looks: &[Vec<f64>], scores: impl Iterator<Item = f64>) -> Option<Surrogate> {
     // How bad what is of no use is would be most of what there is to tell.
-    let found: Vec<f64> = candidates.iter().map(|c| c.predicted.max(LEAST)).collect();
-    Ok(Surrogate::fit(&looks, &found))
+    Surrogate::fit(looks, &scores.map(|score| score.max(LEAST)).collect::<Vec<f64>>())
 }
 
 /// The architectures of a pool, none of them known, with the highest upper confidence bounds.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::architecture::Architecture;
-use super::choice::{Candidate, ChoiceRule, all_looks, best_first};
+use super::choice::{Candidate, ChoiceRule, all_looks, best_first, fitted_to};
 use super::space::Space;
 use super::surrogate::Surrogate;
 use crate::error::Result;
@@ -94,7 +94,7 @@ impl<'t> Replay<'t> {
 
     fn fitted(&self, known: &[usize], values: &[f64]) -> Option<Surrogate> {
         let looks: Vec<Vec<f64>> = known.iter().map(|i| self.looks[*i].clone()).collect();
-        Surrogate::fit(&looks, values)
+        fitted_to(&looks, values.iter().copied())
     }
 
     /// What a rule proposes in the whole space is taken for the one of the table that differs from it in the fewest choices.

@@ -101,18 +101,17 @@ impl Search<'_> {
                 r2,
             });
         }
-        let mut all: Vec<(f64, f64, f64)> =
-            report.checked.iter().map(|c| (c.predicted, c.score(), c.parameters as f64)).collect();
-        all.extend(report.best.iter().map(|f| (f.predicted, f.score(), f.parameters as f64)));
-        let column = |of: fn(&(f64, f64, f64)) -> f64| all.iter().map(of).collect::<Vec<f64>>();
-        report.rank_correlation = rank_correlation(&column(|a| a.0), &column(|a| a.1));
-        report.rank_correlation_of_parameters = rank_correlation(&column(|a| a.2), &column(|a| a.1));
-        let sized = |(_, score, parameters): &(f64, f64, f64)| (*parameters, *score);
-        let front = pareto_front(&all.iter().map(sized).collect::<Vec<(f64, f64)>>());
-        let keys = report.checked.iter().map(|c| &c.key).chain(report.best.iter().map(|f| &f.key));
-        let keys: Vec<&String> = keys.collect();
-        let at = |p: &(f64, f64)| all.iter().position(|one| sized(one) == *p).map(|i| keys[i].clone());
-        report.front = front.iter().filter_map(at).collect();
+        // Predicted, true, and the number of weights, of all that were trained.
+        let others = report.checked.iter().map(|c| (&c.key, c.predicted, c.score(), c.parameters as f64));
+        let best = report.best.iter().map(|f| (&f.key, f.predicted, f.score(), f.parameters as f64));
+        let all: Vec<(&String, f64, f64, f64)> = others.chain(best).collect();
+        let column = |of: fn(&(&String, f64, f64, f64)) -> f64| all.iter().map(of).collect::<Vec<f64>>();
+        let (predicted, truth, sizes) = (column(|a| a.1), column(|a| a.2), column(|a| a.3));
+        let sized: Vec<(f64, f64)> = sizes.iter().copied().zip(truth.iter().copied()).collect();
+        let front = pareto_front(&sized).into_iter().map(|i| all[i].0.clone()).collect();
+        report.rank_correlation = rank_correlation(&predicted, &truth);
+        report.rank_correlation_of_parameters = rank_correlation(&sizes, &truth);
+        report.front = front;
         report.seconds = self.seconds();
         Ok(Some(report))
     }

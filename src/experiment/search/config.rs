@@ -22,15 +22,6 @@ pub enum Evaluator {
     Trained,
 }
 
-/// What is taken where rows are a table's lines or series, and nothing is said.
-const OF_NUMBERS: [(&str, &str); 5] = [
-    ("evaluator", "'trained'"),
-    ("choice", "'surrogate'"),
-    ("share", "1.0"),
-    ("budget", "48"),
-    ("round", "16"),
-];
-
 /// Settings of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -131,11 +122,15 @@ impl SearchConfig {
         let label = table.get("pictures").and_then(|p| p.get("label")).and_then(toml::Value::as_str);
         if table.contains_key("csv") || label.is_some_and(|label| !label.is_empty()) {
             // Networks over lines and series are quick to train: candidates are, and a surrogate says which.
-            for (key, value) in OF_NUMBERS {
-                let value: toml::Table = format!("x = {value}").parse().map_err(wrong)?;
-                value.into_iter().for_each(|(_, value)| {
-                    table.entry(key).or_insert(value);
-                });
+            let usual: [(&str, toml::Value); 5] = [
+                ("evaluator", "trained".into()),
+                ("choice", "surrogate".into()),
+                ("share", 1.0.into()),
+                ("budget", 48.into()),
+                ("round", 16.into()),
+            ];
+            for (key, value) in usual {
+                table.entry(key).or_insert(value);
             }
         }
         let config: SearchConfig = toml::Value::Table(table).try_into().map_err(wrong)?;

@@ -560,7 +560,7 @@ impl<'d> Search<'d> {
         }
         marked(
             &self.folder.file("predicted.svg"),
-            &format!("Predicted and true {}", what.replace("Accuracy", "accuracy")),
+            &format!("Predicted and true {}", report.metric.name()),
             ("predicted, on validation rows", "true, on test rows"),
             false,
             &sets(|f| f.predicted, |c| c.predicted),

@@ -25,6 +25,14 @@ impl Metric {
         }
     }
 
+    /// In a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Accuracy => "accuracy",
+            Metric::R2 => "R²",
+        }
+    }
+
     /// As a title has it.
     pub fn title(self) -> &'static str {
         match self {

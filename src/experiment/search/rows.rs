@@ -123,16 +123,17 @@ impl SearchRows {
 
     /// What tells these rows, and how they are parted, from others.
     pub(super) fn digest(&self) -> String {
-        let mut hash = Sha256::new();
-        for (data, rows) in [
-            (&self.task.rows, &(0..self.task.rows.len()).collect::<Vec<usize>>()),
-            (&self.task.rows, &self.task.validation),
-            (&self.task.test, &self.task.test_rows),
-        ] {
-            for row in rows {
-                hash.update(bytemuck::cast_slice::<f32, u8>(&data.inputs(&[*row])));
-                hash.update(bytemuck::cast_slice::<f32, u8>(&data.targets(&[*row])));
+        let (task, mut hash) = (&self.task, Sha256::new());
+        let files: &[_] =
+            if Arc::ptr_eq(&task.rows, &task.test) { &[&task.rows] } else { &[&task.rows, &task.test] };
+        for data in files {
+            for row in 0..data.len() {
+                hash.update(bytemuck::cast_slice::<f32, u8>(&data.inputs(&[row])));
+                hash.update(bytemuck::cast_slice::<f32, u8>(&data.targets(&[row])));
             }
+        }
+        for row in task.validation.iter().chain(&task.test_rows) {
+            hash.update(row.to_le_bytes());
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -163,12 +164,15 @@ fn read(c: &TableConfig, seed: u64) -> Result<SearchRows> {
     let all: Vec<usize> = (0..table.rows()).collect();
     // What a line's class is does not hang on which lines are trained on; its numbers do.
     let kinds = Encoder::fit_noting(&table, &spec, &all, &mut vec![])?;
-    let labels = labelled(&Format::Encoded(kinds), &table)?;
-    let part = |among: &[usize], share: f64, stream: u64| match labels.classes.is_empty() {
-        false => parted(&labels, among, share, seed ^ stream),
-        true => {
+    let labels = match kinds.kind() {
+        TargetKind::Classification => Some(classes_of(&kinds.encode_targets(&table)?, kinds.outputs())),
+        TargetKind::Regression => None,
+    };
+    let part = |among: &[usize], share: f64, stream: u64| match &labels {
+        Some(labels) => parted(labels, among, share, seed ^ stream),
+        None => {
             let n = (among.len() as f64 * share).round().max(1.0) as usize;
-            let mut first = vec![false; labels.len()];
+            let mut first = vec![false; table.rows()];
             let drawn = Rng::new(seed, PARTED ^ stream).choose(among.len(), n.min(among.len()));
             drawn.into_iter().for_each(|i| first[among[i]] = true);
             among.iter().partition(|row| first[**row])
@@ -181,7 +185,7 @@ fn read(c: &TableConfig, seed: u64) -> Result<SearchRows> {
     let (validation, train) = part(&rest, c.validation, CHOSEN);
     if train.len() < 2 || (c.test.is_none() && judged.is_empty()) {
         let message =
-            format!("has {} rows: too few to train on, to choose by and to be judged on", labels.len());
+            format!("has {} rows: too few to train on, to choose by and to be judged on", table.rows());
         return Err(Error::data(&c.file, "", message));
     }
     let encoder = Encoder::fit(&table, &spec, &rest)?;
@@ -215,6 +219,11 @@ fn labelled(format: &Format, table: &Table) -> Result<Labelled> {
     if classes.is_empty() {
         return Ok(Labelled::of_values(row, x, y));
     }
-    let labels = y.chunks(classes.len()).map(|y| argmax(y) as u32).collect();
+    let labels = classes_of(&y, classes.len());
     Ok(Labelled::of_numbers(row, classes, x, labels))
+}
+
+/// The classes that one-hot targets stand for.
+fn classes_of(targets: &[f32], classes: usize) -> Vec<u32> {
+    targets.chunks(classes).map(|y| argmax(y) as u32).collect()
 }

@@ -209,10 +209,10 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let all: Vec<usize> = (0..rows.len()).collect();
     let (judged, rest) = match test {
         Some(_) => (vec![], all),
-        None => parted(&rows, &all, 1.0 / 6.0, config.seed),
+        None => parted(&rows.labels, &all, 1.0 / 6.0, config.seed),
     };
     let (validation, train) = match p.validation > 0.0 {
-        true => parted(&rows, &rest, p.validation, config.seed ^ 0x7a11),
+        true => parted(&rows.labels, &rest, p.validation, config.seed ^ 0x7a11),
         false => (vec![], rest),
     };
     let test = match test {
@@ -235,16 +235,16 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     Ok(Arc::new(Pictures { family: Arc::new(family), task, format, place }))
 }
 
-/// Rows parted: a share of each class (of two or more rows one at least stays on each side), and the rest, each in their order.
+/// Rows with these classes parted: a share of each (of two or more rows one at least stays on each side), and the rest, each in their order.
 pub(in crate::experiment) fn parted(
-    rows: &Labelled,
+    labels: &[u32],
     among: &[usize],
     share: f64,
     seed: u64,
 ) -> (Vec<usize>, Vec<usize>) {
-    let mut first = vec![false; rows.len()];
-    for class in 0..rows.classes.len() as u32 {
-        let mine: Vec<usize> = among.iter().copied().filter(|r| rows.labels[*r] == class).collect();
+    let mut first = vec![false; labels.len()];
+    for class in 0..labels.iter().max().map_or(0, |most| most + 1) {
+        let mine: Vec<usize> = among.iter().copied().filter(|r| labels[*r] == class).collect();
         let n = (mine.len() as f64 * share).round().max(1.0) as usize;
         let n = n.min(mine.len().saturating_sub(1));
         for i in Rng::new(seed, 0x9a27 ^ (class as u64) << 20).choose(mine.len(), n) {

@@ -122,18 +122,18 @@ pub struct Marked<'a> {
     pub points: Vec<(f64, f64)>,
 }
 
-/// The points that no other is both left of and above, from the left (the Pareto front where less of x and more of y is better).
-pub fn pareto_front(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut sorted: Vec<(f64, f64)> =
-        points.iter().copied().filter(|p| p.0.is_finite() && p.1.is_finite()).collect();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
-    let mut front: Vec<(f64, f64)> = Vec::new();
-    for p in sorted {
-        if front.last().is_none_or(|best| p.1 > best.1) {
-            front.push(p);
-        }
-    }
-    front
+/// Places of the points that no other is both left of and above, from the left (the Pareto front where less of x and more of y is better).
+pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
+    let finite = |i: &usize| points[*i].0.is_finite() && points[*i].1.is_finite();
+    let mut order: Vec<usize> = (0..points.len()).filter(finite).collect();
+    order.sort_by(|a, b| points[*a].0.total_cmp(&points[*b].0).then(points[*b].1.total_cmp(&points[*a].1)));
+    let mut most = f64::NEG_INFINITY;
+    order.retain(|i| {
+        let better = points[*i].1 > most;
+        most = most.max(points[*i].1);
+        better
+    });
+    order
 }
 
 /// Sets of points, the later ones over the earlier, and where they are costs, `front`, the steps of their Pareto front, on a logarithmic x axis.
@@ -175,7 +175,7 @@ pub fn marked(
         frame.draw(canvas, x_label, y_label);
         if front {
             let points: Vec<(f64, f64)> = all().copied().collect();
-            let corners = pareto_front(&points);
+            let corners: Vec<(f64, f64)> = pareto_front(&points).into_iter().map(|i| points[i]).collect();
             let steps: Vec<(f64, f64)> = corners
                 .iter()
                 .enumerate()

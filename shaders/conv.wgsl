@@ -2,8 +2,10 @@
 //
 // An implicit product: rows are the first three axes of the result after the batch, columns its channels, terms what is summed
 // over. ROLE says which of the three (`Wrt` in src/graph/conv.rs). 8 x 8 threads make a tile of 32 x 32 elements, a thread
-// 4 x 4 of them; sixteen terms at a time are staged in workgroup memory, gathered from under the windows. The views of b have
-// their axes in such an order that terms come before columns.
+// 4 x 4 of them; sixteen terms at a time are staged in workgroup memory, gathered from under the windows, and the next sixteen
+// are on their way meanwhile. Where there are few tiles, PARTS times as many threads make one: each part sums up every PARTS-th
+// sixteen terms, and the parts are added in their order. The views of b have their axes in such an order that terms come before
+// columns.
 
 #import view
 #import grid
@@ -43,6 +45,7 @@ struct Params {
 override ROLE: u32 = 0u;
 override BIAS: u32 = 0u;
 override SAVE_Z: u32 = 0u;
+override PARTS: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -54,9 +57,11 @@ override SAVE_Z: u32 = 0u;
 const TERMS = 16u;
 const SIDE = 8u;
 const PITCH = 9u;
+// Of a part: 16 x 9 quads; behind the last term of all, two quads of sums of each thread.
+const STAGED = 144u;
 
-var<workgroup> rows_of_a: array<vec4<f32>, 144>;
-var<workgroup> columns_of_b: array<vec4<f32>, 144>;
+var<workgroup> rows_of_a: array<vec4<f32>, PARTS * STAGED>;
+var<workgroup> columns_of_b: array<vec4<f32>, PARTS * STAGED>;
 
 // The three axes of the rows at row `i`.
 fn row_of(i: u32) -> vec3<u32> {
@@ -70,7 +75,22 @@ fn term_of(i: u32) -> vec3<u32> {
     return vec3<u32>(rest / params.terms_1, rest % params.terms_1, i % params.terms_2);
 }
 
-// The element of a at a row and a term; `start` is where its batch and group begin.
+// A term further on by `step`, which is an index of terms, too.
+fn further(term: vec3<u32>, step: vec3<u32>) -> vec3<u32> {
+    var t = term + step;
+    if t.z >= params.terms_2 {
+        t.z -= params.terms_2;
+        t.y += 1u;
+    }
+    if t.y >= params.terms_1 {
+        t.y -= params.terms_1;
+        t.x += 1u;
+    }
+    return t;
+}
+
+// The element of a at a row and a term; `start` is where its batch and group begin. Read in any case, from the edge where it is
+// padding: what waits for no condition is on its way together with all others.
 fn element_of_a(start: u32, row: vec3<u32>, term: vec3<u32>) -> f32 {
     var at = vec2<i32>(0);
     var image = row.x;
@@ -87,11 +107,10 @@ fn element_of_a(start: u32, row: vec3<u32>, term: vec3<u32>) -> f32 {
         image = term.x;
         channel = row.z;
     }
-    if at.x < 0 || at.y < 0 {
-        return 0.0;
-    }
     let v = params.a;
-    return a[start + image * v.lo.z + u32(at.x) * v.lo.w + u32(at.y) * v.hi.x + channel * v.hi.y];
+    let inside = vec2<u32>(max(at, vec2<i32>(0)));
+    let value = a[start + image * v.lo.z + inside.x * v.lo.w + inside.y * v.hi.x + channel * v.hi.y];
+    return select(0.0, value, at.x >= 0 && at.y >= 0);
 }
 
 // Where a batch and a group begin in a result or its like.
@@ -103,12 +122,11 @@ fn at_row(v: View, row: vec3<u32>) -> u32 {
     return row.x * v.lo.z + row.y * v.lo.w + row.z * v.hi.x;
 }
 
-@compute @workgroup_size(8, 8)
+@compute @workgroup_size(8, 8, PARTS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
-    @builtin(local_invocation_index) slot: u32,
 ) {
     let tile = group_index(group, groups);
     let item = tile / (params.tiles_m * params.tiles_n);
@@ -116,16 +134,16 @@ fn main(
         return; // the whole workgroup
     }
     let batch = item / params.groups;
-    let part = item % params.groups;
+    let channels = item % params.groups;
     let rows = params.dims.lo.z * params.dims.lo.w * params.dims.hi.x;
     let first_row = (tile / params.tiles_n) % params.tiles_m * (4u * SIDE);
     let first_column = tile % params.tiles_n * (4u * SIDE);
-    let a_start = params.a.hi.z + batch * params.a.lo.y + part * params.a_group;
-    let b_start = params.b.hi.z + batch * params.b.lo.y + part * params.b_group;
+    let a_start = params.a.hi.z + batch * params.a.lo.y + channels * params.a_group;
+    let b_start = params.b.hi.z + batch * params.b.lo.y + channels * params.b_group;
+    let own = local.z * STAGED;
 
     // Each thread stages quads (term, quad) and (term + 8, quad) of both operands; a quad's members lie SIDE apart.
-    let quad = slot % SIDE;
-    let own_term = slot / SIDE;
+    let quad = local.x;
     let last_row = rows - 1u;
     let row0 = row_of(min(first_row + quad, last_row));
     let row1 = row_of(min(first_row + quad + SIDE, last_row));
@@ -135,53 +153,93 @@ fn main(
         first_column + quad + SIDE * vec4<u32>(0u, 1u, 2u, 3u),
         vec4<u32>(params.columns - 1u),
     );
+    let to = own + local.y * PITCH + quad;
+    let step = term_of(TERMS * PARTS);
+    let first_term = local.z * TERMS + local.y;
+    var term = term_of(first_term);
+    var later_term = term_of(first_term + SIDE);
 
     var sums0 = vec4<f32>(0.0);
     var sums1 = vec4<f32>(0.0);
     var sums2 = vec4<f32>(0.0);
     var sums3 = vec4<f32>(0.0);
-    for (var first = 0u; first < params.terms + (groups.z - 1u); first += TERMS) {
-        for (var half = 0u; half < TERMS; half += SIDE) {
-            let i = first + half + own_term;
-            let to = (half + own_term) * PITCH + quad;
-            var p = vec4<f32>(0.0);
-            var q = vec4<f32>(0.0);
-            if i < params.terms {
-                let term = term_of(i);
-                p = vec4<f32>(
+    var p = array<vec4<f32>, 2>();
+    var q = array<vec4<f32>, 2>();
+    let stretches = (params.terms + TERMS * PARTS - 1u) / (TERMS * PARTS);
+    for (var i = 0u; i <= stretches + (groups.z - 1u); i++) {
+        // On their way while the last ones are multiplied.
+        if i < stretches {
+            let at = first_term + i * (TERMS * PARTS);
+            p = array<vec4<f32>, 2>();
+            q = array<vec4<f32>, 2>();
+            if at < params.terms {
+                p[0] = vec4<f32>(
                     element_of_a(a_start, row0, term),
                     element_of_a(a_start, row1, term),
                     element_of_a(a_start, row2, term),
                     element_of_a(a_start, row3, term),
                 );
-                let at = b_start + at_row(params.b, term) + columns * params.b.hi.y;
-                q = vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]);
+                let b_at = b_start + at_row(params.b, term) + columns * params.b.hi.y;
+                q[0] = vec4<f32>(b[b_at.x], b[b_at.y], b[b_at.z], b[b_at.w]);
             }
-            rows_of_a[to] = p;
-            columns_of_b[to] = q;
+            if at + SIDE < params.terms {
+                p[1] = vec4<f32>(
+                    element_of_a(a_start, row0, later_term),
+                    element_of_a(a_start, row1, later_term),
+                    element_of_a(a_start, row2, later_term),
+                    element_of_a(a_start, row3, later_term),
+                );
+                let b_at = b_start + at_row(params.b, later_term) + columns * params.b.hi.y;
+                q[1] = vec4<f32>(b[b_at.x], b[b_at.y], b[b_at.z], b[b_at.w]);
+            }
+            term = further(term, step);
+            later_term = further(later_term, step);
+        }
+        if i > 0u {
+            for (var l = own; l < own + STAGED; l += PITCH) {
+                let p_l = rows_of_a[l + local.y];
+                let q_l = columns_of_b[l + local.x];
+                sums0 += p_l.x * q_l;
+                sums1 += p_l.y * q_l;
+                sums2 += p_l.z * q_l;
+                sums3 += p_l.w * q_l;
+            }
         }
         workgroupBarrier();
-        for (var l = 0u; l < TERMS * PITCH; l += PITCH) {
-            let p = rows_of_a[l + local.y];
-            let q = columns_of_b[l + local.x];
-            sums0 += p.x * q;
-            sums1 += p.y * q;
-            sums2 += p.z * q;
-            sums3 += p.w * q;
+        if i < stretches {
+            rows_of_a[to] = p[0];
+            rows_of_a[to + SIDE * PITCH] = p[1];
+            columns_of_b[to] = q[0];
+            columns_of_b[to + SIDE * PITCH] = q[1];
         }
         workgroupBarrier();
     }
 
-    let bias_start = start_of(params.bias, batch, part);
-    let y_start = start_of(params.y, batch, part);
-    let z_start = start_of(params.z, batch, part);
-    for (var r = 0u; r < 4u; r++) {
+    // A part makes every PARTS-th row.
+    let place = 2u * (local.y * SIDE + local.x);
+    if PARTS > 1u {
+        rows_of_a[own + place] = sums0;
+        rows_of_a[own + place + 1u] = sums1;
+        columns_of_b[own + place] = sums2;
+        columns_of_b[own + place + 1u] = sums3;
+        workgroupBarrier();
+    }
+    let bias_start = start_of(params.bias, batch, channels);
+    let y_start = start_of(params.y, batch, channels);
+    let z_start = start_of(params.z, batch, channels);
+    for (var r = local.z; r < 4u + zero; r += PARTS) {
         let i = first_row + local.y + r * SIDE;
         if i >= rows {
             continue;
         }
         let row = row_of(i);
-        let sums = select(select(sums0, sums1, r == 1u), select(sums2, sums3, r == 3u), r >= 2u);
+        var sums = select(select(sums0, sums1, r == 1u), select(sums2, sums3, r == 3u), r >= 2u);
+        if PARTS > 1u {
+            sums = vec4<f32>(0.0);
+            for (var at = place + r % 2u; at < PARTS * STAGED + zero; at += STAGED) {
+                sums += select(rows_of_a[at], columns_of_b[at], r >= 2u);
+            }
+        }
         for (var c = 0u; c < 4u; c++) {
             let column = first_column + local.x + c * SIDE;
             if column >= params.columns {

@@ -11,6 +11,7 @@ mod tile;
 use pulp::Simd;
 
 use super::block::{LaneBlock, OwnBlock};
+use super::matmul::FILL;
 use super::nest::{Family, Nest};
 use super::pointwise::activation;
 use super::uniform::{GpuView, grid, params};
@@ -65,6 +66,12 @@ params!(Conv {
 
 /// Rows and columns of a workgroup's tile.
 const TILE: usize = 32;
+
+/// Fewer tiles do not fill a GPU, which waits for their terms then: several parts of a workgroup sum up some of them each.
+const FEW_TILES: usize = 8 * FILL;
+/// So many parts, where each has enough terms.
+const PARTS: usize = 4;
+const TERMS_OF_PART: usize = 32;
 
 /// The five axes of an operand: the last ones of its view.
 const AXES: std::ops::Range<usize> = MAX_RANK - 5..MAX_RANK;
@@ -219,6 +226,9 @@ impl Conv {
         let p = ImplicitProduct::of(self, &reads[0], &reads[1], y);
         let rows: usize = p.rows.iter().product();
         let (tiles_m, tiles_n) = (rows.div_ceil(TILE), p.columns.div_ceil(TILE));
+        let tiles = p.batch * self.geometry.groups * tiles_m * tiles_n;
+        let terms: usize = p.terms.iter().product();
+        let parts = if tiles < FEW_TILES && terms >= PARTS * TERMS_OF_PART { PARTS } else { 1 };
         let bias = if self.bias { &reads[2] } else { y };
         let [h, w] = self.geometry.windows;
         let params = Params {
@@ -228,7 +238,7 @@ impl Conv {
             bias: bias.into(),
             y: y.into(),
             z: writes.get(1).unwrap_or(y).into(),
-            terms: p.terms.iter().product::<usize>() as u32,
+            terms: terms as u32,
             terms_1: p.terms[1] as u32,
             terms_2: p.terms[2] as u32,
             columns: p.columns as u32,
@@ -255,8 +265,9 @@ impl Conv {
                 ("ROLE", self.role() as f64),
                 ("BIAS", f64::from(u8::from(self.bias))),
                 ("SAVE_Z", f64::from(u8::from(writes.len() > 1))),
+                ("PARTS", parts as f64),
             ],
-            groups: grid(p.batch * self.geometry.groups * tiles_m * tiles_n),
+            groups: grid(tiles),
         }
     }
 

@@ -148,6 +148,9 @@ pub(super) fn cases(table: &mut Vec<Case>) {
     let bias = Extras { bias: Some(Layout::Repeated(2)), act: Activation::Relu, ..PLAIN };
     conv(table, tall(1, 9, [20, 21], [17, 33], same([20, 21])), bias);
     conv(table, tall(1, 1, [40, 40], [31, 65], same([40, 40])), PLAIN);
+    // Few tiles of many terms, whose sums are saved.
+    let saved = Extras { act: Activation::Tanh, save: true, ..bias };
+    conv(table, tall(2, 3, [7, 5], [16, 21], same([7, 5])), saved);
     conv(table, tall(19, 2, [5, 5], [3, 32], same([5, 5])), bias);
     conv(table, tall(2, 3, [12, 12], [40, 9], Geometry::square(5, 2).same([12, 12])), bias);
 }

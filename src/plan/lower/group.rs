@@ -12,6 +12,7 @@ use std::iter::zip;
 
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
+use crate::kernel::nest::Family;
 use crate::plan::SlotRole;
 use crate::region::{Backing, Base, Block, DEPTH, Local, Operand, Region, RegionCaps, Stage, leading, swept};
 use crate::spec::{DType, MAX_RANK};
@@ -22,6 +23,18 @@ const MAX_FOLLOWED_REPETITIONS: usize = 1 << 22;
 
 /// Elements of a launch that takes less time than it takes to launch.
 const BRIEF_ELEMENTS: usize = 1 << 12;
+
+/// Workgroups that a GPU has to run at a time before it is full, about.
+const FULL: f64 = 128.0;
+
+/// What a launch takes even if it does nothing, what one workgroup does, and what a full GPU does, in nanoseconds and operations a nanosecond,
+/// about. On an NVIDIA H200 a launch that waits for the last takes 5 to 6 µs.
+const LAUNCH: f64 = 5_000.0;
+const BY_ONE: f64 = 40.0;
+const BY_ALL: f64 = 5_000.0;
+
+/// Operations that reading or writing an element takes as long as.
+const ELEMENT: f64 = 16.0;
 
 /// Elements of what the rows of a product share, at most, where each row is worked on like a task: all of it is read again and again
 /// then, and should stay in a near cache.
@@ -78,14 +91,24 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Whether items are worth a region: a loop, a product and what comes before or after it (alone it has nothing to keep), or
-/// several launches that are over as soon as they have begun.
-fn worth_it(items: &[&Item]) -> bool {
+/// Whether items are worth a region: a loop, a product and what comes before or after it (alone it has nothing to keep),
+/// several launches that are over as soon as they have begun, or on a GPU sums and what is made of them, which are no chain.
+fn worth_it(items: &[&Item], on_gpu: bool) -> bool {
     let drafts = || items.iter().flat_map(|i| i.drafts());
     let loops = items.iter().any(|i| looped(i));
     let product = drafts().any(|d| d.kernel.is_product());
     let brief = drafts().all(|d| d.writes.iter().all(|w| w.view.count() <= BRIEF_ELEMENTS));
-    loops || (items.len() > 1 && (product || brief))
+    let sums = || drafts().any(|d| d.kernel.family() == Family::Sum);
+    loops || (items.len() > 1 && (product || brief || (on_gpu && sums())))
+}
+
+/// Whether a GPU does a launch at least as fast within a region of so few tasks, with one workgroup for each, as by itself with all of them.
+fn fast_enough(d: &Draft, tasks: usize) -> bool {
+    let views = |l: &[Place]| l.iter().map(|p| p.view).collect::<Vec<View>>();
+    let work = d.kernel.work(&views(&d.reads), &views(&d.writes));
+    let all = work.flops + ELEMENT * work.bytes / 4.0;
+    let within = all / BY_ONE / (tasks as f64).min(FULL);
+    within <= LAUNCH + all / BY_ALL
 }
 
 /// Whether it is a loop.
@@ -119,7 +142,7 @@ impl Lowering<'_> {
             number += 1;
             let parts: Vec<&Item> = group.iter().map(|&i| &items[i]).collect();
             let inside = |b: usize| touched[&b].iter().all(|i| group.contains(i));
-            let tasks = tasks_of[group[0]].filter(|_| worth_it(&parts));
+            let tasks = tasks_of[group[0]].filter(|_| worth_it(&parts, caps.group.is_some()));
             match tasks.map(|tasks| self.region(number, tasks, &parts, inside, caps)) {
                 Some(Ok(region)) => {
                     self.push(region);
@@ -178,12 +201,19 @@ impl Lowering<'_> {
         let fits = |item: &Item, t: usize| {
             item.drafts().into_iter().all(|d| self.seen_by_task(d, t, looped(item)).is_some())
         };
+        let fast = |item: &Item, t: usize| match item {
+            Item::Launch(d) => caps.group.is_none() || fast_enough(d, t),
+            _ => true,
+        };
         let single = |item: &Item| matches!(item, Item::Launch(_)) && fits(item, 1);
         items
             .iter()
             .map(|item| match item {
                 Item::Region { .. } | Item::Chunks { .. } => None,
-                _ => tasks.iter().map(|(t, _)| *t).find(|&t| fits(item, t)).or(single(item).then_some(1)),
+                _ => {
+                    let found = tasks.iter().map(|(t, _)| *t).find(|&t| fast(item, t) && fits(item, t));
+                    found.or(single(item).then_some(1))
+                }
             })
             .collect()
     }

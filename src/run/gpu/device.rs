@@ -1,9 +1,11 @@
 //! Which GPU, and an open one: the list of adapters, the rule that picks among them, and [`Gpu`], a device
 //! with its queue and its pipelines.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::cache::Cache;
@@ -366,10 +368,25 @@ impl Gpu {
         Ok(out)
     }
 
-    /// The pipeline of a launch, compiled at its first use.
-    pub(super) fn pipeline(&self, launch: &Launch, dispatch: &Dispatch) -> Result<Arc<Compiled>> {
-        let key = Key::new(Source::of(launch)?, &dispatch.constants);
-        self.inner.pipelines.get(&key, || {
+    /// How each launch goes to the device, with its pipeline. What is not compiled yet is compiled on all cores: drivers take from
+    /// milliseconds to a second for each.
+    pub(super) fn pipelines_of(&self, launches: &[Launch]) -> Result<Vec<(Dispatch, Arc<Compiled>)>> {
+        let keyed = launches.par_iter().map(|launch| {
+            let dispatch = launch.dispatch();
+            Ok((Key::new(Source::of(launch)?, &dispatch.constants), dispatch))
+        });
+        let keyed: Vec<(Key, Dispatch)> = keyed.collect::<Result<_>>()?;
+        let distinct: HashMap<&Key, &Dispatch> =
+            keyed.iter().map(|(key, dispatch)| (key, dispatch)).collect();
+        let compiled =
+            distinct.into_par_iter().map(|(key, dispatch)| Ok((key, self.pipeline(key, dispatch)?)));
+        let compiled: HashMap<&Key, Arc<Compiled>> = compiled.collect::<Result<_>>()?;
+        let found: Vec<Arc<Compiled>> = keyed.iter().map(|(key, _)| compiled[key].clone()).collect();
+        Ok(keyed.into_iter().zip(found).map(|((_, dispatch), found)| (dispatch, found)).collect())
+    }
+
+    fn pipeline(&self, key: &Key, dispatch: &Dispatch) -> Result<Arc<Compiled>> {
+        self.inner.pipelines.get(key, || {
             let source = key.source();
             let layout = self.inner.layouts.get(source, || Layout::new(self, source).map(Arc::new))?;
             Compiled::new(self, layout, &dispatch.constants).map(Arc::new)

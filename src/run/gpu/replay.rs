@@ -357,9 +357,7 @@ fn launches(
     let align = u64::from(gpu.limits().min_uniform_buffer_offset_alignment).max(16);
     let mut uniforms: Vec<u8> = Vec::new();
     let mut parts = Vec::with_capacity(plan.launches.len());
-    for l in &plan.launches {
-        let dispatch = l.dispatch();
-        let compiled = gpu.pipeline(l, &dispatch)?;
+    for (dispatch, compiled) in gpu.pipelines_of(&plan.launches)? {
         uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
         let at = uniforms.len() as u64;
         uniforms.extend_from_slice(&dispatch.uniform);

@@ -76,6 +76,28 @@ fn random_graphs() {
     assert!(found > 100, "only {found} regions in 400 graphs");
 }
 
+/// Networks of different shapes whose results stand side by side in one output have nothing to do with one another: a region each.
+#[test]
+fn different_networks_are_regions_of_their_own() {
+    let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(3, 1));
+    let x = data(&mut g, &mut feed, "x", numbers(&mut rng, &[1, 5, 2], -1.0, 1.0));
+    let results = [3, 4, 6].map(|width| {
+        let net = Net::mlp(&[2, width, 1], Activation::Tanh);
+        let layout = net.layout();
+        let weights = numbers(&mut rng, &[8, layout.len()], -1.0, 1.0);
+        let flat = data(&mut g, &mut feed, &format!("{width} units"), weights);
+        let rows = g.expand(x, &[8, 5, 2]);
+        let y = net.apply(&mut g, Weights { flat, layout: &layout }, rows);
+        g.reshape(y, &[8, 5])
+    });
+    let all = g.concat(&results, 0);
+    g.output("all", all);
+    let plan = with_regions(&g, &feed);
+    assert_eq!((plan.launches.len(), regions(&plan)), (3, 3), "{plan}");
+    let (got, want) = (run_lowered::<f64>(&plan, &feed), run_interpreted(&g, &feed));
+    assert!(close(&got.values["all"], &want.values["all"], 1e-12), "{plan}");
+}
+
 /// Kernels with texts of their own, of all shapes: none is left outside of regions, and none computes anything else there.
 #[test]
 fn convolutions_solves_gathers_and_draws() {

@@ -169,8 +169,9 @@ def transformer(tasks):
     return params, (xs, np.sin(xs), xq, np.sin(xq))
 
 
-def different_networks(tasks):
-    """Dense networks of 64 shapes in the sizes of the widest and deepest, 0 beyond their width; the rows that all read."""
+def different_networks(workload, tasks):
+    """Dense networks of 64 shapes in the sizes of the widest and deepest, 0 beyond their width; the rows that all read, and what each
+    network is to say of them."""
     w, h = work.NAS_WIDEST, work.NAS_DEEPEST - 1
     shapes = [work.nas_shape(n) for n in range(tasks)]
     widths = np.array([width for _, width, _ in shapes])
@@ -184,7 +185,8 @@ def different_networks(tasks):
         "wo": tensor(104, 0.3, tasks, w, 1) * there[..., None],
         "bo": tensor(105, 0.1, tasks, 1),
     }
-    return shapes, params, tensor(106, 1, work.NAS_ROWS, work.NAS_INPUTS)
+    rows = work.NAS_ROWS[workload]
+    return shapes, params, tensor(106, 1, rows, work.NAS_INPUTS), tensor(107, 1, tasks, rows)
 
 
 def matrices(workload, tasks):

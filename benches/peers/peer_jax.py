@@ -147,47 +147,71 @@ def product(a, b):
     return work.Job([inputs.mean_square(run(a, b))], lambda: run(a, b).block_until_ready())
 
 
-def different_networks(tasks):
-    """As one network with masks and switches under vmap, or one call after another, each compiled for its shape."""
-    shapes, params, rows = inputs.different_networks(tasks)
+def different_networks(workload, tasks):
+    """As one network with masks and switches under vmap, one call for each shape, or one for each network, compiled for its shape."""
+    shapes, params, rows, targets = inputs.different_networks(workload, tasks)
     functions = [jnp.tanh, jax.nn.relu, lambda z: jax.nn.gelu(z, approximate=True), jnp.sin]
-    x = jnp.asarray(rows)
+    x, targets = jnp.asarray(rows), jnp.asarray(targets)
     check = lambda y: [inputs.mean_square(y), float(np.mean(np.asarray(y, dtype=np.float64)))]
+
+    def learned(says):
+        """What a network says of the rows after its steps on targets `y`."""
+
+        def f(p, y, *rest):
+            loss = lambda p: jnp.mean(jnp.square(says(p, *rest) - y))
+            step = lambda _, p: jax.tree.map(lambda p, g: p - work.NAS_RATE * g, p, jax.grad(loss)(p))
+            return says(jax.lax.fori_loop(0, work.NAS_STEPS[workload], step, p), *rest)
+
+        return f
+
+    def network(kind):
+        def says(layers):
+            z = x
+            for w, b in layers[:-1]:
+                z = functions[kind](z @ w + b)
+            return (z @ layers[-1][0] + layers[-1][1])[:, 0]
+
+        return learned(says)
+
+    def own(n):
+        """The layers of a network in its own sizes."""
+        depth, w, _ = shapes[n]
+        layers = [(params["w0"][n, :, :w], params["b0"][n, :w])]
+        layers += [(params["wh"][n, i, :w, :w], params["bh"][n, i, :w]) for i in range(depth - 1)]
+        return layers + [(params["wo"][n, :w], params["bo"][n])]
 
     def padded():
         depths, _, kinds = (jnp.asarray([s[i] for s in shapes]) for i in range(3))
         p = {name: jnp.asarray(v) for name, v in params.items()}
 
-        def one(p, depth, kind, x):
+        def says(p, depth, kind):
             act = lambda z: jnp.stack([f(z) for f in functions])[kind]
             z = act(x @ p["w0"] + p["b0"])
             for i in range(work.NAS_DEEPEST - 1):
                 z = jnp.where(i + 1 < depth, act(z @ p["wh"][i] + p["bh"][i]), z)
             return (z @ p["wo"] + p["bo"])[:, 0]
 
-        run = jax.jit(jax.vmap(one, (0, 0, 0, None)))
-        return work.Job(check(run(p, depths, kinds, x)), lambda: run(p, depths, kinds, x).block_until_ready(), variant="padded")
+        run = jax.jit(jax.vmap(learned(says)))
+        call = lambda: run(p, targets, depths, kinds)
+        return work.Job(check(call()), lambda: call().block_until_ready(), variant="padded")
 
-    def loop():
-        def network(kind):
-            def f(layers, x):
-                for w, b in layers[:-1]:
-                    x = functions[kind](x @ w + b)
-                return (x @ layers[-1][0] + layers[-1][1])[:, 0]
-
-            return jax.jit(f)
-
-        runs = [network(kind) for kind in range(len(functions))]
-        p, networks = params, []
-        for n, (depth, w, kind) in enumerate(shapes):
-            layers = [(p["w0"][n, :, :w], p["b0"][n, :w])]
-            layers += [(p["wh"][n, i, :w, :w], p["bh"][n, i, :w]) for i in range(depth - 1)]
-            layers.append((p["wo"][n, :w], p["bo"][n]))
-            networks.append((runs[kind], jax.tree.map(jnp.asarray, layers)))
-        call = lambda: [f(layers, x) for f, layers in networks]
+    def one_by_one():
+        runs = [jax.jit(network(kind)) for kind in range(len(functions))]
+        networks = [(runs[shape[2]], jax.tree.map(jnp.asarray, own(n)), targets[n]) for n, shape in enumerate(shapes)]
+        call = lambda: [f(layers, y) for f, layers, y in networks]
         return work.Job(check(jnp.stack(call())), lambda: jax.block_until_ready(call()), variant="loop")
 
-    return work.fastest({"padded": padded, "loop": loop})
+    def by_shape():
+        runs = [jax.jit(jax.vmap(network(kind))) for kind in range(len(functions))]
+        groups = []
+        for shape in sorted(set(shapes)):
+            members = [n for n, s in enumerate(shapes) if s == shape]
+            layers = jax.tree.map(lambda *a: jnp.stack(a), *map(own, members))
+            groups.append((runs[shape[2]], layers, targets[jnp.asarray(members)]))
+        call = lambda: [f(layers, y) for f, layers, y in groups]
+        return work.Job(check(jnp.concatenate(call())), lambda: jax.block_until_ready(call()), variant="by shape")
+
+    return work.fastest({"padded": padded, "loop": one_by_one, "by shape": by_shape})
 
 
 def conv_native(x, kernel):
@@ -525,8 +549,8 @@ def build(workload, tasks, path, device):
         return language_model(), name
     if workload == "attention-hyper":
         return transformer(tasks), name
-    if workload == "nas-eval":
-        return different_networks(tasks), name
+    if workload in work.SEARCH:
+        return different_networks(workload, tasks), name
     return product(*inputs.matrices(workload, tasks)), name
 
 

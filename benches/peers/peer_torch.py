@@ -266,22 +266,46 @@ class Peer:
         return self.repeated(run, lambda c: [inputs.mean_square(c.cpu().numpy())])
 
 
-    def different_networks(self, tasks):
-        """As batched products with masks and switches, or one network after another."""
-        shapes, params, rows = inputs.different_networks(tasks)
+    def different_networks(self, workload, tasks):
+        """As batched products with masks and switches, with batches of one shape, or one network after another."""
+        shapes, params, rows, targets = inputs.different_networks(workload, tasks)
         functions = [torch.tanh, torch.relu, lambda z: torch.nn.functional.gelu(z, approximate="tanh"), torch.sin]
-        x = self.put(rows)
+        x, targets = self.put(rows), self.put(targets)
         p = {name: self.put(v) for name, v in params.items()}
 
         def check(y):
             y = y.cpu().numpy()
             return [inputs.mean_square(y), float(y.astype("float64").mean())]
 
+        def learned(says, weights, y):
+            """What networks say of the rows after their steps on targets `y`."""
+            for _ in range(work.NAS_STEPS[workload]):
+                weights = [w.detach().requires_grad_() for w in weights]
+                loss = (says(weights) - y).square().mean(-1).sum()
+                grads = torch.autograd.grad(loss, weights)
+                weights = [w.detach() - work.NAS_RATE * g for w, g in zip(weights, grads)]
+            with torch.no_grad():
+                return says(weights)
+
+        def own(n):
+            """The weights of a network in its own sizes: of each layer a matrix and a bias."""
+            depth, w, _ = shapes[n]
+            layers = [p["w0"][n, :, :w], p["b0"][n, :w]]
+            for i in range(depth - 1):
+                layers += [p["wh"][n, i, :w, :w], p["bh"][n, i, :w]]
+            return [a.contiguous() for a in (*layers, p["wo"][n, :w], p["bo"][n])]
+
+        def job(run, variant):
+            job = self.repeated(run, check)
+            job.variant = variant
+            return job
+
         def padded():
             column = lambda i: torch.tensor([s[i] for s in shapes], device=self.device).reshape(tasks, 1, 1)
-            depth, kind = column(0), column(2)
+            depth, kind, names = column(0), column(2), list(p)
 
-            def network(p, x):
+            def network(weights):
+                p = dict(zip(names, weights))
                 low = lambda z: torch.where(kind == 0, functions[0](z), functions[1](z))
                 high = lambda z: torch.where(kind == 2, functions[2](z), functions[3](z))
                 act = lambda z: torch.where(kind < 2, low(z), high(z))
@@ -290,39 +314,40 @@ class Peer:
                     z = torch.where(i + 1 < depth, act(torch.baddbmm(p["bh"][:, i, None], z, p["wh"][:, i])), z)
                 return torch.baddbmm(p["bo"][:, None], z, p["wo"])[..., 0]
 
-            f = self.compiled(network)
+            says = self.compiled(network)
+            return job(lambda: learned(says, list(p.values()), targets), "padded")
 
-            def run():
-                with torch.no_grad():
-                    return f(p, x)
+        def one_by_one():
+            def network(act):
+                def says(weights):
+                    z = x
+                    for w, b in zip(weights[:-2:2], weights[1:-2:2]):
+                        z = act(torch.addmm(b, z, w))
+                    return torch.addmm(weights[-1], z, weights[-2])[:, 0]
 
-            job = self.repeated(run, check)
-            job.variant = "padded"
-            return job
+                return says
 
-        def loop():
-            networks = []
-            for n, (depth, w, kind) in enumerate(shapes):
-                layers = [(p["w0"][n, :, :w], p["b0"][n, :w])]
-                layers += [(p["wh"][n, i, :w, :w], p["bh"][n, i, :w]) for i in range(depth - 1)]
-                layers.append((p["wo"][n, :w], p["bo"][n]))
-                networks.append((functions[kind], [(a.contiguous(), b.contiguous()) for a, b in layers]))
+            networks = [(network(functions[shape[2]]), own(n), targets[n]) for n, shape in enumerate(shapes)]
+            return job(lambda: torch.stack([learned(*n) for n in networks]), "loop")
 
-            def run():
-                results = []
-                with torch.no_grad():
-                    for act, layers in networks:
-                        z = x
-                        for w, b in layers[:-1]:
-                            z = act(torch.addmm(b, z, w))
-                        results.append(torch.addmm(layers[-1][1], z, layers[-1][0])[:, 0])
-                return torch.stack(results)
+        def by_shape():
+            def network(act):
+                def says(weights):
+                    z = x.expand(len(weights[0]), -1, -1)
+                    for w, b in zip(weights[:-2:2], weights[1:-2:2]):
+                        z = act(torch.baddbmm(b[:, None], z, w))
+                    return torch.baddbmm(weights[-1][:, None], z, weights[-2])[..., 0]
 
-            job = self.repeated(run, check)
-            job.variant = "loop"
-            return job
+                return says
 
-        return work.fastest({"padded": padded, "loop": loop})
+            groups = []
+            for shape in sorted(set(shapes)):
+                members = [n for n, s in enumerate(shapes) if s == shape]
+                weights = [torch.stack(a) for a in zip(*map(own, members))]
+                groups.append((network(functions[shape[2]]), weights, targets[members]))
+            return job(lambda: torch.cat([learned(*g) for g in groups]), "by shape")
+
+        return work.fastest({"padded": padded, "loop": one_by_one, "by shape": by_shape})
 
     def pictures(self, workload, tasks):
         """Tasks as groups of a convolution, as batches of a product, or one after another."""
@@ -589,8 +614,8 @@ def build(workload, tasks, path, device):
     elif workload == "attention-hyper":
         params, data = inputs.transformer(tasks)
         job = peer.training(token_loss([peer.put(a) for a in data], list(params)), list(params.values()), 3)
-    elif workload == "nas-eval":
-        job = peer.different_networks(tasks)
+    elif workload in work.SEARCH:
+        job = peer.different_networks(workload, tasks)
     else:
         job = peer.product(*inputs.matrices(workload, tasks))
     return job, peer.name

@@ -44,7 +44,7 @@ def targets(kind, device, workload, tasks):
             found.append(("best", 2.5))
         if workload == "gru-adapt":
             found.append(("best", 4))
-        if workload == "nas-eval":
+        if workload in work.SEARCH:
             found.append(("best", 3))
         if workload == "lstm-maml2":
             found.append(("best", 3))

@@ -64,6 +64,7 @@ FULL = {
     "charlm": (1,),
     "attention-hyper": (256,),
     "nas-eval": (256,),
+    "nas-train": (2048,),
     "sine": (25,),
 }
 QUICK = {**FULL, "adapt": (256,), "maml2": (256,), "amortised": (256,), "adapt-64": (256,), "gemm": (512,)}
@@ -78,7 +79,7 @@ SOFTWARE = {
 }
 
 SEQUENTIAL = ("gru-adapt", "lstm-maml2", "charlm", "attention-hyper")
-SEARCH = ("nas-eval",)
+SEARCH = ("nas-eval", "nas-train")
 # What a peer leaves out, and why. Everything else it does.
 LEFT_OUT = {
     "torch": {"sine": "written for JAX only"},
@@ -101,8 +102,11 @@ LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"] | {
 }
 
 
-# nas-eval: dense networks of 64 shapes on the same rows.
-NAS_INPUTS, NAS_ROWS, NAS_WIDEST, NAS_DEEPEST = 8, 256, 64, 4
+# nas-eval: dense networks of 64 shapes on the same rows; nas-train: steps of descent of each on targets of its own.
+NAS_INPUTS, NAS_WIDEST, NAS_DEEPEST = 8, 64, 4
+NAS_ROWS = {"nas-eval": 256, "nas-train": 64}
+NAS_STEPS = {"nas-eval": 0, "nas-train": 10}
+NAS_RATE = 0.05
 
 
 def nas_shape(n):
@@ -200,8 +204,10 @@ def flops(workload, tasks):
         block = tokens * (4 * TOKEN * TOKEN + 2 * TOKEN * TOKEN_HIDDEN) + 2 * tokens * tokens * TOKEN
         written = sum(TOKEN * (i * o + o) + TOKEN_ROWS * i * o for i, o in zip(SMALL, SMALL[1:]))
         return 3 * tasks * 2 * (TOKEN_ROWS * 2 * TOKEN + TOKEN_BLOCKS * block + written)
-    if workload == "nas-eval":
-        return sum(forward(NAS_ROWS, (NAS_INPUTS, *([width] * depth), 1)) for depth, width, _ in map(nas_shape, range(tasks)))
+    if workload in SEARCH:
+        passes = 3 * NAS_STEPS[workload] + 1
+        one = lambda depth, width, _: forward(NAS_ROWS[workload], (NAS_INPUTS, *([width] * depth), 1))
+        return passes * sum(one(*nas_shape(n)) for n in range(tasks))
     if workload == "sine":
         encoder = forward(10, (2, 64, 64)) + forward(1, (64, 128, 1761))
         return 3 * tasks * (encoder + forward(10, SMALL))

@@ -1,15 +1,21 @@
-//! The workload of architecture search: different dense networks on the same rows.
+//! The workloads of architecture search: different dense networks on the same rows, as they are and in training.
 
 use std::collections::BTreeMap;
 
 use super::numbers;
-use super::workload::Builder;
+use super::workload::{Builder, learn};
 use crate::graph::Value;
 use crate::net::{Net, Weights};
 use crate::spec::Activation;
+use crate::task::Loss;
 
 const INPUTS: usize = 8;
-pub(super) const ROWS: usize = 256;
+/// Rows of all networks: as they are, and in training.
+const ROWS: usize = 256;
+const TRAINING_ROWS: usize = 64;
+/// Steps of descent in training, and how long they are.
+const STEPS: usize = 10;
+const RATE: f64 = 0.05;
 /// The widest network, and the deepest.
 const WIDEST: usize = 64;
 const DEEPEST: usize = 4;
@@ -20,22 +26,26 @@ fn shape(n: usize) -> (usize, usize, usize) {
     (1 + n % 4, [8, 16, 32, 64][n / 4 % 4], n / 16 % 4)
 }
 
-/// Nominal operations of a forward pass of `t` networks: products only.
-pub(super) fn flops(t: usize) -> f64 {
-    let one = |(depth, w, _)| 2 * ROWS * (INPUTS * w + (depth - 1) * w * w + w);
+/// Nominal operations of `t` networks: products only.
+pub(super) fn flops(t: usize, training: bool) -> f64 {
+    let (rows, passes) = if training { (TRAINING_ROWS, 3 * STEPS + 1) } else { (ROWS, 1) };
+    let one = |(depth, w, _)| 2 * passes * rows * (INPUTS * w + (depth - 1) * w * w + w);
     (0..t).map(|n| one(shape(n)) as f64).sum()
 }
 
 impl Builder {
-    /// What `t` networks say of the same rows, `[t, rows]`, in the order of their shapes: those of one shape share a product.
-    pub(super) fn different_networks(&mut self, t: usize) {
+    /// What `t` networks say of the same rows, `[t, rows]`, in the order of their shapes: those of one shape share a product. In training:
+    /// after steps of descent of each on targets of its own.
+    pub(super) fn different_networks(&mut self, t: usize, training: bool) {
+        let many_rows = if training { TRAINING_ROWS } else { ROWS };
         let whole = |stream: u32, scale: f64, each: usize| numbers(stream, scale as f32, t * each);
         let (w, h) = (WIDEST, DEEPEST - 1);
         // As the other tools have them: of the widest network's numbers those that are there.
         let (w0, b0) = (whole(100, 0.6, INPUTS * w), whole(102, 0.1, w));
         let (wh, bh) = (whole(101, 1.0, h * w * w), whole(103, 0.1, h * w));
         let (wo, bo) = (whole(104, 0.3, w), whole(105, 0.1, 1));
-        let x = self.random("x", &[1, ROWS, INPUTS], 106, 1.0);
+        let x = self.random("x", &[1, many_rows, INPUTS], 106, 1.0);
+        let targets = self::numbers(107, 1.0, t * many_rows);
         let mut shapes: BTreeMap<(usize, usize, usize), Vec<usize>> = BTreeMap::new();
         (0..t).for_each(|n| shapes.entry(shape(n)).or_default().push(n));
         let mut results: Vec<Value> = Vec::new();
@@ -65,9 +75,17 @@ impl Builder {
             let many = numbers.len();
             let name = format!("{depth} x {width} {}", ACTIVATIONS[activation].name());
             let flat = self.data(&name, &[many, layout.len()], flat);
-            let rows = self.g.expand(x, &[many, ROWS, INPUTS]);
+            let rows = self.g.expand(x, &[many, many_rows, INPUTS]);
+            let flat = if training {
+                let own = |n: &usize| targets[n * many_rows..][..many_rows].iter().copied();
+                let own = numbers.iter().flat_map(own).collect();
+                let y = self.data(&format!("targets of {name}"), &[many, many_rows, 1], own);
+                learn(&mut self.g, (&net, Loss::Mse), (STEPS, RATE), flat, [rows, y])
+            } else {
+                flat
+            };
             let y = net.apply(&mut self.g, Weights { flat, layout: &layout }, rows);
-            results.push(self.g.reshape(y, &[many, ROWS]));
+            results.push(self.g.reshape(y, &[many, many_rows]));
         }
         let all = self.g.concat(&results, 0);
         self.g.output("result", all);

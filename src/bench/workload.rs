@@ -58,6 +58,8 @@ pub enum Workload {
     AttentionHyper,
     /// What dense networks of 64 shapes say of 256 rows.
     NasEval,
+    /// Dense networks of 64 shapes, each in training on targets of its own.
+    NasTrain,
 }
 
 /// How long the steps of small networks are.
@@ -75,7 +77,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 21] = [
+    pub const ALL: [(&str, Workload); 22] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -97,6 +99,7 @@ impl Workload {
         ("charlm", Workload::Charlm),
         ("attention-hyper", Workload::AttentionHyper),
         ("nas-eval", Workload::NasEval),
+        ("nas-train", Workload::NasTrain),
     ];
 
     /// Its name.
@@ -118,6 +121,7 @@ impl Workload {
             | Workload::ConvBatch
             | Workload::GruAdapt
             | Workload::LstmMaml2 => 64,
+            Workload::NasTrain => 2048,
             Workload::Generator => 32,
             Workload::Charlm => 1,
             Workload::Gemm => 1024,
@@ -189,7 +193,7 @@ impl Workload {
             Workload::GruAdapt => 3.0 * t * sequences::GRU_STEPS as f64 * sequences::flops(3),
             Workload::Charlm => 3.0 * sequences::lm_flops(),
             Workload::AttentionHyper => 3.0 * t * generators::flops(),
-            Workload::NasEval => search::flops(tasks),
+            Workload::NasEval | Workload::NasTrain => search::flops(tasks, self == Workload::NasTrain),
             // The way back through a step is twice its way out.
             Workload::LstmMaml2 => t * (9.0 * sequences::LSTM_STEPS as f64 + 3.0) * sequences::flops(4),
             Workload::ConvMaml2 => {
@@ -220,7 +224,9 @@ impl Workload {
             Workload::GruAdapt => b.adapt_sequences(tasks),
             Workload::LstmMaml2 => b.maml_sequences(tasks),
             Workload::Charlm => b.language_model(),
-            Workload::NasEval => b.different_networks(tasks),
+            Workload::NasEval | Workload::NasTrain => {
+                b.different_networks(tasks, self == Workload::NasTrain);
+            }
         }
         (b.g, b.inputs)
     }
@@ -337,7 +343,7 @@ impl Prepared {
         }
         let y = self.session.read("result")?;
         let square = mean_square(&y);
-        if self.workload == Workload::NasEval {
+        if matches!(self.workload, Workload::NasEval | Workload::NasTrain) {
             let mean = y.iter().map(|v| f64::from(*v)).sum::<f64>() / y.len() as f64;
             return Ok(vec![square, mean]);
         }

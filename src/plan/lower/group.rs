@@ -9,6 +9,7 @@ use std::array::from_fn;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::iter::zip;
+use std::ops::Range;
 
 use super::{Draft, Item, Lowering, Place};
 use crate::graph::Value;
@@ -116,6 +117,35 @@ fn looped(item: &Item) -> bool {
     matches!(item, Item::Loop { .. })
 }
 
+/// A group's items in parts none of which needs another: what one writes no item of another part reads, or writes at the same place.
+fn apart(items: &[Item], group: &[usize]) -> Vec<Vec<usize>> {
+    let mut part_of: Vec<usize> = (0..group.len()).collect();
+    // Of each buffer the elements that were read and those that were written, and by which item.
+    let mut touched: HashMap<usize, [Vec<(Range<usize>, usize)>; 2]> = HashMap::new();
+    for (k, &i) in group.iter().enumerate() {
+        for d in items[i].drafts() {
+            let places = d.reads.iter().map(|p| (p, false)).chain(d.writes.iter().map(|p| (p, true)));
+            for (p, written) in places {
+                // What moves with a loop may be anywhere.
+                let still = p.steps.iter().all(|step| *step == 0);
+                let range = if still { p.view.offset..p.view.end() } else { 0..usize::MAX };
+                let [read_before, written_before] = touched.entry(p.buffer).or_default();
+                for (other, j) in read_before.iter().filter(|_| written).chain(written_before.iter()) {
+                    let (from, to) = (part_of[k].max(part_of[*j]), part_of[k].min(part_of[*j]));
+                    if from != to && other.start < range.end && range.start < other.end {
+                        part_of.iter_mut().filter(|part| **part == from).for_each(|part| *part = to);
+                    }
+                }
+                let before = if written { written_before } else { read_before };
+                before.push((range, k));
+            }
+        }
+    }
+    let mut parts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    group.iter().zip(part_of).for_each(|(&i, part)| parts.entry(part).or_default().push(i));
+    parts.into_values().collect()
+}
+
 /// The first of several items that belongs to the second half of their launches.
 fn half(items: &[&Item]) -> usize {
     let launches: Vec<usize> = items.iter().map(|i| i.drafts().len()).collect();
@@ -136,7 +166,7 @@ impl Lowering<'_> {
         let tasks_of = self.task_counts(&items, caps);
         let all = groups(&items, &phases, &tasks_of, |b| self.buffers[b].role == SlotRole::Scratch);
         let touched = touches(&items);
-        let mut groups: VecDeque<&[usize]> = all.iter().map(Vec::as_slice).collect();
+        let mut groups: VecDeque<Vec<usize>> = all.into();
         let (mut left, mut number) = (Vec::new(), 0);
         while let Some(group) = groups.pop_front() {
             number += 1;
@@ -151,8 +181,16 @@ impl Lowering<'_> {
                 // Two regions, if it can be divided.
                 Some(Err(Refusal::TooLong(_))) if group.len() > 1 => {
                     let (first, second) = group.split_at(half(&parts));
-                    groups.push_front(second);
-                    groups.push_front(first);
+                    groups.push_front(second.to_vec());
+                    groups.push_front(first.to_vec());
+                    continue;
+                }
+                // What has nothing to do with one another, as networks of different shapes, becomes regions of its own.
+                Some(Err(Refusal::Other(_)))
+                    if let apart = apart(&items, &group)
+                        && apart.len() > 1 =>
+                {
+                    apart.into_iter().rev().for_each(|part| groups.push_front(part));
                     continue;
                 }
                 Some(Err(why)) => {

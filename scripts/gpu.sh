@@ -74,7 +74,8 @@ for stage in $stages; do
         run 120 scaling.json "$HYPERLOOM" bench --device "$device" --workload scaling --json
         ;;
     profile)
-        for workload in adapt adapt-64 maml2 amortised generator gemm gemm-batch-64 gemm-batch-16 conv conv-train conv-adapt conv-maml2; do
+        for workload in adapt adapt-64 maml2 amortised generator gemm gemm-batch-64 gemm-batch-16 conv conv-train conv-adapt conv-maml2 gru-adapt \
+            lstm-maml2 charlm attention-hyper inr nas-eval; do
             run 60 "profile-$workload.txt" "$HYPERLOOM" profile --device "$device" "$workload"
         done
         run 60 profile-sine-maml.txt "$HYPERLOOM" profile --device "$device" "$settings/maml.toml"
@@ -90,7 +91,7 @@ for stage in $stages; do
         cp "$settings/run/report.json" "$out/train-report.json"
         ;;
     peers)
-        # Its own limit: what there is is written after every row.
+        # Its own limit: what there is is written after every row, so no peer measures all in one process (JAX compiles a minute and more).
         # shellcheck disable=SC2086
         run "${PEERS_LIMIT:-560}" peers.txt "$python" benches/peers/run.py --python "$python" --hyperloom "$HYPERLOOM" \
             --device "$device" --out "$out/peers" ${PEERS:-}

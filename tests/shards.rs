@@ -47,6 +47,7 @@ fn families() -> Vec<(&'static str, Box<dyn TaskFamily>)> {
         seed: 0,
         kind: None,
         series: None,
+        order: None,
         categories: vec![],
     };
     let groups = Arc::new(Groups::load(&csv).expect("the example is there"));

@@ -144,6 +144,9 @@ struct Settings {
     /// Of series: the column of times, numbers or dates. Without --series what comes next is predicted (--task series).
     #[arg(long, value_name = "COLUMN")]
     time: Option<String>,
+    /// The column, of numbers or dates, by which the first rows of a group are the known ones (not given: which are known is drawn).
+    #[arg(long, value_name = "COLUMN")]
+    order: Option<String>,
     /// Column to predict.
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
@@ -279,9 +282,13 @@ impl Settings {
             c.validate()?;
             return Ok(c);
         }
-        for (flag, given) in [("--series", self.series.is_some()), ("--time", self.time.is_some())] {
+        for (flag, given) in [
+            ("--series", self.series.is_some()),
+            ("--time", self.time.is_some()),
+            ("--order", self.order.is_some()),
+        ] {
             if given && c.task != TaskKind::Csv {
-                let tasks = "csv, series or pictures";
+                let tasks = if flag == "--order" { "csv" } else { "csv, series or pictures" };
                 let message = format!("goes with --task {tasks}, and the task is '{}'", c.task.name());
                 return Err(Error::config(flag, message));
             }
@@ -295,16 +302,17 @@ impl Settings {
             let message = format!("goes with --task text or texts, and the task is '{}'", c.task.name());
             return Err(Error::config("--files", message));
         }
-        let names_csv = [&self.group, &self.target, &self.series, &self.time].iter().any(|c| c.is_some())
-            || self.csv.is_some()
-            || self.splits.is_some();
+        let names_csv =
+            [&self.group, &self.target, &self.series, &self.time, &self.order].iter().any(|c| c.is_some())
+                || self.csv.is_some()
+                || self.splits.is_some();
         if names_csv || !self.inputs.is_empty() || !self.drop.is_empty() {
             let csv = c.csv.get_or_insert_with(CsvConfig::default);
             if let Some(f) = &self.csv {
                 csv.file = f.clone();
             }
-            let columns = [&mut csv.group, &mut csv.target, &mut csv.series, &mut csv.time];
-            put(columns, [&self.group, &self.target, &self.series, &self.time]);
+            let columns = [&mut csv.group, &mut csv.target, &mut csv.series, &mut csv.time, &mut csv.order];
+            put(columns, [&self.group, &self.target, &self.series, &self.time, &self.order]);
             if !self.inputs.is_empty() {
                 csv.inputs = self.inputs.clone();
             }
@@ -410,6 +418,7 @@ impl Settings {
                     "of whole series a class or a value is predicted (--task csv), here what comes next"
                 }
                 "--kind" => "numbers are predicted",
+                "--order" => "their points are in order of --time",
                 _ => "--csv names what is read",
             };
             return Err(Error::config(flag, format!("is nothing for the task 'series': {why}")));

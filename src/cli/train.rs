@@ -94,6 +94,7 @@ impl Settings {
             ("--group", self.group.is_some()),
             ("--series", self.series.is_some()),
             ("--time", self.time.is_some()),
+            ("--order", self.order.is_some()),
             ("--target", self.target.is_some()),
             ("--inputs", !self.inputs.is_empty()),
             ("--drop", !self.drop.is_empty()),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::encoder::{Encoder, TargetKind};
 use super::sequences::{SequenceFormat, SeriesColumns};
+use super::series::{days_of, time_of};
 use super::split::Split;
 use super::table::{Cell, Table, count, shown};
 use crate::error::{Error, Result};
@@ -40,6 +41,8 @@ pub struct CsvSpec {
     pub categories: Vec<String>,
     /// The columns by which lines are series, each of which is a row; `None`: each line is a row.
     pub series: Option<SeriesColumns>,
+    /// The column of numbers or dates whose first rows of a group are the known ones; `None`: any may be known, which are drawn.
+    pub order: Option<String>,
 }
 
 /// The columns a specification speaks of, found in a table.
@@ -55,7 +58,7 @@ pub(super) struct Chosen {
 pub struct Group {
     /// The text of the group's column.
     pub name: String,
-    /// Its rows, in file order.
+    /// Its rows, in file order, or in that of [`CsvSpec::order`].
     pub rows: Range<usize>,
 }
 
@@ -76,6 +79,8 @@ pub struct Groups {
     pub table_rows: Vec<usize>,
     /// Which groups train, choose and judge.
     pub split: Split,
+    /// The column by which the rows of a group are in order, the known ones first; `None`: known rows are drawn.
+    pub order: Option<String>,
     /// What a user should know: what was left out or filled in.
     pub warnings: Vec<String>,
 }
@@ -160,16 +165,38 @@ impl Groups {
         };
         let table = gathered.as_ref().map_or(table, |(_, gathered)| &gathered.rows);
         let mut warnings = Vec::new();
-        let all = group_rows(table, &spec.group)?;
+        let mut all = group_rows(table, &spec.group)?;
         check_number(table, spec, &all)?;
+        if let Some(order) = &spec.order {
+            put_in_order(table, spec, order, &mut all)?;
+        }
 
         // Split first, on groups described by their sizes alone; then lay out only the groups that are used.
         let sized: Vec<Group> =
             all.iter().map(|(name, rows)| Group { name: name.clone(), rows: 0..rows.len() }).collect();
-        let split = match &spec.splits {
+        let mut split = match &spec.splits {
             Some(path) => Split::read(path, spec.seed, &sized, spec.shots, &mut warnings)?,
             None => drawn(&sized, spec, &mut warnings).ok_or_else(|| too_few(table, spec, &all))?,
         };
+        match &spec.order {
+            Some(order) if !split.draws.is_empty() => {
+                let order = shown(order);
+                warnings
+                    .push(format!("the first rows by '{order}' are known, not those of the file of splits"));
+                split.draws.clear();
+            }
+            None if split.draws.is_empty() && spec.series.is_none() => {
+                warnings.extend(rising_column(table, spec, &all).map(|name| {
+                    format!(
+                        "column '{}' rises from row to row in each group, and which rows are known is drawn: where these are the first, say so \
+                         (--order '{}')",
+                        shown(&name),
+                        shown(&name)
+                    )
+                }));
+            }
+            _ => {}
+        }
         let mut place = vec![None; all.len()];
         for &g in split.train.iter().chain(&split.validation).chain(&split.test) {
             place[g] = Some(0);
@@ -212,7 +239,8 @@ impl Groups {
             }
         };
         let y = encoder.encode_target_rows(table, &table_rows)?;
-        Ok(Groups { encoder, sequences, x, y, groups, table_rows, split, warnings })
+        let order = spec.order.clone();
+        Ok(Groups { encoder, sequences, x, y, groups, table_rows, split, order, warnings })
     }
 
     /// The shape of a row: as many numbers as columns are encoded in, or `[length, channels]` of a series.
@@ -244,6 +272,48 @@ pub fn group_rows(table: &Table, group: &str) -> Result<Vec<(String, Vec<usize>)
         groups[g].1.push(row);
     }
     Ok(groups)
+}
+
+/// Sorts the rows of each group by a column of numbers or dates; rows of one time stay as they are in the file.
+fn put_in_order(
+    table: &Table,
+    spec: &CsvSpec,
+    order: &str,
+    groups: &mut [(String, Vec<usize>)],
+) -> Result<()> {
+    if spec.series.is_some() {
+        let message = "rows that are whole series have no order: leave it out (--time orders their elements)";
+        return Err(Error::config("order", message));
+    }
+    let col = table.column(order)?;
+    if order == spec.group || order == spec.target {
+        let message = format!("'{}' is the group or the target: name another column", shown(order));
+        return Err(Error::config("order", message));
+    }
+    let dates = days_of(table.cell(0, col)).is_some();
+    for (_, rows) in groups {
+        let times = rows.iter().map(|&row| Ok((time_of(table, row, col, dates)?, row)));
+        let mut times: Vec<(f64, usize)> = times.collect::<Result<_>>()?;
+        times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        *rows = times.into_iter().map(|(_, row)| row).collect();
+    }
+    Ok(())
+}
+
+/// Rows of a group from which on it tells something that they are in order.
+const TELLING: usize = 3;
+
+/// The first input column whose numbers or dates rise from row to row in each group of several rows.
+fn rising_column(table: &Table, spec: &CsvSpec, groups: &[(String, Vec<usize>)]) -> Option<String> {
+    let chosen = spec.resolve(table).ok()?;
+    let several = || groups.iter().map(|(_, rows)| rows).filter(|rows| rows.len() >= TELLING);
+    let rises = |col: usize| {
+        let dates = days_of(table.cell(0, col)).is_some();
+        let time = |row: usize| time_of(table, row, col, dates).ok();
+        several().all(|rows| rows.windows(2).all(|w| time(w[0]).zip(time(w[1])).is_some_and(|(a, b)| a < b)))
+    };
+    let found = several().next().and_then(|_| chosen.inputs.into_iter().find(|&col| rises(col)))?;
+    Some(table.columns()[found].clone())
 }
 
 /// A split by seed of the groups that are large enough.

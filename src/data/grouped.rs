@@ -101,11 +101,16 @@ impl Grouped {
         task
     }
 
-    /// Tasks of these groups, several draws of the support each.
+    /// Tasks of these groups: several draws of the support each, or one of the first rows where these are in order.
     pub fn drawn_tasks(&self, groups: &[usize], shots: usize, stream: u64) -> Vec<Task> {
         let mut tasks = Vec::new();
         for &g in groups {
             let n = self.groups.groups[g].rows.len();
+            if self.groups.order.is_some() {
+                let known: Vec<usize> = (0..self.known_rows(g, shots)).collect();
+                tasks.push(self.task(g, &known));
+                continue;
+            }
             for draw in 0..(ENOUGH_TASKS / groups.len()).clamp(1, MAX_DRAWS) as u64 {
                 let mut rng = Rng::new(self.seed, stream ^ (g as u64) << 16 ^ draw << 48);
                 tasks.push(self.task(g, &rng.choose(n, self.known_rows(g, shots))));
@@ -198,7 +203,11 @@ impl TaskFamily for Grouped {
             let rows = &self.groups.groups[group].rows;
             let most = n.min(rows.len() - 1);
             let k = 1 + rng.below(most);
-            let order = rng.choose(rows.len(), k + q);
+            // Those that come first are known, or any.
+            let order: Vec<usize> = match &self.groups.order {
+                Some(_) => (0..k).chain(rng.choose(rows.len() - k, q).into_iter().map(|r| k + r)).collect(),
+                None => rng.choose(rows.len(), k + q),
+            };
             let Some(t) = number.checked_sub(tasks.start) else { continue };
             known.push(if hidden { self.groups.groups.len() } else { group } as u32);
             let (support, query) = order.split_at(k);

@@ -309,6 +309,7 @@ mod tests {
 
     fn spec() -> CsvSpec {
         CsvSpec {
+            order: None,
             path: "f.csv".into(),
             group: "who".into(),
             target: "label".into(),

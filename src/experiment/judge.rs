@@ -119,6 +119,7 @@ impl Experiment<'_> {
             // Elsewhere tasks of one name are no draws of one group, and shots count something else than rows.
             groups: is_csv.then(|| groups_of(tasks)).flatten(),
             shots,
+            first_by: self.setup.source().order().map(String::from),
             support_rows: is_csv.then(|| support_rows(tasks, shots, likelihood.outputs)).flatten(),
             chosen_steps: chosen.steps,
             chosen_correction: chosen.correction,

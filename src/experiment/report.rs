@@ -59,6 +59,9 @@ pub struct HeldOut {
     /// The fewest, the mean and the most support rows that tasks have, where some have fewer than `shots`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support_rows: Option<[f64; 3]>,
+    /// The column by which the first rows of a group are the support; none: which are is drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_by: Option<String>,
     /// Steps of adaptation chosen on validation tasks.
     pub chosen_steps: usize,
     /// Fraction of the correction to the pooled network chosen on validation tasks.
@@ -159,8 +162,16 @@ impl HeldOut {
         }
     }
 
-    /// The support rows, in words: `10 shots (2 to 10 known rows, 5.3 on average)`.
+    /// The support rows, in words: `10 shots (2 to 10 known rows, 5.3 on average)`, `5 shots, the first by 'week'`.
     pub fn known_rows(&self) -> String {
+        let known = self.known_rows_drawn();
+        match &self.first_by {
+            Some(column) => format!("{known}, the first by '{column}'"),
+            None => known,
+        }
+    }
+
+    fn known_rows_drawn(&self) -> String {
         match self.support_rows {
             Some([fewest, mean, most]) if fewest < most => {
                 format!("{} shots ({fewest} to {most} known rows, {mean:.1} on average)", self.shots)

@@ -359,6 +359,42 @@ fn shots_that_some_groups_do_not_have() {
         .refused(&["eval", "run", "--shots", "11", "--device", "cpu"], &["eval.shots", "the largest has 11"]);
 }
 
+/// Where the first rows of a group are known, as in a forecast, these are judged from; drawn ones lie among those that are asked about.
+#[test]
+fn the_first_rows_are_known() {
+    let place = Place::with([("settings.toml", SETTINGS), ("lines.csv", &lines_csv())]);
+    let run = |args: &[&str]| {
+        let out = place.command(args).env("RUST_LOG", "warn").output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+        [out.stdout, out.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let [_, warned] = run(&train(&LINES, "drawn"));
+    assert!(
+        warned.contains("'x' rises from row to row in each group") && warned.contains("--order 'x'"),
+        "{warned}"
+    );
+    let mut ordered = train(&LINES, "first");
+    ordered.extend(["--order", "x"]);
+    let [said, warned] = run(&ordered);
+    assert!(said.contains("3 shots, the first by 'x'") && !warned.contains("rises"), "{said}{warned}");
+    let of = |run: &str| place.json(&format!("{run}/report.json"))["held_out"].clone();
+    let (drawn, first) = (of("drawn"), of("first"));
+    assert_eq!((first["first_by"].as_str(), drawn["first_by"].as_str()), (Some("x"), None));
+    assert!(
+        first["groups"].is_null() && drawn["tasks"].as_u64() > first["tasks"].as_u64(),
+        "one draw of each"
+    );
+    // The mean of what is known says less of what is far from it.
+    let mean = |of: &Value| of["baselines"]["support_mean"].as_f64().expect("a number");
+    assert!(mean(&first) > 1.2 * mean(&drawn), "{first} {drawn}");
+    place.ok(&["eval", "first", "--shots", "2", "--device", "cpu"]);
+    assert_eq!(place.json("first/eval.json")[0]["first_by"], "x");
+    let mut series = train(&LINES, "no");
+    series.extend(["--order", "x", "--task", "series", "--time", "x"]);
+    place.refused(&series, &["--order"]);
+    place.refused(&["train", "--images", "nothing", "--order", "x"], &["--order", "--task csv"]);
+}
+
 #[test]
 fn plan() {
     let place = Place::with([("sine.toml", SINE)]);

@@ -23,6 +23,7 @@ fn spec(group: &str, target: &str) -> CsvSpec {
         seed: 0,
         kind: None,
         series: None,
+        order: None,
         categories: vec![],
     }
 }

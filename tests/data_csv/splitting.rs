@@ -1,6 +1,10 @@
 //! Which groups train, choose and judge.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
 use hyperloom::data::Split;
+use hyperloom::data::grouped::Grouped;
 use hyperloom::error::Error;
 
 use crate::{consistent, good, load, says};
@@ -78,4 +82,50 @@ fn split_from_a_file() {
     says(with("not json"), &["not a split file"]);
     std::fs::remove_file(file.path()).unwrap();
     assert!(matches!(load(&good(8, 4), |s| s.splits = Some(file.path().into())), Err(Error::Io { .. })));
+}
+
+/// By a column of numbers or dates the first rows of a group are known: to train, to choose and to judge.
+#[test]
+fn the_first_rows_are_known_by_an_order() {
+    // Weeks in any order in the file; the value says which.
+    let weeks = [3, 1, 4, 0, 2];
+    let mut numbers = String::from("g,week,date,x,y\n");
+    for g in 0..12 {
+        for w in weeks {
+            writeln!(numbers, "g{g},{w},2024-01-{:02},{},{}", 1 + 7 * w, (w * 7 + g) % 5, 10 * w + g)
+                .unwrap();
+        }
+    }
+    for order in ["week", "date"] {
+        let groups = load(&numbers, |s| s.order = Some(order.into())).unwrap();
+        consistent(&groups);
+        let train = groups.split.train.clone();
+        let (_, scale) = groups.encoder.target_scale();
+        let grouped =
+            Grouped { groups: Arc::new(groups), train, shots: 2, query: 4, descriptor: true, seed: 1 };
+        let test = grouped.test_tasks(2);
+        assert_eq!(test.len(), grouped.groups.split.test.len(), "one draw of each group");
+        for task in &test {
+            // Each later week's value is larger by 10.
+            let far = |a: f32, b: f32| f64::from(b - a) * scale;
+            assert_eq!((task.ys.len(), task.yq.len()), (2, 3));
+            let all = [&task.ys[..], &task.yq[..]].concat();
+            assert!(all.windows(2).all(|w| (far(w[0], w[1]) - 10.0).abs() < 1e-4), "{order}: {all:?}");
+        }
+    }
+    let said = load(&numbers, |_| ()).unwrap().warnings;
+    assert!(said.iter().all(|w| !w.contains("rises")), "{said:?}");
+    // In order of the file, and drawn at random: said.
+    let mut lines: Vec<&str> = numbers.lines().collect();
+    lines[1..].sort_by_key(|l| l.split(',').take(2).map(String::from).collect::<Vec<_>>());
+    let said = load(&lines.join("\n"), |_| ()).unwrap().warnings;
+    assert!(said.iter().any(|w| w.contains("'week' rises") && w.contains("--order 'week'")), "{said:?}");
+
+    let refused = |text: &str, order: &str, parts: &[&str]| {
+        says(load(text, |s| s.order = Some(order.into())), parts);
+    };
+    refused(&numbers, "weak", &["no column 'weak'", "did you mean 'week'"]);
+    refused(&numbers, "y", &["order", "'y' is the group or the target"]);
+    refused(&numbers.replacen("g0,3,", "g0,,", 1), "week", &["line 2", "missing"]);
+    refused(&numbers.replacen("2024-01-08", "soon", 1), "date", &["line 3", "'soon' is not a date"]);
 }

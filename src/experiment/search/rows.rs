@@ -160,6 +160,7 @@ fn read(c: &TableConfig, seed: u64) -> Result<SearchRows> {
         kind: c.kind,
         categories: c.categories.clone(),
         series: None,
+        order: None,
     };
     let all: Vec<usize> = (0..table.rows()).collect();
     // What a line's class is does not hang on which lines are trained on; its numbers do.

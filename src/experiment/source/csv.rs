@@ -48,6 +48,9 @@ pub struct CsvConfig {
     /// The column of their times.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub time: String,
+    /// The column of numbers or dates by which the first rows of a group are the known ones; not given: which are known is drawn.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub order: String,
 }
 
 /// Units of the network over whole series, and what reads those of the support, where nothing is said.
@@ -133,6 +136,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         kind: c.kind,
         categories: c.categories.clone(),
         series: (!c.series.is_empty()).then(|| SeriesColumns::new(&c.series, &c.time)),
+        order: (!c.order.is_empty()).then(|| c.order.clone()),
     };
     let groups = Arc::new(Groups::load(&spec)?);
     let family = |member: usize, train: Vec<usize>| Grouped {
@@ -233,6 +237,10 @@ impl Source for Folded {
 
     fn warnings(&self) -> &[String] {
         &self.groups().warnings
+    }
+
+    fn order(&self) -> Option<&str> {
+        self.groups().order.as_deref()
     }
 
     fn place(&self) -> String {

@@ -74,6 +74,11 @@ pub trait Source: Debug + Send + Sync {
         1
     }
 
+    /// The column by which the first rows of a task are its support; `None`: they are drawn.
+    fn order(&self) -> Option<&str> {
+        None
+    }
+
     /// What should be said about the data before training.
     fn warnings(&self) -> &[String] {
         &[]

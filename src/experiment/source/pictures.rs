@@ -294,6 +294,7 @@ fn series(p: &PicturesConfig) -> Result<Read> {
         seed: 0,
         kind: Some(TargetKind::Classification),
         series: None,
+        order: None,
         categories: vec![],
     };
     if !p.series.is_empty() {

@@ -200,31 +200,31 @@ fn finished<'d>(device: &'d Device, path: &Path) -> Result<(Config, Experiment<'
 
 fn judged(device: &Device, path: &Path, shots: &[usize]) -> Result<Row> {
     let (config, experiment) = finished(device, path)?;
-    let data = experiment.setup().source().place();
-    let tasks = format!("{}{data}, seed {}", config.task.name(), config.seed);
-    // Of the numbers that nobody asked for those are taken that the tasks have rows for.
-    let mut swept = config.eval.sweep.clone();
-    let mut why = None;
-    swept.retain(|s| match experiment.setup().source().check_held_out(*s) {
-        Ok(()) => true,
-        Err(e) => {
-            if shots.is_empty() {
-                log::warn!("{s} shots are left out: {e}");
+    let source = experiment.setup().source();
+    let known = source.order().map_or(String::new(), |column| format!(", first rows by '{column}' known"));
+    let tasks = format!("{}{}{known}, seed {}", config.task.name(), source.place(), config.seed);
+    let mut shots = shots.to_vec();
+    if shots.is_empty() {
+        // Of the numbers that nobody asked for those are taken that the tasks have rows for.
+        let mut why = None;
+        for &s in &config.eval.sweep {
+            match source.check_held_out(s) {
+                Ok(()) => shots.push(s),
+                Err(e) => {
+                    log::warn!("{s} shots are left out: {e}");
+                    why = why.or(Some(e));
+                }
             }
-            why = why.take().or(Some(e));
-            false
         }
-    });
-    let shots = match (shots, swept.is_empty(), why) {
-        ([], true, Some(e)) => return Err(e),
-        ([], ..) => &swept,
-        (given, ..) => given,
-    };
+        if let (true, Some(e)) = (shots.is_empty(), why) {
+            return Err(e);
+        }
+    }
     Ok(Row {
         run: path.display().to_string(),
         method: config.adapt.method.name(),
         tasks,
-        found: experiment.sweep(shots)?,
+        found: experiment.sweep(&shots)?,
     })
 }
 

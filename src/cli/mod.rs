@@ -302,6 +302,9 @@ impl Settings {
             let message = format!("goes with --task text or texts, and the task is '{}'", c.task.name());
             return Err(Error::config("--files", message));
         }
+        if self.order.as_deref() == Some("") {
+            return Err(Error::config("--order", "names no column"));
+        }
         let names_csv =
             [&self.group, &self.target, &self.series, &self.time, &self.order].iter().any(|c| c.is_some())
                 || self.csv.is_some()

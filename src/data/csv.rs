@@ -168,7 +168,7 @@ impl Groups {
         let mut all = group_rows(table, &spec.group)?;
         check_number(table, spec, &all)?;
         if let Some(order) = &spec.order {
-            put_in_order(table, spec, order, &mut all)?;
+            put_in_order(table, spec, order, &mut all, &mut warnings)?;
         }
 
         // Split first, on groups described by their sizes alone; then lay out only the groups that are used.
@@ -188,8 +188,8 @@ impl Groups {
             None if split.draws.is_empty() && spec.series.is_none() => {
                 warnings.extend(rising_column(table, spec, &all).map(|name| {
                     format!(
-                        "column '{}' rises from row to row in each group, and which rows are known is drawn: where these are the first, say so \
-                         (--order '{}')",
+                        "column '{}' rises from row to row in each group, and the known rows are drawn at random: to train and judge with the first \
+                         ones known there is train --order '{}'",
                         shown(&name),
                         shown(&name)
                     )
@@ -274,28 +274,50 @@ pub fn group_rows(table: &Table, group: &str) -> Result<Vec<(String, Vec<usize>)
     Ok(groups)
 }
 
-/// Sorts the rows of each group by a column of numbers or dates; rows of one time stay as they are in the file.
+/// Sorts the rows of each group by a column of numbers or dates; rows of one number or date stay as they are in the file, which is said.
 fn put_in_order(
     table: &Table,
     spec: &CsvSpec,
     order: &str,
     groups: &mut [(String, Vec<usize>)],
+    warnings: &mut Vec<String>,
 ) -> Result<()> {
     if spec.series.is_some() {
         let message = "rows that are whole series have no order: leave it out (--time orders their elements)";
         return Err(Error::config("order", message));
     }
     let col = table.column(order)?;
-    if order == spec.group || order == spec.target {
-        let message = format!("'{}' is the group or the target: name another column", shown(order));
-        return Err(Error::config("order", message));
+    for (of, what) in [(&spec.group, "group"), (&spec.target, "target")] {
+        if order == of {
+            let message = format!("'{}' is the column of the {what}: name another one", shown(order));
+            return Err(Error::config("order", message));
+        }
     }
     let dates = days_of(table.cell(0, col)).is_some();
-    for (_, rows) in groups {
-        let times = rows.iter().map(|&row| Ok((time_of(table, row, col, dates)?, row)));
-        let mut times: Vec<(f64, usize)> = times.collect::<Result<_>>()?;
-        times.sort_by(|a, b| a.0.total_cmp(&b.0));
-        *rows = times.into_iter().map(|(_, row)| row).collect();
+    let place = |row: usize| {
+        time_of(table, row, col, dates).map_err(|_| {
+            let cell = match table.kind(row, col) {
+                Cell::Missing => "the cell is missing".into(),
+                _ => format!("'{}' is {}", shown(table.cell(row, col)), if dates { "no date" } else { "no number" }),
+            };
+            let message = "rows are put in order by this column, which holds numbers in every row, or dates (2024-05-31, 2024-05-31T12:30)";
+            table.cell_error(row, col, format!("{cell}: {message}"))
+        })
+    };
+    let mut tied = 0;
+    for (_, rows) in &mut *groups {
+        let mut places =
+            rows.iter().map(|&row| Ok((place(row)?, row))).collect::<Result<Vec<(f64, usize)>>>()?;
+        places.sort_by(|a, b| a.0.total_cmp(&b.0));
+        tied += usize::from(places.windows(2).any(|w| w[0].0 == w[1].0));
+        *rows = places.into_iter().map(|(_, row)| row).collect();
+    }
+    if tied > 0 {
+        warnings.push(format!(
+            "{tied} of {} have rows with one and the same '{}': these stay in the order of the file",
+            count(groups.len(), "group"),
+            shown(order)
+        ));
     }
     Ok(())
 }

@@ -147,8 +147,11 @@ pub struct Difference {
 }
 
 impl HeldOut {
-    /// What it was judged on, in words: `60 unseen tasks (12 groups, 5 draws of each)`.
+    /// What it was judged on, in words: `60 unseen tasks (12 groups, 5 draws of each)`, `12 unseen tasks, first rows by 'week' known`.
     pub fn judged_on(&self) -> String {
+        if let Some(column) = &self.first_by {
+            return format!("{} unseen tasks, first rows by '{column}' known", self.tasks);
+        }
         match self.groups {
             Some(groups) if self.tasks.is_multiple_of(groups) => {
                 format!(
@@ -162,16 +165,8 @@ impl HeldOut {
         }
     }
 
-    /// The support rows, in words: `10 shots (2 to 10 known rows, 5.3 on average)`, `5 shots, the first by 'week'`.
+    /// The support rows, in words: `10 shots (2 to 10 known rows, 5.3 on average)`.
     pub fn known_rows(&self) -> String {
-        let known = self.known_rows_drawn();
-        match &self.first_by {
-            Some(column) => format!("{known}, the first by '{column}'"),
-            None => known,
-        }
-    }
-
-    fn known_rows_drawn(&self) -> String {
         match self.support_rows {
             Some([fewest, mean, most]) if fewest < most => {
                 format!("{} shots ({fewest} to {most} known rows, {mean:.1} on average)", self.shots)

@@ -376,7 +376,10 @@ fn the_first_rows_are_known() {
     let mut ordered = train(&LINES, "first");
     ordered.extend(["--order", "x"]);
     let [said, warned] = run(&ordered);
-    assert!(said.contains("3 shots, the first by 'x'") && !warned.contains("rises"), "{said}{warned}");
+    assert!(
+        said.contains("unseen tasks, first rows by 'x' known, 3 shots") && !warned.contains("rises"),
+        "{said}{warned}"
+    );
     let of = |run: &str| place.json(&format!("{run}/report.json"))["held_out"].clone();
     let (drawn, first) = (of("drawn"), of("first"));
     assert_eq!((first["first_by"].as_str(), drawn["first_by"].as_str()), (Some("x"), None));
@@ -387,7 +390,12 @@ fn the_first_rows_are_known() {
     // The mean of what is known says less of what is far from it.
     let mean = |of: &Value| of["baselines"]["support_mean"].as_f64().expect("a number");
     assert!(mean(&first) > 1.2 * mean(&drawn), "{first} {drawn}");
-    place.ok(&["eval", "first", "--shots", "2", "--device", "cpu"]);
+    let said = place.ok(&["eval", "first", "--shots", "2", "--device", "cpu"]);
+    assert!(said.contains("first rows by 'x' known"), "{said}");
+    place.refused(
+        &["eval", "drawn", "first", "--shots", "2", "--device", "cpu"],
+        &["first rows by 'x' known", "runs on the same tasks"],
+    );
     assert_eq!(place.json("first/eval.json")[0]["first_by"], "x");
     let mut series = train(&LINES, "no");
     series.extend(["--order", "x", "--task", "series", "--time", "x"]);

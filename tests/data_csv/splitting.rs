@@ -125,7 +125,18 @@ fn the_first_rows_are_known_by_an_order() {
         says(load(text, |s| s.order = Some(order.into())), parts);
     };
     refused(&numbers, "weak", &["no column 'weak'", "did you mean 'week'"]);
-    refused(&numbers, "y", &["order", "'y' is the group or the target"]);
-    refused(&numbers.replacen("g0,3,", "g0,,", 1), "week", &["line 2", "missing"]);
-    refused(&numbers.replacen("2024-01-08", "soon", 1), "date", &["line 3", "'soon' is not a date"]);
+    refused(&numbers, "y", &["order", "'y' is the column of the target"]);
+    refused(
+        &numbers.replacen("g0,3,", "g0,,", 1),
+        "week",
+        &["line 2", "the cell is missing", "numbers in every row"],
+    );
+    refused(&numbers.replacen("2024-01-08", "soon", 1), "date", &["line 3", "'soon' is no date"]);
+    refused(&numbers.replace("2024-01-", "1/"), "date", &["line 2", "'1/22' is no number", "2024-05-31"]);
+    let tied =
+        load(&numbers.replacen("g0,3,", "g0,1,", 1), |s| s.order = Some("week".into())).unwrap().warnings;
+    assert!(
+        tied.iter().any(|w| w.contains("1 of 12 groups have rows with one and the same 'week'")),
+        "{tied:?}"
+    );
 }

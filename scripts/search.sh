@@ -29,7 +29,7 @@ if [ -f "$out/table/search.toml" ]; then
 else
     search table $rows --evaluator trained --set train.steps=800 --set round=20 --table "$many"
 fi
-# Ten searches of each kind that train a twentieth as much as a table of 540, from open choices of the space.
+# Ten searches of each kind that train a twentieth as much as a table of 540 did, from open choices of the space.
 for seed in ${HYPERLOOM_SEEDS:-0 1 2 3 4 5 6 7 8 9}; do
     for choice in surrogate evolution random; do
         search "trained-$choice-$seed" $rows --evaluator trained --choice "$choice" --seed "$seed" --budget 72 --set share=1 --set round=12 --set checked=0 --set train.steps=800

@@ -166,6 +166,13 @@ pub(crate) fn fitted(
     Ok(fitted_to(&looks, candidates.iter().map(|c| c.predicted)))
 }
 
+/// What is said of a candidate in the end, by what was measured of it and what its likes say: what it reached by chance is told from what is
+/// better, and what it has by itself from what its likes have. In tables the best by both was as good as the best that there is, where that by
+/// its likes alone was not.
+pub(crate) fn settled(measured: f64, predicted: f64) -> f64 {
+    (measured + predicted) / 2.0
+}
+
 /// The same of architectures that look so, and have these scores.
 pub(super) fn fitted_to(looks: &[Vec<f64>], scores: impl Iterator<Item = f64>) -> Option<Surrogate> {
     // How bad what is of no use is would be most of what there is to tell.

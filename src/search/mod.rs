@@ -35,7 +35,7 @@ mod tokens;
 pub use architecture::{Architecture, Connection, Operation, Stage};
 
 pub use choice::{Candidate, ChoiceRule, rank_correlation};
-pub(crate) use choice::{all_looks, best_first, fitted};
+pub(crate) use choice::{all_looks, best_first, fitted, settled};
 pub use generator::{GeneratorSettings, GraphHypernetwork, Reading};
 pub use gradient::{ChoiceGradient, GradientSettings, Sampling};
 pub use limits::{Cost, Limits};

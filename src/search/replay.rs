@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::architecture::Architecture;
-use super::choice::{Candidate, ChoiceRule, all_looks, best_first, fitted_to};
+use super::choice::{Candidate, ChoiceRule, all_looks, best_first, fitted_to, settled};
 use super::space::Space;
 use super::surrogate::Surrogate;
 use crate::error::Result;
@@ -73,7 +73,10 @@ impl<'t> Replay<'t> {
         }
         let values: Vec<f64> = tried.iter().map(|i| one(*i)).collect();
         let by = match (rule == ChoiceRule::Surrogate).then(|| self.fitted(&tried, &values)).flatten() {
-            Some(fitted) => tried.iter().map(|i| fitted.predict(&self.looks[*i]).0).collect(),
+            Some(fitted) => {
+                let both = |(i, v): (&usize, &f64)| settled(*v, fitted.predict(&self.looks[*i]).0);
+                tried.iter().zip(&values).map(both).collect()
+            }
             None => values,
         };
         let best = best_first(&by).into_iter().take(length.best).map(|i| tried[i]);

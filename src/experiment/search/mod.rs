@@ -23,7 +23,7 @@ use crate::rng::Rng;
 use crate::run::Device;
 use crate::search::{
     Architecture, Candidate, ChoiceGradient, ChoiceRule, GraphHypernetwork, Masked, Member, Population,
-    RowsOf, Space, Stage, Surrogate, TrainSettings, all_looks, best_first, fitted,
+    RowsOf, Space, Stage, Surrogate, TrainSettings, all_looks, best_first, fitted, settled,
 };
 use crate::spec::count;
 pub use config::{Evaluator, SearchConfig};
@@ -384,13 +384,13 @@ impl<'d> Search<'d> {
                 self.candidates.iter_mut().zip(found).for_each(|(c, p)| c.predicted = p);
             }
         }
-        // What was found by chance is told from what is better: neighbours have a say.
+        // Its likes have a say in what is best.
         if self.config.choice == ChoiceRule::Surrogate {
             self.surrogate = fitted(self.place(), &self.candidates)?;
         }
         let all: Vec<Architecture> = self.candidates.iter().map(|c| c.architecture.clone()).collect();
         if let Some(found) = self.by_surrogate(&all)? {
-            self.candidates.iter_mut().zip(found).for_each(|(c, p)| c.predicted = p);
+            self.candidates.iter_mut().zip(found).for_each(|(c, p)| c.predicted = settled(c.predicted, p));
         }
         Ok(true)
     }

@@ -14,13 +14,14 @@ use crate::rng::Rng;
 use crate::search::{
     Architecture, ChoiceRule, Length, Population, Replay, Space, best_first, rank_correlation, scores,
 };
+use rayon::prelude::*;
 
 /// Random numbers of the architectures of a table.
 const TABLE: u64 = 0x7ab1;
 /// Share of a table's trainings that a search within it may have.
 const SHARE: f64 = 0.05;
 /// Searches within a table, and candidates of a round of theirs.
-const SEARCHES: u64 = 10;
+const SEARCHES: u64 = 40;
 const REPLAYED_ROUND: usize = 12;
 const LEAST_REPLAYED: usize = 8;
 
@@ -34,7 +35,7 @@ pub struct Truth {
     #[serde(default)]
     pub tried: usize,
     /// Spearman's rank correlation of each score with the true accuracy: `predicted`, `parameters`, `operations`, `grad_norm`, `synflow`,
-    /// `jacob_cov`; `surrogate` is fitted to a twentieth of the table, and judged by the rest (the mean of ten).
+    /// `jacob_cov`; `surrogate` is fitted to a twentieth of the table, and judged by the rest (the mean of forty).
     pub correlations: IndexMap<String, f64>,
     /// The largest true accuracy of the table.
     pub best: f64,
@@ -212,7 +213,7 @@ impl Search<'_> {
             let (rest, predicted) = replay.predicted(many, seed)?;
             rank_correlation(&predicted, &rest.iter().map(|i| truth[*i]).collect::<Vec<f64>>())
         };
-        if let Some(each) = (0..SEARCHES).map(of).collect::<Option<Vec<f64>>>() {
+        if let Some(each) = (0..SEARCHES).into_par_iter().map(of).collect::<Option<Vec<f64>>>() {
             correlations.insert("surrogate".into(), each.iter().sum::<f64>() / SEARCHES as f64);
         }
         Ok(Some(Truth {
@@ -244,6 +245,7 @@ impl Search<'_> {
         let most = truth.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let of = |rule: ChoiceRule, name: &str| -> Result<Searched> {
             let found = (0..SEARCHES)
+                .into_par_iter()
                 .map(|seed| Ok(truth[replay.found(rule, length, self.config.temperature, seed)?]))
                 .collect::<Result<Vec<f64>>>()?;
             let mean = found.iter().sum::<f64>() / SEARCHES as f64;

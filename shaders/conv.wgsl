@@ -56,9 +56,9 @@ override PARTS: u32 = 1u;
 
 const TERMS = 16u;
 const SIDE = 8u;
-const PITCH = 9u;
-// Of a part: 16 x 9 quads; behind the last term of all, two quads of sums of each thread.
-const STAGED = 144u;
+// Of a part: sixteen terms of SIDE quads; behind the last term of all, two quads of sums of each thread. Four parts take 16 KiB, which
+// every device has.
+const STAGED = 128u;
 
 var<workgroup> rows_of_a: array<vec4<f32>, PARTS * STAGED>;
 var<workgroup> columns_of_b: array<vec4<f32>, PARTS * STAGED>;
@@ -153,7 +153,7 @@ fn main(
         first_column + quad + SIDE * vec4<u32>(0u, 1u, 2u, 3u),
         vec4<u32>(params.columns - 1u),
     );
-    let to = own + local.y * PITCH + quad;
+    let to = own + local.y * SIDE + quad;
     let step = term_of(TERMS * PARTS);
     let first_term = local.z * TERMS + local.y;
     var term = term_of(first_term);
@@ -196,7 +196,7 @@ fn main(
             later_term = further(later_term, step);
         }
         if i > 0u {
-            for (var l = own; l < own + STAGED; l += PITCH) {
+            for (var l = own; l < own + STAGED; l += SIDE) {
                 let p_l = rows_of_a[l + local.y];
                 let q_l = columns_of_b[l + local.x];
                 sums0 += p_l.x * q_l;
@@ -208,9 +208,9 @@ fn main(
         workgroupBarrier();
         if i < stretches {
             rows_of_a[to] = p[0];
-            rows_of_a[to + SIDE * PITCH] = p[1];
+            rows_of_a[to + SIDE * SIDE] = p[1];
             columns_of_b[to] = q[0];
-            columns_of_b[to + SIDE * PITCH] = q[1];
+            columns_of_b[to + SIDE * SIDE] = q[1];
         }
         workgroupBarrier();
     }

@@ -122,6 +122,22 @@ fn at_row(v: View, row: vec3<u32>) -> u32 {
     return row.x * v.lo.z + row.y * v.lo.w + row.z * v.hi.x;
 }
 
+// Elements of a at four rows and a term.
+fn quad_of_a(start: u32, rows: array<vec3<u32>, 4>, term: vec3<u32>) -> vec4<f32> {
+    return vec4<f32>(
+        element_of_a(start, rows[0], term),
+        element_of_a(start, rows[1], term),
+        element_of_a(start, rows[2], term),
+        element_of_a(start, rows[3], term),
+    );
+}
+
+// Elements of b at a term and four columns.
+fn quad_of_b(start: u32, columns: vec4<u32>, term: vec3<u32>) -> vec4<f32> {
+    let at = start + at_row(params.b, term) + columns * params.b.hi.y;
+    return vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]);
+}
+
 @compute @workgroup_size(8, 8, PARTS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -145,10 +161,12 @@ fn main(
     // Each thread stages quads (term, quad) and (term + 8, quad) of both operands; a quad's members lie SIDE apart.
     let quad = local.x;
     let last_row = rows - 1u;
-    let row0 = row_of(min(first_row + quad, last_row));
-    let row1 = row_of(min(first_row + quad + SIDE, last_row));
-    let row2 = row_of(min(first_row + quad + 2u * SIDE, last_row));
-    let row3 = row_of(min(first_row + quad + 3u * SIDE, last_row));
+    let rows_of_quad = array<vec3<u32>, 4>(
+        row_of(min(first_row + quad, last_row)),
+        row_of(min(first_row + quad + SIDE, last_row)),
+        row_of(min(first_row + quad + 2u * SIDE, last_row)),
+        row_of(min(first_row + quad + 3u * SIDE, last_row)),
+    );
     let columns = min(
         first_column + quad + SIDE * vec4<u32>(0u, 1u, 2u, 3u),
         vec4<u32>(params.columns - 1u),
@@ -173,24 +191,12 @@ fn main(
             p = array<vec4<f32>, 2>();
             q = array<vec4<f32>, 2>();
             if at < params.terms {
-                p[0] = vec4<f32>(
-                    element_of_a(a_start, row0, term),
-                    element_of_a(a_start, row1, term),
-                    element_of_a(a_start, row2, term),
-                    element_of_a(a_start, row3, term),
-                );
-                let b_at = b_start + at_row(params.b, term) + columns * params.b.hi.y;
-                q[0] = vec4<f32>(b[b_at.x], b[b_at.y], b[b_at.z], b[b_at.w]);
+                p[0] = quad_of_a(a_start, rows_of_quad, term);
+                q[0] = quad_of_b(b_start, columns, term);
             }
             if at + SIDE < params.terms {
-                p[1] = vec4<f32>(
-                    element_of_a(a_start, row0, later_term),
-                    element_of_a(a_start, row1, later_term),
-                    element_of_a(a_start, row2, later_term),
-                    element_of_a(a_start, row3, later_term),
-                );
-                let b_at = b_start + at_row(params.b, later_term) + columns * params.b.hi.y;
-                q[1] = vec4<f32>(b[b_at.x], b[b_at.y], b[b_at.z], b[b_at.w]);
+                p[1] = quad_of_a(a_start, rows_of_quad, later_term);
+                q[1] = quad_of_b(b_start, columns, later_term);
             }
             term = further(term, step);
             later_term = further(later_term, step);

@@ -299,7 +299,7 @@ fn print(r: &SearchReport) {
         ));
         for s in &t.searches {
             say(format_args!(
-                "  a search within the table ({}) that trains a twentieth of it finds {} (the lowest of forty {})\n",
+                "  a search within the table ({}) that trains a twentieth of it finds {} on average, {} at worst\n",
                 s.choice,
                 figure(s.found),
                 figure(s.lowest)

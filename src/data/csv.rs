@@ -331,8 +331,8 @@ fn rising_column(table: &Table, spec: &CsvSpec, groups: &[(String, Vec<usize>)])
     let several = || groups.iter().map(|(_, rows)| rows).filter(|rows| rows.len() >= TELLING);
     let rises = |col: usize| {
         let dates = days_of(table.cell(0, col)).is_some();
-        let time = |row: usize| time_of(table, row, col, dates).ok();
-        several().all(|rows| rows.windows(2).all(|w| time(w[0]).zip(time(w[1])).is_some_and(|(a, b)| a < b)))
+        let time = |row: &usize| time_of(table, *row, col, dates).ok();
+        several().all(|rows| rows.iter().map(time).is_sorted_by(|a, b| a.is_some() && a < b))
     };
     let found = several().next().and_then(|_| chosen.inputs.into_iter().find(|&col| rises(col)))?;
     Some(table.columns()[found].clone())

@@ -121,14 +121,12 @@ fn looped(item: &Item) -> bool {
 fn apart(items: &[Item], group: &[usize]) -> Vec<Vec<usize>> {
     let mut part_of: Vec<usize> = (0..group.len()).collect();
     // Of each buffer the elements that were read and those that were written, and by which item.
-    let mut touched: HashMap<usize, [Vec<(Range<usize>, usize)>; 2]> = HashMap::new();
+    let mut touched: HashMap<usize, [Vec<(Range<isize>, usize)>; 2]> = HashMap::new();
     for (k, &i) in group.iter().enumerate() {
-        for d in items[i].drafts() {
+        for (times, d) in items[i].repeated() {
             let places = d.reads.iter().map(|p| (p, false)).chain(d.writes.iter().map(|p| (p, true)));
             for (p, written) in places {
-                // What moves with a loop may be anywhere.
-                let still = p.steps.iter().all(|step| *step == 0);
-                let range = if still { p.view.offset..p.view.end() } else { 0..usize::MAX };
+                let range = swept(&p.view, zip(p.steps, times));
                 let [read_before, written_before] = touched.entry(p.buffer).or_default();
                 for (other, j) in read_before.iter().filter(|_| written).chain(written_before.iter()) {
                     let (from, to) = (part_of[k].max(part_of[*j]), part_of[k].min(part_of[*j]));

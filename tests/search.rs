@@ -74,10 +74,13 @@ fn a_network_does_not_feel_those_beside_it() {
 fn training_goes_on_where_it_stopped() {
     let (name, text, row) = SPACES[1];
     let space: Space = toml::from_str(text).expect("a space");
-    let (data, all) = rows(row, 48);
+    let (mut data, all) = rows(row, 48);
     let members: Vec<Member> =
         drawn(&space, 3, 9).iter().map(|a| Member::new(space.net(a, row, 2).expect("it fits"), 1)).collect();
+    let plain = trained(members.clone(), (&data, &all), &Device::Cpu);
+    data.moves.flips = true;
     let whole = trained(members.clone(), (&data, &all), &Device::Cpu);
+    assert_ne!(plain.weights(0), whole.weights(0), "rows are mirrored where that is asked for");
     let mut settings = TrainSettings::new(40);
     (settings.batch, settings.rate) = (8, 0.02);
     let mut parts = Population::new(members, settings).expect("they fit");

@@ -46,7 +46,19 @@ pub struct Labelled {
     values: Vec<f32>,
     /// Labels of a row.
     each: usize,
+    /// How rows are moved when they are learned from.
+    pub moves: Moves,
     inputs: Inputs,
+}
+
+/// How pictures and series are moved at random when they are learned from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Moves {
+    /// Shifted by up to a twelfth of their sides.
+    pub shifts: bool,
+    /// Mirrored half the time.
+    pub flips: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +84,7 @@ impl Labelled {
             labels,
             values: vec![],
             each: 1,
+            moves: Moves::default(),
             inputs: Inputs::Pixels { bytes, scales },
         }
     }
@@ -79,13 +92,29 @@ impl Labelled {
     /// Numbers `[rows, ..row]` as a network reads them.
     pub fn of_numbers(row: Shape, classes: Vec<String>, x: Vec<f32>, labels: Vec<u32>) -> Labelled {
         assert_eq!(x.len(), labels.len() * count(&row), "numbers of {} rows of {row:?}", labels.len());
-        Labelled { row, classes, labels, values: vec![], each: 1, inputs: Inputs::Numbers(x) }
+        Labelled {
+            row,
+            classes,
+            labels,
+            values: vec![],
+            each: 1,
+            moves: Moves::default(),
+            inputs: Inputs::Numbers(x),
+        }
     }
 
     /// Numbers `[rows, ..row]` as a network reads them, and the value of each row as it predicts it.
     pub fn of_values(row: Shape, x: Vec<f32>, values: Vec<f32>) -> Labelled {
         assert_eq!(x.len(), values.len() * count(&row), "numbers of {} rows of {row:?}", values.len());
-        Labelled { row, classes: vec![], labels: vec![], values, each: 1, inputs: Inputs::Numbers(x) }
+        Labelled {
+            row,
+            classes: vec![],
+            labels: vec![],
+            values,
+            each: 1,
+            moves: Moves::default(),
+            inputs: Inputs::Numbers(x),
+        }
     }
 
     /// Sequences of so many symbols side by side, each labelled with the symbol that follows. What is left over at the end of the text
@@ -99,6 +128,7 @@ impl Labelled {
             labels,
             values: vec![],
             each: length,
+            moves: Moves::default(),
             inputs: Inputs::Symbols(x),
         }
     }
@@ -112,6 +142,7 @@ impl Labelled {
             labels,
             values: vec![],
             each: length,
+            moves: Moves::default(),
             inputs: Inputs::Symbols(x),
         }
     }
@@ -172,6 +203,18 @@ impl Labelled {
     pub fn inputs(&self, rows: &[usize]) -> Vec<f32> {
         let mut to = Vec::with_capacity(rows.len() * count(&self.row));
         rows.iter().for_each(|&row| self.put(row, Seen::default(), &mut to));
+        to
+    }
+
+    /// Inputs `[rows, ..]` of these rows, each moved as [`Labelled::moves`] says.
+    pub fn moved(&self, rows: &[usize], rng: &mut Rng) -> Vec<f32> {
+        let (mut to, Moves { shifts, flips }) =
+            (Vec::with_capacity(rows.len() * count(&self.row)), self.moves);
+        if self.moves == Moves::default() {
+            return self.inputs(rows);
+        }
+        let (extent, _) = self.extent();
+        rows.iter().for_each(|&row| self.put(row, Seen::drawn(rng, extent, 0, shifts, flips), &mut to));
         to
     }
 
@@ -264,10 +307,6 @@ pub struct Batches {
     pub train: Vec<usize>,
     /// Rows of a batch.
     pub batch: usize,
-    /// Whether pictures and series are shifted by up to a twelfth of their sides, at random.
-    pub shifts: bool,
-    /// Whether they are mirrored at random.
-    pub flips: bool,
     /// Seed of the order.
     pub seed: u64,
     /// The epoch that was asked for last, and its order.
@@ -275,10 +314,10 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Batches of `batch` rows (fewer where there are not so many) of those in `train`, as they are.
+    /// Batches of `batch` rows (fewer where there are not so many) of those in `train`.
     pub fn new(rows: Arc<Labelled>, train: Vec<usize>, batch: usize, seed: u64) -> Batches {
         let batch = batch.min(train.len());
-        Batches { rows, train, batch, shifts: false, flips: false, seed, order: Mutex::default() }
+        Batches { rows, train, batch, seed, order: Mutex::default() }
     }
 
     /// The order of an epoch.
@@ -333,13 +372,10 @@ impl TaskFamily for Batches {
 
     fn stage(&self, session: &mut Session, row: usize, step: u64, tasks: Range<usize>) -> Result<()> {
         let rows = self.batch(step);
-        let (extent, _) = self.rows.extent();
         let (mut xs, mut ys) = (vec![], vec![]);
         for t in tasks {
             let mut rng = Rng::new(self.seed, 0x5ee7_0000_0000_0000 ^ step << 20 ^ t as u64);
-            for &row in &rows {
-                self.rows.put(row, Seen::drawn(&mut rng, extent, 0, self.shifts, self.flips), &mut xs);
-            }
+            xs.extend(self.rows.moved(&rows, &mut rng));
             ys.extend(self.rows.targets(&rows));
         }
         session.set_step(row, "x", &xs)?;

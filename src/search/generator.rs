@@ -34,6 +34,7 @@ const JUDGED: usize = 16;
 const START: u64 = 0x6e4a;
 const ROWS: u64 = 0x6e4b;
 const DRAWN: u64 = 0x6e4c;
+const MOVED: u64 = 0x6e4d;
 
 /// How tokens read one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -230,7 +231,11 @@ impl GraphHypernetwork {
                 self.stage(&mut session, Some(row), &drawn)?;
                 let chosen = Rng::new(self.seed, ROWS ^ at << 16).choose(rows.len(), b);
                 let chosen: Vec<usize> = chosen.into_iter().map(|i| rows[i]).collect();
-                session.set_step(row, "x", &data.inputs(&chosen))?;
+                session.set_step(
+                    row,
+                    "x",
+                    &data.moved(&chosen, &mut Rng::new(self.seed, MOVED ^ at << 16)),
+                )?;
                 session.set_step(row, "y", &data.targets(&chosen))?;
                 session.set_step(row, "control", &optimiser.control(at, schedule.rate(at)))?;
             }

@@ -204,7 +204,7 @@ impl ChoiceGradient {
                     [train, choose].into_iter().zip(batches).zip([["x", "y"], ["chosen_x", "chosen_y"]])
                 {
                     let drawn: Vec<usize> = rng.choose(rows.len(), b).into_iter().map(|i| rows[i]).collect();
-                    session.set_step(row, x, &data.inputs(&drawn))?;
+                    session.set_step(row, x, &data.moved(&drawn, &mut rng))?;
                     session.set_step(row, y, &data.targets(&drawn))?;
                 }
                 if s.sampling == Sampling::Gumbel {

@@ -49,6 +49,7 @@ const PIECE: usize = 250;
 /// Random numbers of the order of rows, and of initial weights.
 const ORDER: u64 = 0x0bde;
 const START: u64 = 0x57a7;
+const MOVED: u64 = 0x0bdf;
 
 /// How networks are trained: AdamW on batches of rows, each network's gradient clipped on its own, a cosine schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -297,9 +298,9 @@ impl Bucket {
             for row in 0..many {
                 let at = step + row as u64;
                 let (mut x, mut y) = (Vec::new(), Vec::new());
-                for order in &mut orders {
+                for (order, seed) in orders.iter_mut().zip(&self.seeds) {
                     let drawn: Vec<usize> = order.batch(at, batch).iter().map(|i| rows[*i]).collect();
-                    x.extend(data.inputs(&drawn));
+                    x.extend(data.moved(&drawn, &mut Rng::new(*seed, MOVED ^ at << 16)));
                     y.extend(data.targets(&drawn));
                 }
                 session.set_step(row, "x", &x)?;

@@ -196,7 +196,7 @@ fn is_table(path: &Path) -> bool {
 
 pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
     let p = config.pictures.clone().unwrap_or_default();
-    let (rows, test, format) = if is_table(&p.train) { series(&p)? } else { pictures(&p)? };
+    let (mut rows, test, format) = if is_table(&p.train) { series(&p)? } else { pictures(&p)? };
     for (class, name) in rows.classes.iter().enumerate() {
         let n = rows.labels.iter().filter(|l| **l == class as u32).count();
         if n < 2 {
@@ -205,6 +205,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
             return Err(Error::data(&p.train, "", message));
         }
     }
+    (rows.moves.shifts, rows.moves.flips) = (p.shifts, p.flips);
     let rows = Arc::new(rows);
     let all: Vec<usize> = (0..rows.len()).collect();
     let (judged, rest) = match test {
@@ -229,8 +230,7 @@ pub(super) fn open(config: &Config) -> Result<Arc<dyn Source>> {
         test: test.1,
         test_rows,
     };
-    let mut family = Batches::new(rows, train, p.batch, config.seed);
-    (family.shifts, family.flips) = (p.shifts, p.flips);
+    let family = Batches::new(rows, train, p.batch, config.seed);
     let place = p.test.as_ref().unwrap_or(&p.train).clone();
     Ok(Arc::new(Pictures { family: Arc::new(family), task, format, place }))
 }

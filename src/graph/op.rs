@@ -43,6 +43,8 @@ pub enum Func {
     Rsqrt,
     /// `1/x`
     Recip,
+    /// The largest whole number that is not larger; its gradient is 0.
+    Floor,
     /// 1 where x is finite, else 0 (tested on the bits); its gradient is 0.
     IsFinite,
 }

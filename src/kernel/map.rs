@@ -23,7 +23,9 @@ params!(Map { dims: GpuView, x: GpuView, y: GpuView, scale: f32, shift: f32, pad
 /// About how many operations a function costs, for the roofline.
 pub(super) fn func_flops(f: Func) -> f64 {
     match f {
-        Func::Act(Activation::Identity | Activation::Relu | Activation::LeakyRelu, _) | Func::IsFinite => 1.0,
+        Func::Act(Activation::Identity | Activation::Relu | Activation::LeakyRelu, _)
+        | Func::Floor
+        | Func::IsFinite => 1.0,
         Func::Affine(..) | Func::Slope(_) => 2.0,
         Func::Act(..) => 20.0,
         _ => 8.0,

@@ -27,6 +27,7 @@ pub fn func<T: Real>(f: Func, x: T) -> T {
         Func::Slope(Activation::Sigmoid) => x * (T::one() - x),
         // The value has the sign of the argument.
         Func::Slope(a) => activation(a, 1, x),
+        Func::Floor => x.floor(),
         Func::IsFinite => T::of(if x.value().is_finite() { 1.0 } else { 0.0 }),
     }
 }

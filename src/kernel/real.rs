@@ -43,6 +43,8 @@ pub trait Real:
     fn sin_quarter(self, quarter: u8) -> Self;
     /// The larger; NaN if either is.
     fn max(self, other: Self) -> Self;
+    /// The largest whole number that is not larger.
+    fn floor(self) -> Self;
     /// 1 where `test` holds of the two values, else 0.
     fn compare(self, other: Self, test: impl Fn(f64, f64) -> bool) -> Self {
         Self::of(if test(self.value(), other.value()) { 1.0 } else { 0.0 })
@@ -113,6 +115,10 @@ macro_rules! plain_real {
                     2 => -self.sin(),
                     _ => -self.cos(),
                 }
+            }
+            #[inline(always)]
+            fn floor(self) -> $t {
+                <$t>::floor(self)
             }
             #[inline(always)]
             fn max(self, other: $t) -> $t {
@@ -298,6 +304,14 @@ impl Real for Bounded {
         let v = self.v.sin_quarter(quarter);
         // The reduction to ±π/4 is as good as half an ulp of the argument; the polynomial some units more.
         Bounded { v, e: (self.e + UNIT * (self.v.abs() + 12.0)).min(2.0) }
+    }
+    fn floor(self) -> Bounded {
+        if !self.v.is_finite() {
+            return self;
+        }
+        // Roundings before it may lead over a whole number.
+        let [low, high] = [self.v - self.e, self.v + self.e].map(f64::floor);
+        Bounded { v: self.v.floor(), e: if low == high { 0.0 } else { high - low } }
     }
     fn max(self, o: Bounded) -> Bounded {
         let v = Real::max(self.v, o.v);

@@ -19,6 +19,7 @@ pub(crate) fn call(f: Func, affine: [&str; 2], x: &str) -> String {
         Func::Sqrt => format!("square_root({x})"),
         Func::Rsqrt => format!("inverse_square_root({x})"),
         Func::Recip => format!("(1.0 / {x})"),
+        Func::Floor => format!("floor({x})"),
         Func::IsFinite => format!("select(0.0, 1.0, is_finite({x}))"),
     }
 }

@@ -104,6 +104,7 @@ pub(super) fn functions() -> Vec<(Func, &'static [f32], (f32, f32))> {
     all.push((Func::Recip, &POSITIVE[..13], (0.01, 9.0)));
     all.push((Func::Slope(Activation::Tanh), &SPECIAL, (-1.0, 1.0)));
     all.push((Func::Slope(Activation::Sigmoid), &SPECIAL, (0.0, 1.0)));
+    all.push((Func::Floor, &SPECIAL, (-4.0, 4.0)));
     all.push((Func::IsFinite, &SPECIAL, (-2.0, 2.0)));
     all
 }

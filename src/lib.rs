@@ -22,6 +22,7 @@ pub mod meta;
 pub mod net;
 pub mod optim;
 pub mod plan;
+pub mod policy;
 pub mod region;
 #[cfg(feature = "experiment")]
 pub mod report;

@@ -188,6 +188,31 @@ impl Schedule {
     }
 }
 
+/// A step of Adam (Kingma and Ba 2015) in the midst of a plan, where [`Optimiser::step`] is its end: new weights and moments from `[weights, first, second]` and a gradient of
+/// one shape; `control` `[3]` is that of [`Optimiser::control`].
+///
+/// # Panics
+/// Where the optimiser is another, or decays weights.
+#[track_caller]
+pub fn adam_step(
+    g: &mut Graph,
+    optimiser: &Optimiser,
+    [weights, first, second]: [Value; 3],
+    gradient: Value,
+    control: Value,
+) -> [Value; 3] {
+    let Optimiser::AdamW { beta1, beta2, eps, decay: 0.0 } = *optimiser else {
+        panic!("{optimiser:?} is not Adam")
+    };
+    let e = g.expr();
+    let [w, m, v, gradient, control] = [weights, first, second, gradient, control].map(|v| e.of(v));
+    let [rate, left1, left2] = [0, 1, 2].map(|i| control.slice(0, i, 1));
+    let m = m * beta1 + gradient * (1.0 - beta1);
+    let v = v * beta2 + gradient * gradient * (1.0 - beta2);
+    let step = m * (rate * left1) / ((v * left2).sqrt() + eps);
+    [w - step, m, v].map(|x| x.value())
+}
+
 /// Factor that brings a gradient of squared norm `norm2` (any shape) down to norm `max`: `min(1, max/√norm2)`.
 pub fn clip_factor(g: &mut Graph, norm2: Value, max: f64) -> Value {
     let safe = g.affine(norm2, 1.0, 1e-20);

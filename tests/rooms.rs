@@ -60,6 +60,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "task",
         ],
     ),
+    ("policy", &["check", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec"]),
     ("report", &["error", "files"]),
     ("search", &["data", "error", "graph", "net", "optim", "plan", "rng", "run", "spec", "task"]),
     (

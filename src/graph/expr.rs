@@ -87,6 +87,11 @@ impl<'g> Exprs<'g> {
 }
 
 impl<'g> Expr<'g> {
+    /// The graph, of which more expressions are made.
+    pub fn exprs(self) -> Exprs<'g> {
+        self.of
+    }
+
     /// The value alone.
     pub fn value(self) -> Value {
         self.value
@@ -231,6 +236,74 @@ impl<'g> Expr<'g> {
         let gradients = g.grad(self.value, &wrt);
         self.of.graph.set(g);
         gradients.into_iter().map(|v| self.of.of(v)).collect()
+    }
+
+    /// A number in the same graph.
+    fn number(self, x: f64) -> Expr<'g> {
+        self.of.constant(x)
+    }
+
+    /// `cos x`
+    #[track_caller]
+    pub fn cos(self) -> Expr<'g> {
+        // The derivative of the sine.
+        self.map(Func::Act(Activation::Sin, 1))
+    }
+
+    /// The largest whole number that is not larger.
+    #[track_caller]
+    pub fn floor(self) -> Expr<'g> {
+        self.map(Func::Floor)
+    }
+
+    /// The larger of two.
+    #[track_caller]
+    pub fn larger(self, other: Expr<'g>) -> Expr<'g> {
+        self.zip(Binary::Max, other)
+    }
+
+    /// The nearest number from `low` to `high`.
+    #[track_caller]
+    pub fn clip(self, low: f64, high: f64) -> Expr<'g> {
+        // min(x, high) = -max(-x, -high)
+        let least = self.larger(self.number(low));
+        -(-least).larger(self.number(-high))
+    }
+
+    /// 1 where this is less than `x`, else 0.
+    #[track_caller]
+    pub fn below(self, x: f64) -> Expr<'g> {
+        self.zip(Binary::Less, self.number(x))
+    }
+
+    /// 1 where this is `x` or more, else 0.
+    #[track_caller]
+    pub fn at_least(self, x: f64) -> Expr<'g> {
+        self.zip(Binary::GreaterEq, self.number(x))
+    }
+
+    /// `a` where this is not 0, else `b` ([`Graph::select`]).
+    #[track_caller]
+    pub fn choose(self, a: Expr<'g>, b: Expr<'g>) -> Expr<'g> {
+        let (a, b) = (a.value_in(self.of), b.value_in(self.of));
+        built!(self.of, g => g.select(self.value, a, b))
+    }
+
+    /// Column `i`: that element of the last axis, which stays with length 1.
+    #[track_caller]
+    pub fn column(self, i: usize) -> Expr<'g> {
+        let last = self.shape().len() - 1;
+        self.slice(last, i, 1)
+    }
+
+    /// Values side by side along the last axis.
+    ///
+    /// # Panics
+    /// Where there are none.
+    #[track_caller]
+    pub fn columns(parts: &[Expr<'g>]) -> Expr<'g> {
+        let first = parts.first().expect("columns are at least one");
+        first.of.concat(parts, first.shape().len() - 1)
     }
 
     /// [`Graph::stop_gradient`]

@@ -1,0 +1,55 @@
+//! A point in the plane that is to find a place.
+
+use super::{ActionSpace, ContextNumber, Environment, Moment, Transition, Widths};
+use crate::graph::expr::Expr;
+
+/// Navigation in two dimensions (Finn, Abbeel and Levine 2017), as learn2learn's `Particles2D`: the point starts at the origin and moves by at
+/// most 0.1 along each axis; reward: the distance from the goal, negative; the episode ends where both axes are within 0.01 of it, and after
+/// 100 steps. The goal is the context, and is not observed.
+#[derive(Clone, Copy, Debug)]
+pub struct Navigation {}
+
+const CONTEXT: [ContextNumber; 2] = [
+    ContextNumber { name: "goal_x", usual: 0.3, range: [-2.0, 2.0] },
+    ContextNumber { name: "goal_y", usual: -0.2, range: [-2.0, 2.0] },
+];
+const NEAR: f64 = 0.01;
+const MOST: f64 = 0.1;
+
+impl Environment for Navigation {
+    fn name(&self) -> &str {
+        "navigation"
+    }
+
+    fn widths(&self) -> Widths {
+        Widths { state: 2, observation: 2, noise: 1 }
+    }
+
+    fn action(&self) -> ActionSpace {
+        ActionSpace::Continuous(vec![[-MOST, MOST]; 2])
+    }
+
+    fn context(&self) -> &[ContextNumber] {
+        &CONTEXT
+    }
+
+    fn horizon(&self) -> usize {
+        100
+    }
+
+    fn start<'g>(&self, _context: Expr<'g>, noise: Expr<'g>) -> Expr<'g> {
+        let zero = noise.column(0) * 0.0;
+        Expr::columns(&[zero, zero])
+    }
+
+    fn step<'g>(&self, m: Moment<'g>) -> Transition<'g> {
+        let state = m.state + m.action.clip(-MOST, MOST);
+        let [x, y] = [0, 1].map(|i| state.column(i) - m.context.column(i));
+        let near = |off: Expr<'g>| off.below(NEAR) * (-off).below(NEAR);
+        Transition { state, reward: -(x * x + y * y).sqrt(), terminated: near(x) * near(y) }
+    }
+
+    fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {
+        state
+    }
+}

@@ -1,0 +1,621 @@
+//! Training: a roll-out, its advantages and all updates are one plan, replayed.
+
+use super::action::Distribution;
+use super::advantage::{Rewards, advantages};
+use super::objective::{Objective, Steps};
+use super::rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
+use super::spec::{Drawn, Policy};
+use super::worlds::Worlds;
+use crate::error::{Error, Result};
+use crate::graph::expr::Expr;
+use crate::graph::op::Func;
+use crate::graph::{Graph, Value};
+use crate::net::Weights;
+use crate::optim::{Optimiser, adam_step, clip_factor};
+use crate::plan::{Plan, lower};
+use crate::rng::Rng;
+use crate::run::{Device, Session};
+use crate::spec::DType;
+
+/// Iterations between two visits of the host at most.
+const WINDOW: usize = 8;
+/// Random numbers of the host.
+const ORDER: u64 = 0x0bd7;
+/// Refused updates in a row before training gives up.
+const MAX_REFUSED: u64 = 25;
+
+/// How a policy learns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Learning {
+    /// Steps in all worlds together, at least.
+    pub frames: u64,
+    /// Steps of a roll-out in each world.
+    pub steps: usize,
+    /// Times that a roll-out's steps are learned from.
+    pub epochs: usize,
+    /// Parts that they are split into, each an update.
+    pub minibatches: usize,
+    /// Discount.
+    pub gamma: f64,
+    /// λ of generalised advantage estimation.
+    pub lambda: f64,
+    /// What is minimised.
+    pub objective: Objective,
+    /// Learning rate at first; it falls to 0 evenly.
+    pub rate: f64,
+    /// Largest norm of a gradient.
+    pub clip: f64,
+    /// Steps after which an episode is cut off (0: as the environment says).
+    pub horizon: usize,
+}
+
+impl Learning {
+    /// PPO over so many steps with usual settings.
+    #[must_use]
+    pub fn new(frames: u64) -> Learning {
+        Learning {
+            frames,
+            steps: 128,
+            epochs: 4,
+            minibatches: 4,
+            gamma: 0.99,
+            lambda: 0.95,
+            objective: Objective::default(),
+            rate: 1e-3,
+            clip: 0.5,
+            horizon: 0,
+        }
+    }
+
+    fn optimiser() -> Optimiser {
+        Optimiser::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-5, decay: 0.0 }
+    }
+
+    /// Steps of a roll-out that a network learns from.
+    fn rows(&self, worlds: &Worlds, policy: &Policy) -> usize {
+        self.steps * worlds.tasks * worlds.each / policy.networks(worlds)
+    }
+
+    fn updates(&self) -> usize {
+        self.epochs * self.minibatches
+    }
+}
+
+/// What an iteration found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Progressed {
+    /// Number of the iteration, from 0.
+    pub iteration: u64,
+    /// Steps in all worlds so far.
+    pub frames: u64,
+    /// Episodes that ended in it.
+    pub episodes: f64,
+    /// Their mean return; NaN where none ended.
+    pub return_mean: f64,
+    /// Their mean number of steps.
+    pub length: f64,
+    /// Mean reward of a step.
+    pub reward: f64,
+    /// Of the last update: what the policy minimised, the error of values, the entropy, and how far it went from where it was.
+    pub losses: [f64; 4],
+    /// Of the last update: the largest norm of a gradient before clipping.
+    pub gradient: f64,
+}
+
+/// Returns of whole episodes, one in each world.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Episodes {
+    /// Returns, task by task.
+    pub returns: Vec<f32>,
+    /// Numbers of steps.
+    pub lengths: Vec<f32>,
+    /// Worlds of a task.
+    pub each: usize,
+}
+
+impl Episodes {
+    /// Mean return.
+    pub fn mean(&self) -> f64 {
+        self.returns.iter().map(|r| f64::from(*r)).sum::<f64>() / self.returns.len().max(1) as f64
+    }
+
+    /// Standard deviation of returns.
+    pub fn deviation(&self) -> f64 {
+        let mean = self.mean();
+        let squares: f64 = self.returns.iter().map(|r| (f64::from(*r) - mean).powi(2)).sum();
+        (squares / self.returns.len().max(1) as f64).sqrt()
+    }
+
+    /// Mean return of each task.
+    pub fn by_task(&self) -> Vec<f64> {
+        let mean = |of: &[f32]| of.iter().map(|r| f64::from(*r)).sum::<f64>() / of.len().max(1) as f64;
+        self.returns.chunks(self.each.max(1)).map(mean).collect()
+    }
+}
+
+/// A policy in training.
+pub struct PolicyTrainer {
+    device: Device,
+    worlds: Worlds,
+    policy: Policy,
+    learning: Learning,
+    seed: u64,
+    session: Session,
+    iteration: u64,
+    refused: u64,
+}
+
+impl std::fmt::Debug for PolicyTrainer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicyTrainer").field("iteration", &self.iteration).finish_non_exhaustive()
+    }
+}
+
+/// Everything that training goes on from.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PolicyState {
+    /// Parameters, and their first and second moments.
+    pub learner: [Vec<f32>; 3],
+    /// Where the agents are: states, clocks, returns so far.
+    pub place: [Vec<f32>; 3],
+    /// Iterations done.
+    pub iteration: u64,
+}
+
+/// Names of the state of the plan that [`PolicyState::place`] holds.
+const PLACE: [&str; 3] = ["state", "clock", "gained"];
+/// Those of [`PolicyState::learner`].
+const LEARNER: [&str; 3] = ["weights", "first", "second"];
+
+impl PolicyTrainer {
+    /// Plans training from the start.
+    ///
+    /// # Errors
+    /// What the device refuses, and settings that do not fit one another.
+    pub fn new(
+        device: &Device,
+        worlds: Worlds,
+        policy: Policy,
+        learning: Learning,
+        seed: u64,
+    ) -> Result<PolicyTrainer> {
+        let rows = learning.rows(&worlds, &policy);
+        if !rows.is_multiple_of(learning.minibatches) {
+            let message = format!(
+                "{rows} steps of a roll-out for each network are not {} even minibatches",
+                learning.minibatches
+            );
+            return Err(Error::config("minibatches", message));
+        }
+        let graph = training_graph(&worlds, &policy, &learning);
+        let mut session = device.prepare(lower(&graph, device.caps(WINDOW))?)?;
+        session.write(LEARNER[0], &policy.init(worlds.tasks, seed))?;
+        let start = begin(device, &worlds, &policy, &learning, seed)?;
+        for (name, values) in PLACE.iter().zip(&start) {
+            session.write(name, values)?;
+        }
+        let device = device.clone();
+        let mut trainer =
+            PolicyTrainer { device, worlds, policy, learning, seed, session, iteration: 0, refused: 0 };
+        trainer.write_worlds()?;
+        Ok(trainer)
+    }
+
+    fn write_worlds(&mut self) -> Result<()> {
+        self.session.write("context", &self.worlds.contexts())?;
+        if self.policy.told > 0 {
+            self.session.write("descriptor", &self.worlds.descriptors())?;
+        }
+        Ok(())
+    }
+
+    /// The plan of an iteration.
+    pub fn plan(&self) -> &Plan {
+        self.session.plan()
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Iterations done.
+    pub fn iteration(&self) -> u64 {
+        self.iteration
+    }
+
+    /// Steps of an iteration in all worlds.
+    pub fn frames_each(&self) -> u64 {
+        (self.learning.steps * self.worlds.tasks * self.worlds.each) as u64
+    }
+
+    /// All iterations.
+    pub fn iterations(&self) -> u64 {
+        self.learning.frames.div_ceil(self.frames_each()).max(1)
+    }
+
+    /// Iterations that are left.
+    pub fn left(&self) -> u64 {
+        self.iterations() - self.iteration.min(self.iterations())
+    }
+
+    /// What training goes on from.
+    ///
+    /// # Errors
+    /// What the device refuses.
+    pub fn state(&mut self) -> Result<PolicyState> {
+        let mut read = |[a, b, c]: [&str; 3]| -> Result<[Vec<f32>; 3]> {
+            Ok([self.session.read(a)?, self.session.read(b)?, self.session.read(c)?])
+        };
+        let (learner, place) = (read(LEARNER)?, read(PLACE)?);
+        Ok(PolicyState { learner, place, iteration: self.iteration })
+    }
+
+    /// Goes on from there.
+    ///
+    /// # Errors
+    /// What the device refuses, among it a state of another policy.
+    pub fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        for (name, values) in LEARNER.iter().zip(&state.learner).chain(PLACE.iter().zip(&state.place)) {
+            self.session.write(name, values)?;
+        }
+        self.iteration = state.iteration;
+        Ok(())
+    }
+
+    /// Present parameters.
+    ///
+    /// # Errors
+    /// What the device refuses.
+    pub fn params(&mut self) -> Result<Vec<f32>> {
+        self.session.read(LEARNER[0])
+    }
+
+    /// Stages up to `most` further iterations (a window at most): their number.
+    fn stage(&mut self, most: u64) -> Result<usize> {
+        let many = most.min(self.left()).min(WINDOW as u64) as usize;
+        let rows = self.learning.rows(&self.worlds, &self.policy);
+        let (updates, optimiser) = (self.learning.updates() as u64, Learning::optimiser());
+        let all = (self.iterations() * updates) as f64;
+        for row in 0..many {
+            let at = self.iteration + row as u64;
+            self.session.set_step_u32(row, "key", &key(self.seed, at))?;
+            let mut order = Vec::with_capacity(rows * self.learning.epochs);
+            for epoch in 0..self.learning.epochs as u64 {
+                let mut rng = Rng::new(self.seed, ORDER ^ (at << 8 | epoch) << 16);
+                order.extend(rng.choose(rows, rows).into_iter().map(|i| i as u32));
+            }
+            self.session.set_step_u32(row, "order", &order)?;
+            let control: Vec<f32> = (0..updates)
+                .flat_map(|u| {
+                    let step = at * updates + u;
+                    optimiser.control(step, self.learning.rate * (1.0 - step as f64 / all))
+                })
+                .collect();
+            self.session.set_step(row, "control", &control)?;
+        }
+        Ok(many)
+    }
+
+    /// Runs up to `most` further iterations (a window at most).
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when updates were refused again and again, because a loss or gradient was not finite: the policy is then the last good one.
+    pub fn advance(&mut self, most: u64) -> Result<Vec<Progressed>> {
+        let many = self.stage(most)?;
+        let records = self.session.run(many)?;
+        let mut found = Vec::with_capacity(many);
+        for record in &records {
+            let r: Vec<f64> = record.iter().map(|x| f64::from(*x)).collect();
+            let frames = (self.iteration + 1) * self.frames_each();
+            found.push(Progressed {
+                iteration: self.iteration,
+                frames,
+                episodes: r[0],
+                return_mean: r[1] / r[0],
+                length: r[2] / r[0],
+                reward: r[3] / self.frames_each() as f64,
+                losses: [r[4], r[5], r[6], r[7]],
+                gradient: r[8],
+            });
+            self.iteration += 1;
+            self.refused = if r[8].is_finite() && r[4].is_finite() { 0 } else { self.refused + 1 };
+            if self.refused >= MAX_REFUSED {
+                return Err(Error::Diverged(format!(
+                    "{MAX_REFUSED} iterations in a row up to {} gave a loss or gradient that is not finite; the last good \
+                     policy is kept. A lower learning rate would help",
+                    self.iteration
+                )));
+            }
+        }
+        Ok(found)
+    }
+
+    /// One whole episode in every one of `worlds`, of as many tasks as are trained where networks are the tasks' own.
+    ///
+    /// # Errors
+    /// What the device refuses.
+    pub fn evaluate(&mut self, worlds: &Worlds, how: Behaviour, seed: u64) -> Result<Episodes> {
+        let params = self.params()?;
+        episodes(&self.device, (worlds, &self.policy, &self.learning), &params, how, seed)
+    }
+
+    /// Runs `steps` iterations launch by launch on the CPU and on `gpu`, both by the GPU's plan and from the same buffers; training stays where it is.
+    ///
+    /// # Errors
+    /// Those of the GPU.
+    #[cfg(feature = "gpu")]
+    pub fn lockstep(
+        &mut self,
+        gpu: &crate::run::gpu::Gpu,
+        steps: usize,
+    ) -> Result<crate::check::lockstep::LockstepReport> {
+        let state = self.state()?;
+        let mut twin = PolicyTrainer::new(
+            &Device::Cpu,
+            self.worlds.clone(),
+            self.policy.clone(),
+            self.learning,
+            self.seed,
+        )?;
+        let plan = lower(&training_graph(&self.worlds, &self.policy, &self.learning), gpu.caps(WINDOW))?;
+        twin.session = Device::Cpu.prepare(plan.clone())?;
+        twin.write_worlds()?;
+        twin.restore(&state)?;
+        let many = twin.stage(steps as u64)?;
+        match twin.session.cpu_runner(many)? {
+            Some(cpu) => crate::check::lockstep::lockstep(gpu, &plan, cpu, many),
+            None => Err(Error::Device("lockstep starts from the CPU path's buffers".into())),
+        }
+    }
+}
+
+/// One whole episode in every world by a policy with these parameters.
+///
+/// # Errors
+/// What the device refuses.
+pub fn episodes(
+    device: &Device,
+    (worlds, policy, learning): (&Worlds, &Policy, &Learning),
+    params: &[f32],
+    how: Behaviour,
+    seed: u64,
+) -> Result<Episodes> {
+    let mut g = Graph::new();
+    let inputs = declared(&mut g, worlds, policy);
+    let flat = g.data("params", &param_shape(policy, worlds));
+    let key_of = g.input("key", crate::graph::Role::Data, &[2], DType::U32);
+    let layout = policy.actor.layout();
+    let agents = agents(worlds, policy, learning, &layout);
+    let drawn = policy.parts(&mut g, flat, inputs.1);
+    let roll = roll_inputs(drawn, inputs, key_of);
+    let [returns, lengths] = agents.episodes(&mut g, roll, how);
+    g.output("returns", returns);
+    g.output("lengths", lengths);
+    let mut session = device.prepare(lower(&g, device.caps(1))?)?;
+    session.write("params", params)?;
+    session.write("context", &worlds.contexts())?;
+    if policy.told > 0 {
+        session.write("descriptor", &worlds.descriptors())?;
+    }
+    session.write_u32("key", &key(seed ^ 0xe7a1, 0))?;
+    session.run(1)?;
+    Ok(Episodes { returns: session.read("returns")?, lengths: session.read("lengths")?, each: worlds.each })
+}
+
+/// Where agents are at the start of training.
+fn begin(
+    device: &Device,
+    worlds: &Worlds,
+    policy: &Policy,
+    learning: &Learning,
+    seed: u64,
+) -> Result<[Vec<f32>; 3]> {
+    let mut g = Graph::new();
+    let (context, _) = declared(&mut g, worlds, policy);
+    let key_of = g.input("key", crate::graph::Role::Data, &[2], DType::U32);
+    let layout = policy.actor.layout();
+    let place = agents(worlds, policy, learning, &layout).begin(&mut g, context, key_of);
+    for (name, v) in PLACE.iter().zip([place.state, place.clock, place.gained]) {
+        g.output(name, v);
+    }
+    let mut session = device.prepare(lower(&g, device.caps(1))?)?;
+    session.write("context", &worlds.contexts())?;
+    session.write_u32("key", &key(seed, u64::from(u32::MAX)))?;
+    session.run(1)?;
+    Ok([session.read("state")?, session.read("clock")?, session.read("gained")?])
+}
+
+/// A seed and an iteration as the key of a plan.
+fn key(seed: u64, iteration: u64) -> [u32; 2] {
+    [(seed ^ (seed >> 32)) as u32, iteration as u32]
+}
+
+fn agents<'a>(
+    worlds: &'a Worlds,
+    policy: &'a Policy,
+    learning: &Learning,
+    layout: &'a crate::net::ParamLayout,
+) -> Agents<'a> {
+    let environment = &*worlds.environment;
+    let horizon = if learning.horizon > 0 { learning.horizon } else { environment.horizon() };
+    Agents { environment, actor: &policy.actor, layout, horizon }
+}
+
+/// Contexts, and descriptors where the policy is told of them.
+fn declared(g: &mut Graph, worlds: &Worlds, policy: &Policy) -> (Value, Option<Value>) {
+    let [groups, each] = policy.axes(worlds);
+    let context = g.data("context", &[groups, each, worlds.environment.context().len()]);
+    let descriptor = (policy.told > 0).then(|| g.data("descriptor", &[groups, each, policy.told]));
+    (context, descriptor)
+}
+
+fn param_shape(policy: &Policy, worlds: &Worlds) -> Vec<usize> {
+    let n = policy.layout().len();
+    if policy.apart() { vec![worlds.tasks, n] } else { vec![n] }
+}
+
+fn roll_inputs(drawn: Drawn, (context, descriptor): (Value, Option<Value>), key: Value) -> RollInputs {
+    RollInputs { weights: drawn.actor, deviation: drawn.deviation, context, descriptor, key }
+}
+
+/// An iteration: a roll-out, its advantages, and updates from minibatches of its steps.
+pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> Graph {
+    let [groups, each] = policy.axes(worlds);
+    let (widths, space) = (worlds.environment.widths(), worlds.environment.action());
+    let shape = param_shape(policy, worlds);
+    let rows = learning.rows(worlds, policy);
+    let mut g = Graph::new();
+    let g = &mut g;
+    let learner = LEARNER.map(|name| g.state(name, &shape));
+    let place = Place {
+        state: g.state("state", &[groups, each, widths.state]),
+        clock: g.state("clock", &[groups, each, 1]),
+        gained: g.state("gained", &[groups, each, 1]),
+    };
+    let inputs = declared(g, worlds, policy);
+    let key = g.input("key", crate::graph::Role::Step, &[2], DType::U32);
+    let order = g.step_u32("order", &[learning.epochs * rows]);
+    let control = g.step("control", &[learning.updates(), 3]);
+    let layout = policy.actor.layout();
+    let agents = agents(worlds, policy, learning, &layout);
+
+    let drawn = policy.parts(g, learner[0], inputs.1);
+    let (after, rolled) = g.scope("roll-out", |g| {
+        agents.roll(g, learning.steps, roll_inputs(drawn, inputs, key), place, Behaviour::Drawn)
+    });
+    let table = g.scope("advantages", |g| steps_table(g, (worlds, policy, learning), drawn, inputs, rolled));
+    let mut state = learner;
+    let mut found = None;
+    for update in 0..learning.updates() {
+        let picked = g.slice(order, 0, update * (rows / learning.minibatches), rows / learning.minibatches);
+        let batch = g.gather(table, picked);
+        let batch = g.permute(batch, &[1, 0, 2]);
+        let control = g.slice(control, 0, update, 1);
+        let control = g.reshape(control, &[3]);
+        let (next, losses) =
+            g.scope("update", |g| updated(g, (policy, learning, &space), state, inputs, batch, control));
+        state = next;
+        found = Some(losses);
+    }
+    let places = [(place.state, after.state), (place.clock, after.clock), (place.gained, after.gained)];
+    for (old, new) in learner.into_iter().zip(state).chain(places) {
+        g.update(old, new);
+    }
+    for (name, v) in [
+        ("episodes", rolled.ended),
+        ("return", rolled.finished),
+        ("length", rolled.length),
+        ("reward", rolled.reward),
+    ] {
+        let sum = g.sum_to(v, &[]);
+        g.record(name, sum);
+    }
+    let names = ["policy", "value", "entropy", "divergence", "gradient"];
+    for (name, v) in names.into_iter().zip(found.expect("there is an update")) {
+        g.record(name, v);
+    }
+    std::mem::take(g)
+}
+
+/// Columns of what is learned from: what was read, with what the critic is told; action; and four numbers. `[steps of a network, networks, width]`
+fn steps_table(
+    g: &mut Graph,
+    (worlds, policy, learning): (&Worlds, &Policy, &Learning),
+    drawn: Drawn,
+    (_, descriptor): (Value, Option<Value>),
+    rolled: Rolled,
+) -> Value {
+    let [groups, each] = policy.axes(worlds);
+    let (networks, rows) = (policy.networks(worlds), learning.rows(worlds, policy));
+    // The critic is told what the actor may not be.
+    let whole = |g: &mut Graph, read: Value| {
+        let wide = g.shape(read)[3];
+        let read = match descriptor.filter(|_| wide < policy.critic.inputs()) {
+            Some(told) => {
+                let told = g.reshape(told, &[groups, 1, each, policy.told]);
+                let told = g.expand(told, &[groups, learning.steps, each, policy.told]);
+                g.concat(&[read, told], 3)
+            }
+            None => read,
+        };
+        g.reshape(read, &[networks, rows, policy.critic.inputs()])
+    };
+    let critic = policy.critic.layout();
+    let value = |g: &mut Graph, read: Value| {
+        let y = policy.critic.apply(g, Weights { flat: drawn.critic, layout: &critic }, read);
+        g.reshape(y, &[groups, learning.steps, each, 1])
+    };
+    let (read, next) = (whole(g, rolled.read), whole(g, rolled.next));
+    let (before, after) = (value(g, read), value(g, next));
+    let reward = g.scale(rolled.reward, worlds.environment.reward_scale());
+    let of =
+        Rewards { reward, value: before, next: after, terminated: rolled.terminated, ended: rolled.ended };
+    let advantage = advantages(g, of, learning.gamma, learning.lambda);
+    let target = g.add(advantage, before);
+    let columns: Vec<Value> = [rolled.action, rolled.log_probability, advantage, before, target]
+        .into_iter()
+        .map(|v| {
+            let wide = g.shape(v)[3];
+            g.reshape(v, &[networks, rows, wide])
+        })
+        .collect();
+    let table = g.concat(&[&[read], &columns[..]].concat(), 2);
+    let table = g.permute(table, &[1, 0, 2]);
+    g.stop_gradient(table)
+}
+
+/// The learner after an update from a minibatch `[networks, n, width]`, and what it found: the four parts, and the norm of the gradient.
+fn updated(
+    g: &mut Graph,
+    (policy, learning, space): (&Policy, &Learning, &super::ActionSpace),
+    state: [Value; 3],
+    (_, descriptor): (Value, Option<Value>),
+    batch: Value,
+    control: Value,
+) -> ([Value; 3], [Value; 5]) {
+    let params = state[0];
+    let drawn = policy.parts(g, params, descriptor);
+    let (seen, act) = (policy.critic.inputs(), space.width());
+    let read = g.slice(batch, 2, 0, policy.actor.inputs());
+    let whole = g.slice(batch, 2, 0, seen);
+    let (actor, critic) = (policy.actor.layout(), policy.critic.layout());
+    let outputs = policy.actor.apply(g, Weights { flat: drawn.actor, layout: &actor }, read);
+    let value = policy.critic.apply(g, Weights { flat: drawn.critic, layout: &critic }, whole);
+    let e = g.expr();
+    let all: Expr<'_> = e.of(batch);
+    let said = Distribution::new(space, e.of(outputs), drawn.deviation.map(|d| e.of(d)));
+    let column = |i: usize| all.column(seen + act + i);
+    let steps = Steps {
+        action: all.slice(2, seen, act),
+        log_probability: column(0),
+        advantage: column(1),
+        value: column(2),
+        target: column(3),
+    };
+    let parts = learning.objective.of(&said, e.of(value), steps);
+    let networks = parts.all.shape()[0] as f64;
+    // Networks that learn apart have objectives of their own; others one, the mean over tasks.
+    let share = if policy.apart() { 1.0 } else { 1.0 / networks };
+    let loss = (parts.all.total() * share).value();
+    let records =
+        [parts.policy, parts.value, parts.entropy, parts.divergence].map(|p| (p.total() / networks).value());
+    let gradient = g.grad(loss, &[params])[0];
+    let square = g.mul(gradient, gradient);
+    let axes = if policy.apart() { vec![g.shape(params)[0], 1] } else { vec![1] };
+    let norm2 = g.sum_to(square, &axes);
+    let finite = g.map(Func::IsFinite, norm2);
+    let factor = clip_factor(g, norm2, learning.clip);
+    let scaled = g.mul(gradient, factor);
+    let zero = g.constant(0.0);
+    let kept = g.select(finite, scaled, zero);
+    let next = adam_step(g, &Learning::optimiser(), state, kept, control);
+    let norm = g.sum_to(norm2, &[]);
+    let norm = g.map(Func::Sqrt, norm);
+    let [a, b, c, d] = records;
+    (next, [a, b, c, d, norm])
+}

@@ -1,0 +1,142 @@
+//! Worlds: an environment with contexts, drawn for each task.
+
+use std::sync::Arc;
+
+use super::environment::Environment;
+use crate::error::{Error, Result, nearest};
+use crate::rng::Rng;
+
+/// A number of the context that differs from task to task, evenly between two ends.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Varied {
+    /// Its column of the context.
+    pub column: usize,
+    /// What it may be: from the first to the second; of a sign −1 or 1.
+    pub range: [f64; 2],
+}
+
+/// Tasks, each an environment with a context of its own, and how often each is there.
+#[derive(Clone, Debug)]
+pub struct Worlds {
+    /// What it is that differs.
+    pub environment: Arc<dyn Environment>,
+    /// How many contexts there are.
+    pub tasks: usize,
+    /// Worlds of each.
+    pub each: usize,
+    /// What differs, in the order of the descriptor.
+    pub varied: Vec<Varied>,
+    /// Contexts `[tasks, context]`.
+    contexts: Vec<f32>,
+}
+
+/// Random numbers of contexts.
+const CONTEXTS: u64 = 0xc047;
+
+impl Worlds {
+    /// So many tasks that are all as usual, with so many worlds each.
+    pub fn usual(environment: Arc<dyn Environment>, tasks: usize, each: usize) -> Worlds {
+        let usual: Vec<f32> = environment.context().iter().map(|c| c.usual as f32).collect();
+        Worlds { environment, tasks, each, varied: vec![], contexts: usual.repeat(tasks) }
+    }
+
+    /// So many tasks, whose varied numbers are drawn by a seed, with so many worlds each.
+    pub fn drawn(
+        environment: Arc<dyn Environment>,
+        varied: Vec<Varied>,
+        [tasks, each]: [usize; 2],
+        seed: u64,
+    ) -> Worlds {
+        let mut worlds = Worlds::usual(environment, tasks, each);
+        let width = worlds.environment.context().len();
+        for (task, context) in worlds.contexts.chunks_exact_mut(width.max(1)).enumerate() {
+            let mut rng = Rng::new(seed, CONTEXTS ^ (task as u64) << 16);
+            for v in &varied {
+                let sign = worlds.environment.context()[v.column].name == "sign";
+                let drawn = match sign && v.range[0] < v.range[1] {
+                    true => [-1.0, 1.0][rng.below(2)],
+                    false => rng.range(v.range[0], v.range[1]),
+                };
+                context[v.column] = drawn as f32;
+            }
+        }
+        worlds.varied = varied;
+        worlds
+    }
+
+    /// Ranges by the context's names, as `length=0.25..1,sign=-1..1` has them, or single numbers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] about `key`: an unknown name, what is no range, and what lies out of bounds.
+    pub fn parse(environment: &dyn Environment, text: &str, key: &str) -> Result<Vec<Varied>> {
+        let known = environment.context();
+        let names: Vec<&str> = known.iter().map(|c| c.name).collect();
+        let fail = |message: String| Error::config(key, message);
+        let mut found: Vec<Varied> = vec![];
+        for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let (name, range) = part.split_once('=').ok_or_else(|| {
+                fail(format!(
+                    "'{part}' is no number of the context: NAME=LOW..HIGH, with a name of {}",
+                    names.join(", ")
+                ))
+            })?;
+            let name = name.trim();
+            let column = names.iter().position(|n| *n == name).ok_or_else(|| {
+                let near = nearest(name, names.iter().copied())
+                    .map_or(String::new(), |n| format!("; did you mean '{n}'?"));
+                fail(format!("{} has no '{name}': there are {}{near}", environment.name(), names.join(", ")))
+            })?;
+            let number = |text: &str| text.trim().parse::<f64>().ok().filter(|x| x.is_finite());
+            let ends = match range.split_once("..") {
+                Some((low, high)) => number(low).zip(number(high)),
+                None => number(range).map(|x| (x, x)),
+            };
+            let (low, high) = ends.filter(|(low, high)| low <= high).ok_or_else(|| {
+                fail(format!("'{range}' is no range for {name}: LOW..HIGH, as 0.5..2, or a number"))
+            })?;
+            let [least, most] = known[column].range;
+            if low < least || high > most {
+                return Err(fail(format!(
+                    "{name} may be from {least} to {most}: {low}..{high} is out of it"
+                )));
+            }
+            if found.iter().any(|v| v.column == column) {
+                return Err(fail(format!("{name} stands there twice")));
+            }
+            found.push(Varied { column, range: [low, high] });
+        }
+        Ok(found)
+    }
+
+    /// Contexts, `[tasks, worlds, context]`.
+    pub fn contexts(&self) -> Vec<f32> {
+        let width = self.environment.context().len();
+        self.contexts.chunks(width).flat_map(|c| c.repeat(self.each)).collect()
+    }
+
+    /// What of a context differs, `[tasks, worlds, d]`: each number from −1 to 1 within its range.
+    pub fn descriptors(&self) -> Vec<f32> {
+        let width = self.environment.context().len();
+        let one = |context: &[f32]| -> Vec<f32> {
+            let of = |v: &Varied| {
+                let [low, high] = v.range;
+                let half = (high - low) / 2.0;
+                if half == 0.0 { 0.0 } else { ((f64::from(context[v.column]) - low) / half - 1.0) as f32 }
+            };
+            self.varied.iter().map(of).collect()
+        };
+        self.contexts.chunks(width).flat_map(|c| one(c).repeat(self.each)).collect()
+    }
+
+    /// Numbers that a policy may be told of a context.
+    pub fn descriptor(&self) -> usize {
+        self.varied.len()
+    }
+
+    /// The context of a task, by names.
+    pub fn context_of(&self, task: usize) -> Vec<(&'static str, f32)> {
+        let known = self.environment.context();
+        known.iter().zip(&self.contexts[task * known.len()..]).map(|(c, x)| (c.name, *x)).collect()
+    }
+}

@@ -351,6 +351,24 @@ fn policies_of_every_kind() {
     }
 }
 
+/// What regions draw in their loops is what launches by themselves draw, and other numbers in each repetition: episodes are the same, one by one.
+#[test]
+fn regions_draw_what_launches_draw() {
+    let worlds = small("cartpole", 4, 16);
+    for policy in policies(&worlds) {
+        let of = |device: Device| {
+            let mut trainer =
+                PolicyTrainer::new(&device, worlds.clone(), policy.clone(), short(1), 2).expect("it fits");
+            trainer.evaluate(&worlds, Behaviour::Random, 1).expect("they are played")
+        };
+        let (regions, launches) = (of(Device::Cpu), of(Device::Cpu.without_regions()));
+        let same = regions.lengths.iter().zip(&launches.lengths).filter(|(a, b)| a == b).count();
+        assert!(same >= 63, "{regions:?} and {launches:?}");
+        // A pole that is pushed one way alone falls within eleven steps.
+        assert!(regions.mean() > 15.0, "{regions:?}");
+    }
+}
+
 /// Random numbers choose actions as often as the policy says.
 #[test]
 fn actions_are_drawn_as_often_as_they_are_likely() {

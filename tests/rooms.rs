@@ -77,6 +77,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "net",
             "optim",
             "plan",
+            "policy",
             "report",
             "rng",
             "run",
@@ -85,7 +86,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "task",
         ],
     ),
-    ("bench", &["error", "experiment", "graph", "hyper", "net", "optim", "plan", "run", "spec", "task"]),
+    (
+        "bench",
+        &["error", "experiment", "graph", "hyper", "net", "optim", "plan", "policy", "run", "spec", "task"],
+    ),
 ];
 
 /// Arrows that close a circle: from, to, and why they are still there.

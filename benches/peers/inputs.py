@@ -189,6 +189,32 @@ def different_networks(workload, tasks):
     return shapes, params, tensor(106, 1, rows, work.NAS_INPUTS), tensor(107, 1, tasks, rows)
 
 
+def policies(tasks):
+    """Actors 4-64-64-2, where they begin, and their physics: gravity, mass of cart, mass of pole, half length, force, tau."""
+    usual = np.array([9.8, 1, 0.1, 0.5, 10, 0.02], np.float32)
+    physics = usual * np.exp(tensor(110, 0.4, tasks, 6))
+    physics[:, 5] = 0.02
+    return dense_three(111, tasks, 2), tensor(114, 0.05, tasks, 4), physics.astype(np.float32)
+
+
+def dense_three(stream, tasks, outputs):
+    """Three dense layers 4-64-64-outputs of each task, biases 0: weights and biases in turn."""
+    p = []
+    for i, (n, m, scale) in enumerate(((4, 64, 0.8), (64, 64, 0.2), (64, outputs, 0.2))):
+        p += [tensor(stream + i, scale, tasks, n, m), np.zeros((tasks, m), np.float32)]
+    return p
+
+
+def learning_policies(tasks):
+    """What ppo-step reads: actors, critics, where the worlds begin, Gumbel noise, the order of steps, physics."""
+    steps, worlds = work.PPO_STEPS, work.PPO_WORLDS
+    u = np.clip((tensor(124, 1, steps, tasks, worlds, 2) + 1) / 2, 1e-6, 1 - 1e-6)
+    n = steps * worlds
+    order = np.stack([(np.arange(n) * (4099 + 2 * e) + e) % n for e in range(work.PPO_EPOCHS)]).astype(np.int32)
+    noise = (-np.log(-np.log(u))).astype(np.float32)
+    return dense_three(111, tasks, 2), dense_three(121, tasks, 1), tensor(125, 0.05, tasks, worlds, 4), noise, order, policies(tasks)[2]
+
+
 def matrices(workload, tasks):
     """The two operands of the products."""
     if workload == "gemm":

@@ -147,6 +147,101 @@ def product(a, b):
     return work.Job([inputs.mean_square(run(a, b))], lambda: run(a, b).block_until_ready())
 
 
+def pushed(state, right, physics):
+    """A step of CartPole, and whether it ends the episode."""
+    (x, speed, angle, turning), (gravity, cart, pole, length, force, tau) = jnp.moveaxis(state, -1, 0), jnp.moveaxis(physics, -1, 0)
+    push = jnp.where(right, force, -force)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    pulled = (push + pole * length * turning**2 * sin) / (cart + pole)
+    turned = (gravity * sin - cos * pulled) / (length * (4 / 3 - pole * cos**2 / (cart + pole)))
+    moved = pulled - pole * length * turned * cos / (cart + pole)
+    new = jnp.stack([x + tau * speed, speed + tau * moved, angle + tau * turning, turning + tau * turned], -1)
+    return new, (jnp.abs(new[..., 0]) > 2.4) | (jnp.abs(new[..., 2]) > 12 * 2 * np.pi / 360)
+
+
+def three_layers(p, x):
+    return jnp.tanh(jnp.tanh(x @ p[0] + p[1]) @ p[2] + p[3]) @ p[4] + p[5]
+
+
+def policies(tasks):
+    """200 steps of each task's policy in its own world."""
+    actors, start, physics = jax.tree.map(jnp.asarray, inputs.policies(tasks))
+
+    def one(p, start, physics):
+        def step(state, _):
+            logits = three_layers(p, state)
+            new, fell = pushed(state, logits[1] > logits[0], physics)
+            return jnp.where(fell, start, new), (fell, new)
+
+        _, (fell, states) = jax.lax.scan(step, start, None, length=work.ROLL)
+        return fell.sum(), states[work.ROLL_COMPARED]
+
+    run = jax.jit(jax.vmap(one))
+    falls, states = run(actors, start, physics)
+    check = [inputs.mean_square(np.asarray(states)), float(np.mean(np.asarray(falls)))]
+    return work.Job(check, lambda: jax.block_until_ready(run(actors, start, physics)))
+
+
+def learning_policies(tasks):
+    """An iteration of PPO of each agent."""
+    actors, critics, start, noise, order, physics = jax.tree.map(jnp.asarray, inputs.learning_policies(tasks))
+    params = {"actor": actors, "critic": critics}
+    rows, minibatch = work.PPO_WORLDS * work.PPO_STEPS, work.PPO_WORLDS * work.PPO_STEPS // work.PPO_MINIBATCHES
+
+    def loss(p, seen, action, before, value, advantage, target):
+        said = jax.nn.log_softmax(three_layers(p["actor"], seen))
+        now = jnp.take_along_axis(said, action[:, None], 1)[:, 0]
+        expected = three_layers(p["critic"], seen)[..., 0]
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        ratio, low, high = jnp.exp(now - before), 1 - work.PPO_CLIP, 1 + work.PPO_CLIP
+        policy = -jnp.minimum(ratio * advantage, jnp.clip(ratio, low, high) * advantage).mean()
+        near = value + jnp.clip(expected - value, -work.PPO_CLIP, work.PPO_CLIP)
+        off = 0.5 * jnp.maximum((expected - target) ** 2, (near - target) ** 2).mean()
+        return policy + work.PPO_VALUE * off + work.PPO_ENTROPY * (jnp.exp(said) * said).sum(-1).mean()
+
+    def one(p, start, noise, physics):
+        def act(state, noise):
+            said = jax.nn.log_softmax(three_layers(p["actor"], state))
+            action = jnp.argmax(said + noise, -1)
+            new, fell = pushed(state, action == 1, jnp.broadcast_to(physics, (work.PPO_WORLDS, 6)))
+            found = (state, action, jnp.take_along_axis(said, action[:, None], 1)[:, 0], three_layers(p["critic"], state)[..., 0], fell)
+            return jnp.where(fell[:, None], start, new), found
+
+        last, (seen, action, before, value, fell) = jax.lax.scan(act, start, noise)
+
+        def back(carried, step):
+            (later, next_value), (value, fell) = carried, step
+            on = 1 - fell.astype(jnp.float32)
+            later = 1 + work.PPO_GAMMA * next_value * on - value + work.PPO_GAMMA * work.PPO_LAMBDA * on * later
+            return (later, value), later
+
+        begin = (jnp.zeros(work.PPO_WORLDS), three_layers(p["critic"], last)[..., 0])
+        advantage = jax.lax.scan(back, begin, (value, fell), reverse=True)[1]
+        table = (seen, action, before, value, advantage, advantage + value)
+        table = jax.tree.map(lambda a: a.reshape(rows, *a.shape[2:]), table)
+
+        def update(carried, picked):
+            p, m, v, t = carried
+            l, g = jax.value_and_grad(loss)(p, *jax.tree.map(lambda a: a[picked], table))
+            norm = jnp.sqrt(sum(jnp.sum(x * x) for x in jax.tree.leaves(g)))
+            g = jax.tree.map(lambda x: x * jnp.minimum(1, work.PPO_NORM / norm), g)
+            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+            to = lambda p, m, v: p - work.PPO_RATE * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-5)
+            return (jax.tree.map(to, p, m, v), m, v, t + 1), l
+
+        zero = jax.tree.map(jnp.zeros_like, p)
+        (new, *_), losses = jax.lax.scan(update, (p, zero, zero, 1.0), order.reshape(-1, minibatch))
+        return new, losses[0], losses[-1], fell.sum()
+
+    run = jax.jit(jax.vmap(one, (0, 0, 1, 0)))
+    call = lambda: jax.block_until_ready(run(params, start, noise, physics))
+    new, first, last, falls = call()
+    moved = [np.asarray(a) - np.asarray(b) for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(params))]
+    check = [float(np.mean(first)), float(np.mean(last)), inputs.mean_square(*moved), float(np.mean(falls))]
+    return work.Job(check, call)
+
+
 def different_networks(workload, tasks):
     """As one network with masks and switches under vmap, one call for each shape, or one for each network, compiled for its shape."""
     shapes, params, rows, targets = inputs.different_networks(workload, tasks)
@@ -549,6 +644,8 @@ def build(workload, tasks, path, device):
         return language_model(), name
     if workload == "attention-hyper":
         return transformer(tasks), name
+    if workload in work.POLICIES:
+        return (policies if workload == "rl-rollout" else learning_policies)(tasks), name
     if workload in work.SEARCH:
         return different_networks(workload, tasks), name
     return product(*inputs.matrices(workload, tasks)), name

@@ -266,6 +266,121 @@ class Peer:
         return self.repeated(run, lambda c: [inputs.mean_square(c.cpu().numpy())])
 
 
+    @staticmethod
+    def three_layers(p, x):
+        x = torch.tanh(torch.baddbmm(p[1].unsqueeze(1), x, p[0]))
+        x = torch.tanh(torch.baddbmm(p[3].unsqueeze(1), x, p[2]))
+        return torch.baddbmm(p[5].unsqueeze(1), x, p[4])
+
+    @staticmethod
+    def pushed(state, right, physics):
+        """A step of CartPole, and whether it ends the episode."""
+        (x, speed, angle, turning), (gravity, cart, pole, length, force, tau) = state.unbind(-1), physics.unbind(-1)
+        push = torch.where(right, force, -force)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        pulled = (push + pole * length * turning**2 * sin) / (cart + pole)
+        turned = (gravity * sin - cos * pulled) / (length * (4 / 3 - pole * cos**2 / (cart + pole)))
+        moved = pulled - pole * length * turned * cos / (cart + pole)
+        new = torch.stack([x + tau * speed, speed + tau * moved, angle + tau * turning, turning + tau * turned], -1)
+        return new, (new[..., 0].abs() > 2.4) | (new[..., 2].abs() > 12 * 2 * np.pi / 360)
+
+    def policies(self, tasks):
+        """200 steps of each task's policy in its own world."""
+        actors, start, physics = inputs.policies(tasks)
+        p, start, physics = [self.put(a) for a in actors], self.put(start), self.put(physics)
+
+        def step(state):
+            logits = self.three_layers(p, state.unsqueeze(1))[:, 0]
+            new, fell = self.pushed(state, logits[:, 1] > logits[:, 0], physics)
+            return torch.where(fell.unsqueeze(1), start, new), fell, new
+
+        step = self.compiled(step)
+
+        def run():
+            state, falls, compared = start, torch.zeros(tasks, device=start.device), None
+            with torch.no_grad():
+                for i in range(work.ROLL):
+                    state, fell, new = step(state)
+                    falls = falls + fell
+                    compared = new if i == work.ROLL_COMPARED else compared
+            return compared, falls
+
+        check = lambda r: [inputs.mean_square(r[0].cpu().numpy()), float(r[1].mean())]
+        return self.repeated(run, check)
+
+    def learning_policies(self, tasks):
+        """An iteration of PPO of each agent, all agents as batches of products."""
+        actors, critics, start, noise, order, physics = inputs.learning_policies(tasks)
+        actors, critics = ([self.put(a) for a in p] for p in (actors, critics))
+        start, noise, order = self.put(start), self.put(noise), self.put(order).long()
+        physics = self.put(physics)[:, None].expand(tasks, work.PPO_WORLDS, 6)
+        low, high = 1 - work.PPO_CLIP, 1 + work.PPO_CLIP
+
+        def act(state, noise):
+            said = torch.log_softmax(self.three_layers(actors, state), -1)
+            action = torch.argmax(said + noise, -1)
+            value = self.three_layers(critics, state)[..., 0]
+            new, fell = self.pushed(state, action == 1, physics)
+            before = said.gather(-1, action[..., None])[..., 0]
+            return torch.where(fell[..., None], start, new), action, before, value, fell
+
+        def loss(p, seen, action, before, value, advantage, target):
+            said = torch.log_softmax(self.three_layers(p[:6], seen), -1)
+            now = said.gather(-1, action[..., None])[..., 0]
+            expected = self.three_layers(p[6:], seen)[..., 0]
+            off = advantage - advantage.mean(-1, keepdim=True)
+            advantage = off / (advantage.std(-1, unbiased=False, keepdim=True) + 1e-8)
+            ratio = torch.exp(now - before)
+            policy = -torch.minimum(ratio * advantage, ratio.clamp(low, high) * advantage).mean(-1)
+            near = value + (expected - value).clamp(-work.PPO_CLIP, work.PPO_CLIP)
+            wrong = 0.5 * torch.maximum((expected - target) ** 2, (near - target) ** 2).mean(-1)
+            return policy + work.PPO_VALUE * wrong + work.PPO_ENTROPY * (said.exp() * said).sum(-1).mean(-1)
+
+        act, loss = self.compiled(act), self.compiled(loss)
+
+        def run():
+            state, found = start, []
+            with torch.no_grad():
+                for i in range(work.PPO_STEPS):
+                    new, *rest = act(state, noise[i])
+                    found.append((state, *rest))
+                    state = new
+                seen, action, before, value, fell = (torch.stack(a, 1) for a in zip(*found))
+                next_value = self.three_layers(critics, state)[..., 0]
+                later, advantage = torch.zeros_like(next_value), [None] * work.PPO_STEPS
+                for i in reversed(range(work.PPO_STEPS)):
+                    on = 1 - fell[:, i].float()
+                    later = 1 + work.PPO_GAMMA * next_value * on - value[:, i] + work.PPO_GAMMA * work.PPO_LAMBDA * on * later
+                    next_value, advantage[i] = value[:, i], later
+                advantage = torch.stack(advantage, 1)
+                table = [a.flatten(1, 2) for a in (seen, action, before, value, advantage, advantage + value)]
+            p = [a.clone().requires_grad_() for a in actors + critics]
+            m, v, losses = [torch.zeros_like(a) for a in p], [torch.zeros_like(a) for a in p], []
+            for t, picked in enumerate(order.reshape(work.PPO_EPOCHS * work.PPO_MINIBATCHES, -1), 1):
+                each = loss(p, *[a[:, picked] for a in table])
+                g = torch.autograd.grad(each.sum(), p)
+                losses.append(each.detach().mean())
+                with torch.no_grad():  # each agent's norm is its own, so Adam is written out
+                    norm = sum((d * d).flatten(1).sum(1) for d in g).sqrt()
+                    factor = (work.PPO_NORM / norm).clamp(max=1)
+                    g = [d * factor.reshape(-1, *[1] * (d.ndim - 1)) for d in g]
+                    torch._foreach_lerp_(m, g, 0.1)
+                    torch._foreach_mul_(v, 0.999)
+                    torch._foreach_addcmul_(v, g, g, 0.001)
+                    root = torch._foreach_sqrt(torch._foreach_div(v, 1 - 0.999**t))
+                    torch._foreach_add_(root, 1e-5)
+                    torch._foreach_addcdiv_(p, m, root, -work.PPO_RATE / (1 - 0.9**t))
+            return losses[0], losses[-1], p, fell
+
+        start_params = [a.cpu().numpy() for a in actors + critics]
+
+        def check(found):
+            first, last, p, fell = found
+            moved = [a.detach().cpu().numpy() - b for a, b in zip(p, start_params)]
+            return [float(first), float(last), inputs.mean_square(*moved), float(fell.float().sum((1, 2)).mean())]
+
+        return self.repeated(run, check)
+
     def different_networks(self, workload, tasks):
         """As batched products with masks and switches, with batches of one shape, or one network after another."""
         shapes, params, rows, targets = inputs.different_networks(workload, tasks)
@@ -614,6 +729,10 @@ def build(workload, tasks, path, device):
     elif workload == "attention-hyper":
         params, data = inputs.transformer(tasks)
         job = peer.training(token_loss([peer.put(a) for a in data], list(params)), list(params.values()), 3)
+    elif workload == "rl-rollout":
+        job = peer.policies(tasks)
+    elif workload == "ppo-step":
+        job = peer.learning_policies(tasks)
     elif workload in work.SEARCH:
         job = peer.different_networks(workload, tasks)
     else:

@@ -48,6 +48,10 @@ def targets(kind, device, workload, tasks):
             found.append(("best", 3))
         if workload == "lstm-maml2":
             found.append(("best", 3))
+        if workload == "rl-rollout":
+            found.append(("best", 5))
+        if workload == "ppo-step":
+            found.append(("best", 1.3 if tasks == 1 else 2))
         if workload in ("charlm", "attention-hyper"):
             found.append(("best", 1.5))
         return found

@@ -42,6 +42,11 @@ TOKEN_ROWS, TOKEN, TOKEN_BLOCKS, TOKEN_HEADS, TOKEN_HIDDEN = 25, 64, 2, 4, 256
 # charlm: an LSTM over sequences of characters.
 SYMBOLS, LM_UNITS, LM_LENGTH, LM_SEQUENCES = 65, 128, 100, 32
 
+# rl-rollout: steps, and the one whose states are compared. ppo-step: worlds of an agent, steps in each, and how it learns.
+ROLL, ROLL_COMPARED = 200, 4
+PPO_WORLDS, PPO_STEPS, PPO_EPOCHS, PPO_MINIBATCHES = 64, 128, 4, 4
+PPO_CLIP, PPO_VALUE, PPO_ENTROPY, PPO_GAMMA, PPO_LAMBDA, PPO_RATE, PPO_NORM = 0.2, 0.5, 0.01, 0.99, 0.95, 2.5e-4, 0.5
+
 FULL = {
     "adapt": (64, 256, 1024, 4096),
     "maml2": (64, 256, 1024, 4096),
@@ -65,6 +70,8 @@ FULL = {
     "attention-hyper": (256,),
     "nas-eval": (256,),
     "nas-train": (2048,),
+    "rl-rollout": (1024, 4096),
+    "ppo-step": (1, 16),
     "sine": (25,),
 }
 QUICK = {**FULL, "adapt": (256,), "maml2": (256,), "amortised": (256,), "adapt-64": (256,), "gemm": (512,)}
@@ -80,6 +87,7 @@ SOFTWARE = {
 
 SEQUENTIAL = ("gru-adapt", "lstm-maml2", "charlm", "attention-hyper")
 SEARCH = ("nas-eval", "nas-train")
+POLICIES = ("rl-rollout", "ppo-step")
 # What a peer leaves out, and why. Everything else it does.
 LEFT_OUT = {
     "torch": {"sine": "written for JAX only"},
@@ -87,7 +95,7 @@ LEFT_OUT = {
         "maml2": "burn has no second derivatives",
         "adapt-rows": "not written for burn",
         "generator": "not written for burn",
-        **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL, *SEARCH)},
+        **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL, *SEARCH, *POLICIES)},
         "sine": "written for JAX only",
     },
 }
@@ -98,7 +106,7 @@ LEFT_OUT["torch-compile"] = LEFT_OUT["torch"] | {
     "gru-adapt": "its loop over elements takes minutes to compile",
 }
 LEFT_OUT["torch-cudagraph"] = LEFT_OUT["torch"] | {
-    n: "written for CPUs" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL, *SEARCH)
+    n: "written for CPUs" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL, *SEARCH, *POLICIES)
 }
 
 
@@ -208,6 +216,11 @@ def flops(workload, tasks):
         passes = 3 * NAS_STEPS[workload] + 1
         one = lambda depth, width, _: forward(NAS_ROWS[workload], (NAS_INPUTS, *([width] * depth), 1))
         return passes * sum(one(*nas_shape(n)) for n in range(tasks))
+    if workload == "rl-rollout":
+        return tasks * ROLL * forward(1, (4, 64, 64, 2))
+    if workload == "ppo-step":
+        one = forward(PPO_WORLDS * PPO_STEPS, (4, 64, 64, 2)) + forward(PPO_WORLDS * PPO_STEPS, (4, 64, 64, 1))
+        return tasks * one * (1 + 3 * PPO_EPOCHS)
     if workload == "sine":
         encoder = forward(10, (2, 64, 64)) + forward(1, (64, 128, 1761))
         return 3 * tasks * (encoder + forward(10, SMALL))

@@ -6,6 +6,7 @@
 mod fields;
 mod generators;
 mod pictures;
+mod policies;
 mod profile;
 mod search;
 mod sequences;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{fields, generators, numbers, pictures, search, sequences, word};
+use super::{fields, generators, numbers, pictures, policies, search, sequences, word};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Net, ParamLayout, Weights};
@@ -60,6 +60,10 @@ pub enum Workload {
     NasEval,
     /// Dense networks of 64 shapes, each in training on targets of its own.
     NasTrain,
+    /// 200 steps of CartPole by policies of 4-64-64-2 with weights and physics of their own.
+    RlRollout,
+    /// An iteration of PPO of agents with networks and physics of their own: 128 steps in 64 worlds, 4 epochs of 4 minibatches.
+    PpoStep,
 }
 
 /// How long the steps of small networks are.
@@ -77,7 +81,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 22] = [
+    pub const ALL: [(&str, Workload); 24] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -100,6 +104,8 @@ impl Workload {
         ("attention-hyper", Workload::AttentionHyper),
         ("nas-eval", Workload::NasEval),
         ("nas-train", Workload::NasTrain),
+        ("rl-rollout", Workload::RlRollout),
+        ("ppo-step", Workload::PpoStep),
     ];
 
     /// Its name.
@@ -123,8 +129,8 @@ impl Workload {
             | Workload::LstmMaml2 => 64,
             Workload::NasTrain => 2048,
             Workload::Generator => 32,
-            Workload::Charlm => 1,
-            Workload::Gemm => 1024,
+            Workload::Charlm | Workload::PpoStep => 1,
+            Workload::Gemm | Workload::RlRollout => 1024,
             Workload::Conv | Workload::ConvForward | Workload::ConvTrain => 16,
             Workload::ConvAdapt | Workload::ConvMaml2 => 16,
         }
@@ -190,6 +196,8 @@ impl Workload {
             Workload::ConvAdapt => {
                 3.0 * t * pictures::flops(&pictures::few_shot(), pictures::STEPS * pictures::SUPPORT)
             }
+            Workload::RlRollout => t * policies::roll_flops(),
+            Workload::PpoStep => t * policies::ppo_flops(),
             Workload::GruAdapt => 3.0 * t * sequences::GRU_STEPS as f64 * sequences::flops(3),
             Workload::Charlm => 3.0 * sequences::lm_flops(),
             Workload::AttentionHyper => 3.0 * t * generators::flops(),
@@ -227,6 +235,8 @@ impl Workload {
             Workload::NasEval | Workload::NasTrain => {
                 b.different_networks(tasks, self == Workload::NasTrain);
             }
+            Workload::RlRollout => b.roll_out(tasks),
+            Workload::PpoStep => b.ppo(tasks),
         }
         (b.g, b.inputs)
     }
@@ -253,6 +263,9 @@ impl Workload {
         let mut session = device.prepare(lower(&graph, Workload::caps(device))?)?;
         for (name, values) in &inputs {
             session.write(name, values)?;
+        }
+        if session.has_input("order") {
+            session.write_u32("order", &policies::order())?;
         }
         Ok(Prepared { workload: self, session, step: 0 })
     }
@@ -342,6 +355,17 @@ impl Prepared {
             return Ok(check);
         }
         let y = self.session.read("result")?;
+        if self.session.has_output("falls") {
+            let falls = self.session.read("falls")?;
+            let falls = falls.iter().map(|x| f64::from(*x)).sum::<f64>() / falls.len() as f64;
+            if self.workload == Workload::RlRollout {
+                return Ok(vec![mean_square(&y), falls]);
+            }
+            let start = self.session.read("w0")?;
+            let moved: Vec<f32> = y.iter().zip(&start).map(|(a, b)| a - b).collect();
+            let losses = self.session.read("first_and_last")?;
+            return Ok(vec![f64::from(losses[0]), f64::from(losses[1]), mean_square(&moved), falls]);
+        }
         let square = mean_square(&y);
         if matches!(self.workload, Workload::NasEval | Workload::NasTrain) {
             let mean = y.iter().map(|v| f64::from(*v)).sum::<f64>() / y.len() as f64;

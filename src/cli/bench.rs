@@ -13,7 +13,7 @@ use super::{figure, open_device, say};
 #[derive(Args, Debug)]
 pub(super) struct BenchArgs {
     /// amortised, maml2, adapt, adapt-64, adapt-rows, generator, gemm, gemm-batch-64, gemm-batch-16, conv, conv-forward, conv-train,
-    /// conv-batch, conv-adapt, conv-maml2, inr, gru-adapt, lstm-maml2, charlm, sine or scaling (none given: all but scaling).
+    /// conv-batch, conv-adapt, conv-maml2, inr, gru-adapt, lstm-maml2, charlm, rl-rollout, ppo-step, sine or scaling (none given: all but scaling).
     #[arg(long)]
     workload: Option<String>,
     /// Tasks (of gemm: the size of the matrices; none given: what the workload is usually measured at).

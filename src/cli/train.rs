@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Args;
+use hyperloom::experiment::policies::{PolicyConfig, PolicyReport, PolicyRun, PolicyStatus, SETTINGS};
 use hyperloom::experiment::run_folder::RunFolder;
 use hyperloom::experiment::{
     Experiment, HeldOut, Observer, PointsAhead, Progress, Report, RunStatus, TestReport, Translations,
     pictures,
 };
+use hyperloom::policy::{environments, is_environment};
 use hyperloom::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -23,6 +25,19 @@ use super::{Settings, figure, hint, open_device, say};
 pub(super) struct TrainArgs {
     #[command(flatten)]
     settings: Settings,
+    /// Of an environment: numbers of its context that differ between tasks, or are other than usual, as length=0.25..1,sign=-1..1.
+    #[arg(long, value_name = "NAME=LOW..HIGH,…")]
+    context: Option<String>,
+    /// Of an environment: ppo, a2c or reinforce.
+    #[arg(long)]
+    learner: Option<String>,
+    /// Of an environment: where a policy's weights come from: shared (one network for all tasks), own (one for each) or generated (written
+    /// from the context by a hypernetwork).
+    #[arg(long)]
+    weights: Option<String>,
+    /// Of an environment: steps in all worlds together.
+    #[arg(long)]
+    frames: Option<u64>,
     /// The run folder (not given: the first of runs/TASK, runs/TASK-2, … that is free).
     #[arg(long)]
     out: Option<PathBuf>,
@@ -34,7 +49,150 @@ pub(super) struct TrainArgs {
     json: bool,
 }
 
+impl TrainArgs {
+    /// Flags that only environments have.
+    fn of_environments(&self) -> [(&'static str, bool); 4] {
+        [
+            ("--context", self.context.is_some()),
+            ("--learner", self.learner.is_some()),
+            ("--weights", self.weights.is_some()),
+            ("--frames", self.frames.is_some()),
+        ]
+    }
+
+    /// The file of settings of a policy, where there is one.
+    fn policy_file(&self) -> Option<PathBuf> {
+        let named = |text: &str| text.lines().any(|l| l.trim_start().starts_with("environment"));
+        let own =
+            self.settings.config.clone().filter(|p| std::fs::read_to_string(p).is_ok_and(|t| named(&t)));
+        let of_run = || self.out.as_ref().map(|o| o.join(SETTINGS)).filter(|p| p.is_file());
+        if self.resume { of_run() } else { own }
+    }
+
+    fn policy_config(&self, file: Option<&Path>) -> Result<PolicyConfig> {
+        if let Some((flag, _)) = self
+            .settings
+            .flags()
+            .into_iter()
+            .find(|(name, given)| *given && !matches!(*name, "--seed" | "--set"))
+        {
+            return Err(Error::config(
+                flag,
+                "is for tasks that have rows, and environments have none: leave it out",
+            ));
+        }
+        if self.resume {
+            let given =
+                self.of_environments().into_iter().chain(self.settings.flags()).find(|(_, given)| *given);
+            if let Some((flag, _)) = given {
+                return Err(Error::config(
+                    flag,
+                    "with --resume a run goes on with the settings it was started with: leave this out, or leave --resume out to \
+                     start another run",
+                ));
+            }
+        }
+        let (text, origin) = match file {
+            Some(file) => {
+                let text = std::fs::read_to_string(file).map_err(Error::io("read", file))?;
+                (text, file.display().to_string())
+            }
+            None => (String::new(), "--set".into()),
+        };
+        // What a flag says counts over what --set says, as everywhere.
+        let mut over = self.settings.set.clone();
+        let mut put = |key: &str, value: Option<String>| over.extend(value.map(|v| format!("{key}={v}")));
+        let quoted = |v: &Option<String>| v.as_ref().map(|v| toml::Value::from(v.as_str()).to_string());
+        put("environment", quoted(&self.settings.task));
+        put("context", quoted(&self.context));
+        put("learner", quoted(&self.learner));
+        put("weights", quoted(&self.weights));
+        put("device", quoted(&self.settings.device));
+        put("frames", self.frames.map(|f| f.to_string()));
+        put("seed", self.settings.seed.map(|s| s.to_string()));
+        PolicyConfig::parse(&text, &origin, &over)
+    }
+}
+
+/// A policy: of an environment that `--task` or a file of settings names, or of a run that goes on.
+fn run_policy(args: &TrainArgs, file: Option<&Path>) -> Result<ExitCode> {
+    let latest = match (&args.out, args.resume) {
+        (None, true) => Some(free_folder(args.settings.task.as_deref().unwrap_or_default(), true)?),
+        _ => None,
+    };
+    let of_run = args.out.as_ref().or(latest.as_ref()).filter(|_| args.resume).map(|o| o.join(SETTINGS));
+    if let Some(missing) = of_run.as_ref().filter(|f| !f.is_file()) {
+        let folder = missing.parent().unwrap_or(missing);
+        let message = format!(
+            "there is no run of a policy to go on with (no {SETTINGS}); leave --resume out to start one"
+        );
+        return Err(Error::checkpoint(folder, message));
+    }
+    let config = args.policy_config(of_run.as_deref().or(file))?;
+    let out = match args.out.clone().or(latest) {
+        Some(o) => o,
+        None => free_folder(&config.environment, false)?,
+    };
+    let device = open_device(&config.device)?;
+    let mut run = PolicyRun::open(&config, &device, &out, args.resume)?;
+    let mut watch = Watch::new(format!("hyperloom train --resume --out {}", out.display()))?;
+    let outcome = run.run(&mut watch);
+    watch.finish();
+    match outcome? {
+        PolicyStatus::Stopped(steps) => {
+            hint(format_args!(
+                "stopped after {steps} steps with a checkpoint; go on with: hyperloom train --resume --out {}",
+                out.display()
+            ));
+            Ok(ExitCode::from(130))
+        }
+        PolicyStatus::Finished(report) => {
+            match args.json {
+                true => say(format_args!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default())),
+                false => print_policy(&report, run.folder()),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn print_policy(r: &PolicyReport, folder: &RunFolder) {
+    let t = &r.test;
+    let (networks, tasks) = (if r.weights == "own" { "networks" } else { "a network" }, t.tasks.len());
+    say(format_args!(
+        "\n{}: {networks}, {} weights, {} parameters, learned by {}\n",
+        r.environment, r.weights, r.parameters, r.learner
+    ));
+    say(format_args!(
+        "{} steps in {:.1} s on {}, {:.0} steps/s\n\n",
+        r.steps, r.seconds, r.device, r.steps_per_second
+    ));
+    let whole = match (tasks, r.weights.as_str()) {
+        (0, _) => String::new(),
+        (n, "own") => format!(" in {n} contexts"),
+        (n, _) => format!(" in {n} contexts never seen"),
+    };
+    say(format_args!("mean return of {} episodes{whole}\n", t.episodes));
+    say(format_args!(
+        "  {:<34}   {:>9} ± {}\n",
+        "the likeliest action",
+        figure(t.return_mean),
+        figure(t.return_std)
+    ));
+    say(format_args!("  {:<34}   {:>9}\n", "drawn from the policy", figure(t.drawn)));
+    say(format_args!("  {:<34}   {:>9}\n", "at random", figure(t.random)));
+    say(format_args!("\nreport, pictures and checkpoint: {}\n", folder.path().display()));
+}
+
 pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
+    let file = args.policy_file();
+    if file.is_some() || args.settings.task.as_deref().is_some_and(is_environment) {
+        return run_policy(args, file.as_deref());
+    }
+    if let Some((flag, _)) = args.of_environments().into_iter().find(|(_, given)| *given) {
+        let names: Vec<String> = environments().iter().map(|e| e.name().to_string()).collect();
+        return Err(Error::config(flag, format!("is for environments: --task {}", names.join("|"))));
+    }
     let mut config = args.settings.resolve_unless(args.resume)?;
     let out = match &args.out {
         Some(o) => o.clone(),

@@ -31,6 +31,7 @@ mod judge;
 mod observer;
 pub mod picture_files;
 pub mod pictures;
+pub mod policies;
 mod report;
 pub mod run_folder;
 pub mod search;

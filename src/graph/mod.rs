@@ -719,7 +719,7 @@ impl Graph {
 
     /// Random numbers of `shape`, whose first axis is the task; `key` is u32 `[2]`: (seed, step).
     /// The same key, stream, task and element give the same number, on any device and in any split. In the body of a scan
-    /// each repetition has a stream of its own, the same on the way back.
+    /// each repetition has a key of its own, where the key is one of the scan's constants.
     #[track_caller]
     pub fn random(&mut self, dist: Dist, key: Value, stream: u32, shape: &[usize]) -> Value {
         self.random_from(0, dist, key, stream, shape)

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::late::Late;
-use super::op::{Func, Op, ScanRef};
+use super::op::{Dist, Func, Op, ScanRef};
 use super::{Graph, Input, Node, Role, Value};
-use crate::rng::threefry2x32;
 use crate::spec::{Activation, DType, Shape, count};
 
 /// A repeated body.
@@ -30,6 +29,9 @@ pub struct Scan {
 
 /// Scans that may lie in one another where they stay loops; those that lie deeper are written out.
 pub(crate) const DEEPEST: usize = 3;
+
+/// The stream that keys of repetitions are drawn from.
+const REPETITIONS: u32 = 0x5ca7;
 
 /// Axis along which rows of different repetitions lie: the second, after that of the tasks.
 pub fn row_axis(row: &[usize]) -> usize {
@@ -109,10 +111,10 @@ impl Graph {
     /// Repeats `body` `n` times. It gets the carried values (at first `carried`), `constants`, and this
     /// repetition's row of each of `rows` (stacked along the second axis: `[T, n, ..]`); it returns the
     /// carried values for the next repetition, in the same shapes, and rows of its own. The results are the final carried
-    /// values and the stacked rows.
+    /// values and the stacked rows. A key of random numbers (u32 `[2]`) among the constants is another one in each repetition.
     ///
     /// # Panics
-    /// When shapes differ from repetition to repetition, or `rows` have not `n` rows.
+    /// When shapes differ from repetition to repetition, `rows` have not `n` rows, or a key is used for anything but random numbers.
     #[track_caller]
     pub fn scan(
         &mut self,
@@ -141,6 +143,18 @@ impl Graph {
         }
         let mut inner = Graph { scope: vec![self.label()], keep: self.keep, ..Graph::new() };
         inner.scope.retain(|s| !s.is_empty());
+        // Keys are drawn for all repetitions at once, and come as rows.
+        let is_key = |g: &Graph, v: Value| g.node(v).dtype == DType::U32 && g.shape(v) == [2];
+        let places: Vec<bool> = constants.iter().map(|v| is_key(self, *v)).collect();
+        let keys: Vec<Value> = constants
+            .iter()
+            .zip(&places)
+            .filter(|(_, key)| **key)
+            .map(|(v, _)| self.random(Dist::Bits, *v, REPETITIONS, &[2, n]))
+            .collect();
+        let fixed: Vec<Value> =
+            constants.iter().zip(&places).filter(|(_, key)| !**key).map(|(v, _)| *v).collect();
+        let (constants, rows) = (&fixed[..], &[rows, &keys[..]].concat()[..]);
         let mut inputs = Vec::new();
         let mut declare = |g: &Graph, inner: &mut Graph, kind: &str, v: Value, shape: Shape| {
             let name = format!("{kind} {}", inputs.len());
@@ -161,7 +175,20 @@ impl Graph {
         }
         let (first, rest) = inputs.split_at(carried.len());
         let (second, third) = rest.split_at(constants.len());
-        let (next, given) = body(&mut inner, ScanArgs { carried: first, constants: second, rows: third });
+        let (third, own) = third.split_at(third.len() - keys.len());
+        let (mut fixed, mut drawn) = (second.iter(), own.iter());
+        let second: Vec<Value> =
+            places.iter().filter_map(|key| if *key { drawn.next() } else { fixed.next() }).copied().collect();
+        let (next, given) = body(&mut inner, ScanArgs { carried: first, constants: &second, rows: third });
+        // Of another scan in it a key is drawn from, too.
+        let draws = |n: &Node| matches!(n.op, Op::Random { .. });
+        if inner.nodes.iter().any(|n| !draws(n) && n.inputs.iter().any(|x| own.contains(x))) {
+            self.fail(
+                "scan",
+                &[&[2]],
+                "u32 [2] among the constants is a key of random numbers, and nothing else",
+            );
+        }
         let fits = next.len() == carried.len()
             && next.iter().zip(carried).all(|(a, b)| inner.shape(*a) == self.shape(*b));
         if !fits {
@@ -382,7 +409,7 @@ impl Graph {
     /// inside of them. A scan that stays keeps those inside of it, as far as scans may lie in one another.
     pub fn unrolled(&self, which: impl Fn(Value) -> bool, inner: bool) -> Graph {
         let mut out = Graph { inputs: self.inputs.clone(), stored: self.stored.clone(), ..Graph::new() };
-        let map = out.append(self, &HashMap::new(), &which, inner, None);
+        let map = out.append(self, &HashMap::new(), &which, inner);
         let mapped = |list: &[(String, Value)]| list.iter().map(|(n, v)| (n.clone(), map[v])).collect();
         out.outputs = mapped(&self.outputs);
         out.records = mapped(&self.records);
@@ -390,15 +417,13 @@ impl Graph {
         out
     }
 
-    /// Copies the nodes of `from`, inputs replaced by `given` where it has them; as repetition `turn` of a scan, which draws
-    /// numbers of its own.
+    /// Copies the nodes of `from`, inputs replaced by `given` where it has them.
     fn append(
         &mut self,
         from: &Graph,
         given: &HashMap<Value, Value>,
         unroll: &dyn Fn(Value) -> bool,
         inner: bool,
-        turn: Option<usize>,
     ) -> HashMap<Value, Value> {
         let mut map: HashMap<Value, Value> = HashMap::new();
         let mut results: HashMap<(Value, usize), Value> = HashMap::new();
@@ -416,9 +441,9 @@ impl Graph {
                 continue;
             }
             match &node.op {
-                Op::Scan(ScanRef(scan)) if unroll(v) || (turn.is_some() && scan.draws()) => {
+                Op::Scan(ScanRef(scan)) if unroll(v) => {
                     let operands: Vec<Value> = node.inputs.iter().map(|x| map[x]).collect();
-                    for (i, r) in self.write_out(scan, &operands, |i| wanted.contains(&(v, i)), inner, turn) {
+                    for (i, r) in self.write_out(scan, &operands, |i| wanted.contains(&(v, i)), inner) {
                         results.insert((v, i), r);
                     }
                 }
@@ -428,7 +453,7 @@ impl Graph {
                         node.op.clone()
                     } else {
                         let mut body = Graph { inputs: scan.body.inputs.clone(), ..Graph::new() };
-                        let inner = body.append(&scan.body, &HashMap::new(), &|_| true, true, None);
+                        let inner = body.append(&scan.body, &HashMap::new(), &|_| true, true);
                         body.outputs = scan.body.outputs.iter().map(|(n, v)| (n.clone(), inner[v])).collect();
                         let inputs = scan.inputs.iter().map(|v| inner[v]).collect();
                         Op::Scan(ScanRef(Arc::new(Scan { body, inputs, ..Scan::clone(scan) })))
@@ -440,13 +465,7 @@ impl Graph {
                 }
                 op => {
                     let operands: Vec<Value> = node.inputs.iter().map(|x| map[x]).collect();
-                    let op = match (op, turn) {
-                        (&Op::Random { dist, stream, first_task }, Some(turn)) => {
-                            Op::Random { dist, stream: stream_of(stream, turn), first_task }
-                        }
-                        _ => op.clone(),
-                    };
-                    map.insert(v, self.push(op, &operands, node.shape.clone(), node.dtype));
+                    map.insert(v, self.push(op.clone(), &operands, node.shape.clone(), node.dtype));
                 }
             }
         }
@@ -461,7 +480,6 @@ impl Graph {
         operands: &[Value],
         wanted: impl Fn(usize) -> bool,
         inner: bool,
-        turn: Option<usize>,
     ) -> Vec<(usize, Value)> {
         let outputs: Vec<Value> = scan.outputs().collect();
         let fixed = scan.carried + scan.constants;
@@ -482,9 +500,7 @@ impl Graph {
                 let one = self.slice(stack, row_axis(&shape), row, 1);
                 given.insert(x, self.reshape(one, &shape));
             }
-            // The number of a row, so that the way back draws what the way out has drawn.
-            let own = stream_of(turn.map_or(0, |t| stream_of(1, t)), row) as usize;
-            let map = self.append(&scan.body, &given, &|_| inner, inner, Some(own));
+            let map = self.append(&scan.body, &given, &|_| inner, inner);
             self.scope.clone_from(&scope);
             for (i, o) in outputs.iter().enumerate().skip(scan.carried) {
                 stacks.entry(scan.number(Outcome::Given(i))).or_default().push(map[o]);
@@ -512,27 +528,12 @@ impl Graph {
     }
 }
 
-/// The stream that repetition `turn` of a scan draws from where its body draws from `stream`.
-fn stream_of(stream: u32, turn: usize) -> u32 {
-    threefry2x32([stream, 0], [turn as u32, 1])[0]
-}
-
 /// From so many terms on, a sum takes longer to compute again than its result takes to come from memory (a hundred operations and more in
 /// the time of eight bytes, on CPUs and GPUs), and what is made of it has so many times the room.
 const LONG: usize = 128;
 const LONG_ROOM: usize = 16;
 
 impl Scan {
-    /// Whether random numbers are drawn in it.
-    fn draws(&self) -> bool {
-        let draws = |n: &Node| match &n.op {
-            Op::Random { .. } => true,
-            Op::Scan(ScanRef(inner)) => inner.draws(),
-            _ => false,
-        };
-        self.body.nodes.iter().any(draws)
-    }
-
     /// Scans that lie in one another here, itself among them.
     fn depth(&self) -> usize {
         let inside =

@@ -104,6 +104,14 @@ pub struct Progressed {
     pub gradient: f64,
 }
 
+impl Progressed {
+    /// What was found by an iteration, from its numbers: episodes, return, length and reward; the losses; the gradient's norm.
+    pub fn read(iteration: u64, frames: u64, of: [f64; 4], losses: [f64; 4], gradient: f64) -> Progressed {
+        let [episodes, return_mean, length, reward] = of;
+        Progressed { iteration, frames, episodes, return_mean, length, reward, losses, gradient }
+    }
+}
+
 /// Returns of whole episodes, one in each world.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -164,6 +172,13 @@ pub struct PolicyState {
     pub place: [Vec<f32>; 3],
     /// Iterations done.
     pub iteration: u64,
+}
+
+impl PolicyState {
+    /// From parameters and moments, places and iterations done.
+    pub fn new(learner: [Vec<f32>; 3], place: [Vec<f32>; 3], iteration: u64) -> PolicyState {
+        PolicyState { learner, place, iteration }
+    }
 }
 
 /// Names of the state of the plan that [`PolicyState::place`] holds.

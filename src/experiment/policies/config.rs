@@ -1,0 +1,375 @@
+//! Settings of a policy.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, nearest};
+use crate::experiment::config;
+use crate::policy::{Environment, Learning, Objective, Policy, Worlds, environment};
+
+/// How a policy learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Learner {
+    /// Proximal policy optimisation (Schulman et al. 2017): several epochs of minibatches, each ratio clipped.
+    #[default]
+    Ppo,
+    /// The policy gradient with advantages of a critic (A2C, Mnih et al. 2016): one update from each roll-out.
+    A2c,
+    /// The same with whole returns (Williams 1992), from which the critic's value is taken as a baseline.
+    Reinforce,
+}
+
+impl Learner {
+    /// All of them, with their names.
+    pub const ALL: [(&str, Learner); 3] =
+        [("ppo", Learner::Ppo), ("a2c", Learner::A2c), ("reinforce", Learner::Reinforce)];
+}
+
+/// Where the weights of a policy come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PolicySource {
+    /// One network for all tasks.
+    #[default]
+    Shared,
+    /// A network for each task, all learn side by side.
+    Own,
+    /// A hypernetwork writes them from the context.
+    Generated,
+}
+
+/// How it is learned from roll-outs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LearningConfig {
+    /// Steps of a roll-out in each world.
+    pub steps: usize,
+    /// Times that its steps are learned from.
+    pub epochs: usize,
+    /// Parts that they are split into, each an update.
+    pub minibatches: usize,
+    /// Discount.
+    pub gamma: f64,
+    /// λ of generalised advantage estimation.
+    pub lambda: f64,
+    /// Learning rate at first; it falls to 0 evenly.
+    pub rate: f64,
+    /// Largest norm of a gradient.
+    pub norm: f64,
+    /// How far ratios of probabilities count from 1.
+    pub clip: f64,
+    /// Whether values are kept as near to the old ones, too.
+    pub clip_value: bool,
+    /// Whether advantages of a minibatch are brought to mean 0 and deviation 1.
+    pub normalise: bool,
+    /// Weight of the error of values.
+    pub value: f64,
+    /// Weight of the entropy.
+    pub entropy: f64,
+}
+
+impl Default for LearningConfig {
+    fn default() -> LearningConfig {
+        let (l, o) = (Learning::new(1), Objective::default());
+        LearningConfig {
+            steps: l.steps,
+            epochs: l.epochs,
+            minibatches: l.minibatches,
+            gamma: l.gamma,
+            lambda: l.lambda,
+            rate: l.rate,
+            norm: l.clip,
+            clip: o.clip.unwrap_or(0.2),
+            clip_value: o.clip_value,
+            normalise: o.normalise,
+            value: o.value,
+            entropy: o.entropy,
+        }
+    }
+}
+
+/// How a policy is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TestConfig {
+    /// Contexts that it is judged in, none of which it was trained in; of networks of the tasks' own those of training.
+    pub tasks: usize,
+    /// Episodes in each.
+    pub episodes: usize,
+}
+
+impl Default for TestConfig {
+    fn default() -> TestConfig {
+        TestConfig { tasks: 1, episodes: 100 }
+    }
+}
+
+/// Settings of a run of a policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PolicyConfig {
+    /// The environment.
+    pub environment: String,
+    /// Seed of all that is drawn.
+    pub seed: u64,
+    /// auto, cpu, gpu or gpu:N.
+    pub device: String,
+    /// How it learns.
+    pub learner: Learner,
+    /// Numbers of the context that differ between tasks, `length=0.25..1,sign=-1..1`, or are other than usual.
+    pub context: String,
+    /// Where weights come from.
+    pub weights: PolicySource,
+    /// Whether a policy that all share reads what differs beside its observation.
+    pub told: bool,
+    /// Contexts that it is trained in.
+    pub tasks: usize,
+    /// Worlds of each.
+    pub worlds: usize,
+    /// Steps in all worlds together.
+    pub frames: u64,
+    /// Steps after which an episode is cut off (0: as the environment says).
+    pub horizon: usize,
+    /// Hidden widths of actor and critic.
+    pub hidden: Vec<usize>,
+    /// Hidden widths of what writes weights.
+    pub trunk: Vec<usize>,
+    /// How it is learned from roll-outs.
+    pub learning: LearningConfig,
+    /// How it is judged.
+    pub test: TestConfig,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> PolicyConfig {
+        PolicyConfig {
+            environment: "cartpole".into(),
+            seed: 0,
+            device: "auto".into(),
+            learner: Learner::default(),
+            context: String::new(),
+            weights: PolicySource::default(),
+            told: false,
+            tasks: 1,
+            worlds: 8,
+            frames: 500_000,
+            horizon: 0,
+            hidden: vec![64, 64],
+            trunk: vec![64],
+            learning: LearningConfig::default(),
+            test: TestConfig::default(),
+        }
+    }
+}
+
+impl PolicyConfig {
+    /// Settings as a file holds them, with single ones (`learning.rate=0.001`) over it. What is not said depends on the environment, on the learner, and on
+    /// whether contexts differ.
+    ///
+    /// # Errors
+    /// What no policy has, or what is out of range.
+    pub fn parse(text: &str, origin: &str, over: &[String]) -> Result<PolicyConfig> {
+        let wrong = |e: toml::de::Error| Error::config(origin, e.message().to_string());
+        let mut table: toml::Table = text.parse().map_err(wrong)?;
+        for one in over {
+            config::set(&mut table, one)?;
+        }
+        let said =
+            |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_str).map(str::to_string);
+        let name = said(&table, "environment").unwrap_or_else(|| PolicyConfig::default().environment);
+        let learner = said(&table, "learner").unwrap_or_else(|| "ppo".into());
+        if let (Some(weights), true) = (said(&table, "weights"), table.contains_key("told"))
+            && weights != "shared"
+        {
+            let message = format!(
+                "is for weights that all tasks share: those that are {weights} read no context beside what they see"
+            );
+            return Err(Error::config("told", message));
+        }
+        let known: Vec<&str> = Learner::ALL.iter().map(|(n, _)| *n).collect();
+        if !known.contains(&learner.as_str()) {
+            let near = nearest(&learner, known.iter().copied())
+                .map_or(String::new(), |n| format!("; did you mean '{n}'?"));
+            return Err(Error::config(
+                "learner",
+                format!("'{learner}' is none of {}{near}", known.join(", ")),
+            ));
+        }
+        let found = environment(&name, "--task")?;
+        let context = said(&table, "context").unwrap_or_default();
+        let varied = Worlds::parse(&*found, &context, "--context")?;
+        let differs = varied.iter().any(|v| v.range[0] < v.range[1]);
+        let own = said(&table, "weights").is_some_and(|w| w == "own");
+        if differs || own {
+            let many: i64 = if own { 16 } else { 64 };
+            table.entry("tasks").or_insert(many.into());
+            table.entry("worlds").or_insert(if own { 8 } else { 2 }.into());
+            table.entry("frames").or_insert(if own { 3_200_000 } else { 2_000_000 }.into());
+            let tasks = table["tasks"].clone();
+            let test = table.entry("test").or_insert(toml::Table::new().into());
+            if let Some(test) = test.as_table_mut() {
+                test.entry("tasks").or_insert(if own { tasks } else { 64.into() });
+                test.entry("episodes").or_insert(10.into());
+            }
+        }
+        let learning = table.entry("learning").or_insert(toml::Table::new().into());
+        if let Some(learning) = learning.as_table_mut() {
+            let mut usual = |key: &str, value: toml::Value| {
+                learning.entry(key).or_insert(value);
+            };
+            match learner.as_str() {
+                "a2c" | "reinforce" => {
+                    usual("epochs", 1.into());
+                    usual("minibatches", 1.into());
+                    usual("rate", 0.003.into());
+                    usual("steps", if learner == "a2c" { 16 } else { 128 }.into());
+                    if learner == "reinforce" {
+                        usual("lambda", 1.0.into());
+                    }
+                }
+                _ if name == "pendulum" => {
+                    usual("epochs", 8.into());
+                    usual("minibatches", 8.into());
+                }
+                _ => {}
+            }
+            if name == "pendulum" {
+                usual("gamma", 0.95.into());
+            }
+            if matches!(name.as_str(), "pendulum" | "navigation" | "mountain-car-continuous") {
+                usual("entropy", 0.0.into());
+            }
+        }
+        let config: PolicyConfig = toml::Value::Table(table).try_into().map_err(wrong)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// As a file holds them.
+    ///
+    /// # Errors
+    /// None of settings that were read.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::config("policy.toml", e.to_string()))
+    }
+
+    /// Refuses what is out of range, or does not fit.
+    ///
+    /// # Errors
+    /// The setting, and what would be right.
+    pub fn validate(&self) -> Result<()> {
+        let l = &self.learning;
+        let whole = [
+            ("tasks", self.tasks, 1, 65_536),
+            ("worlds", self.worlds, 1, 65_536),
+            ("frames", self.frames as usize, 1, 1_000_000_000_000),
+            ("horizon", self.horizon, 0, 100_000),
+            ("learning.steps", l.steps, 1, 10_000),
+            ("learning.epochs", l.epochs, 1, 100),
+            ("learning.minibatches", l.minibatches, 1, 1_000),
+            ("test.tasks", self.test.tasks, 1, 65_536),
+            ("test.episodes", self.test.episodes, 1, 65_536),
+        ];
+        for (name, n, low, high) in whole {
+            if !(low..=high).contains(&n) {
+                return Err(Error::config(
+                    name,
+                    format!("{n} is out of range: it must lie from {low} to {high}"),
+                ));
+            }
+        }
+        let parts = [
+            ("learning.gamma", l.gamma, 0.0, 1.0),
+            ("learning.lambda", l.lambda, 0.0, 1.0),
+            ("learning.rate", l.rate, 1e-9, 1.0),
+            ("learning.norm", l.norm, 1e-9, 1e9),
+            ("learning.clip", l.clip, 1e-6, 100.0),
+            ("learning.value", l.value, 0.0, 1e3),
+            ("learning.entropy", l.entropy, 0.0, 1e3),
+        ];
+        for (name, x, low, high) in parts {
+            if !(low..=high).contains(&x) {
+                return Err(Error::config(
+                    name,
+                    format!("{x} is out of range: it must lie from {low} to {high}"),
+                ));
+            }
+        }
+        for (name, widths) in [("hidden", &self.hidden), ("trunk", &self.trunk)] {
+            if widths.len() > 16 || widths.iter().any(|w| !(1..=4_096).contains(w)) {
+                let message =
+                    format!("{widths:?} are no hidden widths: up to 16 of them, each from 1 to 4096");
+                return Err(Error::config(name, message));
+            }
+        }
+        if self.learner != Learner::Ppo && l.epochs * l.minibatches > 1 {
+            let message = "the policy gradient is that of the policy that acted: one update from a roll-out; learner = \"ppo\" takes several";
+            return Err(Error::config("learning.epochs", message));
+        }
+        let env = environment(&self.environment, "--task")?;
+        let differs =
+            Worlds::parse(&*env, &self.context, "--context")?.iter().any(|v| v.range[0] < v.range[1]);
+        let which = match (differs, self.weights, self.told) {
+            (false, PolicySource::Generated, _) => Some(("weights", "generated")),
+            (false, _, true) => Some(("told", "told of the context")),
+            _ => None,
+        };
+        if let Some((key, what)) = which {
+            let one = env.context().first().map_or("NAME", |c| c.name);
+            let message =
+                format!("a policy is {what} where contexts differ: --context {one}=LOW..HIGH says what does");
+            return Err(Error::config(key, message));
+        }
+        let networks = if self.weights == PolicySource::Shared { 1 } else { self.tasks };
+        let rows = l.steps * self.tasks * self.worlds / networks;
+        if !rows.is_multiple_of(l.minibatches) {
+            let message = format!(
+                "{rows} steps of a roll-out for each network are not {} even minibatches",
+                l.minibatches
+            );
+            return Err(Error::config("learning.minibatches", message));
+        }
+        if self.weights == PolicySource::Own && self.test.tasks != self.tasks {
+            let message = format!(
+                "networks of the tasks' own are judged in their own tasks: {} or nothing",
+                self.tasks
+            );
+            return Err(Error::config("test.tasks", message));
+        }
+        Ok(())
+    }
+
+    /// Contexts that differ are drawn by this.
+    pub(super) fn worlds(&self, [tasks, each]: [usize; 2], seed: u64) -> Result<Worlds> {
+        let found: std::sync::Arc<dyn Environment> = environment(&self.environment, "--task")?;
+        let varied = Worlds::parse(&*found, &self.context, "--context")?;
+        Ok(Worlds::drawn(found, varied, [tasks, each], seed))
+    }
+
+    pub(super) fn policy(&self, worlds: &Worlds) -> Policy {
+        match self.weights {
+            PolicySource::Shared => {
+                Policy::shared(worlds, &self.hidden, if self.told { worlds.descriptor() } else { 0 })
+            }
+            PolicySource::Own => Policy::own(worlds, &self.hidden),
+            PolicySource::Generated => Policy::generated(worlds, &self.hidden, self.trunk.clone()),
+        }
+    }
+
+    pub(super) fn learning(&self) -> Learning {
+        let l = &self.learning;
+        let mut learning = Learning::new(self.frames);
+        (learning.steps, learning.epochs, learning.minibatches) = (l.steps, l.epochs, l.minibatches);
+        (learning.gamma, learning.lambda, learning.rate, learning.clip) = (l.gamma, l.lambda, l.rate, l.norm);
+        learning.horizon = self.horizon;
+        let o = &mut learning.objective;
+        o.clip = (self.learner == Learner::Ppo).then_some(l.clip);
+        (o.clip_value, o.normalise, o.value, o.entropy) = (l.clip_value, l.normalise, l.value, l.entropy);
+        learning
+    }
+}

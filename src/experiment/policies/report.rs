@@ -1,0 +1,59 @@
+//! What a run of a policy found.
+
+use serde::{Deserialize, Serialize};
+
+/// `report.json` of a policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PolicyReport {
+    /// The environment.
+    pub environment: String,
+    /// `ppo`, `a2c` or `reinforce`.
+    pub learner: String,
+    /// `shared`, `own` or `generated`.
+    pub weights: String,
+    /// What it was trained on.
+    pub device: String,
+    /// The seed.
+    pub seed: u64,
+    /// Numbers that are learned.
+    pub parameters: usize,
+    /// Steps of all worlds.
+    pub steps: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Steps of all worlds in a second.
+    pub steps_per_second: f64,
+    /// How good it is, in contexts that it was not trained in.
+    pub test: PolicyTest,
+}
+
+/// Returns of whole episodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PolicyTest {
+    /// Mean return where the likeliest action is taken.
+    pub return_mean: f64,
+    /// Standard deviation over episodes.
+    pub return_std: f64,
+    /// Number of episodes.
+    pub episodes: usize,
+    /// Their mean number of steps.
+    pub length: f64,
+    /// Mean return where actions are drawn from the policy.
+    pub drawn: f64,
+    /// Mean return of actions at random.
+    pub random: f64,
+    /// Contexts, where they differ, each with its mean return.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tasks: Vec<(Vec<(String, f32)>, f64)>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PolicyStatus {
+    /// Trained and judged.
+    Finished(Box<PolicyReport>),
+    /// Stopped by the observer after so many steps; the folder goes on from there.
+    Stopped(u64),
+}

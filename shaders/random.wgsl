@@ -7,7 +7,18 @@
 #import exponential
 #import sine
 
-struct Params { dims: View, y: View, stream: u32, per_task: u32, first_task: u32, key: u32 }
+struct Params {
+    dims: View,
+    y: View,
+    stream: u32,
+    per_task: u32,
+    first_task: u32,
+    key: u32,
+    key_step: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
 
 override DIST: u32 = 0u;
 
@@ -32,7 +43,7 @@ fn main(
         return;
     }
     let at = unravel(params.dims, i);
-    let seed = vec2<u32>(key[params.key] + params.stream * 0x9e3779b9u, key[params.key + 1u]);
+    let seed = vec2<u32>(key[params.key] + params.stream * 0x9e3779b9u, key[params.key + params.key_step]);
     let counter = vec2<u32>(params.first_task + i / params.per_task, i % params.per_task);
     let words = threefry2x32(seed, counter);
     var bits = words.x;

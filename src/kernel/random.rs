@@ -32,7 +32,18 @@ pub struct Random {
     pub first_task: u32,
 }
 
-params!(Random { dims: GpuView, y: GpuView, stream: u32, per_task: u32, first_task: u32, key: u32 });
+params!(Random {
+    dims: GpuView,
+    y: GpuView,
+    stream: u32,
+    per_task: u32,
+    first_task: u32,
+    key: u32,
+    key_step: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+});
 
 impl Random {
     pub(super) const FAMILY: Family = Family::Own;
@@ -122,6 +133,10 @@ impl Random {
             per_task: self.per_task as u32,
             first_task: self.first_task,
             key: reads[0].offset as u32,
+            key_step: reads[0].strides[COLUMN] as u32,
+            pad0: 0,
+            pad1: 0,
+            pad2: 0,
         };
         let dist = match self.dist {
             Dist::Bits => 0.0,

@@ -9,6 +9,7 @@ mod golden;
 mod limits;
 mod lockstep;
 mod norms;
+mod policies;
 mod regions;
 mod runner;
 mod search;

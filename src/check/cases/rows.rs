@@ -137,7 +137,9 @@ fn random(table: &mut Vec<Case>) {
         for (i, (shape, layout)) in shapes.enumerate() {
             let per_task = shape.iter().skip(1).product();
             let kernel = Random { dist, stream: 7 * i as u32, per_task, first_task: 1000 * i as u32 };
-            let build = Build::new(5700).read(&[2], Layout::Dense, Fill::Words(&[12345, 678]));
+            // Every other key lies as the column of a table: that of a repetition.
+            let of_key = if i % 2 == 0 { Layout::Dense } else { Layout::Strided };
+            let build = Build::new(5700).read(&[2], of_key, Fill::Words(&[12345, 678]));
             let build = build.write(&shape, layout, dtype);
             table.push(build.case(format!("{dist:?} {shape:?} {layout:?}"), Kernel::Random(kernel), false));
         }

@@ -16,6 +16,7 @@ mod kernels;
 mod plan;
 mod predict;
 mod profile;
+mod rollout;
 mod sample;
 mod search;
 mod train;
@@ -91,6 +92,8 @@ enum Command {
     Joint(joint::JointArgs),
     /// Search architectures: propose, judge by generated weights, choose, train the best.
     Search(search::SearchArgs),
+    /// What a trained policy sees and does in a world, step by step.
+    Rollout(rollout::RolloutArgs),
     /// Prove kernels, golden files or a whole training step against the CPU reference.
     #[cfg(feature = "gpu")]
     Check(check::CheckArgs),
@@ -660,6 +663,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Profile(a) => profile::run(&a),
         Command::Joint(a) => joint::run(&a),
         Command::Search(a) => search::run(&a),
+        Command::Rollout(a) => rollout::run(&a),
         #[cfg(feature = "gpu")]
         Command::Check(a) => check::run(&a),
         #[cfg(feature = "gpu")]

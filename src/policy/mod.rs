@@ -43,5 +43,8 @@ pub use environment::{
 pub use objective::{Objective, Parts, Steps};
 pub use rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
 pub use spec::{Policy, PolicyWeights};
-pub use trainer::{Episodes, Learning, PolicyState, PolicyTrainer, Progressed, episodes, training_graph};
+pub use trainer::{
+    Episodes, Learning, PolicyState, PolicyTrainer, Progressed, Trajectory, episodes, training_graph,
+    trajectory,
+};
 pub use worlds::{Varied, Worlds};

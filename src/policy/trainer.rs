@@ -422,6 +422,80 @@ pub fn episodes(
     Ok(Episodes { returns: session.read("returns")?, lengths: session.read("lengths")?, each: worlds.each })
 }
 
+/// What one agent saw and did in one world, step by step.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Trajectory {
+    /// What it saw, `[steps, observation]`.
+    pub seen: Vec<f32>,
+    /// What it did, as the environment took it, `[steps, action]`.
+    pub action: Vec<f32>,
+    /// What it got.
+    pub reward: Vec<f32>,
+    /// Whether the episode ended with the step; then the next begins.
+    pub ended: Vec<bool>,
+}
+
+impl Trajectory {
+    /// Leaves the first `steps`.
+    pub fn cut(&mut self, steps: usize) {
+        let many = self.reward.len().max(1);
+        let (seen, action) = (self.seen.len() / many, self.action.len() / many);
+        self.seen.truncate(steps * seen);
+        self.action.truncate(steps * action);
+        self.reward.truncate(steps);
+        self.ended.truncate(steps);
+    }
+}
+
+/// So many steps in the first of `worlds` by a policy with these parameters.
+///
+/// # Errors
+/// What the device refuses.
+pub fn trajectory(
+    device: &Device,
+    (worlds, policy, learning): (&Worlds, &Policy, &Learning),
+    params: &[f32],
+    (how, steps, seed): (Behaviour, usize, u64),
+) -> Result<Trajectory> {
+    let mut g = Graph::new();
+    let inputs = declared(&mut g, worlds, policy);
+    let flat = g.data("params", &param_shape(policy, worlds));
+    let key_of = g.input("key", crate::graph::Role::Data, &[2], DType::U32);
+    let layout = policy.actor.layout();
+    let agents = agents(worlds, policy, learning, &layout);
+    let drawn = policy.parts(&mut g, flat, inputs.1);
+    let from = agents.begin(&mut g, inputs.0, key_of);
+    let (_, rolled) = agents.roll(&mut g, steps, roll_inputs(drawn, inputs, key_of), from, how);
+    let space = worlds.environment.action();
+    let e = g.expr();
+    let seen = e.of(rolled.read).slice(3, 0, worlds.environment.widths().observation);
+    let action = Distribution::scaled(&space, e.of(rolled.action));
+    let found = [seen.value(), action.value(), rolled.reward, rolled.ended];
+    for (name, v) in ["seen", "action", "reward", "ended"].into_iter().zip(found) {
+        // Of the first task the first world.
+        let shape = g.shape(v).to_vec();
+        let one = g.slice(v, 0, 0, 1);
+        let one = g.slice(one, 2, 0, 1);
+        let one = g.reshape(one, &[steps, shape[3]]);
+        g.output(name, one);
+    }
+    let mut session = device.prepare(lower(&g, device.caps(1))?)?;
+    session.write("params", params)?;
+    session.write("context", &worlds.contexts())?;
+    if policy.told > 0 {
+        session.write("descriptor", &worlds.descriptors())?;
+    }
+    session.write_u32("key", &key(seed ^ 0xe7a1, 0))?;
+    session.run(1)?;
+    Ok(Trajectory {
+        seen: session.read("seen")?,
+        action: session.read("action")?,
+        reward: session.read("reward")?,
+        ended: session.read("ended")?.iter().map(|e| *e != 0.0).collect(),
+    })
+}
+
 /// Where agents are at the start of training.
 fn begin(
     device: &Device,

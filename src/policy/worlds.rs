@@ -65,6 +65,17 @@ impl Worlds {
         worlds
     }
 
+    /// One world whose context has these numbers, by columns; of others that differ the middle of the range.
+    pub fn one(environment: Arc<dyn Environment>, varied: Vec<Varied>, given: &[(usize, f64)]) -> Worlds {
+        let mut worlds = Worlds::usual(environment, 1, 1);
+        let middle = varied.iter().map(|v| (v.column, (v.range[0] + v.range[1]) / 2.0));
+        for (column, value) in middle.chain(given.iter().copied()) {
+            worlds.contexts[column] = value as f32;
+        }
+        worlds.varied = varied;
+        worlds
+    }
+
     /// Ranges by the context's names, as `length=0.25..1,sign=-1..1` has them, or single numbers.
     ///
     /// # Errors

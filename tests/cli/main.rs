@@ -12,6 +12,7 @@ mod methods;
 mod mutated;
 mod pairs;
 mod pictures;
+mod policies;
 mod resume;
 mod search;
 mod series;

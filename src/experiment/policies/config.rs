@@ -183,14 +183,6 @@ impl PolicyConfig {
             |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_str).map(str::to_string);
         let name = said(&table, "environment").unwrap_or_else(|| PolicyConfig::default().environment);
         let learner = said(&table, "learner").unwrap_or_else(|| "ppo".into());
-        if let (Some(weights), true) = (said(&table, "weights"), table.contains_key("told"))
-            && weights != "shared"
-        {
-            let message = format!(
-                "is for weights that all tasks share: those that are {weights} read no context beside what they see"
-            );
-            return Err(Error::config("told", message));
-        }
         let known: Vec<&str> = Learner::ALL.iter().map(|(n, _)| *n).collect();
         if !known.contains(&learner.as_str()) {
             let near = nearest(&learner, known.iter().copied())
@@ -319,6 +311,10 @@ impl PolicyConfig {
             (false, _, true) => Some(("told", "told of the context")),
             _ => None,
         };
+        if self.told && self.weights != PolicySource::Shared {
+            let message = "is for weights that all tasks share: others are of one context as they are";
+            return Err(Error::config("told", message));
+        }
         if let Some((key, what)) = which {
             let one = env.context().first().map_or("NAME", |c| c.name);
             let message =

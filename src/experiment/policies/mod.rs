@@ -18,7 +18,9 @@ use super::run_folder::RunFolder;
 use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
-use crate::policy::{Behaviour, PolicyState, PolicyTrainer, Progressed, Worlds};
+use crate::policy::{
+    Behaviour, PolicyState, PolicyTrainer, Progressed, Trajectory, Worlds, environment, trajectory,
+};
 use crate::report::plot::{Curve, curves};
 use crate::run::Device;
 pub use config::{Learner, LearningConfig, PolicyConfig, PolicySource, TestConfig};
@@ -129,6 +131,64 @@ impl<'d> PolicyRun<'d> {
         run.folder.write(SETTINGS, &run.config.to_toml()?)?;
         run.started = Instant::now();
         Ok(run)
+    }
+
+    /// So many steps of the trained policy in one world (0: one episode at most), whose context has these numbers (`length=0.7`; what else differs in the run is in the middle of its
+    /// range): what it saw and did.
+    ///
+    /// # Errors
+    /// A run that is not trained, a context out of the run's ranges, and what the device refuses.
+    pub fn roll_out(&mut self, context: &str, how: Behaviour, steps: usize, seed: u64) -> Result<Trajectory> {
+        if self.trainer.iteration() == 0 {
+            let folder = self.folder.file("");
+            return Err(Error::checkpoint(
+                folder,
+                "holds no trained policy yet: go on with hyperloom train --resume",
+            ));
+        }
+        if self.config.weights == PolicySource::Own {
+            let message =
+                "a run whose tasks have networks of their own says of no other context what to do in it";
+            return Err(Error::config("--context", message));
+        }
+        let found = environment(&self.config.environment, "environment")?;
+        let varied = Worlds::parse(&*found, &self.config.context, "context")?;
+        let given = Worlds::parse(&*found, context, "--context")?;
+        for g in &given {
+            let name = found.context()[g.column].name;
+            if g.range[0] < g.range[1] {
+                return Err(Error::config(
+                    "--context",
+                    format!("a roll-out has one {name}, not a range of them"),
+                ));
+            }
+            let trained = varied.iter().find(|v| v.column == g.column);
+            if let Some(v) = trained.filter(|v| !(v.range[0]..=v.range[1]).contains(&g.range[0])) {
+                log::warn!(
+                    "{name} {} is outside of {}..{}, where the policy was trained",
+                    g.range[0],
+                    v.range[0],
+                    v.range[1]
+                );
+            }
+        }
+        let given: Vec<(usize, f64)> = given.iter().map(|g| (g.column, g.range[0])).collect();
+        let world = Worlds::one(found, varied, &given);
+        let horizon = if self.config.horizon > 0 { self.config.horizon } else { world.environment.horizon() };
+        let params = self.trainer.params()?;
+        let learning = self.config.learning();
+        let many = if steps == 0 { horizon } else { steps };
+        let mut all =
+            trajectory(self.device, (&world, self.trainer.policy(), &learning), &params, (how, many, seed))?;
+        if steps == 0 {
+            all.cut(all.ended.iter().position(|e| *e).map_or(many, |at| at + 1));
+        }
+        Ok(all)
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &PolicyConfig {
+        &self.config
     }
 
     /// The folder.

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Reproduces the README's figures of policies: sh scripts/policies.sh OUT
+#
+# PPO in the classic environments, and CartPole whose pole's length and actuator's sign differ from world to world: by one network that is not told
+# of them, by one that is, and by one that a hypernetwork writes for each. HYPERLOOM names the command (not given: it is built), DEVICE where it
+# computes (cpu), SEEDS the seeds (0 1 2).
+set -eu
+if [ $# -lt 1 ]; then
+    echo "usage: sh scripts/policies.sh OUT" >&2
+    exit 2
+fi
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+device=${DEVICE:-cpu}
+if [ -z "${HYPERLOOM:-}" ]; then
+    cargo build --release --quiet --bin hyperloom
+    HYPERLOOM=target/release/hyperloom
+fi
+learn() {
+    name=$1
+    shift
+    for seed in ${SEEDS:-0 1 2}; do
+        [ -f "$out/$name-$seed/report.json" ] && continue
+        rm -rf "$out/$name-$seed"
+        "$HYPERLOOM" train --device "$device" --seed "$seed" --out "$out/$name-$seed" "$@" >"$out/$name-$seed.log" 2>&1
+    done
+}
+for name in cartpole acrobot pendulum navigation; do
+    learn $name --task $name
+done
+varied="--task cartpole --context length=0.25..1,sign=-1..1"
+learn lengths-untold $varied
+learn lengths-told $varied --set told=true
+learn lengths-generated $varied --weights generated
+varied="--task pendulum --context mass=0.5..1.5,length=0.7..1.3"
+learn masses-untold $varied
+learn masses-told $varied --set told=true
+learn masses-generated $varied --weights generated

@@ -1,0 +1,90 @@
+//! `hyperloom rollout`
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use hyperloom::experiment::policies::{PolicyConfig, PolicyRun, SETTINGS};
+use hyperloom::files::write_atomically;
+use hyperloom::policy::Behaviour;
+use hyperloom::{Error, Result};
+
+use super::{figure, open_device, say};
+
+/// Arguments of `rollout`.
+#[derive(Args, Debug)]
+pub(super) struct RolloutArgs {
+    /// A run folder of a policy.
+    run: PathBuf,
+    /// The world's context, as length=0.7,sign=-1 (not given: the middle of what the run was trained in).
+    #[arg(long, value_name = "NAME=NUMBER,…", default_value = "")]
+    context: String,
+    /// How actions are chosen.
+    #[arg(long, value_enum, default_value = "greedy")]
+    actions: Actions,
+    /// Steps, in as many episodes as these are (not given: one episode).
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    steps: Option<u64>,
+    /// Seed of what is drawn.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// auto, cpu, gpu or gpu:N.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// The file to write: a line a step.
+    #[arg(long, value_name = "FILE.csv")]
+    out: PathBuf,
+}
+
+/// How actions are chosen.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Actions {
+    /// The likeliest.
+    Greedy,
+    /// Drawn from the policy.
+    Drawn,
+    /// Evenly from all.
+    Random,
+}
+
+pub(super) fn run(args: &RolloutArgs) -> Result<ExitCode> {
+    let file = args.run.join(SETTINGS);
+    if !file.is_file() {
+        let message = format!(
+            "is no run of a policy (no {SETTINGS}); hyperloom train --task cartpole --out DIR makes one"
+        );
+        return Err(Error::checkpoint(&args.run, message));
+    }
+    let text = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
+    let config = PolicyConfig::parse(&text, &file.display().to_string(), &[])?;
+    let device = open_device(&args.device)?;
+    let mut policy = PolicyRun::open(&config, &device, &args.run, true)?;
+    let how = match args.actions {
+        Actions::Greedy => Behaviour::Greedy,
+        Actions::Drawn => Behaviour::Drawn,
+        Actions::Random => Behaviour::Random,
+    };
+    let found = policy.roll_out(&args.context, how, args.steps.unwrap_or(0) as usize, args.seed)?;
+    let steps = found.reward.len();
+    let (seen, act) = (found.seen.len() / steps, found.action.len() / steps);
+    let names = |what: &str, n: usize| (0..n).map(|i| format!("{what}_{i}")).collect::<Vec<_>>();
+    let columns = [vec!["step".to_string()], names("seen", seen), names("action", act)].concat();
+    let mut text = format!("{},reward,ended\n", columns.join(","));
+    for i in 0..steps {
+        let _ = write!(text, "{i}");
+        for x in found.seen[i * seen..][..seen].iter().chain(&found.action[i * act..][..act]) {
+            let _ = write!(text, ",{x}");
+        }
+        let _ = writeln!(text, ",{},{}", found.reward[i], u8::from(found.ended[i]));
+    }
+    write_atomically(&args.out, text.as_bytes())?;
+    let total: f64 = found.reward.iter().map(|r| f64::from(*r)).sum();
+    let ends = found.ended.iter().filter(|e| **e).count();
+    say(format_args!(
+        "{steps} steps, {ends} of them the end of an episode, rewards {}: {}\n",
+        figure(total),
+        args.out.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,161 @@
+//! Policies from outside: learned, stopped, resumed, rolled out, and refused.
+
+use hyperloom::experiment::policies::{PolicyConfig, PolicyRun, PolicyStatus};
+
+use crate::*;
+
+const SHORT: [&str; 8] =
+    ["--frames", "2048", "--device", "cpu", "--set", "learning.steps=32", "--set", "test.episodes=4"];
+
+#[test]
+fn a_policy_and_what_it_leaves() {
+    let place = Place::new();
+    let words = place.ok(&[&["train", "--task", "cartpole", "--out", "a"], &SHORT[..]].concat());
+    for part in ["9155 parameters", "mean return of 4 episodes", "at random"] {
+        assert!(words.contains(part), "{part} is not in {words}");
+    }
+    for file in ["policy.toml", "policy.safetensors", "metrics.csv", "report.json", "returns.svg"] {
+        assert!(place.path("a").join(file).is_file(), "{file}");
+    }
+    let report = place.json("a/report.json");
+    assert_eq!(report["environment"], "cartpole");
+    assert_eq!(report["steps"], 2048);
+    let test = &report["test"];
+    for key in ["return_mean", "return_std", "drawn", "random", "length"] {
+        assert!(test[key].as_f64().is_some_and(f64::is_finite), "{key}: {test}");
+    }
+    assert_eq!(test["episodes"], 4);
+    let metrics = place.read("a/metrics.csv");
+    assert_eq!(metrics.lines().count(), 1 + 2048 / (8 * 32));
+
+    // Finished: it is judged again, and says the same.
+    let again = place.ok(&["train", "--resume", "--out", "a", "--json", "--device", "cpu"]);
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again["test"], report["test"]);
+
+    place.ok(&["rollout", "a", "--device", "cpu", "--out", "way.csv"]);
+    let way = place.read("way.csv");
+    let lines: Vec<&str> = way.lines().collect();
+    assert_eq!(lines[0], "step,seen_0,seen_1,seen_2,seen_3,action_0,action_1,reward,ended");
+    assert!(lines[1].starts_with("0,") && lines[lines.len() - 1].ends_with(",1,1"), "one episode: {way}");
+    let how = ["--steps", "30", "--actions", "random", "--context", "length=0.9"];
+    place.ok(&[&["rollout", "a", "--device", "cpu", "--out", "way.csv"], &how[..]].concat());
+    assert_eq!(place.read("way.csv").lines().count(), 31);
+}
+
+#[test]
+fn contexts_and_where_weights_come_from() {
+    let place = Place::new();
+    for (weights, more) in [("shared", "told=true"), ("own", "tasks=3"), ("generated", "trunk=[8]")] {
+        let args = [
+            "train",
+            "--task",
+            "pendulum",
+            "--context",
+            "mass=0.5..2",
+            "--weights",
+            weights,
+            "--out",
+            weights,
+            "--set",
+            more,
+        ];
+        let own = ["--set", "learning.minibatches=2", "--set", "learning.epochs=1"];
+        place.ok(&[&args[..], &SHORT[..], &own[..]].concat());
+        let report = place.json(&format!("{weights}/report.json"));
+        let tasks = report["test"]["tasks"].as_array().expect("tasks");
+        assert_eq!(tasks.len(), if weights == "own" { 3 } else { 64 }, "{weights}");
+        assert_eq!(tasks[0][0][0][0], "mass");
+    }
+    place.ok(&["rollout", "generated", "--device", "cpu", "--context", "mass=9", "--out", "way.csv"]);
+    let refuse = |run: &str, context: &str, parts: &[&str]| {
+        place
+            .refused(&["rollout", run, "--device", "cpu", "--context", context, "--out", "other.csv"], parts);
+    };
+    refuse("own", "mass=1", &["--context", "networks of their own"]);
+    refuse("generated", "mass=1..2", &["--context", "one mass, not a range"]);
+    refuse("generated", "mas=1", &["--context", "did you mean 'mass'"]);
+    refuse("nowhere", "", &["nowhere", "no run of a policy"]);
+}
+
+#[test]
+fn what_is_refused_of_policies() {
+    let place = Place::new();
+    for (args, part) in [
+        (&["--task", "cartpole", "--csv", "x.csv"][..], "environments have none"),
+        (&["--task", "sine", "--context", "length=1..2"], "is for environments"),
+        (&["--task", "cartpole", "--weights", "generated"], "--context gravity=LOW..HIGH"),
+        (&["--task", "cartpole", "--context", "lenght=1..2"], "did you mean 'length'"),
+        (&["--task", "cartpole", "--context", "length=9..20"], "may be from 0.01 to 10"),
+        (&["--task", "cartpole", "--frames", "0"], "out of range"),
+        (&["--task", "cartpole", "--learner", "pp"], "did you mean 'ppo'"),
+        (&["--task", "cartpole", "--weights", "foo"], "`shared`, `own`, `generated`"),
+        (&["--task", "cartpole", "--set", "learning.minibatches=3"], "even minibatches"),
+        (
+            &["--task", "cartpole", "--learner", "a2c", "--set", "learning.epochs=2"],
+            "one update from a roll-out",
+        ),
+        (&["--task", "cartpole", "--set", "told=true"], "where contexts differ"),
+        (
+            &["--task", "cartpole", "--set", "told=true", "--weights", "own"],
+            "told: is for weights that all tasks share",
+        ),
+        (&["--task", "cartpole", "--set", "nonsense=1"], "nonsense"),
+        (&["--resume", "--out", "nowhere", "--task", "cartpole"], "no run of a policy"),
+    ] {
+        place.refused(&[&["train"], args].concat(), &[part]);
+    }
+}
+
+/// Stopped after some steps, it ends as if it was not.
+#[test]
+fn a_policy_that_was_stopped_ends_as_if_it_was_not() {
+    let place = Place::new();
+    let args = [
+        "train",
+        "--task",
+        "navigation",
+        "--context",
+        "goal_x=-0.5..0.5",
+        "--weights",
+        "generated",
+        "--device",
+        "cpu",
+    ];
+    let many = [
+        "--frames",
+        "40960",
+        "--set",
+        "learning.steps=10",
+        "--set",
+        "test.tasks=4",
+        "--set",
+        "test.episodes=2",
+    ];
+    place.ok(&[&args[..], &many[..], &["--out", "whole"]].concat());
+    let settings = place.read("whole/policy.toml");
+    let config = PolicyConfig::parse(&settings, "policy.toml", &[]).expect("settings");
+    struct After(std::cell::Cell<usize>);
+    impl hyperloom::Observer for After {
+        fn stop(&self) -> bool {
+            self.0.set(self.0.get() + 1);
+            self.0.get() > 1
+        }
+    }
+    let parts = place.path("parts");
+    let mut run = PolicyRun::open(&config, &hyperloom::Device::Cpu, &parts, false).expect("it opens");
+    let stopped = run.run(&mut After(std::cell::Cell::new(0))).expect("it stops");
+    assert!(matches!(stopped, PolicyStatus::Stopped(_)), "{stopped:?}");
+    drop(run);
+    place.ok(&["train", "--resume", "--out", "parts"]);
+    let state = |run: &str| Checkpoint::load(&place.path(run).join("policy.safetensors")).unwrap().tensors;
+    assert!(state("whole") == state("parts"), "the same bits");
+    let test = |run: &str| place.json(&format!("{run}/report.json"))["test"].clone();
+    assert_eq!(test("whole"), test("parts"));
+    let rows = |run: &str| place.read(&format!("{run}/metrics.csv")).lines().count();
+    assert_eq!(rows("whole"), rows("parts"));
+
+    // Other settings than it was begun with are refused.
+    fs::write(parts.join("policy.toml"), settings.replace("gamma = 0.99", "gamma = 0.9")).expect("a file");
+    place.refused(&["train", "--resume", "--out", "parts"], &["other settings"]);
+}

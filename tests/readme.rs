@@ -38,7 +38,8 @@ fn short(arguments: &str) -> Vec<&str> {
     match words[0] {
         // Neither a file of its own nor that of a run that goes on.
         "train" if !words.contains(&"--resume") && !words.iter().any(|w| w.ends_with(".toml")) => {
-            words.insert(1, "short.toml");
+            let environment = words.iter().any(|w| ["cartpole", "pendulum"].contains(w));
+            words.insert(1, if environment { "policy.toml" } else { "short.toml" });
         }
         "joint" => words.insert(1, "short.toml"),
         "search" => {
@@ -101,6 +102,8 @@ fn every_command_runs() {
 
     std::fs::write(path.join("space.toml"), space).expect("a file");
     std::fs::write(path.join("search.toml"), SEARCH).expect("a file");
+    std::fs::write(path.join("policy.toml"), "frames = 4096\ndevice = 'cpu'\n[test]\nepisodes = 2\n")
+        .expect("a file");
 
     // Layers of a target, and its weights in chunks, as a run of their own.
     let generator = chunked.replace("[model]\n", "");

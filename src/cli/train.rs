@@ -185,8 +185,9 @@ fn print_policy(r: &PolicyReport, folder: &RunFolder) {
 }
 
 pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
-    let file = args.policy_file();
-    if file.is_some() || args.settings.task.as_deref().is_some_and(is_environment) {
+    let named = args.settings.task.as_deref().is_some_and(is_environment);
+    let file = args.policy_file().or(args.settings.config.clone().filter(|_| named && !args.resume));
+    if file.is_some() || named {
         return run_policy(args, file.as_deref());
     }
     if let Some((flag, _)) = args.of_environments().into_iter().find(|(_, given)| *given) {

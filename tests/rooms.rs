@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("spec", &[]),
     ("view", &["spec"]),
     ("rng", &[]),
-    ("graph", &["rng", "spec"]),
+    ("graph", &["spec"]),
     ("kernel", &["graph", "rng", "spec", "view"]),
     ("region", &["graph", "kernel", "spec", "view"]),
     ("plan", &["error", "graph", "kernel", "region", "spec", "view"]),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::experiment::config::Config;
+use hyperloom::experiment::policies::SETTINGS;
 use hyperloom::experiment::run_folder::RunFolder;
 use hyperloom::experiment::{Experiment, HeldOut, TestReport, pictures};
 use hyperloom::files::write_atomically;
@@ -50,6 +51,11 @@ struct Row {
 pub(super) fn run(args: &EvalArgs) -> Result<ExitCode> {
     if let Some(s) = args.shots.iter().find(|s| !(1..=100_000).contains(*s)) {
         return Err(Error::config("--shots", format!("{s} is out of range: it must lie from 1 to 100000")));
+    }
+    if let Some(policy) = args.runs.iter().find(|r| r.join(SETTINGS).is_file()) {
+        let message =
+            "is a run of a policy: its report.json says how good it is, in worlds that it was not trained in";
+        return Err(Error::checkpoint(policy, message));
     }
     let device = open_device(&args.device)?;
     if Config::read(&RunFolder::open(&args.runs[0])?.file("config.toml"), None)?.task.is_single() {

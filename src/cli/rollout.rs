@@ -17,7 +17,7 @@ use super::{figure, open_device, say};
 pub(super) struct RolloutArgs {
     /// A run folder of a policy.
     run: PathBuf,
-    /// The world's context, as length=0.7,sign=-1 (not given: the middle of what the run was trained in).
+    /// The world's context, as length=0.7,sign=-1 (not given: the middle of each range that the run was trained in, a sign of 1).
     #[arg(long, value_name = "NAME=NUMBER,…", default_value = "")]
     context: String,
     /// How actions are chosen.
@@ -70,13 +70,14 @@ pub(super) fn run(args: &RolloutArgs) -> Result<ExitCode> {
     let (seen, act) = (found.seen.len() / steps, found.action.len() / steps);
     let names = |what: &str, n: usize| (0..n).map(|i| format!("{what}_{i}")).collect::<Vec<_>>();
     let columns = [vec!["step".to_string()], names("seen", seen), names("action", act)].concat();
-    let mut text = format!("{},reward,ended\n", columns.join(","));
+    let mut text = format!("{},reward,terminated,truncated\n", columns.join(","));
     for i in 0..steps {
         let _ = write!(text, "{i}");
         for x in found.seen[i * seen..][..seen].iter().chain(&found.action[i * act..][..act]) {
             let _ = write!(text, ",{x}");
         }
-        let _ = writeln!(text, ",{},{}", found.reward[i], u8::from(found.ended[i]));
+        let [ended, itself] = [found.ended[i], found.terminated[i]];
+        let _ = writeln!(text, ",{},{},{}", found.reward[i], u8::from(itself), u8::from(ended && !itself));
     }
     write_atomically(&args.out, text.as_bytes())?;
     let total: f64 = found.reward.iter().map(|r| f64::from(*r)).sum();

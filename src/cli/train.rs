@@ -99,7 +99,24 @@ impl TrainArgs {
             }
             None => (String::new(), "--set".into()),
         };
-        // What a flag says counts over what --set says, as everywhere.
+        let given = [
+            ("--task", "environment", self.settings.task.is_some()),
+            ("--context", "context", self.context.is_some()),
+            ("--learner", "learner", self.learner.is_some()),
+            ("--weights", "weights", self.weights.is_some()),
+            ("--frames", "frames", self.frames.is_some()),
+            ("--seed", "seed", self.settings.seed.is_some()),
+            ("--device", "device", self.settings.device.is_some()),
+        ];
+        for (flag, key, _) in given.iter().filter(|(_, _, given)| *given) {
+            let twice = |s: &String| s.split_once('=').is_some_and(|(k, _)| k.trim() == *key);
+            if self.settings.set.iter().any(twice) {
+                return Err(Error::config(
+                    *flag,
+                    format!("says what --set {key}=… says, too: leave one out"),
+                ));
+            }
+        }
         let mut over = self.settings.set.clone();
         let mut put = |key: &str, value: Option<String>| over.extend(value.map(|v| format!("{key}={v}")));
         let quoted = |v: &Option<String>| v.as_ref().map(|v| toml::Value::from(v.as_str()).to_string());
@@ -170,6 +187,10 @@ fn print_policy(r: &PolicyReport, folder: &RunFolder) {
     let whole = match (tasks, r.weights.as_str()) {
         (0, _) => String::new(),
         (n, "own") => format!(" in {n} contexts"),
+        // Of signs alone there are not many.
+        (n, _) if t.tasks.iter().all(|(context, _)| context.iter().all(|(name, _)| name == "sign")) => {
+            format!(" in {n} worlds")
+        }
         (n, _) => format!(" in {n} contexts never seen"),
     };
     say(format_args!("mean return of {} episodes{whole}\n", t.episodes));

@@ -60,6 +60,16 @@ pub struct Parts<'g> {
     pub divergence: Expr<'g>,
 }
 
+/// Brought to mean 0 and deviation 1 over the axes that `to` has as 1.
+pub(super) fn normalised<'g>(x: Expr<'g>, to: &[usize]) -> Expr<'g> {
+    let count = |shape: &[usize]| shape.iter().product::<usize>() as f64;
+    let n = count(&x.shape()) / count(to);
+    let mean = |x: Expr<'g>| x.sum_to(to) / n;
+    let off = x - mean(x);
+    let deviation = mean(off * off).sqrt() + 1e-8;
+    off * deviation.map(Func::Recip)
+}
+
 impl Objective {
     /// The objective of Schulman et al. 2017 (PPO), equations 7 and 9, or the policy gradient; `value` `[g, n, 1]` is what is expected now.
     pub fn of<'g>(&self, said: &Distribution<'g, '_>, value: Expr<'g>, steps: Steps<'g>) -> Parts<'g> {
@@ -68,11 +78,7 @@ impl Objective {
         let row = [shape[0], 1, 1];
         let mean = |x: Expr<'g>| x.sum_to(&row) / n;
         let advantage = match self.normalise {
-            true => {
-                let off = steps.advantage - mean(steps.advantage);
-                let deviation = mean(off * off).sqrt() + 1e-8;
-                off * deviation.map(Func::Recip)
-            }
+            true => normalised(steps.advantage, &row),
             false => steps.advantage,
         };
         let log_probability = said.log_probability(steps.action);

@@ -2,7 +2,7 @@
 
 use super::action::Distribution;
 use super::advantage::{Rewards, advantages};
-use super::objective::{Objective, Steps};
+use super::objective::{Objective, Steps, normalised};
 use super::rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
 use super::spec::{Drawn, Policy};
 use super::worlds::Worlds;
@@ -432,7 +432,9 @@ pub struct Trajectory {
     pub action: Vec<f32>,
     /// What it got.
     pub reward: Vec<f32>,
-    /// Whether the episode ended with the step; then the next begins.
+    /// Whether the episode ended by itself with the step.
+    pub terminated: Vec<bool>,
+    /// Whether it ended, by itself or by the time limit; then the next begins.
     pub ended: Vec<bool>,
 }
 
@@ -444,6 +446,7 @@ impl Trajectory {
         self.seen.truncate(steps * seen);
         self.action.truncate(steps * action);
         self.reward.truncate(steps);
+        self.terminated.truncate(steps);
         self.ended.truncate(steps);
     }
 }
@@ -465,19 +468,29 @@ pub fn trajectory(
     let layout = policy.actor.layout();
     let agents = agents(worlds, policy, learning, &layout);
     let drawn = policy.parts(&mut g, flat, inputs.1);
-    let from = agents.begin(&mut g, inputs.0, key_of);
-    let (_, rolled) = agents.roll(&mut g, steps, roll_inputs(drawn, inputs, key_of), from, how);
+    let [groups, each] = policy.axes(worlds);
+    let widths = worlds.environment.widths();
+    let from = Place {
+        state: g.state("state", &[groups, each, widths.state]),
+        clock: g.state("clock", &[groups, each, 1]),
+        gained: g.state("gained", &[groups, each, 1]),
+    };
+    let piece = PIECE.min(steps);
+    let (after, rolled) = agents.roll(&mut g, piece, roll_inputs(drawn, inputs, key_of), from, how);
+    for (old, new) in [(from.state, after.state), (from.clock, after.clock), (from.gained, after.gained)] {
+        g.update(old, new);
+    }
     let space = worlds.environment.action();
     let e = g.expr();
-    let seen = e.of(rolled.read).slice(3, 0, worlds.environment.widths().observation);
+    let seen = e.of(rolled.read).slice(3, 0, widths.observation);
     let action = Distribution::scaled(&space, e.of(rolled.action));
-    let found = [seen.value(), action.value(), rolled.reward, rolled.ended];
-    for (name, v) in ["seen", "action", "reward", "ended"].into_iter().zip(found) {
+    let found = [seen.value(), action.value(), rolled.reward, rolled.terminated, rolled.ended];
+    for (name, v) in ["seen", "action", "reward", "terminated", "ended"].into_iter().zip(found) {
         // Of the first task the first world.
         let shape = g.shape(v).to_vec();
         let one = g.slice(v, 0, 0, 1);
         let one = g.slice(one, 2, 0, 1);
-        let one = g.reshape(one, &[steps, shape[3]]);
+        let one = g.reshape(one, &[piece, shape[3]]);
         g.output(name, one);
     }
     let mut session = device.prepare(lower(&g, device.caps(1))?)?;
@@ -486,15 +499,27 @@ pub fn trajectory(
     if policy.told > 0 {
         session.write("descriptor", &worlds.descriptors())?;
     }
-    session.write_u32("key", &key(seed ^ 0xe7a1, 0))?;
-    session.run(1)?;
-    Ok(Trajectory {
-        seen: session.read("seen")?,
-        action: session.read("action")?,
-        reward: session.read("reward")?,
-        ended: session.read("ended")?.iter().map(|e| *e != 0.0).collect(),
-    })
+    let start = begin(device, worlds, policy, learning, seed)?;
+    for (name, values) in PLACE.iter().zip(&start) {
+        session.write(name, values)?;
+    }
+    let mut all =
+        Trajectory { seen: vec![], action: vec![], reward: vec![], terminated: vec![], ended: vec![] };
+    for at in 0..steps.div_ceil(piece) {
+        session.write_u32("key", &key(seed ^ 0xe7a1, at as u64))?;
+        session.run(1)?;
+        all.seen.extend(session.read("seen")?);
+        all.action.extend(session.read("action")?);
+        all.reward.extend(session.read("reward")?);
+        all.terminated.extend(session.read("terminated")?.iter().map(|e| *e != 0.0));
+        all.ended.extend(session.read("ended")?.iter().map(|e| *e != 0.0));
+    }
+    all.cut(steps);
+    Ok(all)
 }
+
+/// Steps of a trajectory that a plan takes at most.
+const PIECE: usize = 50;
 
 /// Where agents are at the start of training.
 fn begin(
@@ -679,14 +704,21 @@ fn updated(
     let all: Expr<'_> = e.of(batch);
     let said = Distribution::new(space, e.of(outputs), drawn.deviation.map(|d| e.of(d)));
     let column = |i: usize| all.column(seen + act + i);
+    // Networks that learn apart each have their own minibatch; of others it is one, with few steps of each task.
+    let mut objective = learning.objective;
+    let advantage = match objective.normalise && !policy.apart() {
+        true => normalised(column(1), &[1, 1, 1]),
+        false => column(1),
+    };
+    objective.normalise &= policy.apart();
     let steps = Steps {
         action: all.slice(2, seen, act),
         log_probability: column(0),
-        advantage: column(1),
+        advantage,
         value: column(2),
         target: column(3),
     };
-    let parts = learning.objective.of(&said, e.of(value), steps);
+    let parts = objective.of(&said, e.of(value), steps);
     let networks = parts.all.shape()[0] as f64;
     // Networks that learn apart have objectives of their own; others one, the mean over tasks.
     let share = if policy.apart() { 1.0 } else { 1.0 / networks };

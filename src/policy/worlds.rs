@@ -65,11 +65,16 @@ impl Worlds {
         worlds
     }
 
-    /// One world whose context has these numbers, by columns; of others that differ the middle of the range.
+    /// One world whose context has these numbers, by columns; of others that differ the middle of the range, of a sign 1.
     pub fn one(environment: Arc<dyn Environment>, varied: Vec<Varied>, given: &[(usize, f64)]) -> Worlds {
+        let known = environment.context();
+        let middle = |v: &Varied| match known[v.column].name == "sign" && v.range[0] < v.range[1] {
+            true => (v.column, known[v.column].usual),
+            false => (v.column, (v.range[0] + v.range[1]) / 2.0),
+        };
+        let middle: Vec<(usize, f64)> = varied.iter().map(middle).collect();
         let mut worlds = Worlds::usual(environment, 1, 1);
-        let middle = varied.iter().map(|v| (v.column, (v.range[0] + v.range[1]) / 2.0));
-        for (column, value) in middle.chain(given.iter().copied()) {
+        for (column, value) in middle.into_iter().chain(given.iter().copied()) {
             worlds.contexts[column] = value as f32;
         }
         worlds.varied = varied;
@@ -111,6 +116,9 @@ impl Worlds {
                 return Err(fail(format!(
                     "{name} may be from {least} to {most}: {low}..{high} is out of it"
                 )));
+            }
+            if name == "sign" && ![low, high].iter().all(|x| x.abs() == 1.0) {
+                return Err(fail(format!("a sign is -1 or 1: sign=-1..1 has both, not {range}")));
             }
             if found.iter().any(|v| v.column == column) {
                 return Err(fail(format!("{name} stands there twice")));

@@ -36,8 +36,8 @@ fn a_policy_and_what_it_leaves() {
     place.ok(&["rollout", "a", "--device", "cpu", "--out", "way.csv"]);
     let way = place.read("way.csv");
     let lines: Vec<&str> = way.lines().collect();
-    assert_eq!(lines[0], "step,seen_0,seen_1,seen_2,seen_3,action_0,action_1,reward,ended");
-    assert!(lines[1].starts_with("0,") && lines[lines.len() - 1].ends_with(",1,1"), "one episode: {way}");
+    assert_eq!(lines[0], "step,seen_0,seen_1,seen_2,seen_3,action_0,action_1,reward,terminated,truncated");
+    assert!(lines[1].starts_with("0,") && lines[lines.len() - 1].ends_with(",1,1,0"), "one episode: {way}");
     let how = ["--steps", "30", "--actions", "random", "--context", "length=0.9"];
     place.ok(&[&["rollout", "a", "--device", "cpu", "--out", "way.csv"], &how[..]].concat());
     assert_eq!(place.read("way.csv").lines().count(), 31);
@@ -101,6 +101,8 @@ fn what_is_refused_of_policies() {
             "told: is for weights that all tasks share",
         ),
         (&["--task", "cartpole", "--set", "nonsense=1"], "nonsense"),
+        (&["--task", "cartpole", "--context", "sign=0.5"], "a sign is -1 or 1"),
+        (&["--task", "cartpole", "--frames", "9", "--set", "frames=8"], "says what --set frames"),
         (&["--resume", "--out", "nowhere", "--task", "cartpole"], "no run of a policy"),
     ] {
         place.refused(&[&["train"], args].concat(), &[part]);

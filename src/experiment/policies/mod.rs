@@ -124,8 +124,12 @@ impl<'d> PolicyRun<'d> {
             before: 0.0,
             started: Instant::now(),
         };
-        if resume && run.folder.file(STATE).is_file() {
-            run.restore()?;
+        match run.folder.file(STATE).is_file() {
+            true if resume => run.restore()?,
+            false if resume => {
+                log::warn!("{}: there is no {STATE}: it starts from the beginning", path.display())
+            }
+            _ => {}
         }
         run.folder.ensure()?;
         run.folder.write(SETTINGS, &run.config.to_toml()?)?;
@@ -323,7 +327,9 @@ impl<'d> PolicyRun<'d> {
         if (PolicyConfig { device: then.device.clone(), ..self.config.clone() }) != then {
             return Err(Error::config(
                 self.folder.file(SETTINGS).display().to_string(),
-                "has other settings than the run was begun with: put them back, or start another run",
+                format!(
+                    "has other settings than {STATE} was made with: put back those that the run was begun with (or its own {STATE}), or start another run"
+                ),
             ));
         }
         let now = self.trainer.state()?;
@@ -335,7 +341,10 @@ impl<'d> PolicyRun<'d> {
         );
         self.trainer.restore(&state)?;
         self.before = meta("seconds")?.parse().map_err(|_| wrong("seconds"))?;
-        let text = std::fs::read_to_string(self.folder.file(METRICS)).unwrap_or_default();
+        let text = std::fs::read_to_string(self.folder.file(METRICS)).unwrap_or_else(|e| {
+            log::warn!("{}: {e}: its rows up to here are lost", self.folder.file(METRICS).display());
+            String::new()
+        });
         self.rows = text
             .lines()
             .skip(1)

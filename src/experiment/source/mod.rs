@@ -40,6 +40,7 @@ use crate::data::series::SeriesTable;
 use crate::error::{Error, Result, nearest};
 use crate::net::{Layer, preset};
 use crate::plan::bytes;
+use crate::policy::environments;
 use crate::run::available_memory;
 use crate::task::{Likelihood, Task, TaskFamily, TaskShape};
 
@@ -288,10 +289,14 @@ impl TaskKind {
     pub fn parse(name: &str, origin: &str) -> Result<TaskKind> {
         let found = TaskKind::ALL.iter().find(|kind| kind.name() == name);
         found.copied().ok_or_else(|| {
-            let known = TaskKind::NAMES.iter().copied();
+            let worlds = environments();
+            let worlds: Vec<&str> = worlds.iter().map(|e| e.name()).collect();
+            let known = TaskKind::NAMES.iter().copied().chain(worlds.iter().copied());
             let hint = nearest(name, known).map_or(String::new(), |n| format!(" (did you mean '{n}'?)"));
-            let known = TaskKind::NAMES.join(", ");
-            Error::config(origin, format!("no task family '{name}'{hint}: there are {known}"))
+            let (known, worlds) = (TaskKind::NAMES.join(", "), worlds.join(", "));
+            let message =
+                format!("no task family '{name}'{hint}: there are {known}, and worlds to act in: {worlds}");
+            Error::config(origin, message)
         })
     }
 }

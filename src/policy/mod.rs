@@ -29,6 +29,7 @@ mod action;
 mod advantage;
 pub mod environment;
 mod objective;
+mod play;
 mod rollout;
 mod spec;
 mod trainer;
@@ -41,10 +42,8 @@ pub use environment::{
     is_environment,
 };
 pub use objective::{Objective, Parts, Steps};
+pub use play::{Episodes, Setting, Trajectory};
 pub use rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
 pub use spec::{Policy, PolicyWeights};
-pub use trainer::{
-    Episodes, Learning, PolicyState, PolicyTrainer, Progressed, Trajectory, episodes, training_graph,
-    trajectory,
-};
+pub use trainer::{Learning, PolicyState, PolicyTrainer, Progressed, training_graph};
 pub use worlds::{Varied, Worlds};

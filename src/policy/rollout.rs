@@ -57,10 +57,17 @@ pub struct RollInputs {
 pub struct Place {
     /// States `[g, r, state]`.
     pub state: Value,
-    /// Steps since the start of the episode, `[g, r, 1]`; the first of all is told by a negative number.
+    /// Steps since the start of the episode, `[g, r, 1]`.
     pub clock: Value,
     /// Rewards since then, `[g, r, 1]`.
     pub gained: Value,
+}
+
+impl Place {
+    /// All three.
+    pub(super) fn values(self) -> [Value; 3] {
+        [self.state, self.clock, self.gained]
+    }
 }
 
 /// What `n` steps gave, each `[g, n, r, ..]`.

@@ -3,7 +3,8 @@
 use super::action::Distribution;
 use super::advantage::{Rewards, advantages};
 use super::objective::{Objective, Steps, normalised};
-use super::rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
+use super::play::{Declared, Episodes, PLACE, Setting, key};
+use super::rollout::{Behaviour, Rolled};
 use super::spec::{Drawn, Policy};
 use super::worlds::Worlds;
 use crate::error::{Error, Result};
@@ -15,7 +16,6 @@ use crate::optim::{Optimiser, adam_step, clip_factor};
 use crate::plan::{Plan, lower};
 use crate::rng::Rng;
 use crate::run::{Device, Session};
-use crate::spec::DType;
 
 /// Iterations between two visits of the host at most.
 const WINDOW: usize = 8;
@@ -112,38 +112,6 @@ impl Progressed {
     }
 }
 
-/// Returns of whole episodes, one in each world.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Episodes {
-    /// Returns, task by task.
-    pub returns: Vec<f32>,
-    /// Numbers of steps.
-    pub lengths: Vec<f32>,
-    /// Worlds of a task.
-    pub each: usize,
-}
-
-impl Episodes {
-    /// Mean return.
-    pub fn mean(&self) -> f64 {
-        self.returns.iter().map(|r| f64::from(*r)).sum::<f64>() / self.returns.len().max(1) as f64
-    }
-
-    /// Standard deviation of returns.
-    pub fn deviation(&self) -> f64 {
-        let mean = self.mean();
-        let squares: f64 = self.returns.iter().map(|r| (f64::from(*r) - mean).powi(2)).sum();
-        (squares / self.returns.len().max(1) as f64).sqrt()
-    }
-
-    /// Mean return of each task.
-    pub fn by_task(&self) -> Vec<f64> {
-        let mean = |of: &[f32]| of.iter().map(|r| f64::from(*r)).sum::<f64>() / of.len().max(1) as f64;
-        self.returns.chunks(self.each.max(1)).map(mean).collect()
-    }
-}
-
 /// A policy in training.
 pub struct PolicyTrainer {
     device: Device,
@@ -181,9 +149,7 @@ impl PolicyState {
     }
 }
 
-/// Names of the state of the plan that [`PolicyState::place`] holds.
-const PLACE: [&str; 3] = ["state", "clock", "gained"];
-/// Those of [`PolicyState::learner`].
+/// Names of the state of the plan that [`PolicyState::learner`] holds.
 const LEARNER: [&str; 3] = ["weights", "first", "second"];
 
 impl PolicyTrainer {
@@ -209,23 +175,13 @@ impl PolicyTrainer {
         let graph = training_graph(&worlds, &policy, &learning);
         let mut session = device.prepare(lower(&graph, device.caps(WINDOW))?)?;
         session.write(LEARNER[0], &policy.init(worlds.tasks, seed))?;
-        let start = begin(device, &worlds, &policy, &learning, seed)?;
-        for (name, values) in PLACE.iter().zip(&start) {
+        let setting = Setting { worlds: &worlds, policy: &policy, learning: &learning };
+        for (name, values) in PLACE.iter().zip(&setting.begin(device, seed)?) {
             session.write(name, values)?;
         }
+        setting.write_worlds(&mut session)?;
         let device = device.clone();
-        let mut trainer =
-            PolicyTrainer { device, worlds, policy, learning, seed, session, iteration: 0, refused: 0 };
-        trainer.write_worlds()?;
-        Ok(trainer)
-    }
-
-    fn write_worlds(&mut self) -> Result<()> {
-        self.session.write("context", &self.worlds.contexts())?;
-        if self.policy.told > 0 {
-            self.session.write("descriptor", &self.worlds.descriptors())?;
-        }
-        Ok(())
+        Ok(PolicyTrainer { device, worlds, policy, learning, seed, session, iteration: 0, refused: 0 })
     }
 
     /// The plan of an iteration.
@@ -356,7 +312,8 @@ impl PolicyTrainer {
     /// What the device refuses.
     pub fn evaluate(&mut self, worlds: &Worlds, how: Behaviour, seed: u64) -> Result<Episodes> {
         let params = self.params()?;
-        episodes(&self.device, (worlds, &self.policy, &self.learning), &params, how, seed)
+        let setting = Setting { worlds, policy: &self.policy, learning: &self.learning };
+        setting.episodes(&self.device, &params, how, seed)
     }
 
     /// Runs `steps` iterations launch by launch on the CPU and on `gpu`, both by the GPU's plan and from the same buffers; training stays where it is.
@@ -379,7 +336,8 @@ impl PolicyTrainer {
         )?;
         let plan = lower(&training_graph(&self.worlds, &self.policy, &self.learning), gpu.caps(WINDOW))?;
         twin.session = Device::Cpu.prepare(plan.clone())?;
-        twin.write_worlds()?;
+        let setting = Setting { worlds: &self.worlds, policy: &self.policy, learning: &self.learning };
+        setting.write_worlds(&mut twin.session)?;
         twin.restore(&state)?;
         let many = twin.stage(steps as u64)?;
         match twin.session.cpu_runner(many)? {
@@ -389,218 +347,25 @@ impl PolicyTrainer {
     }
 }
 
-/// One whole episode in every world by a policy with these parameters.
-///
-/// # Errors
-/// What the device refuses.
-pub fn episodes(
-    device: &Device,
-    (worlds, policy, learning): (&Worlds, &Policy, &Learning),
-    params: &[f32],
-    how: Behaviour,
-    seed: u64,
-) -> Result<Episodes> {
-    let mut g = Graph::new();
-    let inputs = declared(&mut g, worlds, policy);
-    let flat = g.data("params", &param_shape(policy, worlds));
-    let key_of = g.input("key", crate::graph::Role::Data, &[2], DType::U32);
-    let layout = policy.actor.layout();
-    let agents = agents(worlds, policy, learning, &layout);
-    let drawn = policy.parts(&mut g, flat, inputs.1);
-    let roll = roll_inputs(drawn, inputs, key_of);
-    let [returns, lengths] = agents.episodes(&mut g, roll, how);
-    g.output("returns", returns);
-    g.output("lengths", lengths);
-    let mut session = device.prepare(lower(&g, device.caps(1))?)?;
-    session.write("params", params)?;
-    session.write("context", &worlds.contexts())?;
-    if policy.told > 0 {
-        session.write("descriptor", &worlds.descriptors())?;
-    }
-    session.write_u32("key", &key(seed ^ 0xe7a1, 0))?;
-    session.run(1)?;
-    Ok(Episodes { returns: session.read("returns")?, lengths: session.read("lengths")?, each: worlds.each })
-}
-
-/// What one agent saw and did in one world, step by step.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Trajectory {
-    /// What it saw, `[steps, observation]`.
-    pub seen: Vec<f32>,
-    /// What it did, as the environment took it, `[steps, action]`.
-    pub action: Vec<f32>,
-    /// What it got.
-    pub reward: Vec<f32>,
-    /// Whether the episode ended by itself with the step.
-    pub terminated: Vec<bool>,
-    /// Whether it ended, by itself or by the time limit; then the next begins.
-    pub ended: Vec<bool>,
-}
-
-impl Trajectory {
-    /// Leaves the first `steps`.
-    pub fn cut(&mut self, steps: usize) {
-        let many = self.reward.len().max(1);
-        let (seen, action) = (self.seen.len() / many, self.action.len() / many);
-        self.seen.truncate(steps * seen);
-        self.action.truncate(steps * action);
-        self.reward.truncate(steps);
-        self.terminated.truncate(steps);
-        self.ended.truncate(steps);
-    }
-}
-
-/// So many steps in the first of `worlds` by a policy with these parameters.
-///
-/// # Errors
-/// What the device refuses.
-pub fn trajectory(
-    device: &Device,
-    (worlds, policy, learning): (&Worlds, &Policy, &Learning),
-    params: &[f32],
-    (how, steps, seed): (Behaviour, usize, u64),
-) -> Result<Trajectory> {
-    let mut g = Graph::new();
-    let inputs = declared(&mut g, worlds, policy);
-    let flat = g.data("params", &param_shape(policy, worlds));
-    let key_of = g.input("key", crate::graph::Role::Data, &[2], DType::U32);
-    let layout = policy.actor.layout();
-    let agents = agents(worlds, policy, learning, &layout);
-    let drawn = policy.parts(&mut g, flat, inputs.1);
-    let [groups, each] = policy.axes(worlds);
-    let widths = worlds.environment.widths();
-    let from = Place {
-        state: g.state("state", &[groups, each, widths.state]),
-        clock: g.state("clock", &[groups, each, 1]),
-        gained: g.state("gained", &[groups, each, 1]),
-    };
-    let piece = PIECE.min(steps);
-    let (after, rolled) = agents.roll(&mut g, piece, roll_inputs(drawn, inputs, key_of), from, how);
-    for (old, new) in [(from.state, after.state), (from.clock, after.clock), (from.gained, after.gained)] {
-        g.update(old, new);
-    }
-    let space = worlds.environment.action();
-    let e = g.expr();
-    let seen = e.of(rolled.read).slice(3, 0, widths.observation);
-    let action = Distribution::scaled(&space, e.of(rolled.action));
-    let found = [seen.value(), action.value(), rolled.reward, rolled.terminated, rolled.ended];
-    for (name, v) in ["seen", "action", "reward", "terminated", "ended"].into_iter().zip(found) {
-        // Of the first task the first world.
-        let shape = g.shape(v).to_vec();
-        let one = g.slice(v, 0, 0, 1);
-        let one = g.slice(one, 2, 0, 1);
-        let one = g.reshape(one, &[piece, shape[3]]);
-        g.output(name, one);
-    }
-    let mut session = device.prepare(lower(&g, device.caps(1))?)?;
-    session.write("params", params)?;
-    session.write("context", &worlds.contexts())?;
-    if policy.told > 0 {
-        session.write("descriptor", &worlds.descriptors())?;
-    }
-    let start = begin(device, worlds, policy, learning, seed)?;
-    for (name, values) in PLACE.iter().zip(&start) {
-        session.write(name, values)?;
-    }
-    let mut all =
-        Trajectory { seen: vec![], action: vec![], reward: vec![], terminated: vec![], ended: vec![] };
-    for at in 0..steps.div_ceil(piece) {
-        session.write_u32("key", &key(seed ^ 0xe7a1, at as u64))?;
-        session.run(1)?;
-        all.seen.extend(session.read("seen")?);
-        all.action.extend(session.read("action")?);
-        all.reward.extend(session.read("reward")?);
-        all.terminated.extend(session.read("terminated")?.iter().map(|e| *e != 0.0));
-        all.ended.extend(session.read("ended")?.iter().map(|e| *e != 0.0));
-    }
-    all.cut(steps);
-    Ok(all)
-}
-
-/// Steps of a trajectory that a plan takes at most.
-const PIECE: usize = 50;
-
-/// Where agents are at the start of training.
-fn begin(
-    device: &Device,
-    worlds: &Worlds,
-    policy: &Policy,
-    learning: &Learning,
-    seed: u64,
-) -> Result<[Vec<f32>; 3]> {
-    let mut g = Graph::new();
-    let (context, _) = declared(&mut g, worlds, policy);
-    let key_of = g.input("key", crate::graph::Role::Data, &[2], DType::U32);
-    let layout = policy.actor.layout();
-    let place = agents(worlds, policy, learning, &layout).begin(&mut g, context, key_of);
-    for (name, v) in PLACE.iter().zip([place.state, place.clock, place.gained]) {
-        g.output(name, v);
-    }
-    let mut session = device.prepare(lower(&g, device.caps(1))?)?;
-    session.write("context", &worlds.contexts())?;
-    session.write_u32("key", &key(seed, u64::from(u32::MAX)))?;
-    session.run(1)?;
-    Ok([session.read("state")?, session.read("clock")?, session.read("gained")?])
-}
-
-/// A seed and an iteration as the key of a plan.
-fn key(seed: u64, iteration: u64) -> [u32; 2] {
-    [(seed ^ (seed >> 32)) as u32, iteration as u32]
-}
-
-fn agents<'a>(
-    worlds: &'a Worlds,
-    policy: &'a Policy,
-    learning: &Learning,
-    layout: &'a crate::net::ParamLayout,
-) -> Agents<'a> {
-    let environment = &*worlds.environment;
-    let horizon = if learning.horizon > 0 { learning.horizon } else { environment.horizon() };
-    Agents { environment, actor: &policy.actor, layout, horizon }
-}
-
-/// Contexts, and descriptors where the policy is told of them.
-fn declared(g: &mut Graph, worlds: &Worlds, policy: &Policy) -> (Value, Option<Value>) {
-    let [groups, each] = policy.axes(worlds);
-    let context = g.data("context", &[groups, each, worlds.environment.context().len()]);
-    let descriptor = (policy.told > 0).then(|| g.data("descriptor", &[groups, each, policy.told]));
-    (context, descriptor)
-}
-
-fn param_shape(policy: &Policy, worlds: &Worlds) -> Vec<usize> {
-    let n = policy.layout().len();
-    if policy.apart() { vec![worlds.tasks, n] } else { vec![n] }
-}
-
-fn roll_inputs(drawn: Drawn, (context, descriptor): (Value, Option<Value>), key: Value) -> RollInputs {
-    RollInputs { weights: drawn.actor, deviation: drawn.deviation, context, descriptor, key }
-}
-
 /// An iteration: a roll-out, its advantages, and updates from minibatches of its steps.
 pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> Graph {
-    let [groups, each] = policy.axes(worlds);
-    let (widths, space) = (worlds.environment.widths(), worlds.environment.action());
-    let shape = param_shape(policy, worlds);
+    let setting = Setting { worlds, policy, learning };
+    let space = worlds.environment.action();
     let rows = learning.rows(worlds, policy);
     let mut g = Graph::new();
     let g = &mut g;
-    let learner = LEARNER.map(|name| g.state(name, &shape));
-    let place = Place {
-        state: g.state("state", &[groups, each, widths.state]),
-        clock: g.state("clock", &[groups, each, 1]),
-        gained: g.state("gained", &[groups, each, 1]),
-    };
-    let inputs = declared(g, worlds, policy);
-    let key = g.input("key", crate::graph::Role::Step, &[2], DType::U32);
+    let learner = LEARNER.map(|name| g.state(name, &setting.params()));
+    let place = setting.place(g);
+    let inputs = setting.declared(g);
+    let key = g.step_u32("key", &[2]);
     let order = g.step_u32("order", &[learning.epochs * rows]);
     let control = g.step("control", &[learning.updates(), 3]);
     let layout = policy.actor.layout();
-    let agents = agents(worlds, policy, learning, &layout);
+    let agents = setting.agents(&layout);
 
-    let drawn = policy.parts(g, learner[0], inputs.1);
+    let drawn = policy.parts(g, learner[0], inputs.descriptor);
     let (after, rolled) = g.scope("roll-out", |g| {
-        agents.roll(g, learning.steps, roll_inputs(drawn, inputs, key), place, Behaviour::Drawn)
+        agents.roll(g, learning.steps, inputs.roll(drawn, key), place, Behaviour::Drawn)
     });
     let table = g.scope("advantages", |g| steps_table(g, (worlds, policy, learning), drawn, inputs, rolled));
     let mut state = learner;
@@ -616,8 +381,7 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
         state = next;
         found = Some(losses);
     }
-    let places = [(place.state, after.state), (place.clock, after.clock), (place.gained, after.gained)];
-    for (old, new) in learner.into_iter().zip(state).chain(places) {
+    for (old, new) in learner.into_iter().zip(state).chain(place.values().into_iter().zip(after.values())) {
         g.update(old, new);
     }
     for (name, v) in [
@@ -641,7 +405,7 @@ fn steps_table(
     g: &mut Graph,
     (worlds, policy, learning): (&Worlds, &Policy, &Learning),
     drawn: Drawn,
-    (_, descriptor): (Value, Option<Value>),
+    Declared { descriptor, .. }: Declared,
     rolled: Rolled,
 ) -> Value {
     let [groups, each] = policy.axes(worlds);
@@ -688,7 +452,7 @@ fn updated(
     g: &mut Graph,
     (policy, learning, space): (&Policy, &Learning, &super::ActionSpace),
     state: [Value; 3],
-    (_, descriptor): (Value, Option<Value>),
+    Declared { descriptor, .. }: Declared,
     batch: Value,
     control: Value,
 ) -> ([Value; 3], [Value; 5]) {

@@ -19,7 +19,7 @@ use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
 use crate::policy::{
-    Behaviour, PolicyState, PolicyTrainer, Progressed, Trajectory, Worlds, environment, trajectory,
+    Behaviour, PolicyState, PolicyTrainer, Progressed, Setting, Trajectory, Worlds, environment,
 };
 use crate::report::plot::{Curve, curves};
 use crate::run::Device;
@@ -182,8 +182,8 @@ impl<'d> PolicyRun<'d> {
         let params = self.trainer.params()?;
         let learning = self.config.learning();
         let many = if steps == 0 { horizon } else { steps };
-        let mut all =
-            trajectory(self.device, (&world, self.trainer.policy(), &learning), &params, (how, many, seed))?;
+        let setting = Setting { worlds: &world, policy: self.trainer.policy(), learning: &learning };
+        let mut all = setting.trajectory(self.device, &params, how, many, seed)?;
         if steps == 0 {
             all.cut(all.ended.iter().position(|e| *e).map_or(many, |at| at + 1));
         }

@@ -213,6 +213,18 @@ pub fn adam_step(
     [w - step, m, v].map(|x| x.value())
 }
 
+/// Gradients of networks that learn apart, each clipped to a norm of `max` on its own and left out where it is not finite; `to` is the gradient's shape with 1 for the axes that
+/// one network has. The gradients, and their squared norms before clipping.
+pub fn clip_each(g: &mut Graph, gradient: Value, to: &[usize], max: f64) -> [Value; 2] {
+    let square = g.mul(gradient, gradient);
+    let norm2 = g.sum_to(square, to);
+    let finite = g.map(Func::IsFinite, norm2);
+    let factor = clip_factor(g, norm2, max);
+    let clipped = g.mul(gradient, factor);
+    let zero = g.constant(0.0);
+    [g.select(finite, clipped, zero), norm2]
+}
+
 /// Factor that brings a gradient of squared norm `norm2` (any shape) down to norm `max`: `min(1, max/√norm2)`.
 pub fn clip_factor(g: &mut Graph, norm2: Value, max: f64) -> Value {
     let safe = g.affine(norm2, 1.0, 1e-20);

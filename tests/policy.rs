@@ -423,7 +423,7 @@ fn it_learns() {
     assert!(learned > 5.0 * random, "{learned} after learning, {random} at random");
 }
 
-/// Kept for environments that are shared between threads.
+/// What is usual is allowed.
 #[test]
 fn environments_are_values() {
     let all: Vec<Arc<dyn Environment>> = environments();

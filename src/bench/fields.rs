@@ -1,10 +1,8 @@
 //! The workload of fields: networks of sines that each learn a picture of their own.
 
-use super::numbers;
-use super::workload::Builder;
+use super::workload::{Builder, kernels};
 use crate::graph::op::Func;
 use crate::net::{Net, Weights};
-use crate::spec::count;
 use crate::task::{Loss, loss};
 
 /// Height and width of a picture.
@@ -42,15 +40,15 @@ impl Builder {
         let net = siren();
         let layout = net.layout();
         let p = layout.len();
-        let mut start = vec![0.0; t * p];
-        let weights = layout.params.iter().filter(|param| param.shape.len() == 2);
-        for (layer, param) in weights.enumerate() {
-            let scale = if layer == 0 { 0.5 } else { (6.0 / param.shape[0] as f64).sqrt() / OMEGA };
-            let values = numbers(130 + layer as u32, scale as f32, t * count(&param.shape));
-            for (own, values) in start.chunks_exact_mut(p).zip(values.chunks_exact(count(&param.shape))) {
-                own[param.range()].copy_from_slice(values);
-            }
-        }
+        let start =
+            kernels(
+                &layout,
+                t,
+                130,
+                |layer, inputs| {
+                    if layer == 0 { 0.5 } else { (6.0 / inputs as f64).sqrt() / OMEGA }
+                },
+            );
         // From side to side, corners included.
         let at = |i: usize| (2.0 * i as f64 / (SIZE - 1) as f64 - 1.0) as f32;
         let places: Vec<f32> = (0..PIXELS).flat_map(|i| [at(i % SIZE), at(i / SIZE)]).collect();

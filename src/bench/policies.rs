@@ -1,16 +1,15 @@
 //! Workloads of policies: many networks that act, and learn from what they get.
 
 use super::numbers;
-use super::workload::Builder;
-use crate::graph::Value;
+use super::workload::{Builder, kernels};
 use crate::graph::expr::Expr;
 use crate::graph::op::Binary;
-use crate::graph::{Graph, Role};
+use crate::graph::{Graph, Role, Value};
 use crate::net::{Net, ParamLayout, Weights};
 use crate::optim::{Optimiser, adam_step, clip_factor};
 use crate::policy::environment::CartPole;
 use crate::policy::{ActionSpace, Distribution, Environment, Moment, Objective, Rewards, Steps, advantages};
-use crate::spec::{Activation, DType, count};
+use crate::spec::{Activation, DType};
 
 /// Steps of `rl-rollout`, and the one after which states are compared.
 const ROLL: usize = 200;
@@ -48,19 +47,9 @@ pub(super) fn ppo_flops() -> f64 {
     (WORLDS * STEPS * 2 * (2 * (256 + 4096) + 192) * (1 + 3 * EPOCHS)) as f64
 }
 
-/// Weights of `t` networks of three dense layers, from streams `stream` and on; biases are 0.
-fn weights(layout: &ParamLayout, stream: u32, t: usize) -> Vec<f32> {
-    let p = layout.len();
-    let mut all = vec![0.0; t * p];
-    let kernels = layout.params.iter().filter(|param| param.shape.len() == 2);
-    for ((param, scale), stream) in kernels.zip([0.8, 0.2, 0.2]).zip(stream..) {
-        let len = count(&param.shape);
-        let values = numbers(stream, scale, t * len);
-        for (own, values) in all.chunks_exact_mut(p).zip(values.chunks_exact(len)) {
-            own[param.range()].copy_from_slice(values);
-        }
-    }
-    all
+/// Weights of `t` networks of three dense layers, from stream `first` and on.
+fn weights(layout: &ParamLayout, first: u32, t: usize) -> Vec<f32> {
+    kernels(layout, t, first, |layer, _| if layer == 0 { 0.8 } else { 0.2 })
 }
 
 /// Physics `[t, context]`: each number but the last two within a factor of 1.5 of the usual.

@@ -1,6 +1,6 @@
 //! Workloads of recurrent networks over sequences: the networks, their inputs and the graph.
 
-use super::workload::{Builder, learn};
+use super::workload::{Builder, kernels, learn};
 use super::{numbers, word};
 use crate::graph::Value;
 use crate::net::{Cell, Layer, LogSoftmax, Net, OneHot, ParamLayout, Recurrent, Weights};
@@ -28,18 +28,9 @@ pub(super) fn flops(parts: usize) -> f64 {
     (2 * LENGTH * ROWS * ((CHANNELS + UNITS) * parts * UNITS + UNITS)) as f64
 }
 
-/// Weights of `t` tasks, `[t, P]`, from streams 30 and on; biases are 0.
+/// Weights of `t` tasks, `[t, P]`, from streams 30 and on.
 fn weights(layout: &ParamLayout, t: usize) -> Vec<f32> {
-    let p = layout.len();
-    let mut all = vec![0.0; t * p];
-    for (stream, param) in (30..).zip(layout.params.iter().filter(|param| param.shape.len() == 2)) {
-        let (len, scale) = (count(&param.shape), (1.0 / param.shape[0] as f64).sqrt());
-        let values = numbers(stream, scale as f32, t * len);
-        for (own, values) in all.chunks_exact_mut(p).zip(values.chunks_exact(len)) {
-            own[param.range()].copy_from_slice(values);
-        }
-    }
-    all
+    kernels(layout, t, 30, |_, inputs| (1.0 / inputs as f64).sqrt())
 }
 
 /// A language model over characters: `charlm`.

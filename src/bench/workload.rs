@@ -9,7 +9,7 @@ use crate::net::{Init, Net, ParamLayout, Weights};
 use crate::optim::Optimiser;
 use crate::plan::{Caps, KEEP, Plan, lower};
 use crate::run::{Device, Session, medians};
-use crate::spec::Activation;
+use crate::spec::{Activation, count};
 use crate::task::{Loss, loss};
 
 /// A workload by name.
@@ -355,15 +355,16 @@ impl Prepared {
             return Ok(check);
         }
         let y = self.session.read("result")?;
+        let moved =
+            |y: &[f32], start: &[f32]| -> Vec<f32> { y.iter().zip(start).map(|(a, b)| a - b).collect() };
         if self.session.has_output("falls") {
             let falls = self.session.read("falls")?;
             let falls = falls.iter().map(|x| f64::from(*x)).sum::<f64>() / falls.len() as f64;
             if self.workload == Workload::RlRollout {
                 return Ok(vec![mean_square(&y), falls]);
             }
-            let start = self.session.read("w0")?;
-            let moved: Vec<f32> = y.iter().zip(&start).map(|(a, b)| a - b).collect();
             let losses = self.session.read("first_and_last")?;
+            let moved = moved(&y, &self.session.read("w0")?);
             return Ok(vec![f64::from(losses[0]), f64::from(losses[1]), mean_square(&moved), falls]);
         }
         let square = mean_square(&y);
@@ -374,10 +375,28 @@ impl Prepared {
         if !self.session.has_input("w0") {
             return Ok(vec![square]);
         }
-        let start = self.session.read("w0")?;
-        let moved: Vec<f32> = y.iter().zip(&start).map(|(a, b)| a - b).collect();
-        Ok(vec![square, mean_square(&moved)])
+        Ok(vec![square, mean_square(&moved(&y, &self.session.read("w0")?))])
     }
+}
+
+/// Kernels of `t` networks, `[t, P]`, each from a stream of its own from `first` on, in the order of the layout; biases are 0. `scale` is told of the kernel's number and its
+/// inputs.
+pub(super) fn kernels(
+    layout: &ParamLayout,
+    t: usize,
+    first: u32,
+    scale: impl Fn(usize, usize) -> f64,
+) -> Vec<f32> {
+    let p = layout.len();
+    let mut all = vec![0.0; t * p];
+    for (i, param) in layout.params.iter().filter(|param| param.shape.len() == 2).enumerate() {
+        let len = count(&param.shape);
+        let values = numbers(first + i as u32, scale(i, param.shape[0]) as f32, t * len);
+        for (own, values) in all.chunks_exact_mut(p).zip(values.chunks_exact(len)) {
+            own[param.range()].copy_from_slice(values);
+        }
+    }
+    all
 }
 
 pub(super) struct Builder {
@@ -392,7 +411,7 @@ impl Builder {
     }
 
     pub(super) fn random(&mut self, name: &str, shape: &[usize], stream: u32, scale: f32) -> Value {
-        let values = numbers(stream, scale, crate::spec::count(shape));
+        let values = numbers(stream, scale, count(shape));
         self.data(name, shape, values)
     }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use hyperloom::experiment::policies::{PolicyConfig, PolicyRun, SETTINGS};
+use hyperloom::Result;
+use hyperloom::experiment::policies::roll_out;
 use hyperloom::files::write_atomically;
 use hyperloom::policy::Behaviour;
-use hyperloom::{Error, Result};
 
 use super::{figure, open_device, say};
 
@@ -49,23 +49,14 @@ enum Actions {
 }
 
 pub(super) fn run(args: &RolloutArgs) -> Result<ExitCode> {
-    let file = args.run.join(SETTINGS);
-    if !file.is_file() {
-        let message = format!(
-            "is no run of a policy (no {SETTINGS}); hyperloom train --task cartpole --out DIR makes one"
-        );
-        return Err(Error::checkpoint(&args.run, message));
-    }
-    let text = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
-    let config = PolicyConfig::parse(&text, &file.display().to_string(), &[])?;
-    let device = open_device(&args.device)?;
-    let mut policy = PolicyRun::open(&config, &device, &args.run, true)?;
     let how = match args.actions {
         Actions::Greedy => Behaviour::Greedy,
         Actions::Drawn => Behaviour::Drawn,
         Actions::Random => Behaviour::Random,
     };
-    let found = policy.roll_out(&args.context, how, args.steps.unwrap_or(0) as usize, args.seed)?;
+    let device = open_device(&args.device)?;
+    let steps = args.steps.unwrap_or(0) as usize;
+    let found = roll_out(&device, &args.run, (&args.context, how), steps, args.seed)?;
     let steps = found.reward.len();
     let (seen, act) = (found.seen.len() / steps, found.action.len() / steps);
     let names = |what: &str, n: usize| (0..n).map(|i| format!("{what}_{i}")).collect::<Vec<_>>();

@@ -99,34 +99,25 @@ impl TrainArgs {
             }
             None => (String::new(), "--set".into()),
         };
-        let given = [
-            ("--task", "environment", self.settings.task.is_some()),
-            ("--context", "context", self.context.is_some()),
-            ("--learner", "learner", self.learner.is_some()),
-            ("--weights", "weights", self.weights.is_some()),
-            ("--frames", "frames", self.frames.is_some()),
-            ("--seed", "seed", self.settings.seed.is_some()),
-            ("--device", "device", self.settings.device.is_some()),
-        ];
-        for (flag, key, _) in given.iter().filter(|(_, _, given)| *given) {
-            let twice = |s: &String| s.split_once('=').is_some_and(|(k, _)| k.trim() == *key);
-            if self.settings.set.iter().any(twice) {
-                return Err(Error::config(
-                    *flag,
-                    format!("says what --set {key}=… says, too: leave one out"),
-                ));
-            }
-        }
-        let mut over = self.settings.set.clone();
-        let mut put = |key: &str, value: Option<String>| over.extend(value.map(|v| format!("{key}={v}")));
         let quoted = |v: &Option<String>| v.as_ref().map(|v| toml::Value::from(v.as_str()).to_string());
-        put("environment", quoted(&self.settings.task));
-        put("context", quoted(&self.context));
-        put("learner", quoted(&self.learner));
-        put("weights", quoted(&self.weights));
-        put("device", quoted(&self.settings.device));
-        put("frames", self.frames.map(|f| f.to_string()));
-        put("seed", self.settings.seed.map(|s| s.to_string()));
+        let number = |v: Option<u64>| v.map(|v| v.to_string());
+        let mut over = self.settings.set.clone();
+        for (flag, key, value) in [
+            ("--task", "environment", quoted(&self.settings.task)),
+            ("--context", "context", quoted(&self.context)),
+            ("--learner", "learner", quoted(&self.learner)),
+            ("--weights", "weights", quoted(&self.weights)),
+            ("--device", "device", quoted(&self.settings.device)),
+            ("--frames", "frames", number(self.frames)),
+            ("--seed", "seed", number(self.settings.seed)),
+        ] {
+            let Some(value) = value else { continue };
+            let twice = |s: &String| s.split_once('=').is_some_and(|(k, _)| k.trim() == key);
+            if self.settings.set.iter().any(twice) {
+                return Err(Error::config(flag, format!("says what --set {key}=… says, too: leave one out")));
+            }
+            over.push(format!("{key}={value}"));
+        }
         PolicyConfig::parse(&text, &origin, &over)
     }
 }

@@ -208,12 +208,12 @@ impl Labelled {
 
     /// Inputs `[rows, ..]` of these rows, each moved as [`Labelled::moves`] says.
     pub fn moved(&self, rows: &[usize], rng: &mut Rng) -> Vec<f32> {
-        let (mut to, Moves { shifts, flips }) =
-            (Vec::with_capacity(rows.len() * count(&self.row)), self.moves);
         if self.moves == Moves::default() {
             return self.inputs(rows);
         }
+        let Moves { shifts, flips } = self.moves;
         let (extent, _) = self.extent();
+        let mut to = Vec::with_capacity(rows.len() * count(&self.row));
         rows.iter().for_each(|&row| self.put(row, Seen::drawn(rng, extent, 0, shifts, flips), &mut to));
         to
     }

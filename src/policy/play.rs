@@ -114,8 +114,15 @@ pub(super) fn key(seed: u64, iteration: u64) -> [u32; 2] {
 impl Setting<'_> {
     pub(super) fn agents<'l>(&'l self, layout: &'l ParamLayout) -> Agents<'l> {
         let environment = &*self.worlds.environment;
-        let horizon = if self.learning.horizon > 0 { self.learning.horizon } else { environment.horizon() };
-        Agents { environment, actor: &self.policy.actor, layout, horizon }
+        Agents { environment, actor: &self.policy.actor, layout, horizon: self.horizon() }
+    }
+
+    /// Steps after which an episode is cut off.
+    pub fn horizon(&self) -> usize {
+        match self.learning.horizon {
+            0 => self.worlds.environment.horizon(),
+            own => own,
+        }
     }
 
     pub(super) fn declared(&self, g: &mut Graph) -> Declared {

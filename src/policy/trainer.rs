@@ -12,7 +12,7 @@ use crate::graph::expr::Expr;
 use crate::graph::op::Func;
 use crate::graph::{Graph, Value};
 use crate::net::Weights;
-use crate::optim::{Optimiser, adam_step, clip_factor};
+use crate::optim::{Optimiser, adam_step, clip_each};
 use crate::plan::{Plan, lower};
 use crate::rng::Rng;
 use crate::run::{Device, Session};
@@ -104,14 +104,6 @@ pub struct Progressed {
     pub gradient: f64,
 }
 
-impl Progressed {
-    /// What was found by an iteration, from its numbers: episodes, return, length and reward; the losses; the gradient's norm.
-    pub fn read(iteration: u64, frames: u64, of: [f64; 4], losses: [f64; 4], gradient: f64) -> Progressed {
-        let [episodes, return_mean, length, reward] = of;
-        Progressed { iteration, frames, episodes, return_mean, length, reward, losses, gradient }
-    }
-}
-
 /// A policy in training.
 pub struct PolicyTrainer {
     device: Device,
@@ -142,13 +134,6 @@ pub struct PolicyState {
     pub iteration: u64,
 }
 
-impl PolicyState {
-    /// From parameters and moments, places and iterations done.
-    pub fn new(learner: [Vec<f32>; 3], place: [Vec<f32>; 3], iteration: u64) -> PolicyState {
-        PolicyState { learner, place, iteration }
-    }
-}
-
 /// Names of the state of the plan that [`PolicyState::learner`] holds.
 const LEARNER: [&str; 3] = ["weights", "first", "second"];
 
@@ -170,7 +155,7 @@ impl PolicyTrainer {
                 "{rows} steps of a roll-out for each network are not {} even minibatches",
                 learning.minibatches
             );
-            return Err(Error::config("minibatches", message));
+            return Err(Error::config("learning.minibatches", message));
         }
         let graph = training_graph(&worlds, &policy, &learning);
         let mut session = device.prepare(lower(&graph, device.caps(WINDOW))?)?;
@@ -490,14 +475,8 @@ fn updated(
     let records =
         [parts.policy, parts.value, parts.entropy, parts.divergence].map(|p| (p.total() / networks).value());
     let gradient = g.grad(loss, &[params])[0];
-    let square = g.mul(gradient, gradient);
     let axes = if policy.apart() { vec![g.shape(params)[0], 1] } else { vec![1] };
-    let norm2 = g.sum_to(square, &axes);
-    let finite = g.map(Func::IsFinite, norm2);
-    let factor = clip_factor(g, norm2, learning.clip);
-    let scaled = g.mul(gradient, factor);
-    let zero = g.constant(0.0);
-    let kept = g.select(finite, scaled, zero);
+    let [kept, norm2] = clip_each(g, gradient, &axes, learning.clip);
     let next = adam_step(g, &Learning::optimiser(), state, kept, control);
     let norm = g.sum_to(norm2, &[]);
     let norm = g.map(Func::Sqrt, norm);

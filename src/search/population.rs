@@ -34,9 +34,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::labelled::Labelled;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::graph::op::Func;
 use crate::net::{Net, Weights};
-use crate::optim::{Optimiser, Schedule, clip_factor};
+use crate::optim::{Optimiser, Schedule, clip_each};
 use crate::plan::lower;
 use crate::rng::Rng;
 use crate::run::{Device, Session};
@@ -262,13 +261,7 @@ impl Bucket {
         let sum = g.sum_to(each, &[]);
         let grad = g.grad(sum, &[flat])[0];
         // Each network's gradient is clipped, and one that is not finite left out, on its own.
-        let square = g.mul(grad, grad);
-        let norm2 = g.sum_to(square, &[t, 1]);
-        let finite = g.map(Func::IsFinite, norm2);
-        let factor = clip_factor(&mut g, norm2, settings.clip);
-        let clipped = g.mul(grad, factor);
-        let zero = g.constant(0.0);
-        let kept = g.select(finite, clipped, zero);
+        let [kept, _] = clip_each(&mut g, grad, &[t, 1], settings.clip);
         let kept = g.reshape(kept, &[t * p]);
         let one = g.constant(1.0);
         let new = g.optimise(Optimiser::adamw(settings.decay).op(), state, kept, control, one);

@@ -3,6 +3,7 @@
 
 mod defaults;
 mod validate;
+pub(super) use validate::within;
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! What is refused: at the border, so that inner code may assert.
 
+use std::fmt::Display;
+
 use super::{Config, MAX_ADAPT_STEPS, TaskKind, WeightSource};
 use crate::adapt::{Fast, Rates};
 use crate::error::{Error, Result};
@@ -7,12 +9,22 @@ use crate::hyper::{Generator, MAX_ROUNDS};
 use crate::meta::objective::Through;
 use crate::net::Layer;
 
+/// Refuses the first of these settings that lies below the first or beyond the second of its numbers.
+pub(in crate::experiment) fn within<N: PartialOrd + Display>(settings: &[(&str, N, N, N)]) -> Result<()> {
+    match settings.iter().find(|(_, value, low, high)| !(low..=high).contains(&value)) {
+        None => Ok(()),
+        Some((key, value, low, high)) => {
+            Err(Error::config(*key, format!("{value} is out of range: it must lie from {low} to {high}")))
+        }
+    }
+}
+
 impl Config {
     /// Refuses what makes no sense; each message says what would be right.
     pub fn validate(&self) -> Result<()> {
         let fail = |key: &str, message: String| Err(Error::config(key, message));
         let t = &self.train;
-        for (key, value, low, high) in [
+        within(&[
             ("train.steps", t.steps as f64, 1.0, 1e9),
             ("train.tasks", t.tasks as f64, 1.0, 1e6),
             ("train.pooled_steps", t.pooled_steps as f64, 1.0, 1e9),
@@ -23,11 +35,7 @@ impl Config {
             ("eval.query", self.eval.query as f64, 1.0, 1e5),
             ("eval.tasks", self.eval.tasks as f64, 0.0, 1e6),
             ("model.members", self.model.members as f64, 1.0, 100.0),
-        ] {
-            if !(low..=high).contains(&value) {
-                return fail(key, format!("{value} is out of range: it must lie from {low} to {high}"));
-            }
-        }
+        ])?;
         for (key, value) in [
             ("train.learning_rate", t.learning_rate),
             ("train.pooled_rate", t.pooled_rate),

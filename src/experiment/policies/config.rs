@@ -1,7 +1,10 @@
 //! Settings of a policy.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
+use super::SETTINGS;
 use crate::error::{Error, Result, nearest};
 use crate::experiment::config;
 use crate::policy::{Environment, Learning, Objective, Policy, Worlds, environment};
@@ -242,6 +245,19 @@ impl PolicyConfig {
         Ok(config)
     }
 
+    /// The settings of a run.
+    ///
+    /// # Errors
+    /// A folder that holds no run of a policy, and those of [`PolicyConfig::parse`].
+    pub fn read(run: &Path) -> Result<PolicyConfig> {
+        let file = run.join(SETTINGS);
+        if !file.is_file() {
+            return Err(Error::checkpoint(run, format!("there is no run of a policy in it (no {SETTINGS})")));
+        }
+        let text = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
+        PolicyConfig::parse(&text, &file.display().to_string(), &[])
+    }
+
     /// As a file holds them.
     ///
     /// # Errors
@@ -256,7 +272,7 @@ impl PolicyConfig {
     /// The setting, and what would be right.
     pub fn validate(&self) -> Result<()> {
         let l = &self.learning;
-        let whole = [
+        config::within(&[
             ("tasks", self.tasks, 1, 65_536),
             ("worlds", self.worlds, 1, 65_536),
             ("frames", self.frames as usize, 1, 1_000_000_000_000),
@@ -266,16 +282,8 @@ impl PolicyConfig {
             ("learning.minibatches", l.minibatches, 1, 1_000),
             ("test.tasks", self.test.tasks, 1, 65_536),
             ("test.episodes", self.test.episodes, 1, 65_536),
-        ];
-        for (name, n, low, high) in whole {
-            if !(low..=high).contains(&n) {
-                return Err(Error::config(
-                    name,
-                    format!("{n} is out of range: it must lie from {low} to {high}"),
-                ));
-            }
-        }
-        let parts = [
+        ])?;
+        config::within(&[
             ("learning.gamma", l.gamma, 0.0, 1.0),
             ("learning.lambda", l.lambda, 0.0, 1.0),
             ("learning.rate", l.rate, 1e-9, 1.0),
@@ -283,15 +291,7 @@ impl PolicyConfig {
             ("learning.clip", l.clip, 1e-6, 100.0),
             ("learning.value", l.value, 0.0, 1e3),
             ("learning.entropy", l.entropy, 0.0, 1e3),
-        ];
-        for (name, x, low, high) in parts {
-            if !(low..=high).contains(&x) {
-                return Err(Error::config(
-                    name,
-                    format!("{x} is out of range: it must lie from {low} to {high}"),
-                ));
-            }
-        }
+        ])?;
         for (name, widths) in [("hidden", &self.hidden), ("trunk", &self.trunk)] {
             if widths.len() > 16 || widths.iter().any(|w| !(1..=4_096).contains(w)) {
                 let message =
@@ -320,15 +320,6 @@ impl PolicyConfig {
             let message =
                 format!("a policy is {what} where contexts differ: --context {one}=LOW..HIGH says what does");
             return Err(Error::config(key, message));
-        }
-        let networks = if self.weights == PolicySource::Shared { 1 } else { self.tasks };
-        let rows = l.steps * self.tasks * self.worlds / networks;
-        if !rows.is_multiple_of(l.minibatches) {
-            let message = format!(
-                "{rows} steps of a roll-out for each network are not {} even minibatches",
-                l.minibatches
-            );
-            return Err(Error::config("learning.minibatches", message));
         }
         if self.weights == PolicySource::Own && self.test.tasks != self.tasks {
             let message = format!(

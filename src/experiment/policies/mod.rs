@@ -10,6 +10,7 @@
 
 mod config;
 mod report;
+mod roll_out;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,13 +19,12 @@ use super::run_folder::RunFolder;
 use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
-use crate::policy::{
-    Behaviour, PolicyState, PolicyTrainer, Progressed, Setting, Trajectory, Worlds, environment,
-};
+use crate::policy::{Behaviour, PolicyState, PolicyTrainer, Progressed, Worlds};
 use crate::report::plot::{Curve, curves};
 use crate::run::Device;
 pub use config::{Learner, LearningConfig, PolicyConfig, PolicySource, TestConfig};
 pub use report::{PolicyReport, PolicyStatus, PolicyTest};
+pub use roll_out::roll_out;
 
 /// The settings of a run.
 pub const SETTINGS: &str = "policy.toml";
@@ -88,13 +88,9 @@ impl Row {
         else {
             return None;
         };
-        let found = Progressed::read(
-            iteration as u64,
-            frames as u64,
-            [episodes, return_mean, length, reward],
-            [a, b, c, d],
-            gradient,
-        );
+        let (iteration, frames) = (iteration as u64, frames as u64);
+        let losses = [a, b, c, d];
+        let found = Progressed { iteration, frames, episodes, return_mean, length, reward, losses, gradient };
         Some(Row { found, seconds })
     }
 }
@@ -135,64 +131,6 @@ impl<'d> PolicyRun<'d> {
         run.folder.write(SETTINGS, &run.config.to_toml()?)?;
         run.started = Instant::now();
         Ok(run)
-    }
-
-    /// So many steps of the trained policy in one world (0: one episode at most), whose context has these numbers (`length=0.7`; what else differs in the run is in the middle of its
-    /// range): what it saw and did.
-    ///
-    /// # Errors
-    /// A run that is not trained, a context out of the run's ranges, and what the device refuses.
-    pub fn roll_out(&mut self, context: &str, how: Behaviour, steps: usize, seed: u64) -> Result<Trajectory> {
-        if self.trainer.iteration() == 0 {
-            let folder = self.folder.file("");
-            return Err(Error::checkpoint(
-                folder,
-                "holds no trained policy yet: go on with hyperloom train --resume",
-            ));
-        }
-        if self.config.weights == PolicySource::Own {
-            let message =
-                "a run whose tasks have networks of their own says of no other context what to do in it";
-            return Err(Error::config("--context", message));
-        }
-        let found = environment(&self.config.environment, "environment")?;
-        let varied = Worlds::parse(&*found, &self.config.context, "context")?;
-        let given = Worlds::parse(&*found, context, "--context")?;
-        for g in &given {
-            let name = found.context()[g.column].name;
-            if g.range[0] < g.range[1] {
-                return Err(Error::config(
-                    "--context",
-                    format!("a roll-out has one {name}, not a range of them"),
-                ));
-            }
-            let trained = varied.iter().find(|v| v.column == g.column);
-            if let Some(v) = trained.filter(|v| !(v.range[0]..=v.range[1]).contains(&g.range[0])) {
-                log::warn!(
-                    "{name} {} is outside of {}..{}, where the policy was trained",
-                    g.range[0],
-                    v.range[0],
-                    v.range[1]
-                );
-            }
-        }
-        let given: Vec<(usize, f64)> = given.iter().map(|g| (g.column, g.range[0])).collect();
-        let world = Worlds::one(found, varied, &given);
-        let horizon = if self.config.horizon > 0 { self.config.horizon } else { world.environment.horizon() };
-        let params = self.trainer.params()?;
-        let learning = self.config.learning();
-        let many = if steps == 0 { horizon } else { steps };
-        let setting = Setting { worlds: &world, policy: self.trainer.policy(), learning: &learning };
-        let mut all = setting.trajectory(self.device, &params, how, many, seed)?;
-        if steps == 0 {
-            all.cut(all.ended.iter().position(|e| *e).map_or(many, |at| at + 1));
-        }
-        Ok(all)
-    }
-
-    /// The settings.
-    pub fn config(&self) -> &PolicyConfig {
-        &self.config
     }
 
     /// The folder.
@@ -320,25 +258,20 @@ impl<'d> PolicyRun<'d> {
 
     fn restore(&mut self) -> Result<()> {
         let path = self.folder.file(STATE);
-        let c = Checkpoint::load(&path)?;
+        let c = saved(&path, &self.config)?;
         let wrong = |what: &str| Error::checkpoint(&path, format!("says no {what} of a policy"));
         let meta = |what: &str| c.metadata.get(what).ok_or_else(|| wrong(what));
-        let then = PolicyConfig::parse(meta("config")?, STATE, &[])?;
-        if (PolicyConfig { device: then.device.clone(), ..self.config.clone() }) != then {
-            return Err(Error::config(
-                self.folder.file(SETTINGS).display().to_string(),
-                format!(
-                    "has other settings than {STATE} was made with: put back those that the run was begun with (or its own {STATE}), or start another run"
-                ),
-            ));
-        }
         let now = self.trainer.state()?;
         let of = |name: &str, like: &[f32]| -> Result<Vec<f32>> { Ok(c.f32(name, &[like.len()])?.to_vec()) };
-        let state = PolicyState::new(
-            [of("weights", &now.learner[0])?, of("first", &now.learner[1])?, of("second", &now.learner[2])?],
-            [of("state", &now.place[0])?, of("clock", &now.place[1])?, of("gained", &now.place[2])?],
-            meta("iteration")?.parse().map_err(|_| wrong("iteration"))?,
-        );
+        let state = PolicyState {
+            learner: [
+                of("weights", &now.learner[0])?,
+                of("first", &now.learner[1])?,
+                of("second", &now.learner[2])?,
+            ],
+            place: [of("state", &now.place[0])?, of("clock", &now.place[1])?, of("gained", &now.place[2])?],
+            iteration: meta("iteration")?.parse().map_err(|_| wrong("iteration"))?,
+        };
         self.trainer.restore(&state)?;
         self.before = meta("seconds")?.parse().map_err(|_| wrong("seconds"))?;
         let text = std::fs::read_to_string(self.folder.file(METRICS)).unwrap_or_else(|e| {
@@ -353,6 +286,23 @@ impl<'d> PolicyRun<'d> {
             .collect();
         Ok(())
     }
+}
+
+/// What was saved of a run with these settings; where it is computed may differ.
+fn saved(path: &Path, config: &PolicyConfig) -> Result<Checkpoint> {
+    let c = Checkpoint::load(path)?;
+    let then =
+        c.metadata.get("config").ok_or_else(|| Error::checkpoint(path, "says no config of a policy"))?;
+    let then = PolicyConfig::parse(then, STATE, &[])?;
+    if (PolicyConfig { device: then.device.clone(), ..config.clone() }) != then {
+        return Err(Error::config(
+            path.with_file_name(SETTINGS).display().to_string(),
+            format!(
+                "has other settings than {STATE} was made with: put back those that the run was begun with (or its own {STATE}), or start another run"
+            ),
+        ));
+    }
+    Ok(c)
 }
 
 /// Contexts by name, each with its mean return, where they differ.

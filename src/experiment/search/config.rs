@@ -152,7 +152,7 @@ impl SearchConfig {
     /// The setting, and its range.
     pub fn validate(&self) -> Result<()> {
         let (h, g) = (&self.hypernetwork, &self.gradient);
-        let whole = [
+        config::within(&[
             ("budget", self.budget, 1, 100_000),
             ("round", self.round, 1, 4_096),
             ("best", self.best, 1, 100),
@@ -174,14 +174,8 @@ impl SearchConfig {
             ("gradient.batch", g.batch, 1, 65_536),
             ("gradient.order", g.order, 1, 2),
             ("gradient.samples", g.samples, 1, 4_096),
-        ];
-        for (name, n, low, high) in whole {
-            if !(low..=high).contains(&n) {
-                let message = format!("{n} is out of range: it must lie from {low} to {high}");
-                return Err(Error::config(name, message));
-            }
-        }
-        let parts = [
+        ])?;
+        config::within(&[
             ("temperature", self.temperature, 1e-6, 1e3),
             ("share", self.share, 1e-4, 1.0),
             ("lead", self.lead.unwrap_or(2.0), 0.0, 100.0),
@@ -199,13 +193,7 @@ impl SearchConfig {
             ("gradient.logits_rate", g.logits_rate, 1e-9, 10.0),
             ("gradient.decay", g.decay, 0.0, 10.0),
             ("gradient.clip", g.clip, 1e-9, 1e9),
-        ];
-        for (name, x, low, high) in parts {
-            if !(low..=high).contains(&x) {
-                let message = format!("{x} is out of range: it must lie from {low} to {high}");
-                return Err(Error::config(name, message));
-            }
-        }
+        ])?;
         if let Some(table) = &self.csv {
             for (key, missing, flag) in [
                 ("csv.file", table.file.as_os_str().is_empty(), "--csv FILE"),

@@ -28,11 +28,14 @@ pub(super) struct TrainArgs {
     /// Of an environment: numbers of its context that differ between tasks, or are other than usual, as length=0.25..1,sign=-1..1.
     #[arg(long, value_name = "NAME=LOW..HIGH,…")]
     context: Option<String>,
-    /// Of an environment: ppo, a2c or reinforce.
+    /// Of an environment: ppo, a2c, reinforce, or rl2 (with a memory, over trials in worlds that are new each time).
     #[arg(long)]
     learner: Option<String>,
-    /// Of an environment: where a policy's weights come from: shared (one network for all tasks), own (one for each) or generated (written
-    /// from the context by a hypernetwork).
+    /// Of an environment, with rl2: the episodes of a trial by their steps, as 16,500 or 10x10.
+    #[arg(long, value_name = "STEPS,…")]
+    trial: Option<String>,
+    /// Of an environment: where a policy's weights come from: shared (one network for all tasks), own (one for each) or generated (written by
+    /// a hypernetwork from the context, with rl2 from what is remembered).
     #[arg(long)]
     weights: Option<String>,
     /// Of an environment: steps in all worlds together.
@@ -51,10 +54,11 @@ pub(super) struct TrainArgs {
 
 impl TrainArgs {
     /// Flags that only environments have.
-    fn of_environments(&self) -> [(&'static str, bool); 4] {
+    fn of_environments(&self) -> [(&'static str, bool); 5] {
         [
             ("--context", self.context.is_some()),
             ("--learner", self.learner.is_some()),
+            ("--trial", self.trial.is_some()),
             ("--weights", self.weights.is_some()),
             ("--frames", self.frames.is_some()),
         ]
@@ -106,6 +110,7 @@ impl TrainArgs {
             ("--task", "environment", quoted(&self.settings.task)),
             ("--context", "context", quoted(&self.context)),
             ("--learner", "learner", quoted(&self.learner)),
+            ("--trial", "trial", quoted(&self.trial)),
             ("--weights", "weights", quoted(&self.weights)),
             ("--device", "device", quoted(&self.settings.device)),
             ("--frames", "frames", number(self.frames)),
@@ -166,7 +171,7 @@ fn run_policy(args: &TrainArgs, file: Option<&Path>) -> Result<ExitCode> {
 
 fn print_policy(r: &PolicyReport, folder: &RunFolder) {
     let t = &r.test;
-    let (networks, tasks) = (if r.weights == "own" { "networks" } else { "a network" }, t.tasks.len());
+    let networks = if r.weights == "own" { "networks" } else { "a network" };
     say(format_args!(
         "\n{}: {networks}, {} weights, {} parameters, learned by {}\n",
         r.environment, r.weights, r.parameters, r.learner
@@ -175,16 +180,20 @@ fn print_policy(r: &PolicyReport, folder: &RunFolder) {
         "{} steps in {:.1} s on {}, {:.0} steps/s\n\n",
         r.steps, r.seconds, r.device, r.steps_per_second
     ));
-    let whole = match (tasks, r.weights.as_str()) {
-        (0, _) => String::new(),
+    let whole = match (t.contexts, r.weights.as_str()) {
+        (1, _) => String::new(),
         (n, "own") => format!(" in {n} contexts"),
         // Of signs alone there are not many.
-        (n, _) if t.tasks.iter().all(|(context, _)| context.iter().all(|(name, _)| name == "sign")) => {
+        (n, _)
+            if !t.tasks.is_empty()
+                && t.tasks.iter().all(|(context, _)| context.iter().all(|(name, _)| name == "sign")) =>
+        {
             format!(" in {n} worlds")
         }
         (n, _) => format!(" in {n} contexts never seen"),
     };
-    say(format_args!("mean return of {} episodes{whole}\n", t.episodes));
+    let what = if r.learner == "rl2" { "trials" } else { "episodes" };
+    say(format_args!("mean return of {} {what}{whole}\n", t.episodes));
     say(format_args!(
         "  {:<34}   {:>9} ± {}\n",
         "the likeliest action",
@@ -192,7 +201,16 @@ fn print_policy(r: &PolicyReport, folder: &RunFolder) {
         figure(t.return_std)
     ));
     say(format_args!("  {:<34}   {:>9}\n", "drawn from the policy", figure(t.drawn)));
-    say(format_args!("  {:<34}   {:>9}\n", "at random", figure(t.random)));
+    let line = |what: &str, mean: f64| say(format_args!("  {what:<34}   {:>9}\n", figure(mean)));
+    line("at random", t.random);
+    t.rules.iter().for_each(|(name, mean)| line(name, *mean));
+    if let Some(oracle) = t.oracle {
+        line("who knows the context", oracle);
+    }
+    if let [first, .., last] = t.by_episode[..] {
+        line("first episode of a trial", first);
+        line("last episode of a trial", last);
+    }
     say(format_args!("\nreport, pictures and checkpoint: {}\n", folder.path().display()));
 }
 

@@ -1,6 +1,7 @@
 //! What a policy's network says of actions: their distribution, drawn from and judged.
 
 use super::ActionSpace;
+use super::environment::{normal, picked};
 use crate::graph::expr::Expr;
 use crate::graph::op::Binary;
 
@@ -50,33 +51,11 @@ impl<'g, 's> Distribution<'g, 's> {
     /// Actions drawn with uniform numbers `[g, r, noise]`: discrete ones by inverting the cumulative distribution, continuous ones by Box and Muller.
     pub fn draw(&self, noise: Expr<'g>) -> Expr<'g> {
         match self.space {
-            ActionSpace::Discrete(n) => {
-                let u = noise.column(0);
-                let p = self.of.exp();
-                // 1 as long as u is not below the sum of the probabilities so far.
-                let mut beyond = vec![];
-                let mut sum = p.column(0);
-                for i in 1..*n {
-                    beyond.push(u.zip(Binary::GreaterEq, sum));
-                    sum = sum + p.column(i);
-                }
-                let columns: Vec<Expr<'g>> = (0..*n)
-                    .map(|i| match (i.checked_sub(1).map(|b| beyond[b]), beyond.get(i)) {
-                        (None, None) => u * 0.0 + 1.0,
-                        (None, Some(after)) => 1.0 - *after,
-                        (Some(before), None) => before,
-                        (Some(before), Some(after)) => before - *after,
-                    })
-                    .collect();
-                Expr::columns(&columns)
-            }
+            ActionSpace::Discrete(n) => picked(noise.column(0), self.of.exp(), *n),
             ActionSpace::Continuous(ranges) => {
                 let n = ranges.len();
-                let normal = |i: usize| {
-                    let radius = ((1.0 - noise.column(i)).ln() * -2.0).sqrt();
-                    radius * (noise.column(n + i) * std::f64::consts::TAU).cos()
-                };
-                let normal = Expr::columns(&(0..n).map(normal).collect::<Vec<_>>());
+                let each = |i: usize| normal(noise.column(i), noise.column(n + i));
+                let normal = Expr::columns(&(0..n).map(each).collect::<Vec<_>>());
                 self.of + normal * self.deviation().exp()
             }
         }

@@ -28,6 +28,8 @@
 mod action;
 mod advantage;
 pub mod environment;
+mod iteration;
+mod memory;
 mod objective;
 mod play;
 mod rollout;
@@ -38,12 +40,14 @@ mod worlds;
 pub use action::Distribution;
 pub use advantage::{Rewards, advantages};
 pub use environment::{
-    ActionSpace, ContextNumber, Environment, Moment, Transition, Widths, environment, environments,
+    ActionSpace, ContextNumber, Environment, Moment, Spread, Transition, Widths, environment, environments,
     is_environment,
 };
+pub use iteration::training_graph;
+pub use memory::Memory;
 pub use objective::{Objective, Parts, Steps};
 pub use play::{Episodes, Setting, Trajectory};
-pub use rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
+pub use rollout::{Agents, Behaviour, Past, Place, RollInputs, Rolled};
 pub use spec::{Policy, PolicyWeights};
-pub use trainer::{Learning, PolicyState, PolicyTrainer, Progressed, training_graph};
+pub use trainer::{Learning, PolicyState, PolicyTrainer, Progressed};
 pub use worlds::{Varied, Worlds};

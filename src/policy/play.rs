@@ -1,13 +1,13 @@
 //! Playing: what a policy does in its worlds, without learning from it.
 
 use super::action::Distribution;
+use super::memory::Memory;
 use super::rollout::{Agents, Behaviour, Place, RollInputs};
 use super::spec::{Drawn, Policy};
 use super::trainer::Learning;
 use super::worlds::Worlds;
 use crate::error::Result;
 use crate::graph::{Graph, Role, Value};
-use crate::net::ParamLayout;
 use crate::plan::lower;
 use crate::run::{Device, Session};
 use crate::spec::DType;
@@ -16,17 +16,17 @@ use crate::spec::DType;
 const PLAY: u64 = 0xe7a1;
 /// Steps of a trajectory that a plan takes at most.
 const PIECE: usize = 50;
-/// Names of the state of a plan that says where agents are.
-pub(super) const PLACE: [&str; 3] = ["state", "clock", "gained"];
 
-/// Returns of whole episodes, one in each world.
+/// Returns of whole trials, one in each world; of an agent without a memory a trial is one episode.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Episodes {
-    /// Returns, task by task.
+    /// Returns of trials, task by task.
     pub returns: Vec<f32>,
-    /// Numbers of steps.
+    /// Their numbers of steps.
     pub lengths: Vec<f32>,
+    /// Mean return of the first episode of a trial, of the second, and so on.
+    pub by_episode: Vec<f64>,
     /// Worlds of a task.
     pub each: usize,
 }
@@ -94,7 +94,7 @@ pub struct Setting<'a> {
 /// What a plan is told of worlds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Declared {
-    context: Value,
+    pub(super) context: Value,
     /// What differs, where the policy is told of it.
     pub(super) descriptor: Option<Value>,
 }
@@ -102,7 +102,10 @@ pub(super) struct Declared {
 impl Declared {
     pub(super) fn roll(self, drawn: Drawn, key: Value) -> RollInputs {
         let Declared { context, descriptor } = self;
-        RollInputs { weights: drawn.actor, deviation: drawn.deviation, context, descriptor, key }
+        // Who remembers is told nothing while it plays.
+        let descriptor = descriptor.filter(|_| drawn.memory.is_none());
+        let Drawn { actor: weights, deviation, memory, .. } = drawn;
+        RollInputs { weights, deviation, memory, context, descriptor, key }
     }
 }
 
@@ -112,32 +115,53 @@ pub(super) fn key(seed: u64, iteration: u64) -> [u32; 2] {
 }
 
 impl Setting<'_> {
-    pub(super) fn agents<'l>(&'l self, layout: &'l ParamLayout) -> Agents<'l> {
-        let environment = &*self.worlds.environment;
-        Agents { environment, actor: &self.policy.actor, layout, horizon: self.horizon() }
+    pub(super) fn agents(&self) -> Agents<'_> {
+        Agents { environment: &*self.worlds.environment, policy: self.policy, trial: self.trial() }
     }
 
-    /// Steps after which an episode is cut off.
-    pub fn horizon(&self) -> usize {
-        match self.learning.horizon {
-            0 => self.worlds.environment.horizon(),
-            own => own,
+    /// Steps after which each episode of a trial is cut off; a trial of an agent without a memory is one episode.
+    pub fn trial(&self) -> Vec<usize> {
+        match (&self.policy.memory, self.learning.horizon) {
+            (Some(memory), _) => memory.trial.clone(),
+            (None, 0) => vec![self.worlds.environment.horizon()],
+            (None, own) => vec![own],
         }
     }
 
-    pub(super) fn declared(&self, g: &mut Graph) -> Declared {
+    /// Steps of a trial at most.
+    pub fn horizon(&self) -> usize {
+        self.trial().iter().sum()
+    }
+
+    /// What a plan is told: for as long as it runs, or (of contexts that are drawn anew) at every replay.
+    pub(super) fn declared(&self, g: &mut Graph, anew: bool) -> Declared {
         let ([groups, each], told) = (self.policy.axes(self.worlds), self.policy.told);
-        let context = g.data("context", &[groups, each, self.worlds.environment.context().len()]);
-        let descriptor = (told > 0).then(|| g.data("descriptor", &[groups, each, told]));
+        let role = if anew { Role::Step } else { Role::Data };
+        let shape = [groups, each, self.worlds.environment.context().len()];
+        let context = g.input("context", role, &shape, DType::F32);
+        let descriptor = (told > 0).then(|| g.input("descriptor", role, &[groups, each, told], DType::F32));
         Declared { context, descriptor }
+    }
+
+    /// Names and widths of what says where agents are.
+    fn places(&self) -> Vec<(String, usize)> {
+        let environment = &self.worlds.environment;
+        let mut all =
+            vec![("state".into(), environment.widths().state), ("clock".into(), 1), ("gained".into(), 1)];
+        if let Some(memory) = &self.policy.memory {
+            all.extend([("turn".into(), 1), ("before".into(), Memory::before(self.worlds))]);
+            let states = memory.encoder.states().into_iter().enumerate();
+            all.extend(states.map(|(i, width)| (format!("memory.{i}"), width)));
+        }
+        all
     }
 
     /// Where agents are, as a plan's state.
     pub(super) fn place(&self, g: &mut Graph) -> Place {
         let [groups, each] = self.policy.axes(self.worlds);
-        let widths = [self.worlds.environment.widths().state, 1, 1];
-        let [state, clock, gained] = [0, 1, 2].map(|i| g.state(PLACE[i], &[groups, each, widths[i]]));
-        Place { state, clock, gained }
+        let all: Vec<Value> =
+            self.places().iter().map(|(name, width)| g.state(name, &[groups, each, *width])).collect();
+        Place::of(&all)
     }
 
     /// Shape of the parameters.
@@ -154,21 +178,26 @@ impl Setting<'_> {
         Ok(())
     }
 
-    /// Where agents are at first.
-    pub(super) fn begin(&self, device: &Device, seed: u64) -> Result<[Vec<f32>; 3]> {
+    /// Where agents are at first: values by their names.
+    pub(super) fn begin(&self, device: &Device, seed: u64) -> Result<Vec<(String, Vec<f32>)>> {
         let mut g = Graph::new();
-        let context = self.declared(&mut g).context;
+        let context = self.declared(&mut g, false).context;
         let key_of = g.input("key", Role::Data, &[2], DType::U32);
-        let layout = self.policy.actor.layout();
-        let place = self.agents(&layout).begin(&mut g, context, key_of);
-        for (name, v) in PLACE.iter().zip(place.values()) {
+        let place = self.agents().begin(&mut g, context, key_of);
+        let names: Vec<String> = self.places().into_iter().map(|(name, _)| name).collect();
+        for (name, v) in names.iter().zip(place.values()) {
             g.output(name, v);
         }
         let mut session = device.prepare(lower(&g, device.caps(1))?)?;
         self.write_worlds(&mut session)?;
         session.write_u32("key", &key(seed, u64::from(u32::MAX)))?;
         session.run(1)?;
-        Ok([session.read(PLACE[0])?, session.read(PLACE[1])?, session.read(PLACE[2])?])
+        self.read_place(&mut session)
+    }
+
+    /// Where agents are: values by their names.
+    pub(super) fn read_place(&self, session: &mut Session) -> Result<Vec<(String, Vec<f32>)>> {
+        self.places().into_iter().map(|(name, _)| session.read(&name).map(|v| (name, v))).collect()
     }
 
     /// A plan of what agents with these parameters do, its worlds written.
@@ -179,19 +208,18 @@ impl Setting<'_> {
         what: impl FnOnce(&mut Graph, &Agents<'_>, RollInputs),
     ) -> Result<Session> {
         let mut g = Graph::new();
-        let inputs = self.declared(&mut g);
+        let inputs = self.declared(&mut g, false);
         let flat = g.data("params", &self.params());
         let key_of = g.input("key", Role::Data, &[2], DType::U32);
-        let layout = self.policy.actor.layout();
         let drawn = self.policy.parts(&mut g, flat, inputs.descriptor);
-        what(&mut g, &self.agents(&layout), inputs.roll(drawn, key_of));
+        what(&mut g, &self.agents(), inputs.roll(drawn, key_of));
         let mut session = device.prepare(lower(&g, device.caps(1))?)?;
         session.write("params", params)?;
         self.write_worlds(&mut session)?;
         Ok(session)
     }
 
-    /// One whole episode in every world by a policy with these parameters.
+    /// One whole trial in every world by a policy with these parameters.
     ///
     /// # Errors
     /// What the device refuses.
@@ -203,8 +231,16 @@ impl Setting<'_> {
         })?;
         session.write_u32("key", &key(seed ^ PLAY, 0))?;
         session.run(1)?;
-        let (returns, lengths) = (session.read("returns")?, session.read("lengths")?);
-        Ok(Episodes { returns, lengths, each: self.worlds.each })
+        let (of_episodes, steps) = (session.read("returns")?, session.read("lengths")?);
+        let many = self.trial().len();
+        let sums = |of: &[f32]| -> Vec<f32> { of.chunks(many).map(|row| row.iter().sum()).collect() };
+        let (returns, lengths) = (sums(&of_episodes), sums(&steps));
+        let mean = |i: usize| {
+            let of = of_episodes.iter().skip(i).step_by(many).map(|r| f64::from(*r));
+            of.sum::<f64>() / returns.len().max(1) as f64
+        };
+        let by_episode = (0..many).map(mean).collect();
+        Ok(Episodes { returns, lengths, by_episode, each: self.worlds.each })
     }
 
     /// So many steps in the first world by a policy with these parameters.
@@ -222,7 +258,7 @@ impl Setting<'_> {
         let piece = PIECE.min(steps).max(1);
         let mut session = self.played(device, params, |g, agents, inputs| {
             let from = self.place(g);
-            let (after, rolled) = agents.roll(g, piece, inputs, from, how);
+            let (after, rolled) = agents.roll(g, piece, inputs, &from, how);
             for (old, new) in from.values().into_iter().zip(after.values()) {
                 g.update(old, new);
             }
@@ -239,7 +275,7 @@ impl Setting<'_> {
                 g.output(name, one);
             }
         })?;
-        for (name, values) in PLACE.iter().zip(&self.begin(device, seed)?) {
+        for (name, values) in &self.begin(device, seed)? {
             session.write(name, values)?;
         }
         let mut all =

@@ -2,10 +2,10 @@
 
 use super::action::Distribution;
 use super::environment::{Environment, Moment};
+use super::spec::Policy;
 use crate::graph::expr::Expr;
 use crate::graph::op::Dist;
 use crate::graph::{Graph, Value};
-use crate::net::{Net, ParamLayout, Weights};
 
 /// Streams of random numbers.
 const START: u32 = 0x70;
@@ -25,25 +25,25 @@ pub enum Behaviour {
 }
 
 /// Who acts, and where: g networks, each in r worlds of its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Agents<'a> {
     /// The worlds.
     pub environment: &'a dyn Environment,
-    /// The policy's network; it reads an observation, and the descriptor behind it where it is wide enough.
-    pub actor: &'a Net,
-    /// Its parameters.
-    pub layout: &'a ParamLayout,
-    /// Steps after which an episode is cut off.
-    pub horizon: usize,
+    /// The policy; its actor reads an observation, and the descriptor behind it where it is wide enough.
+    pub policy: &'a Policy,
+    /// Steps after which each episode of a trial is cut off; without a memory a trial is one episode.
+    pub trial: Vec<usize>,
 }
 
 /// Values that a roll-out reads.
 #[derive(Clone, Copy, Debug)]
 pub struct RollInputs {
-    /// Weights of the policies `[g, P]`.
+    /// Weights of the policies `[g, P]`, or what all share `[P]`.
     pub weights: Value,
     /// Logarithms of standard deviations, `[g, 1, n]`, of continuous actions.
     pub deviation: Option<Value>,
+    /// Weights of the memory `[P]`, where there is one.
+    pub memory: Option<Value>,
     /// Contexts `[g, r, context]`.
     pub context: Value,
     /// What policies are told of the contexts, `[g, r, d]`, where anything.
@@ -53,20 +53,48 @@ pub struct RollInputs {
 }
 
 /// Where agents are: what goes on from one roll-out to the next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Place {
     /// States `[g, r, state]`.
     pub state: Value,
     /// Steps since the start of the episode, `[g, r, 1]`.
     pub clock: Value,
-    /// Rewards since then, `[g, r, 1]`.
+    /// Rewards since the start of the trial, `[g, r, 1]`.
     pub gained: Value,
+    /// What is carried with a memory.
+    pub past: Option<Past>,
+}
+
+/// What agents with a memory carry.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// Episodes since the start of the trial, `[g, r, 1]`.
+    pub turn: Value,
+    /// The action before, what it gave, and whether the episode ended, `[g, r, action + 2]`.
+    pub before: Value,
+    /// States of the memory, each `[g, r, ..]`.
+    pub states: Vec<Value>,
 }
 
 impl Place {
-    /// All three.
-    pub(super) fn values(self) -> [Value; 3] {
-        [self.state, self.clock, self.gained]
+    /// All values: three, and with a memory those of [`Past`].
+    pub(super) fn values(&self) -> Vec<Value> {
+        let mut all = vec![self.state, self.clock, self.gained];
+        if let Some(past) = &self.past {
+            all.extend([past.turn, past.before]);
+            all.extend(&past.states);
+        }
+        all
+    }
+
+    /// Of all values.
+    pub(super) fn of(values: &[Value]) -> Place {
+        let past = match values[3..] {
+            [] => None,
+            [turn, before, ref states @ ..] => Some(Past { turn, before, states: states.to_vec() }),
+            [_] => panic!("a past is more than one value"),
+        };
+        Place { state: values[0], clock: values[1], gained: values[2], past }
     }
 }
 
@@ -87,22 +115,31 @@ pub struct Rolled {
     pub terminated: Value,
     /// 1 where it ended, by itself or by the time limit.
     pub ended: Value,
-    /// At an end the return of the episode, else 0.
+    /// 1 where the trial ended with it.
+    pub over: Value,
+    /// At the end of a trial its return, else 0.
     pub finished: Value,
-    /// At an end its number of steps, else 0.
+    /// At the end of a trial the number of steps of its last episode, else 0.
     pub length: Value,
 }
 
 impl Agents<'_> {
     /// What a policy reads of states.
-    fn read<'g>(&self, state: Expr<'g>, context: Expr<'g>, descriptor: Option<Expr<'g>>) -> Expr<'g> {
-        let seen = self.environment.observe(state, context);
-        match descriptor {
-            Some(told) if self.actor.inputs() > self.environment.widths().observation => {
-                Expr::columns(&[seen, told])
-            }
-            _ => seen,
+    fn read<'g>(&self, seen: Expr<'g>, descriptor: Option<Expr<'g>>, before: Option<Expr<'g>>) -> Expr<'g> {
+        let wide = self.policy.actor.inputs() > self.environment.widths().observation;
+        match (before, descriptor.filter(|_| wide)) {
+            (Some(before), _) => Expr::columns(&[seen, before]),
+            (None, Some(told)) => Expr::columns(&[seen, told]),
+            (None, None) => seen,
         }
+    }
+
+    /// Steps of the episode of a trial with this number, from 0.
+    fn limit<'g>(&self, turn: Expr<'g>) -> Expr<'g> {
+        let steps = self.trial.windows(2).enumerate().filter(|(_, pair)| pair[0] != pair[1]);
+        steps.fold(turn * 0.0 + self.trial[0] as f64, |limit, (i, pair)| {
+            limit + turn.at_least((i + 1) as f64) * (pair[1] as f64 - pair[0] as f64)
+        })
     }
 
     /// `n` steps from where the agents are: where they are then, and what happened. Where an episode ends, the next begins.
@@ -112,33 +149,40 @@ impl Agents<'_> {
         g: &mut Graph,
         n: usize,
         inputs: RollInputs,
-        from: Place,
+        from: &Place,
         how: Behaviour,
     ) -> (Place, Rolled) {
         let space = self.environment.action();
-        let noise = self.environment.widths().noise;
+        let widths = self.environment.widths();
         let [groups, worlds] = [g.shape(from.state)[0], g.shape(from.state)[1]];
         let mut constants = vec![inputs.weights, inputs.context, inputs.key];
         constants.extend(inputs.deviation);
         constants.extend(inputs.descriptor);
-        let carried = [from.state, from.clock, from.gained];
-        let (last, given) = g.scan(n, &carried, &constants, &[], |g, args| {
+        constants.extend(inputs.memory);
+        let (last, given) = g.scan(n, &from.values(), &constants, &[], |g, args| {
             let (weights, context, key) = (args.constants[0], args.constants[1], args.constants[2]);
             let mut more = args.constants[3..].iter().copied();
             let deviation = inputs.deviation.and_then(|_| more.next());
             let descriptor = inputs.descriptor.and_then(|_| more.next());
+            let memory = inputs.memory.and_then(|_| more.next());
             let mut uniform =
                 |stream, many: usize| g.random(Dist::Uniform, key, stream, &[groups, worlds, many]);
-            let (for_start, for_step) = (uniform(START, noise), uniform(STEP, noise));
+            let (for_start, for_step) = (uniform(START, widths.noise), uniform(STEP, widths.noise));
             let for_act = uniform(ACT, Distribution::noise(&space));
+            let at = Place::of(args.carried);
             let e = g.expr();
-            let (state, context) = (e.of(args.carried[0]), e.of(context));
-            let (clock, gained) = (e.of(args.carried[1]), e.of(args.carried[2]));
+            let [state, clock, gained, context] = [at.state, at.clock, at.gained, context].map(|v| e.of(v));
             let told = descriptor.map(|d| e.of(d));
-            let read = self.read(state, context, told);
-            let outputs = e.build(|g| {
-                let weights = Weights { flat: weights, layout: self.layout };
-                self.actor.apply(g, weights, read.value())
+            let seen = self.environment.observe(state, context);
+            let read = self.read(seen, told, at.past.as_ref().map(|past| e.of(past.before)));
+            let mut states = vec![];
+            let outputs = e.build(|g| match (&self.policy.memory, memory, &at.past) {
+                (Some(own), Some(flat), Some(past)) => {
+                    let (remembered, next) = own.next(g, flat, &past.states, read.value());
+                    states = next;
+                    self.policy.said(g, weights, seen.value(), Some(remembered))
+                }
+                _ => self.policy.said(g, weights, read.value(), None),
             });
             let said = Distribution::new(&space, outputs, deviation.map(|d| e.of(d)));
             let action = match how {
@@ -154,12 +198,23 @@ impl Agents<'_> {
                 noise: e.of(for_step),
             });
             let (clock, gained) = (clock + 1.0, gained + done.reward);
-            let cut = clock.at_least(self.horizon as f64);
+            let turn = at.past.as_ref().map(|past| e.of(past.turn));
+            let cut = match turn {
+                Some(turn) => (clock - self.limit(turn)).at_least(0.0),
+                None => clock.at_least(self.trial[0] as f64),
+            };
             let ended = done.terminated.larger(cut);
-            let next = self.read(done.state, context, told);
+            let over = turn.map_or(ended, |turn| ended * turn.at_least(self.trial.len() as f64 - 1.0));
             let start = self.environment.start(context, e.of(for_start));
-            let going = 1.0 - ended;
-            let on = [ended.choose(start, done.state), clock * going, gained * going].map(Expr::value);
+            let going = 1.0 - over;
+            let mut on = vec![ended.choose(start, done.state), clock * (1.0 - ended), gained * going];
+            let reward = done.reward * self.environment.reward_scale();
+            let before = Expr::columns(&[action, reward, ended]) * going;
+            let before = turn.map(|_| before);
+            on.extend(turn.map(|turn| (turn + ended) * going));
+            on.extend(before);
+            on.extend(states.into_iter().map(|v| e.of(v) * going));
+            let next = self.read(self.environment.observe(done.state, context), told, before);
             let given = [
                 read,
                 action,
@@ -168,12 +223,12 @@ impl Agents<'_> {
                 next,
                 done.terminated,
                 ended,
-                gained * ended,
-                clock * ended,
+                over,
+                gained * over,
+                clock * over,
             ];
-            (on.to_vec(), given.map(Expr::value).to_vec())
+            (on.into_iter().map(Expr::value).collect(), given.map(Expr::value).to_vec())
         });
-        let place = Place { state: last[0], clock: last[1], gained: last[2] };
         let rolled = Rolled {
             read: given[0],
             action: given[1],
@@ -182,13 +237,14 @@ impl Agents<'_> {
             next: given[4],
             terminated: given[5],
             ended: given[6],
-            finished: given[7],
-            length: given[8],
+            over: given[7],
+            finished: given[8],
+            length: given[9],
         };
-        (place, rolled)
+        (Place::of(&last), rolled)
     }
 
-    /// New episodes in all worlds.
+    /// New trials in all worlds.
     pub fn begin(&self, g: &mut Graph, context: Value, key: Value) -> Place {
         let [groups, worlds] = [g.shape(context)[0], g.shape(context)[1]];
         let noise =
@@ -196,28 +252,38 @@ impl Agents<'_> {
         let e = g.expr();
         let state = self.environment.start(e.of(context), e.of(noise));
         let zero = (state.column(0) * 0.0).value();
-        Place { state: state.value(), clock: zero, gained: zero }
+        let state = state.value();
+        let past = self.policy.memory.as_ref().map(|memory| {
+            let mut empty = |width: usize| g.expand(zero, &[groups, worlds, width]);
+            let before = empty(self.environment.action().width() + 2);
+            Past { turn: zero, before, states: memory.encoder.states().into_iter().map(empty).collect() }
+        });
+        Place { state, clock: zero, gained: zero, past }
     }
 
-    /// One whole episode in every world: returns and numbers of steps, `[g, r, 1]`.
+    /// One whole trial in every world: returns and numbers of steps of each of its n episodes, `[g, r, n]`.
     #[track_caller]
     pub fn episodes(&self, g: &mut Graph, inputs: RollInputs, how: Behaviour) -> [Value; 2] {
         let from = self.begin(g, inputs.context, inputs.key);
-        let (_, rolled) = self.roll(g, self.horizon, inputs, from, how);
+        let (_, rolled) = self.roll(g, self.trial.iter().sum(), inputs, &from, how);
         let shape = g.shape(rolled.ended).to_vec();
-        let (n, row) = (shape[1], [shape[0], shape[2], 1]);
+        let (n, episodes) = (shape[1], self.trial.len());
         let zero = g.constant(0.0);
-        let zero = g.expand(zero, &row);
-        // The first end of each world counts.
-        let rows = [rolled.ended, rolled.finished, rolled.length];
-        let (last, _) = g.scan(n, &[zero, zero, zero], &[], &rows, |g, args| {
+        let mut none = |width: usize| g.expand(zero, &[shape[0], shape[2], width]);
+        let start = [none(1), none(1), none(episodes), none(episodes)];
+        // The first trial of each world counts.
+        let rows = [rolled.ended, rolled.over, rolled.reward];
+        let (last, _) = g.scan(n, &start, &[], &rows, |g, args| {
             let e = g.expr();
-            let [over, gained, steps] = [0, 1, 2].map(|i| e.of(args.carried[i]));
-            let [ended, finished, length] = [0, 1, 2].map(|i| e.of(args.rows[i]));
-            let first = ended * (1.0 - over);
-            let next = [over.larger(ended), gained + finished * first, steps + length * first];
+            let [over, turn, gained, steps] = [0, 1, 2, 3].map(|i| e.of(args.carried[i]));
+            let [ended, last, reward] = [0, 1, 2].map(|i| e.of(args.rows[i]));
+            let now: Vec<Expr<'_>> = (0..episodes)
+                .map(|i| turn.at_least(i as f64) * turn.below(i as f64 + 1.0) * (1.0 - over))
+                .collect();
+            let now = Expr::columns(&now);
+            let next = [over.larger(last), turn + ended, gained + now * reward, steps + now];
             (next.map(Expr::value).to_vec(), vec![])
         });
-        [last[1], last[2]]
+        [last[2], last[3]]
     }
 }

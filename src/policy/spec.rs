@@ -1,6 +1,7 @@
 //! A policy: an actor, a critic, and where their weights come from.
 
 use super::environment::ActionSpace;
+use super::memory::Memory;
 use super::worlds::Worlds;
 use crate::graph::{Graph, Value};
 use crate::hyper::{Condition, ConditionSpec, HyperSpec};
@@ -16,7 +17,8 @@ pub enum PolicyWeights {
     Shared,
     /// Each task has its own, and its own critic: many agents that learn side by side.
     Own,
-    /// A hypernetwork writes them, from what differs between the tasks; the critic is shared, and is told of it.
+    /// A hypernetwork writes them, from what differs between the tasks, of which the shared critic is told, too; or anew at every step from what is
+    /// remembered (Beck et al. 2023), where there is a memory.
     Generated(Box<HyperSpec>),
 }
 
@@ -34,6 +36,10 @@ pub struct Policy {
     pub told: usize,
     /// Where weights come from.
     pub weights: PolicyWeights,
+    /// What is carried from step to step; actors that all share, and the critic, read it beside the observation.
+    pub memory: Option<Memory>,
+    /// What is inferred of the context from what is remembered, where anything is (Humplik et al. 2019).
+    pub inference: Option<Net>,
 }
 
 /// Logarithm of the standard deviation of actions at first, in halves of their ranges.
@@ -44,12 +50,16 @@ const QUIET: f32 = 0.01;
 /// The values of a policy's parts in a graph.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drawn {
-    /// `[P]`, or `[g, P]`.
+    /// `[P]`, or `[g, P]`; of weights that are written from what is remembered those of what writes them.
     pub(super) actor: Value,
     /// `[g, 1, n]`, or `[1, 1, n]`
     pub(super) deviation: Option<Value>,
     /// `[P]`, or `[g, P]`.
     pub(super) critic: Value,
+    /// Of the memory, `[P]`.
+    pub(super) memory: Option<Value>,
+    /// Of what infers the context, `[P]`.
+    pub(super) inference: Option<Value>,
 }
 
 impl Policy {
@@ -69,6 +79,8 @@ impl Policy {
             deviations,
             told: actor.max(critic),
             weights,
+            memory: None,
+            inference: None,
         }
     }
 
@@ -95,18 +107,54 @@ impl Policy {
         policy
     }
 
+    /// One network for all worlds, dense with these hidden widths, that reads what is remembered beside what it sees; the critic reads it, too.
+    #[must_use]
+    pub fn remembering(worlds: &Worlds, hidden: &[usize], memory: Memory) -> Policy {
+        let width = memory.width();
+        let mut policy = Policy::new(worlds, hidden, [width, width], PolicyWeights::Shared);
+        (policy.told, policy.memory) = (0, Some(memory));
+        policy
+    }
+
+    /// Networks that a hypernetwork writes at every step from what is remembered, with a trunk of these widths; the critic reads it.
+    #[must_use]
+    pub fn generated_by_memory(
+        worlds: &Worlds,
+        hidden: &[usize],
+        trunk: Vec<usize>,
+        memory: Memory,
+    ) -> Policy {
+        let condition = ConditionSpec { descriptor: memory.width(), ..ConditionSpec::default() };
+        let actor = Policy::new(worlds, hidden, [0, 0], PolicyWeights::Shared).actor;
+        let hyper = HyperSpec::new(condition, trunk, Activation::Tanh, actor.clone());
+        let mut policy = Policy::remembering(worlds, hidden, memory);
+        (policy.actor, policy.weights) = (actor, PolicyWeights::Generated(Box::new(hyper)));
+        policy
+    }
+
+    /// The same with a memory that is to infer what differs between worlds, and a critic that is told of it: both are asked while it is trained alone.
+    ///
+    /// # Panics
+    /// Where there is no memory.
+    #[must_use]
+    pub fn inferring(mut self, worlds: &Worlds, hidden: &[usize]) -> Policy {
+        let width = self.memory.as_ref().expect("what infers remembers").width();
+        self.told = worlds.descriptor();
+        self.critic = Policy::new(worlds, hidden, [0, width + self.told], PolicyWeights::Shared).critic;
+        self.inference = Some(Net::rows([width]).dense(self.told));
+        self
+    }
+
     /// The two first axes of a roll-out: tasks and worlds of each; where all share one network, every world counts as a task, for it is worked on
     /// like one.
     pub(super) fn axes(&self, worlds: &Worlds) -> [usize; 2] {
-        match self.weights {
-            PolicyWeights::Shared => [worlds.tasks * worlds.each, 1],
-            _ => [worlds.tasks, worlds.each],
-        }
+        if self.networks(worlds) == 1 { [worlds.tasks * worlds.each, 1] } else { [worlds.tasks, worlds.each] }
     }
 
-    /// How many networks there are.
+    /// How many networks there are; those that are written from what is remembered are one that writes them.
     pub(super) fn networks(&self, worlds: &Worlds) -> usize {
-        if self.weights == PolicyWeights::Shared { 1 } else { worlds.tasks }
+        let one = self.weights == PolicyWeights::Shared || self.memory.is_some();
+        if one { 1 } else { worlds.tasks }
     }
 
     /// Whether the tasks learn apart from one another.
@@ -125,16 +173,24 @@ impl Policy {
             layout.push("deviation", &[self.deviations], crate::net::Init::Constant(f64::from(DEVIATION)));
         }
         layout.extend("critic", &self.critic.layout());
+        if let Some(memory) = &self.memory {
+            layout.extend("memory", &memory.encoder.layout());
+        }
+        if let Some(inference) = &self.inference {
+            layout.extend("inference", &inference.layout());
+        }
         layout
     }
 
-    /// Lengths of the three parts.
-    fn lengths(&self) -> [usize; 3] {
+    /// Lengths of the parts.
+    fn lengths(&self) -> [usize; 5] {
         let actor = match &self.weights {
             PolicyWeights::Generated(hyper) => hyper.layout().len(),
             _ => self.actor.layout().len(),
         };
-        [actor, self.deviations, self.critic.layout().len()]
+        let memory = self.memory.as_ref().map_or(0, |m| m.encoder.layout().len());
+        let inference = self.inference.as_ref().map_or(0, |i| i.layout().len());
+        [actor, self.deviations, self.critic.layout().len(), memory, inference]
     }
 
     /// Initial parameters of a policy for so many tasks.
@@ -154,33 +210,75 @@ impl Policy {
         };
         all.extend(vec![DEVIATION; self.deviations]);
         all.extend(self.critic.layout().init(rng));
+        if let Some(memory) = &self.memory {
+            all.extend(memory.encoder.layout().init(rng));
+        }
+        if let Some(inference) = &self.inference {
+            all.extend(inference.layout().init(rng));
+        }
         all
     }
 
     /// The parts of parameters `[N]`, or `[g, N]` of networks that learn apart; `descriptor` `[g, r, d]` is what differs.
     pub(super) fn parts(&self, g: &mut Graph, params: Value, descriptor: Option<Value>) -> Drawn {
-        let (axis, [actor, deviations, critic]) = (g.shape(params).len() - 1, self.lengths());
+        let axis = g.shape(params).len() - 1;
         let groups = if axis == 0 { 1 } else { g.shape(params)[0] };
-        let first = g.slice(params, axis, 0, actor);
-        let deviation = (deviations > 0).then(|| {
-            let deviation = g.slice(params, axis, actor, deviations);
-            g.reshape(deviation, &[groups, 1, deviations])
+        let mut start = 0;
+        let parts = self.lengths().map(|length| {
+            start += length;
+            (length > 0).then(|| g.slice(params, axis, start - length, length))
         });
-        let critic = g.slice(params, axis, actor + deviations, critic);
+        let [Some(first), deviation, Some(critic), memory, inference] = parts else {
+            panic!("actors and critics have parameters")
+        };
+        let deviation = deviation.map(|v| g.reshape(v, &[groups, 1, self.deviations]));
         let actor = match &self.weights {
-            PolicyWeights::Generated(hyper) => {
+            PolicyWeights::Generated(hyper) if memory.is_none() => {
                 let descriptor = descriptor.expect("what is generated is told of what differs");
                 let [tasks, _, width] = g.shape(descriptor)[..] else { panic!("descriptors are [g, r, d]") };
                 let one = g.slice(descriptor, 1, 0, 1);
                 let one = g.reshape(one, &[tasks, width]);
-                let layout = hyper.layout();
-                let weights = Weights { flat: first, layout: &layout };
-                let known = Condition { support: None, task: None, descriptor: Some(one) };
-                let read = hyper.condition(g, weights, &known);
-                hyper.generate(g, weights, read, tasks)
+                written(g, hyper, first, one)
             }
             _ => first,
         };
-        Drawn { actor, deviation, critic }
+        Drawn { actor, deviation, critic, memory, inference }
     }
+
+    /// What the actor says, `[a, b, n]`, of what is read of a moment `[a, b, ..]` and remembered `[a, b, m]`.
+    pub(super) fn said(&self, g: &mut Graph, actor: Value, read: Value, remembered: Option<Value>) -> Value {
+        let layout = self.actor.layout();
+        match (&self.weights, remembered) {
+            (PolicyWeights::Generated(hyper), Some(remembered)) => {
+                let &[a, b, width] = g.shape(remembered) else { panic!("memories are [a, b, m]") };
+                let rows = g.reshape(remembered, &[a * b, width]);
+                let flat = written(g, hyper, actor, rows);
+                let read = g.reshape(read, &[a * b, 1, self.actor.inputs()]);
+                let said = self.actor.apply(g, Weights { flat, layout: &layout }, read);
+                g.reshape(said, &[a, b, self.actor.outputs()])
+            }
+            (_, remembered) => {
+                let read: Vec<Value> = [Some(read), remembered].into_iter().flatten().collect();
+                let read = g.concat(&read, g.shape(read[0]).len() - 1);
+                self.actor.apply(g, Weights { flat: actor, layout: &layout }, read)
+            }
+        }
+    }
+
+    /// What is expected, `[.., 1]`, of what is read of a moment, of what is remembered, and of what the critic is told beside.
+    pub(super) fn expected(&self, g: &mut Graph, critic: Value, read: [Option<Value>; 3]) -> Value {
+        let read: Vec<Value> = read.into_iter().flatten().collect();
+        let axis = g.shape(read[0]).len() - 1;
+        let read = g.concat(&read, axis);
+        self.critic.apply(g, Weights { flat: critic, layout: &self.critic.layout() }, read)
+    }
+}
+
+/// Weights that a hypernetwork with parameters `flat` writes from descriptions `[tasks, d]`: `[tasks, P]`.
+fn written(g: &mut Graph, hyper: &HyperSpec, flat: Value, of: Value) -> Value {
+    let tasks = g.shape(of)[0];
+    let weights = Weights { flat, layout: &hyper.layout() };
+    let known = Condition { support: None, task: None, descriptor: Some(of) };
+    let read = hyper.condition(g, weights, &known);
+    hyper.generate(g, weights, read, tasks)
 }

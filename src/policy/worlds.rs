@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::environment::Environment;
+use super::environment::{Environment, Spread};
 use crate::error::{Error, Result, nearest};
 use crate::rng::Rng;
 
@@ -49,28 +49,36 @@ impl Worlds {
         seed: u64,
     ) -> Worlds {
         let mut worlds = Worlds::usual(environment, tasks, each);
-        let width = worlds.environment.context().len();
-        for (task, context) in worlds.contexts.chunks_exact_mut(width.max(1)).enumerate() {
+        worlds.varied = varied;
+        worlds.draw(seed);
+        worlds
+    }
+
+    /// Draws what differs anew.
+    pub(super) fn draw(&mut self, seed: u64) {
+        let known = self.environment.context();
+        for (task, context) in self.contexts.chunks_exact_mut(known.len().max(1)).enumerate() {
             let mut rng = Rng::new(seed, CONTEXTS ^ (task as u64) << 16);
-            for v in &varied {
-                let sign = worlds.environment.context()[v.column].name == "sign";
-                let drawn = match sign && v.range[0] < v.range[1] {
-                    true => [-1.0, 1.0][rng.below(2)],
-                    false => rng.range(v.range[0], v.range[1]),
+            for v in &self.varied {
+                let [low, high] = v.range;
+                let drawn = match known[v.column].spread {
+                    _ if low == high => low,
+                    Spread::Even => rng.range(low, high),
+                    Spread::Sign => [-1.0, 1.0][rng.below(2)],
+                    Spread::Share => -(1.0 - rng.uniform()).ln(),
+                    Spread::Normal => 1.0 + rng.normal(),
                 };
                 context[v.column] = drawn as f32;
             }
         }
-        worlds.varied = varied;
-        worlds
     }
 
-    /// One world whose context has these numbers, by columns; of others that differ the middle of the range, of a sign 1.
+    /// One world whose context has these numbers, by columns; of others that are drawn evenly the middle of the range, of the rest what is usual.
     pub fn one(environment: Arc<dyn Environment>, varied: Vec<Varied>, given: &[(usize, f64)]) -> Worlds {
         let known = environment.context();
-        let middle = |v: &Varied| match known[v.column].name == "sign" && v.range[0] < v.range[1] {
-            true => (v.column, known[v.column].usual),
-            false => (v.column, (v.range[0] + v.range[1]) / 2.0),
+        let middle = |v: &Varied| match known[v.column].spread == Spread::Even || v.range[0] == v.range[1] {
+            true => (v.column, (v.range[0] + v.range[1]) / 2.0),
+            false => (v.column, known[v.column].usual),
         };
         let middle: Vec<(usize, f64)> = varied.iter().map(middle).collect();
         let mut worlds = Worlds::usual(environment, 1, 1);
@@ -81,27 +89,46 @@ impl Worlds {
         worlds
     }
 
+    /// What differs where this is said ([`Worlds::parse`]): of a family of tasks ([`Environment::is_family`]) all other numbers, too, over
+    /// their whole ranges.
+    ///
+    /// # Errors
+    /// Those of [`Worlds::parse`].
+    pub fn varied(environment: &dyn Environment, text: &str, key: &str) -> Result<Vec<Varied>> {
+        let mut found = Worlds::parse(environment, text, key)?;
+        if environment.is_family() {
+            let rest = environment.context().iter().enumerate();
+            let rest: Vec<Varied> = rest
+                .map(|(column, c)| Varied { column, range: c.range })
+                .filter(|v| found.iter().all(|given| given.column != v.column))
+                .collect();
+            found.extend(rest);
+        }
+        Ok(found)
+    }
+
     /// Ranges by the context's names, as `length=0.25..1,sign=-1..1` has them, or single numbers.
     ///
     /// # Errors
     /// [`Error::Config`] about `key`: an unknown name, what is no range, and what lies out of bounds.
     pub fn parse(environment: &dyn Environment, text: &str, key: &str) -> Result<Vec<Varied>> {
         let known = environment.context();
-        let names: Vec<&str> = known.iter().map(|c| c.name).collect();
+        let names: Vec<&str> = known.iter().map(|c| &*c.name).collect();
+        let listed = match names.len() {
+            0..=16 => names.join(", "),
+            many => format!("{}, … ({many} of them)", names[..4].join(", ")),
+        };
         let fail = |message: String| Error::config(key, message);
         let mut found: Vec<Varied> = vec![];
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (name, range) = part.split_once('=').ok_or_else(|| {
-                fail(format!(
-                    "'{part}' is no number of the context: NAME=LOW..HIGH, with a name of {}",
-                    names.join(", ")
-                ))
+                fail(format!("'{part}' is no number of the context: NAME=LOW..HIGH, with a name of {listed}"))
             })?;
             let name = name.trim();
             let column = names.iter().position(|n| *n == name).ok_or_else(|| {
                 let near = nearest(name, names.iter().copied())
                     .map_or(String::new(), |n| format!("; did you mean '{n}'?"));
-                fail(format!("{} has no '{name}': there are {}{near}", environment.name(), names.join(", ")))
+                fail(format!("{} has no '{name}': there are {listed}{near}", environment.name()))
             })?;
             let number = |text: &str| text.trim().parse::<f64>().ok().filter(|x| x.is_finite());
             let ends = match range.split_once("..") {
@@ -117,8 +144,16 @@ impl Worlds {
                     "{name} may be from {least} to {most}: {low}..{high} is out of it"
                 )));
             }
-            if name == "sign" && ![low, high].iter().all(|x| x.abs() == 1.0) {
-                return Err(fail(format!("a sign is -1 or 1: sign=-1..1 has both, not {range}")));
+            match known[column].spread {
+                Spread::Sign if ![low, high].iter().all(|x| x.abs() == 1.0) => {
+                    return Err(fail(format!("a sign is -1 or 1: {name}=-1..1 has both, not {range}")));
+                }
+                Spread::Share | Spread::Normal if low < high => {
+                    let message =
+                        format!("{name} is not drawn from a range: it may be one number, not {range}");
+                    return Err(fail(message));
+                }
+                _ => {}
             }
             if found.iter().any(|v| v.column == column) {
                 return Err(fail(format!("{name} stands there twice")));
@@ -134,14 +169,19 @@ impl Worlds {
         self.contexts.chunks(width).flat_map(|c| c.repeat(self.each)).collect()
     }
 
-    /// What of a context differs, `[tasks, worlds, d]`: each number from −1 to 1 within its range.
+    /// What of a context differs, `[tasks, worlds, d]`: each number from −1 to 1 within its range, or as far as it is from a mean of 1.
     pub fn descriptors(&self) -> Vec<f32> {
-        let width = self.environment.context().len();
+        let known = self.environment.context();
+        let width = known.len();
         let one = |context: &[f32]| -> Vec<f32> {
             let of = |v: &Varied| {
                 let [low, high] = v.range;
-                let half = (high - low) / 2.0;
-                if half == 0.0 { 0.0 } else { ((f64::from(context[v.column]) - low) / half - 1.0) as f32 }
+                let (half, is) = ((high - low) / 2.0, f64::from(context[v.column]));
+                match known[v.column].spread {
+                    _ if half == 0.0 => 0.0,
+                    Spread::Even | Spread::Sign => ((is - low) / half - 1.0) as f32,
+                    Spread::Share | Spread::Normal => (is - 1.0) as f32,
+                }
             };
             self.varied.iter().map(of).collect()
         };
@@ -154,8 +194,14 @@ impl Worlds {
     }
 
     /// The context of a task, by names.
-    pub fn context_of(&self, task: usize) -> Vec<(&'static str, f32)> {
+    pub fn context_of(&self, task: usize) -> Vec<(&str, f32)> {
         let known = self.environment.context();
-        known.iter().zip(&self.contexts[task * known.len()..]).map(|(c, x)| (c.name, *x)).collect()
+        known.iter().zip(self.numbers_of(task)).map(|(c, x)| (&*c.name, *x)).collect()
+    }
+
+    /// The numbers of a task's context.
+    pub fn numbers_of(&self, task: usize) -> &[f32] {
+        let width = self.environment.context().len();
+        &self.contexts[task * width..][..width]
     }
 }

@@ -1,20 +1,24 @@
 //! Policies on the GPU: an iteration launch by launch beside the CPU, and whole episodes.
 
-use hyperloom::policy::{Behaviour, Learning, Policy, PolicyTrainer, Worlds, environment, environments};
+use hyperloom::net::Cell;
+use hyperloom::policy::{
+    Behaviour, Learning, Memory, Policy, PolicyTrainer, Worlds, environment, environments,
+};
 use hyperloom::run::Device;
 
 use super::gpu;
 
 fn worlds(name: &str, tasks: usize, each: usize) -> Worlds {
     let environment = environment(name, "--task").expect("it is there");
-    let first = environment.context()[0];
+    let first = &environment.context()[0];
     let text = format!("{}={}..{}", first.name, first.usual * 0.8 - 0.01, first.usual * 1.2 + 0.01);
     let text = if name == "mountain-car" || name == "mountain-car-continuous" {
         "gravity=0.002..0.003"
     } else {
         &text
     };
-    let varied = Worlds::parse(&*environment, text, "--context").expect("a range");
+    let text = if environment.is_family() { "" } else { text };
+    let varied = Worlds::varied(&*environment, text, "--context").expect("a range");
     Worlds::drawn(environment, varied, [tasks, each], 5)
 }
 
@@ -34,6 +38,11 @@ fn iterations_in_lockstep() {
         if env.name() == "cartpole" {
             policies.push(Policy::own(&worlds, &[8, 8]));
             policies.push(Policy::generated(&worlds, &[8, 8], vec![16]));
+        }
+        if ["cartpole", "bandit", "mdp"].contains(&env.name()) {
+            let memory = Memory::new(&worlds, Cell::Gru, 8, vec![3, 5]);
+            policies.push(Policy::generated_by_memory(&worlds, &[8], vec![16], memory.clone()));
+            policies.push(Policy::remembering(&worlds, &[8], memory).inferring(&worlds, &[8]));
         }
         for policy in policies {
             let device = Device::Gpu(gpu.clone());

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::SETTINGS;
 use crate::error::{Error, Result, nearest};
 use crate::experiment::config;
-use crate::policy::{Environment, Learning, Objective, Policy, Worlds, environment};
+use crate::net::Cell;
+use crate::policy::{Environment, Learning, Memory, Objective, Policy, Worlds, environment};
 
 /// How a policy learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -21,12 +22,18 @@ pub enum Learner {
     A2c,
     /// The same with whole returns (Williams 1992), from which the critic's value is taken as a baseline.
     Reinforce,
+    /// PPO of a policy with a memory over trials in worlds that are drawn anew (RL², Duan et al. 2016): it learns to find out what world it is in.
+    Rl2,
 }
 
 impl Learner {
     /// All of them, with their names.
-    pub const ALL: [(&str, Learner); 3] =
-        [("ppo", Learner::Ppo), ("a2c", Learner::A2c), ("reinforce", Learner::Reinforce)];
+    pub const ALL: [(&str, Learner); 4] = [
+        ("ppo", Learner::Ppo),
+        ("a2c", Learner::A2c),
+        ("reinforce", Learner::Reinforce),
+        ("rl2", Learner::Rl2),
+    ];
 }
 
 /// Where the weights of a policy come from.
@@ -72,6 +79,8 @@ pub struct LearningConfig {
     pub value: f64,
     /// Weight of the entropy.
     pub entropy: f64,
+    /// Of `rl2` the weight of the error of what is inferred of contexts.
+    pub inference: f64,
 }
 
 impl Default for LearningConfig {
@@ -90,7 +99,27 @@ impl Default for LearningConfig {
             normalise: o.normalise,
             value: o.value,
             entropy: o.entropy,
+            inference: l.inference,
         }
+    }
+}
+
+/// What a policy of `rl2` remembers with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MemoryConfig {
+    /// Its cell: gru, lstm or rnn.
+    pub cell: Cell,
+    /// Its width.
+    pub units: usize,
+    /// Whether it is to infer what differs between worlds, and the critic is told of it, while it is trained.
+    pub infers: bool,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> MemoryConfig {
+        MemoryConfig { cell: Cell::Gru, units: 64, infers: false }
     }
 }
 
@@ -138,6 +167,10 @@ pub struct PolicyConfig {
     pub frames: u64,
     /// Steps after which an episode is cut off (0: as the environment says).
     pub horizon: usize,
+    /// Of `rl2` the episodes of a trial, by the steps after which each is cut off: `16,500`, or `10x10` for ten of 10.
+    pub trial: String,
+    /// Of `rl2` what is remembered with.
+    pub memory: MemoryConfig,
     /// Hidden widths of actor and critic.
     pub hidden: Vec<usize>,
     /// Hidden widths of what writes weights.
@@ -162,12 +195,73 @@ impl Default for PolicyConfig {
             worlds: 8,
             frames: 500_000,
             horizon: 0,
+            trial: String::new(),
+            memory: MemoryConfig::default(),
             hidden: vec![64, 64],
             trunk: vec![64],
             learning: LearningConfig::default(),
             test: TestConfig::default(),
         }
     }
+}
+
+/// Steps of the episodes of a trial, as `16,500` or `10x10` has them.
+fn trial(text: &str) -> Result<Vec<usize>> {
+    let wrong = |part: &str| {
+        let message = format!(
+            "'{part}' is no episode of a trial: its steps, as 500, or how many there are of so many steps, as 10x10; \
+             several with commas, as 16,500"
+        );
+        Error::config("--trial", message)
+    };
+    let mut all = vec![];
+    for part in text.split(',').map(str::trim) {
+        let number = |text: &str| text.trim().parse::<usize>().ok().filter(|n| (1..=MOST_STEPS).contains(n));
+        let (many, steps) = match part.split_once('x') {
+            Some((many, steps)) => (number(many), number(steps)),
+            None => (Some(1), number(part)),
+        };
+        let (many, steps) = many.zip(steps).ok_or_else(|| wrong(part))?;
+        all.extend(vec![steps; many]);
+        let (episodes, sum) = (all.len(), all.iter().sum::<usize>());
+        if sum > MOST_STEPS || episodes > MOST_EPISODES {
+            let message = format!(
+                "a trial has {MOST_EPISODES} episodes and {MOST_STEPS} steps at most, not {episodes} and {sum}"
+            );
+            return Err(Error::config("--trial", message));
+        }
+    }
+    Ok(all)
+}
+
+/// Steps of a trial at most.
+const MOST_STEPS: usize = 10_000;
+/// Episodes of a trial at most.
+const MOST_EPISODES: usize = 256;
+
+/// What `rl2` does in this environment where nothing else is said.
+fn usual_trials(table: &mut toml::Table, environment: &dyn Environment) -> Result<()> {
+    let steps = environment.horizon();
+    let usual = match environment.name().split('-').next() {
+        Some("bandit") => steps.to_string(),
+        Some("mdp") => format!("10x{steps}"),
+        _ => format!("2x{steps}"),
+    };
+    let said = table.entry("trial").or_insert(usual.into()).as_str().unwrap_or_default().to_string();
+    let steps: usize = trial(&said)?.iter().sum();
+    for (key, value) in [("tasks", 512), ("worlds", 1), ("frames", 10_000_000)] {
+        table.entry(key).or_insert(toml::Value::Integer(value));
+    }
+    table.entry("hidden").or_insert(vec![64i64].into());
+    let mut part = |part: &str, usual: &[(&str, toml::Value)]| {
+        let part = table.entry(part).or_insert(toml::Table::new().into());
+        for (key, value) in usual {
+            part.as_table_mut().map(|part| part.entry(*key).or_insert(value.clone()));
+        }
+    };
+    part("learning", &[("steps", (steps as i64).into())]);
+    part("test", &[("tasks", 1000.into()), ("episodes", 1.into())]);
+    Ok(())
 }
 
 impl PolicyConfig {
@@ -197,8 +291,11 @@ impl PolicyConfig {
         }
         let found = environment(&name, "--task")?;
         let context = said(&table, "context").unwrap_or_default();
-        let varied = Worlds::parse(&*found, &context, "--context")?;
+        let varied = Worlds::varied(&*found, &context, "--context")?;
         let differs = varied.iter().any(|v| v.range[0] < v.range[1]);
+        if learner == "rl2" {
+            usual_trials(&mut table, &*found)?;
+        }
         let own = said(&table, "weights").is_some_and(|w| w == "own");
         if differs || own {
             let many: i64 = if own { 16 } else { 64 };
@@ -227,6 +324,7 @@ impl PolicyConfig {
                         usual("lambda", 1.0.into());
                     }
                 }
+                "rl2" => {}
                 _ if name == "pendulum" => {
                     usual("epochs", 8.into());
                     usual("minibatches", 8.into());
@@ -243,6 +341,11 @@ impl PolicyConfig {
         let config: PolicyConfig = toml::Value::Table(table).try_into().map_err(wrong)?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// Steps after which each episode of a trial of `rl2` is cut off.
+    fn trial(&self) -> Result<Vec<usize>> {
+        trial(&self.trial)
     }
 
     /// The settings of a run.
@@ -291,6 +394,7 @@ impl PolicyConfig {
             ("learning.clip", l.clip, 1e-6, 100.0),
             ("learning.value", l.value, 0.0, 1e3),
             ("learning.entropy", l.entropy, 0.0, 1e3),
+            ("learning.inference", l.inference, 0.0, 1e3),
         ])?;
         for (name, widths) in [("hidden", &self.hidden), ("trunk", &self.trunk)] {
             if widths.len() > 16 || widths.iter().any(|w| !(1..=4_096).contains(w)) {
@@ -299,13 +403,23 @@ impl PolicyConfig {
                 return Err(Error::config(name, message));
             }
         }
-        if self.learner != Learner::Ppo && l.epochs * l.minibatches > 1 {
+        if matches!(self.learner, Learner::A2c | Learner::Reinforce) && l.epochs * l.minibatches > 1 {
             let message = "the policy gradient is that of the policy that acted: one update from a roll-out; learner = \"ppo\" takes several";
             return Err(Error::config("learning.epochs", message));
         }
         let env = environment(&self.environment, "--task")?;
+        if self.learner == Learner::Rl2 {
+            return self.validate_trials();
+        }
+        if !self.trial.is_empty() {
+            let message = "is for policies with a memory: --learner rl2";
+            return Err(Error::config("--trial", message));
+        }
+        if self.memory != MemoryConfig::default() {
+            return Err(Error::config("memory", "is for --learner rl2: others remember nothing"));
+        }
         let differs =
-            Worlds::parse(&*env, &self.context, "--context")?.iter().any(|v| v.range[0] < v.range[1]);
+            Worlds::varied(&*env, &self.context, "--context")?.iter().any(|v| v.range[0] < v.range[1]);
         let which = match (differs, self.weights, self.told) {
             (false, PolicySource::Generated, _) => Some(("weights", "generated")),
             (false, _, true) => Some(("told", "told of the context")),
@@ -316,7 +430,7 @@ impl PolicyConfig {
             return Err(Error::config("told", message));
         }
         if let Some((key, what)) = which {
-            let one = env.context().first().map_or("NAME", |c| c.name);
+            let one = env.context().first().map_or("NAME", |c| &*c.name);
             let message =
                 format!("a policy is {what} where contexts differ: --context {one}=LOW..HIGH says what does");
             return Err(Error::config(key, message));
@@ -331,14 +445,44 @@ impl PolicyConfig {
         Ok(())
     }
 
+    fn validate_trials(&self) -> Result<()> {
+        let trial = self.trial()?;
+        let fail = |key: &str, message: &str| Err(Error::config(key, message));
+        config::within(&[("memory.units", self.memory.units, 1, 4_096)])?;
+        if self.horizon > 0 {
+            return fail("horizon", "of rl2 is what --trial says of each episode: leave it out");
+        }
+        if self.told {
+            return fail("told", "is for policies without a memory: rl2 finds out what differs");
+        }
+        if self.weights == PolicySource::Own {
+            return fail("weights", "of rl2 are shared or generated: each world is met once");
+        }
+        if self.learning.steps < trial.iter().sum::<usize>() {
+            return fail("learning.steps", "of rl2 are a whole trial at least, as --trial says");
+        }
+        Ok(())
+    }
+
     /// Contexts that differ are drawn by this.
     pub(super) fn worlds(&self, [tasks, each]: [usize; 2], seed: u64) -> Result<Worlds> {
         let found: std::sync::Arc<dyn Environment> = environment(&self.environment, "--task")?;
-        let varied = Worlds::parse(&*found, &self.context, "--context")?;
+        let varied = Worlds::varied(&*found, &self.context, "--context")?;
         Ok(Worlds::drawn(found, varied, [tasks, each], seed))
     }
 
     pub(super) fn policy(&self, worlds: &Worlds) -> Policy {
+        if self.learner == Learner::Rl2 {
+            let MemoryConfig { cell, units, infers } = self.memory;
+            let memory = Memory::new(worlds, cell, units, self.trial().unwrap_or_default());
+            let policy = match self.weights {
+                PolicySource::Generated => {
+                    Policy::generated_by_memory(worlds, &self.hidden, self.trunk.clone(), memory)
+                }
+                _ => Policy::remembering(worlds, &self.hidden, memory),
+            };
+            return if infers { policy.inferring(worlds, &self.hidden) } else { policy };
+        }
         match self.weights {
             PolicySource::Shared => {
                 Policy::shared(worlds, &self.hidden, if self.told { worlds.descriptor() } else { 0 })
@@ -353,9 +497,9 @@ impl PolicyConfig {
         let mut learning = Learning::new(self.frames);
         (learning.steps, learning.epochs, learning.minibatches) = (l.steps, l.epochs, l.minibatches);
         (learning.gamma, learning.lambda, learning.rate, learning.clip) = (l.gamma, l.lambda, l.rate, l.norm);
-        learning.horizon = self.horizon;
+        (learning.horizon, learning.inference) = (self.horizon, l.inference);
         let o = &mut learning.objective;
-        o.clip = (self.learner == Learner::Ppo).then_some(l.clip);
+        o.clip = matches!(self.learner, Learner::Ppo | Learner::Rl2).then_some(l.clip);
         (o.clip_value, o.normalise, o.value, o.entropy) = (l.clip_value, l.normalise, l.value, l.entropy);
         learning
     }

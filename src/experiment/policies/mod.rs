@@ -19,10 +19,10 @@ use super::run_folder::RunFolder;
 use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
-use crate::policy::{Behaviour, PolicyState, PolicyTrainer, Progressed, Worlds};
+use crate::policy::{Behaviour, PolicyTrainer, Progressed, Worlds};
 use crate::report::plot::{Curve, curves};
 use crate::run::Device;
-pub use config::{Learner, LearningConfig, PolicyConfig, PolicySource, TestConfig};
+pub use config::{Learner, LearningConfig, MemoryConfig, PolicyConfig, PolicySource, TestConfig};
 pub use report::{PolicyReport, PolicyStatus, PolicyTest};
 pub use roll_out::roll_out;
 
@@ -33,6 +33,8 @@ const STATE: &str = "policy.safetensors";
 const METRICS: &str = "metrics.csv";
 /// Longest time between two checkpoints.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
+/// Numbers of a context, and contexts, that a report lists at most.
+const LISTED: [usize; 2] = [16, 256];
 /// Random numbers of worlds never seen, and of the episodes in them.
 const TEST: u64 = 0x7e57;
 
@@ -202,6 +204,16 @@ impl<'d> PolicyRun<'d> {
             return Err(Error::Diverged("a return of the policy is not finite: it is not judged".into()));
         }
         let by_task = greedy.by_task();
+        let trial = self.trainer.trial();
+        let oracle = |task: usize| -> Option<f64> {
+            trial.iter().map(|steps| test.environment.oracle(test.numbers_of(task), *steps)).sum()
+        };
+        let oracle: Option<f64> = (0..test.tasks).map(oracle).sum();
+        let known: Vec<&[f32]> = (0..test.tasks).map(|task| test.numbers_of(task)).collect();
+        let rules = match c.learner {
+            Learner::Rl2 => test.environment.rules(&known, &trial, c.seed ^ TEST),
+            _ => vec![],
+        };
         Ok(PolicyReport {
             environment: c.environment.clone(),
             learner: Learner::ALL.iter().find(|(_, l)| *l == c.learner).map_or("", |(n, _)| n).into(),
@@ -224,6 +236,10 @@ impl<'d> PolicyRun<'d> {
                     / greedy.lengths.len().max(1) as f64,
                 drawn: drawn.mean(),
                 random: random.mean(),
+                oracle: oracle.map(|sum| sum / test.tasks as f64),
+                rules: rules.into_iter().map(|(name, mean)| (name.to_string(), mean)).collect(),
+                by_episode: if trial.len() > 1 { greedy.by_episode.clone() } else { vec![] },
+                contexts: if test.varied.is_empty() { 1 } else { test.tasks },
                 tasks: contexts(&test, &by_task),
             },
         })
@@ -244,9 +260,8 @@ impl<'d> PolicyRun<'d> {
     fn save(&mut self) -> Result<()> {
         let state = self.trainer.state()?;
         let mut c = Checkpoint::default();
-        let names = ["weights", "first", "second", "state", "clock", "gained"];
-        for (name, values) in names.into_iter().zip(state.learner.iter().chain(&state.place)) {
-            c.tensors.insert(name.into(), Tensor::f32(&[values.len()], values.clone()));
+        for (name, values) in state.values {
+            c.tensors.insert(name, Tensor::f32(&[values.len()], values));
         }
         c.metadata.insert("iteration".into(), state.iteration.to_string());
         c.metadata.insert("seconds".into(), self.seconds().to_string());
@@ -261,17 +276,13 @@ impl<'d> PolicyRun<'d> {
         let c = saved(&path, &self.config)?;
         let wrong = |what: &str| Error::checkpoint(&path, format!("says no {what} of a policy"));
         let meta = |what: &str| c.metadata.get(what).ok_or_else(|| wrong(what));
-        let now = self.trainer.state()?;
-        let of = |name: &str, like: &[f32]| -> Result<Vec<f32>> { Ok(c.f32(name, &[like.len()])?.to_vec()) };
-        let state = PolicyState {
-            learner: [
-                of("weights", &now.learner[0])?,
-                of("first", &now.learner[1])?,
-                of("second", &now.learner[2])?,
-            ],
-            place: [of("state", &now.place[0])?, of("clock", &now.place[1])?, of("gained", &now.place[2])?],
-            iteration: meta("iteration")?.parse().map_err(|_| wrong("iteration"))?,
+        let of = |(name, like): (String, Vec<f32>)| -> Result<(String, Vec<f32>)> {
+            let values = c.f32(&name, &[like.len()])?.to_vec();
+            Ok((name, values))
         };
+        let mut state = self.trainer.state()?;
+        state.values = state.values.into_iter().map(of).collect::<Result<_>>()?;
+        state.iteration = meta("iteration")?.parse().map_err(|_| wrong("iteration"))?;
         self.trainer.restore(&state)?;
         self.before = meta("seconds")?.parse().map_err(|_| wrong("seconds"))?;
         let text = std::fs::read_to_string(self.folder.file(METRICS)).unwrap_or_else(|e| {
@@ -307,7 +318,7 @@ fn saved(path: &Path, config: &PolicyConfig) -> Result<Checkpoint> {
 
 /// Contexts by name, each with its mean return, where they differ.
 fn contexts(worlds: &Worlds, returns: &[f64]) -> Vec<(Vec<(String, f32)>, f64)> {
-    if worlds.varied.is_empty() {
+    if !(1..=LISTED[0]).contains(&worlds.varied.len()) || worlds.tasks > LISTED[1] {
         return vec![];
     }
     let columns: Vec<usize> = worlds.varied.iter().map(|v| v.column).collect();

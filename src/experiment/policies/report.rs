@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct PolicyReport {
     /// The environment.
     pub environment: String,
-    /// `ppo`, `a2c` or `reinforce`.
+    /// `ppo`, `a2c`, `reinforce` or `rl2`.
     pub learner: String,
     /// `shared`, `own` or `generated`.
     pub weights: String,
@@ -28,7 +28,7 @@ pub struct PolicyReport {
     pub test: PolicyTest,
 }
 
-/// Returns of whole episodes.
+/// Returns of whole episodes; of a policy with a memory those of whole trials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PolicyTest {
@@ -44,7 +44,18 @@ pub struct PolicyTest {
     pub drawn: f64,
     /// Mean return of actions at random.
     pub random: f64,
-    /// Contexts, where they differ, each with its mean return.
+    /// Mean return of who knows the contexts and acts best, where that is worked out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub oracle: Option<f64>,
+    /// Mean returns of known rules that learn within a trial, where there are some.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub rules: Vec<(String, f64)>,
+    /// Of trials of several episodes the mean return of the first, of the second, and so on, where the likeliest action is taken.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub by_episode: Vec<f64>,
+    /// Contexts that it was judged in.
+    pub contexts: usize,
+    /// Contexts, where they differ and are few and short, each with its mean return.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub tasks: Vec<(Vec<(String, f32)>, f64)>,
 }

@@ -35,10 +35,10 @@ pub fn roll_out(
         return Err(Error::config("--context", message));
     }
     let found = environment(&config.environment, "environment")?;
-    let varied = Worlds::parse(&*found, &config.context, "context")?;
+    let varied = Worlds::varied(&*found, &config.context, "context")?;
     let given = Worlds::parse(&*found, context, "--context")?;
     for g in &given {
-        let name = found.context()[g.column].name;
+        let name = &found.context()[g.column].name;
         if g.range[0] < g.range[1] {
             let message = format!("a roll-out has one {name}, not a range of them");
             return Err(Error::config("--context", message));

@@ -9,13 +9,13 @@ use crate::graph::expr::Expr;
 #[derive(Clone, Copy, Debug)]
 pub struct Acrobot {}
 
-const CONTEXT: [ContextNumber; 6] = [
-    ContextNumber { name: "length_1", usual: 1.0, range: [0.1, 10.0] },
-    ContextNumber { name: "length_2", usual: 1.0, range: [0.1, 10.0] },
-    ContextNumber { name: "mass_1", usual: 1.0, range: [0.05, 20.0] },
-    ContextNumber { name: "mass_2", usual: 1.0, range: [0.05, 20.0] },
-    ContextNumber { name: "torque", usual: 1.0, range: [0.0, 20.0] },
-    ContextNumber { name: "sign", usual: 1.0, range: [-1.0, 1.0] },
+static CONTEXT: [ContextNumber; 6] = [
+    ContextNumber::new("length_1", 1.0, [0.1, 10.0]),
+    ContextNumber::new("length_2", 1.0, [0.1, 10.0]),
+    ContextNumber::new("mass_1", 1.0, [0.05, 20.0]),
+    ContextNumber::new("mass_2", 1.0, [0.05, 20.0]),
+    ContextNumber::new("torque", 1.0, [0.0, 20.0]),
+    ContextNumber::sign("sign"),
 ];
 const GRAVITY: f64 = 9.8;
 const TAU: f64 = 0.2;

@@ -10,14 +10,14 @@ use crate::graph::expr::Expr;
 pub struct CartPole {}
 
 /// Columns of the context.
-const CONTEXT: [ContextNumber; 7] = [
-    ContextNumber { name: "gravity", usual: 9.8, range: [0.0, 100.0] },
-    ContextNumber { name: "cart_mass", usual: 1.0, range: [0.01, 100.0] },
-    ContextNumber { name: "pole_mass", usual: 0.1, range: [0.001, 10.0] },
-    ContextNumber { name: "length", usual: 0.5, range: [0.01, 10.0] },
-    ContextNumber { name: "force", usual: 10.0, range: [0.0, 200.0] },
-    ContextNumber { name: "tau", usual: 0.02, range: [0.001, 0.2] },
-    ContextNumber { name: "sign", usual: 1.0, range: [-1.0, 1.0] },
+static CONTEXT: [ContextNumber; 7] = [
+    ContextNumber::new("gravity", 9.8, [0.0, 100.0]),
+    ContextNumber::new("cart_mass", 1.0, [0.01, 100.0]),
+    ContextNumber::new("pole_mass", 0.1, [0.001, 10.0]),
+    ContextNumber::new("length", 0.5, [0.01, 10.0]),
+    ContextNumber::new("force", 10.0, [0.0, 200.0]),
+    ContextNumber::new("tau", 0.02, [0.001, 0.2]),
+    ContextNumber::sign("sign"),
 ];
 
 impl Environment for CartPole {

@@ -2,18 +2,25 @@
 //! differentiable where the physics is.
 
 mod acrobot;
+mod bandit;
 mod cartpole;
+mod mdp;
 mod mountain_car;
 mod navigation;
 mod pendulum;
+mod rules;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::error::{Error, Result, nearest};
 use crate::graph::expr::Expr;
+use crate::graph::op::Binary;
 pub use acrobot::Acrobot;
+pub use bandit::Bandit;
 pub use cartpole::CartPole;
+pub use mdp::Mdp;
 pub use mountain_car::{MountainCar, MountainCarContinuous};
 pub use navigation::Navigation;
 pub use pendulum::Pendulum;
@@ -38,15 +45,51 @@ impl ActionSpace {
     }
 }
 
+/// How a number of a context is drawn where it differs between worlds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Spread {
+    /// Evenly between two ends.
+    Even,
+    /// −1 or 1.
+    Sign,
+    /// Exponentially with mean 1: numbers whose shares of their sum are a draw from a flat Dirichlet distribution.
+    Share,
+    /// From a normal distribution with mean 1 and deviation 1.
+    Normal,
+}
+
 /// A number that differs from world to world: a mass, a length, a goal.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ContextNumber {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it is where nothing is said.
     pub usual: f64,
     /// What it may be.
     pub range: [f64; 2],
+    /// How it is drawn.
+    pub spread: Spread,
+}
+
+impl ContextNumber {
+    /// One that is drawn evenly.
+    #[must_use]
+    pub const fn new(name: &'static str, usual: f64, range: [f64; 2]) -> ContextNumber {
+        ContextNumber { name: Cow::Borrowed(name), usual, range, spread: Spread::Even }
+    }
+
+    /// One that is −1 or 1, usually 1.
+    #[must_use]
+    pub const fn sign(name: &'static str) -> ContextNumber {
+        ContextNumber { name: Cow::Borrowed(name), usual: 1.0, range: [-1.0, 1.0], spread: Spread::Sign }
+    }
+
+    /// Of many that are numbered.
+    fn numbered(name: String, usual: f64, range: [f64; 2], spread: Spread) -> ContextNumber {
+        ContextNumber { name: name.into(), usual, range, spread }
+    }
 }
 
 /// What a step starts from: `[g, r, ..]`, g networks with r worlds each.
@@ -105,7 +148,8 @@ pub struct Widths {
 ///         ActionSpace::Continuous(vec![[-0.1, 0.1]])
 ///     }
 ///     fn context(&self) -> &[ContextNumber] {
-///         &[ContextNumber { name: "place", usual: 0.0, range: [-1.0, 1.0] }]
+///         static PLACE: [ContextNumber; 1] = [ContextNumber::new("place", 0.0, [-1.0, 1.0])];
+///         &PLACE
 ///     }
 ///     fn horizon(&self) -> usize {
 ///         20
@@ -136,8 +180,23 @@ pub trait Environment: Debug + Send + Sync {
     /// The numbers that may differ from world to world, in the order of the context's columns.
     fn context(&self) -> &[ContextNumber];
 
+    /// Whether every number of the context differs from world to world where nothing else is said: a family of tasks with no usual one.
+    fn is_family(&self) -> bool {
+        false
+    }
+
     /// Steps after which an episode is cut off.
     fn horizon(&self) -> usize;
+
+    /// The mean return, of an episode of so many steps, of who knows the context and acts best; `None` where nobody worked it out.
+    fn oracle(&self, _context: &[f32], _steps: usize) -> Option<f64> {
+        None
+    }
+
+    /// What known rules that learn within a trial get, each by its name: mean returns, over contexts, of trials of episodes of so many steps.
+    fn rules(&self, _contexts: &[&[f32]], _trial: &[usize], _seed: u64) -> Vec<(&'static str, f64)> {
+        vec![]
+    }
 
     /// What rewards are multiplied by where a policy is trained, so that returns are of order 1 to 100. Returns are reported as they are.
     fn reward_scale(&self) -> f64 {
@@ -154,6 +213,9 @@ pub trait Environment: Debug + Send + Sync {
     fn observe<'g>(&self, state: Expr<'g>, context: Expr<'g>) -> Expr<'g>;
 }
 
+/// Arms, states and actions that there may be at most.
+const MOST: usize = 32;
+
 /// The environments that are built in.
 pub fn environments() -> Vec<Arc<dyn Environment>> {
     vec![
@@ -163,15 +225,34 @@ pub fn environments() -> Vec<Arc<dyn Environment>> {
         Arc::new(MountainCar {}),
         Arc::new(MountainCarContinuous {}),
         Arc::new(Navigation {}),
+        Arc::new(Bandit::new(10)),
+        Arc::new(Mdp::new(10, 5)),
     ]
 }
 
-/// Whether an environment that is built in has this name.
-pub fn is_environment(name: &str) -> bool {
-    environments().iter().any(|e| e.name() == name)
+/// The number of arms, or of states and actions, that stands behind the name of an environment: `bandit-5`, `mdp-10-5`.
+fn sized(name: &str) -> Option<Result<Arc<dyn Environment>>> {
+    let (first, rest) = name.split_once('-')?;
+    let sizes: Option<Vec<usize>> = rest.split('-').map(|n| n.parse().ok()).collect();
+    let within = |n: usize| (2..=MOST).contains(&n);
+    let right = match (first, sizes.as_deref()) {
+        ("bandit", Some(&[arms])) if within(arms) => return Some(Ok(Arc::new(Bandit::new(arms)))),
+        ("mdp", Some(&[states, actions])) if within(states) && within(actions) => {
+            return Some(Ok(Arc::new(Mdp::new(states, actions))));
+        }
+        ("bandit", _) => format!("bandit-ARMS, with 2 to {MOST} arms, as bandit-5"),
+        ("mdp", _) => format!("mdp-STATES-ACTIONS, each from 2 to {MOST}, as mdp-10-5"),
+        _ => return None,
+    };
+    Some(Err(Error::config("--task", format!("'{name}' is no environment: {right}"))))
 }
 
-/// The environment of a name.
+/// Whether a name means an environment that is built in, if one of sizes that there are.
+pub fn is_environment(name: &str) -> bool {
+    environments().iter().any(|e| e.name() == name) || sized(name).is_some()
+}
+
+/// The environment of a name; `bandit` and `mdp` may have sizes behind it ([`Bandit`], [`Mdp`]).
 ///
 /// # Errors
 /// [`Error::Config`] about `key` with the names that there are.
@@ -179,6 +260,9 @@ pub fn environment(name: &str, key: &str) -> Result<Arc<dyn Environment>> {
     let all = environments();
     if let Some(found) = all.iter().find(|e| e.name() == name) {
         return Ok(found.clone());
+    }
+    if let Some(found) = sized(name) {
+        return found;
     }
     let names: Vec<&str> = all.iter().map(|e| e.name()).collect();
     let near =
@@ -191,6 +275,33 @@ fn wrapped(angle: Expr<'_>) -> Expr<'_> {
     use std::f64::consts::{PI, TAU};
     let turns = ((angle + PI) / TAU).floor();
     angle - turns * TAU
+}
+
+/// One of `n` as one-hot `[.., n]`, by a uniform number `[.., 1]` and what the probabilities, `[.., n]`, sum up to, `[.., 1]`: where the sum of those so far
+/// passes the number.
+pub(super) fn picked<'g>(u: Expr<'g>, p: Expr<'g>, n: usize) -> Expr<'g> {
+    // 1 as long as u is not below the sum of the probabilities so far.
+    let mut beyond = vec![];
+    let mut sum = p.column(0);
+    for i in 1..n {
+        beyond.push(u.zip(Binary::GreaterEq, sum));
+        sum = sum + p.column(i);
+    }
+    let columns: Vec<Expr<'g>> = (0..n)
+        .map(|i| match (i.checked_sub(1).map(|b| beyond[b]), beyond.get(i)) {
+            (None, None) => u * 0.0 + 1.0,
+            (None, Some(after)) => 1.0 - *after,
+            (Some(before), None) => before,
+            (Some(before), Some(after)) => before - *after,
+        })
+        .collect();
+    Expr::columns(&columns)
+}
+
+/// A normal number by two uniform ones on [0, 1) (Box and Muller).
+pub(super) fn normal<'g>(first: Expr<'g>, second: Expr<'g>) -> Expr<'g> {
+    let radius = ((1.0 - first).ln() * -2.0).sqrt();
+    radius * (second * std::f64::consts::TAU).cos()
 }
 
 /// `low + (high - low) noise`

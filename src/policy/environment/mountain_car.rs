@@ -12,12 +12,10 @@ pub struct MountainCar {}
 #[derive(Clone, Copy, Debug)]
 pub struct MountainCarContinuous {}
 
-const CONTEXT: [ContextNumber; 2] = [
-    ContextNumber { name: "force", usual: 0.001, range: [0.0, 0.1] },
-    ContextNumber { name: "gravity", usual: 0.0025, range: [0.0, 0.1] },
-];
-const CONTINUOUS: [ContextNumber; 2] =
-    [ContextNumber { name: "force", usual: 0.0015, range: [0.0, 0.1] }, CONTEXT[1]];
+static CONTEXT: [ContextNumber; 2] =
+    [ContextNumber::new("force", 0.001, [0.0, 0.1]), ContextNumber::new("gravity", 0.0025, [0.0, 0.1])];
+static CONTINUOUS: [ContextNumber; 2] =
+    [ContextNumber::new("force", 0.0015, [0.0, 0.1]), ContextNumber::new("gravity", 0.0025, [0.0, 0.1])];
 
 /// Place and speed after a push, and whether the car is at `goal`.
 fn driven<'g>(m: &Moment<'g>, push: Expr<'g>, goal: f64) -> [Expr<'g>; 2] {

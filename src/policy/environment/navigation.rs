@@ -9,10 +9,8 @@ use crate::graph::expr::Expr;
 #[derive(Clone, Copy, Debug)]
 pub struct Navigation {}
 
-const CONTEXT: [ContextNumber; 2] = [
-    ContextNumber { name: "goal_x", usual: 0.3, range: [-2.0, 2.0] },
-    ContextNumber { name: "goal_y", usual: -0.2, range: [-2.0, 2.0] },
-];
+static CONTEXT: [ContextNumber; 2] =
+    [ContextNumber::new("goal_x", 0.3, [-2.0, 2.0]), ContextNumber::new("goal_y", -0.2, [-2.0, 2.0])];
 const NEAR: f64 = 0.01;
 const MOST: f64 = 0.1;
 

@@ -9,13 +9,13 @@ use crate::graph::expr::Expr;
 #[derive(Clone, Copy, Debug)]
 pub struct Pendulum {}
 
-const CONTEXT: [ContextNumber; 6] = [
-    ContextNumber { name: "gravity", usual: 10.0, range: [0.0, 100.0] },
-    ContextNumber { name: "mass", usual: 1.0, range: [0.01, 100.0] },
-    ContextNumber { name: "length", usual: 1.0, range: [0.05, 10.0] },
-    ContextNumber { name: "tau", usual: 0.05, range: [0.001, 0.2] },
-    ContextNumber { name: "torque", usual: 2.0, range: [0.0, 100.0] },
-    ContextNumber { name: "sign", usual: 1.0, range: [-1.0, 1.0] },
+static CONTEXT: [ContextNumber; 6] = [
+    ContextNumber::new("gravity", 10.0, [0.0, 100.0]),
+    ContextNumber::new("mass", 1.0, [0.01, 100.0]),
+    ContextNumber::new("length", 1.0, [0.05, 10.0]),
+    ContextNumber::new("tau", 0.05, [0.001, 0.2]),
+    ContextNumber::new("torque", 2.0, [0.0, 100.0]),
+    ContextNumber::sign("sign"),
 ];
 
 impl Environment for Pendulum {

@@ -1,0 +1,279 @@
+//! An iteration as a graph: a roll-out, its advantages, and updates from minibatches of its steps.
+
+use super::action::Distribution;
+use super::advantage::{Rewards, advantages};
+use super::objective::{Steps, normalised};
+use super::play::{Declared, Setting};
+use super::rollout::{Behaviour, Rolled};
+use super::spec::{Drawn, Policy};
+use super::trainer::{LEARNER, Learning};
+use super::worlds::Worlds;
+use crate::graph::expr::Expr;
+use crate::graph::op::Func;
+use crate::graph::{Graph, Value};
+use crate::net::Weights;
+use crate::optim::{adam_step, clip_each};
+
+/// An iteration: a roll-out, its advantages, and updates from minibatches of its steps; of a policy with a memory, of its worlds.
+pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> Graph {
+    let setting = Setting { worlds, policy, learning };
+    let rows = learning.rows(worlds, policy);
+    let remembers = policy.memory.is_some();
+    let mut g = Graph::new();
+    let g = &mut g;
+    let learner = LEARNER.map(|name| g.state(name, &setting.params()));
+    let place = (!remembers).then(|| setting.place(g));
+    // Who remembers meets new worlds in every iteration.
+    let inputs = setting.declared(g, remembers);
+    let key = g.step_u32("key", &[2]);
+    let order = g.step_u32("order", &[learning.epochs * rows]);
+    let control = g.step("control", &[learning.updates(), 3]);
+    let agents = setting.agents();
+
+    let drawn = policy.parts(g, learner[0], inputs.descriptor);
+    let (after, rolled) = g.scope("roll-out", |g| {
+        let from = place.clone().unwrap_or_else(|| agents.begin(g, inputs.context, key));
+        agents.roll(g, learning.steps, inputs.roll(drawn, key), &from, Behaviour::Drawn)
+    });
+    let table = g.scope("advantages", |g| match remembers {
+        true => setting.trials_table(g, drawn, inputs, rolled),
+        false => setting.steps_table(g, drawn, inputs, rolled),
+    });
+    let mut state = learner;
+    let mut found = None;
+    for update in 0..learning.updates() {
+        let picked = g.slice(order, 0, update * (rows / learning.minibatches), rows / learning.minibatches);
+        let batch = g.gather(table, picked);
+        let control = g.slice(control, 0, update, 1);
+        let control = g.reshape(control, &[3]);
+        let (next, losses) = g.scope("update", |g| setting.updated(g, state, inputs, batch, control));
+        state = next;
+        found = Some(losses);
+    }
+    for (old, new) in learner.into_iter().zip(state) {
+        g.update(old, new);
+    }
+    for (old, new) in place.iter().flat_map(|place| place.values().into_iter().zip(after.values())) {
+        g.update(old, new);
+    }
+    for (name, v) in [
+        ("episodes", rolled.over),
+        ("return", rolled.finished),
+        ("length", rolled.length),
+        ("reward", rolled.reward),
+    ] {
+        let sum = g.sum_to(v, &[]);
+        g.record(name, sum);
+    }
+    let names = ["policy", "value", "entropy", "divergence", "gradient"];
+    for (name, v) in names.into_iter().zip(found.expect("there is an update")) {
+        g.record(name, v);
+    }
+    std::mem::take(g)
+}
+
+/// What the policy and the critic say of the steps of a minibatch, each `[networks, n, ..]`.
+#[derive(Clone, Copy, Debug)]
+struct Reviewed {
+    outputs: Value,
+    value: Value,
+    /// Action, and four numbers.
+    rest: Value,
+    /// Mean squared error of what is inferred of contexts.
+    missed: Option<Value>,
+}
+
+impl Setting<'_> {
+    /// Columns of what is learned from: what was read, with what the critic is told; action; and four numbers. `[steps of a network, networks, width]`
+    fn steps_table(
+        &self,
+        g: &mut Graph,
+        drawn: Drawn,
+        Declared { descriptor, .. }: Declared,
+        rolled: Rolled,
+    ) -> Value {
+        let (worlds, policy, steps) = (self.worlds, self.policy, self.learning.steps);
+        let [groups, each] = policy.axes(worlds);
+        let (networks, rows) = (policy.networks(worlds), self.learning.rows(worlds, policy));
+        // The critic is told what the actor may not be.
+        let whole = |g: &mut Graph, read: Value| {
+            let wide = g.shape(read)[3];
+            let read = match descriptor.filter(|_| wide < policy.critic.inputs()) {
+                Some(told) => {
+                    let told = g.reshape(told, &[groups, 1, each, policy.told]);
+                    let told = g.expand(told, &[groups, steps, each, policy.told]);
+                    g.concat(&[read, told], 3)
+                }
+                None => read,
+            };
+            g.reshape(read, &[networks, rows, policy.critic.inputs()])
+        };
+        let value = |g: &mut Graph, read: Value| {
+            let y = policy.expected(g, drawn.critic, [Some(read), None, None]);
+            g.reshape(y, &[groups, steps, each, 1])
+        };
+        let (read, next) = (whole(g, rolled.read), whole(g, rolled.next));
+        let (before, after) = (value(g, read), value(g, next));
+        let columns = self.judged(g, rolled, [before, after], rolled.terminated);
+        let columns = columns.map(|v| {
+            let wide = g.shape(v)[3];
+            g.reshape(v, &[networks, rows, wide])
+        });
+        let table = g.concat(&[&[read], &columns[..]].concat(), 2);
+        let table = g.permute(table, &[1, 0, 2]);
+        g.stop_gradient(table)
+    }
+
+    /// The same of policies with a memory: of every step what was read, whether a trial ended, action, and four numbers; then what the critic is told of the
+    /// context. `[worlds, steps · width + told]`
+    fn trials_table(
+        &self,
+        g: &mut Graph,
+        drawn: Drawn,
+        Declared { descriptor, .. }: Declared,
+        rolled: Rolled,
+    ) -> Value {
+        let (policy, steps) = (self.policy, self.learning.steps);
+        let &[groups, n, each, _] = g.shape(rolled.read) else { panic!("steps have four axes") };
+        // What is read behind the last step is remembered, too: the values of where the roll-out stopped.
+        let last = g.slice(rolled.next, 1, n - 1, 1);
+        let all = g.concat(&[rolled.read, last], 1);
+        let over = g.pad(rolled.over, 1, 0, n + 1);
+        let (memory, flat) = (policy.memory.as_ref(), drawn.memory);
+        let (memory, flat) = memory.zip(flat).expect("a trial is of who remembers");
+        let remembered = memory.over(g, flat, all, over);
+        let seen = g.slice(all, 3, 0, self.worlds.environment.widths().observation);
+        let told = descriptor.map(|told| {
+            let told = g.reshape(told, &[groups, 1, each, policy.told]);
+            g.expand(told, &[groups, n + 1, each, policy.told])
+        });
+        let values = policy.expected(g, drawn.critic, [Some(seen), Some(remembered), told]);
+        let values = g.reshape(values, &[groups, n + 1, each, 1]);
+        let values = [g.slice(values, 1, 0, n), g.slice(values, 1, 1, n)];
+        // Behind the end of a trial nothing comes, however it ended.
+        let columns = self.judged(g, rolled, values, rolled.over);
+        let table = g.concat(&[&[rolled.read, rolled.over], &columns[..]].concat(), 3);
+        let width = g.shape(table)[3];
+        let mut table = g.reshape(table, &[groups * each, steps * width]);
+        if let Some(told) = descriptor {
+            let told = g.reshape(told, &[groups * each, policy.told]);
+            table = g.concat(&[table, told], 1);
+        }
+        g.stop_gradient(table)
+    }
+
+    /// Of steps `[g, n, r, ..]`, with what is expected before and behind each: the action, how probable it was, its advantage, what was expected and
+    /// what should have been.
+    fn judged(
+        &self,
+        g: &mut Graph,
+        rolled: Rolled,
+        [before, after]: [Value; 2],
+        terminated: Value,
+    ) -> [Value; 5] {
+        let reward = g.scale(rolled.reward, self.worlds.environment.reward_scale());
+        let of = Rewards { reward, value: before, next: after, terminated, ended: rolled.over };
+        let advantage = advantages(g, of, self.learning.gamma, self.learning.lambda);
+        let target = g.add(advantage, before);
+        [rolled.action, rolled.log_probability, advantage, before, target]
+    }
+
+    /// What is said now of a minibatch of steps `[n, networks, width]`.
+    fn reviewed(&self, g: &mut Graph, drawn: Drawn, batch: Value) -> Reviewed {
+        let policy = self.policy;
+        let batch = g.permute(batch, &[1, 0, 2]);
+        let seen = policy.critic.inputs();
+        let read = g.slice(batch, 2, 0, policy.actor.inputs());
+        let whole = g.slice(batch, 2, 0, seen);
+        let outputs = policy.said(g, drawn.actor, read, None);
+        let value = policy.expected(g, drawn.critic, [Some(whole), None, None]);
+        let rest = g.slice(batch, 2, seen, g.shape(batch)[2] - seen);
+        Reviewed { outputs, value, rest, missed: None }
+    }
+
+    /// What is said now of a minibatch of worlds `[n, steps · width + told]`, each remembered from the start.
+    fn remembered(&self, g: &mut Graph, drawn: Drawn, batch: Value) -> Reviewed {
+        let (policy, steps) = (self.policy, self.learning.steps);
+        let (memory, flat) = policy.memory.as_ref().zip(drawn.memory).expect("a trial is of who remembers");
+        let &[worlds, all] = g.shape(batch) else { panic!("worlds have two axes") };
+        let width = (all - policy.told) / steps;
+        let told = (policy.told > 0).then(|| {
+            let told = g.slice(batch, 1, all - policy.told, policy.told);
+            let told = g.reshape(told, &[worlds, 1, policy.told]);
+            let told = g.expand(told, &[worlds, steps, policy.told]);
+            g.reshape(told, &[1, worlds * steps, policy.told])
+        });
+        let batch = g.slice(batch, 1, 0, steps * width);
+        let batch = g.reshape(batch, &[worlds, steps, 1, width]);
+        let reads = memory.encoder.inputs();
+        let (read, over) = (g.slice(batch, 3, 0, reads), g.slice(batch, 3, reads, 1));
+        let remembered = memory.over(g, flat, read, over);
+        let rows = worlds * steps;
+        let remembered = g.reshape(remembered, &[1, rows, memory.width()]);
+        let batch = g.reshape(batch, &[1, rows, width]);
+        let seen = g.slice(batch, 2, 0, self.worlds.environment.widths().observation);
+        let outputs = policy.said(g, drawn.actor, seen, Some(remembered));
+        let value = policy.expected(g, drawn.critic, [Some(seen), Some(remembered), told]);
+        let missed = policy.inference.as_ref().zip(drawn.inference).zip(told).map(|((net, flat), told)| {
+            let inferred = net.apply(g, Weights { flat, layout: &net.layout() }, remembered);
+            let off = g.sub(inferred, told);
+            let square = g.mul(off, off);
+            g.mean(square)
+        });
+        let rest = g.slice(batch, 2, reads + 1, width - reads - 1);
+        Reviewed { outputs, value, rest, missed }
+    }
+
+    /// The learner after an update from a minibatch, and what it found: the four parts, and the norm of the gradient.
+    fn updated(
+        &self,
+        g: &mut Graph,
+        state: [Value; 3],
+        Declared { descriptor, .. }: Declared,
+        batch: Value,
+        control: Value,
+    ) -> ([Value; 3], [Value; 5]) {
+        let (policy, learning, params) = (self.policy, self.learning, state[0]);
+        let space = self.worlds.environment.action();
+        let drawn = policy.parts(g, params, descriptor);
+        let Reviewed { outputs, value, rest, missed } = match policy.memory {
+            Some(_) => self.remembered(g, drawn, batch),
+            None => self.reviewed(g, drawn, batch),
+        };
+        let act = space.width();
+        let e = g.expr();
+        let rest: Expr<'_> = e.of(rest);
+        let said = Distribution::new(&space, e.of(outputs), drawn.deviation.map(|d| e.of(d)));
+        let column = |i: usize| rest.column(act + i);
+        // Networks that learn apart each have their own minibatch; of others it is one, with few steps of each task.
+        let mut objective = learning.objective;
+        let advantage = match objective.normalise && !policy.apart() {
+            true => normalised(column(1), &[1, 1, 1]),
+            false => column(1),
+        };
+        objective.normalise &= policy.apart();
+        let steps = Steps {
+            action: rest.slice(2, 0, act),
+            log_probability: column(0),
+            advantage,
+            value: column(2),
+            target: column(3),
+        };
+        let parts = objective.of(&said, e.of(value), steps);
+        let networks = parts.all.shape()[0] as f64;
+        // Networks that learn apart have objectives of their own; others one, the mean over tasks.
+        let share = if policy.apart() { 1.0 } else { 1.0 / networks };
+        let loss = parts.all.total() * share;
+        let loss = missed.map_or(loss, |missed| loss + e.of(missed) * learning.inference).value();
+        let records = [parts.policy, parts.value, parts.entropy, parts.divergence]
+            .map(|p| (p.total() / networks).value());
+        let gradient = g.grad(loss, &[params])[0];
+        let axes = if policy.apart() { vec![g.shape(params)[0], 1] } else { vec![1] };
+        let [kept, norm2] = clip_each(g, gradient, &axes, learning.clip);
+        let next = adam_step(g, &Learning::optimiser(), state, kept, control);
+        let norm = g.sum_to(norm2, &[]);
+        let norm = g.map(Func::Sqrt, norm);
+        let [a, b, c, d] = records;
+        (next, [a, b, c, d, norm])
+    }
+}

@@ -28,7 +28,8 @@ pub(super) struct TrainArgs {
     /// Of an environment: numbers of its context that differ between tasks, or are other than usual, as length=0.25..1,sign=-1..1.
     #[arg(long, value_name = "NAME=LOW..HIGH,…")]
     context: Option<String>,
-    /// Of an environment: ppo, a2c, reinforce, or rl2 (with a memory, over trials in worlds that are new each time).
+    /// Of an environment: ppo, a2c, reinforce, rl2 (with a memory, over trials in worlds that are new each
+    /// time) or maml (adapts by its own episodes).
     #[arg(long)]
     learner: Option<String>,
     /// Of an environment, with rl2: the episodes of a trial by their steps, as 16,500 or 10x10.
@@ -206,6 +207,10 @@ fn print_policy(r: &PolicyReport, folder: &RunFolder) {
     t.rules.iter().for_each(|(name, mean)| line(name, *mean));
     if let Some(oracle) = t.oracle {
         line("who knows the context", oracle);
+    }
+    for (k, [greedy, drawn]) in t.by_update.iter().enumerate() {
+        line(&format!("after {k} steps of adaptation"), *greedy);
+        line("  drawn", *drawn);
     }
     if let [first, .., last] = t.by_episode[..] {
         line("first episode of a trial", first);

@@ -2,10 +2,11 @@
 
 use super::action::Distribution;
 use super::advantage::{Rewards, advantages};
+use super::adaptation::{Adaptation, Met};
 use super::objective::{Steps, normalised};
 use super::play::{Declared, Setting};
 use super::rollout::{Behaviour, Rolled};
-use super::spec::{Drawn, Policy};
+use super::spec::{Drawn, Policy, PolicyWeights};
 use super::trainer::{LEARNER, Learning};
 use super::worlds::Worlds;
 use crate::graph::expr::Expr;
@@ -17,6 +18,9 @@ use crate::optim::{adam_step, clip_each};
 /// An iteration: a roll-out, its advantages, and updates from minibatches of its steps; of a policy with a memory, of its worlds.
 pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> Graph {
     let setting = Setting { worlds, policy, learning };
+    if let PolicyWeights::Adapted(adaptation) = policy.weights {
+        return setting.adaptation_graph(adaptation);
+    }
     let rows = learning.rows(worlds, policy);
     let remembers = policy.memory.is_some();
     let mut g = Graph::new();
@@ -56,12 +60,13 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
     for (old, new) in place.iter().flat_map(|place| place.values().into_iter().zip(after.values())) {
         g.update(old, new);
     }
-    for (name, v) in [
-        ("episodes", rolled.over),
-        ("return", rolled.finished),
-        ("length", rolled.length),
-        ("reward", rolled.reward),
-    ] {
+    record(g, [rolled.over, rolled.finished, rolled.length, rolled.reward], found);
+    std::mem::take(g)
+}
+
+/// Records sums of what happened, and what the last update found.
+fn record(g: &mut Graph, happened: [Value; 4], found: Option<[Value; 5]>) {
+    for (name, v) in ["episodes", "return", "length", "reward"].into_iter().zip(happened) {
         let sum = g.sum_to(v, &[]);
         g.record(name, sum);
     }
@@ -69,7 +74,6 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
     for (name, v) in names.into_iter().zip(found.expect("there is an update")) {
         g.record(name, v);
     }
-    std::mem::take(g)
 }
 
 /// What the policy and the critic say of the steps of a minibatch, each `[networks, n, ..]`.
@@ -84,6 +88,54 @@ struct Reviewed {
 }
 
 impl Setting<'_> {
+    /// An iteration of policies that adapt: an episode in every world before each step of adaptation, and behind the last; then updates of what all begin
+    /// with, each through the steps anew.
+    fn adaptation_graph(&self, adaptation: Adaptation) -> Graph {
+        let mut g = Graph::new();
+        let g = &mut g;
+        let learner = LEARNER.map(|name| g.state(name, &self.params()));
+        let declared = self.declared(g, true);
+        let keys = g.step_u32("key", &[adaptation.updates + 1, 2]);
+        let control = g.step("control", &[self.learning.updates(), 3]);
+        let mut own = self.begun(g, learner[0]);
+        let mut all: Vec<Met> = vec![];
+        for k in 0..=adaptation.updates {
+            let key = g.slice(keys, 0, k, 1);
+            let key = g.reshape(key, &[2]);
+            let met = g.scope("roll-out", |g| self.meet(g, declared, own, key, Behaviour::Drawn));
+            if k < adaptation.updates {
+                own = g.scope("adaptation", |g| self.stepped(g, own, met, adaptation.rate));
+            }
+            all.push(met);
+        }
+        let (last, before) = all.split_last().expect("there is one behind the last step");
+        let mut state = learner;
+        let mut found = None;
+        for update in 0..self.learning.updates() {
+            let control = g.slice(control, 0, update, 1);
+            let control = g.reshape(control, &[3]);
+            let mut own = self.begun(g, state[0]);
+            for met in before {
+                own = g.scope("adaptation", |g| self.stepped(g, own, *met, adaptation.rate));
+            }
+            let (next, losses) = g.scope("update", |g| {
+                let parts = self.objective_of(g, own, *last, self.learning.objective.clip);
+                self.next(g, state, parts, control, None)
+            });
+            state = next;
+            found = Some(losses);
+        }
+        for (old, new) in learner.into_iter().zip(state) {
+            g.update(old, new);
+        }
+        let one = g.constant(1.0);
+        let ones = g.expand(one, &[self.worlds.tasks, self.worlds.each, 1]);
+        let returns: Vec<Value> = all.iter().map(|met| met.returns).collect();
+        let reward = g.concat(&returns, 1);
+        record(g, [ones, last.returns, last.lengths, reward], found);
+        std::mem::take(g)
+    }
+
     /// Columns of what is learned from: what was read, with what the critic is told; action; and four numbers. `[steps of a network, networks, width]`
     fn steps_table(
         &self,
@@ -109,7 +161,7 @@ impl Setting<'_> {
             g.reshape(read, &[networks, rows, policy.critic.inputs()])
         };
         let value = |g: &mut Graph, read: Value| {
-            let y = policy.expected(g, drawn.critic, [Some(read), None, None]);
+            let y = policy.expected(g, drawn, [Some(read), None, None]);
             g.reshape(y, &[groups, steps, each, 1])
         };
         let (read, next) = (whole(g, rolled.read), whole(g, rolled.next));
@@ -147,7 +199,7 @@ impl Setting<'_> {
             let told = g.reshape(told, &[groups, 1, each, policy.told]);
             g.expand(told, &[groups, n + 1, each, policy.told])
         });
-        let values = policy.expected(g, drawn.critic, [Some(seen), Some(remembered), told]);
+        let values = policy.expected(g, drawn, [Some(seen), Some(remembered), told]);
         let values = g.reshape(values, &[groups, n + 1, each, 1]);
         let values = [g.slice(values, 1, 0, n), g.slice(values, 1, 1, n)];
         // Behind the end of a trial nothing comes, however it ended.
@@ -171,7 +223,7 @@ impl Setting<'_> {
         [before, after]: [Value; 2],
         terminated: Value,
     ) -> [Value; 5] {
-        let reward = g.scale(rolled.reward, self.worlds.environment.reward_scale());
+        let reward = g.scale(rolled.expected, self.worlds.environment.reward_scale());
         let of = Rewards { reward, value: before, next: after, terminated, ended: rolled.over };
         let advantage = advantages(g, of, self.learning.gamma, self.learning.lambda);
         let target = g.add(advantage, before);
@@ -186,7 +238,7 @@ impl Setting<'_> {
         let read = g.slice(batch, 2, 0, policy.actor.inputs());
         let whole = g.slice(batch, 2, 0, seen);
         let outputs = policy.said(g, drawn.actor, read, None);
-        let value = policy.expected(g, drawn.critic, [Some(whole), None, None]);
+        let value = policy.expected(g, drawn, [Some(whole), None, None]);
         let rest = g.slice(batch, 2, seen, g.shape(batch)[2] - seen);
         Reviewed { outputs, value, rest, missed: None }
     }
@@ -213,7 +265,7 @@ impl Setting<'_> {
         let batch = g.reshape(batch, &[1, rows, width]);
         let seen = g.slice(batch, 2, 0, self.worlds.environment.widths().observation);
         let outputs = policy.said(g, drawn.actor, seen, Some(remembered));
-        let value = policy.expected(g, drawn.critic, [Some(seen), Some(remembered), told]);
+        let value = policy.expected(g, drawn, [Some(seen), Some(remembered), told]);
         let missed = policy.inference.as_ref().zip(drawn.inference).zip(told).map(|((net, flat), told)| {
             let inferred = net.apply(g, Weights { flat, layout: &net.layout() }, remembered);
             let off = g.sub(inferred, told);
@@ -259,14 +311,28 @@ impl Setting<'_> {
             value: column(2),
             target: column(3),
         };
-        let parts = objective.of(&said, e.of(value), steps);
-        let networks = parts.all.shape()[0] as f64;
+        let parts = objective.of(&said, e.of(value), steps).values();
+        self.next(g, state, parts, control, missed)
+    }
+
+    /// The learner after a step along the gradient of these objectives, and what they were: the four parts, and the norm of the gradient.
+    fn next(
+        &self,
+        g: &mut Graph,
+        state: [Value; 3],
+        parts: [Value; 5],
+        control: Value,
+        missed: Option<Value>,
+    ) -> ([Value; 3], [Value; 5]) {
+        let (policy, learning, params) = (self.policy, self.learning, state[0]);
+        let e = g.expr();
+        let parts: [Expr<'_>; 5] = parts.map(|v| e.of(v));
+        let networks = parts[0].shape()[0] as f64;
         // Networks that learn apart have objectives of their own; others one, the mean over tasks.
         let share = if policy.apart() { 1.0 } else { 1.0 / networks };
-        let loss = parts.all.total() * share;
+        let loss = parts[0].total() * share;
         let loss = missed.map_or(loss, |missed| loss + e.of(missed) * learning.inference).value();
-        let records = [parts.policy, parts.value, parts.entropy, parts.divergence]
-            .map(|p| (p.total() / networks).value());
+        let records = [1, 2, 3, 4].map(|i| (parts[i].total() / networks).value());
         let gradient = g.grad(loss, &[params])[0];
         let axes = if policy.apart() { vec![g.shape(params)[0], 1] } else { vec![1] };
         let [kept, norm2] = clip_each(g, gradient, &axes, learning.clip);

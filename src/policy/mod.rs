@@ -26,6 +26,7 @@
 //! ```
 
 mod action;
+mod adaptation;
 mod advantage;
 pub mod environment;
 mod iteration;
@@ -38,6 +39,7 @@ mod trainer;
 mod worlds;
 
 pub use action::Distribution;
+pub use adaptation::Adaptation;
 pub use advantage::{Rewards, advantages};
 pub use environment::{
     ActionSpace, ContextNumber, Environment, Moment, Spread, Transition, Widths, environment, environments,

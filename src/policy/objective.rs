@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::action::Distribution;
+use crate::graph::Value;
 use crate::graph::expr::Expr;
 use crate::graph::op::Func;
 
@@ -58,6 +59,13 @@ pub struct Parts<'g> {
     pub entropy: Expr<'g>,
     /// How far new probabilities are from old ones: the mean of (ratio − 1) − ln ratio (Schulman 2020).
     pub divergence: Expr<'g>,
+}
+
+impl Parts<'_> {
+    /// All five, in the order of the fields.
+    pub(super) fn values(self) -> [Value; 5] {
+        [self.all, self.policy, self.value, self.entropy, self.divergence].map(Expr::value)
+    }
 }
 
 /// Brought to mean 0 and deviation 1 over the axes that `to` has as 1.

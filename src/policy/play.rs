@@ -3,10 +3,10 @@
 use super::action::Distribution;
 use super::memory::Memory;
 use super::rollout::{Agents, Behaviour, Place, RollInputs};
-use super::spec::{Drawn, Policy};
+use super::spec::{Drawn, Policy, PolicyWeights};
 use super::trainer::Learning;
 use super::worlds::Worlds;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Role, Value};
 use crate::plan::lower;
 use crate::run::{Device, Session};
@@ -32,6 +32,17 @@ pub struct Episodes {
 }
 
 impl Episodes {
+    /// Of returns and numbers of steps of so many episodes of each trial.
+    fn of(returns: Vec<f32>, steps: Vec<f32>, episodes: usize, each: usize) -> Episodes {
+        let mean = |i: usize| {
+            let of = returns.iter().skip(i).step_by(episodes).map(|r| f64::from(*r));
+            of.sum::<f64>() / (returns.len() / episodes).max(1) as f64
+        };
+        let by_episode = (0..episodes).map(mean).collect();
+        let sums = |of: &[f32]| -> Vec<f32> { of.chunks(episodes).map(|row| row.iter().sum()).collect() };
+        Episodes { lengths: sums(&steps), returns: sums(&returns), by_episode, each }
+    }
+
     /// Mean return.
     pub fn mean(&self) -> f64 {
         self.returns.iter().map(|r| f64::from(*r)).sum::<f64>() / self.returns.len().max(1) as f64
@@ -232,15 +243,53 @@ impl Setting<'_> {
         session.write_u32("key", &key(seed ^ PLAY, 0))?;
         session.run(1)?;
         let (of_episodes, steps) = (session.read("returns")?, session.read("lengths")?);
-        let many = self.trial().len();
-        let sums = |of: &[f32]| -> Vec<f32> { of.chunks(many).map(|row| row.iter().sum()).collect() };
-        let (returns, lengths) = (sums(&of_episodes), sums(&steps));
-        let mean = |i: usize| {
-            let of = of_episodes.iter().skip(i).step_by(many).map(|r| f64::from(*r));
-            of.sum::<f64>() / returns.len().max(1) as f64
+        Ok(Episodes::of(of_episodes, steps, self.trial().len(), self.worlds.each))
+    }
+
+    /// One episode in every world before each of so many steps of adaptation, and behind the last: where actions are drawn, by which the next step is made, and
+    /// where the likeliest are taken.
+    ///
+    /// # Errors
+    /// A policy that does not adapt, and what the device refuses.
+    pub fn adapted(
+        &self,
+        device: &Device,
+        params: &[f32],
+        updates: usize,
+        seed: u64,
+    ) -> Result<Vec<[Episodes; 2]>> {
+        let PolicyWeights::Adapted(adaptation) = self.policy.weights else {
+            return Err(Error::config("weights", "are of a policy that does not adapt"));
         };
-        let by_episode = (0..many).map(mean).collect();
-        Ok(Episodes { returns, lengths, by_episode, each: self.worlds.each })
+        let mut g = Graph::new();
+        let g = &mut g;
+        let declared = self.declared(g, false);
+        let flat = g.data("params", &self.params());
+        let keys = g.input("key", Role::Data, &[updates + 1, 2], DType::U32);
+        let mut own = self.begun(g, flat);
+        for k in 0..=updates {
+            let key = g.slice(keys, 0, k, 1);
+            let key = g.reshape(key, &[2]);
+            let [drawn, greedy] =
+                [Behaviour::Drawn, Behaviour::Greedy].map(|how| self.meet(g, declared, own, key, how));
+            for (what, met) in [("drawn", drawn), ("greedy", greedy)] {
+                g.output(&format!("returns.{what}.{k}"), met.returns);
+                g.output(&format!("lengths.{what}.{k}"), met.lengths);
+            }
+            own = self.stepped(g, own, drawn, adaptation.rate);
+        }
+        let mut session = device.prepare(lower(g, device.caps(1))?)?;
+        session.write("params", params)?;
+        self.write_worlds(&mut session)?;
+        let keys: Vec<u32> = (0..=updates as u64).flat_map(|k| key(seed ^ PLAY, k)).collect();
+        session.write_u32("key", &keys)?;
+        session.run(1)?;
+        let mut of = |what: &str, k: usize| -> Result<Episodes> {
+            let returns = session.read(&format!("returns.{what}.{k}"))?;
+            let lengths = session.read(&format!("lengths.{what}.{k}"))?;
+            Ok(Episodes::of(returns, lengths, 1, self.worlds.each))
+        };
+        (0..=updates).map(|k| Ok([of("drawn", k)?, of("greedy", k)?])).collect()
     }
 
     /// So many steps in the first world by a policy with these parameters.

@@ -109,6 +109,8 @@ pub struct Rolled {
     pub log_probability: Value,
     /// What it got.
     pub reward: Value,
+    /// What it would have got on the mean ([`Environment::expected`]).
+    pub expected: Value,
     /// What it would have read next, had no new episode begun.
     pub next: Value,
     /// 1 where the episode ended by itself.
@@ -191,12 +193,13 @@ impl Agents<'_> {
                 Behaviour::Random => Distribution::any(&space, e.of(for_act)),
             };
             let log_probability = said.log_probability(action);
-            let done = self.environment.step(Moment {
+            let moment = Moment {
                 state,
                 action: Distribution::scaled(&space, action),
                 context,
                 noise: e.of(for_step),
-            });
+            };
+            let done = self.environment.step(moment);
             let (clock, gained) = (clock + 1.0, gained + done.reward);
             let turn = at.past.as_ref().map(|past| e.of(past.turn));
             let cut = match turn {
@@ -226,6 +229,7 @@ impl Agents<'_> {
                 over,
                 gained * over,
                 clock * over,
+                self.environment.expected(moment, done.reward),
             ];
             (on.into_iter().map(Expr::value).collect(), given.map(Expr::value).to_vec())
         });
@@ -240,6 +244,7 @@ impl Agents<'_> {
             over: given[7],
             finished: given[8],
             length: given[9],
+            expected: given[10],
         };
         (Place::of(&last), rolled)
     }

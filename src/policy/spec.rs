@@ -1,5 +1,6 @@
 //! A policy: an actor, a critic, and where their weights come from.
 
+use super::adaptation::Adaptation;
 use super::environment::ActionSpace;
 use super::memory::Memory;
 use super::worlds::Worlds;
@@ -20,6 +21,8 @@ pub enum PolicyWeights {
     /// A hypernetwork writes them, from what differs between the tasks, of which the shared critic is told, too; or anew at every step from what is
     /// remembered (Beck et al. 2023), where there is a memory.
     Generated(Box<HyperSpec>),
+    /// All tasks begin with the same, and each goes on by steps of its own from what it meets; there is no critic, but a baseline that is fitted.
+    Adapted(Adaptation),
 }
 
 /// A policy.
@@ -54,8 +57,8 @@ pub(super) struct Drawn {
     pub(super) actor: Value,
     /// `[g, 1, n]`, or `[1, 1, n]`
     pub(super) deviation: Option<Value>,
-    /// `[P]`, or `[g, P]`.
-    pub(super) critic: Value,
+    /// `[P]`, or `[g, P]`, where there is one.
+    pub(super) critic: Option<Value>,
     /// Of the memory, `[P]`.
     pub(super) memory: Option<Value>,
     /// Of what infers the context, `[P]`.
@@ -145,6 +148,27 @@ impl Policy {
         self
     }
 
+    /// A network, dense with these hidden widths, that every task begins with and adapts.
+    #[must_use]
+    pub fn adapted(worlds: &Worlds, hidden: &[usize], adaptation: Adaptation) -> Policy {
+        Policy::new(worlds, hidden, [0, 0], PolicyWeights::Adapted(adaptation))
+    }
+
+    /// The critic, of those that have one.
+    fn own_critic(&self) -> Option<&Net> {
+        (!matches!(self.weights, PolicyWeights::Adapted(_))).then_some(&self.critic)
+    }
+
+    /// Whether it is trained in worlds that are drawn anew for every iteration, from the start of an episode.
+    pub(super) fn meets_new_worlds(&self) -> bool {
+        self.memory.is_some() || matches!(self.weights, PolicyWeights::Adapted(_))
+    }
+
+    /// Roll-outs of an iteration.
+    pub(super) fn roll_outs(&self) -> u64 {
+        if let PolicyWeights::Adapted(adaptation) = self.weights { adaptation.updates as u64 + 1 } else { 1 }
+    }
+
     /// The two first axes of a roll-out: tasks and worlds of each; where all share one network, every world counts as a task, for it is worked on
     /// like one.
     pub(super) fn axes(&self, worlds: &Worlds) -> [usize; 2] {
@@ -172,7 +196,9 @@ impl Policy {
         if self.deviations > 0 {
             layout.push("deviation", &[self.deviations], crate::net::Init::Constant(f64::from(DEVIATION)));
         }
-        layout.extend("critic", &self.critic.layout());
+        if let Some(critic) = self.own_critic() {
+            layout.extend("critic", &critic.layout());
+        }
         if let Some(memory) = &self.memory {
             layout.extend("memory", &memory.encoder.layout());
         }
@@ -190,7 +216,8 @@ impl Policy {
         };
         let memory = self.memory.as_ref().map_or(0, |m| m.encoder.layout().len());
         let inference = self.inference.as_ref().map_or(0, |i| i.layout().len());
-        [actor, self.deviations, self.critic.layout().len(), memory, inference]
+        let critic = self.own_critic().map_or(0, |c| c.layout().len());
+        [actor, self.deviations, critic, memory, inference]
     }
 
     /// Initial parameters of a policy for so many tasks.
@@ -209,7 +236,9 @@ impl Policy {
             _ => actor,
         };
         all.extend(vec![DEVIATION; self.deviations]);
-        all.extend(self.critic.layout().init(rng));
+        if let Some(critic) = self.own_critic() {
+            all.extend(critic.layout().init(rng));
+        }
         if let Some(memory) = &self.memory {
             all.extend(memory.encoder.layout().init(rng));
         }
@@ -228,8 +257,8 @@ impl Policy {
             start += length;
             (length > 0).then(|| g.slice(params, axis, start - length, length))
         });
-        let [Some(first), deviation, Some(critic), memory, inference] = parts else {
-            panic!("actors and critics have parameters")
+        let [Some(first), deviation, critic, memory, inference] = parts else {
+            panic!("actors have parameters")
         };
         let deviation = deviation.map(|v| g.reshape(v, &[groups, 1, self.deviations]));
         let actor = match &self.weights {
@@ -266,7 +295,8 @@ impl Policy {
     }
 
     /// What is expected, `[.., 1]`, of what is read of a moment, of what is remembered, and of what the critic is told beside.
-    pub(super) fn expected(&self, g: &mut Graph, critic: Value, read: [Option<Value>; 3]) -> Value {
+    pub(super) fn expected(&self, g: &mut Graph, drawn: Drawn, read: [Option<Value>; 3]) -> Value {
+        let critic = drawn.critic.expect("what is expected is a critic's");
         let read: Vec<Value> = read.into_iter().flatten().collect();
         let axis = g.shape(read[0]).len() - 1;
         let read = g.concat(&read, axis);

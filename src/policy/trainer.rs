@@ -159,7 +159,7 @@ impl PolicyTrainer {
         let mut session = device.prepare(lower(&graph, device.caps(WINDOW))?)?;
         session.write(LEARNER[0], &policy.init(worlds.tasks, seed))?;
         let setting = Setting { worlds: &worlds, policy: &policy, learning: &learning };
-        if policy.memory.is_none() {
+        if !policy.meets_new_worlds() {
             for (name, values) in &setting.begin(device, seed)? {
                 session.write(name, values)?;
             }
@@ -191,7 +191,7 @@ impl PolicyTrainer {
 
     /// Steps of an iteration in all worlds.
     pub fn frames_each(&self) -> u64 {
-        (self.learning.steps * self.worlds.tasks * self.worlds.each) as u64
+        (self.learning.steps * self.worlds.tasks * self.worlds.each) as u64 * self.policy.roll_outs()
     }
 
     /// All iterations.
@@ -214,7 +214,7 @@ impl PolicyTrainer {
         for name in LEARNER {
             values.push((name.into(), self.session.read(name)?));
         }
-        if self.policy.memory.is_none() {
+        if !self.policy.meets_new_worlds() {
             values.extend(setting.read_place(&mut self.session)?);
         }
         Ok(PolicyState { values, iteration: self.iteration })
@@ -248,8 +248,9 @@ impl PolicyTrainer {
         let all = (self.iterations() * updates) as f64;
         for row in 0..many {
             let at = self.iteration + row as u64;
-            self.session.set_step_u32(row, "key", &key(self.seed, at))?;
-            if self.policy.memory.is_some() {
+            let keys: Vec<u32> = (0..self.policy.roll_outs()).flat_map(|k| key(self.seed ^ k << 40, at)).collect();
+            self.session.set_step_u32(row, "key", &keys)?;
+            if self.policy.meets_new_worlds() {
                 self.worlds.draw(self.seed ^ ANEW ^ (at + 1) << 24);
                 self.session.set_step(row, "context", &self.worlds.contexts())?;
                 if self.policy.told > 0 {
@@ -261,7 +262,9 @@ impl PolicyTrainer {
                 let mut rng = Rng::new(self.seed, ORDER ^ (at << 8 | epoch) << 16);
                 order.extend(rng.choose(rows, rows).into_iter().map(|i| i as u32));
             }
-            self.session.set_step_u32(row, "order", &order)?;
+            if self.session.has_input("order") {
+                self.session.set_step_u32(row, "order", &order)?;
+            }
             let control: Vec<f32> = (0..updates)
                 .flat_map(|u| {
                     let step = at * updates + u;
@@ -317,6 +320,16 @@ impl PolicyTrainer {
         setting.episodes(&self.device, &params, how, seed)
     }
 
+    /// One episode in every one of `worlds` before and behind each of so many steps of adaptation ([`Setting::adapted`]).
+    ///
+    /// # Errors
+    /// What the device refuses.
+    pub fn adapt(&mut self, worlds: &Worlds, updates: usize, seed: u64) -> Result<Vec<[Episodes; 2]>> {
+        let params = self.params()?;
+        let setting = Setting { worlds, policy: &self.policy, learning: &self.learning };
+        setting.adapted(&self.device, &params, updates, seed)
+    }
+
     /// Runs `steps` iterations launch by launch on the CPU and on `gpu`, both by the GPU's plan and from the same buffers; training stays where it is.
     ///
     /// # Errors
@@ -337,7 +350,7 @@ impl PolicyTrainer {
         )?;
         let plan = lower(&training_graph(&self.worlds, &self.policy, &self.learning), gpu.caps(WINDOW))?;
         twin.session = Device::Cpu.prepare(plan.clone())?;
-        if self.policy.memory.is_none() {
+        if !self.policy.meets_new_worlds() {
             let setting = Setting { worlds: &self.worlds, policy: &self.policy, learning: &self.learning };
             setting.write_worlds(&mut twin.session)?;
         }

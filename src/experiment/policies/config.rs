@@ -8,7 +8,7 @@ use super::SETTINGS;
 use crate::error::{Error, Result, nearest};
 use crate::experiment::config;
 use crate::net::Cell;
-use crate::policy::{Environment, Learning, Memory, Objective, Policy, Worlds, environment};
+use crate::policy::{Adaptation, Environment, Learning, Memory, Objective, Policy, Worlds, environment};
 
 /// How a policy learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -24,15 +24,19 @@ pub enum Learner {
     Reinforce,
     /// PPO of a policy with a memory over trials in worlds that are drawn anew (RL², Duan et al. 2016): it learns to find out what world it is in.
     Rl2,
+    /// One policy that every task begins with, and goes on from by a step of the policy gradient from its own episodes (MAML, Finn et al. 2017); the gradient
+    /// of what it gets then, through that step, is that of PPO (Rothfuss et al. 2019).
+    Maml,
 }
 
 impl Learner {
     /// All of them, with their names.
-    pub const ALL: [(&str, Learner); 4] = [
+    pub const ALL: [(&str, Learner); 5] = [
         ("ppo", Learner::Ppo),
         ("a2c", Learner::A2c),
         ("reinforce", Learner::Reinforce),
         ("rl2", Learner::Rl2),
+        ("maml", Learner::Maml),
     ];
 }
 
@@ -132,11 +136,13 @@ pub struct TestConfig {
     pub tasks: usize,
     /// Episodes in each.
     pub episodes: usize,
+    /// Of `maml` the steps of adaptation, each from that many episodes.
+    pub updates: usize,
 }
 
 impl Default for TestConfig {
     fn default() -> TestConfig {
-        TestConfig { tasks: 1, episodes: 100 }
+        TestConfig { tasks: 1, episodes: 100, updates: 3 }
     }
 }
 
@@ -171,6 +177,8 @@ pub struct PolicyConfig {
     pub trial: String,
     /// Of `rl2` what is remembered with.
     pub memory: MemoryConfig,
+    /// Of `maml` how a task's own policy goes on.
+    pub adaptation: Adaptation,
     /// Hidden widths of actor and critic.
     pub hidden: Vec<usize>,
     /// Hidden widths of what writes weights.
@@ -197,6 +205,7 @@ impl Default for PolicyConfig {
             horizon: 0,
             trial: String::new(),
             memory: MemoryConfig::default(),
+            adaptation: Adaptation::default(),
             hidden: vec![64, 64],
             trunk: vec![64],
             learning: LearningConfig::default(),
@@ -253,15 +262,35 @@ fn usual_trials(table: &mut toml::Table, environment: &dyn Environment) -> Resul
         table.entry(key).or_insert(toml::Value::Integer(value));
     }
     table.entry("hidden").or_insert(vec![64i64].into());
-    let mut part = |part: &str, usual: &[(&str, toml::Value)]| {
-        let part = table.entry(part).or_insert(toml::Table::new().into());
-        for (key, value) in usual {
-            part.as_table_mut().map(|part| part.entry(*key).or_insert(value.clone()));
-        }
-    };
-    part("learning", &[("steps", (steps as i64).into())]);
-    part("test", &[("tasks", 1000.into()), ("episodes", 1.into())]);
+    usual_of(table, "learning", &[("steps", (steps as i64).into())]);
+    usual_of(table, "test", &[("tasks", 1000.into()), ("episodes", 1.into())]);
     Ok(())
+}
+
+/// What `maml` does in this environment where nothing else is said.
+fn usual_adaptation(table: &mut toml::Table, environment: &dyn Environment) {
+    let said = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_integer);
+    let steps = said(table, "horizon").filter(|h| *h > 0).unwrap_or(environment.horizon() as i64);
+    for (key, value) in [("tasks", 40), ("worlds", 20), ("frames", 32_000_000)] {
+        table.entry(key).or_insert(toml::Value::Integer(value));
+    }
+    let learning = [
+        ("steps", steps.into()),
+        ("epochs", 5.into()),
+        ("minibatches", 1.into()),
+        ("lambda", 1.0.into()),
+        ("entropy", 0.0.into()),
+    ];
+    usual_of(table, "learning", &learning);
+    usual_of(table, "test", &[("tasks", 100.into()), ("episodes", 20.into())]);
+}
+
+/// Values of a table of settings that are not given.
+fn usual_of(table: &mut toml::Table, part: &str, usual: &[(&str, toml::Value)]) {
+    let part = table.entry(part).or_insert(toml::Table::new().into());
+    for (key, value) in usual {
+        part.as_table_mut().map(|part| part.entry(*key).or_insert(value.clone()));
+    }
 }
 
 impl PolicyConfig {
@@ -293,8 +322,10 @@ impl PolicyConfig {
         let context = said(&table, "context").unwrap_or_default();
         let varied = Worlds::varied(&*found, &context, "--context")?;
         let differs = varied.iter().any(|v| v.range[0] < v.range[1]);
-        if learner == "rl2" {
-            usual_trials(&mut table, &*found)?;
+        match learner.as_str() {
+            "rl2" => usual_trials(&mut table, &*found)?,
+            "maml" => usual_adaptation(&mut table, &*found),
+            _ => {}
         }
         let own = said(&table, "weights").is_some_and(|w| w == "own");
         if differs || own {
@@ -324,7 +355,7 @@ impl PolicyConfig {
                         usual("lambda", 1.0.into());
                     }
                 }
-                "rl2" => {}
+                "rl2" | "maml" => {}
                 _ if name == "pendulum" => {
                     usual("epochs", 8.into());
                     usual("minibatches", 8.into());
@@ -385,6 +416,7 @@ impl PolicyConfig {
             ("learning.minibatches", l.minibatches, 1, 1_000),
             ("test.tasks", self.test.tasks, 1, 65_536),
             ("test.episodes", self.test.episodes, 1, 65_536),
+            ("test.updates", self.test.updates, 1, 20),
         ])?;
         config::within(&[
             ("learning.gamma", l.gamma, 0.0, 1.0),
@@ -415,6 +447,12 @@ impl PolicyConfig {
             let message = "is for policies with a memory: --learner rl2";
             return Err(Error::config("--trial", message));
         }
+        if self.learner == Learner::Maml {
+            return self.validate_adaptation(&*env);
+        }
+        if self.adaptation != Adaptation::default() {
+            return Err(Error::config("adaptation", "is for --learner maml: others do not adapt"));
+        }
         if self.memory != MemoryConfig::default() {
             return Err(Error::config("memory", "is for --learner rl2: others remember nothing"));
         }
@@ -441,6 +479,24 @@ impl PolicyConfig {
                 self.tasks
             );
             return Err(Error::config("test.tasks", message));
+        }
+        Ok(())
+    }
+
+    fn validate_adaptation(&self, environment: &dyn Environment) -> Result<()> {
+        let fail = |key: &str, message: &str| Err(Error::config(key, message));
+        config::within(&[("adaptation.updates", self.adaptation.updates, 1, 10)])?;
+        config::within(&[("adaptation.rate", self.adaptation.rate, 1e-9, 1e3)])?;
+        if self.told {
+            return fail("told", "is for policies that do not adapt: maml finds out what differs");
+        }
+        if self.weights != PolicySource::Shared {
+            return fail("weights", "of maml are those that all tasks begin with: leave it out");
+        }
+        let steps = if self.horizon > 0 { self.horizon } else { environment.horizon() };
+        if self.learning.steps != steps || self.learning.minibatches != 1 {
+            let message = format!("of maml are one episode ({steps}) in one minibatch: leave both out");
+            return fail("learning.steps", &message);
         }
         Ok(())
     }
@@ -484,6 +540,7 @@ impl PolicyConfig {
             return if infers { policy.inferring(worlds, &self.hidden) } else { policy };
         }
         match self.weights {
+            _ if self.learner == Learner::Maml => Policy::adapted(worlds, &self.hidden, self.adaptation),
             PolicySource::Shared => {
                 Policy::shared(worlds, &self.hidden, if self.told { worlds.descriptor() } else { 0 })
             }
@@ -499,7 +556,7 @@ impl PolicyConfig {
         (learning.gamma, learning.lambda, learning.rate, learning.clip) = (l.gamma, l.lambda, l.rate, l.norm);
         (learning.horizon, learning.inference) = (self.horizon, l.inference);
         let o = &mut learning.objective;
-        o.clip = matches!(self.learner, Learner::Ppo | Learner::Rl2).then_some(l.clip);
+        o.clip = matches!(self.learner, Learner::Ppo | Learner::Rl2 | Learner::Maml).then_some(l.clip);
         (o.clip_value, o.normalise, o.value, o.entropy) = (l.clip_value, l.normalise, l.value, l.entropy);
         learning
     }

@@ -198,8 +198,16 @@ impl<'d> PolicyRun<'d> {
             _ => c.worlds([c.test.tasks, c.test.episodes], c.seed ^ TEST)?,
         };
         let mut play = |how| self.trainer.evaluate(&test, how, c.seed ^ TEST);
-        let (greedy, drawn, random) =
-            (play(Behaviour::Greedy)?, play(Behaviour::Drawn)?, play(Behaviour::Random)?);
+        let random = play(Behaviour::Random)?;
+        let mut adapted = vec![];
+        let [drawn, greedy] = match c.learner {
+            Learner::Maml => {
+                let mut all = self.trainer.adapt(&test, c.test.updates, c.seed ^ TEST)?;
+                adapted.extend(all.iter().map(|[drawn, greedy]| [greedy.mean(), drawn.mean()]));
+                all.pop().unwrap_or_else(|| [random.clone(), random.clone()])
+            }
+            _ => [play(Behaviour::Drawn)?, play(Behaviour::Greedy)?],
+        };
         if greedy.returns.iter().chain(&drawn.returns).any(|r| !r.is_finite()) {
             return Err(Error::Diverged("a return of the policy is not finite: it is not judged".into()));
         }
@@ -239,6 +247,7 @@ impl<'d> PolicyRun<'d> {
                 oracle: oracle.map(|sum| sum / test.tasks as f64),
                 rules: rules.into_iter().map(|(name, mean)| (name.to_string(), mean)).collect(),
                 by_episode: if trial.len() > 1 { greedy.by_episode.clone() } else { vec![] },
+                by_update: adapted,
                 contexts: if test.varied.is_empty() { 1 } else { test.tasks },
                 tasks: contexts(&test, &by_task),
             },

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct PolicyReport {
     /// The environment.
     pub environment: String,
-    /// `ppo`, `a2c`, `reinforce` or `rl2`.
+    /// `ppo`, `a2c`, `reinforce`, `rl2` or `maml`.
     pub learner: String,
     /// `shared`, `own` or `generated`.
     pub weights: String,
@@ -53,6 +53,10 @@ pub struct PolicyTest {
     /// Of trials of several episodes the mean return of the first, of the second, and so on, where the likeliest action is taken.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub by_episode: Vec<f64>,
+    /// Of policies that adapt the mean return before the first step of adaptation, after it, and so on: of the likeliest actions, and of drawn ones. What else is said
+    /// is of the last.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub by_update: Vec<[f64; 2]>,
     /// Contexts that it was judged in.
     pub contexts: usize,
     /// Contexts, where they differ and are few and short, each with its mean return.

@@ -70,9 +70,12 @@ impl Environment for Bandit {
     }
 
     fn step<'g>(&self, m: Moment<'g>) -> Transition<'g> {
-        let chance = (m.context * m.action).sum(2);
-        let reward = 1.0 - m.noise.zip(Binary::GreaterEq, chance);
+        let reward = 1.0 - m.noise.zip(Binary::GreaterEq, (m.context * m.action).sum(2));
         Transition { state: m.state + 1.0, reward, terminated: reward * 0.0 }
+    }
+
+    fn expected<'g>(&self, m: Moment<'g>, _reward: Expr<'g>) -> Expr<'g> {
+        (m.context * m.action).sum(2)
     }
 
     fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {

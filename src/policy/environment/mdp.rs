@@ -44,6 +44,19 @@ impl Mdp {
     fn pairs(&self) -> usize {
         self.states * self.actions
     }
+
+    /// Which pair a moment is of, one-hot `[g, r, pairs]`.
+    fn pair<'g>(&self, m: Moment<'g>) -> Expr<'g> {
+        let shape = m.state.shape();
+        let (g, r) = (shape[0], shape[1]);
+        let pair = m.state.reshape(&[g, r, self.states, 1]) * m.action.reshape(&[g, r, 1, self.actions]);
+        pair.reshape(&[g, r, self.pairs()])
+    }
+
+    /// The mean reward of a pair.
+    fn mean<'g>(&self, m: Moment<'g>, pair: Expr<'g>) -> Expr<'g> {
+        (m.context.slice(2, self.pairs() * self.states, self.pairs()) * pair).sum(2)
+    }
 }
 
 impl Environment for Mdp {
@@ -94,15 +107,18 @@ impl Environment for Mdp {
     }
 
     fn step<'g>(&self, m: Moment<'g>) -> Transition<'g> {
-        let shape = m.state.shape();
-        let (g, r, pairs) = (shape[0], shape[1], self.pairs());
-        let pair = m.state.reshape(&[g, r, self.states, 1]) * m.action.reshape(&[g, r, 1, self.actions]);
+        let (pair, pairs) = (self.pair(m), self.pairs());
+        let shape = pair.shape();
+        let (g, r) = (shape[0], shape[1]);
         let table = m.context.slice(2, 0, pairs * self.states).reshape(&[g, r, pairs, self.states]);
         let weights = (table * pair.reshape(&[g, r, pairs, 1])).sum(2).reshape(&[g, r, self.states]);
-        let mean = (m.context.slice(2, pairs * self.states, pairs) * pair.reshape(&[g, r, pairs])).sum(2);
         let state = picked(m.noise.column(0) * weights.sum(2), weights, self.states);
-        let reward = mean + normal(m.noise.column(1), m.noise.column(2));
+        let reward = self.mean(m, pair) + normal(m.noise.column(1), m.noise.column(2));
         Transition { state, reward, terminated: reward * 0.0 }
+    }
+
+    fn expected<'g>(&self, m: Moment<'g>, _reward: Expr<'g>) -> Expr<'g> {
+        self.mean(m, self.pair(m))
     }
 
     fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {

@@ -209,6 +209,12 @@ pub trait Environment: Debug + Send + Sync {
     /// A step.
     fn step<'g>(&self, moment: Moment<'g>) -> Transition<'g>;
 
+    /// The mean of the reward of a step that gave `reward`, over what is drawn in it, `[g, r, 1]`: what is learned from, as far as it is known. Memories read, and
+    /// returns count, the rewards that were drawn.
+    fn expected<'g>(&self, _moment: Moment<'g>, reward: Expr<'g>) -> Expr<'g> {
+        reward
+    }
+
     /// What an agent sees of a state, `[g, r, observation]`.
     fn observe<'g>(&self, state: Expr<'g>, context: Expr<'g>) -> Expr<'g>;
 }

@@ -8,8 +8,8 @@ use hyperloom::checkpoint::{Checkpoint, TensorData, read_safetensors};
 use hyperloom::graph::expr::Expr;
 use hyperloom::net::Cell;
 use hyperloom::policy::{
-    ActionSpace, Behaviour, Distribution, Environment, Learning, Memory, Moment, Objective, Policy,
-    PolicyTrainer, Rewards, Steps, Worlds, advantages, environment, environments,
+    ActionSpace, Adaptation, Behaviour, Distribution, Environment, Learning, Memory, Moment, Objective,
+    Policy, PolicyTrainer, Rewards, Steps, Worlds, advantages, environment, environments,
 };
 use hyperloom::{Device, Result};
 
@@ -381,6 +381,47 @@ fn regions_draw_what_launches_draw() {
         // A pole that is pushed one way alone falls within eleven steps; trials end after 14.
         let least = if policy.memory.is_some() { 13.0 } else { 15.0 };
         assert!(regions.mean() > least, "{regions:?}");
+    }
+}
+
+/// What adapts learns to adapt: after a step it gets more than before. Launches by themselves say what regions do, and what was stopped goes on with the same
+/// bits.
+#[test]
+fn policies_that_adapt() {
+    for name in ["navigation", "cartpole"] {
+        let worlds = small(name, 10, 8);
+        let policy = Policy::adapted(&worlds, &[16, 16], Adaptation::default());
+        let mut learning = short(4 * 80 * 24 * 2);
+        (learning.steps, learning.epochs, learning.minibatches) = (24, 3, 1);
+        (learning.lambda, learning.objective.entropy) = (1.0, 0.0);
+        let new = |device: &Device, learning| {
+            PolicyTrainer::new(device, worlds.clone(), policy.clone(), learning, 3).expect("it fits")
+        };
+        let mut whole = new(&Device::Cpu, learning);
+        let found = whole.advance(8).expect("it learns");
+        assert_eq!((found.len(), whole.left(), found[0].episodes), (4, 0, 80.0), "{name}");
+        let mut first = new(&Device::Cpu, learning);
+        first.advance(1).expect("it learns");
+        let mut then = new(&Device::Cpu, learning);
+        then.restore(&first.state().expect("read")).expect("it goes on");
+        then.advance(8).expect("it learns");
+        assert_eq!(then.state().expect("read"), whole.state().expect("read"), "{name}: resumed");
+        let by_launch = new(&Device::Cpu.without_regions(), learning).advance(1).expect("it learns")[0];
+        let near =
+            (by_launch.return_mean - found[0].return_mean).abs() <= 1e-3 * (1.0 + found[0].return_mean.abs());
+        assert!(near, "{name}: {by_launch:?} and {:?}", found[0]);
+        if name == "cartpole" {
+            continue;
+        }
+        learning.frames = 200_000;
+        let mut trainer = new(&Device::Cpu, learning);
+        while trainer.left() > 0 {
+            trainer.advance(8).expect("it learns");
+        }
+        let test = Worlds::drawn(worlds.environment.clone(), worlds.varied.clone(), [40, 8], 77);
+        let all = trainer.adapt(&test, 2, 1).expect("it is played");
+        let means: Vec<f64> = all.iter().map(|[drawn, _]| drawn.mean()).collect();
+        assert!(means[1] > means[0] + 1.0 && means[2] > means[0], "{means:?}");
     }
 }
 

@@ -52,7 +52,14 @@ pub(super) type Own = (Value, Option<Value>);
 
 impl Setting<'_> {
     /// One episode in every world by the tasks' own policies.
-    pub(super) fn meet(&self, g: &mut Graph, declared: Declared, own: Own, key: Value, how: Behaviour) -> Met {
+    pub(super) fn meet(
+        &self,
+        g: &mut Graph,
+        declared: Declared,
+        own: Own,
+        key: Value,
+        how: Behaviour,
+    ) -> Met {
         let agents = self.agents();
         let groups = self.worlds.tasks;
         let weights = g.stop_gradient(own.0);
@@ -198,5 +205,77 @@ impl Setting<'_> {
             g.expand(v, &[groups, wide])
         };
         (each(drawn.actor), drawn.deviation.map(each))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::golden::{Job, run_f64};
+    use crate::policy::{Learning, Policy, Worlds, environment};
+    use crate::rng::Rng;
+
+    /// What a policy gets after a step of adaptation depends on what it began with as differences in f64 say: the gradient goes through the step.
+    #[test]
+    fn the_gradient_goes_through_the_step() {
+        for name in ["navigation", "cartpole"] {
+            let worlds = Worlds::usual(environment(name, "").expect("it is there"), 2, 3);
+            let policy = Policy::adapted(&worlds, &[4], Adaptation::default());
+            let learning = Learning::new(1);
+            let setting = Setting { worlds: &worlds, policy: &policy, learning: &learning };
+            let (rows, widths) = (6, worlds.environment.widths());
+            let mut rng = Rng::new(4, 0);
+            let mut numbers = |n: usize| -> Vec<f64> { (0..n).map(|_| rng.normal()).collect() };
+            let mut job = Job { steps: vec![vec![]], ..Job::default() };
+            let mut data = |job: &mut Job, name: &str, shape: &[usize], values: Vec<f64>| {
+                job.inputs.push((name.into(), values));
+                job.graph.data(name, shape)
+            };
+            let many = policy.layout().len();
+            let start = numbers(many);
+            let params = data(&mut job, "params", &[many], start.clone());
+            let space = worlds.environment.action();
+            let mut met = |job: &mut Job, which: &str| {
+                let mut column = |name: &str, wide: usize, scale: f64| {
+                    let mut values = numbers(2 * rows * wide);
+                    values.iter_mut().for_each(|x| *x *= scale);
+                    if name == "action" && matches!(space, crate::policy::ActionSpace::Discrete(_)) {
+                        values.chunks_mut(2).for_each(|pair| {
+                            let first = f64::from(pair[0] > pair[1]);
+                            pair.copy_from_slice(&[first, 1.0 - first]);
+                        });
+                    }
+                    data(job, &format!("{which} {name}"), &[2, rows, wide], values)
+                };
+                let (seen, action) = (column("seen", widths.observation, 1.0), column("action", 2, 1.0));
+                let advantage = column("advantage", 1, 1.0);
+                // Near to what the policy says, so that ratios are neither 0 nor endless.
+                let log_probability = column("log probability", 1, 0.1);
+                Met { seen, action, log_probability, advantage, returns: seen, lengths: seen }
+            };
+            let (before, after) = (met(&mut job, "before"), met(&mut job, "after"));
+            let g = &mut job.graph;
+            let own = setting.begun(g, params);
+            let own = setting.stepped(g, own, before, 0.1);
+            let loss = setting.objective_of(g, own, after, None)[0];
+            let loss = g.sum_to(loss, &[]);
+            let gradient = g.grad(loss, &[params])[0];
+            g.output("loss", loss);
+            g.output("gradient", gradient);
+            job.read = vec!["loss".into(), "gradient".into()];
+            let found = run_f64(&job).expect("it runs").values[1].clone();
+            let mut at = |i: usize, by: f64| {
+                let mut moved = start.clone();
+                moved[i] += by;
+                job.inputs[0].1 = moved;
+                run_f64(&job).expect("it runs").values[0][0]
+            };
+            for i in (0..many).step_by(3) {
+                let step = 1e-5;
+                let slope = (at(i, step) - at(i, -step)) / (2.0 * step);
+                let near = (found[i] - slope).abs() <= 1e-5 * (1.0 + slope.abs());
+                assert!(near, "{name}, parameter {i}: {}, by differences {slope}", found[i]);
+            }
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! An iteration as a graph: a roll-out, its advantages, and updates from minibatches of its steps.
 
 use super::action::Distribution;
-use super::advantage::{Rewards, advantages};
 use super::adaptation::{Adaptation, Met};
+use super::advantage::{Rewards, advantages};
 use super::objective::{Steps, normalised};
 use super::play::{Declared, Setting};
 use super::rollout::{Behaviour, Rolled};
@@ -31,7 +31,7 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
     let inputs = setting.declared(g, remembers);
     let key = g.step_u32("key", &[2]);
     let order = g.step_u32("order", &[learning.epochs * rows]);
-    let control = g.step("control", &[learning.updates(), 3]);
+    let paces = setting.paces(g);
     let agents = setting.agents();
 
     let drawn = policy.parts(g, learner[0], inputs.descriptor);
@@ -48,9 +48,10 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
     for update in 0..learning.updates() {
         let picked = g.slice(order, 0, update * (rows / learning.minibatches), rows / learning.minibatches);
         let batch = g.gather(table, picked);
-        let control = g.slice(control, 0, update, 1);
-        let control = g.reshape(control, &[3]);
-        let (next, losses) = g.scope("update", |g| setting.updated(g, state, inputs, batch, control));
+        let (next, losses) = g.scope("update", |g| {
+            let pace = paces.of(g, update);
+            setting.updated(g, state, inputs, batch, pace)
+        });
         state = next;
         found = Some(losses);
     }
@@ -87,7 +88,28 @@ struct Reviewed {
     missed: Option<Value>,
 }
 
+/// How fast learning goes: what the optimiser is told of each update of an iteration, and the weight of the entropy where it changes.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    control: Value,
+    entropy: Option<Value>,
+}
+
+impl Pace {
+    /// Of one update.
+    fn of(self, g: &mut Graph, update: usize) -> Pace {
+        let control = g.slice(self.control, 0, update, 1);
+        Pace { control: g.reshape(control, &[3]), ..self }
+    }
+}
+
 impl Setting<'_> {
+    /// What a plan is told at every replay of how fast it goes.
+    fn paces(&self, g: &mut Graph) -> Pace {
+        let control = g.step("control", &[self.learning.updates(), 3]);
+        Pace { control, entropy: self.learning.last_entropy.map(|_| g.step("entropy", &[])) }
+    }
+
     /// An iteration of policies that adapt: an episode in every world before each step of adaptation, and behind the last; then updates of what all begin
     /// with, each through the steps anew.
     fn adaptation_graph(&self, adaptation: Adaptation) -> Graph {
@@ -96,7 +118,7 @@ impl Setting<'_> {
         let learner = LEARNER.map(|name| g.state(name, &self.params()));
         let declared = self.declared(g, true);
         let keys = g.step_u32("key", &[adaptation.updates + 1, 2]);
-        let control = g.step("control", &[self.learning.updates(), 3]);
+        let paces = self.paces(g);
         let mut own = self.begun(g, learner[0]);
         let mut all: Vec<Met> = vec![];
         for k in 0..=adaptation.updates {
@@ -112,15 +134,14 @@ impl Setting<'_> {
         let mut state = learner;
         let mut found = None;
         for update in 0..self.learning.updates() {
-            let control = g.slice(control, 0, update, 1);
-            let control = g.reshape(control, &[3]);
             let mut own = self.begun(g, state[0]);
             for met in before {
                 own = g.scope("adaptation", |g| self.stepped(g, own, *met, adaptation.rate));
             }
             let (next, losses) = g.scope("update", |g| {
                 let parts = self.objective_of(g, own, *last, self.learning.objective.clip);
-                self.next(g, state, parts, control, None)
+                let pace = paces.of(g, update);
+                self.next(g, state, parts, pace, None)
             });
             state = next;
             found = Some(losses);
@@ -283,7 +304,7 @@ impl Setting<'_> {
         state: [Value; 3],
         Declared { descriptor, .. }: Declared,
         batch: Value,
-        control: Value,
+        pace: Pace,
     ) -> ([Value; 3], [Value; 5]) {
         let (policy, learning, params) = (self.policy, self.learning, state[0]);
         let space = self.worlds.environment.action();
@@ -312,7 +333,7 @@ impl Setting<'_> {
             target: column(3),
         };
         let parts = objective.of(&said, e.of(value), steps).values();
-        self.next(g, state, parts, control, missed)
+        self.next(g, state, parts, pace, missed)
     }
 
     /// The learner after a step along the gradient of these objectives, and what they were: the four parts, and the norm of the gradient.
@@ -321,7 +342,7 @@ impl Setting<'_> {
         g: &mut Graph,
         state: [Value; 3],
         parts: [Value; 5],
-        control: Value,
+        pace: Pace,
         missed: Option<Value>,
     ) -> ([Value; 3], [Value; 5]) {
         let (policy, learning, params) = (self.policy, self.learning, state[0]);
@@ -331,12 +352,17 @@ impl Setting<'_> {
         // Networks that learn apart have objectives of their own; others one, the mean over tasks.
         let share = if policy.apart() { 1.0 } else { 1.0 / networks };
         let loss = parts[0].total() * share;
+        let loss = match pace.entropy {
+            // The constant weight of it is in the objective; this is how far the present one is from that.
+            Some(now) => loss - parts[3].total() * share * (e.of(now) - learning.objective.entropy),
+            None => loss,
+        };
         let loss = missed.map_or(loss, |missed| loss + e.of(missed) * learning.inference).value();
         let records = [1, 2, 3, 4].map(|i| (parts[i].total() / networks).value());
         let gradient = g.grad(loss, &[params])[0];
         let axes = if policy.apart() { vec![g.shape(params)[0], 1] } else { vec![1] };
         let [kept, norm2] = clip_each(g, gradient, &axes, learning.clip);
-        let next = adam_step(g, &Learning::optimiser(), state, kept, control);
+        let next = adam_step(g, &Learning::optimiser(), state, kept, pace.control);
         let norm = g.sum_to(norm2, &[]);
         let norm = g.map(Func::Sqrt, norm);
         let [a, b, c, d] = records;

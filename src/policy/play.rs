@@ -247,7 +247,7 @@ impl Setting<'_> {
     }
 
     /// One episode in every world before each of so many steps of adaptation, and behind the last: where actions are drawn, by which the next step is made, and
-    /// where the likeliest are taken.
+    /// where the likeliest are taken. Steps beyond those that training looks ahead are half as long (Finn et al. 2017).
     ///
     /// # Errors
     /// A policy that does not adapt, and what the device refuses.
@@ -276,7 +276,9 @@ impl Setting<'_> {
                 g.output(&format!("returns.{what}.{k}"), met.returns);
                 g.output(&format!("lengths.{what}.{k}"), met.lengths);
             }
-            own = self.stepped(g, own, drawn, adaptation.rate);
+            // Beyond what training looked ahead it goes on by half.
+            let rate = if k < adaptation.updates { adaptation.rate } else { adaptation.rate / 2.0 };
+            own = self.stepped(g, own, drawn, rate);
         }
         let mut session = device.prepare(lower(g, device.caps(1))?)?;
         session.write("params", params)?;

@@ -154,14 +154,19 @@ impl Policy {
         Policy::new(worlds, hidden, [0, 0], PolicyWeights::Adapted(adaptation))
     }
 
+    /// Whether tasks go on by steps of their own.
+    pub(super) fn adapts(&self) -> bool {
+        matches!(self.weights, PolicyWeights::Adapted(_))
+    }
+
     /// The critic, of those that have one.
     fn own_critic(&self) -> Option<&Net> {
-        (!matches!(self.weights, PolicyWeights::Adapted(_))).then_some(&self.critic)
+        (!self.adapts()).then_some(&self.critic)
     }
 
     /// Whether it is trained in worlds that are drawn anew for every iteration, from the start of an episode.
     pub(super) fn meets_new_worlds(&self) -> bool {
-        self.memory.is_some() || matches!(self.weights, PolicyWeights::Adapted(_))
+        self.memory.is_some() || self.adapts()
     }
 
     /// Roll-outs of an iteration.

@@ -38,6 +38,8 @@ pub struct Learning {
     pub lambda: f64,
     /// What is minimised.
     pub objective: Objective,
+    /// Weight of the entropy at the end, where it changes evenly from what the objective has to it.
+    pub last_entropy: Option<f64>,
     /// Weight of the error of what is inferred of contexts, where anything is.
     pub inference: f64,
     /// Learning rate at first; it falls to 0 evenly.
@@ -60,6 +62,7 @@ impl Learning {
             gamma: 0.99,
             lambda: 0.95,
             objective: Objective::default(),
+            last_entropy: None,
             inference: 1.0,
             rate: 1e-3,
             clip: 0.5,
@@ -248,7 +251,8 @@ impl PolicyTrainer {
         let all = (self.iterations() * updates) as f64;
         for row in 0..many {
             let at = self.iteration + row as u64;
-            let keys: Vec<u32> = (0..self.policy.roll_outs()).flat_map(|k| key(self.seed ^ k << 40, at)).collect();
+            let keys: Vec<u32> =
+                (0..self.policy.roll_outs()).flat_map(|k| key(self.seed ^ k << 40, at)).collect();
             self.session.set_step_u32(row, "key", &keys)?;
             if self.policy.meets_new_worlds() {
                 self.worlds.draw(self.seed ^ ANEW ^ (at + 1) << 24);
@@ -257,12 +261,12 @@ impl PolicyTrainer {
                     self.session.set_step(row, "descriptor", &self.worlds.descriptors())?;
                 }
             }
-            let mut order = Vec::with_capacity(rows * self.learning.epochs);
-            for epoch in 0..self.learning.epochs as u64 {
-                let mut rng = Rng::new(self.seed, ORDER ^ (at << 8 | epoch) << 16);
-                order.extend(rng.choose(rows, rows).into_iter().map(|i| i as u32));
-            }
-            if self.session.has_input("order") {
+            if !self.policy.adapts() {
+                let mut order = Vec::with_capacity(rows * self.learning.epochs);
+                for epoch in 0..self.learning.epochs as u64 {
+                    let mut rng = Rng::new(self.seed, ORDER ^ (at << 8 | epoch) << 16);
+                    order.extend(rng.choose(rows, rows).into_iter().map(|i| i as u32));
+                }
                 self.session.set_step_u32(row, "order", &order)?;
             }
             let control: Vec<f32> = (0..updates)
@@ -272,6 +276,10 @@ impl PolicyTrainer {
                 })
                 .collect();
             self.session.set_step(row, "control", &control)?;
+            if let Some(last) = self.learning.last_entropy {
+                let (first, done) = (self.learning.objective.entropy, at as f64 / self.iterations() as f64);
+                self.session.set_step(row, "entropy", &[(first + (last - first) * done) as f32])?;
+            }
         }
         Ok(many)
     }

@@ -2,7 +2,7 @@
 
 use hyperloom::net::Cell;
 use hyperloom::policy::{
-    Behaviour, Learning, Memory, Policy, PolicyTrainer, Worlds, environment, environments,
+    Adaptation, Behaviour, Learning, Memory, Policy, PolicyTrainer, Worlds, environment, environments,
 };
 use hyperloom::run::Device;
 
@@ -43,6 +43,9 @@ fn iterations_in_lockstep() {
             let memory = Memory::new(&worlds, Cell::Gru, 8, vec![3, 5]);
             policies.push(Policy::generated_by_memory(&worlds, &[8], vec![16], memory.clone()));
             policies.push(Policy::remembering(&worlds, &[8], memory).inferring(&worlds, &[8]));
+        }
+        if env.name() == "navigation" {
+            policies.push(Policy::adapted(&worlds, &[8], Adaptation::default()));
         }
         for policy in policies {
             let device = Device::Gpu(gpu.clone());

@@ -83,6 +83,9 @@ pub struct LearningConfig {
     pub value: f64,
     /// Weight of the entropy.
     pub entropy: f64,
+    /// That at the end, where it changes evenly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_entropy: Option<f64>,
     /// Of `rl2` the weight of the error of what is inferred of contexts.
     pub inference: f64,
 }
@@ -103,6 +106,7 @@ impl Default for LearningConfig {
             normalise: o.normalise,
             value: o.value,
             entropy: o.entropy,
+            last_entropy: l.last_entropy,
             inference: l.inference,
         }
     }
@@ -426,6 +430,7 @@ impl PolicyConfig {
             ("learning.clip", l.clip, 1e-6, 100.0),
             ("learning.value", l.value, 0.0, 1e3),
             ("learning.entropy", l.entropy, 0.0, 1e3),
+            ("learning.last_entropy", l.last_entropy.unwrap_or(0.0), 0.0, 1e3),
             ("learning.inference", l.inference, 0.0, 1e3),
         ])?;
         for (name, widths) in [("hidden", &self.hidden), ("trunk", &self.trunk)] {
@@ -555,6 +560,7 @@ impl PolicyConfig {
         (learning.steps, learning.epochs, learning.minibatches) = (l.steps, l.epochs, l.minibatches);
         (learning.gamma, learning.lambda, learning.rate, learning.clip) = (l.gamma, l.lambda, l.rate, l.norm);
         (learning.horizon, learning.inference) = (self.horizon, l.inference);
+        learning.last_entropy = l.last_entropy;
         let o = &mut learning.objective;
         o.clip = matches!(self.learner, Learner::Ppo | Learner::Rl2 | Learner::Maml).then_some(l.clip);
         (o.clip_value, o.normalise, o.value, o.entropy) = (l.clip_value, l.normalise, l.value, l.entropy);

@@ -227,7 +227,7 @@ mod tests {
             let mut rng = Rng::new(4, 0);
             let mut numbers = |n: usize| -> Vec<f64> { (0..n).map(|_| rng.normal()).collect() };
             let mut job = Job { steps: vec![vec![]], ..Job::default() };
-            let mut data = |job: &mut Job, name: &str, shape: &[usize], values: Vec<f64>| {
+            let data = |job: &mut Job, name: &str, shape: &[usize], values: Vec<f64>| {
                 job.inputs.push((name.into(), values));
                 job.graph.data(name, shape)
             };

@@ -28,6 +28,8 @@ pub struct Session {
     runner: Runner,
     floats: Staged,
     words: Staged,
+    /// Of each step input the rows of the window that were ever set.
+    set: Vec<Vec<bool>>,
     /// Slots of the CPU path whose contents lie in a store.
     shared: Vec<(SlotId, Shared)>,
 }
@@ -39,7 +41,8 @@ impl Session {
             let len = plan.slots[port.arg.slot.0].len;
             Some((port.arg.slot, len / plan.window, vec![0u32; len]))
         };
-        Session { floats: staged(DType::F32), words: staged(DType::U32), plan, runner, shared }
+        let set = vec![vec![false; plan.window]; plan.steps.len()];
+        Session { floats: staged(DType::F32), words: staged(DType::U32), set, plan, runner, shared }
     }
 
     /// The plan.
@@ -195,6 +198,8 @@ impl Session {
             Some((slot, width, data)) if *slot == port.arg.slot && row < self.plan.window => {
                 let at = row * *width + port.arg.view.offset;
                 data[at..at + bits.len()].copy_from_slice(bits);
+                let which = self.plan.steps.iter().position(|p| p.name == name);
+                which.into_iter().for_each(|which| self.set[which][row] = true);
                 Ok(())
             }
             _ => Err(Error::Shape(format!(
@@ -248,7 +253,16 @@ impl Session {
     }
 
     /// Runs `steps` steps on the staged window and returns their records, `[steps][records]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `steps` do not fit the window, or a step input of one of them was never set, [`Error::Device`] where the device fails.
     pub fn run(&mut self, steps: usize) -> Result<Vec<Vec<f32>>> {
+        for (port, set) in self.plan.steps.iter().zip(&self.set) {
+            if let Some(row) = set.iter().take(steps).position(|set| !set) {
+                let name = &port.name;
+                return Err(Error::Shape(format!("the step input '{name}' of row {row} was never set")));
+            }
+        }
         self.write_window(steps)?;
         self.with_runner(None, |runner| match runner {
             Runner::Cpu(r) => r.run(steps),

@@ -38,8 +38,13 @@ fn short(arguments: &str) -> Vec<&str> {
     match words[0] {
         // Neither a file of its own nor that of a run that goes on.
         "train" if !words.contains(&"--resume") && !words.iter().any(|w| w.ends_with(".toml")) => {
-            let environment = words.iter().any(|w| ["cartpole", "pendulum"].contains(w));
-            words.insert(1, if environment { "policy.toml" } else { "short.toml" });
+            let any = |of: &[&str]| words.iter().any(|w| of.contains(w));
+            let short = match (any(&["rl2", "maml"]), any(&["cartpole", "pendulum"])) {
+                (true, _) => "trials.toml",
+                (_, true) => "policy.toml",
+                _ => "short.toml",
+            };
+            words.insert(1, short);
         }
         "joint" => words.insert(1, "short.toml"),
         "search" => {
@@ -104,6 +109,8 @@ fn every_command_runs() {
     std::fs::write(path.join("search.toml"), SEARCH).expect("a file");
     std::fs::write(path.join("policy.toml"), "frames = 4096\ndevice = 'cpu'\n[test]\nepisodes = 2\n")
         .expect("a file");
+    let trials = "frames = 2048\ndevice = 'cpu'\ntasks = 16\nworlds = 2\n[test]\ntasks = 8\n";
+    std::fs::write(path.join("trials.toml"), trials).expect("a file");
 
     // Layers of a target, and its weights in chunks, as a run of their own.
     let generator = chunked.replace("[model]\n", "");

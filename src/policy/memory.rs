@@ -3,7 +3,8 @@
 
 use super::worlds::Worlds;
 use crate::graph::{Graph, Value};
-use crate::net::{Cell, Net, Recurrent, Weights};
+use crate::net::{Cell, Layer, Net, Recurrent, Weights};
+use crate::rng::Rng;
 
 /// A memory: recurrent layers that read, at every step, what is seen, the action before, what it gave, and whether an episode ended with it.
 ///
@@ -23,6 +24,33 @@ impl Memory {
     pub fn new(worlds: &Worlds, cell: Cell, units: usize, trial: Vec<usize>) -> Memory {
         let reads = worlds.environment.widths().observation + Memory::before(worlds);
         Memory { encoder: Net::rows([1, reads]).recurrent(Recurrent::new(cell, units)), trial }
+    }
+
+    /// Initial parameters: gates are open for as long as something may matter, from one step to a whole trial, evenly in the logarithm (Tallec and
+    /// Ollivier 2018). As layers begin elsewhere half of a state is forgotten with each step, and nothing is learned of what is long ago.
+    pub(super) fn init(&self, rng: &mut Rng) -> Vec<f32> {
+        let layout = self.encoder.layout();
+        let mut all = layout.init(rng);
+        let longest = self.trial.iter().sum::<usize>().max(3) as f64 - 1.0;
+        let layers = self.encoder.layers().iter().filter_map(|layer| match layer {
+            Layer::Recurrent(layer) => Some(layer),
+            _ => None,
+        });
+        for (layer, bias) in layers.zip(layout.params.iter().filter(|p| p.name.ends_with(".bias"))) {
+            let bias = &mut all[bias.range()];
+            for i in 0..layer.units {
+                let open = rng.range(1.0, longest).ln() as f32;
+                match layer.cell {
+                    Cell::Gru => bias[layer.units + i] += open,
+                    Cell::Lstm => {
+                        bias[i] -= open;
+                        bias[layer.units + i] += open;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        all
     }
 
     /// Numbers of what was before: the action, what it gave, and whether the episode ended.

@@ -245,7 +245,7 @@ impl Policy {
             all.extend(critic.layout().init(rng));
         }
         if let Some(memory) = &self.memory {
-            all.extend(memory.encoder.layout().init(rng));
+            all.extend(memory.init(rng));
         }
         if let Some(inference) = &self.inference {
             all.extend(inference.layout().init(rng));

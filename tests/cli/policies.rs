@@ -79,6 +79,49 @@ fn contexts_and_where_weights_come_from() {
 }
 
 #[test]
+fn memories_and_adaptation() {
+    let place = Place::new();
+    let small = ["--device", "cpu", "--set", "test.tasks=20", "--set", "hidden=[8]"];
+    let trial = ["--frames", "2048", "--set", "tasks=16", "--set", "memory.units=8"];
+    let of = |args: &[&str], more: &[&str], out: &str| {
+        let words = place.ok(&[&["train"], args, &small[..], more, &["--out", out]].concat());
+        (words, place.json(&format!("{out}/report.json"))["test"].clone())
+    };
+
+    let (words, test) = of(&["--task", "bandit-3", "--learner", "rl2"], &trial, "arms");
+    for part in ["mean return of 20 trials in 20 contexts never seen", "gittins", "who knows the context"] {
+        assert!(words.contains(part), "{part} is not in {words}");
+    }
+    let rules: Vec<&str> = test["rules"].as_array().unwrap().iter().filter_map(|r| r[0].as_str()).collect();
+    assert_eq!(rules, ["gittins", "thompson", "ucb", "greedy"]);
+    assert!(test["oracle"].as_f64() > test["random"].as_f64(), "{test}");
+    assert_eq!(test["by_episode"], Value::Null);
+
+    let inferring = [&trial[..], &["--set", "memory.infers=true", "--weights", "generated"]].concat();
+    let context = ["--task", "cartpole", "--context", "sign=-1..1", "--learner", "rl2", "--trial", "4,2x9"];
+    let (words, test) = of(&context, &inferring, "poles");
+    assert!(words.contains("last episode of a trial"), "{words}");
+    let episodes = test["by_episode"].as_array().expect("a list");
+    let sum: f64 = episodes.iter().filter_map(Value::as_f64).sum();
+    assert_eq!(episodes.len(), 3);
+    assert!((sum - test["return_mean"].as_f64().unwrap()).abs() < 1e-3, "{test}");
+    place.ok(&["rollout", "poles", "--device", "cpu", "--context", "sign=-1", "--out", "way.csv"]);
+    let (way, ends) = (place.read("way.csv"), |way: &str| way.lines().filter(|l| l.ends_with('1')).count());
+    assert!(way.lines().count() > 3 && ends(&way) >= 1, "{way}");
+
+    let (words, test) = of(&["--task", "mdp-3-2", "--learner", "rl2", "--trial", "2x4"], &trial, "tables");
+    assert!(words.contains("psrl"), "{words}");
+    assert!(test["tasks"].is_null(), "24 numbers are not listed: {test}");
+
+    let goals = ["--task", "navigation", "--context", "goal_x=-0.5..0.5", "--learner", "maml"];
+    let few = ["--frames", "12800", "--set", "tasks=8", "--set", "worlds=4", "--set", "test.updates=2"];
+    let (words, test) = of(&goals, &few, "goals");
+    assert!(words.contains("after 2 steps of adaptation"), "{words}");
+    assert_eq!(test["by_update"].as_array().map(Vec::len), Some(3), "{test}");
+    assert_eq!(test["by_update"][2][0], test["return_mean"]);
+}
+
+#[test]
 fn what_is_refused_of_policies() {
     let place = Place::new();
     for (args, part) in [
@@ -102,6 +145,18 @@ fn what_is_refused_of_policies() {
         ),
         (&["--task", "cartpole", "--set", "nonsense=1"], "nonsense"),
         (&["--task", "cartpole", "--context", "sign=0.5"], "a sign is -1 or 1"),
+        (&["--task", "bandit-1"], "2 to 32 arms"),
+        (&["--task", "cartpole", "--trial", "16,500"], "--learner rl2"),
+        (&["--task", "cartpole", "--learner", "rl2", "--trial", "16,x"], "16,500"),
+        (&["--task", "cartpole", "--learner", "rl2", "--trial", "9000,9000"], "10000 steps at most"),
+        (&["--task", "cartpole", "--learner", "rl2", "--weights", "own"], "each world is met once"),
+        (&["--task", "cartpole", "--learner", "rl2", "--set", "told=true"], "finds out what differs"),
+        (&["--task", "cartpole", "--learner", "rl2", "--set", "horizon=9"], "--trial says"),
+        (&["--task", "cartpole", "--set", "memory.units=9"], "is for --learner rl2"),
+        (&["--task", "navigation", "--set", "adaptation.rate=9"], "is for --learner maml"),
+        (&["--task", "navigation", "--learner", "maml", "--weights", "own"], "that all tasks begin with"),
+        (&["--task", "navigation", "--learner", "maml", "--set", "learning.steps=9"], "one episode (100)"),
+        (&["--task", "mdp", "--context", "reward_0_0=1..2"], "not drawn from a range"),
         (&["--task", "cartpole", "--frames", "9", "--set", "frames=8"], "says what --set frames"),
         (&["--resume", "--out", "nowhere", "--task", "cartpole"], "no run of a policy"),
     ] {

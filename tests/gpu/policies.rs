@@ -34,15 +34,16 @@ fn iterations_in_lockstep() {
     let Some(gpu) = gpu(false) else { return };
     for env in environments() {
         let worlds = worlds(env.name(), 3, 4);
-        let mut policies = vec![Policy::shared(&worlds, &[8, 8], 1)];
+        let memory = Memory::new(&worlds, Cell::Gru, 8, vec![3, 5]);
+        // Of families of tasks what finds out which it is in.
+        let mut policies = match env.name() {
+            "bandit" => vec![Policy::generated_by_memory(&worlds, &[8], vec![16], memory)],
+            "mdp" => vec![Policy::remembering(&worlds, &[8], memory).inferring(&worlds, &[8])],
+            _ => vec![Policy::shared(&worlds, &[8, 8], 1)],
+        };
         if env.name() == "cartpole" {
             policies.push(Policy::own(&worlds, &[8, 8]));
             policies.push(Policy::generated(&worlds, &[8, 8], vec![16]));
-        }
-        if ["cartpole", "bandit", "mdp"].contains(&env.name()) {
-            let memory = Memory::new(&worlds, Cell::Gru, 8, vec![3, 5]);
-            policies.push(Policy::generated_by_memory(&worlds, &[8], vec![16], memory.clone()));
-            policies.push(Policy::remembering(&worlds, &[8], memory).inferring(&worlds, &[8]));
         }
         if env.name() == "navigation" {
             policies.push(Policy::adapted(&worlds, &[8], Adaptation::default()));

@@ -519,8 +519,13 @@ impl PolicyConfig {
         if self.weights == PolicySource::Own {
             return fail("weights", "of rl2 are shared or generated: each world is met once");
         }
-        if self.learning.steps < trial.iter().sum::<usize>() {
-            return fail("learning.steps", "of rl2 are a whole trial at least, as --trial says");
+        let (last, sum) = (trial.last().copied().unwrap_or(0), trial.iter().sum::<usize>());
+        if self.learning.steps <= sum - last {
+            let message = format!(
+                "of rl2 reach the last episode of a trial: more than {}, best the whole trial, {sum}",
+                sum - last
+            );
+            return fail("learning.steps", &message);
         }
         Ok(())
     }

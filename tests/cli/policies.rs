@@ -153,6 +153,11 @@ fn what_is_refused_of_policies() {
         (&["--task", "cartpole", "--learner", "rl2", "--set", "told=true"], "finds out what differs"),
         (&["--task", "cartpole", "--learner", "rl2", "--set", "horizon=9"], "--trial says"),
         (&["--task", "cartpole", "--set", "memory.units=9"], "is for --learner rl2"),
+        (&["--task", "cartpole", "--learner", "rl2", "--set", "memory.infers=true"], "contexts that differ"),
+        (
+            &["--task", "cartpole", "--learner", "rl2", "--trial", "16,500", "--set", "learning.steps=16"],
+            "more than 16, best the whole trial, 516",
+        ),
         (&["--task", "navigation", "--set", "adaptation.rate=9"], "is for --learner maml"),
         (&["--task", "navigation", "--learner", "maml", "--weights", "own"], "that all tasks begin with"),
         (&["--task", "navigation", "--learner", "maml", "--set", "learning.steps=9"], "one episode (100)"),

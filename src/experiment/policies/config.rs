@@ -121,7 +121,7 @@ pub struct MemoryConfig {
     pub cell: Cell,
     /// Its width.
     pub units: usize,
-    /// Whether it is to infer what differs between worlds, and the critic is told of it, while it is trained.
+    /// Whether it is to infer what differs between worlds, and the critic is told of it, while it is trained (where nothing is said: up to 32 numbers).
     pub infers: bool,
 }
 
@@ -252,21 +252,34 @@ const MOST_STEPS: usize = 10_000;
 /// Episodes of a trial at most.
 const MOST_EPISODES: usize = 256;
 
+/// Steps of a roll-out of `rl2` at most, where nothing else is said and they reach the last episode of a trial.
+const LONG: usize = 200;
+/// Numbers of a context that are inferred where nothing is said of it.
+const TOLD: usize = 32;
+
 /// What `rl2` does in this environment where nothing else is said.
-fn usual_trials(table: &mut toml::Table, environment: &dyn Environment) -> Result<()> {
-    let steps = environment.horizon();
-    let usual = match environment.name().split('-').next() {
-        Some("bandit") => steps.to_string(),
-        Some("mdp") => format!("10x{steps}"),
-        _ => format!("2x{steps}"),
+fn usual_trials(table: &mut toml::Table, environment: &dyn Environment, varied: usize) -> Result<()> {
+    let usual = environment.trial();
+    let usual = match usual[..] {
+        [first, _, ..] if usual.iter().all(|steps| *steps == first) => format!("{}x{first}", usual.len()),
+        _ => usual.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
     };
     let said = table.entry("trial").or_insert(usual.into()).as_str().unwrap_or_default().to_string();
-    let steps: usize = trial(&said)?.iter().sum();
-    for (key, value) in [("tasks", 512), ("worlds", 1), ("frames", 10_000_000)] {
+    let trial = trial(&said)?;
+    let (last, sum) = (trial.last().copied().unwrap_or(0), trial.iter().sum::<usize>());
+    // Far into a long episode little is new, and updates are worth more than its steps.
+    let steps = sum.min(LONG.max(sum - last + LONG / 2));
+    for (key, value) in [("tasks", 128), ("worlds", 1), ("frames", 4_000_000)] {
         table.entry(key).or_insert(toml::Value::Integer(value));
     }
-    table.entry("hidden").or_insert(vec![64i64].into());
-    usual_of(table, "learning", &[("steps", (steps as i64).into())]);
+    let generated = table.get("weights").and_then(toml::Value::as_str) == Some("generated");
+    table.entry("hidden").or_insert(vec![if generated { 16i64 } else { 64 }].into());
+    usual_of(table, "memory", &[("infers", (1..=TOLD).contains(&varied).into())]);
+    usual_of(table, "learning", &[("steps", (steps as i64).into()), ("rate", 0.002.into())]);
+    if environment.is_family() {
+        let late = [("lambda", 0.8.into()), ("entropy", 0.05.into()), ("last_entropy", 0.0.into())];
+        usual_of(table, "learning", &late);
+    }
     usual_of(table, "test", &[("tasks", 1000.into()), ("episodes", 1.into())]);
     Ok(())
 }
@@ -327,7 +340,9 @@ impl PolicyConfig {
         let varied = Worlds::varied(&*found, &context, "--context")?;
         let differs = varied.iter().any(|v| v.range[0] < v.range[1]);
         match learner.as_str() {
-            "rl2" => usual_trials(&mut table, &*found)?,
+            "rl2" => {
+                usual_trials(&mut table, &*found, varied.iter().filter(|v| v.range[0] < v.range[1]).count())?
+            }
             "maml" => usual_adaptation(&mut table, &*found),
             _ => {}
         }
@@ -518,6 +533,11 @@ impl PolicyConfig {
         }
         if self.weights == PolicySource::Own {
             return fail("weights", "of rl2 are shared or generated: each world is met once");
+        }
+        let env = environment(&self.environment, "--task")?;
+        let varied = Worlds::varied(&*env, &self.context, "--context")?;
+        if self.memory.infers && varied.iter().all(|v| v.range[0] == v.range[1]) {
+            return fail("memory.infers", "is for contexts that differ: --context says what does");
         }
         let (last, sum) = (trial.last().copied().unwrap_or(0), trial.iter().sum::<usize>());
         if self.learning.steps <= sum - last {

@@ -51,6 +51,10 @@ impl Environment for Bandit {
         PULLS
     }
 
+    fn trial(&self) -> Vec<usize> {
+        vec![PULLS]
+    }
+
     fn oracle(&self, context: &[f32], steps: usize) -> Option<f64> {
         let best = context.iter().fold(0.0f32, |best, p| best.max(*p));
         Some(f64::from(best) * steps as f64)

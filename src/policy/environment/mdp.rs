@@ -84,6 +84,10 @@ impl Environment for Mdp {
         STEPS
     }
 
+    fn trial(&self) -> Vec<usize> {
+        vec![STEPS; 10]
+    }
+
     /// By dynamic programming backwards from the end of an episode.
     fn oracle(&self, context: &[f32], steps: usize) -> Option<f64> {
         Some(Table::of(context, self.states, self.pairs()).plan(steps).0[0])

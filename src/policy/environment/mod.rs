@@ -188,6 +188,11 @@ pub trait Environment: Debug + Send + Sync {
     /// Steps after which an episode is cut off.
     fn horizon(&self) -> usize;
 
+    /// Steps of the episodes of a trial in which a memory finds out what world it is in, where nothing else is said.
+    fn trial(&self) -> Vec<usize> {
+        vec![self.horizon(); 2]
+    }
+
     /// The mean return, of an episode of so many steps, of who knows the context and acts best; `None` where nobody worked it out.
     fn oracle(&self, _context: &[f32], _steps: usize) -> Option<f64> {
         None

@@ -8,8 +8,8 @@ use hyperloom::checkpoint::{Checkpoint, TensorData, read_safetensors};
 use hyperloom::graph::expr::Expr;
 use hyperloom::net::Cell;
 use hyperloom::policy::{
-    ActionSpace, Adaptation, Behaviour, Distribution, Environment, Learning, Memory, Moment, Objective,
-    Policy, PolicyTrainer, Rewards, Steps, Worlds, advantages, environment, environments,
+    ActionSpace, Adaptation, Behaviour, Distribution, Environment, Evolution, Learning, Memory, Moment,
+    Objective, Policy, PolicyTrainer, Rewards, Steps, Worlds, advantages, environment, environments,
 };
 use hyperloom::{Device, Result};
 
@@ -423,6 +423,36 @@ fn policies_that_adapt() {
         let means: Vec<f64> = all.iter().map(|[drawn, _]| drawn.mean()).collect();
         assert!(means[1] > means[0] + 1.0 && means[2] > means[0], "{means:?}");
     }
+}
+
+/// Members with noise on their weights show the way: the pole stands longer, and launches by themselves say what regions do.
+#[test]
+fn a_policy_that_evolves() {
+    let worlds = Worlds::usual(environment("cartpole", "--task").expect("it is there"), 1, 2);
+    let mut evolution = Evolution::default();
+    (evolution.members, evolution.deviation) = (64, 0.2);
+    let policy = Policy::evolved(&worlds, &[8], evolution);
+    let mut learning = Learning::new(64 * 2 * 200 * 16);
+    (learning.steps, learning.horizon) = (200, 200);
+    (learning.epochs, learning.minibatches, learning.rate) = (1, 1, 0.1);
+    let new = |device: &Device| {
+        PolicyTrainer::new(device, worlds.clone(), policy.clone(), learning, 0).expect("it fits")
+    };
+    let mut whole = new(&Device::Cpu);
+    let first = whole.advance(1).expect("it evolves")[0];
+    assert_eq!((first.episodes, first.frames), (128.0, 64 * 2 * 200));
+    let mut then = new(&Device::Cpu);
+    then.restore(&whole.state().expect("read")).expect("it goes on");
+    for trainer in [&mut whole, &mut then] {
+        while trainer.left() > 0 {
+            trainer.advance(8).expect("it evolves");
+        }
+    }
+    assert_eq!(then.state().expect("read"), whole.state().expect("read"), "resumed");
+    let by_launch = new(&Device::Cpu.without_regions()).advance(1).expect("it evolves")[0];
+    assert!((by_launch.return_mean - first.return_mean).abs() < 1.0, "{by_launch:?} and {first:?}");
+    let now = whole.evaluate(&worlds, Behaviour::Greedy, 1).expect("it is played").mean();
+    assert!(now > 150.0, "{now} of 200, at first {}", first.return_mean);
 }
 
 /// What is remembered of a roll-out when it is learned from is what was remembered while it was made, trials that ended in it or not: probabilities are the

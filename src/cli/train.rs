@@ -29,7 +29,7 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "NAME=LOW..HIGH,…")]
     context: Option<String>,
     /// Of an environment: ppo, a2c, reinforce, rl2 (with a memory, over trials in worlds that are new each
-    /// time) or maml (adapts by its own episodes).
+    /// time), maml (adapts by its own episodes) or es (evolves).
     #[arg(long)]
     learner: Option<String>,
     /// Of an environment, with rl2: the episodes of a trial by their steps, as 16,500 or 10x10.

@@ -50,30 +50,25 @@ pub(super) struct Met {
 /// Policies of the tasks: weights `[g, P]`, and logarithms of standard deviations `[g, n]`.
 pub(super) type Own = (Value, Option<Value>);
 
+/// The first episode in every world.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct First {
+    rolled: Rolled,
+    /// 1 for its steps, 0 behind them, `[g, n, r, 1]`.
+    there: Value,
+    /// Its return `[g, r, 1]`.
+    pub(super) returns: Value,
+    /// Its number of steps.
+    pub(super) lengths: Value,
+}
+
 impl Setting<'_> {
-    /// One episode in every world by the tasks' own policies.
-    pub(super) fn meet(
-        &self,
-        g: &mut Graph,
-        declared: Declared,
-        own: Own,
-        key: Value,
-        how: Behaviour,
-    ) -> Met {
+    /// One episode in every world.
+    pub(super) fn first_episodes(&self, g: &mut Graph, inputs: RollInputs, how: Behaviour) -> First {
         let agents = self.agents();
-        let groups = self.worlds.tasks;
-        let weights = g.stop_gradient(own.0);
-        let deviation = own.1.map(|d| {
-            let d = g.stop_gradient(d);
-            let wide = g.shape(d)[1];
-            g.reshape(d, &[groups, 1, wide])
-        });
-        let inputs =
-            RollInputs { weights, deviation, memory: None, context: declared.context, descriptor: None, key };
-        let from = agents.begin(g, declared.context, key);
+        let from = agents.begin(g, inputs.context, inputs.key);
         let (_, rolled) = agents.roll(g, self.horizon(), inputs, &from, how);
-        let &[_, n, each, wide] = g.shape(rolled.read) else { panic!("steps have four axes") };
-        let shape = [groups, n, each, 1];
+        let &[groups, n, each, _] = g.shape(rolled.read) else { panic!("steps have four axes") };
         // 1 as long as no episode has ended in the world.
         let one = g.constant(1.0);
         let going = g.expand(one, &[groups, each, 1]);
@@ -83,12 +78,34 @@ impl Setting<'_> {
             (vec![(going * (1.0 - ended)).value()], vec![going.value()])
         });
         let there = given[0];
-        let advantage = self.above_baseline(g, rolled, there);
         let e = g.expr();
-        let (there, reward): (Expr<'_>, _) = (e.of(there), e.of(rolled.reward));
+        let (counted, reward): (Expr<'_>, _) = (e.of(there), e.of(rolled.reward));
         let sum = |x: Expr<'_>| x.sum_to(&[groups, 1, each, 1]).reshape(&[groups, each, 1]).value();
-        let (returns, lengths) = (sum(there * reward), sum(there));
-        debug_assert_eq!(g.shape(advantage), shape);
+        let (returns, lengths) = (sum(counted * reward), sum(counted));
+        First { rolled, there, returns, lengths }
+    }
+
+    /// One episode in every world by the tasks' own policies.
+    pub(super) fn meet(
+        &self,
+        g: &mut Graph,
+        declared: Declared,
+        own: Own,
+        key: Value,
+        how: Behaviour,
+    ) -> Met {
+        let groups = self.worlds.tasks;
+        let weights = g.stop_gradient(own.0);
+        let deviation = own.1.map(|d| {
+            let d = g.stop_gradient(d);
+            let wide = g.shape(d)[1];
+            g.reshape(d, &[groups, 1, wide])
+        });
+        let inputs =
+            RollInputs { weights, deviation, memory: None, context: declared.context, descriptor: None, key };
+        let First { rolled, there, returns, lengths } = self.first_episodes(g, inputs, how);
+        let &[_, n, each, wide] = g.shape(rolled.read) else { panic!("steps have four axes") };
+        let advantage = self.above_baseline(g, rolled, there);
         let rows = |g: &mut Graph, v: Value, wide: usize| {
             let v = g.reshape(v, &[groups, n * each, wide]);
             g.stop_gradient(v)

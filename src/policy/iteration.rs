@@ -18,8 +18,10 @@ use crate::optim::{adam_step, clip_each};
 /// An iteration: a roll-out, its advantages, and updates from minibatches of its steps; of a policy with a memory, of its worlds.
 pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> Graph {
     let setting = Setting { worlds, policy, learning };
-    if let PolicyWeights::Adapted(adaptation) = policy.weights {
-        return setting.adaptation_graph(adaptation);
+    match policy.weights {
+        PolicyWeights::Adapted(adaptation) => return setting.adaptation_graph(adaptation),
+        PolicyWeights::Evolved(evolution) => return setting.evolution_graph(evolution),
+        _ => {}
     }
     let rows = learning.rows(worlds, policy);
     let remembers = policy.memory.is_some();
@@ -66,7 +68,7 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
 }
 
 /// Records sums of what happened, and what the last update found.
-fn record(g: &mut Graph, happened: [Value; 4], found: Option<[Value; 5]>) {
+pub(super) fn record(g: &mut Graph, happened: [Value; 4], found: Option<[Value; 5]>) {
     for (name, v) in ["episodes", "return", "length", "reward"].into_iter().zip(happened) {
         let sum = g.sum_to(v, &[]);
         g.record(name, sum);
@@ -90,14 +92,14 @@ struct Reviewed {
 
 /// How fast learning goes: what the optimiser is told of each update of an iteration, and the weight of the entropy where it changes.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+pub(super) struct Pace {
     control: Value,
     entropy: Option<Value>,
 }
 
 impl Pace {
     /// Of one update.
-    fn of(self, g: &mut Graph, update: usize) -> Pace {
+    pub(super) fn of(self, g: &mut Graph, update: usize) -> Pace {
         let control = g.slice(self.control, 0, update, 1);
         Pace { control: g.reshape(control, &[3]), ..self }
     }
@@ -105,7 +107,7 @@ impl Pace {
 
 impl Setting<'_> {
     /// What a plan is told at every replay of how fast it goes.
-    fn paces(&self, g: &mut Graph) -> Pace {
+    pub(super) fn paces(&self, g: &mut Graph) -> Pace {
         let control = g.step("control", &[self.learning.updates(), 3]);
         Pace { control, entropy: self.learning.last_entropy.map(|_| g.step("entropy", &[])) }
     }
@@ -360,12 +362,23 @@ impl Setting<'_> {
         let loss = missed.map_or(loss, |missed| loss + e.of(missed) * learning.inference).value();
         let records = [1, 2, 3, 4].map(|i| (parts[i].total() / networks).value());
         let gradient = g.grad(loss, &[params])[0];
-        let axes = if policy.apart() { vec![g.shape(params)[0], 1] } else { vec![1] };
-        let [kept, norm2] = clip_each(g, gradient, &axes, learning.clip);
-        let next = adam_step(g, &Learning::optimiser(), state, kept, pace.control);
-        let norm = g.sum_to(norm2, &[]);
-        let norm = g.map(Func::Sqrt, norm);
+        let (next, norm) = self.step(g, state, gradient, pace);
         let [a, b, c, d] = records;
         (next, [a, b, c, d, norm])
+    }
+
+    /// The learner after a step against a gradient, which is clipped, and the gradient's norm.
+    pub(super) fn step(
+        &self,
+        g: &mut Graph,
+        state: [Value; 3],
+        gradient: Value,
+        pace: Pace,
+    ) -> ([Value; 3], Value) {
+        let axes = if self.policy.apart() { vec![g.shape(state[0])[0], 1] } else { vec![1] };
+        let [kept, norm2] = clip_each(g, gradient, &axes, self.learning.clip);
+        let next = adam_step(g, &Learning::optimiser(), state, kept, pace.control);
+        let norm = g.sum_to(norm2, &[]);
+        (next, g.map(Func::Sqrt, norm))
     }
 }

@@ -29,6 +29,7 @@ mod action;
 mod adaptation;
 mod advantage;
 pub mod environment;
+mod evolution;
 mod iteration;
 mod memory;
 mod objective;
@@ -45,6 +46,7 @@ pub use environment::{
     ActionSpace, ContextNumber, Environment, Moment, Spread, Transition, Widths, environment, environments,
     is_environment,
 };
+pub use evolution::Evolution;
 pub use iteration::training_graph;
 pub use memory::Memory;
 pub use objective::{Objective, Parts, Steps};

@@ -2,6 +2,7 @@
 
 use super::adaptation::Adaptation;
 use super::environment::ActionSpace;
+use super::evolution::Evolution;
 use super::memory::Memory;
 use super::worlds::Worlds;
 use crate::graph::{Graph, Value};
@@ -23,6 +24,8 @@ pub enum PolicyWeights {
     Generated(Box<HyperSpec>),
     /// All tasks begin with the same, and each goes on by steps of its own from what it meets; there is no critic, but a baseline that is fitted.
     Adapted(Adaptation),
+    /// All tasks share one, which evolves; there is no critic.
+    Evolved(Evolution),
 }
 
 /// A policy.
@@ -154,24 +157,34 @@ impl Policy {
         Policy::new(worlds, hidden, [0, 0], PolicyWeights::Adapted(adaptation))
     }
 
-    /// Whether tasks go on by steps of their own.
-    pub(super) fn adapts(&self) -> bool {
-        matches!(self.weights, PolicyWeights::Adapted(_))
+    /// A network, dense with these hidden widths, that evolves.
+    #[must_use]
+    pub fn evolved(worlds: &Worlds, hidden: &[usize], evolution: Evolution) -> Policy {
+        Policy::new(worlds, hidden, [0, 0], PolicyWeights::Evolved(evolution))
+    }
+
+    /// Whether minibatches are drawn of a roll-out.
+    pub(super) fn has_minibatches(&self) -> bool {
+        !matches!(self.weights, PolicyWeights::Adapted(_) | PolicyWeights::Evolved(_))
     }
 
     /// The critic, of those that have one.
     fn own_critic(&self) -> Option<&Net> {
-        (!self.adapts()).then_some(&self.critic)
+        self.has_minibatches().then_some(&self.critic)
     }
 
     /// Whether it is trained in worlds that are drawn anew for every iteration, from the start of an episode.
     pub(super) fn meets_new_worlds(&self) -> bool {
-        self.memory.is_some() || self.adapts()
+        self.memory.is_some() || !self.has_minibatches()
     }
 
-    /// Roll-outs of an iteration.
-    pub(super) fn roll_outs(&self) -> u64 {
-        if let PolicyWeights::Adapted(adaptation) = self.weights { adaptation.updates as u64 + 1 } else { 1 }
+    /// Roll-outs of an iteration one after another, each with a key of its own, and of how many members each is.
+    pub(super) fn roll_outs(&self) -> [u64; 2] {
+        match self.weights {
+            PolicyWeights::Adapted(adaptation) => [adaptation.updates as u64 + 1, 1],
+            PolicyWeights::Evolved(evolution) => [1, evolution.members as u64],
+            _ => [1, 1],
+        }
     }
 
     /// The two first axes of a roll-out: tasks and worlds of each; where all share one network, every world counts as a task, for it is worked on
@@ -182,7 +195,8 @@ impl Policy {
 
     /// How many networks there are; those that are written from what is remembered are one that writes them.
     pub(super) fn networks(&self, worlds: &Worlds) -> usize {
-        let one = self.weights == PolicyWeights::Shared || self.memory.is_some();
+        let shared = matches!(self.weights, PolicyWeights::Shared | PolicyWeights::Evolved(_));
+        let one = shared || self.memory.is_some();
         if one { 1 } else { worlds.tasks }
     }
 

@@ -194,7 +194,8 @@ impl PolicyTrainer {
 
     /// Steps of an iteration in all worlds.
     pub fn frames_each(&self) -> u64 {
-        (self.learning.steps * self.worlds.tasks * self.worlds.each) as u64 * self.policy.roll_outs()
+        (self.learning.steps * self.worlds.tasks * self.worlds.each) as u64
+            * self.policy.roll_outs().iter().product::<u64>()
     }
 
     /// All iterations.
@@ -252,7 +253,7 @@ impl PolicyTrainer {
         for row in 0..many {
             let at = self.iteration + row as u64;
             let keys: Vec<u32> =
-                (0..self.policy.roll_outs()).flat_map(|k| key(self.seed ^ k << 40, at)).collect();
+                (0..self.policy.roll_outs()[0]).flat_map(|k| key(self.seed ^ k << 40, at)).collect();
             self.session.set_step_u32(row, "key", &keys)?;
             if self.policy.meets_new_worlds() {
                 self.worlds.draw(self.seed ^ ANEW ^ (at + 1) << 24);
@@ -261,7 +262,7 @@ impl PolicyTrainer {
                     self.session.set_step(row, "descriptor", &self.worlds.descriptors())?;
                 }
             }
-            if !self.policy.adapts() {
+            if self.policy.has_minibatches() {
                 let mut order = Vec::with_capacity(rows * self.learning.epochs);
                 for epoch in 0..self.learning.epochs as u64 {
                     let mut rng = Rng::new(self.seed, ORDER ^ (at << 8 | epoch) << 16);

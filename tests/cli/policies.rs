@@ -119,6 +119,10 @@ fn memories_and_adaptation() {
     assert!(words.contains("after 2 steps of adaptation"), "{words}");
     assert_eq!(test["by_update"].as_array().map(Vec::len), Some(3), "{test}");
     assert_eq!(test["by_update"][2][0], test["return_mean"]);
+
+    let few = ["--frames", "4096", "--set", "evolution.members=8", "--set", "horizon=16"];
+    let (words, test) = of(&["--task", "pendulum", "--learner", "es"], &few, "swing");
+    assert!(words.contains("learned by es") && test["return_mean"].is_number(), "{words}");
 }
 
 #[test]
@@ -159,6 +163,8 @@ fn what_is_refused_of_policies() {
             "more than 16, best the whole trial, 516",
         ),
         (&["--task", "navigation", "--set", "adaptation.rate=9"], "is for --learner maml"),
+        (&["--task", "cartpole", "--learner", "es", "--set", "evolution.members=3"], "an even number"),
+        (&["--task", "cartpole", "--set", "evolution.members=8"], "is for --learner es"),
         (&["--task", "navigation", "--learner", "maml", "--weights", "own"], "that all tasks begin with"),
         (&["--task", "navigation", "--learner", "maml", "--set", "learning.steps=9"], "one episode (100)"),
         (&["--task", "mdp", "--context", "reward_0_0=1..2"], "not drawn from a range"),

@@ -2,7 +2,8 @@
 
 use hyperloom::net::Cell;
 use hyperloom::policy::{
-    Adaptation, Behaviour, Learning, Memory, Policy, PolicyTrainer, Worlds, environment, environments,
+    Adaptation, Behaviour, Evolution, Learning, Memory, Policy, PolicyTrainer, Worlds, environment,
+    environments,
 };
 use hyperloom::run::Device;
 
@@ -47,6 +48,9 @@ fn iterations_in_lockstep() {
         }
         if env.name() == "navigation" {
             policies.push(Policy::adapted(&worlds, &[8], Adaptation::default()));
+            let mut evolution = Evolution::default();
+            evolution.members = 6;
+            policies.push(Policy::evolved(&worlds, &[8], evolution));
         }
         for policy in policies {
             let device = Device::Gpu(gpu.clone());

@@ -8,7 +8,9 @@ use super::SETTINGS;
 use crate::error::{Error, Result, nearest};
 use crate::experiment::config;
 use crate::net::Cell;
-use crate::policy::{Adaptation, Environment, Learning, Memory, Objective, Policy, Worlds, environment};
+use crate::policy::{
+    Adaptation, Environment, Evolution, Learning, Memory, Objective, Policy, Worlds, environment,
+};
 
 /// How a policy learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -27,16 +29,19 @@ pub enum Learner {
     /// One policy that every task begins with, and goes on from by a step of the policy gradient from its own episodes (MAML, Finn et al. 2017); the gradient
     /// of what it gets then, through that step, is that of PPO (Rothfuss et al. 2019).
     Maml,
+    /// Evolution strategies (Salimans et al. 2017): towards the noise on weights of members that got more.
+    Es,
 }
 
 impl Learner {
     /// All of them, with their names.
-    pub const ALL: [(&str, Learner); 5] = [
+    pub const ALL: [(&str, Learner); 6] = [
         ("ppo", Learner::Ppo),
         ("a2c", Learner::A2c),
         ("reinforce", Learner::Reinforce),
         ("rl2", Learner::Rl2),
         ("maml", Learner::Maml),
+        ("es", Learner::Es),
     ];
 }
 
@@ -183,6 +188,8 @@ pub struct PolicyConfig {
     pub memory: MemoryConfig,
     /// Of `maml` how a task's own policy goes on.
     pub adaptation: Adaptation,
+    /// Of `es` its members.
+    pub evolution: Evolution,
     /// Hidden widths of actor and critic.
     pub hidden: Vec<usize>,
     /// Hidden widths of what writes weights.
@@ -210,6 +217,7 @@ impl Default for PolicyConfig {
             trial: String::new(),
             memory: MemoryConfig::default(),
             adaptation: Adaptation::default(),
+            evolution: Evolution::default(),
             hidden: vec![64, 64],
             trunk: vec![64],
             learning: LearningConfig::default(),
@@ -288,7 +296,7 @@ fn usual_trials(table: &mut toml::Table, environment: &dyn Environment, varied: 
 fn usual_adaptation(table: &mut toml::Table, environment: &dyn Environment) {
     let said = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_integer);
     let steps = said(table, "horizon").filter(|h| *h > 0).unwrap_or(environment.horizon() as i64);
-    for (key, value) in [("tasks", 40), ("worlds", 20), ("frames", 32_000_000)] {
+    for (key, value) in [("tasks", 40), ("worlds", 20), ("frames", 16_000_000)] {
         table.entry(key).or_insert(toml::Value::Integer(value));
     }
     let learning = [
@@ -300,6 +308,24 @@ fn usual_adaptation(table: &mut toml::Table, environment: &dyn Environment) {
     ];
     usual_of(table, "learning", &learning);
     usual_of(table, "test", &[("tasks", 100.into()), ("episodes", 20.into())]);
+}
+
+/// What `es` does in this environment where nothing else is said.
+fn usual_evolution(table: &mut toml::Table, environment: &dyn Environment, differs: bool) {
+    let said = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_integer);
+    let steps = said(table, "horizon").filter(|h| *h > 0).unwrap_or(environment.horizon() as i64);
+    for (key, value) in [("tasks", if differs { 8 } else { 1 }), ("worlds", if differs { 1 } else { 4 })] {
+        table.entry(key).or_insert(toml::Value::Integer(value));
+    }
+    table.entry("frames").or_insert(20_000_000.into());
+    let learning = [
+        ("steps", steps.into()),
+        ("epochs", 1.into()),
+        ("minibatches", 1.into()),
+        ("rate", 0.02.into()),
+        ("entropy", 0.0.into()),
+    ];
+    usual_of(table, "learning", &learning);
 }
 
 /// Values of a table of settings that are not given.
@@ -344,6 +370,7 @@ impl PolicyConfig {
                 usual_trials(&mut table, &*found, varied.iter().filter(|v| v.range[0] < v.range[1]).count())?
             }
             "maml" => usual_adaptation(&mut table, &*found),
+            "es" => usual_evolution(&mut table, &*found, differs),
             _ => {}
         }
         let own = said(&table, "weights").is_some_and(|w| w == "own");
@@ -374,7 +401,7 @@ impl PolicyConfig {
                         usual("lambda", 1.0.into());
                     }
                 }
-                "rl2" | "maml" => {}
+                "rl2" | "maml" | "es" => {}
                 _ if name == "pendulum" => {
                     usual("epochs", 8.into());
                     usual("minibatches", 8.into());
@@ -470,6 +497,12 @@ impl PolicyConfig {
         if self.learner == Learner::Maml {
             return self.validate_adaptation(&*env);
         }
+        if self.learner == Learner::Es {
+            return self.validate_evolution(&*env);
+        }
+        if self.evolution != Evolution::default() {
+            return Err(Error::config("evolution", "is for --learner es: others have no members"));
+        }
         if self.adaptation != Adaptation::default() {
             return Err(Error::config("adaptation", "is for --learner maml: others do not adapt"));
         }
@@ -499,6 +532,24 @@ impl PolicyConfig {
                 self.tasks
             );
             return Err(Error::config("test.tasks", message));
+        }
+        Ok(())
+    }
+
+    fn validate_evolution(&self, environment: &dyn Environment) -> Result<()> {
+        let fail = |key: &str, message: &str| Err(Error::config(key, message));
+        config::within(&[("evolution.members", self.evolution.members, 2, 65_536)])?;
+        config::within(&[("evolution.deviation", self.evolution.deviation, 1e-9, 1e3)])?;
+        if !self.evolution.members.is_multiple_of(2) {
+            return fail("evolution.members", "are an even number: each noise stands there twice");
+        }
+        if self.told || self.weights != PolicySource::Shared {
+            return fail("weights", "of es are one network for all that is told nothing: leave it out");
+        }
+        let steps = if self.horizon > 0 { self.horizon } else { environment.horizon() };
+        if self.learning.steps != steps || self.learning.epochs * self.learning.minibatches != 1 {
+            let message = format!("of es are one episode ({steps}) and one update: leave them out");
+            return fail("learning.steps", &message);
         }
         Ok(())
     }
@@ -570,6 +621,7 @@ impl PolicyConfig {
             return if infers { policy.inferring(worlds, &self.hidden) } else { policy };
         }
         match self.weights {
+            _ if self.learner == Learner::Es => Policy::evolved(worlds, &self.hidden, self.evolution),
             _ if self.learner == Learner::Maml => Policy::adapted(worlds, &self.hidden, self.adaptation),
             PolicySource::Shared => {
                 Policy::shared(worlds, &self.hidden, if self.told { worlds.descriptor() } else { 0 })

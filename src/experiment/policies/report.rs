@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct PolicyReport {
     /// The environment.
     pub environment: String,
-    /// `ppo`, `a2c`, `reinforce`, `rl2` or `maml`.
+    /// `ppo`, `a2c`, `reinforce`, `rl2`, `maml` or `es`.
     pub learner: String,
     /// `shared`, `own` or `generated`.
     pub weights: String,

@@ -23,7 +23,7 @@ pub(super) struct RolloutArgs {
     /// How actions are chosen.
     #[arg(long, value_enum, default_value = "greedy")]
     actions: Actions,
-    /// Steps, in as many episodes as these are (not given: one episode).
+    /// Steps, in as many episodes as these are (not given: one episode; of a policy with a memory one trial).
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     steps: Option<u64>,
     /// Seed of what is drawn.

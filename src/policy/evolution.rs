@@ -24,7 +24,7 @@ pub struct Evolution {
 
 impl Default for Evolution {
     fn default() -> Evolution {
-        Evolution { members: 256, deviation: 0.1 }
+        Evolution { members: 256, deviation: 0.3 }
     }
 }
 

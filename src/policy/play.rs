@@ -2,7 +2,7 @@
 
 use super::action::Distribution;
 use super::memory::Memory;
-use super::rollout::{Agents, Behaviour, Place, RollInputs};
+use super::rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
 use super::spec::{Drawn, Policy, PolicyWeights};
 use super::trainer::Learning;
 use super::worlds::Worlds;
@@ -16,6 +16,8 @@ use crate::spec::DType;
 const PLAY: u64 = 0xe7a1;
 /// Steps of a trajectory that a plan takes at most.
 const PIECE: usize = 50;
+/// What a plan gives of it.
+const TRAJECTORY: [&str; 6] = ["seen", "action", "reward", "terminated", "ended", "over"];
 
 /// Returns of whole trials, one in each world; of an agent without a memory a trial is one episode.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +78,8 @@ pub struct Trajectory {
     pub terminated: Vec<bool>,
     /// Whether it ended, by itself or by the time limit; then the next begins.
     pub ended: Vec<bool>,
+    /// Whether the trial ended with it; then a memory is empty again.
+    pub over: Vec<bool>,
 }
 
 impl Trajectory {
@@ -88,6 +92,7 @@ impl Trajectory {
         self.reward.truncate(steps);
         self.terminated.truncate(steps);
         self.ended.truncate(steps);
+        self.over.truncate(steps);
     }
 }
 
@@ -316,8 +321,9 @@ impl Setting<'_> {
             let e = g.expr();
             let seen = e.of(rolled.read).slice(3, 0, self.worlds.environment.widths().observation);
             let action = Distribution::scaled(&self.worlds.environment.action(), e.of(rolled.action));
-            let found = [seen.value(), action.value(), rolled.reward, rolled.terminated, rolled.ended];
-            for (name, v) in ["seen", "action", "reward", "terminated", "ended"].into_iter().zip(found) {
+            let Rolled { reward, terminated, ended, over, .. } = rolled;
+            let found = [seen.value(), action.value(), reward, terminated, ended, over];
+            for (name, v) in TRAJECTORY.into_iter().zip(found) {
                 // Of the first task the first world.
                 let wide = g.shape(v)[3];
                 let one = g.slice(v, 0, 0, 1);
@@ -329,8 +335,14 @@ impl Setting<'_> {
         for (name, values) in &self.begin(device, seed)? {
             session.write(name, values)?;
         }
-        let mut all =
-            Trajectory { seen: vec![], action: vec![], reward: vec![], terminated: vec![], ended: vec![] };
+        let mut all = Trajectory {
+            seen: vec![],
+            action: vec![],
+            reward: vec![],
+            terminated: vec![],
+            ended: vec![],
+            over: vec![],
+        };
         for at in 0..steps.div_ceil(piece) {
             session.write_u32("key", &key(seed ^ PLAY, at as u64))?;
             session.run(1)?;
@@ -339,6 +351,7 @@ impl Setting<'_> {
             all.reward.extend(session.read("reward")?);
             all.terminated.extend(session.read("terminated")?.iter().map(|e| *e != 0.0));
             all.ended.extend(session.read("ended")?.iter().map(|e| *e != 0.0));
+            all.over.extend(session.read("over")?.iter().map(|e| *e != 0.0));
         }
         all.cut(steps);
         Ok(all)

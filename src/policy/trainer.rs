@@ -153,8 +153,10 @@ impl PolicyTrainer {
     ) -> Result<PolicyTrainer> {
         let rows = learning.rows(&worlds, &policy);
         if !rows.is_multiple_of(learning.minibatches) {
-            let what =
-                if policy.memory.is_some() { "worlds" } else { "steps of a roll-out for each network" };
+            let what = match policy.memory {
+                Some(_) => "worlds (tasks × worlds)",
+                None => "steps of a roll-out for each network",
+            };
             let message = format!("{rows} {what} are not {} even minibatches", learning.minibatches);
             return Err(Error::config("learning.minibatches", message));
         }

@@ -230,8 +230,8 @@ impl Default for PolicyConfig {
 fn trial(text: &str) -> Result<Vec<usize>> {
     let wrong = |part: &str| {
         let message = format!(
-            "'{part}' is no episode of a trial: its steps, as 500, or how many there are of so many steps, as 10x10; \
-             several with commas, as 16,500"
+            "'{part}' is no episode of a trial: its steps (up to {MOST_STEPS}), as 500, or how many there are of so many \
+             steps, as 10x10; several with commas, as 16,500"
         );
         Error::config("--trial", message)
     };
@@ -317,12 +317,12 @@ fn usual_evolution(table: &mut toml::Table, environment: &dyn Environment, diffe
     for (key, value) in [("tasks", if differs { 8 } else { 1 }), ("worlds", if differs { 1 } else { 4 })] {
         table.entry(key).or_insert(toml::Value::Integer(value));
     }
-    table.entry("frames").or_insert(20_000_000.into());
+    table.entry("frames").or_insert(60_000_000.into());
     let learning = [
         ("steps", steps.into()),
         ("epochs", 1.into()),
         ("minibatches", 1.into()),
-        ("rate", 0.02.into()),
+        ("rate", 0.1.into()),
         ("entropy", 0.0.into()),
     ];
     usual_of(table, "learning", &learning);
@@ -487,27 +487,12 @@ impl PolicyConfig {
             return Err(Error::config("learning.epochs", message));
         }
         let env = environment(&self.environment, "--task")?;
-        if self.learner == Learner::Rl2 {
-            return self.validate_trials();
-        }
-        if !self.trial.is_empty() {
-            let message = "is for policies with a memory: --learner rl2";
-            return Err(Error::config("--trial", message));
-        }
-        if self.learner == Learner::Maml {
-            return self.validate_adaptation(&*env);
-        }
-        if self.learner == Learner::Es {
-            return self.validate_evolution(&*env);
-        }
-        if self.evolution != Evolution::default() {
-            return Err(Error::config("evolution", "is for --learner es: others have no members"));
-        }
-        if self.adaptation != Adaptation::default() {
-            return Err(Error::config("adaptation", "is for --learner maml: others do not adapt"));
-        }
-        if self.memory != MemoryConfig::default() {
-            return Err(Error::config("memory", "is for --learner rl2: others remember nothing"));
+        self.refuse_without_effect()?;
+        match self.learner {
+            Learner::Rl2 => return self.validate_trials(&*env),
+            Learner::Maml => return self.validate_adaptation(&*env),
+            Learner::Es => return self.validate_evolution(&*env),
+            _ => {}
         }
         let differs =
             Worlds::varied(&*env, &self.context, "--context")?.iter().any(|v| v.range[0] < v.range[1]);
@@ -536,6 +521,56 @@ impl PolicyConfig {
         Ok(())
     }
 
+    /// Settings of other learners than this one.
+    fn refuse_without_effect(&self) -> Result<()> {
+        let of = |learner: Learner| self.learner == learner;
+        let (l, test) = (LearningConfig::default(), TestConfig::default());
+        let infers = of(Learner::Rl2) && self.memory.infers;
+        for (key, given, used, message) in [
+            (
+                "--trial",
+                !self.trial.is_empty(),
+                of(Learner::Rl2),
+                "is for policies with a memory: --learner rl2",
+            ),
+            (
+                "memory",
+                self.memory != MemoryConfig::default(),
+                of(Learner::Rl2),
+                "is for --learner rl2: others remember nothing",
+            ),
+            (
+                "learning.inference",
+                self.learning.inference != l.inference,
+                infers,
+                "is for --learner rl2 with memory.infers = true",
+            ),
+            (
+                "adaptation",
+                self.adaptation != Adaptation::default(),
+                of(Learner::Maml),
+                "is for --learner maml: others do not adapt",
+            ),
+            (
+                "test.updates",
+                self.test.updates != test.updates,
+                of(Learner::Maml),
+                "is for --learner maml: others do not adapt",
+            ),
+            (
+                "evolution",
+                self.evolution != Evolution::default(),
+                of(Learner::Es),
+                "is for --learner es: others have no members",
+            ),
+        ] {
+            if given && !used {
+                return Err(Error::config(key, message));
+            }
+        }
+        Ok(())
+    }
+
     fn validate_evolution(&self, environment: &dyn Environment) -> Result<()> {
         let fail = |key: &str, message: &str| Err(Error::config(key, message));
         config::within(&[("evolution.members", self.evolution.members, 2, 65_536)])?;
@@ -547,9 +582,12 @@ impl PolicyConfig {
             return fail("weights", "of es are one network for all that is told nothing: leave it out");
         }
         let steps = if self.horizon > 0 { self.horizon } else { environment.horizon() };
-        if self.learning.steps != steps || self.learning.epochs * self.learning.minibatches != 1 {
-            let message = format!("of es are one episode ({steps}) and one update: leave them out");
+        if self.learning.steps != steps {
+            let message = format!("of es are one episode ({steps}, as horizon says): leave it out");
             return fail("learning.steps", &message);
+        }
+        if self.learning.epochs * self.learning.minibatches != 1 {
+            return fail("learning.epochs", "and learning.minibatches of es are 1: leave them out");
         }
         Ok(())
     }
@@ -565,14 +603,17 @@ impl PolicyConfig {
             return fail("weights", "of maml are those that all tasks begin with: leave it out");
         }
         let steps = if self.horizon > 0 { self.horizon } else { environment.horizon() };
-        if self.learning.steps != steps || self.learning.minibatches != 1 {
-            let message = format!("of maml are one episode ({steps}) in one minibatch: leave both out");
+        if self.learning.steps != steps {
+            let message = format!("of maml are one episode ({steps}, as horizon says): leave it out");
             return fail("learning.steps", &message);
+        }
+        if self.learning.minibatches != 1 {
+            return fail("learning.minibatches", "of maml are 1, all that was met: leave it out");
         }
         Ok(())
     }
 
-    fn validate_trials(&self) -> Result<()> {
+    fn validate_trials(&self, env: &dyn Environment) -> Result<()> {
         let trial = self.trial()?;
         let fail = |key: &str, message: &str| Err(Error::config(key, message));
         config::within(&[("memory.units", self.memory.units, 1, 4_096)])?;
@@ -585,8 +626,7 @@ impl PolicyConfig {
         if self.weights == PolicySource::Own {
             return fail("weights", "of rl2 are shared or generated: each world is met once");
         }
-        let env = environment(&self.environment, "--task")?;
-        let varied = Worlds::varied(&*env, &self.context, "--context")?;
+        let varied = Worlds::varied(env, &self.context, "--context")?;
         if self.memory.infers && varied.iter().all(|v| v.range[0] == v.range[1]) {
             return fail("memory.infers", "is for contexts that differ: --context says what does");
         }

@@ -146,8 +146,12 @@ impl<'d> PolicyRun<'d> {
     /// Those of the device, of writing, and [`Error::Diverged`], after which the folder holds the last good policy.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<PolicyStatus> {
         let mut saved = Instant::now();
+        let mut many = 1;
+        // From here on whoever stops it gets a checkpoint.
+        self.tell(observer);
         while self.trainer.left() > 0 {
-            let found = match self.trainer.advance(u64::MAX) {
+            let began = Instant::now();
+            let found = match self.trainer.advance(many) {
                 Ok(found) => found,
                 Err(e) => {
                     self.save()?;
@@ -156,18 +160,13 @@ impl<'d> PolicyRun<'d> {
             };
             let seconds = self.seconds();
             self.rows.extend(found.into_iter().map(|found| Row { found, seconds }));
-            let (done, last) = (self.trainer.iteration(), self.rows.last());
-            observer.progress(&Progress {
-                phase: "training",
-                step: done * self.trainer.frames_each(),
-                steps: self.trainer.iterations() * self.trainer.frames_each(),
-                loss: last.map_or(f64::NAN, |r| r.found.losses[0]),
-                tasks_per_second: self.frames_per_second(),
-                unit: "steps",
-            });
+            self.tell(observer);
+            // As many at once as take about a second.
+            many = if began.elapsed() < Duration::from_millis(500) { many * 2 } else { (many / 2).max(1) };
+            many = many.min(1 << 16);
             if observer.stop() {
                 self.save()?;
-                return Ok(PolicyStatus::Stopped(done * self.trainer.frames_each()));
+                return Ok(PolicyStatus::Stopped(self.trainer.iteration() * self.trainer.frames_each()));
             }
             if saved.elapsed() >= SAVE_EVERY {
                 self.save()?;
@@ -181,6 +180,18 @@ impl<'d> PolicyRun<'d> {
             .write("report.json", &(serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"))?;
         self.draw()?;
         Ok(PolicyStatus::Finished(Box::new(report)))
+    }
+
+    /// Tells how far training is.
+    fn tell(&self, observer: &mut dyn Observer) {
+        observer.progress(&Progress {
+            phase: "training",
+            step: self.trainer.iteration() * self.trainer.frames_each(),
+            steps: self.trainer.iterations() * self.trainer.frames_each(),
+            loss: self.rows.last().map_or(f64::NAN, |r| r.found.losses[0]),
+            tasks_per_second: self.frames_per_second(),
+            unit: "steps",
+        });
     }
 
     fn seconds(&self) -> f64 {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::policy::{Behaviour, Setting, Trajectory, Worlds, environment};
 use crate::run::Device;
 
-/// So many steps of the policy of a run in one world (0: one episode at most), whose context has these numbers (`length=0.7`; what else differs in the run is in the middle of its
+/// So many steps of the policy of a run in one world (0: one trial at most, which is an episode but of a policy with a memory), whose context has these numbers (`length=0.7`; what else differs in the run is in the middle of its
 /// range, a sign 1): what it saw and did. The run is read alone.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn roll_out(
     let many = if steps == 0 { setting.horizon() } else { steps };
     let mut all = setting.trajectory(device, params, how, many, seed)?;
     if steps == 0 {
-        all.cut(all.ended.iter().position(|e| *e).map_or(many, |at| at + 1));
+        all.cut(all.over.iter().position(|e| *e).map_or(many, |at| at + 1));
     }
     Ok(all)
 }

@@ -28,15 +28,15 @@ impl Mdp {
         let name =
             if (states, actions) == (10, 5) { "mdp".into() } else { format!("mdp-{states}-{actions}") };
         let pairs = || (0..states).flat_map(move |s| (0..actions).map(move |a| (s, a)));
-        let chance = |(s, a): (usize, usize)| {
+        let weight = |(s, a): (usize, usize)| {
             (0..states).map(move |to| {
-                ContextNumber::numbered(format!("chance_{s}_{a}_{to}"), 1.0, [0.0, 100.0], Spread::Share)
+                ContextNumber::numbered(format!("weight_{s}_{a}_{to}"), 1.0, [1e-6, 1e6], Spread::Share)
             })
         };
         let reward = |(s, a): (usize, usize)| {
             ContextNumber::numbered(format!("reward_{s}_{a}"), 1.0, [-100.0, 100.0], Spread::Normal)
         };
-        let context = pairs().flat_map(chance).chain(pairs().map(reward)).collect();
+        let context = pairs().flat_map(weight).chain(pairs().map(reward)).collect();
         Mdp { states, actions, name, context }
     }
 

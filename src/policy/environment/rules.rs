@@ -7,7 +7,9 @@ const RULES: u64 = 0x6e1e5;
 /// How much of the confidence bound of UCB1 counts, tuned for episodes of about 100 pulls (Auer et al. 2002 have 1).
 const BOUND: f64 = 0.2;
 /// Levels that indices are told apart by.
-const LEVELS: usize = 1_000;
+const LEVELS: usize = 500;
+/// Pulls of an episode that indices are worked out for at most: the work grows with their square.
+const INDEXED: usize = 500;
 
 /// A number from a gamma distribution with a shape of 1 or more (Marsaglia and Tsang 2000).
 fn gamma(rng: &mut Rng, shape: f64) -> f64 {
@@ -34,7 +36,8 @@ struct Gittins {
 impl Gittins {
     fn new(pulls: usize) -> Gittins {
         let discount = 1.0 - 1.0 / pulls.max(2) as f64;
-        let depth = 2 * pulls;
+        // Beyond a further half what is pulled next changes a mean, and an index, by less than levels do.
+        let depth = pulls + pulls / 2;
         let mut index = vec![1.0f32; (pulls + 1) * (pulls + 1)];
         let mut open = vec![true; index.len()];
         let mut worth = vec![0.0f64; depth + 2];
@@ -78,11 +81,11 @@ fn best(rng: &mut Rng, scores: &[f64]) -> usize {
 
 /// Mean rewards, over contexts (the chances of arms), of an episode of so many pulls.
 pub(super) fn bandit(contexts: &[&[f32]], pulls: usize, seed: u64) -> Vec<(&'static str, f64)> {
-    let gittins = Gittins::new(pulls);
+    let gittins = (pulls <= INDEXED).then(|| Gittins::new(pulls));
     type Score<'s> = &'s dyn Fn(&mut Rng, f64, u32, u32) -> f64;
     let mean = |won: u32, lost: u32| (f64::from(won) + 1.0) / f64::from(won + lost + 2);
     let scores: [(&str, Score<'_>); 4] = [
-        ("gittins", &|_, _, won, lost| gittins.of(won, lost)),
+        ("gittins", &|_, _, won, lost| gittins.as_ref().map_or(0.0, |g| g.of(won, lost))),
         ("thompson", &|rng, _, won, lost| {
             let (a, b) = (gamma(rng, f64::from(won) + 1.0), gamma(rng, f64::from(lost) + 1.0));
             a / (a + b)
@@ -106,6 +109,7 @@ pub(super) fn bandit(contexts: &[&[f32]], pulls: usize, seed: u64) -> Vec<(&'sta
     };
     scores
         .iter()
+        .filter(|(name, _)| *name != "gittins" || gittins.is_some())
         .map(|(name, score)| {
             let each = contexts
                 .iter()

@@ -39,7 +39,7 @@ fn short(arguments: &str) -> Vec<&str> {
         // Neither a file of its own nor that of a run that goes on.
         "train" if !words.contains(&"--resume") && !words.iter().any(|w| w.ends_with(".toml")) => {
             let any = |of: &[&str]| words.iter().any(|w| of.contains(w));
-            let short = match (any(&["rl2", "maml"]), any(&["cartpole", "pendulum"])) {
+            let short = match (any(&["bandit-5", "navigation"]), any(&["cartpole", "pendulum"])) {
                 (true, _) => "trials.toml",
                 (_, true) => "policy.toml",
                 _ => "short.toml",

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::iteration::record;
+use super::iteration::{learned, record};
 use super::play::{Declared, Setting};
 use super::rollout::{Behaviour, RollInputs};
 use super::trainer::LEARNER;
@@ -76,10 +76,8 @@ impl Setting<'_> {
             let pace = paces.of(g, 0);
             self.step(g, learner, gradient, pace)
         });
-        let ([weights, first, second], norm) = next;
-        for (old, new) in learner.into_iter().zip([weights, first, second]) {
-            g.update(old, new);
-        }
+        let (next, norm) = next;
+        learned(g, learner, next);
         let zero = g.constant(0.0);
         let one = g.constant(1.0);
         let ones = g.expand(one, &[members, worlds, 1]);

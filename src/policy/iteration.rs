@@ -57,14 +57,19 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
         state = next;
         found = Some(losses);
     }
-    for (old, new) in learner.into_iter().zip(state) {
-        g.update(old, new);
-    }
+    learned(g, learner, state);
     for (old, new) in place.iter().flat_map(|place| place.values().into_iter().zip(after.values())) {
         g.update(old, new);
     }
     record(g, [rolled.over, rolled.finished, rolled.length, rolled.reward], found);
     std::mem::take(g)
+}
+
+/// What the learner is after the iteration.
+pub(super) fn learned(g: &mut Graph, learner: [Value; 3], next: [Value; 3]) {
+    for (old, new) in learner.into_iter().zip(next) {
+        g.update(old, new);
+    }
 }
 
 /// Records sums of what happened, and what the last update found.
@@ -148,9 +153,7 @@ impl Setting<'_> {
             state = next;
             found = Some(losses);
         }
-        for (old, new) in learner.into_iter().zip(state) {
-            g.update(old, new);
-        }
+        learned(g, learner, state);
         let one = g.constant(1.0);
         let ones = g.expand(one, &[self.worlds.tasks, self.worlds.each, 1]);
         let returns: Vec<Value> = all.iter().map(|met| met.returns).collect();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::SETTINGS;
+use super::{SETTINGS, usual};
 use crate::error::{Error, Result, nearest};
 use crate::experiment::config;
 use crate::net::Cell;
@@ -226,116 +226,6 @@ impl Default for PolicyConfig {
     }
 }
 
-/// Steps of the episodes of a trial, as `16,500` or `10x10` has them.
-fn trial(text: &str) -> Result<Vec<usize>> {
-    let wrong = |part: &str| {
-        let message = format!(
-            "'{part}' is no episode of a trial: its steps (up to {MOST_STEPS}), as 500, or how many there are of so many \
-             steps, as 10x10; several with commas, as 16,500"
-        );
-        Error::config("--trial", message)
-    };
-    let mut all = vec![];
-    for part in text.split(',').map(str::trim) {
-        let number = |text: &str| text.trim().parse::<usize>().ok().filter(|n| (1..=MOST_STEPS).contains(n));
-        let (many, steps) = match part.split_once('x') {
-            Some((many, steps)) => (number(many), number(steps)),
-            None => (Some(1), number(part)),
-        };
-        let (many, steps) = many.zip(steps).ok_or_else(|| wrong(part))?;
-        all.extend(vec![steps; many]);
-        let (episodes, sum) = (all.len(), all.iter().sum::<usize>());
-        if sum > MOST_STEPS || episodes > MOST_EPISODES {
-            let message = format!(
-                "a trial has {MOST_EPISODES} episodes and {MOST_STEPS} steps at most, not {episodes} and {sum}"
-            );
-            return Err(Error::config("--trial", message));
-        }
-    }
-    Ok(all)
-}
-
-/// Steps of a trial at most.
-const MOST_STEPS: usize = 10_000;
-/// Episodes of a trial at most.
-const MOST_EPISODES: usize = 256;
-
-/// Steps of a roll-out of `rl2` at most, where nothing else is said and they reach the last episode of a trial.
-const LONG: usize = 200;
-/// Numbers of a context that are inferred where nothing is said of it.
-const TOLD: usize = 32;
-
-/// What `rl2` does in this environment where nothing else is said.
-fn usual_trials(table: &mut toml::Table, environment: &dyn Environment, varied: usize) -> Result<()> {
-    let usual = environment.trial();
-    let usual = match usual[..] {
-        [first, _, ..] if usual.iter().all(|steps| *steps == first) => format!("{}x{first}", usual.len()),
-        _ => usual.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-    };
-    let said = table.entry("trial").or_insert(usual.into()).as_str().unwrap_or_default().to_string();
-    let trial = trial(&said)?;
-    let (last, sum) = (trial.last().copied().unwrap_or(0), trial.iter().sum::<usize>());
-    // Far into a long episode little is new, and updates are worth more than its steps.
-    let steps = sum.min(LONG.max(sum - last + LONG / 2));
-    for (key, value) in [("tasks", 128), ("worlds", 1), ("frames", 4_000_000)] {
-        table.entry(key).or_insert(toml::Value::Integer(value));
-    }
-    let generated = table.get("weights").and_then(toml::Value::as_str) == Some("generated");
-    table.entry("hidden").or_insert(vec![if generated { 16i64 } else { 64 }].into());
-    usual_of(table, "memory", &[("infers", (1..=TOLD).contains(&varied).into())]);
-    usual_of(table, "learning", &[("steps", (steps as i64).into()), ("rate", 0.002.into())]);
-    if environment.is_family() {
-        let late = [("lambda", 0.8.into()), ("entropy", 0.05.into()), ("last_entropy", 0.0.into())];
-        usual_of(table, "learning", &late);
-    }
-    usual_of(table, "test", &[("tasks", 1000.into()), ("episodes", 1.into())]);
-    Ok(())
-}
-
-/// What `maml` does in this environment where nothing else is said.
-fn usual_adaptation(table: &mut toml::Table, environment: &dyn Environment) {
-    let said = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_integer);
-    let steps = said(table, "horizon").filter(|h| *h > 0).unwrap_or(environment.horizon() as i64);
-    for (key, value) in [("tasks", 40), ("worlds", 20), ("frames", 16_000_000)] {
-        table.entry(key).or_insert(toml::Value::Integer(value));
-    }
-    let learning = [
-        ("steps", steps.into()),
-        ("epochs", 5.into()),
-        ("minibatches", 1.into()),
-        ("lambda", 1.0.into()),
-        ("entropy", 0.0.into()),
-    ];
-    usual_of(table, "learning", &learning);
-    usual_of(table, "test", &[("tasks", 100.into()), ("episodes", 20.into())]);
-}
-
-/// What `es` does in this environment where nothing else is said.
-fn usual_evolution(table: &mut toml::Table, environment: &dyn Environment, differs: bool) {
-    let said = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_integer);
-    let steps = said(table, "horizon").filter(|h| *h > 0).unwrap_or(environment.horizon() as i64);
-    for (key, value) in [("tasks", if differs { 8 } else { 1 }), ("worlds", if differs { 1 } else { 4 })] {
-        table.entry(key).or_insert(toml::Value::Integer(value));
-    }
-    table.entry("frames").or_insert(60_000_000.into());
-    let learning = [
-        ("steps", steps.into()),
-        ("epochs", 1.into()),
-        ("minibatches", 1.into()),
-        ("rate", 0.1.into()),
-        ("entropy", 0.0.into()),
-    ];
-    usual_of(table, "learning", &learning);
-}
-
-/// Values of a table of settings that are not given.
-fn usual_of(table: &mut toml::Table, part: &str, usual: &[(&str, toml::Value)]) {
-    let part = table.entry(part).or_insert(toml::Table::new().into());
-    for (key, value) in usual {
-        part.as_table_mut().map(|part| part.entry(*key).or_insert(value.clone()));
-    }
-}
-
 impl PolicyConfig {
     /// Settings as a file holds them, with single ones (`learning.rate=0.001`) over it. What is not said depends on the environment, on the learner, and on
     /// whether contexts differ.
@@ -367,10 +257,10 @@ impl PolicyConfig {
         let differs = varied.iter().any(|v| v.range[0] < v.range[1]);
         match learner.as_str() {
             "rl2" => {
-                usual_trials(&mut table, &*found, varied.iter().filter(|v| v.range[0] < v.range[1]).count())?
+                usual::trials(&mut table, &*found, varied.iter().filter(|v| v.range[0] < v.range[1]).count())?
             }
-            "maml" => usual_adaptation(&mut table, &*found),
-            "es" => usual_evolution(&mut table, &*found, differs),
+            "maml" => usual::adaptation(&mut table, &*found),
+            "es" => usual::evolution(&mut table, &*found, differs),
             _ => {}
         }
         let own = said(&table, "weights").is_some_and(|w| w == "own");
@@ -422,7 +312,7 @@ impl PolicyConfig {
 
     /// Steps after which each episode of a trial of `rl2` is cut off.
     fn trial(&self) -> Result<Vec<usize>> {
-        trial(&self.trial)
+        usual::trial(&self.trial)
     }
 
     /// The settings of a run.

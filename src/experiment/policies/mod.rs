@@ -11,6 +11,7 @@
 mod config;
 mod report;
 mod roll_out;
+mod usual;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -44,6 +44,6 @@ learn hidden-generated $hidden --weights generated
 goals="--task navigation --context goal_x=-0.5..0.5,goal_y=-0.5..0.5"
 learn goals-generated $goals --weights generated
 learn goals-adapted $goals --learner maml
-learn arms-10 --task bandit --learner rl2 --frames 20000000
-learn arms-5 --task bandit-5 --learner rl2 --frames 20000000
-learn tables-10 --task mdp --learner rl2 --frames 20000000
+learn arms-10 --task bandit --learner rl2
+learn arms-5 --task bandit-5 --learner rl2
+learn tables-10 --task mdp --learner rl2

@@ -8,7 +8,7 @@ use super::action::Distribution;
 use super::advantage::{Rewards, advantages};
 use super::objective::Steps;
 use super::play::{Declared, Setting};
-use super::rollout::{Behaviour, RollInputs, Rolled};
+use super::rollout::{Behaviour, FirstTrials, RollInputs, Rolled};
 use crate::graph::expr::Expr;
 use crate::graph::op::Func;
 use crate::graph::{Graph, Value};
@@ -50,41 +50,7 @@ pub(super) struct Met {
 /// Policies of the tasks: weights `[g, P]`, and logarithms of standard deviations `[g, n]`.
 pub(super) type Own = (Value, Option<Value>);
 
-/// The first episode in every world.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct First {
-    rolled: Rolled,
-    /// 1 for its steps, 0 behind them, `[g, n, r, 1]`.
-    there: Value,
-    /// Its return `[g, r, 1]`.
-    pub(super) returns: Value,
-    /// Its number of steps.
-    pub(super) lengths: Value,
-}
-
 impl Setting<'_> {
-    /// One episode in every world.
-    pub(super) fn first_episodes(&self, g: &mut Graph, inputs: RollInputs, how: Behaviour) -> First {
-        let agents = self.agents();
-        let from = agents.begin(g, inputs.context, inputs.key);
-        let (_, rolled) = agents.roll(g, self.horizon(), inputs, &from, how);
-        let &[groups, n, each, _] = g.shape(rolled.read) else { panic!("steps have four axes") };
-        // 1 as long as no episode has ended in the world.
-        let one = g.constant(1.0);
-        let going = g.expand(one, &[groups, each, 1]);
-        let (_, given) = g.scan(n, &[going], &[], &[rolled.ended], |g, args| {
-            let e = g.expr();
-            let (going, ended): (Expr<'_>, _) = (e.of(args.carried[0]), e.of(args.rows[0]));
-            (vec![(going * (1.0 - ended)).value()], vec![going.value()])
-        });
-        let there = given[0];
-        let e = g.expr();
-        let (counted, reward): (Expr<'_>, _) = (e.of(there), e.of(rolled.reward));
-        let sum = |x: Expr<'_>| x.sum_to(&[groups, 1, each, 1]).reshape(&[groups, each, 1]).value();
-        let (returns, lengths) = (sum(counted * reward), sum(counted));
-        First { rolled, there, returns, lengths }
-    }
-
     /// One episode in every world by the tasks' own policies.
     pub(super) fn meet(
         &self,
@@ -103,7 +69,7 @@ impl Setting<'_> {
         });
         let inputs =
             RollInputs { weights, deviation, memory: None, context: declared.context, descriptor: None, key };
-        let First { rolled, there, returns, lengths } = self.first_episodes(g, inputs, how);
+        let FirstTrials { rolled, there, returns, lengths } = self.agents().first_trials(g, inputs, how);
         let &[_, n, each, wide] = g.shape(rolled.read) else { panic!("steps have four axes") };
         let advantage = self.above_baseline(g, rolled, there);
         let rows = |g: &mut Graph, v: Value, wide: usize| {
@@ -125,7 +91,7 @@ impl Setting<'_> {
     fn above_baseline(&self, g: &mut Graph, rolled: Rolled, there: Value) -> Value {
         let &[groups, n, each, wide] = g.shape(rolled.read) else { panic!("steps have four axes") };
         let (rows, learning) = (n * each, self.learning);
-        let reward = g.scale(rolled.expected, self.worlds.environment.reward_scale());
+        let reward = g.scale(rolled.mean_reward, self.worlds.environment.reward_scale());
         let zero = g.constant(0.0);
         let none = g.expand(zero, &[groups, n, each, 1]);
         let gain = |g: &mut Graph, value: Value, next: Value, lambda: f64| {

@@ -62,8 +62,8 @@ impl Setting<'_> {
             descriptor: None,
             key,
         };
-        let met = g.scope("roll-out", |g| self.first_episodes(g, inputs, Behaviour::Greedy));
-        let next = g.scope("update", |g| {
+        let met = g.scope("roll-out", |g| self.agents().first_trials(g, inputs, Behaviour::Greedy));
+        let (next, norm) = g.scope("update", |g| {
             let e = g.expr();
             let mean = |x: Expr<'_>, n: usize| (x.total() / n as f64).value();
             let got: Expr<'_> =
@@ -76,7 +76,6 @@ impl Setting<'_> {
             let pace = paces.of(g, 0);
             self.step(g, learner, gradient, pace)
         });
-        let (next, norm) = next;
         learned(g, learner, next);
         let zero = g.constant(0.0);
         let one = g.constant(1.0);

@@ -84,6 +84,13 @@ pub(super) fn record(g: &mut Graph, happened: [Value; 4], found: Option<[Value; 
     }
 }
 
+/// What is told of worlds, `[g, r, d]`, at each of `n` steps: `[g, n, r, d]`.
+fn at_every_step(g: &mut Graph, told: Value, n: usize) -> Value {
+    let &[groups, each, wide] = g.shape(told) else { panic!("descriptors are [g, r, d]") };
+    let told = g.reshape(told, &[groups, 1, each, wide]);
+    g.expand(told, &[groups, n, each, wide])
+}
+
 /// What the policy and the critic say of the steps of a minibatch, each `[networks, n, ..]`.
 #[derive(Clone, Copy, Debug)]
 struct Reviewed {
@@ -178,8 +185,7 @@ impl Setting<'_> {
             let wide = g.shape(read)[3];
             let read = match descriptor.filter(|_| wide < policy.critic.inputs()) {
                 Some(told) => {
-                    let told = g.reshape(told, &[groups, 1, each, policy.told]);
-                    let told = g.expand(told, &[groups, steps, each, policy.told]);
+                    let told = at_every_step(g, told, steps);
                     g.concat(&[read, told], 3)
                 }
                 None => read,
@@ -221,10 +227,7 @@ impl Setting<'_> {
         let (memory, flat) = memory.zip(flat).expect("a trial is of who remembers");
         let remembered = memory.over(g, flat, all, over);
         let seen = g.slice(all, 3, 0, self.worlds.environment.widths().observation);
-        let told = descriptor.map(|told| {
-            let told = g.reshape(told, &[groups, 1, each, policy.told]);
-            g.expand(told, &[groups, n + 1, each, policy.told])
-        });
+        let told = descriptor.map(|told| at_every_step(g, told, n + 1));
         let values = policy.expected(g, drawn, [Some(seen), Some(remembered), told]);
         let values = g.reshape(values, &[groups, n + 1, each, 1]);
         let values = [g.slice(values, 1, 0, n), g.slice(values, 1, 1, n)];
@@ -249,7 +252,7 @@ impl Setting<'_> {
         [before, after]: [Value; 2],
         terminated: Value,
     ) -> [Value; 5] {
-        let reward = g.scale(rolled.expected, self.worlds.environment.reward_scale());
+        let reward = g.scale(rolled.mean_reward, self.worlds.environment.reward_scale());
         let of = Rewards { reward, value: before, next: after, terminated, ended: rolled.over };
         let advantage = advantages(g, of, self.learning.gamma, self.learning.lambda);
         let target = g.add(advantage, before);

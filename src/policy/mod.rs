@@ -51,7 +51,7 @@ pub use iteration::training_graph;
 pub use memory::Memory;
 pub use objective::{Objective, Parts, Steps};
 pub use play::{Episodes, Setting, Trajectory};
-pub use rollout::{Agents, Behaviour, Past, Place, RollInputs, Rolled};
+pub use rollout::{Agents, Behaviour, FirstTrials, Past, Place, RollInputs, Rolled};
 pub use spec::{Policy, PolicyWeights};
 pub use trainer::{Learning, PolicyState, PolicyTrainer, Progressed};
 pub use worlds::{Varied, Worlds};

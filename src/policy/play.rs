@@ -241,9 +241,9 @@ impl Setting<'_> {
     /// What the device refuses.
     pub fn episodes(&self, device: &Device, params: &[f32], how: Behaviour, seed: u64) -> Result<Episodes> {
         let mut session = self.played(device, params, |g, agents, inputs| {
-            let [returns, lengths] = agents.episodes(g, inputs, how);
-            g.output("returns", returns);
-            g.output("lengths", lengths);
+            let first = agents.first_trials(g, inputs, how);
+            g.output("returns", first.returns);
+            g.output("lengths", first.lengths);
         })?;
         session.write_u32("key", &key(seed ^ PLAY, 0))?;
         session.run(1)?;

@@ -109,8 +109,8 @@ pub struct Rolled {
     pub log_probability: Value,
     /// What it got.
     pub reward: Value,
-    /// What it would have got on the mean ([`Environment::expected`]).
-    pub expected: Value,
+    /// What it would have got on the mean ([`Environment::mean_reward`]).
+    pub mean_reward: Value,
     /// What it would have read next, had no new episode begun.
     pub next: Value,
     /// 1 where the episode ended by itself.
@@ -123,6 +123,19 @@ pub struct Rolled {
     pub finished: Value,
     /// At the end of a trial the number of steps of its last episode, else 0.
     pub length: Value,
+}
+
+/// A roll-out as long as a trial, and the first trial of each world in it.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstTrials {
+    /// All that happened; behind the end of a trial the next one.
+    pub rolled: Rolled,
+    /// 1 for the steps of the first trial, 0 behind them, `[g, n, r, 1]`.
+    pub there: Value,
+    /// Returns of its episodes, `[g, r, episodes]`.
+    pub returns: Value,
+    /// Their numbers of steps.
+    pub lengths: Value,
 }
 
 impl Agents<'_> {
@@ -229,7 +242,7 @@ impl Agents<'_> {
                 over,
                 gained * over,
                 clock * over,
-                self.environment.expected(moment, done.reward),
+                self.environment.mean_reward(moment, done.reward),
             ];
             (on.into_iter().map(Expr::value).collect(), given.map(Expr::value).to_vec())
         });
@@ -244,7 +257,7 @@ impl Agents<'_> {
             over: given[7],
             finished: given[8],
             length: given[9],
-            expected: given[10],
+            mean_reward: given[10],
         };
         (Place::of(&last), rolled)
     }
@@ -266,29 +279,28 @@ impl Agents<'_> {
         Place { state, clock: zero, gained: zero, past }
     }
 
-    /// One whole trial in every world: returns and numbers of steps of each of its n episodes, `[g, r, n]`.
+    /// One whole trial in every world.
     #[track_caller]
-    pub fn episodes(&self, g: &mut Graph, inputs: RollInputs, how: Behaviour) -> [Value; 2] {
+    pub fn first_trials(&self, g: &mut Graph, inputs: RollInputs, how: Behaviour) -> FirstTrials {
         let from = self.begin(g, inputs.context, inputs.key);
         let (_, rolled) = self.roll(g, self.trial.iter().sum(), inputs, &from, how);
-        let shape = g.shape(rolled.ended).to_vec();
-        let (n, episodes) = (shape[1], self.trial.len());
+        let &[groups, n, worlds, _] = g.shape(rolled.ended) else { panic!("steps have four axes") };
+        let episodes = self.trial.len();
         let zero = g.constant(0.0);
-        let mut none = |width: usize| g.expand(zero, &[shape[0], shape[2], width]);
+        let mut none = |width: usize| g.expand(zero, &[groups, worlds, width]);
         let start = [none(1), none(1), none(episodes), none(episodes)];
-        // The first trial of each world counts.
         let rows = [rolled.ended, rolled.over, rolled.reward];
-        let (last, _) = g.scan(n, &start, &[], &rows, |g, args| {
+        let (last, given) = g.scan(n, &start, &[], &rows, |g, args| {
             let e = g.expr();
             let [over, turn, gained, steps] = [0, 1, 2, 3].map(|i| e.of(args.carried[i]));
             let [ended, last, reward] = [0, 1, 2].map(|i| e.of(args.rows[i]));
-            let now: Vec<Expr<'_>> = (0..episodes)
-                .map(|i| turn.at_least(i as f64) * turn.below(i as f64 + 1.0) * (1.0 - over))
-                .collect();
+            let there = 1.0 - over;
+            let now: Vec<Expr<'_>> =
+                (0..episodes).map(|i| turn.at_least(i as f64) * turn.below(i as f64 + 1.0) * there).collect();
             let now = Expr::columns(&now);
             let next = [over.larger(last), turn + ended, gained + now * reward, steps + now];
-            (next.map(Expr::value).to_vec(), vec![])
+            (next.map(Expr::value).to_vec(), vec![there.value()])
         });
-        [last[2], last[3]]
+        FirstTrials { rolled, there: given[0], returns: last[2], lengths: last[3] }
     }
 }

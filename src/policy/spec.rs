@@ -205,38 +205,35 @@ impl Policy {
         self.weights == PolicyWeights::Own
     }
 
-    /// Parameters: of the actor or what writes it, of deviations, of the critic; of networks that learn apart those of one.
-    pub fn layout(&self) -> ParamLayout {
-        let mut layout = ParamLayout::default();
-        match &self.weights {
-            PolicyWeights::Generated(hyper) => layout.extend("hyper", &hyper.layout()),
-            _ => layout.extend("actor", &self.actor.layout()),
-        }
+    /// The parts of its parameters by name, in their order; those that it does not have are empty.
+    fn layouts(&self) -> [(&'static str, ParamLayout); 5] {
+        let of = |net: Option<&Net>| net.map(Net::layout).unwrap_or_default();
+        let actor = match &self.weights {
+            PolicyWeights::Generated(hyper) => ("hyper", hyper.layout()),
+            _ => ("actor", self.actor.layout()),
+        };
+        let mut deviation = ParamLayout::default();
         if self.deviations > 0 {
-            layout.push("deviation", &[self.deviations], crate::net::Init::Constant(f64::from(DEVIATION)));
+            deviation.push("ln", &[self.deviations], crate::net::Init::Constant(f64::from(DEVIATION)));
         }
-        if let Some(critic) = self.own_critic() {
-            layout.extend("critic", &critic.layout());
-        }
-        if let Some(memory) = &self.memory {
-            layout.extend("memory", &memory.encoder.layout());
-        }
-        if let Some(inference) = &self.inference {
-            layout.extend("inference", &inference.layout());
-        }
-        layout
+        let memory = of(self.memory.as_ref().map(|m| &m.encoder));
+        [
+            actor,
+            ("deviation", deviation),
+            ("critic", of(self.own_critic())),
+            ("memory", memory),
+            ("inference", of(self.inference.as_ref())),
+        ]
     }
 
-    /// Lengths of the parts.
-    fn lengths(&self) -> [usize; 5] {
-        let actor = match &self.weights {
-            PolicyWeights::Generated(hyper) => hyper.layout().len(),
-            _ => self.actor.layout().len(),
-        };
-        let memory = self.memory.as_ref().map_or(0, |m| m.encoder.layout().len());
-        let inference = self.inference.as_ref().map_or(0, |i| i.layout().len());
-        let critic = self.own_critic().map_or(0, |c| c.layout().len());
-        [actor, self.deviations, critic, memory, inference]
+    /// Parameters: of the actor or what writes it, of deviations, of the critic, of the memory and what it infers; of networks that learn apart those of
+    /// one.
+    pub fn layout(&self) -> ParamLayout {
+        let mut layout = ParamLayout::default();
+        for (name, part) in self.layouts() {
+            layout.extend(name, &part);
+        }
+        layout
     }
 
     /// Initial parameters of a policy for so many tasks.
@@ -254,15 +251,11 @@ impl Policy {
             PolicyWeights::Generated(hyper) => hyper.init(rng, &actor),
             _ => actor,
         };
-        all.extend(vec![DEVIATION; self.deviations]);
-        if let Some(critic) = self.own_critic() {
-            all.extend(critic.layout().init(rng));
-        }
-        if let Some(memory) = &self.memory {
-            all.extend(memory.init(rng));
-        }
-        if let Some(inference) = &self.inference {
-            all.extend(inference.layout().init(rng));
+        for (name, part) in self.layouts().into_iter().skip(1) {
+            match &self.memory {
+                Some(memory) if name == "memory" => all.extend(memory.init(rng)),
+                _ => all.extend(part.init(rng)),
+            }
         }
         all
     }
@@ -272,7 +265,8 @@ impl Policy {
         let axis = g.shape(params).len() - 1;
         let groups = if axis == 0 { 1 } else { g.shape(params)[0] };
         let mut start = 0;
-        let parts = self.lengths().map(|length| {
+        let parts = self.layouts().map(|(_, part)| {
+            let length = part.len();
             start += length;
             (length > 0).then(|| g.slice(params, axis, start - length, length))
         });

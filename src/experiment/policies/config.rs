@@ -310,11 +310,6 @@ impl PolicyConfig {
         Ok(config)
     }
 
-    /// Steps after which each episode of a trial of `rl2` is cut off.
-    fn trial(&self) -> Result<Vec<usize>> {
-        usual::trial(&self.trial)
-    }
-
     /// The settings of a run.
     ///
     /// # Errors
@@ -461,6 +456,16 @@ impl PolicyConfig {
         Ok(())
     }
 
+    /// Of learners whose roll-outs are whole episodes.
+    fn validate_episode(&self, environment: &dyn Environment, learner: &str) -> Result<()> {
+        let steps = if self.horizon > 0 { self.horizon } else { environment.horizon() };
+        if self.learning.steps == steps {
+            return Ok(());
+        }
+        let message = format!("of {learner} are one episode ({steps}, as horizon says): leave it out");
+        Err(Error::config("learning.steps", message))
+    }
+
     fn validate_evolution(&self, environment: &dyn Environment) -> Result<()> {
         let fail = |key: &str, message: &str| Err(Error::config(key, message));
         config::within(&[("evolution.members", self.evolution.members, 2, 65_536)])?;
@@ -471,11 +476,7 @@ impl PolicyConfig {
         if self.told || self.weights != PolicySource::Shared {
             return fail("weights", "of es are one network for all that is told nothing: leave it out");
         }
-        let steps = if self.horizon > 0 { self.horizon } else { environment.horizon() };
-        if self.learning.steps != steps {
-            let message = format!("of es are one episode ({steps}, as horizon says): leave it out");
-            return fail("learning.steps", &message);
-        }
+        self.validate_episode(environment, "es")?;
         if self.learning.epochs * self.learning.minibatches != 1 {
             return fail("learning.epochs", "and learning.minibatches of es are 1: leave them out");
         }
@@ -492,11 +493,7 @@ impl PolicyConfig {
         if self.weights != PolicySource::Shared {
             return fail("weights", "of maml are those that all tasks begin with: leave it out");
         }
-        let steps = if self.horizon > 0 { self.horizon } else { environment.horizon() };
-        if self.learning.steps != steps {
-            let message = format!("of maml are one episode ({steps}, as horizon says): leave it out");
-            return fail("learning.steps", &message);
-        }
+        self.validate_episode(environment, "maml")?;
         if self.learning.minibatches != 1 {
             return fail("learning.minibatches", "of maml are 1, all that was met: leave it out");
         }
@@ -504,7 +501,7 @@ impl PolicyConfig {
     }
 
     fn validate_trials(&self, env: &dyn Environment) -> Result<()> {
-        let trial = self.trial()?;
+        let trial = usual::trial(&self.trial)?;
         let fail = |key: &str, message: &str| Err(Error::config(key, message));
         config::within(&[("memory.units", self.memory.units, 1, 4_096)])?;
         if self.horizon > 0 {
@@ -541,7 +538,7 @@ impl PolicyConfig {
     pub(super) fn policy(&self, worlds: &Worlds) -> Policy {
         if self.learner == Learner::Rl2 {
             let MemoryConfig { cell, units, infers } = self.memory;
-            let memory = Memory::new(worlds, cell, units, self.trial().unwrap_or_default());
+            let memory = Memory::new(worlds, cell, units, usual::trial(&self.trial).unwrap_or_default());
             let policy = match self.weights {
                 PolicySource::Generated => {
                     Policy::generated_by_memory(worlds, &self.hidden, self.trunk.clone(), memory)

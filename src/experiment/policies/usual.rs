@@ -71,8 +71,7 @@ pub(super) fn trials(table: &mut toml::Table, environment: &dyn Environment, var
 
 /// What `maml` does in this environment where nothing else is said.
 pub(super) fn adaptation(table: &mut toml::Table, environment: &dyn Environment) {
-    let said = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_integer);
-    let steps = said(table, "horizon").filter(|h| *h > 0).unwrap_or(environment.horizon() as i64);
+    let steps = episode(table, environment);
     for (key, value) in [("tasks", 40), ("worlds", 20), ("frames", 16_000_000)] {
         table.entry(key).or_insert(toml::Value::Integer(value));
     }
@@ -89,8 +88,7 @@ pub(super) fn adaptation(table: &mut toml::Table, environment: &dyn Environment)
 
 /// What `es` does in this environment where nothing else is said.
 pub(super) fn evolution(table: &mut toml::Table, environment: &dyn Environment, differs: bool) {
-    let said = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_integer);
-    let steps = said(table, "horizon").filter(|h| *h > 0).unwrap_or(environment.horizon() as i64);
+    let steps = episode(table, environment);
     for (key, value) in [("tasks", if differs { 8 } else { 1 }), ("worlds", if differs { 1 } else { 4 })] {
         table.entry(key).or_insert(toml::Value::Integer(value));
     }
@@ -103,6 +101,12 @@ pub(super) fn evolution(table: &mut toml::Table, environment: &dyn Environment, 
         ("entropy", 0.0.into()),
     ];
     of(table, "learning", &learning);
+}
+
+/// Steps of an episode.
+fn episode(table: &toml::Table, environment: &dyn Environment) -> i64 {
+    let said = table.get("horizon").and_then(toml::Value::as_integer);
+    said.filter(|h| *h > 0).unwrap_or(environment.horizon() as i64)
 }
 
 /// Values of a table of settings that are not given.

@@ -78,7 +78,7 @@ impl Environment for Bandit {
         Transition { state: m.state + 1.0, reward, terminated: reward * 0.0 }
     }
 
-    fn expected<'g>(&self, m: Moment<'g>, _reward: Expr<'g>) -> Expr<'g> {
+    fn mean_reward<'g>(&self, m: Moment<'g>, _reward: Expr<'g>) -> Expr<'g> {
         (m.context * m.action).sum(2)
     }
 

@@ -121,7 +121,7 @@ impl Environment for Mdp {
         Transition { state, reward, terminated: reward * 0.0 }
     }
 
-    fn expected<'g>(&self, m: Moment<'g>, _reward: Expr<'g>) -> Expr<'g> {
+    fn mean_reward<'g>(&self, m: Moment<'g>, _reward: Expr<'g>) -> Expr<'g> {
         self.mean(m, self.pair(m))
     }
 

@@ -216,7 +216,7 @@ pub trait Environment: Debug + Send + Sync {
 
     /// The mean of the reward of a step that gave `reward`, over what is drawn in it, `[g, r, 1]`: what is learned from, as far as it is known. Memories read, and
     /// returns count, the rewards that were drawn.
-    fn expected<'g>(&self, _moment: Moment<'g>, reward: Expr<'g>) -> Expr<'g> {
+    fn mean_reward<'g>(&self, _moment: Moment<'g>, reward: Expr<'g>) -> Expr<'g> {
         reward
     }
 

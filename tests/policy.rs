@@ -289,6 +289,8 @@ fn small(name: &str, tasks: usize, each: usize) -> Worlds {
         "pendulum" => "mass=0.5..2,length=0.5..1.5",
         "navigation" => "goal_x=-0.5..0.5,goal_y=-0.5..0.5",
         "acrobot" => "mass_2=0.5..2",
+        "grid" => "goal_y=0..4",
+        "lane" | "lane-discrete" => "grip=0.4..1",
         _ if env.is_family() => "",
         _ => "gravity=0.002..0.003",
     };

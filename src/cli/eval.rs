@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::experiment::config::Config;
-use hyperloom::experiment::policies::SETTINGS;
+use hyperloom::experiment::policies::{self, ComparedPolicies, Mean, PolicyTestOptions, SETTINGS};
 use hyperloom::experiment::run_folder::RunFolder;
 use hyperloom::experiment::{Experiment, HeldOut, TestReport, pictures};
 use hyperloom::files::write_atomically;
@@ -26,6 +26,18 @@ pub(super) struct EvalArgs {
     /// Numbers of support rows to compare (not given: eval.sweep of the run's configuration).
     #[arg(long, num_args = 1.., value_delimiter = ',')]
     shots: Vec<usize>,
+    /// Of policies: numbers or ranges of contexts to judge them in, as length=0.5..2 (not given: those that each was trained in).
+    #[arg(long, value_name = "NAME=LOW..HIGH,…")]
+    context: Option<String>,
+    /// Of policies: how many contexts (not given: test.tasks of the first run).
+    #[arg(long)]
+    tasks: Option<usize>,
+    /// Of policies: episodes in each context (not given: test.episodes of the first run).
+    #[arg(long)]
+    episodes: Option<usize>,
+    /// Of policies: seed of contexts and episodes, the same for all runs (not given: 0).
+    #[arg(long)]
+    seed: Option<u64>,
     /// Where eval.json and eval.svg are written (not given: the folder of the first run; of several compare.json and
     /// compare.svg).
     #[arg(long)]
@@ -52,10 +64,17 @@ pub(super) fn run(args: &EvalArgs) -> Result<ExitCode> {
     if let Some(s) = args.shots.iter().find(|s| !(1..=100_000).contains(*s)) {
         return Err(Error::config("--shots", format!("{s} is out of range: it must lie from 1 to 100000")));
     }
-    if let Some(policy) = args.runs.iter().find(|r| r.join(SETTINGS).is_file()) {
-        let message =
-            "is a run of a policy: its report.json says how good it is, in worlds that it was not trained in";
-        return Err(Error::checkpoint(policy, message));
+    if args.runs.iter().any(|r| r.join(SETTINGS).is_file()) {
+        return policies(args);
+    }
+    let of_policies = [
+        ("--context", args.context.is_some()),
+        ("--tasks", args.tasks.is_some()),
+        ("--episodes", args.episodes.is_some()),
+        ("--seed", args.seed.is_some()),
+    ];
+    if let Some((flag, _)) = of_policies.into_iter().find(|(_, given)| *given) {
+        return Err(Error::config(flag, "is for runs of policies, and these are none: leave it out"));
     }
     let device = open_device(&args.device)?;
     if Config::read(&RunFolder::open(&args.runs[0])?.file("config.toml"), None)?.task.is_single() {
@@ -112,6 +131,65 @@ fn leave(
     print();
     say(format_args!("\nalso in {} and {name}.svg beside it\n", json.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Policies side by side.
+fn policies(args: &EvalArgs) -> Result<ExitCode> {
+    if !args.shots.is_empty() {
+        return Err(Error::config("--shots", "a policy has no support rows: leave it out"));
+    }
+    let options = PolicyTestOptions {
+        context: args.context.clone().unwrap_or_default(),
+        tasks: args.tasks,
+        episodes: args.episodes,
+        seed: args.seed.unwrap_or(0),
+    };
+    let device = open_device(&args.device)?;
+    let found = policies::compare(&device, &args.runs, &options)?;
+    let text = serde_json::to_string_pretty(&found).unwrap_or_default() + "\n";
+    let draw = |path: &Path| policies::learning_curves(&args.runs, path, &path.with_extension("seconds.svg"));
+    leave(args, text, draw, || print_policies(&found))
+}
+
+/// A row a run, then one for each of those that differ by their seeds alone.
+fn print_policies(found: &ComparedPolicies) {
+    let contexts = if found.contexts == 1 { "context" } else { "contexts" };
+    say(format_args!(
+        "{}: {} episodes in {} {contexts}\n",
+        found.environment, found.episodes, found.contexts
+    ));
+    let interval = |of: &Mean| match of.interval {
+        Some([low, high]) => format!("{} to {}", figure(low), figure(high)),
+        None => String::new(),
+    };
+    let row = |what: &str, returns: &Mean, drawn: f64, terminated: f64| {
+        let (mean, between) = (figure(returns.mean), interval(returns));
+        let (drawn, terminated) = (figure(drawn), format!("{:.1}", 100.0 * terminated));
+        say(format_args!("{what:<32}{mean:>12}{between:>24}{drawn:>12}{terminated:>12}\n"));
+    };
+    say(format_args!("{:<32}{:>12}{:>24}{:>12}{:>12}\n", "", "return", "95 %", "drawn", "ended, %"));
+    for r in &found.runs {
+        row(&r.run, &r.returns, r.test.drawn, r.test.terminated);
+    }
+    for g in found.groups.iter().filter(|g| g.runs.len() > 1) {
+        let what = format!("{} seeds, as {}", g.runs.len(), g.runs[0]);
+        row(&what, &g.returns, g.drawn.mean, g.terminated.mean);
+    }
+    for g in &found.groups {
+        let steps = |what: &str, means: &[Mean]| {
+            for (mut k, mean) in means.iter().enumerate() {
+                k += usize::from(what == "episode");
+                let what = format!("{}: {what} {k}", g.runs[0]);
+                say(format_args!("{what:<32}{:>12}{:>24}\n", figure(mean.mean), interval(mean)));
+            }
+        };
+        steps("after steps", &g.by_update);
+        steps("episode", &g.by_episode);
+    }
+    say(format_args!("{:<32}{:>12}\n", "at random", figure(found.random)));
+    if let Some(oracle) = found.oracle {
+        say(format_args!("{:<32}{:>12}\n", "who knows the context", figure(oracle)));
+    }
 }
 
 /// What was found of a run of a single task.

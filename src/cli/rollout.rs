@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use hyperloom::Result;
-use hyperloom::experiment::policies::roll_out;
+use hyperloom::experiment::policies::{RollOutOptions, roll_out};
 use hyperloom::files::write_atomically;
 use hyperloom::policy::Behaviour;
+use hyperloom::{Error, Result};
 
 use super::{figure, open_device, say};
 
@@ -32,7 +32,10 @@ pub(super) struct RolloutArgs {
     /// auto, cpu, gpu or gpu:N.
     #[arg(long, default_value = "auto")]
     device: String,
-    /// The file to write: a line a step.
+    /// Where what the policy does in every state is drawn, of environments whose states are two numbers.
+    #[arg(long, value_name = "FILE.svg")]
+    map: Option<PathBuf>,
+    /// The file to write, a line a step; beside it an animated picture, where the environment can be drawn.
     #[arg(long, value_name = "FILE.csv")]
     out: PathBuf,
 }
@@ -55,8 +58,25 @@ pub(super) fn run(args: &RolloutArgs) -> Result<ExitCode> {
         Actions::Random => Behaviour::Random,
     };
     let device = open_device(&args.device)?;
-    let steps = args.steps.unwrap_or(0) as usize;
-    let found = roll_out(&device, &args.run, (&args.context, how), steps, args.seed)?;
+    let picture = args.out.with_extension("svg");
+    if [Some(&args.out), args.map.as_ref()].contains(&Some(&picture)) {
+        let message = format!(
+            "{} is the animated picture: a table is a .csv, and a map another .svg",
+            picture.display()
+        );
+        return Err(Error::config(if args.out == picture { "--out" } else { "--map" }, message));
+    }
+    let options = RollOutOptions {
+        context: args.context.clone(),
+        how,
+        steps: args.steps.unwrap_or(0) as usize,
+        seed: args.seed,
+    };
+    let rolled = roll_out(&device, &args.run, &options)?;
+    if let Some(map) = &args.map {
+        rolled.map(&device, map)?;
+    }
+    let found = &rolled.trajectory;
     let steps = found.reward.len();
     let (seen, act) = (found.seen.len() / steps, found.action.len() / steps);
     let names = |what: &str, n: usize| (0..n).map(|i| format!("{what}_{i}")).collect::<Vec<_>>();
@@ -71,10 +91,14 @@ pub(super) fn run(args: &RolloutArgs) -> Result<ExitCode> {
         let _ = writeln!(text, ",{},{},{}", found.reward[i], u8::from(itself), u8::from(ended && !itself));
     }
     write_atomically(&args.out, text.as_bytes())?;
+    let also = match rolled.film(&picture)? {
+        true => format!(", {}", picture.display()),
+        false => String::new(),
+    };
     let total: f64 = found.reward.iter().map(|r| f64::from(*r)).sum();
     let ends = found.ended.iter().filter(|e| **e).count();
     say(format_args!(
-        "{steps} steps, {ends} of them the end of an episode, rewards {}: {}\n",
+        "{steps} steps, {ends} of them the end of an episode, rewards {}: {}{also}\n",
         figure(total),
         args.out.display()
     ));

@@ -45,6 +45,8 @@ pub(super) struct Met {
     pub(super) returns: Value,
     /// Their numbers of steps.
     pub(super) lengths: Value,
+    /// 1 for those that ended by themselves.
+    pub(super) terminated: Value,
 }
 
 /// Policies of the tasks: weights `[g, P]`, and logarithms of standard deviations `[g, n]`.
@@ -69,7 +71,8 @@ impl Setting<'_> {
         });
         let inputs =
             RollInputs { weights, deviation, memory: None, context: declared.context, descriptor: None, key };
-        let FirstTrials { rolled, there, returns, lengths } = self.agents().first_trials(g, inputs, how);
+        let FirstTrials { rolled, there, returns, lengths, terminated } =
+            self.agents().first_trials(g, inputs, how);
         let &[_, n, each, wide] = g.shape(rolled.read) else { panic!("steps have four axes") };
         let advantage = self.above_baseline(g, rolled, there);
         let rows = |g: &mut Graph, v: Value, wide: usize| {
@@ -83,6 +86,7 @@ impl Setting<'_> {
             advantage: rows(g, advantage, 1),
             returns,
             lengths,
+            terminated,
         }
     }
 
@@ -148,7 +152,7 @@ impl Setting<'_> {
             let wide = d.shape()[1];
             d.reshape(&[groups, 1, wide])
         });
-        let said = Distribution::new(&space, e.of(outputs), deviation);
+        let said = Distribution::new(&space, e.of(outputs), deviation).squashed(self.policy.squashed);
         let mut objective = self.learning.objective;
         (objective.clip, objective.clip_value) = (Some(clip.unwrap_or(f64::from(f32::MAX))), false);
         (objective.normalise, objective.value) = (false, 0.0);
@@ -234,7 +238,15 @@ mod tests {
                 let advantage = column("advantage", 1, 1.0);
                 // Near to what the policy says, so that ratios are neither 0 nor endless.
                 let log_probability = column("log probability", 1, 0.1);
-                Met { seen, action, log_probability, advantage, returns: seen, lengths: seen }
+                Met {
+                    seen,
+                    action,
+                    log_probability,
+                    advantage,
+                    returns: seen,
+                    lengths: seen,
+                    terminated: seen,
+                }
             };
             let (before, after) = (met(&mut job, "before"), met(&mut job, "after"));
             let g = &mut job.graph;

@@ -324,7 +324,8 @@ impl Setting<'_> {
         let act = space.width();
         let e = g.expr();
         let rest: Expr<'_> = e.of(rest);
-        let said = Distribution::new(&space, e.of(outputs), drawn.deviation.map(|d| e.of(d)));
+        let said = Distribution::new(&space, e.of(outputs), drawn.deviation.map(|d| e.of(d)))
+            .squashed(policy.squashed);
         let column = |i: usize| rest.column(act + i);
         // Networks that learn apart each have their own minibatch; of others it is one, with few steps of each task.
         let mut objective = learning.objective;

@@ -43,8 +43,8 @@ pub use action::Distribution;
 pub use adaptation::Adaptation;
 pub use advantage::{Rewards, advantages};
 pub use environment::{
-    ActionSpace, ContextNumber, Environment, Moment, Spread, Transition, Widths, environment, environments,
-    is_environment,
+    ActionSpace, ContextNumber, Environment, Ink, Moment, Scene, Shape, Spread, Transition, Widths,
+    environment, environments, is_environment,
 };
 pub use evolution::Evolution;
 pub use iteration::training_graph;

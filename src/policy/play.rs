@@ -1,6 +1,5 @@
 //! Playing: what a policy does in its worlds, without learning from it.
 
-use super::action::Distribution;
 use super::memory::Memory;
 use super::rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
 use super::spec::{Drawn, Policy, PolicyWeights};
@@ -17,7 +16,15 @@ const PLAY: u64 = 0xe7a1;
 /// Steps of a trajectory that a plan takes at most.
 const PIECE: usize = 50;
 /// What a plan gives of it.
-const TRAJECTORY: [&str; 6] = ["seen", "action", "reward", "terminated", "ended", "over"];
+const TRAJECTORY: [&str; 7] = ["at", "seen", "action", "reward", "terminated", "ended", "over"];
+/// What a plan gives of episodes.
+const EPISODES: [&str; 3] = ["returns", "lengths", "terminated"];
+
+/// All three, or the first error.
+fn all_of(found: [Result<Vec<f32>>; 3]) -> Result<[Vec<f32>; 3]> {
+    let [a, b, c] = found;
+    Ok([a?, b?, c?])
+}
 
 /// Returns of whole trials, one in each world; of an agent without a memory a trial is one episode.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +34,8 @@ pub struct Episodes {
     pub returns: Vec<f32>,
     /// Their numbers of steps.
     pub lengths: Vec<f32>,
+    /// Share of episodes that ended by themselves.
+    pub terminated: f64,
     /// Mean return of the first episode of a trial, of the second, and so on.
     pub by_episode: Vec<f64>,
     /// Worlds of a task.
@@ -34,15 +43,16 @@ pub struct Episodes {
 }
 
 impl Episodes {
-    /// Of returns and numbers of steps of so many episodes of each trial.
-    fn of(returns: Vec<f32>, steps: Vec<f32>, episodes: usize, each: usize) -> Episodes {
+    /// Of returns, numbers of steps and ends of so many episodes of each trial.
+    fn of([returns, steps, terminated]: [Vec<f32>; 3], episodes: usize, each: usize) -> Episodes {
         let mean = |i: usize| {
             let of = returns.iter().skip(i).step_by(episodes).map(|r| f64::from(*r));
             of.sum::<f64>() / (returns.len() / episodes).max(1) as f64
         };
         let by_episode = (0..episodes).map(mean).collect();
         let sums = |of: &[f32]| -> Vec<f32> { of.chunks(episodes).map(|row| row.iter().sum()).collect() };
-        Episodes { lengths: sums(&steps), returns: sums(&returns), by_episode, each }
+        let ends = terminated.iter().map(|e| f64::from(*e)).sum::<f64>() / terminated.len().max(1) as f64;
+        Episodes { lengths: sums(&steps), returns: sums(&returns), terminated: ends, by_episode, each }
     }
 
     /// Mean return.
@@ -68,6 +78,8 @@ impl Episodes {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Trajectory {
+    /// The states that it was in, `[steps, state]`.
+    pub state: Vec<f32>,
     /// What it saw, `[steps, observation]`.
     pub seen: Vec<f32>,
     /// What it did, as the environment took it, `[steps, action]`.
@@ -87,6 +99,7 @@ impl Trajectory {
     pub fn cut(&mut self, steps: usize) {
         let many = self.reward.len().max(1);
         let (seen, action) = (self.seen.len() / many, self.action.len() / many);
+        self.state.truncate(steps * (self.state.len() / many));
         self.seen.truncate(steps * seen);
         self.action.truncate(steps * action);
         self.reward.truncate(steps);
@@ -242,13 +255,15 @@ impl Setting<'_> {
     pub fn episodes(&self, device: &Device, params: &[f32], how: Behaviour, seed: u64) -> Result<Episodes> {
         let mut session = self.played(device, params, |g, agents, inputs| {
             let first = agents.first_trials(g, inputs, how);
-            g.output("returns", first.returns);
-            g.output("lengths", first.lengths);
+            let found = [first.returns, first.lengths, first.terminated];
+            for (name, v) in EPISODES.into_iter().zip(found) {
+                g.output(name, v);
+            }
         })?;
         session.write_u32("key", &key(seed ^ PLAY, 0))?;
         session.run(1)?;
-        let (of_episodes, steps) = (session.read("returns")?, session.read("lengths")?);
-        Ok(Episodes::of(of_episodes, steps, self.trial().len(), self.worlds.each))
+        let found = EPISODES.map(|name| session.read(name));
+        Ok(Episodes::of(all_of(found)?, self.trial().len(), self.worlds.each))
     }
 
     /// One episode in every world before each of so many steps of adaptation, and behind the last: where actions are drawn, by which the next step is made, and
@@ -278,8 +293,9 @@ impl Setting<'_> {
             let [drawn, greedy] =
                 [Behaviour::Drawn, Behaviour::Greedy].map(|how| self.meet(g, declared, own, key, how));
             for (what, met) in [("drawn", drawn), ("greedy", greedy)] {
-                g.output(&format!("returns.{what}.{k}"), met.returns);
-                g.output(&format!("lengths.{what}.{k}"), met.lengths);
+                for (name, v) in EPISODES.into_iter().zip([met.returns, met.lengths, met.terminated]) {
+                    g.output(&format!("{name}.{what}.{k}"), v);
+                }
             }
             // Beyond what training looked ahead it goes on by half.
             let rate = if k < adaptation.updates { adaptation.rate } else { adaptation.rate / 2.0 };
@@ -292,11 +308,38 @@ impl Setting<'_> {
         session.write_u32("key", &keys)?;
         session.run(1)?;
         let mut of = |what: &str, k: usize| -> Result<Episodes> {
-            let returns = session.read(&format!("returns.{what}.{k}"))?;
-            let lengths = session.read(&format!("lengths.{what}.{k}"))?;
-            Ok(Episodes::of(returns, lengths, 1, self.worlds.each))
+            let found = EPISODES.map(|name| session.read(&format!("{name}.{what}.{k}")));
+            Ok(Episodes::of(all_of(found)?, 1, self.worlds.each))
         };
         (0..=updates).map(|k| Ok([of("drawn", k)?, of("greedy", k)?])).collect()
+    }
+
+    /// What a policy with these parameters does in each of `states` `[n, state]` of the first world, where it takes the likeliest action: of continuous ones from −1 to 1 within
+    /// their ranges, `[n, action]`.
+    ///
+    /// # Errors
+    /// Policies with a memory, which act by more than a state, and what the device refuses.
+    pub fn at_states(&self, device: &Device, params: &[f32], states: &[f32]) -> Result<Vec<f32>> {
+        if self.policy.memory.is_some() {
+            return Err(Error::config("policy", "with a memory acts by more than a state"));
+        }
+        let width = self.worlds.environment.widths().state;
+        let mut worlds = self.worlds.clone();
+        (worlds.tasks, worlds.each) = (1, states.len() / width);
+        let setting = Setting { worlds: &worlds, ..*self };
+        let [groups, each] = self.policy.axes(&worlds);
+        let mut session = setting.played(device, params, |g, agents, inputs| {
+            let states = g.data("states", &[groups, each, width]);
+            let action = agents.likeliest(g, states, inputs);
+            g.output("action", action);
+        })?;
+        session.write("states", states)?;
+        // Only a roll-out draws anything.
+        if session.has_input("key") {
+            session.write_u32("key", &[0, 0])?;
+        }
+        session.run(1)?;
+        session.read("action")
     }
 
     /// So many steps in the first world by a policy with these parameters.
@@ -314,15 +357,15 @@ impl Setting<'_> {
         let piece = PIECE.min(steps).max(1);
         let mut session = self.played(device, params, |g, agents, inputs| {
             let from = self.place(g);
-            let (after, rolled) = agents.roll(g, piece, inputs, &from, how);
+            let (after, rolled, witnessed) = agents.witnessed(g, piece, inputs, (&from, how), true);
             for (old, new) in from.values().into_iter().zip(after.values()) {
                 g.update(old, new);
             }
             let e = g.expr();
             let seen = e.of(rolled.read).slice(3, 0, self.worlds.environment.widths().observation);
-            let action = Distribution::scaled(&self.worlds.environment.action(), e.of(rolled.action));
             let Rolled { reward, terminated, ended, over, .. } = rolled;
-            let found = [seen.value(), action.value(), reward, terminated, ended, over];
+            let [state, action] = witnessed[..] else { panic!("two are witnessed") };
+            let found = [state, seen.value(), action, reward, terminated, ended, over];
             for (name, v) in TRAJECTORY.into_iter().zip(found) {
                 // Of the first task the first world.
                 let wide = g.shape(v)[3];
@@ -336,6 +379,7 @@ impl Setting<'_> {
             session.write(name, values)?;
         }
         let mut all = Trajectory {
+            state: vec![],
             seen: vec![],
             action: vec![],
             reward: vec![],
@@ -346,6 +390,7 @@ impl Setting<'_> {
         for at in 0..steps.div_ceil(piece) {
             session.write_u32("key", &key(seed ^ PLAY, at as u64))?;
             session.run(1)?;
+            all.state.extend(session.read("at")?);
             all.seen.extend(session.read("seen")?);
             all.action.extend(session.read("action")?);
             all.reward.extend(session.read("reward")?);

@@ -136,6 +136,8 @@ pub struct FirstTrials {
     pub returns: Value,
     /// Their numbers of steps.
     pub lengths: Value,
+    /// 1 for those that ended by themselves.
+    pub terminated: Value,
 }
 
 impl Agents<'_> {
@@ -167,6 +169,20 @@ impl Agents<'_> {
         from: &Place,
         how: Behaviour,
     ) -> (Place, Rolled) {
+        let (place, rolled, _) = self.witnessed(g, n, inputs, (from, how), false);
+        (place, rolled)
+    }
+
+    /// The same, and where `witness` is said also the states before the steps and the actions as the environment got them, each `[g, n, r, ..]`.
+    #[track_caller]
+    pub(super) fn witnessed(
+        &self,
+        g: &mut Graph,
+        n: usize,
+        inputs: RollInputs,
+        (from, how): (&Place, Behaviour),
+        witness: bool,
+    ) -> (Place, Rolled, Vec<Value>) {
         let space = self.environment.action();
         let widths = self.environment.widths();
         let [groups, worlds] = [g.shape(from.state)[0], g.shape(from.state)[1]];
@@ -199,19 +215,17 @@ impl Agents<'_> {
                 }
                 _ => self.policy.said(g, weights, read.value(), None),
             });
-            let said = Distribution::new(&space, outputs, deviation.map(|d| e.of(d)));
+            let said =
+                Distribution::new(&space, outputs, deviation.map(|d| e.of(d))).squashed(self.policy.squashed);
             let action = match how {
                 Behaviour::Drawn => said.draw(e.of(for_act)),
                 Behaviour::Greedy => said.mode(),
                 Behaviour::Random => Distribution::any(&space, e.of(for_act)),
             };
+            let taken = if how == Behaviour::Random { action } else { said.taken(action) };
             let log_probability = said.log_probability(action);
-            let moment = Moment {
-                state,
-                action: Distribution::scaled(&space, action),
-                context,
-                noise: e.of(for_step),
-            };
+            let moment =
+                Moment { state, action: Distribution::scaled(&space, taken), context, noise: e.of(for_step) };
             let done = self.environment.step(moment);
             let (clock, gained) = (clock + 1.0, gained + done.reward);
             let turn = at.past.as_ref().map(|past| e.of(past.turn));
@@ -225,7 +239,7 @@ impl Agents<'_> {
             let going = 1.0 - over;
             let mut on = vec![ended.choose(start, done.state), clock * (1.0 - ended), gained * going];
             let reward = done.reward * self.environment.reward_scale();
-            let before = Expr::columns(&[action, reward, ended]) * going;
+            let before = Expr::columns(&[taken, reward, ended]) * going;
             let before = turn.map(|_| before);
             on.extend(turn.map(|turn| (turn + ended) * going));
             on.extend(before);
@@ -244,7 +258,11 @@ impl Agents<'_> {
                 clock * over,
                 self.environment.mean_reward(moment, done.reward),
             ];
-            (on.into_iter().map(Expr::value).collect(), given.map(Expr::value).to_vec())
+            let mut given = given.map(Expr::value).to_vec();
+            if witness {
+                given.extend([moment.state, moment.action].map(Expr::value));
+            }
+            (on.into_iter().map(Expr::value).collect(), given)
         });
         let rolled = Rolled {
             read: given[0],
@@ -259,7 +277,20 @@ impl Agents<'_> {
             length: given[9],
             mean_reward: given[10],
         };
-        (Place::of(&last), rolled)
+        (Place::of(&last), rolled, given[11..].to_vec())
+    }
+
+    /// The likeliest actions in states `[g, r, state]`, as they are taken, `[g, r, action]`, of policies without a memory.
+    pub(super) fn likeliest(&self, g: &mut Graph, states: Value, inputs: RollInputs) -> Value {
+        let space = self.environment.action();
+        let e = g.expr();
+        let told = inputs.descriptor.map(|d| e.of(d));
+        let seen = self.environment.observe(e.of(states), e.of(inputs.context));
+        let read = self.read(seen, told, None);
+        let outputs = e.build(|g| self.policy.said(g, inputs.weights, read.value(), None));
+        let said = Distribution::new(&space, outputs, inputs.deviation.map(|d| e.of(d)))
+            .squashed(self.policy.squashed);
+        said.taken(said.mode()).value()
     }
 
     /// New trials in all worlds.
@@ -288,19 +319,26 @@ impl Agents<'_> {
         let episodes = self.trial.len();
         let zero = g.constant(0.0);
         let mut none = |width: usize| g.expand(zero, &[groups, worlds, width]);
-        let start = [none(1), none(1), none(episodes), none(episodes)];
-        let rows = [rolled.ended, rolled.over, rolled.reward];
+        let start = [none(1), none(1), none(episodes), none(episodes), none(episodes)];
+        let rows = [rolled.ended, rolled.over, rolled.reward, rolled.terminated];
         let (last, given) = g.scan(n, &start, &[], &rows, |g, args| {
             let e = g.expr();
-            let [over, turn, gained, steps] = [0, 1, 2, 3].map(|i| e.of(args.carried[i]));
-            let [ended, last, reward] = [0, 1, 2].map(|i| e.of(args.rows[i]));
+            let [over, turn, gained, steps, stopped] = [0, 1, 2, 3, 4].map(|i| e.of(args.carried[i]));
+            let [ended, last, reward, terminated] = [0, 1, 2, 3].map(|i| e.of(args.rows[i]));
             let there = 1.0 - over;
             let now: Vec<Expr<'_>> =
                 (0..episodes).map(|i| turn.at_least(i as f64) * turn.below(i as f64 + 1.0) * there).collect();
             let now = Expr::columns(&now);
-            let next = [over.larger(last), turn + ended, gained + now * reward, steps + now];
+            let next = [
+                over.larger(last),
+                turn + ended,
+                gained + now * reward,
+                steps + now,
+                stopped + now * terminated,
+            ];
             (next.map(Expr::value).to_vec(), vec![there.value()])
         });
-        FirstTrials { rolled, there: given[0], returns: last[2], lengths: last[3] }
+        let [returns, lengths, terminated] = [2, 3, 4].map(|i| last[i]);
+        FirstTrials { rolled, there: given[0], returns, lengths, terminated }
     }
 }

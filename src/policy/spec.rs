@@ -38,6 +38,8 @@ pub struct Policy {
     pub critic: Net,
     /// Whether actions have standard deviations, and how many.
     pub deviations: usize,
+    /// Whether continuous actions are tanh of what is drawn ([`Distribution::squashed`](super::Distribution::squashed)).
+    pub squashed: bool,
     /// Numbers that the critic is told of a context, and the actor where it is wide enough.
     pub told: usize,
     /// Where weights come from.
@@ -76,13 +78,14 @@ impl Policy {
             Net::mlp(&widths, Activation::Tanh)
         };
         let deviations = match &space {
-            ActionSpace::Discrete(_) => 0,
             ActionSpace::Continuous(ranges) => ranges.len(),
+            _ => 0,
         };
         Policy {
             actor: net(actor, space.width()),
             critic: net(critic, 1),
             deviations,
+            squashed: false,
             told: actor.max(critic),
             weights,
             memory: None,

@@ -56,14 +56,22 @@ impl Worlds {
 
     /// Draws what differs anew.
     pub(super) fn draw(&mut self, seed: u64) {
+        self.draw_within(&[], seed);
+    }
+
+    /// Draws what differs anew, and what else is given, in the ranges that are given, where one is. What a policy is told of a context stays what it
+    /// would be told of it anyway ([`Worlds::descriptors`]).
+    pub fn draw_within(&mut self, given: &[Varied], seed: u64) {
         let known = self.environment.context();
         for (task, context) in self.contexts.chunks_exact_mut(known.len().max(1)).enumerate() {
             let mut rng = Rng::new(seed, CONTEXTS ^ (task as u64) << 16);
-            for v in &self.varied {
+            let own = self.varied.iter().filter(|v| given.iter().all(|g| g.column != v.column));
+            for v in own.chain(given) {
                 let [low, high] = v.range;
                 let drawn = match known[v.column].spread {
                     _ if low == high => low,
                     Spread::Even => rng.range(low, high),
+                    Spread::Whole => low + rng.below((high - low) as usize + 1) as f64,
                     Spread::Sign => [-1.0, 1.0][rng.below(2)],
                     Spread::Share => -(1.0 - rng.uniform()).ln(),
                     Spread::Normal => 1.0 + rng.normal(),
@@ -73,12 +81,18 @@ impl Worlds {
         }
     }
 
-    /// One world whose context has these numbers, by columns; of others that are drawn evenly the middle of the range, of the rest what is usual.
+    /// One world whose context has these numbers, by columns; of others that are drawn evenly the middle of the range (of whole ones the one below it), of the rest what is usual.
     pub fn one(environment: Arc<dyn Environment>, varied: Vec<Varied>, given: &[(usize, f64)]) -> Worlds {
         let known = environment.context();
-        let middle = |v: &Varied| match known[v.column].spread == Spread::Even || v.range[0] == v.range[1] {
-            true => (v.column, (v.range[0] + v.range[1]) / 2.0),
-            false => (v.column, known[v.column].usual),
+        let middle = |v: &Varied| {
+            let middle = (v.range[0] + v.range[1]) / 2.0;
+            let value = match known[v.column].spread {
+                Spread::Even => middle,
+                Spread::Whole => middle.floor(),
+                _ if v.range[0] == v.range[1] => middle,
+                _ => known[v.column].usual,
+            };
+            (v.column, value)
         };
         let middle: Vec<(usize, f64)> = varied.iter().map(middle).collect();
         let mut worlds = Worlds::usual(environment, 1, 1);
@@ -145,6 +159,9 @@ impl Worlds {
                 )));
             }
             match known[column].spread {
+                Spread::Whole if low.fract() != 0.0 || high.fract() != 0.0 => {
+                    return Err(fail(format!("{name} is a whole number: {range} is not")));
+                }
                 Spread::Sign if ![low, high].iter().all(|x| x.abs() == 1.0) => {
                     return Err(fail(format!("a sign is -1 or 1: {name}=-1..1 has both, not {range}")));
                 }
@@ -179,13 +196,19 @@ impl Worlds {
                 let (half, is) = ((high - low) / 2.0, f64::from(context[v.column]));
                 match known[v.column].spread {
                     _ if half == 0.0 => 0.0,
-                    Spread::Even | Spread::Sign => ((is - low) / half - 1.0) as f32,
+                    Spread::Even | Spread::Whole | Spread::Sign => ((is - low) / half - 1.0) as f32,
                     Spread::Share | Spread::Normal => (is - 1.0) as f32,
                 }
             };
             self.varied.iter().map(of).collect()
         };
         self.contexts.chunks(width).flat_map(|c| one(c).repeat(self.each)).collect()
+    }
+
+    /// Whether there are different contexts.
+    pub fn differ(&self) -> bool {
+        let width = self.environment.context().len().max(1);
+        self.contexts.chunks(width).any(|context| context != &self.contexts[..width])
     }
 
     /// Numbers that a policy may be told of a context.

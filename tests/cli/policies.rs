@@ -38,6 +38,14 @@ fn a_policy_and_what_it_leaves() {
     let lines: Vec<&str> = way.lines().collect();
     assert_eq!(lines[0], "step,seen_0,seen_1,seen_2,seen_3,action_0,action_1,reward,terminated,truncated");
     assert!(lines[1].starts_with("0,") && lines[lines.len() - 1].ends_with(",1,1,0"), "one episode: {way}");
+    // Beside it a picture that moves; of four numbers there is no map.
+    let picture = place.read("way.svg");
+    assert!(picture.contains("<animate") && picture.contains("cartpole, "), "{picture}");
+    place.refused(
+        &["rollout", "a", "--device", "cpu", "--out", "way.csv", "--map", "map.svg"],
+        &["--map", "pendulum"],
+    );
+    place.refused(&["rollout", "a", "--device", "cpu", "--out", "way.svg"], &["--out", "way.svg"]);
     let how = ["--steps", "30", "--actions", "random", "--context", "length=0.9"];
     place.ok(&[&["rollout", "a", "--device", "cpu", "--out", "way.csv"], &how[..]].concat());
     assert_eq!(place.read("way.csv").lines().count(), 31);
@@ -68,6 +76,9 @@ fn contexts_and_where_weights_come_from() {
         assert_eq!(tasks[0][0][0][0], "mass");
     }
     place.ok(&["rollout", "generated", "--device", "cpu", "--context", "mass=9", "--out", "way.csv"]);
+    let map = ["rollout", "generated", "--device", "cpu", "--out", "way.csv", "--map", "map.svg"];
+    place.ok(&map);
+    assert!(place.read("map.svg").contains("pendulum: what the policy does"));
     let refuse = |run: &str, context: &str, parts: &[&str]| {
         place
             .refused(&["rollout", run, "--device", "cpu", "--context", context, "--out", "other.csv"], parts);
@@ -76,6 +87,67 @@ fn contexts_and_where_weights_come_from() {
     refuse("generated", "mass=1..2", &["--context", "one mass, not a range"]);
     refuse("generated", "mas=1", &["--context", "did you mean 'mass'"]);
     refuse("nowhere", "", &["nowhere", "no run of a policy"]);
+}
+
+/// Runs side by side: each in the same worlds, seeds together.
+#[test]
+fn policies_side_by_side() {
+    let place = Place::new();
+    let small = ["--set", "test.tasks=5", "--set", "test.episodes=3", "--set", "hidden=[8]"];
+    let train = |out: &str, more: &[&str]| {
+        let args = ["train", "--task", "cartpole", "--context", "length=0.25..1", "--out", out];
+        place.ok(&[&args[..], &SHORT[..6], &small[..], more].concat());
+    };
+    train("a", &["--seed", "1"]);
+    train("b", &["--seed", "2"]);
+    train("told", &["--set", "told=true"]);
+    let words = place.ok(&["eval", "a", "b", "told", "--device", "cpu", "--out", "all"]);
+    for part in ["cartpole: 15 episodes in 5 contexts", "2 seeds, as a", "95 %", "at random"] {
+        assert!(words.contains(part), "{part} is not in {words}");
+    }
+    let found = place.json("all/compare.json");
+    assert_eq!(found["groups"].as_array().map(Vec::len), Some(2));
+    let runs = found["runs"].as_array().expect("runs");
+    // All meet the same contexts.
+    let contexts = |run: &Value| -> Vec<Value> {
+        run["test"]["tasks"].as_array().unwrap().iter().map(|task| task[0].clone()).collect()
+    };
+    assert_eq!(contexts(&runs[0]), contexts(&runs[2]));
+    let mean = |i: usize| runs[i]["returns"]["mean"].as_f64().unwrap();
+    let group = &found["groups"][0]["returns"];
+    assert!((group["mean"].as_f64().unwrap() - (mean(0) + mean(1)) / 2.0).abs() < 1e-9, "{group}");
+    assert!(group["interval"][0].as_f64() < group["interval"][1].as_f64(), "{group}");
+    for picture in ["compare.svg", "compare.seconds.svg"] {
+        assert!(place.read(&format!("all/{picture}")).contains("mean of 2 seeds"), "{picture}");
+    }
+    // Elsewhere than it was trained, and as JSON.
+    let one = place.ok(&[
+        "eval",
+        "told",
+        "--device",
+        "cpu",
+        "--context",
+        "length=0.5,gravity=5..6",
+        "--json",
+        "--tasks",
+        "2",
+    ]);
+    let one: Value = serde_json::from_str(&one).expect("JSON");
+    let context = &one["runs"][0]["test"]["tasks"][0][0];
+    assert_eq!((one["contexts"].as_u64(), &context[0][1]), (Some(2), &Value::from(0.5)), "{one}");
+
+    train("other", &["--set", "horizon=20"]);
+    place.refused(&["eval", "a", "other", "--device", "cpu"], &["other", "horizon"]);
+    place.refused(
+        &["eval", "a", "--device", "cpu", "--shots", "5"],
+        &["--shots", "a policy has no support rows"],
+    );
+    place.refused(
+        &["eval", "a", "--device", "cpu", "--context", "lenght=1"],
+        &["--context", "did you mean 'length'"],
+    );
+    place.refused(&["eval", "a", "--device", "cpu", "--tasks", "0"], &["--tasks", "from 1"]);
+    place.refused(&["eval", "a", "nowhere", "--device", "cpu"], &["nowhere", "no run of a policy"]);
 }
 
 #[test]

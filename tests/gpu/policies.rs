@@ -13,12 +13,13 @@ fn worlds(name: &str, tasks: usize, each: usize) -> Worlds {
     let environment = environment(name, "--task").expect("it is there");
     let first = &environment.context()[0];
     let text = format!("{}={}..{}", first.name, first.usual * 0.8 - 0.01, first.usual * 1.2 + 0.01);
-    let text = if name == "mountain-car" || name == "mountain-car-continuous" {
-        "gravity=0.002..0.003"
-    } else {
-        &text
+    let text = match name {
+        "mountain-car" | "mountain-car-continuous" => "gravity=0.002..0.003",
+        "grid" => "goal_y=0..4",
+        "lane" | "lane-discrete" => "grip=0.4..1",
+        _ if environment.is_family() => "",
+        _ => &text,
     };
-    let text = if environment.is_family() { "" } else { text };
     let varied = Worlds::varied(&*environment, text, "--context").expect("a range");
     Worlds::drawn(environment, varied, [tasks, each], 5)
 }
@@ -45,6 +46,11 @@ fn iterations_in_lockstep() {
         if env.name() == "cartpole" {
             policies.push(Policy::own(&worlds, &[8, 8]));
             policies.push(Policy::generated(&worlds, &[8, 8], vec![16]));
+        }
+        if env.name() == "lane" {
+            let mut squashed = Policy::generated(&worlds, &[8, 8], vec![16]);
+            squashed.squashed = true;
+            policies.push(squashed);
         }
         if env.name() == "navigation" {
             policies.push(Policy::adapted(&worlds, &[8], Adaptation::default()));

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, nearest};
 use crate::experiment::config;
 use crate::net::Cell;
 use crate::policy::{
-    Adaptation, Environment, Evolution, Learning, Memory, Objective, Policy, Worlds, environment,
+    Adaptation, Environment, Evolution, Learning, Memory, Objective, Policy, Varied, Worlds, environment,
 };
 
 /// How a policy learns.
@@ -34,6 +34,11 @@ pub enum Learner {
 }
 
 impl Learner {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Learner::ALL.iter().find(|(_, learner)| *learner == self).map_or("", |(name, _)| name)
+    }
+
     /// All of them, with their names.
     pub const ALL: [(&str, Learner); 6] = [
         ("ppo", Learner::Ppo),
@@ -57,6 +62,17 @@ pub enum PolicySource {
     Own,
     /// A hypernetwork writes them from the context.
     Generated,
+}
+
+impl PolicySource {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            PolicySource::Shared => "shared",
+            PolicySource::Own => "own",
+            PolicySource::Generated => "generated",
+        }
+    }
 }
 
 /// How it is learned from roll-outs.
@@ -174,6 +190,8 @@ pub struct PolicyConfig {
     pub weights: PolicySource,
     /// Whether a policy that all share reads what differs beside its observation.
     pub told: bool,
+    /// Whether continuous actions are tanh of what is drawn, so that none lies outside of its range.
+    pub squash: bool,
     /// Contexts that it is trained in.
     pub tasks: usize,
     /// Worlds of each.
@@ -210,6 +228,7 @@ impl Default for PolicyConfig {
             context: String::new(),
             weights: PolicySource::default(),
             told: false,
+            squash: false,
             tasks: 1,
             worlds: 8,
             frames: 500_000,
@@ -263,48 +282,8 @@ impl PolicyConfig {
             "es" => usual::evolution(&mut table, &*found, differs),
             _ => {}
         }
-        let own = said(&table, "weights").is_some_and(|w| w == "own");
-        if differs || own {
-            let many: i64 = if own { 16 } else { 64 };
-            table.entry("tasks").or_insert(many.into());
-            table.entry("worlds").or_insert(if own { 8 } else { 2 }.into());
-            table.entry("frames").or_insert(if own { 3_200_000 } else { 2_000_000 }.into());
-            let tasks = table["tasks"].clone();
-            let test = table.entry("test").or_insert(toml::Table::new().into());
-            if let Some(test) = test.as_table_mut() {
-                test.entry("tasks").or_insert(if own { tasks } else { 64.into() });
-                test.entry("episodes").or_insert(10.into());
-            }
-        }
-        let learning = table.entry("learning").or_insert(toml::Table::new().into());
-        if let Some(learning) = learning.as_table_mut() {
-            let mut usual = |key: &str, value: toml::Value| {
-                learning.entry(key).or_insert(value);
-            };
-            match learner.as_str() {
-                "a2c" | "reinforce" => {
-                    usual("epochs", 1.into());
-                    usual("minibatches", 1.into());
-                    usual("rate", 0.003.into());
-                    usual("steps", if learner == "a2c" { 16 } else { 128 }.into());
-                    if learner == "reinforce" {
-                        usual("lambda", 1.0.into());
-                    }
-                }
-                "rl2" | "maml" | "es" => {}
-                _ if name == "pendulum" => {
-                    usual("epochs", 8.into());
-                    usual("minibatches", 8.into());
-                }
-                _ => {}
-            }
-            if name == "pendulum" {
-                usual("gamma", 0.95.into());
-            }
-            if matches!(name.as_str(), "pendulum" | "navigation" | "mountain-car-continuous") {
-                usual("entropy", 0.0.into());
-            }
-        }
+        usual::contexts(&mut table, &*found, differs);
+        usual::updates(&mut table, &*found, &learner);
         let config: PolicyConfig = toml::Value::Table(table).try_into().map_err(wrong)?;
         config.validate()?;
         Ok(config)
@@ -372,6 +351,9 @@ impl PolicyConfig {
             return Err(Error::config("learning.epochs", message));
         }
         let env = environment(&self.environment, "--task")?;
+        if self.squash && env.action().choices().is_some() {
+            return Err(Error::config("squash", "is for continuous actions: these are choices"));
+        }
         self.refuse_without_effect()?;
         match self.learner {
             Learner::Rl2 => return self.validate_trials(&*env),
@@ -528,6 +510,16 @@ impl PolicyConfig {
         Ok(())
     }
 
+    /// Worlds to judge a policy in: contexts that are drawn anew, by these numbers or ranges where they are given; of networks of the tasks' own those of training.
+    pub(super) fn test_worlds(&self, given: &[Varied], size: [usize; 2], seed: u64) -> Result<Worlds> {
+        if self.weights == PolicySource::Own {
+            return self.worlds([self.tasks, size[1]], self.seed);
+        }
+        let mut worlds = self.worlds(size, seed)?;
+        worlds.draw_within(given, seed);
+        Ok(worlds)
+    }
+
     /// Contexts that differ are drawn by this.
     pub(super) fn worlds(&self, [tasks, each]: [usize; 2], seed: u64) -> Result<Worlds> {
         let found: std::sync::Arc<dyn Environment> = environment(&self.environment, "--task")?;
@@ -536,6 +528,12 @@ impl PolicyConfig {
     }
 
     pub(super) fn policy(&self, worlds: &Worlds) -> Policy {
+        let mut policy = self.net(worlds);
+        policy.squashed = self.squash;
+        policy
+    }
+
+    fn net(&self, worlds: &Worlds) -> Policy {
         if self.learner == Learner::Rl2 {
             let MemoryConfig { cell, units, infers } = self.memory;
             let memory = Memory::new(worlds, cell, units, usual::trial(&self.trial).unwrap_or_default());

@@ -8,9 +8,13 @@
 //! | `report.json` | the result ([`PolicyReport`]) |
 //! | `returns.svg` | mean returns of episodes against steps |
 
+mod compare;
 mod config;
+mod film;
+mod judge;
 mod report;
 mod roll_out;
+mod trained;
 mod usual;
 
 use std::path::Path;
@@ -20,12 +24,16 @@ use super::run_folder::RunFolder;
 use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
-use crate::policy::{Behaviour, PolicyTrainer, Progressed, Worlds};
+use crate::policy::{PolicyTrainer, Progressed};
 use crate::report::plot::{Curve, curves};
 use crate::run::Device;
+pub use compare::{
+    ComparedPolicies, Mean, PolicyGroup, PolicyRunTest, PolicyTestOptions, compare, learning_curves,
+};
 pub use config::{Learner, LearningConfig, MemoryConfig, PolicyConfig, PolicySource, TestConfig};
+use judge::Judged;
 pub use report::{PolicyReport, PolicyStatus, PolicyTest};
-pub use roll_out::roll_out;
+pub use roll_out::{RollOut, RollOutOptions, roll_out};
 
 /// The settings of a run.
 pub const SETTINGS: &str = "policy.toml";
@@ -34,8 +42,6 @@ const STATE: &str = "policy.safetensors";
 const METRICS: &str = "metrics.csv";
 /// Longest time between two checkpoints.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
-/// Numbers of a context, and contexts, that a report lists at most.
-const LISTED: [usize; 2] = [16, 256];
 /// Random numbers of worlds never seen, and of the episodes in them.
 const TEST: u64 = 0x7e57;
 
@@ -205,64 +211,22 @@ impl<'d> PolicyRun<'d> {
 
     fn judge(&mut self) -> Result<PolicyReport> {
         let (c, seconds) = (self.config.clone(), self.seconds());
-        let test = match c.weights {
-            PolicySource::Own => c.worlds([c.tasks, c.test.episodes], c.seed)?,
-            _ => c.worlds([c.test.tasks, c.test.episodes], c.seed ^ TEST)?,
-        };
-        let mut play = |how| self.trainer.evaluate(&test, how, c.seed ^ TEST);
-        let random = play(Behaviour::Random)?;
-        let mut adapted = vec![];
-        let [drawn, greedy] = match c.learner {
-            Learner::Maml => {
-                let mut all = self.trainer.adapt(&test, c.test.updates, c.seed ^ TEST)?;
-                adapted.extend(all.iter().map(|[drawn, greedy]| [greedy.mean(), drawn.mean()]));
-                all.pop().unwrap_or_else(|| [random.clone(), random.clone()])
-            }
-            _ => [play(Behaviour::Drawn)?, play(Behaviour::Greedy)?],
-        };
-        if greedy.returns.iter().chain(&drawn.returns).any(|r| !r.is_finite()) {
-            return Err(Error::Diverged("a return of the policy is not finite: it is not judged".into()));
-        }
-        let by_task = greedy.by_task();
-        let trial = self.trainer.trial();
-        let oracle = |task: usize| -> Option<f64> {
-            trial.iter().map(|steps| test.environment.oracle(test.numbers_of(task), *steps)).sum()
-        };
-        let oracle: Option<f64> = (0..test.tasks).map(oracle).sum();
-        let known: Vec<&[f32]> = (0..test.tasks).map(|task| test.numbers_of(task)).collect();
-        let rules = match c.learner {
-            Learner::Rl2 => test.environment.rules(&known, &trial, c.seed ^ TEST),
-            _ => vec![],
-        };
+        let test = c.test_worlds(&[], [c.test.tasks, c.test.episodes], c.seed ^ TEST)?;
+        let params = self.trainer.params()?;
+        let judged =
+            Judged { config: &c, device: self.device, policy: self.trainer.policy(), params: &params };
+        let steps = self.trainer.iteration() * self.trainer.frames_each();
         Ok(PolicyReport {
             environment: c.environment.clone(),
-            learner: Learner::ALL.iter().find(|(_, l)| *l == c.learner).map_or("", |(n, _)| n).into(),
-            weights: serde_json::to_value(c.weights)
-                .ok()
-                .and_then(|w| w.as_str().map(str::to_string))
-                .unwrap_or_default(),
+            learner: c.learner.name().into(),
+            weights: c.weights.name().into(),
             device: self.device.name(),
             seed: c.seed,
             parameters: self.trainer.policy().init(c.tasks, c.seed).len(),
-            steps: self.trainer.iteration() * self.trainer.frames_each(),
+            steps,
             seconds,
-            steps_per_second: (self.trainer.iteration() * self.trainer.frames_each()) as f64
-                / seconds.max(1e-9),
-            test: PolicyTest {
-                return_mean: greedy.mean(),
-                return_std: greedy.deviation(),
-                episodes: greedy.returns.len(),
-                length: greedy.lengths.iter().map(|l| f64::from(*l)).sum::<f64>()
-                    / greedy.lengths.len().max(1) as f64,
-                drawn: drawn.mean(),
-                random: random.mean(),
-                oracle: oracle.map(|sum| sum / test.tasks as f64),
-                rules: rules.into_iter().map(|(name, mean)| (name.to_string(), mean)).collect(),
-                by_episode: if trial.len() > 1 { greedy.by_episode.clone() } else { vec![] },
-                by_update: adapted,
-                contexts: if test.varied.is_empty() { 1 } else { test.tasks },
-                tasks: contexts(&test, &by_task),
-            },
+            steps_per_second: steps as f64 / seconds.max(1e-9),
+            test: judged.test(&test, c.seed ^ TEST)?.0,
         })
     }
 
@@ -294,7 +258,7 @@ impl<'d> PolicyRun<'d> {
 
     fn restore(&mut self) -> Result<()> {
         let path = self.folder.file(STATE);
-        let c = saved(&path, &self.config)?;
+        let c = trained::saved(&path, &self.config)?;
         let wrong = |what: &str| Error::checkpoint(&path, format!("says no {what} of a policy"));
         let meta = |what: &str| c.metadata.get(what).ok_or_else(|| wrong(what));
         let of = |(name, like): (String, Vec<f32>)| -> Result<(String, Vec<f32>)> {
@@ -306,46 +270,18 @@ impl<'d> PolicyRun<'d> {
         state.iteration = meta("iteration")?.parse().map_err(|_| wrong("iteration"))?;
         self.trainer.restore(&state)?;
         self.before = meta("seconds")?.parse().map_err(|_| wrong("seconds"))?;
-        let text = std::fs::read_to_string(self.folder.file(METRICS)).unwrap_or_else(|e| {
-            log::warn!("{}: {e}: its rows up to here are lost", self.folder.file(METRICS).display());
-            String::new()
+        let rows = rows_of(self.folder.path()).unwrap_or_else(|e| {
+            log::warn!("{e}: its rows up to here are lost");
+            vec![]
         });
-        self.rows = text
-            .lines()
-            .skip(1)
-            .map_while(Row::read)
-            .take_while(|r| r.found.iteration < state.iteration)
-            .collect();
+        self.rows = rows.into_iter().take_while(|r| r.found.iteration < state.iteration).collect();
         Ok(())
     }
 }
 
-/// What was saved of a run with these settings; where it is computed may differ.
-fn saved(path: &Path, config: &PolicyConfig) -> Result<Checkpoint> {
-    let c = Checkpoint::load(path)?;
-    let then =
-        c.metadata.get("config").ok_or_else(|| Error::checkpoint(path, "says no config of a policy"))?;
-    let then = PolicyConfig::parse(then, STATE, &[])?;
-    if (PolicyConfig { device: then.device.clone(), ..config.clone() }) != then {
-        return Err(Error::config(
-            path.with_file_name(SETTINGS).display().to_string(),
-            format!(
-                "has other settings than {STATE} was made with: put back those that the run was begun with (or its own {STATE}), or start another run"
-            ),
-        ));
-    }
-    Ok(c)
-}
-
-/// Contexts by name, each with its mean return, where they differ.
-fn contexts(worlds: &Worlds, returns: &[f64]) -> Vec<(Vec<(String, f32)>, f64)> {
-    if !(1..=LISTED[0]).contains(&worlds.varied.len()) || worlds.tasks > LISTED[1] {
-        return vec![];
-    }
-    let columns: Vec<usize> = worlds.varied.iter().map(|v| v.column).collect();
-    let of = |task: usize| {
-        let all = worlds.context_of(task);
-        columns.iter().map(|c| (all[*c].0.to_string(), all[*c].1)).collect()
-    };
-    returns.iter().enumerate().map(|(task, mean)| (of(task), *mean)).collect()
+/// The rows of a run's `metrics.csv`, as far as they are whole.
+fn rows_of(run: &Path) -> Result<Vec<Row>> {
+    let file = run.join(METRICS);
+    let text = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
+    Ok(text.lines().skip(1).map_while(Row::read).collect())
 }

@@ -40,6 +40,9 @@ pub struct PolicyTest {
     pub episodes: usize,
     /// Their mean number of steps.
     pub length: f64,
+    /// Share of episodes that ended by themselves, not by the time limit: of `lane` those in which the car left the lane or hit something.
+    #[serde(default)]
+    pub terminated: f64,
     /// Mean return where actions are drawn from the policy.
     pub drawn: f64,
     /// Mean return of actions at random.

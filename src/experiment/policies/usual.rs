@@ -103,6 +103,60 @@ pub(super) fn evolution(table: &mut toml::Table, environment: &dyn Environment, 
     of(table, "learning", &learning);
 }
 
+/// What depends on how many contexts there are, where nothing else is said.
+pub(super) fn contexts(table: &mut toml::Table, environment: &dyn Environment, differs: bool) {
+    let own = table.get("weights").and_then(toml::Value::as_str) == Some("own");
+    let is_lane = environment.name().starts_with("lane");
+    if !differs && !own {
+        if is_lane {
+            table.entry("worlds").or_insert(32.into());
+            table.entry("frames").or_insert(3_000_000.into());
+        }
+        return;
+    }
+    let tasks: i64 = if own { 16 } else { 64 };
+    table.entry("tasks").or_insert(tasks.into());
+    table.entry("worlds").or_insert(if own { 8 } else { 2 }.into());
+    let frames = match (own, is_lane) {
+        (true, _) => 3_200_000,
+        (false, true) => 6_000_000,
+        (false, false) => 2_000_000,
+    };
+    table.entry("frames").or_insert(frames.into());
+    let tasks = if own { table["tasks"].clone() } else { 64.into() };
+    of(table, "test", &[("tasks", tasks), ("episodes", 10.into())]);
+}
+
+/// How a policy learns from roll-outs, where nothing else is said.
+pub(super) fn updates(table: &mut toml::Table, environment: &dyn Environment, learner: &str) {
+    let name = environment.name();
+    match learner {
+        "a2c" | "reinforce" => {
+            let steps = if learner == "a2c" { 16 } else { 128 };
+            let once = [
+                ("epochs", 1.into()),
+                ("minibatches", 1.into()),
+                ("rate", 0.003.into()),
+                ("steps", steps.into()),
+            ];
+            of(table, "learning", &once);
+            if learner == "reinforce" {
+                of(table, "learning", &[("lambda", 1.0.into())]);
+            }
+        }
+        "rl2" | "maml" | "es" => {}
+        _ if name == "pendulum" => of(table, "learning", &[("epochs", 8.into()), ("minibatches", 8.into())]),
+        _ if name.starts_with("lane") => of(table, "learning", &[("minibatches", 8.into())]),
+        _ => {}
+    }
+    if name == "pendulum" {
+        of(table, "learning", &[("gamma", 0.95.into())]);
+    }
+    if matches!(name, "pendulum" | "navigation" | "mountain-car-continuous") {
+        of(table, "learning", &[("entropy", 0.0.into())]);
+    }
+}
+
 /// Steps of an episode.
 fn episode(table: &toml::Table, environment: &dyn Environment) -> i64 {
     let said = table.get("horizon").and_then(toml::Value::as_integer);

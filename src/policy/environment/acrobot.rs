@@ -1,6 +1,8 @@
 //! Two links, of which the joint between them is driven.
 
-use super::{ActionSpace, ContextNumber, Environment, Moment, Transition, Widths, between, wrapped};
+use super::{
+    ActionSpace, ContextNumber, Environment, Ink, Moment, Scene, Shape, Transition, Widths, between, wrapped,
+};
 use crate::graph::expr::Expr;
 
 /// Acrobot (Sutton 1996) as in Gymnasium's `Acrobot-v1`, the version of the book: two angles and their speeds, observed as cosines, sines
@@ -88,5 +90,23 @@ impl Environment for Acrobot {
     fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {
         let (a, b) = (state.column(0), state.column(1));
         Expr::columns(&[a.cos(), a.sin(), b.cos(), b.sin(), state.column(2), state.column(3)])
+    }
+
+    fn scene(&self, state: &[f32], context: &[f32]) -> Option<Scene> {
+        let [a, b, first, second] = [state[0], state[1], context[0], context[1]].map(f64::from);
+        // Angles are from hanging down on.
+        let along =
+            |[x, y]: [f64; 2], length: f64, angle: f64| [x + length * angle.sin(), y - length * angle.cos()];
+        let elbow = along([0.0, 0.0], first, a);
+        let tip = along(elbow, second, a + b);
+        let (far, goal) = (1.1 * (first + second), first);
+        let shapes = vec![
+            Shape::line(&[[-far, goal], [far, goal]], 0.02 * far, Ink::Goal),
+            Shape::line(&[[0.0, 0.0], elbow], 0.06 * far, Ink::Body),
+            Shape::line(&[elbow, tip], 0.06 * far, Ink::Agent),
+            Shape::disc([0.0, 0.0], 0.03 * far, Ink::World),
+            Shape::disc(elbow, 0.03 * far, Ink::World),
+        ];
+        Some(Scene { view: [[-far, far], [-far, far]], shapes })
     }
 }

@@ -1,6 +1,8 @@
 //! A pole on a cart that is pushed left or right.
 
-use super::{ActionSpace, ContextNumber, Environment, Moment, Transition, Widths, between};
+use super::{
+    ActionSpace, ContextNumber, Environment, Ink, Moment, Scene, Shape, Transition, Widths, between,
+};
 use crate::graph::expr::Expr;
 
 /// CartPole (Barto, Sutton and Anderson 1983) as in Gymnasium's `CartPole-v1`, bit for bit in f64: state and observation are place, speed,
@@ -69,5 +71,18 @@ impl Environment for CartPole {
 
     fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {
         state
+    }
+
+    fn scene(&self, state: &[f32], context: &[f32]) -> Option<Scene> {
+        let [x, angle, length] = [state[0], state[2], 2.0 * context[3]].map(f64::from);
+        let top = 0.25 + length.max(0.2);
+        let pole = [[x, 0.25], [x + length * angle.sin(), 0.25 + length * angle.cos()]];
+        let shapes = vec![
+            Shape::line(&[[-2.4, 0.0], [2.4, 0.0]], 0.03, Ink::World),
+            Shape::line(&[[x - 0.3, 0.12], [x + 0.3, 0.12]], 0.22, Ink::Agent),
+            Shape::line(&pole, 0.08, Ink::Body),
+            Shape::disc([x, 0.25], 0.06, Ink::World),
+        ];
+        Some(Scene { view: [[-2.7, 2.7], [-0.15, top + 0.15]], shapes })
     }
 }

@@ -4,11 +4,15 @@
 mod acrobot;
 mod bandit;
 mod cartpole;
+mod grid;
+mod lane;
 mod mdp;
 mod mountain_car;
 mod navigation;
 mod pendulum;
+mod point;
 mod rules;
+mod scene;
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -20,10 +24,14 @@ use crate::graph::op::Binary;
 pub use acrobot::Acrobot;
 pub use bandit::Bandit;
 pub use cartpole::CartPole;
+pub use grid::Grid;
+pub use lane::{Lane, LaneDiscrete};
 pub use mdp::Mdp;
 pub use mountain_car::{MountainCar, MountainCarContinuous};
 pub use navigation::Navigation;
 pub use pendulum::Pendulum;
+pub use point::Point;
+pub use scene::{Ink, Scene, Shape};
 
 /// What an agent may do.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +39,8 @@ pub use pendulum::Pendulum;
 pub enum ActionSpace {
     /// One of so many actions; an environment gets it as one-hot `[.., n]`.
     Discrete(usize),
+    /// One of each of so many, several choices at once; an environment gets them as one-hot columns behind one another, `[.., sum]`.
+    MultiDiscrete(Vec<usize>),
     /// Numbers, one for each of these ranges; an environment gets them as they are, `[.., n]`, and clips what lies outside.
     Continuous(Vec<[f64; 2]>),
 }
@@ -40,7 +50,17 @@ impl ActionSpace {
     pub fn width(&self) -> usize {
         match self {
             ActionSpace::Discrete(n) => *n,
+            ActionSpace::MultiDiscrete(choices) => choices.iter().sum(),
             ActionSpace::Continuous(ranges) => ranges.len(),
+        }
+    }
+
+    /// Actions of each choice, of discrete ones.
+    pub fn choices(&self) -> Option<Vec<usize>> {
+        match self {
+            ActionSpace::Discrete(n) => Some(vec![*n]),
+            ActionSpace::MultiDiscrete(choices) => Some(choices.clone()),
+            ActionSpace::Continuous(_) => None,
         }
     }
 }
@@ -51,6 +71,8 @@ impl ActionSpace {
 pub enum Spread {
     /// Evenly between two ends.
     Even,
+    /// Whole numbers, evenly between two ends and with them.
+    Whole,
     /// −1 or 1.
     Sign,
     /// Exponentially with mean 1: numbers whose shares of their sum are a draw from a flat Dirichlet distribution.
@@ -222,6 +244,16 @@ pub trait Environment: Debug + Send + Sync {
 
     /// What an agent sees of a state, `[g, r, observation]`.
     fn observe<'g>(&self, state: Expr<'g>, context: Expr<'g>) -> Expr<'g>;
+
+    /// What a state looks like; `None` where nobody drew it.
+    fn scene(&self, _state: &[f32], _context: &[f32]) -> Option<Scene> {
+        None
+    }
+
+    /// Of states of two numbers what they are called, and from where to where they are worth a look.
+    fn plane(&self) -> Option<[(&str, [f64; 2]); 2]> {
+        None
+    }
 }
 
 /// Arms, states and actions that there may be at most.
@@ -236,6 +268,10 @@ pub fn environments() -> Vec<Arc<dyn Environment>> {
         Arc::new(MountainCar {}),
         Arc::new(MountainCarContinuous {}),
         Arc::new(Navigation {}),
+        Arc::new(Point {}),
+        Arc::new(Grid {}),
+        Arc::new(Lane {}),
+        Arc::new(LaneDiscrete {}),
         Arc::new(Bandit::new(10)),
         Arc::new(Mdp::new(10, 5)),
     ]

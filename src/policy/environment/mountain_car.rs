@@ -1,6 +1,8 @@
 //! A car in a valley, too weak to drive straight up.
 
-use super::{ActionSpace, ContextNumber, Environment, Moment, Transition, Widths, between};
+use super::{
+    ActionSpace, ContextNumber, Environment, Ink, Moment, Scene, Shape, Transition, Widths, between,
+};
 use crate::graph::expr::Expr;
 
 /// MountainCar (Moore 1990) as in Gymnasium's `MountainCar-v0`: place and speed; action 0 pushes left, 1 not at all, 2 right; a reward of −1
@@ -32,6 +34,24 @@ fn driven<'g>(m: &Moment<'g>, push: Expr<'g>, goal: f64) -> [Expr<'g>; 2] {
 fn started(noise: Expr<'_>) -> Expr<'_> {
     Expr::columns(&[between(noise.column(0), -0.6, -0.4), noise.column(0) * 0.0])
 }
+
+/// The valley, the car in it, and a flag at the goal.
+fn drawn(state: &[f32], goal: f64) -> Scene {
+    let x = f64::from(state[0]);
+    let height = |x: f64| (3.0 * x).sin() * 0.45 + 0.55;
+    let ground: Vec<[f64; 2]> =
+        (0..=45).map(|k| -1.2 + 0.04 * f64::from(k)).map(|x| [x, height(x)]).collect();
+    let foot = [goal, height(goal)];
+    let shapes = vec![
+        Shape::line(&ground, 0.02, Ink::World),
+        Shape::line(&[foot, [goal, foot[1] + 0.25]], 0.02, Ink::Goal),
+        Shape::disc([x, height(x) + 0.06], 0.06, Ink::Agent),
+    ];
+    Scene { view: [[-1.25, 0.65], [0.0, 1.35]], shapes }
+}
+
+/// Places and speeds.
+const PLANE: [(&str, [f64; 2]); 2] = [("place", [-1.2, 0.6]), ("speed", [-0.07, 0.07])];
 
 impl Environment for MountainCar {
     fn name(&self) -> &str {
@@ -65,6 +85,14 @@ impl Environment for MountainCar {
 
     fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {
         state
+    }
+
+    fn scene(&self, state: &[f32], _context: &[f32]) -> Option<Scene> {
+        Some(drawn(state, 0.5))
+    }
+
+    fn plane(&self) -> Option<[(&str, [f64; 2]); 2]> {
+        Some(PLANE)
     }
 }
 
@@ -100,5 +128,13 @@ impl Environment for MountainCarContinuous {
 
     fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {
         state
+    }
+
+    fn scene(&self, state: &[f32], _context: &[f32]) -> Option<Scene> {
+        Some(drawn(state, 0.45))
+    }
+
+    fn plane(&self) -> Option<[(&str, [f64; 2]); 2]> {
+        Some(PLANE)
     }
 }

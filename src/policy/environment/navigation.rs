@@ -1,6 +1,6 @@
 //! A point in the plane that is to find a place.
 
-use super::{ActionSpace, ContextNumber, Environment, Moment, Transition, Widths};
+use super::{ActionSpace, ContextNumber, Environment, Ink, Moment, Scene, Shape, Transition, Widths};
 use crate::graph::expr::Expr;
 
 /// Navigation in two dimensions (Finn, Abbeel and Levine 2017), as learn2learn's `Particles2D`: the point starts at the origin and moves by at
@@ -63,5 +63,20 @@ impl Environment for Navigation {
 
     fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {
         state
+    }
+
+    fn scene(&self, state: &[f32], context: &[f32]) -> Option<Scene> {
+        let [x, y, goal_x, goal_y] = [state[0], state[1], context[0], context[1]].map(f64::from);
+        let far = 1.2 * goal_x.abs().max(goal_y.abs()).max(0.5);
+        let shapes = vec![
+            Shape::disc([goal_x, goal_y], 0.05 * far, Ink::Goal),
+            Shape::disc([0.0, 0.0], 0.02 * far, Ink::World),
+            Shape::disc([x, y], 0.04 * far, Ink::Agent),
+        ];
+        Some(Scene { view: [[-far, far], [-far, far]], shapes })
+    }
+
+    fn plane(&self) -> Option<[(&str, [f64; 2]); 2]> {
+        Some([("x", [-1.0, 1.0]), ("y", [-1.0, 1.0])])
     }
 }

@@ -1,6 +1,8 @@
 //! A pendulum that is swung up by a motor.
 
-use super::{ActionSpace, ContextNumber, Environment, Moment, Transition, Widths, between, wrapped};
+use super::{
+    ActionSpace, ContextNumber, Environment, Ink, Moment, Scene, Shape, Transition, Widths, between, wrapped,
+};
 use crate::graph::expr::Expr;
 
 /// Pendulum as in Gymnasium's `Pendulum-v1`: state angle (0 is upright) and angular speed, observed as cosine, sine and speed; a torque
@@ -64,5 +66,23 @@ impl Environment for Pendulum {
     fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {
         let angle = state.column(0);
         Expr::columns(&[angle.cos(), angle.sin(), state.column(1)])
+    }
+
+    fn scene(&self, state: &[f32], context: &[f32]) -> Option<Scene> {
+        let (angle, length) = (f64::from(state[0]), f64::from(context[2]));
+        // Angles are from upright on, to the left.
+        let tip = [-length * angle.sin(), length * angle.cos()];
+        let far = 1.25 * length;
+        let shapes = vec![
+            Shape::line(&[[0.0, 0.0], tip], 0.08 * length, Ink::Body),
+            Shape::disc(tip, 0.14 * length, Ink::Agent),
+            Shape::disc([0.0, 0.0], 0.05 * length, Ink::World),
+        ];
+        Some(Scene { view: [[-far, far], [-far, far]], shapes })
+    }
+
+    fn plane(&self) -> Option<[(&str, [f64; 2]); 2]> {
+        use std::f64::consts::PI;
+        Some([("angle", [-PI, PI]), ("speed", [-8.0, 8.0])])
     }
 }

@@ -15,6 +15,7 @@ mod curves;
 mod fields;
 mod frame;
 mod gallery;
+mod plane;
 mod scatter;
 mod tasks;
 
@@ -25,5 +26,6 @@ pub use confusion::confusion;
 pub use curves::{Curve, accuracy_curve, curves, error_by_steps, loss_curve};
 pub use fields::{FieldPanel, fields};
 pub use gallery::{Shown, Tile, gallery};
+pub use plane::{PlanePanel, planes};
 pub use scatter::{Marked, marked, pareto_front, predicted_against_true};
 pub use tasks::{INTERVAL, TaskPanel, task_panels};

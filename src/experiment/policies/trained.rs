@@ -1,0 +1,86 @@
+//! A trained policy, read from its run.
+
+use std::path::Path;
+
+use super::config::{PolicyConfig, PolicySource};
+use super::{SETTINGS, STATE};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::policy::{Policy, Varied, Worlds};
+
+/// The settings of a run, and what was learned.
+#[derive(Debug)]
+pub(super) struct Trained {
+    pub(super) config: PolicyConfig,
+    checkpoint: Checkpoint,
+}
+
+impl Trained {
+    /// Of a run, which is read alone.
+    pub(super) fn read(run: &Path) -> Result<Trained> {
+        let config = PolicyConfig::read(run)?;
+        let file = run.join(STATE);
+        if !file.is_file() {
+            let message = "holds no trained policy yet: go on with hyperloom train --resume";
+            return Err(Error::checkpoint(run, message));
+        }
+        let checkpoint = saved(&file, &config)?;
+        Ok(Trained { config, checkpoint })
+    }
+
+    /// Refuses networks of the tasks' own, which know no other context than theirs.
+    pub(super) fn refuse_own(&self) -> Result<()> {
+        if self.config.weights != PolicySource::Own {
+            return Ok(());
+        }
+        let message =
+            "a run whose tasks have networks of their own says of no other context what to do in it";
+        Err(Error::config("--context", message))
+    }
+
+    /// Its parameters.
+    pub(super) fn params(&self, policy: &Policy) -> Result<Vec<f32>> {
+        let networks = if self.config.weights == PolicySource::Own { self.config.tasks } else { 1 };
+        Ok(self.checkpoint.f32("weights", &[networks * policy.layout().len()])?.to_vec())
+    }
+
+    /// Numbers or ranges of contexts for it, as `length=0.7` or `length=0.5..0.9`; it is said where they leave those that it was trained in.
+    pub(super) fn given(&self, context: &str) -> Result<Vec<Varied>> {
+        let found = crate::policy::environment(&self.config.environment, "environment")?;
+        if !context.is_empty() {
+            self.refuse_own()?;
+        }
+        let trained = Worlds::varied(&*found, &self.config.context, "context")?;
+        let given = Worlds::parse(&*found, context, "--context")?;
+        for g in &given {
+            let name = &found.context()[g.column].name;
+            let trained = trained.iter().find(|v| v.column == g.column).map(|v| v.range);
+            let within = |[low, high]: [f64; 2]| low <= g.range[0] && g.range[1] <= high;
+            if let Some([low, high]) = trained.filter(|range| !within(*range)) {
+                let is = match g.range {
+                    [a, b] if a == b => format!("{a}"),
+                    [a, b] => format!("{a}..{b}"),
+                };
+                log::warn!("{name} {is} is outside of {low}..{high}, where the policy was trained");
+            }
+        }
+        Ok(given)
+    }
+}
+
+/// What was saved of a run with these settings; where it is computed may differ.
+pub(super) fn saved(path: &Path, config: &PolicyConfig) -> Result<Checkpoint> {
+    let c = Checkpoint::load(path)?;
+    let then =
+        c.metadata.get("config").ok_or_else(|| Error::checkpoint(path, "says no config of a policy"))?;
+    let then = PolicyConfig::parse(then, STATE, &[])?;
+    if (PolicyConfig { device: then.device.clone(), ..config.clone() }) != then {
+        return Err(Error::config(
+            path.with_file_name(SETTINGS).display().to_string(),
+            format!(
+                "has other settings than {STATE} was made with: put back those that the run was begun with (or its own {STATE}), or start another run"
+            ),
+        ));
+    }
+    Ok(c)
+}

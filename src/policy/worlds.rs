@@ -205,6 +205,16 @@ impl Worlds {
         self.contexts.chunks(width).flat_map(|c| one(c).repeat(self.each)).collect()
     }
 
+    /// The same tasks with the contexts of others, of which there are as many.
+    ///
+    /// # Panics
+    /// Where there are not, or they are of another environment.
+    pub fn take_contexts(&mut self, other: &Worlds) {
+        assert_eq!(self.environment.name(), other.environment.name(), "contexts are of one environment");
+        assert_eq!(self.tasks, other.tasks, "there are as many");
+        self.contexts.clone_from(&other.contexts);
+    }
+
     /// Whether there are different contexts.
     pub fn differ(&self) -> bool {
         let width = self.environment.context().len().max(1);

@@ -136,6 +136,23 @@ fn policies_side_by_side() {
     let context = &one["runs"][0]["test"]["tasks"][0][0];
     assert_eq!((one["contexts"].as_u64(), &context[0][1]), (Some(2), &Value::from(0.5)), "{one}");
 
+    // Networks of the tasks' own are judged in their contexts, and so are the others beside them.
+    train("own", &["--weights", "own", "--set", "tasks=5", "--set", "learning.minibatches=2"]);
+    place.ok(&["eval", "told", "own", "--device", "cpu", "--out", "all"]);
+    let both = place.json("all/compare.json");
+    let runs = both["runs"].as_array().expect("runs");
+    assert_eq!(contexts(&runs[0]), contexts(&runs[1]));
+    train(
+        "own 2",
+        &["--weights", "own", "--set", "tasks=5", "--set", "learning.minibatches=2", "--seed", "9"],
+    );
+    place.refused(&["eval", "own", "own 2", "--device", "cpu"], &["own 2", "other contexts"]);
+    place.refused(&["eval", "own", "--tasks", "3", "--device", "cpu"], &["--tasks", "their own 5"]);
+    place.refused(
+        &["eval", "own", "--context", "length=1", "--device", "cpu"],
+        &["--context", "of their own"],
+    );
+
     train("other", &["--set", "horizon=20"]);
     place.refused(&["eval", "a", "other", "--device", "cpu"], &["other", "horizon"]);
     place.refused(

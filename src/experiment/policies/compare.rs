@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::config::PolicyConfig;
+use super::config::{PolicyConfig, PolicySource};
 use super::judge::Judged;
 use super::report::PolicyTest;
 use super::trained::Trained;
@@ -117,14 +117,23 @@ impl Mean {
     }
 }
 
-/// Judges runs of one environment, all in the same contexts as far as they were trained in the same.
+/// Judges runs of one environment, all in the same contexts as far as they were trained in the same; where the tasks of a run have networks of their
+/// own, all are judged in its contexts.
 ///
 /// # Errors
-/// Runs of different environments or trials, what is no context, and what the device refuses.
+/// Runs of different environments or trials, or with networks for different contexts; what is no context, and what the device refuses.
 pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -> Result<ComparedPolicies> {
     let all: Vec<Trained> = runs.iter().map(|run| Trained::read(run)).collect::<Result<_>>()?;
     let first = &all.first().ok_or_else(|| Error::config("RUN", "there is no run to judge"))?.config;
-    let size = [options.tasks.unwrap_or(first.test.tasks), options.episodes.unwrap_or(first.test.episodes)];
+    let episodes = options.episodes.unwrap_or(first.test.episodes);
+    let own = all.iter().find(|t| t.config.weights == PolicySource::Own);
+    let own = own.map(|t| t.config.worlds([t.config.tasks, episodes], t.config.seed)).transpose()?;
+    let size = [own.as_ref().map_or(options.tasks.unwrap_or(first.test.tasks), |own| own.tasks), episodes];
+    if let Some(own) = own.as_ref().filter(|own| options.tasks.is_some_and(|tasks| tasks != own.tasks)) {
+        let message =
+            format!("networks of the tasks' own are judged in their own {}: leave it out", own.tasks);
+        return Err(Error::config("--tasks", message));
+    }
     crate::experiment::config::within(&[
         ("--tasks", size[0], 1, 65_536),
         ("--episodes", size[1], 1, 65_536),
@@ -147,7 +156,15 @@ pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -
             }
         }
         let given = trained.given(&options.context)?;
-        let worlds = config.test_worlds(&given, size, options.seed ^ TEST)?;
+        let mut worlds = config.test_worlds(&given, size, options.seed ^ TEST)?;
+        if let Some(own) = &own {
+            if config.weights != PolicySource::Own {
+                worlds.take_contexts(own);
+            } else if worlds.contexts() != own.contexts() {
+                let message = "has networks for other contexts than the first such run: its contexts and seed are to be the same";
+                return Err(Error::checkpoint(run, message));
+            }
+        }
         let policy = config.policy(&worlds);
         let params = trained.params(&policy)?;
         let judged = Judged { config, device, policy: &policy, params: &params };

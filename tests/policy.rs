@@ -457,6 +457,55 @@ fn a_policy_that_evolves() {
     assert!(now > 150.0, "{now} of 200, at first {}", first.return_mean);
 }
 
+/// Through the physics: a goal is found in few steps, launches by themselves say what regions do, what was stopped goes on with the same bits, and choices are refused.
+#[test]
+fn gradients_through_the_physics() {
+    let mut learning = Learning::new(60_000);
+    (learning.analytic, learning.steps, learning.epochs, learning.minibatches) = (true, 32, 1, 1);
+    learning.rate = 5e-3;
+    learning.objective.entropy = 0.0;
+    let usual = |name: &str| Worlds::usual(environment(name, "--task").expect("it is there"), 1, 16);
+    let worlds = usual("navigation");
+    let policy = Policy::shared(&worlds, &[32], 0);
+    let new = |device: &Device| {
+        PolicyTrainer::new(device, worlds.clone(), policy.clone(), learning, 0).expect("it fits")
+    };
+    let mut whole = new(&Device::Cpu);
+    let first = whole.advance(1).expect("it learns")[0];
+    let mut then = new(&Device::Cpu);
+    then.restore(&whole.state().expect("read")).expect("it goes on");
+    for trainer in [&mut whole, &mut then] {
+        while trainer.left() > 0 {
+            trainer.advance(8).expect("it learns");
+        }
+    }
+    assert_eq!(then.state().expect("read"), whole.state().expect("read"), "resumed");
+    let by_launch = new(&Device::Cpu.without_regions()).advance(1).expect("it learns")[0];
+    assert!(
+        (by_launch.reward - first.reward).abs() < 1e-4 * first.reward.abs(),
+        "{by_launch:?} and {first:?}"
+    );
+    assert!(
+        (by_launch.gradient - first.gradient).abs() < 1e-3 * first.gradient,
+        "{by_launch:?} and {first:?}"
+    );
+    let mean = whole.evaluate(&worlds, Behaviour::Greedy, 1).expect("it is played").mean();
+    assert!(mean > -2.0, "{mean}, at random -60");
+    // Every kind of weights.
+    let worlds = small("pendulum", 3, 2);
+    learning.frames = 32 * 6 * 2;
+    for policy in [Policy::own(&worlds, &[8]), Policy::generated(&worlds, &[8], vec![8])] {
+        let mut trainer =
+            PolicyTrainer::new(&Device::Cpu, worlds.clone(), policy.clone(), learning, 0).expect("it fits");
+        let last = trainer.advance(2).expect("it learns")[1];
+        assert!(last.gradient.is_finite() && trainer.params().expect("read") != policy.init(3, 0));
+    }
+    let worlds = usual("cartpole");
+    let policy = Policy::shared(&worlds, &[8], 0);
+    let refused = PolicyTrainer::new(&Device::Cpu, worlds, policy, learning, 0).expect_err("choices");
+    assert!(refused.to_string().contains("continuous"), "{refused}");
+}
+
 /// What is remembered of a roll-out when it is learned from is what was remembered while it was made, trials that ended in it or not: probabilities are the
 /// same, so that nothing has changed before the first update.
 #[test]

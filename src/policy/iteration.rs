@@ -21,6 +21,7 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
     match policy.weights {
         PolicyWeights::Adapted(adaptation) => return setting.adaptation_graph(adaptation),
         PolicyWeights::Evolved(evolution) => return setting.evolution_graph(evolution),
+        _ if learning.analytic => return setting.analytic_graph(),
         _ => {}
     }
     let rows = learning.rows(worlds, policy);
@@ -177,35 +178,48 @@ impl Setting<'_> {
         Declared { descriptor, .. }: Declared,
         rolled: Rolled,
     ) -> Value {
-        let (worlds, policy, steps) = (self.worlds, self.policy, self.learning.steps);
-        let [groups, each] = policy.axes(worlds);
-        let (networks, rows) = (policy.networks(worlds), self.learning.rows(worlds, policy));
-        // The critic is told what the actor may not be.
-        let whole = |g: &mut Graph, read: Value| {
-            let wide = g.shape(read)[3];
-            let read = match descriptor.filter(|_| wide < policy.critic.inputs()) {
-                Some(told) => {
-                    let told = at_every_step(g, told, steps);
-                    g.concat(&[read, told], 3)
-                }
-                None => read,
-            };
-            g.reshape(read, &[networks, rows, policy.critic.inputs()])
-        };
-        let value = |g: &mut Graph, read: Value| {
-            let y = policy.expected(g, drawn, [Some(read), None, None]);
-            g.reshape(y, &[groups, steps, each, 1])
-        };
-        let (read, next) = (whole(g, rolled.read), whole(g, rolled.next));
-        let (before, after) = (value(g, read), value(g, next));
-        let columns = self.judged(g, rolled, [before, after], rolled.terminated);
-        let columns = columns.map(|v| {
-            let wide = g.shape(v)[3];
-            g.reshape(v, &[networks, rows, wide])
-        });
+        let read = self.whole(g, rolled.read, descriptor);
+        let values = [rolled.read, rolled.next].map(|read| self.valued(g, drawn, read, descriptor));
+        let columns = self.judged(g, rolled, values, rolled.terminated);
+        let columns = columns.map(|v| self.by_network(g, v));
         let table = g.concat(&[&[read], &columns[..]].concat(), 2);
         let table = g.permute(table, &[1, 0, 2]);
         g.stop_gradient(table)
+    }
+
+    /// What steps say, `[g, n, r, ..]`, as rows of each network, `[networks, rows, ..]`.
+    pub(super) fn by_network(&self, g: &mut Graph, v: Value) -> Value {
+        let (networks, rows) =
+            (self.policy.networks(self.worlds), self.learning.rows(self.worlds, self.policy));
+        let wide = g.shape(v)[3];
+        g.reshape(v, &[networks, rows, wide])
+    }
+
+    /// What the critic reads of what was read at each step: it is told what the actor may not be. `[networks, rows, ..]`
+    fn whole(&self, g: &mut Graph, read: Value, descriptor: Option<Value>) -> Value {
+        let wide = g.shape(read)[3];
+        let read = match descriptor.filter(|_| wide < self.policy.critic.inputs()) {
+            Some(told) => {
+                let told = at_every_step(g, told, self.learning.steps);
+                g.concat(&[read, told], 3)
+            }
+            None => read,
+        };
+        self.by_network(g, read)
+    }
+
+    /// What is expected of what was read at each step, `[g, n, r, 1]`.
+    pub(super) fn valued(
+        &self,
+        g: &mut Graph,
+        drawn: Drawn,
+        read: Value,
+        descriptor: Option<Value>,
+    ) -> Value {
+        let [groups, each] = self.policy.axes(self.worlds);
+        let read = self.whole(g, read, descriptor);
+        let y = self.policy.expected(g, drawn, [Some(read), None, None]);
+        g.reshape(y, &[groups, self.learning.steps, each, 1])
     }
 
     /// The same of policies with a memory: of every step what was read, whether a trial ended, action, and four numbers; then what the critic is told of the
@@ -245,7 +259,7 @@ impl Setting<'_> {
 
     /// Of steps `[g, n, r, ..]`, with what is expected before and behind each: the action, how probable it was, its advantage, what was expected and
     /// what should have been.
-    fn judged(
+    pub(super) fn judged(
         &self,
         g: &mut Graph,
         rolled: Rolled,
@@ -346,7 +360,7 @@ impl Setting<'_> {
     }
 
     /// The learner after a step along the gradient of these objectives, and what they were: the four parts, and the norm of the gradient.
-    fn next(
+    pub(super) fn next(
         &self,
         g: &mut Graph,
         state: [Value; 3],

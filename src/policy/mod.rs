@@ -28,6 +28,7 @@
 mod action;
 mod adaptation;
 mod advantage;
+mod analytic;
 pub mod environment;
 mod evolution;
 mod iteration;

@@ -38,6 +38,8 @@ pub struct Learning {
     pub lambda: f64,
     /// What is minimised.
     pub objective: Objective,
+    /// Whether the gradient goes through the physics instead of through probabilities (the analytic policy gradient): of continuous actions, with one update from a roll-out.
+    pub analytic: bool,
     /// Weight of the entropy at the end, where it changes evenly from what the objective has to it.
     pub last_entropy: Option<f64>,
     /// Weight of the error of what is inferred of contexts, where anything is.
@@ -62,6 +64,7 @@ impl Learning {
             gamma: 0.99,
             lambda: 0.95,
             objective: Objective::default(),
+            analytic: false,
             last_entropy: None,
             inference: 1.0,
             rate: 1e-3,
@@ -151,6 +154,21 @@ impl PolicyTrainer {
         learning: Learning,
         seed: u64,
     ) -> Result<PolicyTrainer> {
+        if learning.analytic {
+            let fail = |key: &str, message: &str| Err(Error::config(key, message));
+            if worlds.environment.action().choices().is_some() {
+                return fail(
+                    "learner",
+                    "apg is for continuous actions: there is no gradient through choices",
+                );
+            }
+            if policy.meets_new_worlds() {
+                return fail("learner", "apg is for policies that neither remember, adapt nor evolve");
+            }
+            if learning.updates() != 1 {
+                return fail("learning.epochs", "and learning.minibatches of apg are 1: leave them out");
+            }
+        }
         let rows = learning.rows(&worlds, &policy);
         if !rows.is_multiple_of(learning.minibatches) {
             let what = match policy.memory {
@@ -264,7 +282,7 @@ impl PolicyTrainer {
                     self.session.set_step(row, "descriptor", &self.worlds.descriptors())?;
                 }
             }
-            if self.policy.has_minibatches() {
+            if self.policy.has_minibatches() && !self.learning.analytic {
                 let mut order = Vec::with_capacity(rows * self.learning.epochs);
                 for epoch in 0..self.learning.epochs as u64 {
                     let mut rng = Rng::new(self.seed, ORDER ^ (at << 8 | epoch) << 16);

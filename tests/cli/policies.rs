@@ -227,6 +227,9 @@ fn what_is_refused_of_policies() {
         (&["--task", "cartpole", "--learner", "pp"], "did you mean 'ppo'"),
         (&["--task", "cartpole", "--weights", "foo"], "`shared`, `own`, `generated`"),
         (&["--task", "cartpole", "--set", "learning.minibatches=3"], "even minibatches"),
+        (&["--task", "grid", "--learner", "apg"], "learner: apg is for continuous actions"),
+        (&["--task", "grid", "--context", "goal_x=4.5"], "goal_x is a whole number"),
+        (&["--task", "lane-discrete", "--set", "squash=true"], "squash: is for continuous actions"),
         (
             &["--task", "cartpole", "--learner", "a2c", "--set", "learning.epochs=2"],
             "one update from a roll-out",

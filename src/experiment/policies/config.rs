@@ -24,6 +24,8 @@ pub enum Learner {
     A2c,
     /// The same with whole returns (Williams 1992), from which the critic's value is taken as a baseline.
     Reinforce,
+    /// The analytic policy gradient: that of what is got, through the physics itself, over short roll-outs that a critic values the end of (SHAC, Xu et al. 2022).
+    Apg,
     /// PPO of a policy with a memory over trials in worlds that are drawn anew (RL², Duan et al. 2016): it learns to find out what world it is in.
     Rl2,
     /// One policy that every task begins with, and goes on from by a step of the policy gradient from its own episodes (MAML, Finn et al. 2017); the gradient
@@ -40,10 +42,11 @@ impl Learner {
     }
 
     /// All of them, with their names.
-    pub const ALL: [(&str, Learner); 6] = [
+    pub const ALL: [(&str, Learner); 7] = [
         ("ppo", Learner::Ppo),
         ("a2c", Learner::A2c),
         ("reinforce", Learner::Reinforce),
+        ("apg", Learner::Apg),
         ("rl2", Learner::Rl2),
         ("maml", Learner::Maml),
         ("es", Learner::Es),
@@ -346,13 +349,21 @@ impl PolicyConfig {
                 return Err(Error::config(name, message));
             }
         }
-        if matches!(self.learner, Learner::A2c | Learner::Reinforce) && l.epochs * l.minibatches > 1 {
+        if matches!(self.learner, Learner::A2c | Learner::Reinforce | Learner::Apg)
+            && l.epochs * l.minibatches > 1
+        {
             let message = "the policy gradient is that of the policy that acted: one update from a roll-out; learner = \"ppo\" takes several";
             return Err(Error::config("learning.epochs", message));
         }
         let env = environment(&self.environment, "--task")?;
         if self.squash && env.action().choices().is_some() {
             return Err(Error::config("squash", "is for continuous actions: these are choices"));
+        }
+        if self.learner == Learner::Apg && env.action().choices().is_some() {
+            return Err(Error::config(
+                "learner",
+                "apg is for continuous actions: there is no gradient through choices",
+            ));
         }
         self.refuse_without_effect()?;
         match self.learner {
@@ -562,7 +573,7 @@ impl PolicyConfig {
         (learning.steps, learning.epochs, learning.minibatches) = (l.steps, l.epochs, l.minibatches);
         (learning.gamma, learning.lambda, learning.rate, learning.clip) = (l.gamma, l.lambda, l.rate, l.norm);
         (learning.horizon, learning.inference) = (self.horizon, l.inference);
-        learning.last_entropy = l.last_entropy;
+        (learning.last_entropy, learning.analytic) = (l.last_entropy, self.learner == Learner::Apg);
         let o = &mut learning.objective;
         o.clip = matches!(self.learner, Learner::Ppo | Learner::Rl2 | Learner::Maml).then_some(l.clip);
         (o.clip_value, o.normalise, o.value, o.entropy) = (l.clip_value, l.normalise, l.value, l.entropy);

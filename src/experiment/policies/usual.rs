@@ -144,6 +144,17 @@ pub(super) fn updates(table: &mut toml::Table, environment: &dyn Environment, le
                 of(table, "learning", &[("lambda", 1.0.into())]);
             }
         }
+        "apg" => {
+            // Short: a gradient through many steps of physics grows.
+            let once = [
+                ("epochs", 1.into()),
+                ("minibatches", 1.into()),
+                ("rate", 0.003.into()),
+                ("steps", 32.into()),
+                ("entropy", 0.0.into()),
+            ];
+            of(table, "learning", &once);
+        }
         "rl2" | "maml" | "es" => {}
         _ if name == "pendulum" => of(table, "learning", &[("epochs", 8.into()), ("minibatches", 8.into())]),
         _ if name.starts_with("lane") => of(table, "learning", &[("minibatches", 8.into())]),

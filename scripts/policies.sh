@@ -3,7 +3,7 @@
 #
 # PPO in the classic environments, and CartPole whose pole's length and actuator's sign differ from world to world: by one network that is not told
 # of them, by one that is, and by one that a hypernetwork writes for each; the same hidden, found out by a memory in the first 16 steps; goals in the
-# plane, by a policy that adapts and by one that is written; bandits and decision processes. HYPERLOOM names the command (not given: it is built), DEVICE where it
+# plane, by a policy that adapts and by one that is written; roads and grips that a car has never been on; bandits and decision processes. HYPERLOOM names the command (not given: it is built), DEVICE where it
 # computes (cpu), SEEDS the seeds (0 1 2).
 set -eu
 if [ $# -lt 1 ]; then
@@ -27,7 +27,7 @@ learn() {
         "$HYPERLOOM" train --device "$device" --seed "$seed" --out "$out/$name-$seed" "$@" >"$out/$name-$seed.log" 2>&1
     done
 }
-for name in cartpole acrobot pendulum navigation; do
+for name in cartpole acrobot pendulum navigation lane grid; do
     learn $name --task $name
 done
 varied="--task cartpole --context length=0.25..1,sign=-1..1"
@@ -38,12 +38,19 @@ varied="--task pendulum --context mass=0.5..1.5,length=0.7..1.3"
 learn masses-untold $varied
 learn masses-told $varied --set told=true
 learn masses-generated $varied --weights generated
+learn masses-own $varied --weights own --frames 8000000
+learn swing-analytic --task pendulum --learner apg
+roads="--task lane --context curvature=0..0.02,grip=0.3..1,delay=0..0.3"
+learn roads-untold $roads
+learn roads-told $roads --set told=true
+learn roads-generated $roads --weights generated
 hidden="--task cartpole --context length=0.25..1,sign=-1..1 --learner rl2 --trial 16,500"
 learn hidden-shared $hidden
 learn hidden-generated $hidden --weights generated
 goals="--task navigation --context goal_x=-0.5..0.5,goal_y=-0.5..0.5"
 learn goals-generated $goals --weights generated
 learn goals-adapted $goals --learner maml
-learn arms-10 --task bandit --learner rl2
-learn arms-5 --task bandit-5 --learner rl2
-learn tables-10 --task mdp --learner rl2
+learn arms-10 --task bandit --learner rl2 --frames 20000000
+learn arms-5 --task bandit-5 --learner rl2 --frames 10000000
+learn tables-10 --task mdp --learner rl2 --frames 20000000
+"$HYPERLOOM" eval --device "$device" --out "$out/masses" "$out"/masses-own-* "$out"/masses-generated-* "$out"/masses-told-*

@@ -254,6 +254,11 @@ pub trait Environment: Debug + Send + Sync {
     fn plane(&self) -> Option<[(&str, [f64; 2]); 2]> {
         None
     }
+
+    /// Where a state of two numbers is in that plane: angles less the turns that lead out of it.
+    fn place(&self, state: &[f32]) -> [f64; 2] {
+        [f64::from(state[0]), f64::from(state[1])]
+    }
 }
 
 /// Arms, states and actions that there may be at most.

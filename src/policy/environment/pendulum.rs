@@ -85,4 +85,9 @@ impl Environment for Pendulum {
         use std::f64::consts::PI;
         Some([("angle", [-PI, PI]), ("speed", [-8.0, 8.0])])
     }
+
+    fn place(&self, state: &[f32]) -> [f64; 2] {
+        use std::f64::consts::{PI, TAU};
+        [(f64::from(state[0]) + PI).rem_euclid(TAU) - PI, f64::from(state[1])]
+    }
 }

@@ -121,7 +121,7 @@ impl RollOut {
                 (vec![panel], (0..width).map(|i| format!("action_{i}")).collect::<Vec<_>>())
             }
         };
-        let way: Vec<(f64, f64)> = self.trajectory.state.chunks(2).map(|s| env.place(s).into()).collect();
+        let way: Vec<(f64, f64)> = self.trajectory.state.chunks(2).map(|s| env.on_plane(s).into()).collect();
         let way = if self.how == Behaviour::Random { vec![] } else { way };
         let name = format!("{}: what the policy does", env.name());
         planes(path, &name, axes, (PLACES, &panels), &choices, &way)

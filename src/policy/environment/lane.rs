@@ -16,11 +16,10 @@ use crate::graph::expr::Expr;
 ///
 /// Columns of the context: the largest curvature of the road (1/m), grip, delay (s), deviation of the noise (m), and the mean distance from obstacle to obstacle (m).
 #[derive(Clone, Copy, Debug)]
-pub struct Lane {}
-
-/// The same by keys: full, half or no steering either way, and brake, roll or gas.
-#[derive(Clone, Copy, Debug)]
-pub struct LaneDiscrete {}
+pub struct Lane {
+    /// Whether it is driven by keys: full, half or no steering either way, and brake, roll or gas.
+    pub keys: bool,
+}
 
 static CONTEXT: [ContextNumber; 5] = [
     ContextNumber::new("curvature", 0.01, [0.0, 0.03]),
@@ -78,10 +77,9 @@ fn within<'g>(x: Expr<'g>, most: Expr<'g>) -> Expr<'g> {
 /// Random numbers of a start and of a step.
 const RANDOM: usize = 8;
 
-/// Errors of both sensors by two uniform numbers from this one on.
-fn sensed<'g>(noise: Expr<'g>, from: usize) -> [Expr<'g>; 2] {
-    let (one, two) = (noise.column(from), noise.column(from + 1));
-    [normal(one, two), normal(noise.column(from + 2), noise.column(from + 3))]
+/// Errors of both sensors, by the last four uniform numbers.
+fn sensed(noise: Expr<'_>) -> [Expr<'_>; 2] {
+    [4, 6].map(|i| normal(noise.column(i), noise.column(i + 1)))
 }
 
 /// The next obstacle: how far it is, and on which side.
@@ -94,7 +92,7 @@ fn started<'g>(context: Expr<'g>, noise: Expr<'g>) -> Expr<'g> {
     use std::f64::consts::PI;
     let zero = noise.column(0) * 0.0;
     let [far, side] = obstacle(context.column(4), noise);
-    let [one, two] = sensed(noise, 4);
+    let [one, two] = sensed(noise);
     let wave = |i: usize| between(noise.column(i), -PI, PI);
     let mut columns = vec![zero, zero, zero + 10.0, wave(2), wave(3)];
     columns.extend([zero; WAITING]);
@@ -127,13 +125,13 @@ fn driven<'g>(m: Moment<'g>, steer: Expr<'g>, speed_up: Expr<'g>) -> Transition<
     let speed = (speed + within(speed_up * 4.0, holds) * TAU).clip(SPEED[0], SPEED[1]);
     let moved = along * TAU;
     let (far, side) = (of(column::OBSTACLE) - moved, of(column::OBSTACLE + 1));
-    let hit = within_of(far, ROOM[1]) * within_of(off - side, ROOM[0]);
-    let left = 1.0 - within_of(off, SIDE);
+    let hit = is_within(far, ROOM[1]) * is_within(off - side, ROOM[0]);
+    let left = 1.0 - is_within(off, SIDE);
     let terminated = hit.larger(left);
     let passed = far.below(-ROOM[1]);
     let [next_far, next_side] = obstacle(gap, m.noise);
     let wave = |i: usize| wrapped(waves[i] + moved * (std::f64::consts::TAU / WAVES[i].0));
-    let [one, two] = sensed(m.noise, 4);
+    let [one, two] = sensed(m.noise);
     let mut columns = vec![off, heading, speed, wave(0), wave(1)];
     columns.extend(&waiting[..WAITING]);
     columns.extend([passed.choose(next_far, far), passed.choose(next_side, side), one, two]);
@@ -142,7 +140,7 @@ fn driven<'g>(m: Moment<'g>, steer: Expr<'g>, speed_up: Expr<'g>) -> Transition<
 }
 
 /// 1 where it is at most so far from 0.
-fn within_of(x: Expr<'_>, most: f64) -> Expr<'_> {
+fn is_within(x: Expr<'_>, most: f64) -> Expr<'_> {
     (x.larger(-x)).below(most)
 }
 
@@ -200,21 +198,20 @@ fn drawn(state: &[f32], context: &[f32]) -> Scene {
     Scene { view: [[-15.0, 15.0], [-5.0, 45.0]], shapes }
 }
 
-/// Widths of both.
-const WIDTHS: Widths =
-    Widths { state: column::ALL, observation: 3 + AHEAD.len() + WAITING + 2, noise: RANDOM };
-
 impl Environment for Lane {
     fn name(&self) -> &str {
-        "lane"
+        if self.keys { "lane-discrete" } else { "lane" }
     }
 
     fn widths(&self) -> Widths {
-        WIDTHS
+        Widths { state: column::ALL, observation: 3 + AHEAD.len() + WAITING + 2, noise: RANDOM }
     }
 
     fn action(&self) -> ActionSpace {
-        ActionSpace::Continuous(vec![[-1.0, 1.0]; 2])
+        match self.keys {
+            true => ActionSpace::MultiDiscrete(vec![5, 3]),
+            false => ActionSpace::Continuous(vec![[-1.0, 1.0]; 2]),
+        }
     }
 
     fn context(&self) -> &[ContextNumber] {
@@ -235,51 +232,11 @@ impl Environment for Lane {
 
     fn step<'g>(&self, m: Moment<'g>) -> Transition<'g> {
         let action = m.action.clip(-1.0, 1.0);
-        driven(m, action.column(0), action.column(1))
-    }
-
-    fn observe<'g>(&self, state: Expr<'g>, context: Expr<'g>) -> Expr<'g> {
-        seen(state, context)
-    }
-
-    fn scene(&self, state: &[f32], context: &[f32]) -> Option<Scene> {
-        Some(drawn(state, context))
-    }
-}
-
-impl Environment for LaneDiscrete {
-    fn name(&self) -> &str {
-        "lane-discrete"
-    }
-
-    fn widths(&self) -> Widths {
-        WIDTHS
-    }
-
-    fn action(&self) -> ActionSpace {
-        ActionSpace::MultiDiscrete(vec![5, 3])
-    }
-
-    fn context(&self) -> &[ContextNumber] {
-        &CONTEXT
-    }
-
-    fn horizon(&self) -> usize {
-        Lane {}.horizon()
-    }
-
-    fn reward_scale(&self) -> f64 {
-        Lane {}.reward_scale()
-    }
-
-    fn start<'g>(&self, context: Expr<'g>, noise: Expr<'g>) -> Expr<'g> {
-        started(context, noise)
-    }
-
-    fn step<'g>(&self, m: Moment<'g>) -> Transition<'g> {
-        let of = |i: usize| m.action.column(i);
-        let steer = of(4) - of(0) + (of(3) - of(1)) * 0.5;
-        driven(m, steer, of(7) - of(5))
+        let of = |i: usize| action.column(i);
+        match self.keys {
+            true => driven(m, of(4) - of(0) + (of(3) - of(1)) * 0.5, of(7) - of(5)),
+            false => driven(m, of(0), of(1)),
+        }
     }
 
     fn observe<'g>(&self, state: Expr<'g>, context: Expr<'g>) -> Expr<'g> {

@@ -25,7 +25,7 @@ pub use acrobot::Acrobot;
 pub use bandit::Bandit;
 pub use cartpole::CartPole;
 pub use grid::Grid;
-pub use lane::{Lane, LaneDiscrete};
+pub use lane::Lane;
 pub use mdp::Mdp;
 pub use mountain_car::{MountainCar, MountainCarContinuous};
 pub use navigation::Navigation;
@@ -256,7 +256,7 @@ pub trait Environment: Debug + Send + Sync {
     }
 
     /// Where a state of two numbers is in that plane: angles less the turns that lead out of it.
-    fn place(&self, state: &[f32]) -> [f64; 2] {
+    fn on_plane(&self, state: &[f32]) -> [f64; 2] {
         [f64::from(state[0]), f64::from(state[1])]
     }
 }
@@ -275,8 +275,8 @@ pub fn environments() -> Vec<Arc<dyn Environment>> {
         Arc::new(Navigation {}),
         Arc::new(Point {}),
         Arc::new(Grid {}),
-        Arc::new(Lane {}),
-        Arc::new(LaneDiscrete {}),
+        Arc::new(Lane { keys: false }),
+        Arc::new(Lane { keys: true }),
         Arc::new(Bandit::new(10)),
         Arc::new(Mdp::new(10, 5)),
     ]

@@ -86,7 +86,7 @@ impl Environment for Pendulum {
         Some([("angle", [-PI, PI]), ("speed", [-8.0, 8.0])])
     }
 
-    fn place(&self, state: &[f32]) -> [f64; 2] {
+    fn on_plane(&self, state: &[f32]) -> [f64; 2] {
         use std::f64::consts::{PI, TAU};
         [(f64::from(state[0]) + PI).rem_euclid(TAU) - PI, f64::from(state[1])]
     }

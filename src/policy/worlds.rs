@@ -155,7 +155,7 @@ impl Worlds {
             let [least, most] = known[column].range;
             if low < least || high > most {
                 return Err(fail(format!(
-                    "{name} may be from {least} to {most}: {low}..{high} is out of it"
+                    "{name} may be from {least} to {most}: {range} is out of it"
                 )));
             }
             match known[column].spread {

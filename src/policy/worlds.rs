@@ -154,9 +154,7 @@ impl Worlds {
             })?;
             let [least, most] = known[column].range;
             if low < least || high > most {
-                return Err(fail(format!(
-                    "{name} may be from {least} to {most}: {range} is out of it"
-                )));
+                return Err(fail(format!("{name} may be from {least} to {most}: {range} is out of it")));
             }
             match known[column].spread {
                 Spread::Whole if low.fract() != 0.0 || high.fract() != 0.0 => {

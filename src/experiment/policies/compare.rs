@@ -159,6 +159,10 @@ pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -
         let mut worlds = config.test_worlds(&given, size, options.seed ^ TEST)?;
         if let Some(own) = &own {
             if config.weights != PolicySource::Own {
+                if trained.knows(own)? {
+                    let message = "was trained in contexts that it would be judged in, those of the tasks' own networks: a run with another seed was not";
+                    return Err(Error::checkpoint(run, message));
+                }
                 worlds.take_contexts(own);
             } else if worlds.contexts() != own.contexts() {
                 let message = "has networks for other contexts than the first such run: its contexts and seed are to be the same";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::config::{PolicyConfig, PolicySource};
+use super::config::{Learner, PolicyConfig, PolicySource};
 use super::{SETTINGS, STATE};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -36,6 +36,15 @@ impl Trained {
         let message =
             "a run whose tasks have networks of their own says of no other context what to do in it";
         Err(Error::config("--context", message))
+    }
+
+    /// Whether it was trained in one of these contexts. Who meets new worlds in every iteration was in none, but by chance.
+    pub(super) fn knows(&self, worlds: &Worlds) -> Result<bool> {
+        let c = &self.config;
+        let own = c.worlds([c.tasks, 1], c.seed)?;
+        let fixed = !matches!(c.learner, Learner::Rl2 | Learner::Maml | Learner::Es);
+        let known = |task: usize| (0..own.tasks).any(|i| own.numbers_of(i) == worlds.numbers_of(task));
+        Ok(fixed && worlds.differ() && (0..worlds.tasks).any(known))
     }
 
     /// Its parameters.

@@ -500,6 +500,11 @@ fn gradients_through_the_physics() {
         let last = trainer.advance(2).expect("it learns")[1];
         assert!(last.gradient.is_finite() && trainer.params().expect("read") != policy.init(3, 0));
     }
+    // A single step is a roll-out, too.
+    learning.steps = 1;
+    let single =
+        PolicyTrainer::new(&Device::Cpu, worlds.clone(), Policy::shared(&worlds, &[8], 0), learning, 0);
+    assert!(single.expect("it fits").advance(1).expect("it learns")[0].gradient.is_finite());
     let worlds = usual("cartpole");
     let policy = Policy::shared(&worlds, &[8], 0);
     let refused = PolicyTrainer::new(&Device::Cpu, worlds, policy, learning, 0).expect_err("choices");

@@ -153,11 +153,9 @@ fn policies(args: &EvalArgs) -> Result<ExitCode> {
 
 /// A row a run, then one for each of those that differ by their seeds alone.
 fn print_policies(found: &ComparedPolicies) {
+    let what = if found.trials { "trials" } else { "episodes" };
     let contexts = if found.contexts == 1 { "context" } else { "contexts" };
-    say(format_args!(
-        "{}: {} episodes in {} {contexts}\n",
-        found.environment, found.episodes, found.contexts
-    ));
+    say(format_args!("{}: {} {what} in {} {contexts}\n", found.environment, found.episodes, found.contexts));
     let interval = |of: &Mean| match of.interval {
         Some([low, high]) => format!("{} to {}", figure(low), figure(high)),
         None => String::new(),

@@ -1,7 +1,7 @@
 //! `hyperloom rollout`
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -59,12 +59,35 @@ pub(super) fn run(args: &RolloutArgs) -> Result<ExitCode> {
     };
     let device = open_device(&args.device)?;
     let picture = args.out.with_extension("svg");
-    if [Some(&args.out), args.map.as_ref()].contains(&Some(&picture)) {
-        let message = format!(
-            "{} is the animated picture: a table is a .csv, and a map another .svg",
-            picture.display()
+    let refuse = |flag: &str, message: String| Err(Error::config(flag, message));
+    // However they are written.
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::canonicalize(folder).unwrap_or_default().join(path.file_name().unwrap_or_default())
+    };
+    if args.out == picture {
+        let message =
+            format!("{} is where the animated picture goes: the table is a .csv", picture.display());
+        return refuse("--out", message);
+    }
+    if let Some(map) = &args.map
+        && [&args.out, &picture].iter().any(|p| place(p) == place(map))
+    {
+        return refuse(
+            "--map",
+            format!("{} is the table or the animated picture: a map is another .svg", map.display()),
         );
-        return Err(Error::config(if args.out == picture { "--out" } else { "--map" }, message));
+    }
+    for (flag, path) in [("--out", Some(&args.out)), ("--out", Some(&picture)), ("--map", args.map.as_ref())]
+    {
+        let own =
+            ["metrics.csv", "returns.svg", "eval.svg", "compare.svg"].map(|name| place(&args.run.join(name)));
+        if let Some(path) = path.filter(|p| own.contains(&place(p))) {
+            return refuse(
+                flag,
+                format!("{} is a file of the run itself: another name keeps it", path.display()),
+            );
+        }
     }
     let options = RollOutOptions {
         context: args.context.clone(),

@@ -28,7 +28,7 @@ pub(super) struct TrainArgs {
     /// Of an environment: numbers of its context that differ between tasks, or are other than usual, as length=0.25..1,sign=-1..1.
     #[arg(long, value_name = "NAME=LOW..HIGH,…")]
     context: Option<String>,
-    /// Of an environment: ppo, a2c, reinforce, rl2 (with a memory, over trials in worlds that are new each
+    /// Of an environment: ppo, a2c, reinforce, apg (through the physics), rl2 (with a memory, over trials in worlds that are new each
     /// time), maml (adapts by its own episodes) or es (evolves).
     #[arg(long)]
     learner: Option<String>,

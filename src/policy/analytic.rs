@@ -82,10 +82,12 @@ impl Setting<'_> {
             let all = (reward + behind * gamma).value();
             (vec![all], vec![all])
         });
-        let over = g.slice(rolled.ended, 1, 0, n - 1);
         let one = g.constant(1.0);
-        let first = g.expand(one, &[shape[0], 1, shape[2], 1]);
-        let begins = g.concat(&[first, over], 1);
+        let mut begins = g.expand(one, &[shape[0], 1, shape[2], 1]);
+        if n > 1 {
+            let over = g.slice(rolled.ended, 1, 0, n - 1);
+            begins = g.concat(&[begins, over], 1);
+        }
         let e = g.expr();
         (e.of(given[0]) * e.of(begins)).value()
     }

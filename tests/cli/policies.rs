@@ -46,6 +46,15 @@ fn a_policy_and_what_it_leaves() {
         &["--map", "pendulum"],
     );
     place.refused(&["rollout", "a", "--device", "cpu", "--out", "way.svg"], &["--out", "way.svg"]);
+    let rollout = ["rollout", "a", "--device", "cpu", "--out"];
+    for (out, parts) in [
+        (&["way.csv", "--map", "./way.csv"][..], ["--map", "another .svg"]),
+        (&["way.csv", "--map", "./way.svg"], ["--map", "another .svg"]),
+        (&["a/returns.csv"], ["--out", "a file of the run"]),
+        (&["./a/metrics.csv"], ["--out", "a file of the run"]),
+    ] {
+        place.refused(&[&rollout[..], out].concat(), &parts);
+    }
     let how = ["--steps", "30", "--actions", "random", "--context", "length=0.9"];
     place.ok(&[&["rollout", "a", "--device", "cpu", "--out", "way.csv"], &how[..]].concat());
     assert_eq!(place.read("way.csv").lines().count(), 31);
@@ -142,6 +151,15 @@ fn policies_side_by_side() {
     let both = place.json("all/compare.json");
     let runs = both["runs"].as_array().expect("runs");
     assert_eq!(contexts(&runs[0]), contexts(&runs[1]));
+    place.refused(&["eval", "a", "./a/", "--device", "cpu"], &["twice"]);
+    let heavy = ["train", "--task", "cartpole", "--context", "gravity=9..10", "--out", "heavy"];
+    place.ok(&[&heavy[..], &SHORT[..6], &small[..]].concat());
+    place.refused(
+        &["eval", "a", "heavy", "--device", "cpu"],
+        &["heavy", "other contexts than a", "--context"],
+    );
+    let both = "length=0.4..0.6,gravity=9.5";
+    place.ok(&["eval", "a", "heavy", "--device", "cpu", "--context", both, "--out", "all"]);
     // Who learned in them does not meet worlds never seen there.
     train("same", &["--set", "told=true", "--seed", "3"]);
     place.refused(&["eval", "same", "own", "--device", "cpu"], &["same", "was trained in contexts"]);

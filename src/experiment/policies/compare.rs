@@ -80,6 +80,8 @@ pub struct PolicyGroup {
 pub struct ComparedPolicies {
     /// The environment of all of them.
     pub environment: String,
+    /// Whether what is counted are trials of several episodes.
+    pub trials: bool,
     /// How many contexts they were judged in.
     pub contexts: usize,
     /// Episodes, or trials, in all.
@@ -121,9 +123,14 @@ impl Mean {
 /// own, all are judged in its contexts.
 ///
 /// # Errors
-/// Runs of different environments or trials, or with networks for different contexts; what is no context, and what the device refuses.
+/// Runs of different environments, trials or contexts, and one that stands there twice; what is no context, and what the device refuses.
 pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -> Result<ComparedPolicies> {
     let all: Vec<Trained> = runs.iter().map(|run| Trained::read(run)).collect::<Result<_>>()?;
+    let folder = |run: &Path| std::fs::canonicalize(run).unwrap_or_else(|_| run.to_path_buf());
+    let twice = (1..runs.len()).find(|i| runs[..*i].iter().any(|run| folder(run) == folder(&runs[*i])));
+    if let Some(i) = twice {
+        return Err(Error::checkpoint(&runs[i], "stands there twice: each run counts once"));
+    }
     let first = &all.first().ok_or_else(|| Error::config("RUN", "there is no run to judge"))?.config;
     let episodes = options.episodes.unwrap_or(first.test.episodes);
     let own = all.iter().find(|t| t.config.weights == PolicySource::Own);
@@ -139,6 +146,8 @@ pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -
         ("--episodes", size[1], 1, 65_536),
     ])?;
     let mut found = vec![];
+    // The contexts that all of them meet.
+    let mut met: Option<Vec<f32>> = None;
     for (run, trained) in runs.iter().zip(&all) {
         let config = &trained.config;
         // A trial is of whoever remembers; whoever does not has one episode.
@@ -169,14 +178,21 @@ pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -
                 return Err(Error::checkpoint(run, message));
             }
         }
+        if *met.get_or_insert_with(|| worlds.contexts()) != worlds.contexts() {
+            let message = format!(
+                "would be judged in other contexts than {}, as it was trained in others: --context is to say all that differs",
+                runs[0].display()
+            );
+            return Err(Error::checkpoint(run, message));
+        }
         let policy = config.policy(&worlds);
         let params = trained.params(&policy)?;
         let judged = Judged { config, device, policy: &policy, params: &params };
         let (test, by_task) = judged.test(&worlds, options.seed ^ TEST)?;
-        let returns = match by_task[..] {
-            // Of one context episodes are what there are many of.
-            [mean] => Mean::spread(mean, test.return_std, test.episodes),
-            _ => Mean::of(&by_task),
+        // Of one context episodes are what there are many of.
+        let returns = match worlds.differ() {
+            true => Mean::of(&by_task),
+            false => Mean::spread(test.return_mean, test.return_std, test.episodes),
         };
         found.push(PolicyRunTest {
             run: run.display().to_string(),
@@ -190,6 +206,7 @@ pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -
     let test = &found[0].test;
     Ok(ComparedPolicies {
         environment: first.environment.clone(),
+        trials: !first.trial.is_empty(),
         contexts: test.contexts,
         episodes: test.episodes,
         random: test.random,
@@ -200,6 +217,11 @@ pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -
 }
 
 impl Mean {
+    /// Of numbers that can't lie elsewhere.
+    fn within(self, [low, high]: [f64; 2]) -> Mean {
+        Mean { interval: self.interval.map(|ends| ends.map(|x| x.clamp(low, high))), ..self }
+    }
+
     /// Of many numbers of which mean and standard deviation are known.
     fn spread(mean: f64, deviation: f64, n: usize) -> Mean {
         let off = 1.960 * deviation / (n.max(2) as f64 - 1.0).sqrt();
@@ -230,7 +252,7 @@ fn together(found: &[PolicyRunTest], group: &[usize]) -> PolicyGroup {
         runs: group.iter().map(|i| found[*i].run.clone()).collect(),
         returns: of(&|t| t.return_mean),
         drawn: of(&|t| t.drawn),
-        terminated: of(&|t| t.terminated),
+        terminated: of(&|t| t.terminated).within([0.0, 1.0]),
         by_episode: (0..one.by_episode.len()).map(|k| of(&|t| t.by_episode[k])).collect(),
         by_update: (0..one.by_update.len()).map(|k| of(&|t| t.by_update[k][0])).collect(),
     }

@@ -4,7 +4,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::action::Distribution;
 use super::advantage::{Rewards, advantages};
 use super::objective::Steps;
 use super::play::{Declared, Setting};
@@ -152,7 +151,7 @@ impl Setting<'_> {
             let wide = d.shape()[1];
             d.reshape(&[groups, 1, wide])
         });
-        let said = Distribution::new(&space, e.of(outputs), deviation).squashed(self.policy.squashed);
+        let said = self.policy.distribution(&space, e.of(outputs), deviation);
         let mut objective = self.learning.objective;
         (objective.clip, objective.clip_value) = (Some(clip.unwrap_or(f64::from(f32::MAX))), false);
         (objective.normalise, objective.value) = (false, 0.0);

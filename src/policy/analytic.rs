@@ -1,7 +1,6 @@
 //! The analytic policy gradient: what a policy gets, differentiated through the physics itself, over short roll-outs whose end a critic values (SHAC, Xu
 //! et al. 2022).
 
-use super::action::Distribution;
 use super::iteration::{learned, record};
 use super::play::Setting;
 use super::rollout::{Behaviour, Rolled};
@@ -30,23 +29,17 @@ impl Setting<'_> {
             let worth = self.valued(g, fixed, rolled.next, inputs.descriptor);
             let gained = self.gained(g, rolled, worth);
             let policy = self.by_network(g, gained);
-            let [read, next] = [rolled.read, rolled.next].map(|v| g.stop_gradient(v));
-            let values = [read, next].map(|read| self.valued(g, drawn, read, inputs.descriptor));
-            let known = Rolled {
-                reward: g.stop_gradient(rolled.reward),
-                mean_reward: g.stop_gradient(rolled.mean_reward),
-                ..rolled
-            };
-            let [.., target] = self.judged(g, known, values, rolled.terminated);
+            let read = g.stop_gradient(rolled.read);
+            let values = [read, rolled.next].map(|read| self.valued(g, drawn, read, inputs.descriptor));
+            let [.., target] = self.judged(g, rolled, values, rolled.terminated);
             let target = g.stop_gradient(target);
             let [value, target] = [values[0], target].map(|v| self.by_network(g, v));
             let rows = self.by_network(g, read);
             let outputs = self.policy.said(g, drawn.actor, rows, None);
             let space = self.worlds.environment.action();
             let e = g.expr();
-            let said = Distribution::new(&space, e.of(outputs), drawn.deviation.map(|d| e.of(d)))
-                .squashed(self.policy.squashed);
-            let entropy = said.entropy();
+            let deviation = drawn.deviation.map(|d| e.of(d));
+            let entropy = self.policy.distribution(&space, e.of(outputs), deviation).entropy();
             let [networks, n, _] = entropy.shape()[..] else { panic!("rows have three axes") };
             let mean = |x: Expr<'_>| x.sum_to(&[networks, 1, 1]).scale(1.0 / n as f64).value();
             let (policy, off) = (e.of(policy), e.of(value) - e.of(target));

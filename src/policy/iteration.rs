@@ -1,6 +1,5 @@
 //! An iteration as a graph: a roll-out, its advantages, and updates from minibatches of its steps.
 
-use super::action::Distribution;
 use super::adaptation::{Adaptation, Met};
 use super::advantage::{Rewards, advantages};
 use super::objective::{Steps, normalised};
@@ -338,8 +337,7 @@ impl Setting<'_> {
         let act = space.width();
         let e = g.expr();
         let rest: Expr<'_> = e.of(rest);
-        let said = Distribution::new(&space, e.of(outputs), drawn.deviation.map(|d| e.of(d)))
-            .squashed(policy.squashed);
+        let said = policy.distribution(&space, e.of(outputs), drawn.deviation.map(|d| e.of(d)));
         let column = |i: usize| rest.column(act + i);
         // Networks that learn apart each have their own minibatch; of others it is one, with few steps of each task.
         let mut objective = learning.objective;

@@ -215,8 +215,7 @@ impl Agents<'_> {
                 }
                 _ => self.policy.said(g, weights, read.value(), None),
             });
-            let said =
-                Distribution::new(&space, outputs, deviation.map(|d| e.of(d))).squashed(self.policy.squashed);
+            let said = self.policy.distribution(&space, outputs, deviation.map(|d| e.of(d)));
             let action = match how {
                 Behaviour::Drawn => said.draw(e.of(for_act)),
                 Behaviour::Greedy => said.mode(),
@@ -288,8 +287,7 @@ impl Agents<'_> {
         let seen = self.environment.observe(e.of(states), e.of(inputs.context));
         let read = self.read(seen, told, None);
         let outputs = e.build(|g| self.policy.said(g, inputs.weights, read.value(), None));
-        let said = Distribution::new(&space, outputs, inputs.deviation.map(|d| e.of(d)))
-            .squashed(self.policy.squashed);
+        let said = self.policy.distribution(&space, outputs, inputs.deviation.map(|d| e.of(d)));
         said.taken(said.mode()).value()
     }
 

@@ -1,10 +1,12 @@
 //! A policy: an actor, a critic, and where their weights come from.
 
+use super::action::Distribution;
 use super::adaptation::Adaptation;
 use super::environment::ActionSpace;
 use super::evolution::Evolution;
 use super::memory::Memory;
 use super::worlds::Worlds;
+use crate::graph::expr::Expr;
 use crate::graph::{Graph, Value};
 use crate::hyper::{Condition, ConditionSpec, HyperSpec};
 use crate::net::{Net, ParamLayout, Weights};
@@ -308,6 +310,16 @@ impl Policy {
                 self.actor.apply(g, Weights { flat: actor, layout: &layout }, read)
             }
         }
+    }
+
+    /// The distribution of actions that the actor's outputs say, with the logarithms of standard deviations of continuous ones.
+    pub(super) fn distribution<'g, 's>(
+        &self,
+        space: &'s ActionSpace,
+        outputs: Expr<'g>,
+        deviation: Option<Expr<'g>>,
+    ) -> Distribution<'g, 's> {
+        Distribution::new(space, outputs, deviation).squashed(self.squashed)
     }
 
     /// What is expected, `[.., 1]`, of what is read of a moment, of what is remembered, and of what the critic is told beside.

@@ -117,6 +117,17 @@ impl Mean {
         });
         Mean { mean, interval }
     }
+
+    /// Of numbers that can't lie elsewhere.
+    fn within(self, [low, high]: [f64; 2]) -> Mean {
+        Mean { interval: self.interval.map(|ends| ends.map(|x| x.clamp(low, high))), ..self }
+    }
+
+    /// Of many numbers of which mean and standard deviation are known.
+    fn spread(mean: f64, deviation: f64, n: usize) -> Mean {
+        let off = 1.960 * deviation / (n.max(2) as f64 - 1.0).sqrt();
+        Mean { mean, interval: (n > 1).then_some([mean - off, mean + off]) }
+    }
 }
 
 /// Judges runs of one environment, all in the same contexts as far as they were trained in the same; where the tasks of a run have networks of their
@@ -214,19 +225,6 @@ pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -
         groups: alike(&all).into_iter().map(|group| together(&found, &group)).collect(),
         runs: found,
     })
-}
-
-impl Mean {
-    /// Of numbers that can't lie elsewhere.
-    fn within(self, [low, high]: [f64; 2]) -> Mean {
-        Mean { interval: self.interval.map(|ends| ends.map(|x| x.clamp(low, high))), ..self }
-    }
-
-    /// Of many numbers of which mean and standard deviation are known.
-    fn spread(mean: f64, deviation: f64, n: usize) -> Mean {
-        let off = 1.960 * deviation / (n.max(2) as f64 - 1.0).sqrt();
-        Mean { mean, interval: (n > 1).then_some([mean - off, mean + off]) }
-    }
 }
 
 /// Groups of runs whose settings differ by the seed alone, and where they were computed.

@@ -58,6 +58,14 @@ pub enum Error {
     /// Training produced NaN or infinity again and again.
     #[error("training diverged: {0}")]
     Diverged(String),
+    /// An environment does what can't be learned from.
+    #[error("environment '{name}': {message}")]
+    Environment {
+        /// Its name.
+        name: String,
+        /// The problem and what would be right.
+        message: String,
+    },
     /// Arrays handed to the library do not have the shapes the model needs.
     #[error("shape: {0}")]
     Shape(String),

@@ -70,8 +70,14 @@ impl Setting<'_> {
         });
         let inputs =
             RollInputs { weights, deviation, memory: None, context: declared.context, descriptor: None, key };
-        let FirstTrials { rolled, there, returns, lengths, terminated } =
-            self.agents().first_trials(g, inputs, how);
+        let first = self.agents().first_trials(g, inputs, how);
+        self.met(g, first)
+    }
+
+    /// What first episodes were.
+    pub(super) fn met(&self, g: &mut Graph, first: FirstTrials) -> Met {
+        let groups = self.worlds.tasks;
+        let FirstTrials { rolled, there, returns, lengths, terminated } = first;
         let &[_, n, each, wide] = g.shape(rolled.read) else { panic!("steps have four axes") };
         let advantage = self.above_baseline(g, rolled, there);
         let rows = |g: &mut Graph, v: Value, wide: usize| {

@@ -3,13 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::host::Cast;
 use super::iteration::{learned, record};
 use super::play::{Declared, Setting};
 use super::rollout::{Behaviour, RollInputs};
+use super::spec::Drawn;
 use super::trainer::LEARNER;
-use crate::graph::Graph;
 use crate::graph::expr::Expr;
 use crate::graph::op::{Dist, Func};
+use crate::graph::{Graph, Role, Value};
 
 /// How a policy evolves.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,18 +44,11 @@ impl Setting<'_> {
         let key = g.step_u32("key", &[1, 2]);
         let key = g.reshape(key, &[2]);
         let paces = self.paces(g);
-        let many = g.shape(learner[0])[0];
         // All members meet the same worlds.
         let wide = g.shape(context)[2];
         let context = g.reshape(context, &[1, worlds, wide]);
         let context = g.expand(context, &[members, worlds, wide]);
-        let half = g.random(Dist::Normal, key, NOISE, &[members / 2, many]);
-        let turned = g.scale(half, -1.0);
-        let noise = g.concat(&[half, turned], 0);
-        let moved = g.scale(noise, evolution.deviation);
-        let centre = g.reshape(learner[0], &[1, many]);
-        let params = g.add(moved, centre);
-        let drawn = self.policy.parts(g, params, None);
+        let (noise, drawn) = self.members(g, learner[0], key, evolution);
         let inputs = RollInputs {
             weights: drawn.actor,
             deviation: drawn.deviation,
@@ -62,7 +57,13 @@ impl Setting<'_> {
             descriptor: None,
             key,
         };
-        let met = g.scope("roll-out", |g| self.agents().first_trials(g, inputs, Behaviour::Greedy));
+        let met = g.scope("roll-out", |g| match self.host() {
+            None => self.agents().first_trials(g, inputs, Behaviour::Greedy),
+            Some(_) => {
+                let rolled = self.transcript(g, Role::Step, Cast::Members(evolution), self.horizon(), 0);
+                self.agents().trials_of(g, rolled)
+            }
+        });
         let (next, norm) = g.scope("update", |g| {
             let e = g.expr();
             let mean = |x: Expr<'_>, n: usize| (x.total() / n as f64).value();
@@ -72,7 +73,7 @@ impl Setting<'_> {
             let spread = e.of(mean(off * off, members)).sqrt() + 1e-8;
             // What is minimised is less where members got more.
             let share = (off * spread.map(Func::Recip)).scale(-1.0 / (members as f64 * evolution.deviation));
-            let gradient = share.dot(e.of(noise)).reshape(&[many]).value();
+            let gradient = share.dot(e.of(noise)).reshape(&self.params()).value();
             let pace = paces.of(g, 0);
             self.step(g, learner, gradient, pace)
         });
@@ -83,5 +84,23 @@ impl Setting<'_> {
         let found = [zero, zero, zero, zero, norm];
         record(g, [ones, met.returns, met.lengths, met.returns], Some(found));
         std::mem::take(g)
+    }
+
+    /// Noise `[members, N]`, and what members with parameters `[N]` and that noise act by.
+    pub(super) fn members(
+        &self,
+        g: &mut Graph,
+        params: Value,
+        key: Value,
+        evolution: Evolution,
+    ) -> (Value, Drawn) {
+        let many = g.shape(params)[0];
+        let half = g.random(Dist::Normal, key, NOISE, &[evolution.members / 2, many]);
+        let turned = g.scale(half, -1.0);
+        let noise = g.concat(&[half, turned], 0);
+        let moved = g.scale(noise, evolution.deviation);
+        let centre = g.reshape(params, &[1, many]);
+        let params = g.add(moved, centre);
+        (noise, self.policy.parts(g, params, None))
     }
 }

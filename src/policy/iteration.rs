@@ -2,6 +2,7 @@
 
 use super::adaptation::{Adaptation, Met};
 use super::advantage::{Rewards, advantages};
+use super::host::Cast;
 use super::objective::{Steps, normalised};
 use super::play::{Declared, Setting};
 use super::rollout::{Behaviour, Rolled};
@@ -10,11 +11,15 @@ use super::trainer::{LEARNER, Learning};
 use super::worlds::Worlds;
 use crate::graph::expr::Expr;
 use crate::graph::op::Func;
-use crate::graph::{Graph, Value};
+use crate::graph::{Graph, Role, Value};
 use crate::net::Weights;
 use crate::optim::{adam_step, clip_each};
 
-/// An iteration: a roll-out, its advantages, and updates from minibatches of its steps; of a policy with a memory, of its worlds.
+/// An iteration: a roll-out, its advantages, and updates from minibatches of its steps; of a policy with a memory, of its worlds. Of an environment on the
+/// host what happened in the roll-out is a step input.
+///
+/// # Panics
+/// Where the gradient is to go through the physics of an environment on the host.
 pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> Graph {
     let setting = Setting { worlds, policy, learning };
     match policy.weights {
@@ -28,7 +33,8 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
     let mut g = Graph::new();
     let g = &mut g;
     let learner = LEARNER.map(|name| g.state(name, &setting.params()));
-    let place = (!remembers).then(|| setting.place(g));
+    let hosted = setting.host().is_some();
+    let place = (!remembers && !hosted).then(|| setting.place(g));
     // Who remembers meets new worlds in every iteration.
     let inputs = setting.declared(g, remembers);
     let key = g.step_u32("key", &[2]);
@@ -37,9 +43,14 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
     let agents = setting.agents();
 
     let drawn = policy.parts(g, learner[0], inputs.descriptor);
-    let (after, rolled) = g.scope("roll-out", |g| {
-        let from = place.clone().unwrap_or_else(|| agents.begin(g, inputs.context, key));
-        agents.roll(g, learning.steps, inputs.roll(drawn, key), &from, Behaviour::Drawn)
+    let (after, rolled) = g.scope("roll-out", |g| match hosted {
+        true => (None, setting.transcript(g, Role::Step, Cast::Policy, learning.steps, 0)),
+        false => {
+            let from = place.clone().unwrap_or_else(|| agents.begin(g, inputs.context, key));
+            let (after, rolled) =
+                agents.roll(g, learning.steps, inputs.roll(drawn, key), &from, Behaviour::Drawn);
+            (Some(after), rolled)
+        }
     });
     let table = g.scope("advantages", |g| match remembers {
         true => setting.trials_table(g, drawn, inputs, rolled),
@@ -58,7 +69,8 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
         found = Some(losses);
     }
     learned(g, learner, state);
-    for (old, new) in place.iter().flat_map(|place| place.values().into_iter().zip(after.values())) {
+    let moved = place.iter().zip(&after).flat_map(|(old, new)| old.values().into_iter().zip(new.values()));
+    for (old, new) in moved {
         g.update(old, new);
     }
     record(g, [rolled.over, rolled.finished, rolled.length, rolled.reward], found);
@@ -138,7 +150,14 @@ impl Setting<'_> {
         for k in 0..=adaptation.updates {
             let key = g.slice(keys, 0, k, 1);
             let key = g.reshape(key, &[2]);
-            let met = g.scope("roll-out", |g| self.meet(g, declared, own, key, Behaviour::Drawn));
+            let met = g.scope("roll-out", |g| match self.host() {
+                None => self.meet(g, declared, own, key, Behaviour::Drawn),
+                Some(_) => {
+                    let rolled = self.transcript(g, Role::Step, Cast::Beginners, self.horizon(), k as u64);
+                    let first = self.agents().trials_of(g, rolled);
+                    self.met(g, first)
+                }
+            });
             if k < adaptation.updates {
                 own = g.scope("adaptation", |g| self.stepped(g, own, met, adaptation.rate));
             }

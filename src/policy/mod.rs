@@ -31,6 +31,7 @@ mod advantage;
 mod analytic;
 pub mod environment;
 mod evolution;
+mod host;
 mod iteration;
 mod memory;
 mod objective;
@@ -44,8 +45,8 @@ pub use action::Distribution;
 pub use adaptation::Adaptation;
 pub use advantage::{Rewards, advantages};
 pub use environment::{
-    ActionSpace, ContextNumber, Environment, Ink, Moment, Scene, Shape, Spread, Transition, Widths,
-    environment, environments, is_environment,
+    ActionSpace, ContextNumber, Environment, HostEnvironment, HostStep, HostWorlds, Ink, Moment, OnHost,
+    Scene, Shape, Spread, Transition, Widths, environment, environments, is_environment,
 };
 pub use evolution::Evolution;
 pub use iteration::training_graph;

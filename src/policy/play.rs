@@ -1,5 +1,7 @@
 //! Playing: what a policy does in its worlds, without learning from it.
 
+use super::environment::host::refuse_host;
+use super::host::{Cast, stepped};
 use super::memory::Memory;
 use super::rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
 use super::spec::{Drawn, Policy, PolicyWeights};
@@ -18,10 +20,10 @@ const PIECE: usize = 50;
 /// What a plan gives of it.
 const TRAJECTORY: [&str; 7] = ["at", "seen", "action", "reward", "terminated", "ended", "over"];
 /// What a plan gives of episodes.
-const EPISODES: [&str; 3] = ["returns", "lengths", "terminated"];
+pub(super) const EPISODES: [&str; 3] = ["returns", "lengths", "terminated"];
 
 /// All three, or the first error.
-fn all_of(found: [Result<Vec<f32>>; 3]) -> Result<[Vec<f32>; 3]> {
+pub(super) fn all_of(found: [Result<Vec<f32>>; 3]) -> Result<[Vec<f32>; 3]> {
     let [a, b, c] = found;
     Ok([a?, b?, c?])
 }
@@ -44,7 +46,7 @@ pub struct Episodes {
 
 impl Episodes {
     /// Of returns, numbers of steps and ends of so many episodes of each trial.
-    fn of([returns, steps, terminated]: [Vec<f32>; 3], episodes: usize, each: usize) -> Episodes {
+    pub(super) fn of([returns, steps, terminated]: [Vec<f32>; 3], episodes: usize, each: usize) -> Episodes {
         let mean = |i: usize| {
             let of = returns.iter().skip(i).step_by(episodes).map(|r| f64::from(*r));
             of.sum::<f64>() / (returns.len() / episodes).max(1) as f64
@@ -166,7 +168,7 @@ impl Setting<'_> {
     pub(super) fn declared(&self, g: &mut Graph, anew: bool) -> Declared {
         let ([groups, each], told) = (self.policy.axes(self.worlds), self.policy.told);
         let role = if anew { Role::Step } else { Role::Data };
-        let shape = [groups, each, self.worlds.environment.context().len()];
+        let shape = [groups, each, self.worlds.environment.context().len().max(1)];
         let context = g.input("context", role, &shape, DType::F32);
         let descriptor = (told > 0).then(|| g.input("descriptor", role, &[groups, each, told], DType::F32));
         Declared { context, descriptor }
@@ -253,6 +255,14 @@ impl Setting<'_> {
     /// # Errors
     /// What the device refuses.
     pub fn episodes(&self, device: &Device, params: &[f32], how: Behaviour, seed: u64) -> Result<Episodes> {
+        if self.host().is_some() {
+            let mut player = self.player(device, Cast::Policy, how, self.horizon())?;
+            player.meet(self, seed ^ PLAY)?;
+            let worn = player.cast(self, params, [0, 0])?;
+            player.wear(&worn)?;
+            let happened = player.roll(key(seed ^ PLAY, 0))?;
+            return self.trials_plan(device, Cast::Policy, self.horizon())?.of(&happened);
+        }
         let mut session = self.played(device, params, |g, agents, inputs| {
             let first = agents.first_trials(g, inputs, how);
             let found = [first.returns, first.lengths, first.terminated];
@@ -281,6 +291,11 @@ impl Setting<'_> {
         let PolicyWeights::Adapted(adaptation) = self.policy.weights else {
             return Err(Error::config("weights", "are of a policy that does not adapt"));
         };
+        // Beyond what training looked ahead it goes on by half.
+        let rate = |k: usize| if k < adaptation.updates { adaptation.rate } else { adaptation.rate / 2.0 };
+        if self.host().is_some() {
+            return self.adapted_on_host(device, params, updates, rate, seed);
+        }
         let mut g = Graph::new();
         let g = &mut g;
         let declared = self.declared(g, false);
@@ -297,9 +312,7 @@ impl Setting<'_> {
                     g.output(&format!("{name}.{what}.{k}"), v);
                 }
             }
-            // Beyond what training looked ahead it goes on by half.
-            let rate = if k < adaptation.updates { adaptation.rate } else { adaptation.rate / 2.0 };
-            own = self.stepped(g, own, drawn, rate);
+            own = self.stepped(g, own, drawn, rate(k));
         }
         let mut session = device.prepare(lower(g, device.caps(1))?)?;
         session.write("params", params)?;
@@ -314,6 +327,72 @@ impl Setting<'_> {
         (0..=updates).map(|k| Ok([of("drawn", k)?, of("greedy", k)?])).collect()
     }
 
+    /// [`Setting::adapted`] in an environment on the host.
+    fn adapted_on_host(
+        &self,
+        device: &Device,
+        params: &[f32],
+        updates: usize,
+        rate: impl Fn(usize) -> f64,
+        seed: u64,
+    ) -> Result<Vec<[Episodes; 2]>> {
+        let who = Cast::Beginners;
+        let mut players = vec![];
+        for how in [Behaviour::Drawn, Behaviour::Greedy] {
+            let mut player = self.player(device, who, how, self.horizon())?;
+            player.meet(self, seed ^ PLAY)?;
+            players.push(player);
+        }
+        let mut own = players[0].cast(self, params, [0, 0])?;
+        let mut trials = self.trials_plan(device, who, self.horizon())?;
+        let mut all = vec![];
+        for k in 0..=updates {
+            let mut met = vec![];
+            for player in &mut players {
+                player.wear(&own)?;
+                player.begin()?;
+                met.push(player.roll(key(seed ^ PLAY, k as u64))?);
+            }
+            all.push([trials.of(&met[0])?, trials.of(&met[1])?]);
+            if k < updates {
+                own = stepped(&mut self.stepping(device, rate(k))?, &own, &met[0])?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// [`Setting::trajectory`] in an environment on the host, of whose states nothing is known.
+    fn trajectory_on_host(
+        &self,
+        device: &Device,
+        params: &[f32],
+        how: Behaviour,
+        steps: usize,
+        seed: u64,
+    ) -> Result<Trajectory> {
+        let mut player = self.player(device, Cast::Policy, how, steps)?;
+        player.meet(self, seed ^ PLAY)?;
+        let worn = player.cast(self, params, [0, 0])?;
+        player.wear(&worn)?;
+        let met = player.roll(key(seed ^ PLAY, 0))?;
+        let each = self.policy.axes(self.worlds)[1];
+        // Of the first task the first world.
+        let of = |all: &[f32], keep: usize| -> Vec<f32> {
+            let wide = all.len() / (self.worlds.tasks * self.worlds.each * steps).max(1);
+            all.chunks(each * wide).take(steps).flat_map(|row| row[..keep.min(wide)].to_vec()).collect()
+        };
+        let is = |name: &str| of(met.of(name), 1).iter().map(|e| *e != 0.0).collect();
+        Ok(Trajectory {
+            state: vec![],
+            seen: of(met.of("read"), self.worlds.environment.widths().observation),
+            action: of(&met.done, usize::MAX),
+            reward: of(met.of("reward"), 1),
+            terminated: is("terminated"),
+            ended: is("ended"),
+            over: is("over"),
+        })
+    }
+
     /// What a policy with these parameters does in each of `states` `[n, state]` of the first world, where it takes the likeliest action: of continuous ones from −1 to 1 within
     /// their ranges, `[n, action]`.
     ///
@@ -323,6 +402,7 @@ impl Setting<'_> {
         if self.policy.memory.is_some() {
             return Err(Error::config("policy", "with a memory acts by more than a state"));
         }
+        refuse_host(&*self.worlds.environment, "policy", "what is done in a state")?;
         let width = self.worlds.environment.widths().state;
         let mut worlds = self.worlds.clone();
         (worlds.tasks, worlds.each) = (1, states.len() / width);
@@ -354,6 +434,9 @@ impl Setting<'_> {
         steps: usize,
         seed: u64,
     ) -> Result<Trajectory> {
+        if self.host().is_some() {
+            return self.trajectory_on_host(device, params, how, steps, seed);
+        }
         let piece = PIECE.min(steps).max(1);
         let mut session = self.played(device, params, |g, agents, inputs| {
             let from = self.place(g);

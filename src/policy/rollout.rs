@@ -10,7 +10,7 @@ use crate::graph::{Graph, Value};
 /// Streams of random numbers.
 const START: u32 = 0x70;
 const STEP: u32 = 0x71;
-const ACT: u32 = 0x72;
+pub(super) const ACT: u32 = 0x72;
 
 /// How actions are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,6 +313,11 @@ impl Agents<'_> {
     pub fn first_trials(&self, g: &mut Graph, inputs: RollInputs, how: Behaviour) -> FirstTrials {
         let from = self.begin(g, inputs.context, inputs.key);
         let (_, rolled) = self.roll(g, self.trial.iter().sum(), inputs, &from, how);
+        self.trials_of(g, rolled)
+    }
+
+    /// The first trial of each world in what happened.
+    pub(super) fn trials_of(&self, g: &mut Graph, rolled: Rolled) -> FirstTrials {
         let &[groups, n, worlds, _] = g.shape(rolled.ended) else { panic!("steps have four axes") };
         let episodes = self.trial.len();
         let zero = g.constant(0.0);

@@ -1,10 +1,12 @@
 //! Training: a roll-out, its advantages and all updates are one plan, replayed.
 
+use super::environment::host::refuse_host;
+use super::host::{Cast, Player, stepped};
 use super::iteration::training_graph;
 use super::objective::Objective;
 use super::play::{Episodes, Setting, key};
 use super::rollout::Behaviour;
-use super::spec::Policy;
+use super::spec::{Policy, PolicyWeights};
 use super::worlds::Worlds;
 use crate::error::{Error, Result};
 use crate::optim::Optimiser;
@@ -118,6 +120,8 @@ pub struct PolicyTrainer {
     learning: Learning,
     seed: u64,
     session: Session,
+    /// Who plays, of an environment on the host, and how it adapts between roll-outs.
+    host: Option<(Player, Option<Session>)>,
     iteration: u64,
     refused: u64,
 }
@@ -155,6 +159,7 @@ impl PolicyTrainer {
         seed: u64,
     ) -> Result<PolicyTrainer> {
         if learning.analytic {
+            refuse_host(&*worlds.environment, "learner", "apg")?;
             let fail = |key: &str, message: &str| Err(Error::config(key, message));
             if worlds.environment.action().choices().is_some() {
                 return fail(
@@ -182,14 +187,31 @@ impl PolicyTrainer {
         let mut session = device.prepare(lower(&graph, device.caps(WINDOW))?)?;
         session.write(LEARNER[0], &policy.init(worlds.tasks, seed))?;
         let setting = Setting { worlds: &worlds, policy: &policy, learning: &learning };
-        if !policy.meets_new_worlds() {
+        let mut host = None;
+        if worlds.environment.host().is_some() {
+            let (cast, how, steps) = match policy.weights {
+                PolicyWeights::Adapted(_) => (Cast::Beginners, Behaviour::Drawn, setting.horizon()),
+                PolicyWeights::Evolved(of) => (Cast::Members(of), Behaviour::Greedy, setting.horizon()),
+                _ => (Cast::Policy, Behaviour::Drawn, learning.steps),
+            };
+            let mut player = setting.player(device, cast, how, steps)?;
+            let stepping = match policy.weights {
+                PolicyWeights::Adapted(adaptation) => Some(setting.stepping(device, adaptation.rate)?),
+                _ => None,
+            };
+            if !policy.meets_new_worlds() {
+                player.meet(&setting, seed)?;
+                setting.write_worlds(&mut session)?;
+            }
+            host = Some((player, stepping));
+        } else if !policy.meets_new_worlds() {
             for (name, values) in &setting.begin(device, seed)? {
                 session.write(name, values)?;
             }
             setting.write_worlds(&mut session)?;
         }
         let device = device.clone();
-        Ok(PolicyTrainer { device, worlds, policy, learning, seed, session, iteration: 0, refused: 0 })
+        Ok(PolicyTrainer { device, worlds, policy, learning, seed, session, host, iteration: 0, refused: 0 })
     }
 
     /// The plan of an iteration.
@@ -238,8 +260,10 @@ impl PolicyTrainer {
         for name in LEARNER {
             values.push((name.into(), self.session.read(name)?));
         }
-        if !self.policy.meets_new_worlds() {
-            values.extend(setting.read_place(&mut self.session)?);
+        match &self.host {
+            _ if self.policy.meets_new_worlds() => {}
+            Some((player, _)) => values.extend(player.place()),
+            None => values.extend(setting.read_place(&mut self.session)?),
         }
         Ok(PolicyState { values, iteration: self.iteration })
     }
@@ -249,11 +273,20 @@ impl PolicyTrainer {
     /// # Errors
     /// What the device refuses, among it a state of another policy.
     pub fn restore(&mut self, state: &PolicyState) -> Result<()> {
-        for (name, values) in &state.values {
+        let plan = if self.host.is_some() { LEARNER.len() } else { state.values.len() };
+        for (name, values) in &state.values[..plan.min(state.values.len())] {
             self.session.write(name, values)?;
         }
         self.iteration = state.iteration;
-        Ok(())
+        let setting = Setting { worlds: &self.worlds, policy: &self.policy, learning: &self.learning };
+        match &mut self.host {
+            Some((player, _)) if !self.policy.meets_new_worlds() => {
+                // Worlds that can't say where they are begin anew.
+                player.meet(&setting, self.seed ^ self.iteration << 24)?;
+                player.restore(&state.values[plan..])
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Present parameters.
@@ -266,7 +299,9 @@ impl PolicyTrainer {
 
     /// Stages up to `most` further iterations (a window at most): their number.
     fn stage(&mut self, most: u64) -> Result<usize> {
-        let many = most.min(self.left()).min(WINDOW as u64) as usize;
+        // What happens on the host depends on what was learned before.
+        let window = if self.host.is_some() { 1 } else { WINDOW as u64 };
+        let many = most.min(self.left()).min(window) as usize;
         let rows = self.learning.rows(&self.worlds, &self.policy);
         let (updates, optimiser) = (self.learning.updates() as u64, Learning::optimiser());
         let all = (self.iterations() * updates) as f64;
@@ -282,6 +317,7 @@ impl PolicyTrainer {
                     self.session.set_step(row, "descriptor", &self.worlds.descriptors())?;
                 }
             }
+            self.play(at)?;
             if self.policy.has_minibatches() && !self.learning.analytic {
                 let mut order = Vec::with_capacity(rows * self.learning.epochs);
                 for epoch in 0..self.learning.epochs as u64 {
@@ -305,10 +341,34 @@ impl PolicyTrainer {
         Ok(many)
     }
 
-    /// Runs up to `most` further iterations (a window at most).
+    /// Stages what happens in the roll-outs of an iteration, of an environment on the host.
+    fn play(&mut self, at: u64) -> Result<()> {
+        let setting = Setting { worlds: &self.worlds, policy: &self.policy, learning: &self.learning };
+        let Some((player, stepping)) = &mut self.host else { return Ok(()) };
+        if self.policy.meets_new_worlds() {
+            player.meet(&setting, self.seed ^ (at + 1) << 24)?;
+        }
+        let params = self.session.read(LEARNER[0])?;
+        let mut own = player.cast(&setting, &params, key(self.seed, at))?;
+        let many = self.policy.roll_outs()[0];
+        for k in 0..many {
+            player.wear(&own)?;
+            if k > 0 {
+                player.begin()?;
+            }
+            let met = player.roll(key(self.seed ^ k << 40, at))?;
+            met.stage(&mut self.session, k)?;
+            if let Some(stepping) = stepping.as_mut().filter(|_| k + 1 < many) {
+                own = stepped(stepping, &own, &met)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs up to `most` further iterations (a window at most; of an environment on the host one).
     ///
     /// # Errors
-    /// [`Error::Diverged`] when updates were refused again and again, because a loss or gradient was not finite: the policy is then the last good one.
+    /// What the environment refuses, of one on the host; [`Error::Diverged`] when updates were refused again and again, because a loss or gradient was not finite: the policy is then the last good one.
     pub fn advance(&mut self, most: u64) -> Result<Vec<Progressed>> {
         let many = self.stage(most)?;
         let records = self.session.run(many)?;

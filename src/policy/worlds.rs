@@ -178,16 +178,19 @@ impl Worlds {
         Ok(found)
     }
 
-    /// Contexts, `[tasks, worlds, context]`.
+    /// Contexts, `[tasks, worlds, context]`; of an environment without any one number, 0, of each world.
     pub fn contexts(&self) -> Vec<f32> {
         let width = self.environment.context().len();
+        if width == 0 {
+            return vec![0.0; self.tasks * self.each];
+        }
         self.contexts.chunks(width).flat_map(|c| c.repeat(self.each)).collect()
     }
 
     /// What of a context differs, `[tasks, worlds, d]`: each number from −1 to 1 within its range, or as far as it is from a mean of 1.
     pub fn descriptors(&self) -> Vec<f32> {
         let known = self.environment.context();
-        let width = known.len();
+        let width = known.len().max(1);
         let one = |context: &[f32]| -> Vec<f32> {
             let of = |v: &Varied| {
                 let [low, high] = v.range;

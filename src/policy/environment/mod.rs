@@ -5,6 +5,7 @@ mod acrobot;
 mod bandit;
 mod cartpole;
 mod grid;
+pub(super) mod host;
 mod lane;
 mod mdp;
 mod mountain_car;
@@ -25,6 +26,7 @@ pub use acrobot::Acrobot;
 pub use bandit::Bandit;
 pub use cartpole::CartPole;
 pub use grid::Grid;
+pub use host::{HostEnvironment, HostStep, HostWorlds, OnHost};
 pub use lane::Lane;
 pub use mdp::Mdp;
 pub use mountain_car::{MountainCar, MountainCarContinuous};
@@ -244,6 +246,11 @@ pub trait Environment: Debug + Send + Sync {
 
     /// What an agent sees of a state, `[g, r, observation]`.
     fn observe<'g>(&self, state: Expr<'g>, context: Expr<'g>) -> Expr<'g>;
+
+    /// The simulator behind it, of one that runs on the host ([`OnHost`]) and has no graph code.
+    fn host(&self) -> Option<&dyn HostEnvironment> {
+        None
+    }
 
     /// What a state looks like; `None` where nobody drew it.
     fn scene(&self, _state: &[f32], _context: &[f32]) -> Option<Scene> {

@@ -115,8 +115,8 @@ impl HostWorlds for Twins {
         Ok(())
     }
 
-    fn save(&self) -> Option<Vec<f32>> {
-        Some(self.state.clone())
+    fn save(&self) -> Result<Option<Vec<f32>>> {
+        Ok(Some(self.state.clone()))
     }
 
     fn restore(&mut self, saved: &[f32]) -> Result<()> {

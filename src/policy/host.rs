@@ -540,13 +540,13 @@ impl Player {
     }
 
     /// Where agents are, by names, as far as the worlds can say it.
-    pub(super) fn place(&self) -> Vec<(String, Vec<f32>)> {
-        let Some(saved) = self.worlds.save() else { return vec![] };
+    pub(super) fn place(&self) -> Result<Vec<(String, Vec<f32>)>> {
+        let Some(saved) = self.worlds.save()? else { return Ok(vec![]) };
         let at = &self.at;
         let values = [&at.seen, &at.clock, &at.gained].map(Clone::clone);
         let mut all: Vec<(String, Vec<f32>)> = AT.map(String::from).into_iter().zip(values).collect();
         all.push((SAVED.into(), saved));
-        all
+        Ok(all)
     }
 
     /// Goes on from there.

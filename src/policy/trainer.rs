@@ -262,7 +262,7 @@ impl PolicyTrainer {
         }
         match &self.host {
             _ if self.policy.meets_new_worlds() => {}
-            Some((player, _)) => values.extend(player.place()),
+            Some((player, _)) => values.extend(player.place()?),
             None => values.extend(setting.read_place(&mut self.session)?),
         }
         Ok(PolicyState { values, iteration: self.iteration })

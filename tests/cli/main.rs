@@ -16,6 +16,7 @@ mod policies;
 mod resume;
 mod search;
 mod series;
+mod simulators;
 mod text;
 mod texts;
 

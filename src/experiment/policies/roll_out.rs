@@ -71,7 +71,7 @@ impl RollOut {
     pub fn film(&self, path: &Path) -> Result<bool> {
         let env = &self.world.environment;
         let context = self.world.numbers_of(0);
-        let width = env.widths().state;
+        let width = env.widths().state.max(1);
         let scenes: Option<Vec<Scene>> =
             self.trajectory.state.chunks(width).map(|state| env.scene(state, context)).collect();
         let Some(scenes) = scenes.filter(|s| !s.is_empty()) else { return Ok(false) };

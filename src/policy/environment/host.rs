@@ -139,8 +139,11 @@ pub trait HostWorlds: Debug + Send {
 
     /// All that a later [`HostWorlds::restore`] needs to go on with the same numbers, always as many; `None` where the simulator can't say: a run that is
     /// resumed then begins new episodes.
-    fn save(&self) -> Option<Vec<f32>> {
-        None
+    ///
+    /// # Errors
+    /// What keeps it from being said.
+    fn save(&self) -> Result<Option<Vec<f32>>> {
+        Ok(None)
     }
 
     /// Goes on from what was saved.

@@ -12,6 +12,7 @@ mod mountain_car;
 mod navigation;
 mod pendulum;
 mod point;
+mod program;
 mod rules;
 mod scene;
 
@@ -33,6 +34,7 @@ pub use mountain_car::{MountainCar, MountainCarContinuous};
 pub use navigation::Navigation;
 pub use pendulum::Pendulum;
 pub use point::Point;
+pub use program::Program;
 pub use scene::{Ink, Scene, Shape};
 
 /// What an agent may do.
@@ -306,15 +308,18 @@ fn sized(name: &str) -> Option<Result<Arc<dyn Environment>>> {
     Some(Err(Error::config("--task", format!("'{name}' is no environment: {right}"))))
 }
 
-/// Whether a name means an environment that is built in, if one of sizes that there are.
+/// Whether a name means an environment: one that is built in, if of sizes that there are, or `exec:` and a command ([`Program`]).
 pub fn is_environment(name: &str) -> bool {
-    environments().iter().any(|e| e.name() == name) || sized(name).is_some()
+    environments().iter().any(|e| e.name() == name)
+        || sized(name).is_some()
+        || name.starts_with(program::PREFIX)
 }
 
-/// The environment of a name; `bandit` and `mdp` may have sizes behind it ([`Bandit`], [`Mdp`]).
+/// The environment of a name; `bandit` and `mdp` may have sizes behind it ([`Bandit`], [`Mdp`]); behind `exec:` stands the command of a simulator
+/// ([`Program`]).
 ///
 /// # Errors
-/// [`Error::Config`] about `key` with the names that there are.
+/// [`Error::Config`] about `key` with the names that there are; those of [`Program::ask`].
 pub fn environment(name: &str, key: &str) -> Result<Arc<dyn Environment>> {
     let all = environments();
     if let Some(found) = all.iter().find(|e| e.name() == name) {
@@ -323,10 +328,19 @@ pub fn environment(name: &str, key: &str) -> Result<Arc<dyn Environment>> {
     if let Some(found) = sized(name) {
         return found;
     }
+    if let Some(command) = name.strip_prefix(program::PREFIX) {
+        return program::environment(command);
+    }
     let names: Vec<&str> = all.iter().map(|e| e.name()).collect();
     let near =
         nearest(name, names.iter().copied()).map_or(String::new(), |n| format!("; did you mean '{n}'?"));
-    Err(Error::config(key, format!("'{name}' is no environment: there are {}{near}", names.join(", "))))
+    Err(Error::config(
+        key,
+        format!(
+            "'{name}' is no environment: there are {}, and exec:COMMAND for a simulator of one's own{near}",
+            names.join(", ")
+        ),
+    ))
 }
 
 /// Angles less as many turns as bring them into [-π, π).

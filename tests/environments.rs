@@ -82,6 +82,25 @@ fn the_grid_has_walls_a_key_and_a_door() {
         }
         let n = state.len();
         let own: Vec<f64> = given.iter().map(|x| *x as f64).collect();
+        // As a picture all is seen, cell by cell and channel by channel.
+        let drawn = environment("grid-picture", "--task").expect("it is there");
+        assert_eq!(drawn.picture(), Some([5, 7, 5]));
+        let [.., picture] = step(&*drawn, &state, &action, &vec![own.clone(); n], &vec![vec![0.0; 2]; n]);
+        for (row, agent) in picture.iter().zip(&want) {
+            let cell = |i: i64| {
+                let at = (i % 7, i / 7);
+                let (gate, has) = (at == (3, door), agent.2);
+                let is = [
+                    at == (agent.0, agent.1),
+                    at == (key_x, key_y) && !has,
+                    at.0 == 3 && !gate,
+                    gate && !has,
+                    at == (goal_x, goal_y),
+                ];
+                is.map(|is| f64::from(u8::from(is)))
+            };
+            assert_eq!(*row, (0..35).flat_map(cell).collect::<Vec<f64>>(), "{agent:?}");
+        }
         let [next, reward, terminated, seen] =
             step(&*env, &state, &action, &vec![own.clone(); n], &vec![vec![0.0; 2]; n]);
         for (i, (x, y, key)) in want.into_iter().enumerate() {

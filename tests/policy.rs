@@ -304,6 +304,7 @@ fn policies(worlds: &Worlds) -> Vec<Policy> {
         Policy::shared(worlds, &[8], worlds.descriptor()),
         Policy::own(worlds, &[8, 8]),
         Policy::generated(worlds, &[8, 8], vec![16]),
+        Policy::generated(worlds, &[8], vec![16]).with_generated_critic(worlds, &[8], vec![4]),
         Policy::remembering(worlds, &[8], memory(worlds, Cell::Gru)),
         Policy::remembering(worlds, &[], memory(worlds, Cell::Lstm)).inferring(worlds, &[8]),
         Policy::generated_by_memory(worlds, &[8], vec![16], memory(worlds, Cell::Gru)),

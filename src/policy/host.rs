@@ -90,6 +90,8 @@ impl Worn {
 pub(super) enum Cast {
     /// The policy, or those that are written.
     Policy,
+    /// The same with noise on its weights.
+    Noisy,
     /// What tasks begin with before they adapt.
     Beginners,
     /// Members of a generation.
@@ -192,12 +194,18 @@ impl Setting<'_> {
     }
 
     /// Parameters of whom acts, from those of a policy.
-    fn cast(&self, g: &mut Graph, cast: Cast, declared: bool) -> Drawn {
+    fn cast(&self, g: &mut Graph, cast: Cast) -> Drawn {
         let params = g.data("params", &self.params());
         match cast {
             Cast::Policy => {
-                let descriptor = declared.then(|| self.declared(g, false).descriptor).flatten();
+                let descriptor = self.declared(g, false).descriptor;
                 self.policy.parts(g, params, descriptor)
+            }
+            Cast::Noisy => {
+                let descriptor = self.declared(g, false).descriptor;
+                let drawn = self.policy.parts(g, params, descriptor);
+                let key = g.input("key", Role::Data, &[2], DType::U32);
+                self.noisy(g, drawn, key)
             }
             Cast::Beginners => {
                 let (actor, deviation) = self.begun(g, params);
@@ -219,7 +227,7 @@ impl Setting<'_> {
         let prepare = |g: &Graph| device.prepare(lower(g, device.caps(1))?);
 
         let mut g = Graph::new();
-        let worn = self.cast(&mut g, cast, true);
+        let worn = self.cast(&mut g, cast);
         let parts = [Some(worn.actor), worn.deviation, worn.memory];
         let shapes = parts.map(|part| part.map(|v| g.shape(v).to_vec()));
         for (name, v) in WORN.into_iter().zip(parts) {
@@ -325,7 +333,7 @@ impl Setting<'_> {
     /// A plan of a step of adaptation by what was met.
     pub(super) fn stepping(&self, device: &Device, rate: f64) -> Result<Session> {
         let mut g = Graph::new();
-        let begun = self.cast(&mut g, Cast::Beginners, true);
+        let begun = self.cast(&mut g, Cast::Beginners);
         let shapes = [Some(begun.actor), begun.deviation].map(|v| v.map(|v| g.shape(v).to_vec()));
         let mut g = Graph::new();
         let [actor, deviation] =

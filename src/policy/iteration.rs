@@ -10,7 +10,7 @@ use super::spec::{Drawn, Policy, PolicyWeights};
 use super::trainer::{LEARNER, Learning};
 use super::worlds::Worlds;
 use crate::graph::expr::Expr;
-use crate::graph::op::Func;
+use crate::graph::op::{Dist, Func};
 use crate::graph::{Graph, Role, Value};
 use crate::net::Weights;
 use crate::optim::{adam_step, clip_each};
@@ -47,8 +47,9 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
         true => (None, setting.transcript(g, Role::Step, Cast::Policy, learning.steps, 0)),
         false => {
             let from = place.clone().unwrap_or_else(|| agents.begin(g, inputs.context, key));
+            let acting = setting.noisy(g, drawn, key);
             let (after, rolled) =
-                agents.roll(g, learning.steps, inputs.roll(drawn, key), &from, Behaviour::Drawn);
+                agents.roll(g, learning.steps, inputs.roll(acting, key), &from, Behaviour::Drawn);
             (Some(after), rolled)
         }
     });
@@ -76,6 +77,9 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
     record(g, [rolled.over, rolled.finished, rolled.length, rolled.reward], found);
     std::mem::take(g)
 }
+
+/// Stream of random numbers.
+const WEIGHTS: u32 = 0x74;
 
 /// What the learner is after the iteration.
 pub(super) fn learned(g: &mut Graph, learner: [Value; 3], next: [Value; 3]) {
@@ -130,6 +134,22 @@ impl Pace {
 }
 
 impl Setting<'_> {
+    /// The same parts, with noise on the weights of the actors where roll-outs act by such: each of the g networks has its own.
+    pub(super) fn noisy(&self, g: &mut Graph, drawn: Drawn, key: Value) -> Drawn {
+        if self.learning.noise == 0.0 {
+            return drawn;
+        }
+        let groups = self.policy.axes(self.worlds)[0];
+        let many = *g.shape(drawn.actor).last().expect("weights are flat");
+        let noise = g.random(Dist::Normal, key, WEIGHTS, &[groups, many]);
+        let noise = g.scale(noise, self.learning.noise);
+        let actor = match g.shape(drawn.actor).len() {
+            1 => g.reshape(drawn.actor, &[1, many]),
+            _ => drawn.actor,
+        };
+        Drawn { actor: g.add(noise, actor), ..drawn }
+    }
+
     /// What a plan is told at every replay of how fast it goes.
     pub(super) fn paces(&self, g: &mut Graph) -> Pace {
         let control = g.step("control", &[self.learning.updates(), 3]);

@@ -38,6 +38,8 @@ pub struct Policy {
     pub actor: Net,
     /// What is expected of an observation, and of what the policy is told.
     pub critic: Net,
+    /// What writes the critic's weights from what differs between the tasks, where they are not shared.
+    pub critic_weights: Option<Box<HyperSpec>>,
     /// Whether actions have standard deviations, and how many.
     pub deviations: usize,
     /// Whether continuous actions are tanh of what is drawn ([`Distribution::squashed`](super::Distribution::squashed)).
@@ -56,6 +58,8 @@ pub struct Policy {
 const DEVIATION: f32 = -0.5;
 /// What the last layer of an actor is multiplied by at first: it begins without a preference (Andrychowicz et al. 2021).
 const QUIET: f32 = 0.01;
+/// Channels of the convolutions that read a picture.
+const CHANNELS: [usize; 2] = [16, 16];
 
 /// The values of a policy's parts in a graph.
 #[derive(Clone, Copy, Debug)]
@@ -75,9 +79,16 @@ pub(super) struct Drawn {
 impl Policy {
     fn new(worlds: &Worlds, hidden: &[usize], [actor, critic]: [usize; 2], weights: PolicyWeights) -> Policy {
         let (widths, space) = (worlds.environment.widths(), worlds.environment.action());
-        let net = |told: usize, outputs: usize| {
-            let widths = [&[widths.observation + told], hidden, &[outputs]].concat();
-            Net::mlp(&widths, Activation::Tanh)
+        let net = |told: usize, outputs: usize| match worlds.environment.picture() {
+            Some(shape) if told == 0 => {
+                let seen = CHANNELS.iter().fold(Net::image(shape), |net, n| net.conv(*n, 3).relu());
+                let dense = |net: Net, n: &usize| net.dense(*n).activation(Activation::Tanh);
+                hidden.iter().fold(seen.flatten(), dense).dense(outputs)
+            }
+            _ => {
+                let widths = [&[widths.observation + told], hidden, &[outputs]].concat();
+                Net::mlp(&widths, Activation::Tanh)
+            }
         };
         let deviations = match &space {
             ActionSpace::Continuous(ranges) => ranges.len(),
@@ -86,6 +97,7 @@ impl Policy {
         Policy {
             actor: net(actor, space.width()),
             critic: net(critic, 1),
+            critic_weights: None,
             deviations,
             squashed: false,
             told: actor.max(critic),
@@ -116,6 +128,21 @@ impl Policy {
         let hyper = HyperSpec::new(condition, trunk, Activation::Tanh, policy.actor.clone());
         policy.weights = PolicyWeights::Generated(Box::new(hyper));
         policy
+    }
+
+    /// The same with critics that a hypernetwork of their own writes, with a trunk of these widths; they see what the actors see.
+    ///
+    /// # Panics
+    /// Where actors are not generated from what differs between worlds.
+    #[must_use]
+    pub fn with_generated_critic(mut self, worlds: &Worlds, hidden: &[usize], trunk: Vec<usize>) -> Policy {
+        let generated = matches!(self.weights, PolicyWeights::Generated(_)) && self.memory.is_none();
+        assert!(generated, "critics are generated beside actors");
+        self.critic = Policy::new(worlds, hidden, [0, 0], PolicyWeights::Shared).critic;
+        let condition = ConditionSpec { descriptor: self.told, ..ConditionSpec::default() };
+        let hyper = HyperSpec::new(condition, trunk, Activation::Tanh, self.critic.clone());
+        self.critic_weights = Some(Box::new(hyper));
+        self
     }
 
     /// One network for all worlds, dense with these hidden widths, that reads what is remembered beside what it sees; the critic reads it, too.
@@ -222,10 +249,14 @@ impl Policy {
             deviation.push("ln", &[self.deviations], crate::net::Init::Constant(f64::from(DEVIATION)));
         }
         let memory = of(self.memory.as_ref().map(|m| &m.encoder));
+        let critic = match &self.critic_weights {
+            Some(hyper) => hyper.layout(),
+            None => of(self.own_critic()),
+        };
         [
             actor,
             ("deviation", deviation),
-            ("critic", of(self.own_critic())),
+            ("critic", critic),
             ("memory", memory),
             ("inference", of(self.inference.as_ref())),
         ]
@@ -259,6 +290,10 @@ impl Policy {
         for (name, part) in self.layouts().into_iter().skip(1) {
             match &self.memory {
                 Some(memory) if name == "memory" => all.extend(memory.init(rng)),
+                _ if name == "critic" && self.critic_weights.is_some() => {
+                    let critic = self.critic.layout().init(rng);
+                    all.extend(self.critic_weights.iter().flat_map(|hyper| hyper.init(rng, &critic)));
+                }
                 _ => all.extend(part.init(rng)),
             }
         }
@@ -279,15 +314,20 @@ impl Policy {
             panic!("actors have parameters")
         };
         let deviation = deviation.map(|v| g.reshape(v, &[groups, 1, self.deviations]));
+        let by_task = |g: &mut Graph, hyper: &HyperSpec, flat: Value| {
+            let descriptor = descriptor.expect("what is generated is told of what differs");
+            let [tasks, _, width] = g.shape(descriptor)[..] else { panic!("descriptors are [g, r, d]") };
+            let one = g.slice(descriptor, 1, 0, 1);
+            let one = g.reshape(one, &[tasks, width]);
+            written(g, hyper, flat, one)
+        };
         let actor = match &self.weights {
-            PolicyWeights::Generated(hyper) if memory.is_none() => {
-                let descriptor = descriptor.expect("what is generated is told of what differs");
-                let [tasks, _, width] = g.shape(descriptor)[..] else { panic!("descriptors are [g, r, d]") };
-                let one = g.slice(descriptor, 1, 0, 1);
-                let one = g.reshape(one, &[tasks, width]);
-                written(g, hyper, first, one)
-            }
+            PolicyWeights::Generated(hyper) if memory.is_none() => by_task(g, hyper, first),
             _ => first,
+        };
+        let critic = match (&self.critic_weights, critic) {
+            (Some(hyper), Some(flat)) => Some(by_task(g, hyper, flat)),
+            _ => critic,
         };
         Drawn { actor, deviation, critic, memory, inference }
     }

@@ -46,6 +46,8 @@ pub struct Learning {
     pub last_entropy: Option<f64>,
     /// Weight of the error of what is inferred of contexts, where anything is.
     pub inference: f64,
+    /// Standard deviation of noise on the weights that a roll-out acts by, another for each network and world (Plappert et al. 2018; 0: none).
+    pub noise: f64,
     /// Learning rate at first; it falls to 0 evenly.
     pub rate: f64,
     /// Largest norm of a gradient.
@@ -69,6 +71,7 @@ impl Learning {
             analytic: false,
             last_entropy: None,
             inference: 1.0,
+            noise: 0.0,
             rate: 1e-3,
             clip: 0.5,
             horizon: 0,
@@ -174,6 +177,12 @@ impl PolicyTrainer {
                 return fail("learning.epochs", "and learning.minibatches of apg are 1: leave them out");
             }
         }
+        let by_memory = policy.memory.is_some() && matches!(policy.weights, PolicyWeights::Generated(_));
+        if learning.noise > 0.0 && (learning.analytic || by_memory || !policy.has_minibatches()) {
+            let message =
+                "is for the policy gradient of weights that are not written from what is remembered";
+            return Err(Error::config("learning.noise", message));
+        }
         let rows = learning.rows(&worlds, &policy);
         if !rows.is_multiple_of(learning.minibatches) {
             let what = match policy.memory {
@@ -192,6 +201,7 @@ impl PolicyTrainer {
             let (cast, how, steps) = match policy.weights {
                 PolicyWeights::Adapted(_) => (Cast::Beginners, Behaviour::Drawn, setting.horizon()),
                 PolicyWeights::Evolved(of) => (Cast::Members(of), Behaviour::Greedy, setting.horizon()),
+                _ if learning.noise > 0.0 => (Cast::Noisy, Behaviour::Drawn, learning.steps),
                 _ => (Cast::Policy, Behaviour::Drawn, learning.steps),
             };
             let mut player = setting.player(device, cast, how, steps)?;

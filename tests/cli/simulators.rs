@@ -168,6 +168,10 @@ fn what_a_simulator_may_not_say() {
         }
         assert!(!done.err.contains("panicked"), "{done:?}");
     }
-    let message = ["train", "--task", "exec:/nowhere/at all", "--out", "a"];
-    place.refused(&message, &["exec:/nowhere", "it ended"]);
+    // The shell says something of it, too.
+    let done = place.run(&["train", "--task", "exec:/nowhere/at all", "--out", "a"]);
+    assert!(
+        done.code == Some(2) && done.err.contains("environment 'exec:/nowhere/at all': it ended"),
+        "{done:?}"
+    );
 }

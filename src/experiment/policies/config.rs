@@ -112,6 +112,8 @@ pub struct LearningConfig {
     pub last_entropy: Option<f64>,
     /// Of `rl2` the weight of the error of what is inferred of contexts.
     pub inference: f64,
+    /// Standard deviation of noise on the weights that a roll-out acts by.
+    pub noise: f64,
 }
 
 impl Default for LearningConfig {
@@ -132,6 +134,7 @@ impl Default for LearningConfig {
             entropy: o.entropy,
             last_entropy: l.last_entropy,
             inference: l.inference,
+            noise: l.noise,
         }
     }
 }
@@ -193,6 +196,8 @@ pub struct PolicyConfig {
     pub weights: PolicySource,
     /// Whether a policy that all share reads what differs beside its observation.
     pub told: bool,
+    /// Whether a hypernetwork writes critics, too, where weights are generated from contexts.
+    pub generated_critic: bool,
     /// Whether continuous actions are tanh of what is drawn, so that none lies outside of its range.
     pub squash: bool,
     /// Contexts that it is trained in.
@@ -231,6 +236,7 @@ impl Default for PolicyConfig {
             context: String::new(),
             weights: PolicySource::default(),
             told: false,
+            generated_critic: false,
             squash: false,
             tasks: 1,
             worlds: 8,
@@ -341,6 +347,7 @@ impl PolicyConfig {
             ("learning.entropy", l.entropy, 0.0, 1e3),
             ("learning.last_entropy", l.last_entropy.unwrap_or(0.0), 0.0, 1e3),
             ("learning.inference", l.inference, 0.0, 1e3),
+            ("learning.noise", l.noise, 0.0, 1e3),
         ])?;
         for (name, widths) in [("hidden", &self.hidden), ("trunk", &self.trunk)] {
             if widths.len() > 16 || widths.iter().any(|w| !(1..=4_096).contains(w)) {
@@ -363,6 +370,22 @@ impl PolicyConfig {
             return Err(Error::config(
                 "learner",
                 "apg is for continuous actions: there is no gradient through choices",
+            ));
+        }
+        let remembers = self.learner == Learner::Rl2;
+        let writes = self.weights == PolicySource::Generated && !remembers;
+        if self.generated_critic && !writes {
+            return Err(Error::config(
+                "generated_critic",
+                "is for --weights generated from what differs between worlds",
+            ));
+        }
+        let noisy = matches!(self.learner, Learner::Ppo | Learner::A2c | Learner::Reinforce)
+            || (remembers && self.weights == PolicySource::Shared);
+        if l.noise > 0.0 && !noisy {
+            return Err(Error::config(
+                "learning.noise",
+                "is for ppo, a2c, reinforce, and rl2 with shared weights: others act by weights as they are",
             ));
         }
         self.refuse_without_effect()?;
@@ -563,7 +586,13 @@ impl PolicyConfig {
                 Policy::shared(worlds, &self.hidden, if self.told { worlds.descriptor() } else { 0 })
             }
             PolicySource::Own => Policy::own(worlds, &self.hidden),
-            PolicySource::Generated => Policy::generated(worlds, &self.hidden, self.trunk.clone()),
+            PolicySource::Generated => {
+                let policy = Policy::generated(worlds, &self.hidden, self.trunk.clone());
+                match self.generated_critic {
+                    true => policy.with_generated_critic(worlds, &self.hidden, self.trunk.clone()),
+                    false => policy,
+                }
+            }
         }
     }
 
@@ -572,7 +601,7 @@ impl PolicyConfig {
         let mut learning = Learning::new(self.frames);
         (learning.steps, learning.epochs, learning.minibatches) = (l.steps, l.epochs, l.minibatches);
         (learning.gamma, learning.lambda, learning.rate, learning.clip) = (l.gamma, l.lambda, l.rate, l.norm);
-        (learning.horizon, learning.inference) = (self.horizon, l.inference);
+        (learning.horizon, learning.inference, learning.noise) = (self.horizon, l.inference, l.noise);
         (learning.last_entropy, learning.analytic) = (l.last_entropy, self.learner == Learner::Apg);
         let o = &mut learning.objective;
         o.clip = matches!(self.learner, Learner::Ppo | Learner::Rl2 | Learner::Maml).then_some(l.clip);

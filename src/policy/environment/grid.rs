@@ -6,9 +6,13 @@ use crate::graph::expr::Expr;
 /// A grid world with key and door (after MiniGrid's `DoorKey`, Chevalier-Boisvert et al. 2023): seven cells wide and five high; the column in the middle
 /// is a wall with a door in it. The agent starts somewhere in the left room and goes up, right, down or left. Where the key lies it is taken; the door
 /// opens to who has it; the goal, in the right room, ends the episode and pays 1; every step costs 0.01; 60 steps. Seen are the column, the row, and whether the
-/// agent has the key; not where key, door and goal are, which is the context.
+/// agent has the key; not where key, door and goal are, which is the context. As a picture all of it is seen, five channels a cell: the agent, the key where it
+/// lies, the wall, the door as long as it is locked, and the goal; then rooms are a family of tasks.
 #[derive(Clone, Copy, Debug)]
-pub struct Grid {}
+pub struct Grid {
+    /// Whether a picture is seen.
+    pub picture: bool,
+}
 
 const fn whole(name: &'static str, usual: f64, range: [f64; 2]) -> ContextNumber {
     let mut number = ContextNumber::new(name, usual, range);
@@ -28,6 +32,8 @@ const HIGH: usize = 5;
 /// The column of the wall, and the width of the room before it.
 const WALL: usize = 3;
 const COST: f64 = 0.01;
+/// Channels of a picture.
+const CHANNELS: usize = 5;
 
 /// 1 where two whole numbers are equal.
 fn same<'g>(a: Expr<'g>, b: Expr<'g>) -> Expr<'g> {
@@ -35,13 +41,47 @@ fn same<'g>(a: Expr<'g>, b: Expr<'g>) -> Expr<'g> {
     off.at_least(-0.5) * off.below(0.5)
 }
 
+/// A picture of the rooms, `[.., cells · channels]`.
+fn seen<'g>(state: Expr<'g>, context: Expr<'g>) -> Expr<'g> {
+    let cells = |of: fn(usize) -> usize| -> Vec<f64> { (0..WIDE * HIGH).map(|i| of(i) as f64).collect() };
+    let [columns, rows] = [cells(|i| i % WIDE), cells(|i| i / WIDE)].map(|of| {
+        let shape = [&vec![1; state.shape().len() - 1][..], &[WIDE * HIGH]].concat();
+        state.exprs().build(|g| g.constants(&shape, &of))
+    });
+    let [x, y, has] = [0, 1, 2].map(|i| state.column(i));
+    let [key_x, key_y, door, goal_x, goal_y] = [0, 1, 2, 3, 4].map(|i| context.column(i));
+    let at = |x: Expr<'g>, y: Expr<'g>| same(columns, x) * same(rows, y);
+    let middle = x * 0.0 + WALL as f64;
+    let gate = at(middle, door);
+    let channels = [
+        at(x, y),
+        at(key_x, key_y) * (1.0 - has),
+        same(columns, middle) - gate,
+        gate * (1.0 - has),
+        at(goal_x, goal_y),
+    ];
+    let shape = channels[0].shape();
+    let deep = channels.map(|c| c.reshape(&[&shape[..], &[1]].concat()));
+    let [before @ .., cells] = &shape[..] else { panic!("pictures have cells") };
+    Expr::columns(&deep).reshape(&[before, &[cells * CHANNELS]].concat())
+}
+
 impl Environment for Grid {
     fn name(&self) -> &str {
-        "grid"
+        if self.picture { "grid-picture" } else { "grid" }
     }
 
     fn widths(&self) -> Widths {
-        Widths { state: 3, observation: WIDE + HIGH + 1, noise: 2 }
+        let observation = if self.picture { WIDE * HIGH * CHANNELS } else { WIDE + HIGH + 1 };
+        Widths { state: 3, observation, noise: 2 }
+    }
+
+    fn picture(&self) -> Option<[usize; 3]> {
+        self.picture.then_some([HIGH, WIDE, CHANNELS])
+    }
+
+    fn is_family(&self) -> bool {
+        self.picture
     }
 
     fn action(&self) -> ActionSpace {
@@ -95,7 +135,10 @@ impl Environment for Grid {
         Transition { state: Expr::columns(&[x, y, key]), reward: there - COST, terminated: there }
     }
 
-    fn observe<'g>(&self, state: Expr<'g>, _context: Expr<'g>) -> Expr<'g> {
+    fn observe<'g>(&self, state: Expr<'g>, context: Expr<'g>) -> Expr<'g> {
+        if self.picture {
+            return seen(state, context);
+        }
         let one_hot = |of: Expr<'g>, many: usize| (0..many).map(move |i| same(of, of * 0.0 + i as f64));
         let mut columns: Vec<Expr<'g>> = one_hot(state.column(0), WIDE).collect();
         columns.extend(one_hot(state.column(1), HIGH));

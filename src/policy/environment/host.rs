@@ -92,6 +92,11 @@ pub trait HostEnvironment: Debug + Send + Sync {
         &[]
     }
 
+    /// As [`Environment::picture`].
+    fn picture(&self) -> Option<[usize; 3]> {
+        None
+    }
+
     /// As [`Environment::is_family`].
     fn is_family(&self) -> bool {
         false
@@ -185,6 +190,10 @@ impl<H: HostEnvironment> Environment for OnHost<H> {
 
     fn context(&self) -> &[ContextNumber] {
         self.0.context()
+    }
+
+    fn picture(&self) -> Option<[usize; 3]> {
+        self.0.picture()
     }
 
     fn is_family(&self) -> bool {

@@ -249,6 +249,11 @@ pub trait Environment: Debug + Send + Sync {
     /// What an agent sees of a state, `[g, r, observation]`.
     fn observe<'g>(&self, state: Expr<'g>, context: Expr<'g>) -> Expr<'g>;
 
+    /// Height, width and channels, where what is seen is a picture, `[.., height · width · channels]`: policies that read nothing else read it by convolutions.
+    fn picture(&self) -> Option<[usize; 3]> {
+        None
+    }
+
     /// The simulator behind it, of one that runs on the host ([`OnHost`]) and has no graph code.
     fn host(&self) -> Option<&dyn HostEnvironment> {
         None
@@ -283,7 +288,8 @@ pub fn environments() -> Vec<Arc<dyn Environment>> {
         Arc::new(MountainCarContinuous {}),
         Arc::new(Navigation {}),
         Arc::new(Point {}),
-        Arc::new(Grid {}),
+        Arc::new(Grid { picture: false }),
+        Arc::new(Grid { picture: true }),
         Arc::new(Lane { keys: false }),
         Arc::new(Lane { keys: true }),
         Arc::new(Bandit::new(10)),

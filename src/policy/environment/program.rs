@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// | asked | answered |
 /// |---|---|
-/// | `{"about": 1}` | `{"name": "line", "observation": 1, "actions": [[-0.1, 0.1]], "horizon": 20}`; also `"context"`, a list as `{"name": "place", "usual": 0, "range": [-1, 1], "spread": "even"}` (or `whole`, or `sign`), `"reward_scale"` and `"saves"` |
+/// | `{"about": 1}` | `{"name": "line", "observation": 1, "actions": [[-0.1, 0.1]], "horizon": 20}`; also `"context"`, a list as `{"name": "place", "usual": 0, "range": [-1, 1], "spread": "even"}` (or `whole`, or `sign`), `"picture"` (height, width and channels of what is seen, row by row), `"reward_scale"` and `"saves"` |
 /// | `{"worlds": 2, "contexts": [[0.5], [-0.5]], "seed": 7}` | `{}` |
 /// | `{"start": [0, 1]}`: episodes begin in these worlds | `{"observation": [[0], [0]]}`, a row for each of them |
 /// | `{"step": [[0.1], [-0.05]]}`: a step in every world | `{"observation": [[0.1], [-0.05]], "reward": [-0.16, -0.2], "terminated": [false, false]}` |
@@ -50,6 +50,8 @@ pub struct Program {
 struct About {
     name: String,
     observation: usize,
+    #[serde(default)]
+    picture: Option<[usize; 3]>,
     actions: Actions,
     horizon: usize,
     #[serde(default)]
@@ -129,6 +131,10 @@ impl Program {
                 return wrong(format!("\"{name}\" is from 1 to {MOST}, not {n}"));
             }
         }
+        let seen = about.observation;
+        if let Some(shape) = about.picture.filter(|shape| shape.iter().product::<usize>() != seen) {
+            return wrong(format!("a \"picture\" of {shape:?} numbers is no observation of {seen}"));
+        }
         let choices = |n: &[usize]| !n.is_empty() && n.iter().all(|n| (2..=MOST).contains(n));
         let action = match &about.actions {
             Actions::One(n) if choices(&[*n]) => ActionSpace::Discrete(*n),
@@ -191,6 +197,10 @@ impl HostEnvironment for Program {
 
     fn observation(&self) -> usize {
         self.about.observation
+    }
+
+    fn picture(&self) -> Option<[usize; 3]> {
+        self.about.picture
     }
 
     fn action(&self) -> ActionSpace {

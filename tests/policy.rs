@@ -8,8 +8,8 @@ use hyperloom::checkpoint::{Checkpoint, TensorData, read_safetensors};
 use hyperloom::graph::expr::Expr;
 use hyperloom::net::Cell;
 use hyperloom::policy::{
-    ActionSpace, Adaptation, Behaviour, Distribution, Environment, Evolution, Learning, Memory, Moment,
-    Objective, Policy, PolicyTrainer, Rewards, Steps, Worlds, advantages, environment, environments,
+    ActionSpace, Adaptation, Behaviour, Belief, Distribution, Environment, Evolution, Learning, Memory,
+    Moment, Objective, Policy, PolicyTrainer, Rewards, Steps, Worlds, advantages, environment, environments,
 };
 use hyperloom::{Device, Result};
 
@@ -308,7 +308,15 @@ fn policies(worlds: &Worlds) -> Vec<Policy> {
         Policy::remembering(worlds, &[8], memory(worlds, Cell::Gru)),
         Policy::remembering(worlds, &[], memory(worlds, Cell::Lstm)).inferring(worlds, &[8]),
         Policy::generated_by_memory(worlds, &[8], vec![16], memory(worlds, Cell::Gru)),
+        believing(worlds, &memory(worlds, Cell::Gru), true),
     ]
+}
+
+/// Reads what is believed, or a draw from it.
+fn believing(worlds: &Worlds, memory: &Memory, sampled: bool) -> Policy {
+    let mut belief = Belief::new(3);
+    belief.sampled = sampled;
+    Policy::remembering(worlds, &[8], memory.clone().believing(belief)).inferring(worlds, &[8])
 }
 
 /// Of trials of two episodes.
@@ -523,6 +531,8 @@ fn what_is_learned_from_is_what_was_remembered() {
             for policy in [
                 Policy::remembering(&worlds, &[8], memory.clone()),
                 Policy::generated_by_memory(&worlds, &[8], vec![8], memory.clone()),
+                believing(&worlds, &memory, false),
+                believing(&worlds, &memory, true),
             ] {
                 let mut learning = short(1);
                 (learning.steps, learning.epochs, learning.minibatches) = (40, 1, 1);

@@ -4,6 +4,7 @@ use super::action::Distribution;
 use super::adaptation::Own;
 use super::environment::{ActionSpace, HostEnvironment, HostStep, HostWorlds};
 use super::evolution::Evolution;
+use super::memory::{LUCK, Memory};
 use super::play::{EPISODES, Episodes, Setting, all_of};
 use super::rollout::{ACT, Behaviour, Rolled};
 use super::spec::Drawn;
@@ -68,6 +69,9 @@ impl Transcript {
 #[derive(Clone, Debug)]
 pub(super) struct Worn([Option<Vec<f32>>; 3]);
 
+/// What is drawn for actions, and for latents.
+const NOISE: [&str; 2] = ["noise", "luck"];
+
 const WORN: [&str; 3] = ["actor", "deviation", "memory"];
 
 impl Worn {
@@ -112,9 +116,10 @@ pub(super) struct Player {
     trial: Vec<usize>,
     space: ActionSpace,
     scale: f32,
-    /// Numbers of an observation, of what is drawn for an action, and of each column.
+    /// Numbers of an observation, of what is drawn for an action and for a latent, and of each column.
     observation: usize,
     drawn: usize,
+    luck: usize,
     widths: [usize; COLUMNS.len()],
     remembers: bool,
     /// What actors are told of each world.
@@ -155,7 +160,7 @@ impl Setting<'_> {
     /// Widths of what happened, column by column.
     fn columns(&self) -> [usize; COLUMNS.len()] {
         let read = match &self.policy.memory {
-            Some(memory) => memory.encoder.inputs(),
+            Some(memory) => memory.reads(),
             None => self.policy.actor.inputs(),
         };
         let act = self.worlds.environment.action().width();
@@ -224,6 +229,7 @@ impl Setting<'_> {
         let [groups, each] = self.axes(cast);
         let space = self.worlds.environment.action();
         let drawn = Distribution::noise(&space);
+        let luck = self.policy.memory.as_ref().map_or(0, Memory::luck);
         let prepare = |g: &Graph| device.prepare(lower(g, device.caps(1))?);
 
         let mut g = Graph::new();
@@ -239,9 +245,16 @@ impl Setting<'_> {
         let mut g = Graph::new();
         let key = g.input("key", Role::Data, &[2], DType::U32);
         let (_, given) = g.scan(steps, &[], &[key], &[], |g, args| {
-            (vec![], vec![g.random(Dist::Uniform, args.constants[0], ACT, &[groups, each, drawn])])
+            let key = args.constants[0];
+            let mut all = vec![g.random(Dist::Uniform, key, ACT, &[groups, each, drawn])];
+            if luck > 0 {
+                all.push(g.random(Dist::Normal, key, LUCK, &[groups, each, luck]));
+            }
+            (vec![], all)
         });
-        g.output("noise", given[0]);
+        for (name, v) in NOISE.into_iter().zip(given) {
+            g.output(name, v);
+        }
         let noise = prepare(&g)?;
 
         let mut g = Graph::new();
@@ -264,6 +277,7 @@ impl Setting<'_> {
             scale: host.reward_scale() as f32,
             observation: host.observation(),
             drawn,
+            luck,
             widths: self.columns(),
             remembers: self.policy.memory.is_some(),
             told: vec![],
@@ -438,14 +452,18 @@ impl Player {
         Err(Error::Environment { name: self.name.clone(), message })
     }
 
-    /// What is read of something seen, of every world.
-    fn read_of(&self, seen: &[f32], before: &[f32]) -> Vec<f32> {
-        let behind = if self.remembers { before } else { &self.told };
-        let (first, second) = (self.observation, self.widths[0] - self.observation);
+    /// What is read of something seen, of every world; the luck of a draw stands behind it.
+    fn read_of(&self, seen: &[f32], luck: Option<&[f32]>) -> Vec<f32> {
+        let behind = if self.remembers { &self.at.before } else { &self.told };
+        let (first, second) = (self.observation, self.widths[0] - self.observation - self.luck);
         let mut all = Vec::with_capacity(self.groups * self.each * self.widths[0]);
         for (i, row) in seen.chunks(first).enumerate() {
             all.extend(row);
             all.extend(&behind[i * second..][..second]);
+            match luck {
+                Some(luck) => all.extend(&luck[i * self.luck..][..self.luck]),
+                None => all.extend(std::iter::repeat_n(0.0, self.luck)),
+            }
         }
         all
     }
@@ -455,13 +473,14 @@ impl Player {
         let (many, n, act) = (self.groups * self.each, self.steps, self.space.width());
         self.noise.write_u32("key", &key)?;
         self.noise.run(1)?;
-        let noise = self.noise.read("noise")?;
+        let noise = self.noise.read(NOISE[0])?;
+        let luck = if self.luck > 0 { self.noise.read(NOISE[1])? } else { vec![] };
         let mut all = Transcript {
             columns: self.widths.map(|wide| vec![0.0; many * n * wide]),
             done: vec![0.0; many * n * act],
         };
         for t in 0..n {
-            let read = self.read_of(&self.at.seen, &self.at.before);
+            let read = self.read_of(&self.at.seen, Some(&self.step_of(&luck, self.luck, t)));
             self.acting.write("read", &read)?;
             self.acting.write("noise", &self.step_of(&noise, self.drawn, t))?;
             if self.remembers {
@@ -488,7 +507,7 @@ impl Player {
             self.refuse_not_finite(&seen, "what is seen after a step")?;
             self.refuse_not_finite(&reward, "the reward of a step")?;
             let ends = self.ends(&taken, &reward, &terminated);
-            let next = self.read_of(&seen, &self.at.before);
+            let next = self.read_of(&seen, None);
             let terminated = terminated.iter().map(|e| f32::from(u8::from(*e))).collect();
             let [ended, over, finished, length] = ends;
             let again: Vec<bool> = ended.iter().map(|e| *e != 0.0).collect();

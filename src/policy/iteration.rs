@@ -277,7 +277,7 @@ impl Setting<'_> {
         let over = g.pad(rolled.over, 1, 0, n + 1);
         let (memory, flat) = (policy.memory.as_ref(), drawn.memory);
         let (memory, flat) = memory.zip(flat).expect("a trial is of who remembers");
-        let remembered = memory.over(g, flat, all, over);
+        let (remembered, _) = memory.over(g, flat, all, over);
         let seen = g.slice(all, 3, 0, self.worlds.environment.widths().observation);
         let told = descriptor.map(|told| at_every_step(g, told, n + 1));
         let values = policy.expected(g, drawn, [Some(seen), Some(remembered), told]);
@@ -338,9 +338,9 @@ impl Setting<'_> {
         });
         let batch = g.slice(batch, 1, 0, steps * width);
         let batch = g.reshape(batch, &[worlds, steps, 1, width]);
-        let reads = memory.encoder.inputs();
+        let reads = memory.reads();
         let (read, over) = (g.slice(batch, 3, 0, reads), g.slice(batch, 3, reads, 1));
-        let remembered = memory.over(g, flat, read, over);
+        let (remembered, believed) = memory.over(g, flat, read, over);
         let rows = worlds * steps;
         let remembered = g.reshape(remembered, &[1, rows, memory.width()]);
         let batch = g.reshape(batch, &[1, rows, width]);
@@ -348,6 +348,12 @@ impl Setting<'_> {
         let outputs = policy.said(g, drawn.actor, seen, Some(remembered));
         let value = policy.expected(g, drawn, [Some(seen), Some(remembered), told]);
         let missed = policy.inference.as_ref().zip(drawn.inference).zip(told).map(|((net, flat), told)| {
+            if let Some((belief, stats)) = memory.belief.zip(believed) {
+                let stats = stats.map(|v| g.reshape(v, &[1, rows, belief.width]));
+                let layout = net.layout();
+                let layer = [0, 1].map(|i| Weights { flat, layout: &layout }.get(g, &layout.params[i].name));
+                return belief.missed(g, stats, layer, told);
+            }
             let inferred = net.apply(g, Weights { flat, layout: &net.layout() }, remembered);
             let off = g.sub(inferred, told);
             let square = g.mul(off, off);

@@ -50,7 +50,7 @@ pub use environment::{
 };
 pub use evolution::Evolution;
 pub use iteration::training_graph;
-pub use memory::Memory;
+pub use memory::{Belief, Memory};
 pub use objective::{Objective, Parts, Steps};
 pub use play::{Episodes, Setting, Trajectory};
 pub use rollout::{Agents, Behaviour, FirstTrials, Past, Place, RollInputs, Rolled};

@@ -2,6 +2,7 @@
 
 use super::action::Distribution;
 use super::environment::{Environment, Moment};
+use super::memory::{LUCK, Memory};
 use super::spec::Policy;
 use crate::graph::expr::Expr;
 use crate::graph::op::Dist;
@@ -200,12 +201,16 @@ impl Agents<'_> {
                 |stream, many: usize| g.random(Dist::Uniform, key, stream, &[groups, worlds, many]);
             let (for_start, for_step) = (uniform(START, widths.noise), uniform(STEP, widths.noise));
             let for_act = uniform(ACT, Distribution::noise(&space));
+            let luck = self.policy.memory.as_ref().map_or(0, Memory::luck);
+            let luck = (luck > 0).then(|| g.random(Dist::Normal, key, LUCK, &[groups, worlds, luck]));
             let at = Place::of(args.carried);
             let e = g.expr();
             let [state, clock, gained, context] = [at.state, at.clock, at.gained, context].map(|v| e.of(v));
             let told = descriptor.map(|d| e.of(d));
             let seen = self.environment.observe(state, context);
             let read = self.read(seen, told, at.past.as_ref().map(|past| e.of(past.before)));
+            let luck = luck.map(|luck| e.of(luck));
+            let read = luck.map_or(read, |luck| Expr::columns(&[read, luck]));
             let mut states = vec![];
             let outputs = e.build(|g| match (&self.policy.memory, memory, &at.past) {
                 (Some(own), Some(flat), Some(past)) => {
@@ -244,6 +249,8 @@ impl Agents<'_> {
             on.extend(before);
             on.extend(states.into_iter().map(|v| e.of(v) * going));
             let next = self.read(self.environment.observe(done.state, context), told, before);
+            // Behind the end nothing is drawn.
+            let next = luck.map_or(next, |luck| Expr::columns(&[next, luck * 0.0]));
             let given = [
                 read,
                 action,

@@ -176,10 +176,12 @@ impl Policy {
     /// Where there is no memory.
     #[must_use]
     pub fn inferring(mut self, worlds: &Worlds, hidden: &[usize]) -> Policy {
-        let width = self.memory.as_ref().expect("what infers remembers").width();
+        let memory = self.memory.as_ref().expect("what infers remembers");
+        let width = memory.width();
+        let says = memory.belief.map_or(width, |belief| belief.width);
         self.told = worlds.descriptor();
         self.critic = Policy::new(worlds, hidden, [0, width + self.told], PolicyWeights::Shared).critic;
-        self.inference = Some(Net::rows([width]).dense(self.told));
+        self.inference = Some(Net::rows([says]).dense(self.told));
         self
     }
 
@@ -248,7 +250,7 @@ impl Policy {
         if self.deviations > 0 {
             deviation.push("ln", &[self.deviations], crate::net::Init::Constant(f64::from(DEVIATION)));
         }
-        let memory = of(self.memory.as_ref().map(|m| &m.encoder));
+        let memory = self.memory.as_ref().map(Memory::layout).unwrap_or_default();
         let critic = match &self.critic_weights {
             Some(hyper) => hyper.layout(),
             None => of(self.own_critic()),

@@ -19,6 +19,8 @@ mod store;
 mod support;
 mod table;
 mod training;
+#[path = "../support/twin.rs"]
+mod twin;
 
 use hyperloom::plan::{Arg, Launch, Plan, Slot, SlotId, SlotRole};
 use hyperloom::run::gpu::Gpu;

@@ -1,11 +1,15 @@
 //! Policies on the GPU: an iteration launch by launch beside the CPU, and whole episodes.
 
 use hyperloom::net::Cell;
+use std::sync::Arc;
+
 use hyperloom::policy::{
-    Adaptation, Behaviour, Evolution, Learning, Memory, Policy, PolicyTrainer, Worlds, environment,
-    environments,
+    Adaptation, Behaviour, Belief, Evolution, Learning, Memory, OnHost, Policy, PolicyTrainer, Setting,
+    Worlds, environment, environments,
 };
 use hyperloom::run::Device;
+
+use super::twin::Twin;
 
 use super::gpu;
 
@@ -41,11 +45,21 @@ fn iterations_in_lockstep() {
         let mut policies = match env.name() {
             "bandit" => vec![Policy::generated_by_memory(&worlds, &[8], vec![16], memory)],
             "mdp" => vec![Policy::remembering(&worlds, &[8], memory).inferring(&worlds, &[8])],
+            // Read by convolutions.
+            "grid-picture" => vec![Policy::shared(&worlds, &[8], 0)],
             _ => vec![Policy::shared(&worlds, &[8, 8], 1)],
         };
+        if env.name() == "bandit" {
+            let mut belief = Belief::new(3);
+            belief.sampled = true;
+            let memory = Memory::new(&worlds, Cell::Gru, 8, vec![8]).believing(belief);
+            policies.push(Policy::remembering(&worlds, &[8], memory).inferring(&worlds, &[8]));
+        }
         if env.name() == "cartpole" {
             policies.push(Policy::own(&worlds, &[8, 8]));
-            policies.push(Policy::generated(&worlds, &[8, 8], vec![16]));
+            let generated = Policy::generated(&worlds, &[8, 8], vec![16]);
+            policies.push(generated.clone().with_generated_critic(&worlds, &[8], vec![4]));
+            policies.push(generated);
         }
         if env.name() == "lane" {
             let mut squashed = Policy::generated(&worlds, &[8, 8], vec![16]);
@@ -64,6 +78,11 @@ fn iterations_in_lockstep() {
             (analytic.analytic, analytic.minibatches) = (true, 1);
             ways.push((Policy::generated(&worlds, &[8], vec![8]), analytic));
         }
+        if env.name() == "acrobot" {
+            let mut noisy = learning();
+            noisy.noise = 0.1;
+            ways.push((Policy::shared(&worlds, &[8], 0), noisy));
+        }
         for (policy, learning) in ways {
             let device = Device::Gpu(gpu.clone());
             let mut trainer =
@@ -71,6 +90,29 @@ fn iterations_in_lockstep() {
             let report = trainer.lockstep(&gpu, 1).unwrap_or_else(|e| panic!("{}: {e}", env.name()));
             assert!(report.divergence.is_none(), "{}: {report:?}", env.name());
         }
+    }
+}
+
+/// What happened on the host is learned from in lockstep, and agents that act on the GPU get what those on the CPU get.
+#[test]
+fn worlds_on_the_host() {
+    let Some(gpu) = gpu(false) else { return };
+    let mut worlds = worlds("navigation", 3, 2);
+    worlds.environment = Arc::new(OnHost(Twin(worlds.environment)));
+    let device = Device::Gpu(gpu.clone());
+    let memory = Memory::new(&worlds, Cell::Gru, 8, vec![3, 5]);
+    for policy in [Policy::generated(&worlds, &[8], vec![8]), Policy::remembering(&worlds, &[8], memory)] {
+        let mut trainer =
+            PolicyTrainer::new(&device, worlds.clone(), policy.clone(), learning(), 3).expect("it fits");
+        let report = trainer.lockstep(&gpu, 1).expect("it runs");
+        assert!(report.divergence.is_none(), "{report:?}");
+        let params = policy.init(3, 1);
+        let learning = learning();
+        let setting = Setting { worlds: &worlds, policy: &policy, learning: &learning };
+        let of =
+            |device: &Device| setting.episodes(device, &params, Behaviour::Greedy, 1).expect("played").mean();
+        let (here, there) = (of(&Device::Cpu), of(&device));
+        assert!((here - there).abs() < 1e-3 * here.abs(), "{here} and {there}");
     }
 }
 

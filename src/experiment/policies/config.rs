@@ -9,7 +9,8 @@ use crate::error::{Error, Result, nearest};
 use crate::experiment::config;
 use crate::net::Cell;
 use crate::policy::{
-    Adaptation, Environment, Evolution, Learning, Memory, Objective, Policy, Varied, Worlds, environment,
+    Adaptation, Belief, Environment, Evolution, Learning, Memory, Objective, Policy, Varied, Worlds,
+    environment,
 };
 
 /// How a policy learns.
@@ -150,11 +151,18 @@ pub struct MemoryConfig {
     pub units: usize,
     /// Whether it is to infer what differs between worlds, and the critic is told of it, while it is trained (where nothing is said: up to 32 numbers).
     pub infers: bool,
+    /// Numbers of a latent that the policy reads the mean and deviation of, instead of what is remembered (0: none); it is what infers.
+    pub latent: usize,
+    /// Whether the policy reads a draw of the latent, another at every step.
+    pub sampled: bool,
+    /// Weight of the latent's divergence from the standard normal distribution.
+    pub prior: f64,
 }
 
 impl Default for MemoryConfig {
     fn default() -> MemoryConfig {
-        MemoryConfig { cell: Cell::Gru, units: 64, infers: false }
+        let Belief { width, sampled, prior, .. } = Belief::new(0);
+        MemoryConfig { cell: Cell::Gru, units: 64, infers: false, latent: width, sampled, prior }
     }
 }
 
@@ -519,7 +527,18 @@ impl PolicyConfig {
     fn validate_trials(&self, env: &dyn Environment) -> Result<()> {
         let trial = usual::trial(&self.trial)?;
         let fail = |key: &str, message: &str| Err(Error::config(key, message));
-        config::within(&[("memory.units", self.memory.units, 1, 4_096)])?;
+        let m = self.memory;
+        config::within(&[("memory.units", m.units, 1, 4_096), ("memory.latent", m.latent, 0, 1_024)])?;
+        config::within(&[("memory.prior", m.prior, 0.0, 1e3)])?;
+        if m.latent > 0 && !m.infers {
+            return fail("memory.latent", "is learned by what differs between worlds: memory.infers = true");
+        }
+        if m.latent == 0 && (m.sampled || m.prior != MemoryConfig::default().prior) {
+            return fail(
+                "memory.sampled",
+                "and memory.prior are of a latent: memory.latent says how many numbers",
+            );
+        }
         if self.horizon > 0 {
             return fail("horizon", "of rl2 is what --trial says of each episode: leave it out");
         }
@@ -569,8 +588,13 @@ impl PolicyConfig {
 
     fn net(&self, worlds: &Worlds) -> Policy {
         if self.learner == Learner::Rl2 {
-            let MemoryConfig { cell, units, infers } = self.memory;
-            let memory = Memory::new(worlds, cell, units, usual::trial(&self.trial).unwrap_or_default());
+            let MemoryConfig { cell, units, infers, latent, sampled, prior } = self.memory;
+            let mut memory = Memory::new(worlds, cell, units, usual::trial(&self.trial).unwrap_or_default());
+            if latent > 0 {
+                let mut belief = Belief::new(latent);
+                (belief.sampled, belief.prior) = (sampled, prior);
+                memory = memory.believing(belief);
+            }
             let policy = match self.weights {
                 PolicySource::Generated => {
                     Policy::generated_by_memory(worlds, &self.hidden, self.trunk.clone(), memory)

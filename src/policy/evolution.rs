@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::host::Cast;
+use super::host::Actors;
 use super::iteration::{learned, record};
 use super::play::{Declared, Setting};
 use super::rollout::{Behaviour, RollInputs};
@@ -60,7 +60,7 @@ impl Setting<'_> {
         let met = g.scope("roll-out", |g| match self.host() {
             None => self.agents().first_trials(g, inputs, Behaviour::Greedy),
             Some(_) => {
-                let rolled = self.transcript(g, Role::Step, Cast::Members(evolution), self.horizon(), 0);
+                let rolled = self.transcript(g, Role::Step, Actors::Members(evolution), self.horizon(), 0);
                 self.agents().trials_of(g, rolled)
             }
         });

@@ -65,23 +65,23 @@ impl Transcript {
     }
 }
 
-/// Parameters as agents act by them, flat: the actors' weights, deviations, the memory's.
+/// What agents act by, flat: weights of actors, deviations, parameters of the memory.
 #[derive(Clone, Debug)]
-pub(super) struct Worn([Option<Vec<f32>>; 3]);
+pub(super) struct ActorParams([Option<Vec<f32>>; 3]);
 
 /// What is drawn for actions, and for latents.
 const NOISE: [&str; 2] = ["noise", "luck"];
 
-const WORN: [&str; 3] = ["actor", "deviation", "memory"];
+const PARAMS: [&str; 3] = ["actor", "deviation", "memory"];
 
-impl Worn {
-    fn read(session: &mut Session) -> Result<Worn> {
-        let [a, b, c] = WORN.map(|name| session.has_output(name).then(|| session.read(name)).transpose());
-        Ok(Worn([a?, b?, c?]))
+impl ActorParams {
+    fn read(session: &mut Session) -> Result<ActorParams> {
+        let [a, b, c] = PARAMS.map(|name| session.has_output(name).then(|| session.read(name)).transpose());
+        Ok(ActorParams([a?, b?, c?]))
     }
 
     fn write(&self, session: &mut Session) -> Result<()> {
-        let given = WORN.iter().zip(&self.0).filter_map(|(name, values)| Some((name, values.as_ref()?)));
+        let given = PARAMS.iter().zip(&self.0).filter_map(|(name, values)| Some((name, values.as_ref()?)));
         for (name, values) in given {
             session.write(name, values)?;
         }
@@ -91,7 +91,7 @@ impl Worn {
 
 /// Who acts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Cast {
+pub(super) enum Actors {
     /// The policy, or those that are written.
     Policy,
     /// The same with noise on its weights.
@@ -107,7 +107,7 @@ pub(super) enum Cast {
 pub(super) struct Player {
     name: String,
     worlds: Box<dyn HostWorlds>,
-    casting: Session,
+    params_plan: Session,
     acting: Session,
     noise: Session,
     groups: usize,
@@ -150,9 +150,9 @@ impl Setting<'_> {
     }
 
     /// Groups and worlds of each, of whom acts.
-    fn axes(&self, cast: Cast) -> [usize; 2] {
-        match cast {
-            Cast::Members(evolution) => [evolution.members, self.worlds.tasks * self.worlds.each],
+    fn axes(&self, actors: Actors) -> [usize; 2] {
+        match actors {
+            Actors::Members(evolution) => [evolution.members, self.worlds.tasks * self.worlds.each],
             _ => self.policy.axes(self.worlds),
         }
     }
@@ -172,11 +172,11 @@ impl Setting<'_> {
         &self,
         g: &mut Graph,
         role: Role,
-        cast: Cast,
+        actors: Actors,
         steps: usize,
         roll_out: u64,
     ) -> Rolled {
-        let [groups, each] = self.axes(cast);
+        let [groups, each] = self.axes(actors);
         let widths = self.columns();
         let of = |i: usize| {
             g.input(&column(COLUMNS[i], roll_out), role, &[groups, steps, each, widths[i]], DType::F32)
@@ -199,24 +199,24 @@ impl Setting<'_> {
     }
 
     /// Parameters of whom acts, from those of a policy.
-    fn cast(&self, g: &mut Graph, cast: Cast) -> Drawn {
+    fn actor_params(&self, g: &mut Graph, actors: Actors) -> Drawn {
         let params = g.data("params", &self.params());
-        match cast {
-            Cast::Policy => {
+        match actors {
+            Actors::Policy => {
                 let descriptor = self.declared(g, false).descriptor;
                 self.policy.parts(g, params, descriptor)
             }
-            Cast::Noisy => {
+            Actors::Noisy => {
                 let descriptor = self.declared(g, false).descriptor;
                 let drawn = self.policy.parts(g, params, descriptor);
                 let key = g.input("key", Role::Data, &[2], DType::U32);
                 self.noisy(g, drawn, key)
             }
-            Cast::Beginners => {
+            Actors::Beginners => {
                 let (actor, deviation) = self.begun(g, params);
                 Drawn { actor, deviation, critic: None, memory: None, inference: None }
             }
-            Cast::Members(evolution) => {
+            Actors::Members(evolution) => {
                 let key = g.input("key", Role::Data, &[2], DType::U32);
                 self.members(g, params, key, evolution).1
             }
@@ -224,22 +224,28 @@ impl Setting<'_> {
     }
 
     /// Agents in the worlds of this setting, which is on the host, for roll-outs of so many steps. They meet their worlds with [`Player::meet`].
-    pub(super) fn player(&self, device: &Device, cast: Cast, how: Behaviour, steps: usize) -> Result<Player> {
+    pub(super) fn player(
+        &self,
+        device: &Device,
+        actors: Actors,
+        how: Behaviour,
+        steps: usize,
+    ) -> Result<Player> {
         let host = self.host().expect("who plays on the host has an environment there");
-        let [groups, each] = self.axes(cast);
+        let [groups, each] = self.axes(actors);
         let space = self.worlds.environment.action();
         let drawn = Distribution::noise(&space);
         let luck = self.policy.memory.as_ref().map_or(0, Memory::luck);
         let prepare = |g: &Graph| device.prepare(lower(g, device.caps(1))?);
 
         let mut g = Graph::new();
-        let worn = self.cast(&mut g, cast);
-        let parts = [Some(worn.actor), worn.deviation, worn.memory];
+        let params = self.actor_params(&mut g, actors);
+        let parts = [Some(params.actor), params.deviation, params.memory];
         let shapes = parts.map(|part| part.map(|v| g.shape(v).to_vec()));
-        for (name, v) in WORN.into_iter().zip(parts) {
+        for (name, v) in PARAMS.into_iter().zip(parts) {
             v.into_iter().for_each(|v| g.output(name, v));
         }
-        let casting = prepare(&g)?;
+        let params_plan = prepare(&g)?;
 
         // The numbers that a roll-out in a graph would draw for actions, so that both do the same.
         let mut g = Graph::new();
@@ -259,7 +265,7 @@ impl Setting<'_> {
 
         let mut g = Graph::new();
         let [actor, deviation, memory] =
-            std::array::from_fn(|i| shapes[i].as_ref().map(|shape| g.data(WORN[i], shape)));
+            std::array::from_fn(|i| shapes[i].as_ref().map(|shape| g.data(PARAMS[i], shape)));
         let actor = actor.expect("whoever acts has weights");
         self.act(&mut g, [groups, each], (actor, deviation, memory), how);
         let acting = prepare(&g)?;
@@ -267,7 +273,7 @@ impl Setting<'_> {
         Ok(Player {
             name: host.name().into(),
             worlds: host.worlds(groups * each)?,
-            casting,
+            params_plan,
             acting,
             noise,
             groups,
@@ -333,9 +339,9 @@ impl Setting<'_> {
     }
 
     /// A plan of what the first trials of a roll-out gave.
-    pub(super) fn trials_plan(&self, device: &Device, cast: Cast, steps: usize) -> Result<Trials> {
+    pub(super) fn trials_plan(&self, device: &Device, actors: Actors, steps: usize) -> Result<Trials> {
         let mut g = Graph::new();
-        let rolled = self.transcript(&mut g, Role::Data, cast, steps, 0);
+        let rolled = self.transcript(&mut g, Role::Data, actors, steps, 0);
         let first = self.agents().trials_of(&mut g, rolled);
         for (name, v) in EPISODES.into_iter().zip([first.returns, first.lengths, first.terminated]) {
             g.output(name, v);
@@ -347,17 +353,17 @@ impl Setting<'_> {
     /// A plan of a step of adaptation by what was met.
     pub(super) fn stepping(&self, device: &Device, rate: f64) -> Result<Session> {
         let mut g = Graph::new();
-        let begun = self.cast(&mut g, Cast::Beginners);
+        let begun = self.actor_params(&mut g, Actors::Beginners);
         let shapes = [Some(begun.actor), begun.deviation].map(|v| v.map(|v| g.shape(v).to_vec()));
         let mut g = Graph::new();
         let [actor, deviation] =
             std::array::from_fn(|i| shapes[i].as_ref().map(|shape| g.data(&format!("own.{i}"), shape)));
         let own: Own = (actor.expect("whoever acts has weights"), deviation);
-        let rolled = self.transcript(&mut g, Role::Data, Cast::Beginners, self.horizon(), 0);
+        let rolled = self.transcript(&mut g, Role::Data, Actors::Beginners, self.horizon(), 0);
         let first = self.agents().trials_of(&mut g, rolled);
         let met = self.met(&mut g, first);
         let (actor, deviation) = self.stepped(&mut g, own, met, rate);
-        for (name, v) in WORN.into_iter().zip([Some(actor), deviation]) {
+        for (name, v) in PARAMS.into_iter().zip([Some(actor), deviation]) {
             v.into_iter().for_each(|v| g.output(name, v));
         }
         device.prepare(lower(&g, device.caps(1))?)
@@ -365,7 +371,7 @@ impl Setting<'_> {
 }
 
 /// Parameters after a step of adaptation by a plan of [`Setting::stepping`].
-pub(super) fn stepped(stepping: &mut Session, own: &Worn, met: &Transcript) -> Result<Worn> {
+pub(super) fn stepped(stepping: &mut Session, own: &ActorParams, met: &Transcript) -> Result<ActorParams> {
     for (i, values) in own.0.iter().enumerate() {
         if let Some(values) = values {
             stepping.write(&format!("own.{i}"), values)?;
@@ -373,7 +379,7 @@ pub(super) fn stepped(stepping: &mut Session, own: &Worn, met: &Transcript) -> R
     }
     met.write(stepping)?;
     stepping.run(1)?;
-    Worn::read(stepping)
+    ActorParams::read(stepping)
 }
 
 /// A plan of what the first trials of a roll-out gave.
@@ -394,22 +400,27 @@ impl Trials {
 }
 
 impl Player {
-    /// Casts agents with the parameters of a policy; what is drawn for members is by the key.
-    pub(super) fn cast(&mut self, setting: &Setting<'_>, params: &[f32], key: [u32; 2]) -> Result<Worn> {
-        self.casting.write("params", params)?;
-        if self.casting.has_input("descriptor") {
-            self.casting.write("descriptor", &setting.worlds.descriptors())?;
+    /// What agents act by, from the parameters of a policy; what is drawn for members, and noise, is by the key.
+    pub(super) fn params_of(
+        &mut self,
+        setting: &Setting<'_>,
+        params: &[f32],
+        key: [u32; 2],
+    ) -> Result<ActorParams> {
+        self.params_plan.write("params", params)?;
+        if self.params_plan.has_input("descriptor") {
+            self.params_plan.write("descriptor", &setting.worlds.descriptors())?;
         }
-        if self.casting.has_input("key") {
-            self.casting.write_u32("key", &key)?;
+        if self.params_plan.has_input("key") {
+            self.params_plan.write_u32("key", &key)?;
         }
-        self.casting.run(1)?;
-        Worn::read(&mut self.casting)
+        self.params_plan.run(1)?;
+        ActorParams::read(&mut self.params_plan)
     }
 
-    /// Lets agents act by these.
-    pub(super) fn wear(&mut self, worn: &Worn) -> Result<()> {
-        worn.write(&mut self.acting)
+    /// Lets agents act by these parameters.
+    pub(super) fn load(&mut self, params: &ActorParams) -> Result<()> {
+        params.write(&mut self.acting)
     }
 
     /// The worlds of a setting, and new trials in all of them.

@@ -2,7 +2,7 @@
 
 use super::adaptation::{Adaptation, Met};
 use super::advantage::{Rewards, advantages};
-use super::host::Cast;
+use super::host::Actors;
 use super::objective::{Steps, normalised};
 use super::play::{Declared, Setting};
 use super::rollout::{Behaviour, Rolled};
@@ -44,7 +44,7 @@ pub fn training_graph(worlds: &Worlds, policy: &Policy, learning: &Learning) -> 
 
     let drawn = policy.parts(g, learner[0], inputs.descriptor);
     let (after, rolled) = g.scope("roll-out", |g| match hosted {
-        true => (None, setting.transcript(g, Role::Step, Cast::Policy, learning.steps, 0)),
+        true => (None, setting.transcript(g, Role::Step, Actors::Policy, learning.steps, 0)),
         false => {
             let from = place.clone().unwrap_or_else(|| agents.begin(g, inputs.context, key));
             let acting = setting.noisy(g, drawn, key);
@@ -173,7 +173,7 @@ impl Setting<'_> {
             let met = g.scope("roll-out", |g| match self.host() {
                 None => self.meet(g, declared, own, key, Behaviour::Drawn),
                 Some(_) => {
-                    let rolled = self.transcript(g, Role::Step, Cast::Beginners, self.horizon(), k as u64);
+                    let rolled = self.transcript(g, Role::Step, Actors::Beginners, self.horizon(), k as u64);
                     let first = self.agents().trials_of(g, rolled);
                     self.met(g, first)
                 }

@@ -1,7 +1,7 @@
 //! Playing: what a policy does in its worlds, without learning from it.
 
 use super::environment::host::refuse_host;
-use super::host::{Cast, stepped};
+use super::host::{Actors, stepped};
 use super::memory::Memory;
 use super::rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
 use super::spec::{Drawn, Policy, PolicyWeights};
@@ -256,12 +256,12 @@ impl Setting<'_> {
     /// What the device refuses.
     pub fn episodes(&self, device: &Device, params: &[f32], how: Behaviour, seed: u64) -> Result<Episodes> {
         if self.host().is_some() {
-            let mut player = self.player(device, Cast::Policy, how, self.horizon())?;
+            let mut player = self.player(device, Actors::Policy, how, self.horizon())?;
             player.meet(self, seed ^ PLAY)?;
-            let worn = player.cast(self, params, [0, 0])?;
-            player.wear(&worn)?;
+            let acting = player.params_of(self, params, [0, 0])?;
+            player.load(&acting)?;
             let happened = player.roll(key(seed ^ PLAY, 0))?;
-            return self.trials_plan(device, Cast::Policy, self.horizon())?.of(&happened);
+            return self.trials_plan(device, Actors::Policy, self.horizon())?.of(&happened);
         }
         let mut session = self.played(device, params, |g, agents, inputs| {
             let first = agents.first_trials(g, inputs, how);
@@ -336,20 +336,20 @@ impl Setting<'_> {
         rate: impl Fn(usize) -> f64,
         seed: u64,
     ) -> Result<Vec<[Episodes; 2]>> {
-        let who = Cast::Beginners;
+        let who = Actors::Beginners;
         let mut players = vec![];
         for how in [Behaviour::Drawn, Behaviour::Greedy] {
             let mut player = self.player(device, who, how, self.horizon())?;
             player.meet(self, seed ^ PLAY)?;
             players.push(player);
         }
-        let mut own = players[0].cast(self, params, [0, 0])?;
+        let mut own = players[0].params_of(self, params, [0, 0])?;
         let mut trials = self.trials_plan(device, who, self.horizon())?;
         let mut all = vec![];
         for k in 0..=updates {
             let mut met = vec![];
             for player in &mut players {
-                player.wear(&own)?;
+                player.load(&own)?;
                 player.begin()?;
                 met.push(player.roll(key(seed ^ PLAY, k as u64))?);
             }
@@ -370,10 +370,10 @@ impl Setting<'_> {
         steps: usize,
         seed: u64,
     ) -> Result<Trajectory> {
-        let mut player = self.player(device, Cast::Policy, how, steps)?;
+        let mut player = self.player(device, Actors::Policy, how, steps)?;
         player.meet(self, seed ^ PLAY)?;
-        let worn = player.cast(self, params, [0, 0])?;
-        player.wear(&worn)?;
+        let acting = player.params_of(self, params, [0, 0])?;
+        player.load(&acting)?;
         let met = player.roll(key(seed ^ PLAY, 0))?;
         let each = self.policy.axes(self.worlds)[1];
         // Of the first task the first world.

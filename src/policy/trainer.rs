@@ -1,7 +1,7 @@
 //! Training: a roll-out, its advantages and all updates are one plan, replayed.
 
 use super::environment::host::refuse_host;
-use super::host::{Cast, Player, stepped};
+use super::host::{Actors, Player, stepped};
 use super::iteration::training_graph;
 use super::objective::Objective;
 use super::play::{Episodes, Setting, key};
@@ -198,13 +198,13 @@ impl PolicyTrainer {
         let setting = Setting { worlds: &worlds, policy: &policy, learning: &learning };
         let mut host = None;
         if worlds.environment.host().is_some() {
-            let (cast, how, steps) = match policy.weights {
-                PolicyWeights::Adapted(_) => (Cast::Beginners, Behaviour::Drawn, setting.horizon()),
-                PolicyWeights::Evolved(of) => (Cast::Members(of), Behaviour::Greedy, setting.horizon()),
-                _ if learning.noise > 0.0 => (Cast::Noisy, Behaviour::Drawn, learning.steps),
-                _ => (Cast::Policy, Behaviour::Drawn, learning.steps),
+            let (actors, how, steps) = match policy.weights {
+                PolicyWeights::Adapted(_) => (Actors::Beginners, Behaviour::Drawn, setting.horizon()),
+                PolicyWeights::Evolved(of) => (Actors::Members(of), Behaviour::Greedy, setting.horizon()),
+                _ if learning.noise > 0.0 => (Actors::Noisy, Behaviour::Drawn, learning.steps),
+                _ => (Actors::Policy, Behaviour::Drawn, learning.steps),
             };
-            let mut player = setting.player(device, cast, how, steps)?;
+            let mut player = setting.player(device, actors, how, steps)?;
             let stepping = match policy.weights {
                 PolicyWeights::Adapted(adaptation) => Some(setting.stepping(device, adaptation.rate)?),
                 _ => None,
@@ -359,10 +359,10 @@ impl PolicyTrainer {
             player.meet(&setting, self.seed ^ (at + 1) << 24)?;
         }
         let params = self.session.read(LEARNER[0])?;
-        let mut own = player.cast(&setting, &params, key(self.seed, at))?;
+        let mut own = player.params_of(&setting, &params, key(self.seed, at))?;
         let many = self.policy.roll_outs()[0];
         for k in 0..many {
-            player.wear(&own)?;
+            player.load(&own)?;
             if k > 0 {
                 player.begin()?;
             }

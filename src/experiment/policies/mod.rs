@@ -161,7 +161,8 @@ impl<'d> PolicyRun<'d> {
             let found = match self.trainer.advance(many) {
                 Ok(found) => found,
                 Err(e) => {
-                    self.save()?;
+                    // What went wrong first is what is said, also where a simulator that ended can't say where it was.
+                    self.save().unwrap_or_else(|e| log::warn!("{e}: nothing is saved"));
                     return Err(e);
                 }
             };

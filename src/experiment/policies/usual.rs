@@ -117,10 +117,11 @@ pub(super) fn contexts(table: &mut toml::Table, environment: &dyn Environment, d
     let tasks: i64 = if own { 16 } else { 64 };
     table.entry("tasks").or_insert(tasks.into());
     table.entry("worlds").or_insert(if own { 8 } else { 2 }.into());
-    let frames = match (own, is_lane) {
-        (true, _) => 3_200_000,
-        (false, true) => 6_000_000,
-        (false, false) => 2_000_000,
+    let frames = match own {
+        true => 3_200_000,
+        false if is_lane => 6_000_000,
+        false if environment.picture().is_some() => 600_000,
+        false => 2_000_000,
     };
     table.entry("frames").or_insert(frames.into());
     let tasks = if own { table["tasks"].clone() } else { 64.into() };

@@ -108,10 +108,12 @@ pub(super) fn run(args: &RolloutArgs) -> Result<ExitCode> {
     for i in 0..steps {
         let _ = write!(text, "{i}");
         for x in found.seen[i * seen..][..seen].iter().chain(&found.action[i * act..][..act]) {
-            let _ = write!(text, ",{x}");
+            // A zero has no sign.
+            let _ = write!(text, ",{}", x + 0.0);
         }
         let [ended, itself] = [found.ended[i], found.terminated[i]];
-        let _ = writeln!(text, ",{},{},{}", found.reward[i], u8::from(itself), u8::from(ended && !itself));
+        let _ =
+            writeln!(text, ",{},{},{}", found.reward[i] + 0.0, u8::from(itself), u8::from(ended && !itself));
     }
     write_atomically(&args.out, text.as_bytes())?;
     let also = match rolled.film(&picture)? {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Args;
+use hyperloom::experiment::config::TaskKind;
 use hyperloom::experiment::policies::{PolicyConfig, PolicyReport, PolicyRun, PolicyStatus, SETTINGS};
 use hyperloom::experiment::run_folder::RunFolder;
 use hyperloom::experiment::{
@@ -227,6 +228,10 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
     }
     if let Some((flag, _)) = args.of_environments().into_iter().find(|(_, given)| *given) {
         let names: Vec<String> = environments().iter().map(|e| e.name().to_string()).collect();
+        if let Some(task) = args.settings.task.as_deref().filter(|task| TaskKind::parse(task, "").is_err()) {
+            // What it says of environments is said of one that there is not.
+            hyperloom::policy::environment(task, "--task")?;
+        }
         return Err(Error::config(flag, format!("is for environments: --task {}", names.join("|"))));
     }
     let mut config = args.settings.resolve_unless(args.resume)?;
@@ -327,11 +332,7 @@ impl Settings {
                  --resume out to start another run",
             ));
         }
-        let task = self
-            .task
-            .as_deref()
-            .map(|t| hyperloom::experiment::config::TaskKind::parse(t, "--task"))
-            .transpose()?;
+        let task = self.task.as_deref().map(|t| TaskKind::parse(t, "--task")).transpose()?;
         let mut config = hyperloom::experiment::config::Config::of(task.unwrap_or_default());
         if let Some(d) = &self.device {
             config.device = d.clone();

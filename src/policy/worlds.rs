@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::environment::{Environment, Spread};
+use super::environment::{ContextNumber, Environment, Spread};
 use crate::error::{Error, Result, nearest};
 use crate::rng::Rng;
 
@@ -128,11 +128,16 @@ impl Worlds {
     pub fn parse(environment: &dyn Environment, text: &str, key: &str) -> Result<Vec<Varied>> {
         let known = environment.context();
         let names: Vec<&str> = known.iter().map(|c| &*c.name).collect();
+        let bounds = |c: &ContextNumber| format!("{} ({} to {})", c.name, c.range[0], c.range[1]);
+        let of = |some: &[ContextNumber]| some.iter().map(bounds).collect::<Vec<_>>().join(", ");
         let listed = match names.len() {
-            0..=16 => names.join(", "),
-            many => format!("{}, … ({many} of them)", names[..4].join(", ")),
+            0..=16 => of(known),
+            many => format!("{}, … ({many} of them)", of(&known[..4])),
         };
         let fail = |message: String| Error::config(key, message);
+        if known.is_empty() && !text.trim().is_empty() {
+            return Err(fail(format!("of {} nothing differs from world to world", environment.name())));
+        }
         let mut found: Vec<Varied> = vec![];
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (name, range) = part.split_once('=').ok_or_else(|| {

@@ -287,6 +287,18 @@ fn what_is_refused_of_policies() {
         (&["--task", "navigation", "--learner", "maml", "--set", "memory.units=9"], "is for --learner rl2"),
         (&["--task", "cartpole", "--set", "test.updates=9"], "is for --learner maml"),
         (&["--task", "mdp", "--context", "weight_0_0_0=0"], "may be from"),
+        (&["--task", "lanes", "--frames", "9"], "'lanes' is no environment"),
+        (&["--task", "cartpole", "--context", "size=1"], "length (0.01 to 10)"),
+        (
+            &["--task", "cartpole", "--set", "generated_critic=true"],
+            "generated_critic: is for --weights generated",
+        ),
+        (
+            &["--task", "cartpole", "--learner", "es", "--set", "learning.noise=1"],
+            "learning.noise: is for ppo",
+        ),
+        (&["--task", "mdp", "--learner", "rl2", "--set", "memory.latent=4"], "memory.infers = true"),
+        (&["--task", "bandit-5", "--learner", "rl2", "--set", "memory.sampled=true"], "are of a latent"),
         (&["--task", "mdp", "--context", "reward_0_0=1..2"], "not drawn from a range"),
         (&["--task", "cartpole", "--frames", "9", "--set", "frames=8"], "says what --set frames"),
         (&["--resume", "--out", "nowhere", "--task", "cartpole"], "no run of a policy"),

@@ -25,6 +25,9 @@ impl Trained {
             return Err(Error::checkpoint(run, message));
         }
         let checkpoint = saved(&file, &config)?;
+        if !run.join("report.json").is_file() {
+            log::warn!("{}: training has not come to its end; this is the policy so far", run.display());
+        }
         Ok(Trained { config, checkpoint })
     }
 

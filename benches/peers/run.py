@@ -21,12 +21,12 @@ import work
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOFTWARE_DRIVERS = ("llvmpipe", "lavapipe", "swiftshader", "basic render")
-PEERS = ("jax", "torch", "torch-compile", "torch-cudagraph", "burn", "burn-by-hand")
+PEERS = ("jax", "torch", "torch-compile", "torch-cudagraph", "gymnasium", "burn", "burn-by-hand")
 OWN = ("hyperloom", "hyperloom-launches")
 
 
 def targets(kind, device, workload, tasks):
-    """What is to be reached: (what, least value) of "best" or "burn", a peer's time over hyperloom's; (ms, most)."""
+    """What is to be reached: (what, least value) of "best", "burn" or "gymnasium", a peer's time over hyperloom's; (ms, most)."""
     batch = workload in work.BATCHED
     found = []
     if kind == "cpu":
@@ -49,7 +49,7 @@ def targets(kind, device, workload, tasks):
         if workload == "lstm-maml2":
             found.append(("best", 3))
         if workload == "rl-rollout":
-            found.append(("best", 5))
+            found += [("best", 5), ("gymnasium", 50)]
         if workload == "ppo-step":
             found.append(("best", 1.3 if tasks == 1 else 2))
         if workload in ("charlm", "attention-hyper"):
@@ -231,6 +231,8 @@ class Cell:
         burn = [t for p, t in times.items() if tool(p) == "burn"]
         if own and burn:
             values["burn"] = min(burn) / own
+        if own and "gymnasium" in times:
+            values["gymnasium"] = times["gymnasium"] / own
         wanted = []
         for what, bound in targets(kind, device, self.workload, self.tasks):
             value = values.get(what)
@@ -289,7 +291,7 @@ def table(report):
     def target(row):
         parts = []
         for t in row["targets"]:
-            sign, of = ("≤", "") if t["of"] == "ms" else ("≥", " (burn)" if t["of"] == "burn" else "")
+            sign, of = ("≤", "") if t["of"] == "ms" else ("≥", "" if t["of"] == "best" else f" ({t['of']})")
             word = {True: "met", False: "missed", None: "open"}[t["met"]]
             parts.append(f"{sign} {t['bound']}{' ms' if not of and sign == '≤' else ''}{of}: {word}")
         return "; ".join(parts)
@@ -449,6 +451,7 @@ def implementations(args, kind, own_device, burn_device):
     python_peer("jax", "peer_jax.py", [])
     for path in ("torch", "torch-compile", "torch-cudagraph"):
         python_peer(path, "peer_torch.py", ["--path", path])
+    python_peer("gymnasium", "peer_gymnasium.py", [])
 
     missing = "wgpu only: compare on a GPU or a software driver" if kind == "cpu" else None
     command = [args.burn or "", "--device", burn_device or ""]

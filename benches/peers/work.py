@@ -100,6 +100,7 @@ LEFT_OUT = {
     },
 }
 LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if n not in ("adapt", "adapt-64")}
+LEFT_OUT["gymnasium"] = {n: "worlds only" for n in FULL if n != "rl-rollout"}
 LEFT_OUT["torch-compile"] = LEFT_OUT["torch"] | {
     "conv-maml2": "compiled code has no second derivatives",
     "lstm-maml2": "compiled code has no second derivatives",

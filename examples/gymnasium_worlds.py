@@ -24,6 +24,7 @@ def number(text):
 
 first = make()
 numbers = [number(text) for text in sys.argv[2:]]
+unknown = [n["name"] for n in numbers if not hasattr(first.unwrapped, n["name"])]
 space = first.action_space
 if isinstance(space, gymnasium.spaces.Discrete):
     actions = int(space.n)
@@ -43,7 +44,9 @@ def action(given):
 worlds, seeds = [], []
 for line in sys.stdin:
     asked = json.loads(line)
-    if "about" in asked:
+    if unknown:
+        said = {"error": f"{sys.argv[1]} has no attribute {unknown[0]}"}
+    elif "about" in asked:
         said = {
             "name": sys.argv[1],
             "observation": int(np.prod(first.observation_space.shape)),

@@ -215,7 +215,7 @@ fn what_is_not_finite_is_refused() {
     for (what, message) in [
         ("start", "environment 'broken': what is seen at the start of an episode is inf: world 0, number 0"),
         ("seen", "environment 'broken': what is seen after a step is NaN: world 2, number 1"),
-        ("reward", "environment 'broken': the reward of a step is NaN: world 1, number 0"),
+        ("reward", "environment 'broken': the reward of a step is NaN: world 1"),
     ] {
         assert_eq!(run(what, false).expect_err(what).to_string(), message);
     }

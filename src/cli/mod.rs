@@ -111,7 +111,7 @@ struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
     /// Family of tasks: sine, shapes, csv, series, images, fields, decoders, texts, dictionaries, or a single one: pictures, text, pairs. Or a world to act in: cartpole, pendulum,
-    /// acrobot, mountain-car, mountain-car-continuous, navigation, point, grid, lane, lane-discrete, bandit, mdp.
+    /// acrobot, mountain-car, mountain-car-continuous, navigation, point, grid, grid-picture, lane, lane-discrete, bandit, mdp; or exec:COMMAND, a simulator of one's own.
     #[arg(long)]
     task: Option<String>,
     /// Way of adaptation: fine-tune, maml, fomaml, reptile, anil, cavia, meta-sgd, ridge or prototypes.

@@ -551,6 +551,7 @@ impl Watch {
                 if !twice {
                     hint(format_args!("stopped; go on with: {again}"));
                 }
+                hyperloom::policy::end_programs();
                 std::process::exit(130);
             }
         })

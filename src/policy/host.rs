@@ -271,7 +271,7 @@ impl Setting<'_> {
         let acting = prepare(&g)?;
 
         Ok(Player {
-            name: host.name().into(),
+            name: host.origin(),
             worlds: host.worlds(groups * each)?,
             params_plan,
             acting,
@@ -459,7 +459,8 @@ impl Player {
     fn refuse_not_finite(&self, values: &[f32], what: &str) -> Result<()> {
         let Some(at) = values.iter().position(|x| !x.is_finite()) else { return Ok(()) };
         let wide = (values.len() / (self.groups * self.each)).max(1);
-        let message = format!("{what} is {}: world {}, number {}", values[at], at / wide, at % wide);
+        let number = if wide > 1 { format!(", number {}", at % wide) } else { String::new() };
+        let message = format!("{what} is {}: world {}{number}", values[at], at / wide);
         Err(Error::Environment { name: self.name.clone(), message })
     }
 

@@ -46,7 +46,8 @@ pub use adaptation::Adaptation;
 pub use advantage::{Rewards, advantages};
 pub use environment::{
     ActionSpace, ContextNumber, Environment, HostEnvironment, HostStep, HostWorlds, Ink, Moment, OnHost,
-    Program, Scene, Shape, Spread, Transition, Widths, environment, environments, is_environment,
+    Program, Scene, Shape, Spread, Transition, Widths, end_programs, environment, environments,
+    is_environment,
 };
 pub use evolution::Evolution;
 pub use iteration::training_graph;

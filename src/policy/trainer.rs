@@ -293,6 +293,12 @@ impl PolicyTrainer {
             Some((player, _)) if !self.policy.meets_new_worlds() => {
                 // Worlds that can't say where they are begin anew.
                 player.meet(&setting, self.seed ^ self.iteration << 24)?;
+                if state.values.len() == plan {
+                    let name = self.worlds.environment.name();
+                    log::warn!(
+                        "{name} does not say where its worlds were: new episodes begin in all of them"
+                    );
+                }
                 player.restore(&state.values[plan..])
             }
             _ => Ok(()),

@@ -269,6 +269,8 @@ fn what_is_refused_of_policies() {
         (&["--task", "cartpole", "--learner", "rl2", "--weights", "own"], "each world is met once"),
         (&["--task", "cartpole", "--learner", "rl2", "--set", "told=true"], "finds out what differs"),
         (&["--task", "cartpole", "--learner", "rl2", "--set", "horizon=9"], "--trial says"),
+        (&["--task", "cartpole", "--set", "horizon=0"], "horizon: is 1 or more"),
+        (&["--task", "exec: "], "stands the command"),
         (&["--task", "cartpole", "--set", "memory.units=9"], "is for --learner rl2"),
         (&["--task", "cartpole", "--learner", "rl2", "--set", "memory.infers=true"], "contexts that differ"),
         (
@@ -298,7 +300,10 @@ fn what_is_refused_of_policies() {
             "learning.noise: is for ppo",
         ),
         (&["--task", "mdp", "--learner", "rl2", "--set", "memory.latent=4"], "memory.infers = true"),
-        (&["--task", "bandit-5", "--learner", "rl2", "--set", "memory.sampled=true"], "are of a latent"),
+        (
+            &["--task", "bandit-5", "--learner", "rl2", "--set", "memory.sampled=true"],
+            "memory.latent: says how many",
+        ),
         (&["--task", "mdp", "--context", "reward_0_0=1..2"], "not drawn from a range"),
         (&["--task", "cartpole", "--frames", "9", "--set", "frames=8"], "says what --set frames"),
         (&["--resume", "--out", "nowhere", "--task", "cartpole"], "no run of a policy"),

@@ -36,7 +36,7 @@ fn a_simulator_is_learned_in() {
     assert!(!place.path("way.svg").exists(), "nobody drew it");
     place.refused(
         &["rollout", "a", "--device", "cpu", "--out", "way.csv", "--map", "map.svg"],
-        &["--map", "not tank"],
+        &["--map", "tank runs on the host"],
     );
 
     // Where leaks differ: told of them, and what a memory finds out.
@@ -101,8 +101,8 @@ fn what_a_simulator_may_not_say() {
     for (what, lines, parts) in [
         ("ends", &[][..], &["it ended", "\"about\""][..]),
         ("words", &["hello"], &["no JSON", "hello"]),
-        ("nothing", &["{}"], &["\"about\"", "missing field `name`"]),
-        ("typo", &[r#"{"name": "box", "observations": 1}"#], &["unknown field `observations`"]),
+        ("nothing", &["{}"], &["\"about\"", "there is no \"name\""]),
+        ("typo", &[r#"{"name": "box", "observations": 1}"#], &["\"observations\", which is not known here"]),
         (
             "none",
             &[r#"{"name": "box", "observation": 0, "actions": 2, "horizon": 4}"#],
@@ -131,6 +131,18 @@ fn what_a_simulator_may_not_say() {
     // Later answers; a run may have begun.
     for (what, lines, parts) in [
         ("refuses", &[r#"{"error": "no room"}"#][..], &["\"worlds\": no room"][..]),
+        ("nan", &["{}", r#"{"observation": [[NaN], [0]]}"#], &["JSON has no NaN", "\"start\""]),
+        ("list", &["[1]"], &["no object", "\"worlds\""]),
+        ("more", &[r#"{"worlds": 2}"#], &["\"worlds\", which is not known here"]),
+        (
+            "flags",
+            &[
+                "{}",
+                r#"{"observation": [[0], [0]]}"#,
+                r#"{"observation": [[0], [0]], "reward": [1, 2], "terminated": [0, 1]}"#,
+            ],
+            &["\"terminated\" is to be true or false for each world, not [0,1]"],
+        ),
         ("rows", &["{}", r#"{"observation": [[0.5]]}"#], &["has 1 rows for 2 worlds"]),
         ("wide", &["{}", r#"{"observation": [[0.5], [1, 2]]}"#], &["row 1", "2 numbers, not 1"]),
         ("big", &["{}", r#"{"observation": [[0.5], [1e300]]}"#], &["world 1"]),
@@ -167,6 +179,14 @@ fn what_a_simulator_may_not_say() {
             assert!(done.err.contains(part), "{what}: {part} is not in {done:?}");
         }
         assert!(!done.err.contains("panicked"), "{done:?}");
+    }
+    // Neither what is no text nor an output that is closed is waited for.
+    for (what, text, part) in [
+        ("bytes", "read -r line; printf '\\377\\n'; exec sleep 60", "no JSON"),
+        ("closed", "exec >&-; exec sleep 60", "it ended"),
+    ] {
+        place.write(what, text);
+        place.refused(&["train", "--task", &format!("exec:sh {what}"), "--out", "a"], &[part]);
     }
     // The shell says something of it, too.
     let done = place.run(&["train", "--task", "exec:/nowhere/at all", "--out", "a"]);

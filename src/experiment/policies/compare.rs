@@ -191,7 +191,7 @@ pub fn compare(device: &Device, runs: &[PathBuf], options: &PolicyTestOptions) -
         }
         if *met.get_or_insert_with(|| worlds.contexts()) != worlds.contexts() {
             let message = format!(
-                "would be judged in other contexts than {}, as it was trained in others: --context is to say all that differs",
+                "would be judged in other contexts than {}, as it was trained in others: --context is to say all that differs, as length=0.5..1",
                 runs[0].display()
             );
             return Err(Error::checkpoint(run, message));

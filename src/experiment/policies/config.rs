@@ -273,6 +273,10 @@ impl PolicyConfig {
         let mut table: toml::Table = text.parse().map_err(wrong)?;
         for one in over {
             config::set(&mut table, one)?;
+            let horizon = one.split_once('=').filter(|(key, _)| key.trim() == "horizon");
+            if horizon.is_some_and(|(_, value)| value.trim() == "0") {
+                return Err(Error::config("horizon", "is 1 or more; left out it is the environment's own"));
+            }
         }
         let said =
             |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_str).map(str::to_string);
@@ -531,12 +535,15 @@ impl PolicyConfig {
         config::within(&[("memory.units", m.units, 1, 4_096), ("memory.latent", m.latent, 0, 1_024)])?;
         config::within(&[("memory.prior", m.prior, 0.0, 1e3)])?;
         if m.latent > 0 && !m.infers {
-            return fail("memory.latent", "is learned by what differs between worlds: memory.infers = true");
+            return fail(
+                "memory.latent",
+                "is learned by what differs between worlds: memory.infers = true, with a --context that differs",
+            );
         }
         if m.latent == 0 && (m.sampled || m.prior != MemoryConfig::default().prior) {
             return fail(
-                "memory.sampled",
-                "and memory.prior are of a latent: memory.latent says how many numbers",
+                "memory.latent",
+                "says how many numbers the latent has that memory.sampled and memory.prior are of: 1 or more",
             );
         }
         if self.horizon > 0 {

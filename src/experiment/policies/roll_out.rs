@@ -88,6 +88,12 @@ impl RollOut {
     pub fn map(&self, device: &Device, path: &Path) -> Result<()> {
         let env = &self.world.environment;
         let fail = |message: String| Err(Error::config("--map", message));
+        if env.host().is_some() {
+            return fail(format!(
+                "is for states that are known: {} runs on the host, and says none",
+                env.name()
+            ));
+        }
         let Some(axes) = env.plane() else {
             let all = crate::policy::environments();
             let names: Vec<&str> = all.iter().filter(|e| e.plane().is_some()).map(|e| e.name()).collect();

@@ -36,8 +36,7 @@ impl Trained {
         if self.config.weights != PolicySource::Own {
             return Ok(());
         }
-        let message =
-            "a run whose tasks have networks of their own says of no other context what to do in it";
+        let message = "a run whose tasks have networks of their own says of no other context what to do in it; eval says what they get in theirs";
         Err(Error::config("--context", message))
     }
 

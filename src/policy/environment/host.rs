@@ -81,6 +81,11 @@ pub trait HostEnvironment: Debug + Send + Sync {
     /// Its name.
     fn name(&self) -> &str;
 
+    /// Where it comes from, for errors.
+    fn origin(&self) -> String {
+        self.name().into()
+    }
+
     /// Numbers of an observation.
     fn observation(&self) -> usize;
 

@@ -34,7 +34,7 @@ pub use mountain_car::{MountainCar, MountainCarContinuous};
 pub use navigation::Navigation;
 pub use pendulum::Pendulum;
 pub use point::Point;
-pub use program::Program;
+pub use program::{Program, end_programs};
 pub use scene::{Ink, Scene, Shape};
 
 /// What an agent may do.

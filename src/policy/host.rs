@@ -324,12 +324,7 @@ impl Setting<'_> {
             d.reshape(&[first, 1, last])
         });
         let said = self.policy.distribution(&space, e.of(outputs), deviation);
-        let action = match how {
-            Behaviour::Drawn => said.draw(e.of(noise)),
-            Behaviour::Greedy => said.mode(),
-            Behaviour::Random => Distribution::any(&space, e.of(noise)),
-        };
-        let taken = if how == Behaviour::Random { action } else { said.taken(action) };
+        let [action, taken] = how.chosen(&said, &space, e.of(noise));
         let log_probability = said.log_probability(action);
         let found = [action, log_probability, taken, Distribution::scaled(&space, taken)];
         let found = found.map(crate::graph::expr::Expr::value);

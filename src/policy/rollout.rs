@@ -1,7 +1,7 @@
 //! Roll-outs: many agents in many worlds for some steps, as one loop.
 
 use super::action::Distribution;
-use super::environment::{Environment, Moment};
+use super::environment::{ActionSpace, Environment, Moment};
 use super::memory::{LUCK, Memory};
 use super::spec::Policy;
 use crate::graph::expr::Expr;
@@ -23,6 +23,23 @@ pub enum Behaviour {
     Greedy,
     /// Evenly from all that there are, whatever the policy says.
     Random,
+}
+
+impl Behaviour {
+    /// Actions by random numbers of [`Distribution::draw`], and as they are taken.
+    pub(super) fn chosen<'g>(
+        self,
+        said: &Distribution<'g, '_>,
+        space: &ActionSpace,
+        noise: Expr<'g>,
+    ) -> [Expr<'g>; 2] {
+        let action = match self {
+            Behaviour::Drawn => said.draw(noise),
+            Behaviour::Greedy => said.mode(),
+            Behaviour::Random => return [Distribution::any(space, noise); 2],
+        };
+        [action, said.taken(action)]
+    }
 }
 
 /// Who acts, and where: g networks, each in r worlds of its own.
@@ -221,12 +238,7 @@ impl Agents<'_> {
                 _ => self.policy.said(g, weights, read.value(), None),
             });
             let said = self.policy.distribution(&space, outputs, deviation.map(|d| e.of(d)));
-            let action = match how {
-                Behaviour::Drawn => said.draw(e.of(for_act)),
-                Behaviour::Greedy => said.mode(),
-                Behaviour::Random => Distribution::any(&space, e.of(for_act)),
-            };
-            let taken = if how == Behaviour::Random { action } else { said.taken(action) };
+            let [action, taken] = how.chosen(&said, &space, e.of(for_act));
             let log_probability = said.log_probability(action);
             let moment =
                 Moment { state, action: Distribution::scaled(&space, taken), context, noise: e.of(for_step) };

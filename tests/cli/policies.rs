@@ -312,6 +312,26 @@ fn what_is_refused_of_policies() {
     }
 }
 
+/// Trains what the run `whole` was trained by in `parts`, stopped after so many windows of iterations, and then resumed: the same bits.
+pub(crate) fn same_in_parts(place: &Place, windows: usize) {
+    struct After(std::cell::Cell<usize>, usize);
+    impl hyperloom::Observer for After {
+        fn stop(&self) -> bool {
+            self.0.set(self.0.get() + 1);
+            self.0.get() > self.1
+        }
+    }
+    let config = PolicyConfig::parse(&place.read("whole/policy.toml"), "policy.toml", &[]).expect("settings");
+    let parts = place.path("parts");
+    let mut run = PolicyRun::open(&config, &hyperloom::Device::Cpu, &parts, false).expect("it opens");
+    let stopped = run.run(&mut After(std::cell::Cell::new(0), windows)).expect("it stops");
+    assert!(matches!(stopped, PolicyStatus::Stopped(_)), "{stopped:?}");
+    drop(run);
+    place.ok(&["train", "--resume", "--out", "parts"]);
+    let state = |run: &str| Checkpoint::load(&place.path(run).join("policy.safetensors")).unwrap().tensors;
+    assert!(state("whole") == state("parts"), "the same bits");
+}
+
 /// Stopped after some steps, it ends as if it was not.
 #[test]
 fn a_policy_that_was_stopped_ends_as_if_it_was_not() {
@@ -338,29 +358,15 @@ fn a_policy_that_was_stopped_ends_as_if_it_was_not() {
         "test.episodes=2",
     ];
     place.ok(&[&args[..], &many[..], &["--out", "whole"]].concat());
-    let settings = place.read("whole/policy.toml");
-    let config = PolicyConfig::parse(&settings, "policy.toml", &[]).expect("settings");
-    struct After(std::cell::Cell<usize>);
-    impl hyperloom::Observer for After {
-        fn stop(&self) -> bool {
-            self.0.set(self.0.get() + 1);
-            self.0.get() > 1
-        }
-    }
-    let parts = place.path("parts");
-    let mut run = PolicyRun::open(&config, &hyperloom::Device::Cpu, &parts, false).expect("it opens");
-    let stopped = run.run(&mut After(std::cell::Cell::new(0))).expect("it stops");
-    assert!(matches!(stopped, PolicyStatus::Stopped(_)), "{stopped:?}");
-    drop(run);
-    place.ok(&["train", "--resume", "--out", "parts"]);
-    let state = |run: &str| Checkpoint::load(&place.path(run).join("policy.safetensors")).unwrap().tensors;
-    assert!(state("whole") == state("parts"), "the same bits");
+    same_in_parts(&place, 1);
     let test = |run: &str| place.json(&format!("{run}/report.json"))["test"].clone();
     assert_eq!(test("whole"), test("parts"));
     let rows = |run: &str| place.read(&format!("{run}/metrics.csv")).lines().count();
     assert_eq!(rows("whole"), rows("parts"));
 
     // Other settings than it was begun with are refused.
-    fs::write(parts.join("policy.toml"), settings.replace("gamma = 0.99", "gamma = 0.9")).expect("a file");
+    let settings = place.read("whole/policy.toml");
+    fs::write(place.path("parts/policy.toml"), settings.replace("gamma = 0.99", "gamma = 0.9"))
+        .expect("a file");
     place.refused(&["train", "--resume", "--out", "parts"], &["other settings"]);
 }

@@ -1,7 +1,6 @@
 //! Policies in simulators of one's own: other programs, which answer lines of JSON.
 
-use hyperloom::experiment::policies::{PolicyConfig, PolicyRun, PolicyStatus};
-
+use crate::policies::same_in_parts;
 use crate::*;
 
 /// The tank of `examples/own_simulator.rs`; it is built where it was not yet (`cargo test` builds it).
@@ -67,22 +66,7 @@ fn a_simulator_goes_on_where_it_was() {
     let place = Place::new();
     let tank = tank();
     place.ok(&[&["train", "--task", &tank, "--out", "whole"], &SHORT[..]].concat());
-    let config = PolicyConfig::parse(&place.read("whole/policy.toml"), "policy.toml", &[]).expect("settings");
-    struct After(std::cell::Cell<usize>);
-    impl hyperloom::Observer for After {
-        fn stop(&self) -> bool {
-            self.0.set(self.0.get() + 1);
-            self.0.get() > 3
-        }
-    }
-    let parts = place.path("parts");
-    let mut run = PolicyRun::open(&config, &hyperloom::Device::Cpu, &parts, false).expect("it opens");
-    let stopped = run.run(&mut After(std::cell::Cell::new(0))).expect("it stops");
-    assert!(matches!(stopped, PolicyStatus::Stopped(_)), "{stopped:?}");
-    drop(run);
-    place.ok(&["train", "--resume", "--out", "parts"]);
-    let state = |run: &str| Checkpoint::load(&place.path(run).join("policy.safetensors")).unwrap().tensors;
-    assert!(state("whole") == state("parts"), "the same bits");
+    same_in_parts(&place, 3);
 }
 
 /// What a program says that does not fit is named, with what was asked.

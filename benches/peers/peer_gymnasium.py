@@ -36,10 +36,12 @@ def policies(tasks):
         seen, falls = vector.reset()[0], 0
         for step in range(work.ROLL):
             logits = layer(np.tanh(layer(np.tanh(layer(seen, a, b)), c, d)), e, f)
-            seen, _, fell, _, _ = vector.step((logits[:, 1] > logits[:, 0]).astype(np.int64))
+            seen, _, fell, _, more = vector.step((logits[:, 1] > logits[:, 0]).astype(np.int64))
             falls += fell.sum()
             if step == work.ROLL_COMPARED:
-                found["states"] = inputs.mean_square(seen)
+                # Of those that fell where they fell.
+                states = [more["final_obs"][i] if fell[i] else seen[i] for i in range(tasks)]
+                found["states"] = inputs.mean_square(np.asarray(states, np.float32))
         found["falls"] = falls / tasks
 
     call()

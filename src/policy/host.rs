@@ -51,17 +51,16 @@ impl Transcript {
 
     /// Stages it for the next step of a plan.
     pub(super) fn stage(&self, session: &mut Session, roll_out: u64) -> Result<()> {
-        COLUMNS
-            .iter()
-            .zip(&self.columns)
-            .try_for_each(|(name, values)| session.set_step(0, &column(name, roll_out), values))
+        self.each(roll_out, |name, values| session.set_step(0, name, values))
     }
 
     fn write(&self, session: &mut Session) -> Result<()> {
-        COLUMNS
-            .iter()
-            .zip(&self.columns)
-            .try_for_each(|(name, values)| session.write(&column(name, 0), values))
+        self.each(0, |name, values| session.write(name, values))
+    }
+
+    /// Every column by its name in a plan.
+    fn each(&self, roll_out: u64, mut to: impl FnMut(&str, &[f32]) -> Result<()>) -> Result<()> {
+        COLUMNS.iter().zip(&self.columns).try_for_each(|(name, values)| to(&column(name, roll_out), values))
     }
 }
 
@@ -574,7 +573,7 @@ impl Player {
     }
 
     /// Where agents are, by names, as far as the worlds can say it.
-    pub(super) fn place(&self) -> Result<Vec<(String, Vec<f32>)>> {
+    pub(super) fn place(&mut self) -> Result<Vec<(String, Vec<f32>)>> {
         let Some(saved) = self.worlds.save()? else { return Ok(vec![]) };
         let at = &self.at;
         let values = [&at.seen, &at.clock, &at.gained].map(Clone::clone);

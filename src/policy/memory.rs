@@ -41,9 +41,9 @@ impl Belief {
         Belief { width, sampled: false, prior: 0.02 }
     }
 
-    /// Weights of the dense layer that gives mean and logarithm of the deviation, and its biases.
-    fn layout(self, units: usize) -> ParamLayout {
-        Net::rows([units]).dense(2 * self.width).layout()
+    /// The dense layer that gives mean and logarithm of the deviation.
+    fn layer(self, units: usize) -> Net {
+        Net::rows([units]).dense(2 * self.width)
     }
 
     /// What it is off from what a world is, by the evidence lower bound: of what differs, `told` `[.., told]`, the mean square of what the latent's mean says less than
@@ -95,7 +95,7 @@ impl Memory {
         let mut layout = ParamLayout::default();
         layout.extend("encoder", &self.encoder.layout());
         if let Some(belief) = self.belief {
-            layout.extend("belief", &belief.layout(self.encoder.outputs()));
+            layout.extend("belief", &belief.layer(self.encoder.outputs()).layout());
         }
         layout
     }
@@ -182,9 +182,9 @@ impl Memory {
     ) -> (Value, Option<[Value; 2]>) {
         let Some(belief) = self.belief else { return (remembered, None) };
         let (axes, width, start) = (g.shape(read).len(), belief.width, self.encoder.layout().len());
-        let layout = belief.layout(self.encoder.outputs());
+        let net = belief.layer(self.encoder.outputs());
+        let layout = net.layout();
         let flat = g.slice(flat, 0, start, layout.len());
-        let net = Net::rows([self.encoder.outputs()]).dense(2 * width);
         let rows = g.shape(remembered)[..axes - 1].to_vec();
         let units = g.reshape(remembered, &[1, rows.iter().product(), self.encoder.outputs()]);
         let both = net.apply(g, Weights { flat, layout: &layout }, units);

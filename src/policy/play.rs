@@ -1,7 +1,7 @@
 //! Playing: what a policy does in its worlds, without learning from it.
 
 use super::environment::host::refuse_host;
-use super::host::{Actors, stepped};
+use super::host::{Actors, Transcript, stepped};
 use super::memory::Memory;
 use super::rollout::{Agents, Behaviour, Place, RollInputs, Rolled};
 use super::spec::{Drawn, Policy, PolicyWeights};
@@ -256,11 +256,7 @@ impl Setting<'_> {
     /// What the device refuses.
     pub fn episodes(&self, device: &Device, params: &[f32], how: Behaviour, seed: u64) -> Result<Episodes> {
         if self.host().is_some() {
-            let mut player = self.player(device, Actors::Policy, how, self.horizon())?;
-            player.meet(self, seed ^ PLAY)?;
-            let acting = player.params_of(self, params, [0, 0])?;
-            player.load(&acting)?;
-            let happened = player.roll(key(seed ^ PLAY, 0))?;
+            let happened = self.played_on_host(device, params, how, self.horizon(), seed)?;
             return self.trials_plan(device, Actors::Policy, self.horizon())?.of(&happened);
         }
         let mut session = self.played(device, params, |g, agents, inputs| {
@@ -345,6 +341,7 @@ impl Setting<'_> {
         }
         let mut own = players[0].params_of(self, params, [0, 0])?;
         let mut trials = self.trials_plan(device, who, self.horizon())?;
+        let mut stepping: Option<(f64, Session)> = None;
         let mut all = vec![];
         for k in 0..=updates {
             let mut met = vec![];
@@ -354,27 +351,37 @@ impl Setting<'_> {
                 met.push(player.roll(key(seed ^ PLAY, k as u64))?);
             }
             all.push([trials.of(&met[0])?, trials.of(&met[1])?]);
-            if k < updates {
-                own = stepped(&mut self.stepping(device, rate(k))?, &own, &met[0])?;
+            if k == updates {
+                break;
             }
+            // One plan serves as long as the rate stays.
+            let (_, plan) = match stepping.take().filter(|(of, _)| *of == rate(k)) {
+                Some(same) => stepping.insert(same),
+                None => stepping.insert((rate(k), self.stepping(device, rate(k))?)),
+            };
+            own = stepped(plan, &own, &met[0])?;
         }
         Ok(all)
     }
 
-    /// [`Setting::trajectory`] in an environment on the host, of whose states nothing is known.
-    fn trajectory_on_host(
+    /// What happens in a roll-out of so many steps by a policy with these parameters, in an environment on the host.
+    fn played_on_host(
         &self,
         device: &Device,
         params: &[f32],
         how: Behaviour,
         steps: usize,
         seed: u64,
-    ) -> Result<Trajectory> {
+    ) -> Result<Transcript> {
         let mut player = self.player(device, Actors::Policy, how, steps)?;
         player.meet(self, seed ^ PLAY)?;
         let acting = player.params_of(self, params, [0, 0])?;
         player.load(&acting)?;
-        let met = player.roll(key(seed ^ PLAY, 0))?;
+        player.roll(key(seed ^ PLAY, 0))
+    }
+
+    /// The trajectory in what happened on the host, of whose states nothing is known.
+    fn trajectory_of(&self, met: &Transcript, steps: usize) -> Trajectory {
         let each = self.policy.axes(self.worlds)[1];
         // Of the first task the first world.
         let of = |all: &[f32], keep: usize| -> Vec<f32> {
@@ -382,7 +389,7 @@ impl Setting<'_> {
             all.chunks(each * wide).take(steps).flat_map(|row| row[..keep.min(wide)].to_vec()).collect()
         };
         let is = |name: &str| of(met.of(name), 1).iter().map(|e| *e != 0.0).collect();
-        Ok(Trajectory {
+        Trajectory {
             state: vec![],
             seen: of(met.of("read"), self.worlds.environment.widths().observation),
             action: of(&met.done, usize::MAX),
@@ -390,7 +397,7 @@ impl Setting<'_> {
             terminated: is("terminated"),
             ended: is("ended"),
             over: is("over"),
-        })
+        }
     }
 
     /// What a policy with these parameters does in each of `states` `[n, state]` of the first world, where it takes the likeliest action: of continuous ones from −1 to 1 within
@@ -435,7 +442,8 @@ impl Setting<'_> {
         seed: u64,
     ) -> Result<Trajectory> {
         if self.host().is_some() {
-            return self.trajectory_on_host(device, params, how, steps, seed);
+            let met = self.played_on_host(device, params, how, steps, seed)?;
+            return Ok(self.trajectory_of(&met, steps));
         }
         let piece = PIECE.min(steps).max(1);
         let mut session = self.played(device, params, |g, agents, inputs| {

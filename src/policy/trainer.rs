@@ -270,7 +270,7 @@ impl PolicyTrainer {
         for name in LEARNER {
             values.push((name.into(), self.session.read(name)?));
         }
-        match &self.host {
+        match &mut self.host {
             _ if self.policy.meets_new_worlds() => {}
             Some((player, _)) => values.extend(player.place()?),
             None => values.extend(setting.read_place(&mut self.session)?),
@@ -283,8 +283,10 @@ impl PolicyTrainer {
     /// # Errors
     /// What the device refuses, among it a state of another policy.
     pub fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        // Where agents on the host are is no state of the plan.
         let plan = if self.host.is_some() { LEARNER.len() } else { state.values.len() };
-        for (name, values) in &state.values[..plan.min(state.values.len())] {
+        let (learned, place) = state.values.split_at(plan.min(state.values.len()));
+        for (name, values) in learned {
             self.session.write(name, values)?;
         }
         self.iteration = state.iteration;
@@ -293,13 +295,13 @@ impl PolicyTrainer {
             Some((player, _)) if !self.policy.meets_new_worlds() => {
                 // Worlds that can't say where they are begin anew.
                 player.meet(&setting, self.seed ^ self.iteration << 24)?;
-                if state.values.len() == plan {
+                if place.is_empty() {
                     let name = self.worlds.environment.name();
                     log::warn!(
                         "{name} does not say where its worlds were: new episodes begin in all of them"
                     );
                 }
-                player.restore(&state.values[plan..])
+                player.restore(place)
             }
             _ => Ok(()),
         }

@@ -112,7 +112,7 @@ impl HostWorlds for Twins {
         Ok(())
     }
 
-    fn save(&self) -> Result<Option<Vec<f32>>> {
+    fn save(&mut self) -> Result<Option<Vec<f32>>> {
         Ok(Some(self.state.clone()))
     }
 

@@ -152,7 +152,7 @@ pub trait HostWorlds: Debug + Send {
     ///
     /// # Errors
     /// What keeps it from being said.
-    fn save(&self) -> Result<Option<Vec<f32>>> {
+    fn save(&mut self) -> Result<Option<Vec<f32>>> {
         Ok(None)
     }
 

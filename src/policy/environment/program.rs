@@ -165,11 +165,11 @@ fn context_number(said: &Answer, given: Value, before: &[ContextNumber]) -> Resu
 /// The environment of a command; it is asked once what it is.
 pub(super) fn environment(command: &str) -> Result<Arc<dyn Environment>> {
     static ASKED: Mutex<Option<HashMap<String, Arc<dyn Environment>>>> = Mutex::new(None);
-    let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-    let asked = asked.get_or_insert_default();
     if command.trim().is_empty() {
         return Err(Error::config("--task", format!("behind {PREFIX} stands the command of a simulator")));
     }
+    let mut asked = locked(&ASKED);
+    let asked = asked.get_or_insert_default();
     if let Some(found) = asked.get(command) {
         return Ok(found.clone());
     }
@@ -214,31 +214,18 @@ impl HostEnvironment for Program {
     fn worlds(&self, many: usize) -> Result<Box<dyn HostWorlds>> {
         let process = Process::start(&self.command)?;
         let (action, saves) = (self.action.clone(), self.saves);
-        Ok(Box::new(ProgramWorlds {
-            process: Mutex::new(process),
-            many,
-            action,
-            saves,
-            saved: Mutex::new(None),
-        }))
+        Ok(Box::new(ProgramWorlds { process, many, action, saves, saved: None }))
     }
 }
 
 #[derive(Debug)]
 struct ProgramWorlds {
-    /// Who saves is asked, too.
-    process: Mutex<Process>,
+    process: Process,
     many: usize,
     action: ActionSpace,
     saves: bool,
     /// How many numbers it saved before.
-    saved: Mutex<Option<usize>>,
-}
-
-impl ProgramWorlds {
-    fn process(&mut self) -> &mut Process {
-        self.process.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
+    saved: Option<usize>,
 }
 
 /// Rows of what is seen behind one another, as many and as wide as they are to be.
@@ -262,13 +249,13 @@ impl HostWorlds for ProgramWorlds {
         rows.resize(many, &[]);
         // As many bits as every language has numbers for.
         let seed = (seed ^ (seed >> 32)) as u32;
-        self.process().ask(&json!({"worlds": many, "contexts": rows, "seed": seed}))?.only(&[])
+        self.process.ask(&json!({"worlds": many, "contexts": rows, "seed": seed}))?.only(&[])
     }
 
     fn start(&mut self, which: &[bool], seen: &mut [f32]) -> Result<()> {
         let of: Vec<usize> = (0..which.len()).filter(|i| which[*i]).collect();
         let wide = seen.len() / which.len();
-        let said = self.process().ask(&json!({"start": of}))?;
+        let said = self.process.ask(&json!({"start": of}))?;
         said.only(&["observation"])?;
         let found = observations(&said, of.len(), wide)?;
         for (i, row) in of.iter().zip(found.chunks(wide)) {
@@ -293,7 +280,7 @@ impl HostWorlds for ProgramWorlds {
             ActionSpace::Continuous(_) => json!(row),
         };
         let asked: Vec<Value> = actions.chunks(actions.len() / many).map(each).collect();
-        let said = self.process().ask(&json!({"step": asked}))?;
+        let said = self.process.ask(&json!({"step": asked}))?;
         said.only(&["observation", "reward", "terminated"])?;
         let reward: Vec<f32> = said.get("reward", "a number for each world")?;
         let terminated: Vec<bool> = said.get("terminated", "true or false for each world")?;
@@ -309,14 +296,14 @@ impl HostWorlds for ProgramWorlds {
         Ok(())
     }
 
-    fn save(&self) -> Result<Option<Vec<f32>>> {
+    fn save(&mut self) -> Result<Option<Vec<f32>>> {
         if !self.saves {
             return Ok(None);
         }
-        let said = locked(&self.process).ask(&json!({"save": 1}))?;
+        let said = self.process.ask(&json!({"save": 1}))?;
         said.only(&["saved"])?;
         let saved: Vec<f32> = said.get("saved", "a list of numbers")?;
-        match locked(&self.saved).replace(saved.len()).filter(|n| *n != saved.len()) {
+        match self.saved.replace(saved.len()).filter(|n| *n != saved.len()) {
             Some(before) => {
                 Err(said.wrong(format!("{} numbers, and before {before}: always as many", saved.len())))
             }
@@ -325,7 +312,7 @@ impl HostWorlds for ProgramWorlds {
     }
 
     fn restore(&mut self, saved: &[f32]) -> Result<()> {
-        self.process().ask(&json!({"restore": saved}))?.only(&[])
+        self.process.ask(&json!({"restore": saved}))?.only(&[])
     }
 }
 

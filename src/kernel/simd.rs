@@ -67,9 +67,10 @@ impl<S: Simd> V<S> {
         self.with(self.simd.mul_add_e_f32s(self.x, a.x, b.x))
     }
 
+    /// By its bits: `abs_f32s` of pulp is a call of its own where the processor's registers are not known.
     #[inline(always)]
     fn abs(self) -> V<S> {
-        self.with(self.simd.abs_f32s(self.x))
+        self.of_bits(self.simd.and_u32s(self.bits(), self.simd.splat_u32s(!0x8000_0000)))
     }
 
     #[inline(always)]
@@ -182,8 +183,9 @@ impl<S: Simd> V<S> {
         let mut y = self;
         let others = bytemuck::cast_slice::<S::f32s, f32>(std::slice::from_ref(&o.x));
         let ys = bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut y.x));
-        for (x, o) in ys.iter_mut().zip(others) {
-            *x = f(*x, *o);
+        // By index: an iterator of pairs is a call of its own here.
+        for i in 0..S::F32_LANES {
+            ys[i] = f(ys[i], others[i]);
         }
         y
     }

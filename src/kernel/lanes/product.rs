@@ -39,6 +39,11 @@ impl LaneProduct {
     pub(crate) unsafe fn run<S: Simd>(&self, simd: S) {
         // SAFETY: promised by the caller; a lane is a whole number of registers.
         unsafe {
+            match (self.m, S::F32_LANES * 2) {
+                (1, LANES) => return self.row::<S, 4, 2>(simd),
+                (1, n) if n > LANES => return self.row::<S, 8, 1>(simd),
+                _ => {}
+            }
             for lane in (0..LANES).step_by(S::F32_LANES) {
                 // Where a stays in the first cache, each column of b is fetched once; else each row of a.
                 if self.m * self.k <= NEAR {
@@ -63,6 +68,22 @@ impl LaneProduct {
                         i += height;
                     }
                 }
+            }
+        }
+    }
+
+    /// The product of one row: all lanes of several columns at once, so that a line of the cache is fetched once and no sum waits
+    /// for its last addition.
+    #[inline(always)]
+    unsafe fn row<S: Simd, const NR: usize, const PARTS: usize>(&self, simd: S) {
+        // SAFETY: as for `run`.
+        unsafe {
+            let whole = self.n - self.n % NR;
+            for j in (0..whole).step_by(NR) {
+                kinds::<S, 1, NR, PARTS>(simd, self, 0, 0, j);
+            }
+            for j in whole..self.n {
+                kinds::<S, 1, 1, PARTS>(simd, self, 0, 0, j);
             }
         }
     }
@@ -107,16 +128,16 @@ unsafe fn columns<S: Simd, const MR: usize>(
     // SAFETY: as for `run`.
     unsafe {
         match width {
-            4 => kinds::<S, MR, 4>(simd, p, lane, i, j),
-            2 => kinds::<S, MR, 2>(simd, p, lane, i, j),
-            _ => kinds::<S, MR, 1>(simd, p, lane, i, j),
+            4 => kinds::<S, MR, 4, 1>(simd, p, lane, i, j),
+            2 => kinds::<S, MR, 2, 1>(simd, p, lane, i, j),
+            _ => kinds::<S, MR, 1, 1>(simd, p, lane, i, j),
         }
     }
     MR
 }
 
 #[inline(always)]
-unsafe fn kinds<S: Simd, const MR: usize, const NR: usize>(
+unsafe fn kinds<S: Simd, const MR: usize, const NR: usize, const PARTS: usize>(
     simd: S,
     p: &LaneProduct,
     lane: usize,
@@ -126,10 +147,10 @@ unsafe fn kinds<S: Simd, const MR: usize, const NR: usize>(
     // SAFETY: as for `run`.
     unsafe {
         match (p.a.is_shared, p.b.is_shared) {
-            (false, false) => tile::<S, MR, NR, false, false>(simd, p, lane, i, j),
-            (false, true) => tile::<S, MR, NR, false, true>(simd, p, lane, i, j),
-            (true, false) => tile::<S, MR, NR, true, false>(simd, p, lane, i, j),
-            (true, true) => tile::<S, MR, NR, true, true>(simd, p, lane, i, j),
+            (false, false) => tile::<S, MR, NR, PARTS, false, false>(simd, p, lane, i, j),
+            (false, true) => tile::<S, MR, NR, PARTS, false, true>(simd, p, lane, i, j),
+            (true, false) => tile::<S, MR, NR, PARTS, true, false>(simd, p, lane, i, j),
+            (true, true) => tile::<S, MR, NR, PARTS, true, true>(simd, p, lane, i, j),
         }
     }
 }
@@ -140,10 +161,16 @@ const fn size(shared: bool) -> usize {
     if shared { size_of::<f32>() } else { size_of::<Lane>() }
 }
 
+/// An element, of the register's worth of lanes with this number.
 #[inline(always)]
-unsafe fn fetch<S: Simd, const SHARED: bool>(simd: S, at: *const u8) -> S::f32s {
+unsafe fn fetch<S: Simd, const SHARED: bool>(simd: S, at: *const u8, part: usize) -> S::f32s {
     // SAFETY: as for `run`.
-    unsafe { if SHARED { simd.splat_f32s(*at.cast::<f32>()) } else { at.cast::<S::f32s>().read_unaligned() } }
+    unsafe {
+        match SHARED {
+            true => simd.splat_f32s(*at.cast::<f32>()),
+            false => at.cast::<S::f32s>().add(part).read_unaligned(),
+        }
+    }
 }
 
 /// First byte of an operand, as seen from lane `lane` on.
@@ -156,8 +183,16 @@ fn start(s: &Source, at: usize, lane: usize) -> *const u8 {
     }
 }
 
+/// Rows i .. i + MR of columns j .. j + NR, in so many registers' worth of lanes from `lane` on.
 #[inline(always)]
-unsafe fn tile<S: Simd, const MR: usize, const NR: usize, const A: bool, const B: bool>(
+unsafe fn tile<
+    S: Simd,
+    const MR: usize,
+    const NR: usize,
+    const PARTS: usize,
+    const A: bool,
+    const B: bool,
+>(
     simd: S,
     p: &LaneProduct,
     lane: usize,
@@ -166,44 +201,45 @@ unsafe fn tile<S: Simd, const MR: usize, const NR: usize, const A: bool, const B
 ) {
     // SAFETY: as for `run`: rows i .. i + MR and columns j .. j + NR exist.
     unsafe {
-        let mut acc = [[simd.splat_f32s(0.0); NR]; MR];
+        let mut acc = [[[simd.splat_f32s(0.0); PARTS]; NR]; MR];
         // Bytes throughout, so that the addresses of a tile are sums.
         let (mut a, mut b) = (start(&p.a, i * p.a.row, lane), start(&p.b, j * p.b.col, lane));
         let (a_row, a_col) = (p.a.row * size(A), p.a.col * size(A));
         let (b_row, b_col) = (p.b.row * size(B), p.b.col * size(B));
         for _ in 0..p.k {
-            let mut column = [simd.splat_f32s(0.0); NR];
+            let mut column = [[simd.splat_f32s(0.0); PARTS]; NR];
             for c in 0..NR {
-                column[c] = fetch::<S, B>(simd, b.wrapping_add(c.wrapping_mul(b_col)));
+                for part in 0..PARTS {
+                    column[c][part] = fetch::<S, B>(simd, b.wrapping_add(c.wrapping_mul(b_col)), part);
+                }
             }
             for r in 0..MR {
-                let x = fetch::<S, A>(simd, a.wrapping_add(r.wrapping_mul(a_row)));
-                for c in 0..NR {
-                    acc[r][c] = simd.mul_add_e_f32s(x, column[c], acc[r][c]);
+                for part in 0..PARTS {
+                    let x = fetch::<S, A>(simd, a.wrapping_add(r.wrapping_mul(a_row)), part);
+                    for c in 0..NR {
+                        acc[r][c][part] = simd.mul_add_e_f32s(x, column[c][part], acc[r][c][part]);
+                    }
                 }
             }
             a = a.wrapping_add(a_col);
             b = b.wrapping_add(b_row);
         }
-        let put = |r: usize, c: usize, sum: S::f32s| {
-            let to = p.y.add((i + r) * p.row + (j + c) * p.col).cast::<f32>().add(lane);
-            to.cast::<S::f32s>().write_unaligned(sum);
-        };
-        let Some(bias) = &p.bias else {
-            for r in 0..MR {
-                for c in 0..NR {
-                    put(r, c, acc[r][c]);
-                }
-            }
-            return;
-        };
-        // Added to the complete sums, not the sums to it: each of their terms would be rounded at its size.
         for r in 0..MR {
             for c in 0..NR {
-                let at = start(bias, (i + r) * bias.row + (j + c) * bias.col, lane);
-                let bias =
-                    if bias.is_shared { fetch::<S, true>(simd, at) } else { fetch::<S, false>(simd, at) };
-                put(r, c, simd.add_f32s(acc[r][c], bias));
+                for part in 0..PARTS {
+                    let mut sum = acc[r][c][part];
+                    // Added to the complete sum, not the sum to it: each of its terms would be rounded at its size.
+                    if let Some(bias) = &p.bias {
+                        let at = start(bias, (i + r) * bias.row + (j + c) * bias.col, lane);
+                        let bias = match bias.is_shared {
+                            true => fetch::<S, true>(simd, at, part),
+                            false => fetch::<S, false>(simd, at, part),
+                        };
+                        sum = simd.add_f32s(sum, bias);
+                    }
+                    let to = p.y.add((i + r) * p.row + (j + c) * p.col).cast::<f32>().add(lane);
+                    to.cast::<S::f32s>().add(part).write_unaligned(sum);
+                }
             }
         }
     }

@@ -1,8 +1,6 @@
 //! Blocks of a region at work, for sixteen tasks at once. Everything is inlined into three functions that `pulp`
 //! compiles for each kind of processor; hence functions are types and not closures, which would not be.
 
-use std::iter::zip;
-
 use pulp::{Arch, Simd, WithSimd};
 
 use super::{Instruction, Kind};
@@ -29,8 +27,11 @@ pub(super) unsafe fn work(
 ) {
     let mut ops = [Operand { lanes: arena, shared: std::ptr::null(), is_shared: false }; 5];
     for (op, s) in ops.iter_mut().zip(&w.addresses) {
-        let moved: isize = zip(s.steps, turns).map(|(s, i)| s * i as isize).sum();
-        let at = (s.base as isize + moved) as usize;
+        let mut at = s.base as isize;
+        for depth in 0..DEPTH {
+            at += s.steps[depth] * turns[depth] as isize;
+        }
+        let at = at as usize;
         match s.shared {
             Some(r) => {
                 let shared = shared[r].as_ptr().wrapping_add(at);
@@ -83,7 +84,8 @@ struct Runs<'v, const N: usize> {
     views: [&'v View; N],
     at: [usize; N],
     index: [usize; MAX_RANK],
-    done: bool,
+    /// Runs that are left, this one too.
+    left: usize,
 }
 
 impl<'v, const N: usize> Runs<'v, N> {
@@ -93,7 +95,11 @@ impl<'v, const N: usize> Runs<'v, N> {
         for v in 0..N {
             at[v] = views[v].offset;
         }
-        Runs { views, at, index: [0; MAX_RANK], done: false }
+        let mut left = 1;
+        for k in 0..LAST {
+            left *= views[0].dims[k];
+        }
+        Runs { views, at, index: [0; MAX_RANK], left }
     }
 
     /// Length of a run.
@@ -114,14 +120,17 @@ impl<'v, const N: usize> Runs<'v, N> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<[usize; N]> {
-        if self.done {
-            return None;
-        }
         let now = self.at;
-        self.advance();
+        match self.left {
+            0 => return None,
+            1 => {}
+            _ => self.advance(),
+        }
+        self.left -= 1;
         Some(now)
     }
 
+    /// To the next run, where there is one.
     fn advance(&mut self) {
         for k in (0..LAST).rev() {
             self.index[k] += 1;
@@ -136,7 +145,6 @@ impl<'v, const N: usize> Runs<'v, N> {
             }
             self.index[k] = 0;
         }
-        self.done = true;
     }
 }
 
@@ -308,6 +316,10 @@ impl WithSimd for Other<'_> {
                     (Binary::Sub, None) => self.zip(s, views, Sub {}),
                     (Binary::Mul, None) => self.zip(s, views, Mul {}),
                     (Binary::Div, None) => self.zip(s, views, Div {}),
+                    (Binary::Max, None) => self.zip(s, views, Larger {}),
+                    (Binary::Less, None) => self.zip(s, views, Below {}),
+                    (Binary::GreaterEq, None) => self.zip(s, views, NotBelow {}),
+                    (Binary::Equal, None) => self.zip(s, views, Alike {}),
                     (Binary::Mul, Some(f)) => visit(*f, Times { simd: s, other: &self, views }),
                     (Binary::Add, Some(Func::Affine(Num(scale), Num(shift)))) => {
                         let f = Affine { scale: *scale as f32, shift: *shift as f32 };
@@ -317,7 +329,6 @@ impl WithSimd for Other<'_> {
                         let f = Affine { scale: *scale as f32, shift: *shift as f32 };
                         self.zip(s, views, After(Sub {}, f))
                     }
-                    (op, None) => self.zip(s, views, AnyOf { op: *op }),
                     (op, Some(f)) => self.zip(s, views, AnyWith { op: *op, f: *f }),
                 }
             }

@@ -1,14 +1,17 @@
 //! Adaptation: policies that begin alike in every task, and go on by steps of the policy gradient from what they meet there (MAML, Finn, Abbeel
 //! and Levine 2017). Training differentiates through those steps, to second order: each is by a sampled objective whose ratios of
-//! probabilities are differentiated, too (Rothfuss et al. 2019).
+//! probabilities are differentiated, too, those of single steps (Rothfuss et al. 2019) or of all steps so far (Foerster et al. 2018).
 
 use serde::{Deserialize, Serialize};
 
+use super::action::Distribution;
 use super::advantage::{Rewards, advantages};
+use super::environment::ActionSpace;
 use super::objective::Steps;
 use super::play::{Declared, Setting};
 use super::rollout::{Behaviour, FirstTrials, RollInputs, Rolled};
-use crate::graph::expr::Expr;
+use super::spec::PolicyWeights;
+use crate::graph::expr::{Expr, Exprs};
 use crate::graph::op::Func;
 use crate::graph::{Graph, Value};
 
@@ -21,11 +24,15 @@ pub struct Adaptation {
     pub updates: usize,
     /// Their rate.
     pub rate: f64,
+    /// Whether a step counts by how probable the policy makes all that was done up to it, and not by how probable it makes that step: the second derivative
+    /// of the sampled objective is then that of the expected return, without bias, but with more variance (DiCE, Foerster et al. 2018; with
+    /// advantages, Farquhar et al. 2019).
+    pub dice: bool,
 }
 
 impl Default for Adaptation {
     fn default() -> Adaptation {
-        Adaptation { updates: 1, rate: 0.1 }
+        Adaptation { updates: 1, rate: 0.1, dice: false }
     }
 }
 
@@ -40,6 +47,8 @@ pub(super) struct Met {
     log_probability: Value,
     /// Of steps behind the end of the first episode 0.
     advantage: Value,
+    /// 1 for steps of the first episode, 0 for those behind its end.
+    there: Value,
     /// Returns of the first episodes `[g, r, 1]`.
     pub(super) returns: Value,
     /// Their numbers of steps.
@@ -89,6 +98,7 @@ impl Setting<'_> {
             action: rows(g, rolled.action, self.worlds.environment.action().width()),
             log_probability: rows(g, rolled.log_probability, 1),
             advantage: rows(g, advantage, 1),
+            there: rows(g, there, 1),
             returns,
             lengths,
             terminated,
@@ -145,19 +155,20 @@ impl Setting<'_> {
         (off * spread.map(Func::Recip) * there).value()
     }
 
-    /// What the tasks' own policies minimise, with what each met: the parts, each one number for each task, `[g, 1, 1]`. Without a limit to ratios of probabilities it is
-    /// the sampled objective itself.
-    pub(super) fn objective_of(&self, g: &mut Graph, own: Own, met: Met, clip: Option<f64>) -> [Value; 5] {
-        let space = self.worlds.environment.action();
-        let groups = self.worlds.tasks;
-        let outputs = self.policy.said(g, own.0, met.seen, None);
-        let e = g.expr();
+    /// What the tasks' own policies say of what they saw.
+    fn say<'g, 's>(&self, e: Exprs<'g>, space: &'s ActionSpace, own: Own, met: Met) -> Distribution<'g, 's> {
+        let outputs = e.build(|g| self.policy.said(g, own.0, met.seen, None));
         let deviation = own.1.map(|d| {
             let d = e.of(d);
-            let wide = d.shape()[1];
-            d.reshape(&[groups, 1, wide])
+            d.reshape(&[self.worlds.tasks, 1, d.shape()[1]])
         });
-        let said = self.policy.distribution(&space, e.of(outputs), deviation);
+        self.policy.distribution(space, outputs, deviation)
+    }
+
+    /// What the tasks' own policies minimise, with what each met: the parts, each one number for each task, `[g, 1, 1]`.
+    pub(super) fn objective_of(&self, g: &mut Graph, own: Own, met: Met, clip: Option<f64>) -> [Value; 5] {
+        let (e, space) = (g.expr(), self.worlds.environment.action());
+        let said = self.say(e, &space, own, met);
         let mut objective = self.learning.objective;
         (objective.clip, objective.clip_value) = (Some(clip.unwrap_or(f64::from(f32::MAX))), false);
         (objective.normalise, objective.value) = (false, 0.0);
@@ -173,9 +184,31 @@ impl Setting<'_> {
         objective.of(&said, none, steps).values()
     }
 
+    /// What a step of adaptation minimises: the sampled objective itself, without a limit to ratios of probabilities. `[g, 1, 1]`
+    fn sampled(&self, g: &mut Graph, own: Own, met: Met) -> Value {
+        let (groups, each) = (self.worlds.tasks, self.worlds.each);
+        let rows = g.shape(met.seen)[1];
+        let (e, space) = (g.expr(), self.worlds.environment.action());
+        let said = self.say(e, &space, own, met);
+        let change = said.log_probability(e.of(met.action)) - e.of(met.log_probability);
+        let weight = match self.policy.weights {
+            PolicyWeights::Adapted(Adaptation { dice: true, .. }) => {
+                let n = rows / each;
+                let before: Vec<f64> = (0..n * n).map(|at| f64::from(at % n < at / n)).collect();
+                let before = e.build(|g| g.constants(&[1, n, n], &before));
+                let change = (change * e.of(met.there)).reshape(&[groups, n, each]);
+                let before = before.dot(change);
+                ((before + change).exp() - before.exp()).reshape(&[groups, rows, 1])
+            }
+            _ => change.exp(),
+        };
+        let lost = -(weight * e.of(met.advantage));
+        (lost.sum_to(&[groups, 1, 1]) / rows as f64).value()
+    }
+
     /// A task's own policies after a step of the policy gradient from what was met.
     pub(super) fn stepped(&self, g: &mut Graph, own: Own, met: Met, rate: f64) -> Own {
-        let loss = self.objective_of(g, own, met, None)[1];
+        let loss = self.sampled(g, own, met);
         let loss = g.sum_to(loss, &[]);
         let of: Vec<Value> = [Some(own.0), own.1].into_iter().flatten().collect();
         let gradients = g.grad(loss, &of);
@@ -210,9 +243,11 @@ mod tests {
     /// What a policy gets after a step of adaptation depends on what it began with as differences in f64 say: the gradient goes through the step.
     #[test]
     fn the_gradient_goes_through_the_step() {
-        for name in ["navigation", "cartpole"] {
+        for (name, dice) in
+            [("navigation", false), ("navigation", true), ("cartpole", false), ("cartpole", true)]
+        {
             let worlds = Worlds::usual(environment(name, "").expect("it is there"), 2, 3);
-            let policy = Policy::adapted(&worlds, &[4], Adaptation::default());
+            let policy = Policy::adapted(&worlds, &[4], Adaptation { dice, ..Adaptation::default() });
             let learning = Learning::new(1);
             let setting = Setting { worlds: &worlds, policy: &policy, learning: &learning };
             let (rows, widths) = (6, worlds.environment.widths());
@@ -243,11 +278,13 @@ mod tests {
                 let advantage = column("advantage", 1, 1.0);
                 // Near to what the policy says, so that ratios are neither 0 nor endless.
                 let log_probability = column("log probability", 1, 0.1);
+                let there = job.graph.constants(&[2, rows, 1], &[1.0; 12]);
                 Met {
                     seen,
                     action,
                     log_probability,
                     advantage,
+                    there,
                     returns: seen,
                     lengths: seen,
                     terminated: seen,
@@ -277,5 +314,90 @@ mod tests {
                 assert!(near, "{name}, parameter {i}: {}, by differences {slope}", found[i]);
             }
         }
+    }
+
+    /// Two steps of two actions each, so that all four things that can happen are met, each as often as the policy does it: the second derivative of the
+    /// sampled objective is then that of the expected return, whatever the baselines, if steps count by all that was done so far; by single steps only the first is.
+    #[test]
+    fn the_second_derivative_of_dice_is_that_of_the_expected_return() {
+        let products = [true, false].map(|dice| {
+            let (steps, each) = (2, 4);
+            let worlds = Worlds::usual(environment("cartpole", "").expect("it is there"), 1, each);
+            let policy = Policy::adapted(&worlds, &[5], Adaptation { dice, ..Adaptation::default() });
+            let learning = Learning::new(1);
+            let setting = Setting { worlds: &worlds, policy: &policy, learning: &learning };
+            let mut rng = Rng::new(7, 0);
+            let mut numbers = |n: usize| -> Vec<f64> { (0..n).map(|_| rng.normal()).collect() };
+            let chosen = |step: usize, world: usize| if step == 0 { world / 2 } else { world % 2 };
+            // What is seen, and expected, first, and after either action.
+            let (sights, baselines) = ([0; 3].map(|_| numbers(4)), numbers(3));
+            let rewards = [numbers(2), numbers(4)];
+            let reward = |step: usize, world: usize| rewards[step][if step == 0 { world / 2 } else { world }];
+            let (mut seen, mut action, mut advantage, mut returned) = (vec![], vec![], vec![], vec![]);
+            for (step, world) in (0..steps).flat_map(|step| (0..each).map(move |world| (step, world))) {
+                let state = if step == 0 { 0 } else { 1 + world / 2 };
+                seen.extend_from_slice(&sights[state]);
+                action.extend([0, 1].map(|a| f64::from(chosen(step, world) == a)));
+                let later: f64 = (step..steps).map(|s| reward(s, world)).sum();
+                advantage.push(later - baselines[state]);
+                if step == 0 {
+                    returned.push(later);
+                }
+            }
+            let (many, rows) = (policy.layout().len(), steps * each);
+            let (start, along) = (numbers(many), numbers(many));
+            let mut job = Job { steps: vec![vec![]], ..Job::default() };
+            job.inputs.push(("params".into(), start));
+            let params = job.graph.data("params", &[many]);
+            let g = &mut job.graph;
+            let own = setting.begun(g, params);
+            let (seen, action) = (g.constants(&[1, rows, 4], &seen), g.constants(&[1, rows, 2], &action));
+            let one = g.constants(&[1, rows, 1], &[1.0; 8]);
+            let met = Met {
+                seen,
+                action,
+                log_probability: one,
+                advantage: one,
+                there: one,
+                returns: one,
+                lengths: one,
+                terminated: one,
+            };
+            let (e, space) = (g.expr(), worlds.environment.action());
+            let log_probability = setting.say(e, &space, own, met).log_probability(e.of(action));
+            let likely = log_probability.reshape(&[1, steps, each, 1]).sum(1).exp();
+            let expected =
+                (likely * e.build(|g| g.constants(&[1, 1, each, 1], &returned))).sum_to(&[]).value();
+            let (likely, log_probability) = (likely.value(), log_probability.value());
+            let likely = g.stop_gradient(likely);
+            let likely = g.expand(likely, &[1, steps, each, 1]);
+            let likely = g.reshape(likely, &[1, rows, 1]);
+            let advantage = g.constants(&[1, rows, 1], &advantage);
+            let met = Met {
+                log_probability: g.stop_gradient(log_probability),
+                advantage: g.mul(advantage, likely),
+                ..met
+            };
+            let lost = setting.sampled(g, own, met);
+            let lost = g.sum_to(lost, &[]);
+            let lost = g.scale(lost, -(rows as f64));
+            let along = g.constants(&[many], &along);
+            for (name, v) in [("sampled", lost), ("expected", expected)] {
+                let first = g.grad(v, &[params])[0];
+                let product = g.mul(first, along);
+                let product = g.sum_to(product, &[]);
+                let second = g.grad(product, &[params])[0];
+                for (order, of) in [("first", first), ("second", second)] {
+                    g.output(&format!("{name} {order}"), of);
+                    job.read.push(format!("{name} {order}"));
+                }
+            }
+            let found = run_f64(&job).expect("it runs").values;
+            let apart =
+                |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(apart(&found[0], &found[2]) < 1e-12, "first derivatives");
+            apart(&found[1], &found[3])
+        });
+        assert!(products[0] < 1e-12 && products[1] > 1e-2, "{products:?}");
     }
 }

@@ -20,6 +20,9 @@ pub(super) struct RolloutArgs {
     /// The world's context, as length=0.7,sign=-1 (not given: the middle of each range that the run was trained in, a sign of 1).
     #[arg(long, value_name = "NAME=NUMBER,…", default_value = "")]
     context: String,
+    /// One of the worlds that the run was trained in, from 0: of a run with --weights own with the network of that one (0 where not given).
+    #[arg(long, value_name = "NUMBER", conflicts_with = "context")]
+    world: Option<usize>,
     /// How actions are chosen.
     #[arg(long, value_enum, default_value = "greedy")]
     actions: Actions,
@@ -91,6 +94,7 @@ pub(super) fn run(args: &RolloutArgs) -> Result<ExitCode> {
     }
     let options = RollOutOptions {
         context: args.context.clone(),
+        world: args.world,
         how,
         steps: args.steps.unwrap_or(0) as usize,
         seed: args.seed,

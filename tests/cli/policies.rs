@@ -92,7 +92,19 @@ fn contexts_and_where_weights_come_from() {
         place
             .refused(&["rollout", run, "--device", "cpu", "--context", context, "--out", "other.csv"], parts);
     };
-    refuse("own", "mass=1", &["--context", "networks of their own"]);
+    refuse("own", "mass=1", &["--context", "networks of their own", "--world"]);
+    let world = |run: &str, number: &str, out: &str| {
+        place.ok(&["rollout", run, "--device", "cpu", "--world", number, "--steps", "20", "--out", out]);
+        place.read(out)
+    };
+    // Each world has its network and its mass; where none is named it is the first.
+    let own = ["0", "2"].map(|number| world("own", number, "own.csv"));
+    assert_ne!(own[0], own[1]);
+    place.ok(&["rollout", "own", "--device", "cpu", "--steps", "20", "--out", "first.csv"]);
+    assert_eq!(place.read("first.csv"), own[0]);
+    assert_ne!(world("generated", "1", "generated.csv"), world("generated", "2", "generated.csv"));
+    let beyond = ["rollout", "own", "--device", "cpu", "--world", "3", "--out", "other.csv"];
+    place.refused(&beyond, &["--world: is 3", "0 to 2"]);
     refuse("generated", "mass=1..2", &["--context", "one mass, not a range"]);
     refuse("generated", "mas=1", &["--context", "did you mean 'mass'"]);
     refuse("nowhere", "", &["nowhere", "no run of a policy"]);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::config::PolicySource;
 use super::film::film;
 use super::trained::Trained;
 use crate::error::{Error, Result};
@@ -14,6 +15,9 @@ use crate::run::Device;
 pub struct RollOutOptions {
     /// The world's numbers, as `length=0.7`; what else differs in the run is in the middle of its range, a sign 1.
     pub context: String,
+    /// One of the worlds that the run was trained in, from 0, and no context; of a run whose tasks have networks of their own with the network of that one
+    /// (not given: the first).
+    pub world: Option<usize>,
     /// How actions are chosen.
     pub how: Behaviour,
     /// Steps (0: one trial at most, which is an episode but of a policy with a memory).
@@ -27,6 +31,7 @@ pub struct RollOutOptions {
 pub struct RollOut {
     trained: Trained,
     world: Worlds,
+    params: Vec<f32>,
     how: Behaviour,
     /// What was seen and done.
     pub trajectory: Trajectory,
@@ -41,7 +46,6 @@ const PLACES: usize = 61;
 /// A run that is not trained, a context that is none, and what the device refuses.
 pub fn roll_out(device: &Device, run: &Path, options: &RollOutOptions) -> Result<RollOut> {
     let trained = Trained::read(run)?;
-    trained.refuse_own()?;
     let config = &trained.config;
     let found = environment(&config.environment, "environment")?;
     let given = trained.given(&options.context)?;
@@ -50,17 +54,26 @@ pub fn roll_out(device: &Device, run: &Path, options: &RollOutOptions) -> Result
         return Err(Error::config("--context", message));
     }
     let varied = Worlds::varied(&*found, &config.context, "context")?;
-    let given: Vec<(usize, f64)> = given.iter().map(|g| (g.column, g.range[0])).collect();
+    let own = config.weights == PolicySource::Own;
+    let number = options.world.or(own.then_some(0));
+    let given: Vec<(usize, f64)> = match number {
+        Some(number) => trained.trained_in(number)?.into_iter().enumerate().collect(),
+        None => given.iter().map(|g| (g.column, g.range[0])).collect(),
+    };
     let world = Worlds::one(found, varied, &given);
     let (policy, learning) = (config.policy(&world), config.learning());
-    let params = trained.params(&policy)?;
+    let mut params = trained.params(&policy)?;
+    if let Some(number) = number.filter(|_| own) {
+        let many = policy.layout().len();
+        params = params[number * many..][..many].to_vec();
+    }
     let setting = Setting { worlds: &world, policy: &policy, learning: &learning };
     let many = if options.steps == 0 { setting.horizon() } else { options.steps };
     let mut trajectory = setting.trajectory(device, &params, options.how, many, options.seed)?;
     if options.steps == 0 {
         trajectory.cut(trajectory.over.iter().position(|e| *e).map_or(many, |at| at + 1));
     }
-    Ok(RollOut { trained, world, how: options.how, trajectory })
+    Ok(RollOut { trained, world, params, how: options.how, trajectory })
 }
 
 impl RollOut {
@@ -112,7 +125,7 @@ impl RollOut {
             .collect();
         let learning = config.learning();
         let setting = Setting { worlds: &self.world, policy: &policy, learning: &learning };
-        let found = setting.at_states(device, &self.trained.params(&policy)?, &states)?;
+        let found = setting.at_states(device, &self.params, &states)?;
         let width = env.action().width();
         let column = |i: usize| found.iter().skip(i).step_by(width).copied();
         let (panels, choices) = match env.action() {

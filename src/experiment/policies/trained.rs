@@ -36,7 +36,7 @@ impl Trained {
         if self.config.weights != PolicySource::Own {
             return Ok(());
         }
-        let message = "a run whose tasks have networks of their own says of no other context what to do in it; eval says what they get in theirs";
+        let message = "a run whose tasks have networks of their own says of no other context what to do in it; eval says what they get in theirs, and rollout --world N what they do there";
         Err(Error::config("--context", message))
     }
 
@@ -47,6 +47,21 @@ impl Trained {
         let fixed = !matches!(c.learner, Learner::Rl2 | Learner::Maml | Learner::Es);
         let known = |task: usize| (0..own.tasks).any(|i| own.numbers_of(i) == worlds.numbers_of(task));
         Ok(fixed && worlds.differ() && (0..worlds.tasks).any(known))
+    }
+
+    /// The context of one of the worlds that it was trained in.
+    pub(super) fn trained_in(&self, number: usize) -> Result<Vec<f64>> {
+        let c = &self.config;
+        if matches!(c.learner, Learner::Rl2 | Learner::Maml | Learner::Es) {
+            let message = "is for runs that were trained in the same worlds all along: this one met new ones all the time; --context says of a world what it is";
+            return Err(Error::config("--world", message));
+        }
+        let own = c.worlds([c.tasks, 1], c.seed)?;
+        if number >= own.tasks {
+            let message = format!("is {number}: the run has worlds 0 to {}", own.tasks - 1);
+            return Err(Error::config("--world", message));
+        }
+        Ok(own.numbers_of(number).iter().map(|x| f64::from(*x)).collect())
     }
 
     /// Its parameters.

@@ -67,7 +67,10 @@ fn iterations_in_lockstep() {
             policies.push(squashed);
         }
         if env.name() == "navigation" {
-            policies.push(Policy::adapted(&worlds, &[8], Adaptation::default()));
+            // Of the two objectives of adaptation the one of more operations.
+            let mut adaptation = Adaptation::default();
+            adaptation.dice = true;
+            policies.push(Policy::adapted(&worlds, &[8], adaptation));
             let mut evolution = Evolution::default();
             evolution.members = 6;
             policies.push(Policy::evolved(&worlds, &[8], evolution));

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Reproduces the README's table of grouped CSV files:
+# Reproduces the table of grouped CSV files in book/measured.md:
 #
 #   sh scripts/grouped.sh DATA OUT [SET…]
 #

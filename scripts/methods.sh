@@ -1,5 +1,5 @@
 #!/bin/sh
-# Reproduces the README's table of ways of adaptation:
+# Reproduces the table of ways of adaptation in book/measured.md:
 #
 #   sh scripts/methods.sh OUT [OMNIGLOT]
 #

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Reproduces the README's tables of pictures:
+# Reproduces the tables of pictures in book/measured.md:
 #
 #   sh scripts/pictures.sh OUT DATA
 #

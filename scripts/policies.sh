@@ -1,5 +1,5 @@
 #!/bin/sh
-# Reproduces the README's figures of policies: sh scripts/policies.sh OUT
+# Reproduces the figures of policies in book/measured.md: sh scripts/policies.sh OUT
 #
 # PPO in the classic environments, and CartPole whose pole's length and actuator's sign differ from world to world: by one network that is not told
 # of them, by one that is, and by one that a hypernetwork writes for each; the same hidden, found out by a memory in the first 16 steps; goals in the

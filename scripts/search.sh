@@ -1,5 +1,5 @@
 #!/bin/sh
-# Reproduces the README's figures of architecture search:
+# Reproduces the figures of architecture search in book/measured.md:
 #
 #   sh scripts/search.sh OUT DATA [ARCHITECTURES]
 #

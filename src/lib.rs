@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![doc = include_str!("../book/application.md")]
 #![cfg_attr(
     not(feature = "experiment"),
     allow(dead_code, unused_imports, reason = "some of it is for whole runs only")

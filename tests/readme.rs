@@ -1,4 +1,4 @@
-//! What the README says can be done, is done: every command in its `sh` blocks runs, in order, in a folder of its
+//! What the README and the book say can be done, is done: every command in their `sh` blocks runs, in order, in a folder of its
 //! own, shortened by a configuration file.
 #![cfg(all(feature = "cli", feature = "gpu"))]
 
@@ -11,7 +11,20 @@ use std::process::{Command, Output};
 
 use hyperloom::Device;
 
-const README: &str = include_str!("../README.md");
+/// The README, and the chapters of the book in the order in which it lists them.
+const CHAPTERS: [(&str, &str); 11] = [
+    ("README.md", include_str!("../README.md")),
+    ("book/own-data.md", include_str!("../book/own-data.md")),
+    ("book/adaptation.md", include_str!("../book/adaptation.md")),
+    ("book/pictures.md", include_str!("../book/pictures.md")),
+    ("book/search.md", include_str!("../book/search.md")),
+    ("book/texts.md", include_str!("../book/texts.md")),
+    ("book/policies.md", include_str!("../book/policies.md")),
+    ("book/settings.md", include_str!("../book/settings.md")),
+    ("book/devices.md", include_str!("../book/devices.md")),
+    ("book/application.md", include_str!("../book/application.md")),
+    ("book/measured.md", include_str!("../book/measured.md")),
+];
 
 /// Settings that make a run short.
 const TRAIN: &str = "steps = 20\npooled_steps = 15\n";
@@ -20,7 +33,34 @@ const REST: &str = "[model]\nmembers = 2\n[adapt]\nsteps = [0, 1]\n[eval]\ntasks
 /// The contents of all blocks of one language.
 fn blocks(language: &str) -> Vec<String> {
     let open = format!("```{language}\n");
-    README.split(&open).skip(1).filter_map(|rest| rest.split("```").next()).map(String::from).collect()
+    let of = |text: &'static str| text.split(&open).skip(1).filter_map(|rest| rest.split("```").next());
+    CHAPTERS.iter().flat_map(|(_, text)| of(text)).map(String::from).collect()
+}
+
+/// Whether one of them tells this.
+fn told(what: &str) -> bool {
+    CHAPTERS.iter().any(|(_, text)| text.contains(what))
+}
+
+/// Every link leads to a file that is there, and the README to every chapter.
+#[test]
+fn links_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (name, text) in CHAPTERS {
+        let folder = root.join(name).parent().expect("a folder").to_path_buf();
+        let [links, pictures] = ["](", "<img src=\""].map(|open| text.split(open).skip(1));
+        for rest in links.chain(pictures) {
+            let to = rest.split([')', '#', '"']).next().expect("a target");
+            assert!(to.starts_with("https://") || folder.join(to).exists(), "{name}: {to} is not there");
+        }
+        let linked = CHAPTERS[0].1.contains(&format!("]({name})"));
+        assert!(linked || name == "README.md", "the README does not lead to {name}");
+    }
+    for entry in std::fs::read_dir(root.join("book")).expect("the book") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let known = CHAPTERS.iter().any(|(of, _)| *of == format!("book/{name}")) || name == "pictures";
+        assert!(known, "book/{name} is not among the chapters");
+    }
 }
 
 fn hyperloom(folder: &Path, arguments: &[&str]) -> Output {
@@ -94,15 +134,15 @@ fn every_command_runs() {
             .expect("a file of the repository");
     }
     std::fs::write(path.join("short.toml"), format!("[train]\n{TRAIN}{REST}")).expect("a file");
-    let [layers, chunked, pictures, kernels, space, text, decoder, toml] = &blocks("toml")[..] else {
-        panic!("the README has eight configuration files")
+    let [layers, chunked, pictures, kernels, decoder, space, text, toml] = &blocks("toml")[..] else {
+        panic!("the chapters have eight configuration files")
     };
-    hyperloom::Config::parse(kernels, "README.md", None).expect("settings");
+    hyperloom::Config::parse(kernels, "book/pictures.md", None).expect("settings");
     // All of them are the defaults.
-    let texts = hyperloom::Config::parse(text, "README.md", None).expect("settings");
+    let texts = hyperloom::Config::parse(text, "book/texts.md", None).expect("settings");
     assert_eq!(texts, hyperloom::Config::parse("task = 'text'", "x", None).expect("settings"));
     let shorter = toml.replace("steps = 2000\n", TRAIN).replace("[eval]\n", "[eval]\ntasks = 12\n");
-    assert_ne!(&shorter, toml, "the README's file was not shortened");
+    assert_ne!(&shorter, toml, "the file of the settings was not shortened");
     std::fs::write(path.join("shapes.toml"), shorter).expect("a file");
 
     std::fs::write(path.join("space.toml"), space).expect("a file");
@@ -194,7 +234,7 @@ fn every_command_runs() {
     // The tables of the run folder and of report.json are complete.
     for entry in std::fs::read_dir(path.join("runs/growth")).expect("a run folder") {
         let name = entry.expect("an entry").file_name().into_string().expect("a name");
-        assert!(README.contains(&format!("`{name}`")), "the README does not tell what {name} is");
+        assert!(told(&format!("`{name}`")), "no chapter tells what {name} is");
     }
     let report = std::fs::read_to_string(path.join("runs/growth/report.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
@@ -205,8 +245,8 @@ fn every_command_runs() {
     let nested = keys(&held_out["baselines"]).into_iter().chain(keys(held_out));
     for key in keys(&report).into_iter().chain(nested).filter(|k| k != "held_out") {
         assert!(
-            README.contains(&format!("`{key}`")) || README.contains(&format!("`held_out.{key}`")),
-            "the README does not tell what '{key}' of report.json is"
+            told(&format!("`{key}`")) || told(&format!("`held_out.{key}`")),
+            "no chapter tells what '{key}' of report.json is"
         );
     }
 }

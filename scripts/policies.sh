@@ -40,7 +40,7 @@ learn masses-told $varied --set told=true
 learn masses-generated $varied --weights generated
 (SEEDS=0; learn masses-own $varied --weights own --frames 8000000)
 learn swing-analytic --task pendulum --learner apg
-roads="--task lane --context curvature=0..0.02,grip=0.3..1,delay=0..0.3"
+roads="--task lane --context curvature=0..0.02,grip=0.3..1,delay=0..0.3 --frames 40000000"
 learn roads-untold $roads
 learn roads-told $roads --set told=true
 learn roads-generated $roads --weights generated
@@ -50,7 +50,7 @@ learn hidden-generated $hidden --weights generated
 goals="--task navigation --context goal_x=-0.5..0.5,goal_y=-0.5..0.5"
 learn goals-generated $goals --weights generated
 learn goals-adapted $goals --learner maml
-learn arms-10 --task bandit --learner rl2 --frames 20000000
+learn arms-10 --task bandit --learner rl2 --frames 40000000
 learn arms-5 --task bandit-5 --learner rl2 --frames 10000000
 learn tables-10 --task mdp --learner rl2 --frames 20000000
 # Networks of sixteen worlds' own, and networks for these by runs of other seeds, which were trained in other worlds.

@@ -39,9 +39,10 @@ impl LaneProduct {
     pub(crate) unsafe fn run<S: Simd>(&self, simd: S) {
         // SAFETY: promised by the caller; a lane is a whole number of registers.
         unsafe {
-            match (self.m, S::F32_LANES * 2) {
-                (1, LANES) => return self.row::<S, 4, 2>(simd),
-                (1, n) if n > LANES => return self.row::<S, 8, 1>(simd),
+            // By the registers that a lane is.
+            match (self.m, LANES / S::F32_LANES) {
+                (1, 1) => return self.row::<S, 8, 1>(simd),
+                (1, 2) => return self.row::<S, 4, 2>(simd),
                 _ => {}
             }
             for lane in (0..LANES).step_by(S::F32_LANES) {

@@ -37,6 +37,64 @@ fn refused(path: &Path, options: ImageOptions) -> String {
     ImageSet::read(path, None, options).expect_err("it is wrong").to_string()
 }
 
+/// A camera that is held in any of eight ways says so in its pictures, which are turned and mirrored back.
+#[test]
+fn photographs_are_turned_as_they_say() {
+    let dir = folder(&[]);
+    // What is to be seen, and as it lies in the file: EXIF 2.32, tag 274, says where its first row and first column are.
+    let seen: [[u8; 3]; 2] = [[10, 20, 30], [40, 50, 60]];
+    let at = |y: usize, x: usize| seen[y][x];
+    type Lies = fn(usize, usize) -> [usize; 2];
+    let ways: [(bool, Lies); 8] = [
+        (false, |y, x| [y, x]),
+        (false, |y, x| [y, 2 - x]),
+        (false, |y, x| [1 - y, 2 - x]),
+        (false, |y, x| [1 - y, x]),
+        (true, |y, x| [x, y]),
+        // The first row of the file is the right side, the first column the top: one turns it to the right.
+        (true, |y, x| [x, 2 - y]),
+        (true, |y, x| [1 - x, 2 - y]),
+        (true, |y, x| [1 - x, y]),
+    ];
+    for (number, (turned, lies)) in ways.into_iter().enumerate() {
+        let [h, w] = if turned { [3, 2] } else { [2, 3] };
+        let data: Vec<u8> = (0..h * w)
+            .map(|i| {
+                let [y, x] = lies(i / w, i % w);
+                at(y, x)
+            })
+            .collect();
+        // A directory of one short number, in the order of big ends.
+        let way = number as u8 + 1;
+        let exif =
+            [b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[way], b"\0\0\0\0\0\0"].concat();
+        let path = dir.path().join(format!("{way}.png"));
+        let mut info = png::Info::with_size(w as u32, h as u32);
+        info.color_type = png::ColorType::Grayscale;
+        info.exif_metadata = Some(exif.clone().into());
+        let encoder =
+            png::Encoder::with_info(std::fs::File::create(&path).expect("a file"), info).expect("it is one");
+        encoder.write_header().expect("a header").write_image_data(&data).expect("pixels");
+        let whole = [seen[0], seen[1]].concat();
+        let found = Picture::read(&path).expect("it is one");
+        assert_eq!((found.size, &found.pixels), ([2, 3], &whole), "{way}");
+        // JPEG loses a little.
+        let path = dir.path().join(format!("{way}.jpg"));
+        let mut encoder = Encoder::new_file(&path, 100).expect("a file");
+        encoder.add_exif_metadata(&exif).expect("it is short");
+        encoder.encode(&data, w as u16, h as u16, ColorType::Luma).expect("pixels");
+        let found = Picture::read(&path).expect("it is one");
+        let near = found.pixels.iter().zip(&whole).all(|(a, b)| a.abs_diff(*b) <= 2);
+        assert!(found.size == [2, 3] && near, "{way}: {found:?}");
+    }
+    // Data that say nothing of it, or are none, change nothing.
+    let path = dir.path().join("none.jpg");
+    let mut encoder = Encoder::new_file(&path, 100).expect("a file");
+    encoder.add_exif_metadata(b"nothing").expect("it is short");
+    encoder.encode(&[10, 20], 2, 1, ColorType::Luma).expect("pixels");
+    assert_eq!(Picture::read(&path).expect("it is one").size, [1, 2]);
+}
+
 #[test]
 fn folders_of_png_and_jpeg() {
     let dir = folder(&["greek/alpha", "greek/beta", "runes", ".ipynb_checkpoints"]);

@@ -75,7 +75,8 @@ impl Picture {
         write_atomically(path, &bytes)
     }
 
-    /// Reads a PNG or JPEG file, whatever its name says. Of 16 bits the upper 8 count; what is transparent is white.
+    /// Reads a PNG or JPEG file, whatever its name says. Of 16 bits the upper 8 count; what is transparent is white; a photograph is turned as its EXIF data
+    /// say.
     ///
     /// # Errors
     /// [`Error::Io`], and [`Error::Data`] naming the file and what is wrong with it.
@@ -91,6 +92,35 @@ impl Picture {
             _ => Err("is neither PNG nor JPEG".into()),
         };
         found.map_err(|message| Error::data(path, "", message))
+    }
+
+    /// As it is to be looked at, where EXIF data say how the camera was held (tag `Orientation`, 1 to 8).
+    fn upright(self, exif: Option<Vec<u8>>) -> Picture {
+        let held = exif
+            .and_then(|data| exif::Reader::new().read_raw(data).ok())
+            .and_then(|found| found.get_field(exif::Tag::Orientation, exif::In::PRIMARY)?.value.get_uint(0));
+        let [h, w] = self.size;
+        // Whether rows become columns, and where a pixel at (y, x) of what is looked at lies.
+        let (turned, from): (bool, fn([usize; 2], [usize; 2]) -> [usize; 2]) = match held {
+            Some(2) => (false, |[_, w], [y, x]| [y, w - 1 - x]),
+            Some(3) => (false, |[h, w], [y, x]| [h - 1 - y, w - 1 - x]),
+            Some(4) => (false, |[h, _], [y, x]| [h - 1 - y, x]),
+            Some(5) => (true, |_, [y, x]| [x, y]),
+            Some(6) => (true, |[h, _], [y, x]| [h - 1 - x, y]),
+            Some(7) => (true, |[h, w], [y, x]| [h - 1 - x, w - 1 - y]),
+            Some(8) => (true, |[_, w], [y, x]| [x, w - 1 - y]),
+            _ => return self,
+        };
+        let size = if turned { [w, h] } else { [h, w] };
+        let places = (0..size[0]).flat_map(|y| (0..size[1]).map(move |x| [y, x]));
+        let pixels = places
+            .flat_map(|place| {
+                let [y, x] = from([h, w], place);
+                &self.pixels[(y * w + x) * self.channels..][..self.channels]
+            })
+            .copied()
+            .collect();
+        Picture { size, pixels, ..self }
     }
 
     /// The luma of Rec. 601.
@@ -165,6 +195,7 @@ fn png(bytes: &[u8]) -> std::result::Result<Picture, String> {
     if info.animation_control.is_some() {
         return Err("is animated: one picture a file is needed".into());
     }
+    let exif = info.exif_metadata.as_ref().map(|data| data.to_vec());
     let mut buffer = vec![0; reader.output_buffer_size().unwrap_or(0)];
     let frame = reader.next_frame(&mut buffer).map_err(wrong)?;
     let data = &buffer[..frame.buffer_size()];
@@ -181,7 +212,7 @@ fn png(bytes: &[u8]) -> std::result::Result<Picture, String> {
         ColorType::Rgb => (3, data.to_vec()),
         ColorType::Indexed => return Err("has a palette that cannot be spread".into()),
     };
-    Ok(Picture { size, channels, pixels })
+    Ok(Picture { size, channels, pixels }.upright(exif))
 }
 
 fn jpeg(bytes: &[u8]) -> std::result::Result<Picture, String> {
@@ -198,7 +229,7 @@ fn jpeg(bytes: &[u8]) -> std::result::Result<Picture, String> {
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (size, channels) = (checked(width, height)?, if grey { 1 } else { 3 });
     match pixels.len() == width * height * channels {
-        true => Ok(Picture { size, channels, pixels }),
+        true => Ok(Picture { size, channels, pixels }.upright(decoder.exif().cloned())),
         false => Err("ends before its last pixel".into()),
     }
 }

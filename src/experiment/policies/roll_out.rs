@@ -57,7 +57,7 @@ pub fn roll_out(device: &Device, run: &Path, options: &RollOutOptions) -> Result
     let own = config.weights == PolicySource::Own;
     let number = options.world.or(own.then_some(0));
     let given: Vec<(usize, f64)> = match number {
-        Some(number) => trained.trained_in(number)?.into_iter().enumerate().collect(),
+        Some(number) => trained.context_of(number)?.into_iter().enumerate().collect(),
         None => given.iter().map(|g| (g.column, g.range[0])).collect(),
     };
     let world = Worlds::one(found, varied, &given);

@@ -31,35 +31,28 @@ impl Trained {
         Ok(Trained { config, checkpoint })
     }
 
-    /// Refuses networks of the tasks' own, which know no other context than theirs.
-    pub(super) fn refuse_own(&self) -> Result<()> {
-        if self.config.weights != PolicySource::Own {
-            return Ok(());
-        }
-        let message = "a run whose tasks have networks of their own says of no other context what to do in it; eval says what they get in theirs, and rollout --world N what they do there";
-        Err(Error::config("--context", message))
+    /// The worlds that it was trained in; none where it met new ones in every iteration.
+    fn trained_in(&self) -> Result<Option<Worlds>> {
+        let c = &self.config;
+        let fixed = !matches!(c.learner, Learner::Rl2 | Learner::Maml | Learner::Es);
+        fixed.then(|| c.worlds([c.tasks, 1], c.seed)).transpose()
     }
 
     /// Whether it was trained in one of these contexts. Who meets new worlds in every iteration was in none, but by chance.
     pub(super) fn knows(&self, worlds: &Worlds) -> Result<bool> {
-        let c = &self.config;
-        let own = c.worlds([c.tasks, 1], c.seed)?;
-        let fixed = !matches!(c.learner, Learner::Rl2 | Learner::Maml | Learner::Es);
+        let Some(own) = self.trained_in()? else { return Ok(false) };
         let known = |task: usize| (0..own.tasks).any(|i| own.numbers_of(i) == worlds.numbers_of(task));
-        Ok(fixed && worlds.differ() && (0..worlds.tasks).any(known))
+        Ok(worlds.differ() && (0..worlds.tasks).any(known))
     }
 
     /// The context of one of the worlds that it was trained in.
-    pub(super) fn trained_in(&self, number: usize) -> Result<Vec<f64>> {
-        let c = &self.config;
-        if matches!(c.learner, Learner::Rl2 | Learner::Maml | Learner::Es) {
-            let message = "is for runs that were trained in the same worlds all along: this one met new ones all the time; --context says of a world what it is";
-            return Err(Error::config("--world", message));
-        }
-        let own = c.worlds([c.tasks, 1], c.seed)?;
+    pub(super) fn context_of(&self, number: usize) -> Result<Vec<f64>> {
+        let fail = |message: String| Err(Error::config("--world", message));
+        let Some(own) = self.trained_in()? else {
+            return fail("is for runs that were trained in the same worlds all along: this one met new ones all the time; --context says of a world what it is".into());
+        };
         if number >= own.tasks {
-            let message = format!("is {number}: the run has worlds 0 to {}", own.tasks - 1);
-            return Err(Error::config("--world", message));
+            return fail(format!("is {number}: the run has worlds 0 to {}", own.tasks - 1));
         }
         Ok(own.numbers_of(number).iter().map(|x| f64::from(*x)).collect())
     }
@@ -73,8 +66,10 @@ impl Trained {
     /// Numbers or ranges of contexts for it, as `length=0.7` or `length=0.5..0.9`; it is said where they leave those that it was trained in.
     pub(super) fn given(&self, context: &str) -> Result<Vec<Varied>> {
         let found = crate::policy::environment(&self.config.environment, "environment")?;
-        if !context.is_empty() {
-            self.refuse_own()?;
+        // Networks of the tasks' own know no other context than theirs.
+        if !context.is_empty() && self.config.weights == PolicySource::Own {
+            let message = "a run whose tasks have networks of their own says of no other context what to do in it; eval says what they get in theirs, and rollout --world N what they do there";
+            return Err(Error::config("--context", message));
         }
         let trained = Worlds::varied(&*found, &self.config.context, "context")?;
         let given = Worlds::parse(&*found, context, "--context")?;

@@ -11,6 +11,8 @@ pub mod bench;
 pub mod check;
 pub mod checkpoint;
 #[cfg(feature = "experiment")]
+pub mod continual;
+#[cfg(feature = "experiment")]
 pub mod data;
 pub mod error;
 #[cfg(feature = "experiment")]

@@ -225,7 +225,7 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                 add("embedding", &|m| m.adaptation.fast = Fast::Embedding);
                 // Chunks that do not part the weights evenly.
                 let chunked = |m: &mut MetaSpec| {
-                    m.hyper.generator = Generator::Chunked(Chunked { chunk: 10, embedding: 2 });
+                    m.hyper.generator = Generator::Chunked(Chunked { chunk: 10, embedding: 2, base: true });
                 };
                 add("chunked", &chunked);
                 add("chunked, embedding", &|m| {
@@ -319,7 +319,7 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
             meta.through = Through::None;
             let mut names = meta.clone();
             names.hyper.writes = vec!["0".into(), "3.bias".into()];
-            names.hyper.generator = Generator::Chunked(Chunked { chunk: 3, embedding: 2 });
+            names.hyper.generator = Generator::Chunked(Chunked { chunk: 3, embedding: 2, base: true });
             all.push(("variational, by name".into(), names, Loss::Elbo));
             meta.hyper.writes = vec!["decoder".into()];
         }

@@ -73,7 +73,7 @@ fn a_list_of_tasks_is_stopped_resumed_and_judged() -> Result<()> {
 #[test]
 fn a_chunked_generator_is_stopped_resumed_and_judged() -> Result<()> {
     let mut config = small(Method::Ridge);
-    config.model.generator = Generator::Chunked(Chunked { chunk: 6, embedding: 3 });
+    config.model.generator = Generator::Chunked(Chunked { chunk: 6, embedding: 3, base: true });
     stopped_resumed_and_judged(&config)
 }
 

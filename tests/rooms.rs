@@ -62,12 +62,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("policy", &["check", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec"]),
     ("report", &["error", "files"]),
+    (
+        "continual",
+        &["check", "data", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec", "task"],
+    ),
     ("search", &["data", "error", "graph", "net", "optim", "plan", "rng", "run", "spec", "task"]),
     (
         "experiment",
         &[
             "adapt",
             "checkpoint",
+            "continual",
             "data",
             "error",
             "files",

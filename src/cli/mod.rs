@@ -4,6 +4,7 @@ mod adapt;
 mod bench;
 #[cfg(feature = "gpu")]
 mod check;
+mod continual;
 mod decode;
 #[cfg(feature = "gpu")]
 mod devices;
@@ -110,7 +111,7 @@ enum Command {
 struct Settings {
     /// A TOML file of settings; a run folder's config.toml is one.
     config: Option<PathBuf>,
-    /// Family of tasks: sine, shapes, csv, series, images, fields, decoders, texts, dictionaries, or a single one: pictures, text, pairs. Or a world to act in: cartpole, pendulum,
+    /// Family of tasks: sine, shapes, csv, series, images, fields, decoders, texts, dictionaries, or a single one: pictures, text, pairs. Or tasks one after another: continual. Or a world to act in: cartpole, pendulum,
     /// acrobot, mountain-car, mountain-car-continuous, navigation, point, grid, grid-picture, lane, lane-discrete, bandit, mdp; or exec:COMMAND, a simulator of one's own.
     #[arg(long)]
     task: Option<String>,
@@ -192,9 +193,10 @@ struct Settings {
     /// --task pairs).
     #[arg(long, value_name = "FILE.tsv")]
     pairs: Option<PathBuf>,
-    /// The column of the sources of --pairs; --target is the column of their targets.
-    #[arg(long, value_name = "COLUMN")]
-    source: Option<String>,
+    /// The column of the sources of --pairs; --target is the column of their targets. Of tasks one after another (--task continual):
+    /// polynomials, or the files that they are made of.
+    #[arg(long, value_name = "COLUMN|FILE", num_args = 1..)]
+    source: Vec<String>,
     /// How often all rows of --train are seen.
     #[arg(long, conflicts_with = "steps")]
     epochs: Option<u64>,
@@ -275,9 +277,10 @@ impl Settings {
             c.validate()?;
             return Ok(c);
         }
-        for (flag, given) in [("--pairs", self.pairs.is_some()), ("--source", self.source.is_some())] {
+        for (flag, given) in [("--pairs", self.pairs.is_some()), ("--source", !self.source.is_empty())] {
             if given {
-                let message = format!("goes with --task pairs, and the task is '{}'", c.task.name());
+                let message =
+                    format!("goes with --task pairs or continual, and the task is '{}'", c.task.name());
                 return Err(Error::config(flag, message));
             }
         }
@@ -468,7 +471,12 @@ impl Settings {
         if let Some(given) = &self.pairs {
             file.clone_from(given);
         }
-        put(columns, [&self.group, &self.source, &self.target]);
+        let source = match &self.source[..] {
+            [] => None,
+            [one] => Some(one.clone()),
+            _ => return Err(Error::config("--source", "names the column of the sources: one")),
+        };
+        put(columns, [&self.group, &source, &self.target]);
         Ok(())
     }
 
@@ -486,7 +494,7 @@ impl Settings {
             ("--kind", self.kind.is_some(), "rows have classes"),
             ("--files", !self.files.is_empty(), "--train names what is trained on"),
             ("--pairs", self.pairs.is_some(), "--train names what is trained on"),
-            ("--source", self.source.is_some(), "rows have classes"),
+            ("--source", !self.source.is_empty(), "rows have classes"),
         ];
         if let Some((flag, _, why)) = flags.iter().find(|f| f.1) {
             return Err(Error::config(*flag, format!("is nothing for the task 'pictures': {why}")));

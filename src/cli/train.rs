@@ -25,7 +25,7 @@ use super::{Settings, figure, hint, open_device, say};
 #[derive(Args, Debug)]
 pub(super) struct TrainArgs {
     #[command(flatten)]
-    settings: Settings,
+    pub(super) settings: Settings,
     /// Of an environment: numbers of its context that differ between tasks, or are other than usual, as length=0.25..1,sign=-1..1.
     #[arg(long, value_name = "NAME=LOW..HIGH,…")]
     context: Option<String>,
@@ -43,15 +43,21 @@ pub(super) struct TrainArgs {
     /// Of an environment: steps in all worlds together.
     #[arg(long)]
     frames: Option<u64>,
+    /// Of tasks one after another: how many.
+    #[arg(long, value_name = "N")]
+    pub(super) tasks: Option<usize>,
+    /// Of tasks one after another what is known when the network is asked: task, domain or class.
+    #[arg(long)]
+    pub(super) scenario: Option<String>,
     /// The run folder (not given: the first of runs/TASK, runs/TASK-2, … that is free).
     #[arg(long)]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Go on with the run in --out (not given: the latest of runs/TASK…), with the settings it was started with.
     #[arg(long)]
-    resume: bool,
+    pub(super) resume: bool,
     /// Print the report as JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl TrainArgs {
@@ -221,6 +227,13 @@ fn print_policy(r: &PolicyReport, folder: &RunFolder) {
 }
 
 pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
+    if super::continual::is_meant(args) {
+        return super::continual::run(args);
+    }
+    let of_continual = [("--tasks", args.tasks.is_some()), ("--scenario", args.scenario.is_some())];
+    if let Some((flag, _)) = of_continual.into_iter().find(|(_, given)| *given) {
+        return Err(Error::config(flag, "is for tasks one after another: --task continual"));
+    }
     let named = args.settings.task.as_deref().is_some_and(is_environment);
     let file = args.policy_file().or(args.settings.config.clone().filter(|_| named && !args.resume));
     if file.is_some() || named {
@@ -310,7 +323,7 @@ impl Settings {
             ("--kind", self.kind.is_some()),
             ("--files", !self.files.is_empty()),
             ("--pairs", self.pairs.is_some()),
-            ("--source", self.source.is_some()),
+            ("--source", !self.source.is_empty()),
         ]
     }
 
@@ -342,7 +355,7 @@ impl Settings {
 }
 
 /// The first free of `runs/NAME`, `runs/NAME-2`, …; or the last that exists.
-fn free_folder(name: &str, last: bool) -> Result<PathBuf> {
+pub(super) fn free_folder(name: &str, last: bool) -> Result<PathBuf> {
     let folder =
         |i: usize| Path::new("runs").join(if i == 1 { name.to_string() } else { format!("{name}-{i}") });
     let free = (1..).find(|&i| !folder(i).exists()).unwrap_or(1);

@@ -22,6 +22,7 @@
 
 mod choose;
 pub mod config;
+pub mod continual;
 pub mod drawings;
 pub mod field_files;
 pub mod files;

@@ -18,7 +18,7 @@
 //! let target = Net::mlp(&[1, 40, 40, 1], Relu);
 //! let mut hyper = HyperSpec::new(condition, vec![128], Relu, target);
 //! assert_eq!(hyper.layout().len(), 239_969);
-//! hyper.generator = Generator::Chunked(Chunked { chunk: 256, embedding: 16 });
+//! hyper.generator = Generator::Chunked(Chunked { chunk: 256, embedding: 16, base: true });
 //! assert_eq!(hyper.layout().len(), 49_489);
 //! ```
 
@@ -164,6 +164,14 @@ impl HyperSpec {
             support.check(&self.target)?;
         }
         self.check_rounds()?;
+        if !self.is_shared()
+            && !self.generator.kind().has_base()
+            && (self.rounds > 0 || !self.writes.is_empty())
+        {
+            return Err(
+                "what is written without base weights is all there is: leave base = false, or writes and rounds, out".into(),
+            );
+        }
         match (self.is_shared(), self.condition.is_empty()) {
             (false, true) => {
                 Err("the generator reads nothing: give it a condition, or take the shared one".into())

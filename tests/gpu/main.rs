@@ -5,6 +5,7 @@
 
 mod buckets;
 mod chains;
+mod continual;
 mod golden;
 mod limits;
 mod lockstep;

@@ -283,7 +283,9 @@ pub struct ModelConfig {
     pub members: usize,
 }
 
-fn net<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Option<Vec<Layer>>, D::Error> {
+pub(super) fn net<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<Option<Vec<Layer>>, D::Error> {
     use serde::de::Error as _;
     match serde_json::Value::deserialize(from)? {
         serde_json::Value::String(name) => preset(&name),
@@ -502,7 +504,7 @@ pub(super) fn set(to: &mut toml::Table, setting: &str) -> Result<()> {
 }
 
 /// Settings of `over` replace those of `base`, table by table.
-fn merge(base: &mut toml::Table, over: toml::Table) {
+pub(super) fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             // A change of optimiser or generator replaces its constants too.
@@ -631,7 +633,7 @@ mod tests {
             assert_eq!(Config::parse(&c.to_toml()?, "x", None)?, c);
             Ok(c.model.generator)
         };
-        let chunked = |chunk, embedding| Generator::Chunked(Chunked { chunk, embedding });
+        let chunked = |chunk, embedding| Generator::Chunked(Chunked { chunk, embedding, base: true });
         assert_eq!(read("", &[])?, Generator::default());
         assert_eq!(read("[model]\ngenerator = 'chunked'", &[])?, chunked(256, 16));
         let table = "[model]\ngenerator = { kind = 'chunked', chunk = 64 }";

@@ -234,7 +234,7 @@ macro_rules! table {
                 match self { $(TaskKind::$variant => $file::validate(config),)* }
             }
 
-            pub(super) fn open(self, config: &Config) -> Result<Arc<dyn Source>> {
+            pub(in crate::experiment) fn open(self, config: &Config) -> Result<Arc<dyn Source>> {
                 match self { $(TaskKind::$variant => $file::open(config),)* }
             }
         }

@@ -9,6 +9,7 @@ use super::Generate;
 use crate::graph::{Graph, Value};
 use crate::hyper::{HyperSpec, Read};
 use crate::net::{Init, ParamLayout, Weights};
+use crate::spec::count;
 
 /// Trunk and head once for each chunk of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,11 +19,22 @@ pub struct Chunked {
     pub chunk: usize,
     /// Width of the embedding of a chunk.
     pub embedding: usize,
+    /// Whether what is written is a correction to weights that all tasks share; else it is all there is, and parameters grow with the size of a chunk and
+    /// the number of chunks alone, as in the paper.
+    #[serde(skip_serializing_if = "is_true")]
+    pub base: bool,
 }
+
+fn is_true(yes: &bool) -> bool {
+    *yes
+}
+
+/// How far biases and gains are written from what they start with, where there are no base weights.
+const AWAY: f64 = 0.1;
 
 impl Default for Chunked {
     fn default() -> Chunked {
-        Chunked { chunk: 256, embedding: 16 }
+        Chunked { chunk: 256, embedding: 16, base: true }
     }
 }
 
@@ -44,6 +56,10 @@ impl Chunked {
 }
 
 impl Generate for Chunked {
+    fn has_base(&self) -> bool {
+        self.base
+    }
+
     fn check(&self) -> Result<(), String> {
         let sound = (1..=1 << 20).contains(&self.chunk) && (1..=4096).contains(&self.embedding);
         match sound {
@@ -61,7 +77,13 @@ impl Generate for Chunked {
         let inputs = spec.condition.width() + self.embedding;
         to.push("chunks", &[self.chunks(spec.written()), self.embedding], Init::Normal(1.0));
         spec.add_trunk(to, inputs);
-        to.push("head.weight", &[spec.features(inputs), self.chunk], Init::Constant(0.0));
+        let features = spec.features(inputs);
+        let start =
+            if self.base { Init::Constant(0.0) } else { Init::Normal(1.0 / (features as f64).sqrt()) };
+        to.push("head.weight", &[features, self.chunk], start);
+        if !self.base {
+            to.push("head.offset", &[self.chunk], Init::Constant(0.0));
+        }
     }
 
     fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, read: &Read) -> Vec<Value> {
@@ -80,11 +102,34 @@ impl Generate for Chunked {
         let h = spec.run_trunk(g, params, x).last().copied().unwrap_or(x);
         Some(g.scope("head", |g| {
             let w = params.get(g, "head.weight");
-            let y = g.matmul(h, w);
+            let mut y = g.matmul(h, w);
+            if !self.base {
+                let offset = params.get(g, "head.offset");
+                y = g.add(y, offset);
+            }
             let [t, c, len] = g.shape(y)[..] else { panic!("chunks are [T, C, chunk]") };
             let y = g.reshape(y, &[t, c * len]);
             // The last chunk may reach beyond the weights.
-            g.slice(y, 1, 0, spec.written())
+            let y = g.slice(y, 1, 0, spec.written());
+            if self.base { y } else { drawn_like(g, &spec.target.layout(), y) }
         }))
     }
+}
+
+/// Numbers of mean 0 and variance 1, `[T, P]`, as weights that are spread as those of a layout start: each tensor with its own deviation (the "hyperfan-in" of
+/// Chang et al. 2020, by scaling what is written, since all chunks share their head), biases and gains near what they start with.
+fn drawn_like(g: &mut Graph, layout: &ParamLayout, written: Value) -> Value {
+    let parts: Vec<Value> = (layout.params.iter())
+        .map(|p| {
+            let part = g.slice(written, 1, p.offset, count(&p.shape));
+            let (deviation, middle) = match p.init {
+                Init::Uniform(bound) => (bound / 3f64.sqrt(), 0.0),
+                Init::Normal(deviation) => (deviation, 0.0),
+                Init::Around(middle, bound) => (bound / 3f64.sqrt(), middle),
+                Init::Constant(c) => (AWAY, c),
+            };
+            g.affine(part, deviation, middle)
+        })
+        .collect();
+    g.concat(&parts, 1)
 }

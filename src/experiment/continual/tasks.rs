@@ -1,0 +1,272 @@
+//! The tasks: parts of the classes of a file, orders of its inputs, its groups, or several files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::config::ContinualConfig;
+use crate::continual::{Sequence, SequenceTask, TaskRows, polynomials};
+use crate::data::csv::CsvSpec;
+use crate::data::encoder::{Encoder, TargetKind};
+use crate::data::images::{ImageOptions, ImageSet};
+use crate::data::labelled::Labelled;
+use crate::data::table::Table;
+use crate::error::{Error, Result};
+use crate::experiment::config::{Config, TaskKind};
+use crate::experiment::source::{SingleTask, parted};
+use crate::rng::Rng;
+use crate::spec::count;
+use crate::task::argmax;
+
+/// Share of the rows of a file that is judged on, where there is no other file for that.
+const JUDGED: f64 = 1.0 / 6.0;
+/// Tasks where nothing is said: orders of the inputs, and parts of the classes at most.
+const ORDERS: usize = 10;
+const PARTS: usize = 5;
+/// Stream of the orders of inputs.
+const ORDER: u64 = 0x0de5;
+
+/// The tasks that settings describe.
+///
+/// # Errors
+/// Files that are not there or hold something else, and classes that can't be shared out.
+pub(super) fn sequence(c: &ContinualConfig) -> Result<Sequence> {
+    if c.source == ["polynomials"] {
+        return Ok(polynomials(if c.tasks == 0 { 3 } else { c.tasks }, c.seed));
+    }
+    if !c.group.is_empty() {
+        return groups(c);
+    }
+    match &c.source[..] {
+        [one] => of_one(c, Path::new(one)),
+        several => of_files(c, several),
+    }
+}
+
+/// Rows with classes in one file, to train on and to be judged on.
+fn read(c: &ContinualConfig, path: &Path) -> Result<SingleTask> {
+    let quoted = |v: &str| toml::Value::from(v).to_string();
+    let mut text =
+        format!("pictures.train = {}\npictures.validation = 0.0\n", quoted(&path.display().to_string()));
+    if let Some(test) = &c.test {
+        text += &format!("pictures.test = {}\n", quoted(&test.display().to_string()));
+    }
+    if !c.label.is_empty() {
+        text += &format!("pictures.label = {}\n", quoted(&c.label));
+    }
+    if !c.drop.is_empty() {
+        let all: Vec<String> = c.drop.iter().map(|d| quoted(d)).collect();
+        text += &format!("pictures.drop = [{}]\n", all.join(", "));
+    }
+    let mut config = Config::parse(&text, "source", Some(TaskKind::Pictures))?;
+    config.seed = c.seed;
+    let source = config.task.open(&config)?;
+    source.single().cloned().ok_or_else(|| Error::data(path, "", "holds no rows with classes"))
+}
+
+/// Tasks of one file: parts of its classes, or orders of its inputs.
+fn of_one(c: &ContinualConfig, path: &Path) -> Result<Sequence> {
+    let file = read(c, path)?;
+    let train: Vec<usize> = match Arc::ptr_eq(&file.rows, &file.test) {
+        true => (0..file.rows.len()).filter(|r| !file.test_rows.contains(r)).collect(),
+        false => (0..file.rows.len()).collect(),
+    };
+    let classes = file.rows.classes.len();
+    if c.permuted {
+        let tasks = (0..if c.tasks == 0 { ORDERS } else { c.tasks }).map(|task| {
+            let n = count(&file.rows.row);
+            // The first task sees rows as they are.
+            let order = match task {
+                0 => (0..n).collect(),
+                _ => Rng::new(c.seed, ORDER ^ (task as u64) << 32).choose(n, n),
+            };
+            let order = Arc::new(order);
+            let of = |rows: &Arc<Labelled>, among: &[usize]| {
+                TaskRows::new(rows.clone(), among.to_vec(), 0).in_order(order.clone())
+            };
+            let (train, test) = (of(&file.rows, &train), of(&file.test, &file.test_rows));
+            SequenceTask { name: format!("order {}", task + 1), train, test }
+        });
+        return Ok(Sequence::new(tasks.collect(), classes));
+    }
+    let (tasks, ways) = shared_out(c, path, classes)?;
+    let tasks = (0..tasks).map(|task| {
+        let own = task * ways..(task + 1) * ways;
+        let of = |rows: &Arc<Labelled>, among: &[usize]| {
+            let mine = among.iter().copied().filter(|r| own.contains(&(rows.labels[*r] as usize)));
+            TaskRows::new(rows.clone(), mine.collect(), own.start)
+        };
+        let name = file.rows.classes[own.clone()].join(" ");
+        let (train, test) = (of(&file.rows, &train), of(&file.test, &file.test_rows));
+        match train.is_empty() || test.is_empty() {
+            true => {
+                let what = if train.is_empty() { "train on" } else { "be judged on" };
+                Err(Error::data(path, "", format!("has no row of the classes {name} to {what}")))
+            }
+            false => Ok(SequenceTask { name, train, test }),
+        }
+    });
+    Ok(Sequence::new(tasks.collect::<Result<_>>()?, ways))
+}
+
+/// Number of tasks, and classes of each.
+fn shared_out(c: &ContinualConfig, path: &Path, classes: usize) -> Result<(usize, usize)> {
+    if let Some(most) = classes.checked_div(c.ways) {
+        let tasks = if c.tasks == 0 { most } else { c.tasks };
+        return match c.ways < 2 || tasks > most || tasks == 0 {
+            true => Err(Error::config(
+                "ways",
+                format!(
+                    "{tasks} tasks of {} classes can't be made of the {classes} in {}: 2 classes or more, and up to {most} tasks",
+                    c.ways,
+                    path.display()
+                ),
+            )),
+            false => Ok((tasks, c.ways)),
+        };
+    }
+    let possible: Vec<usize> = (1..=classes / 2).filter(|n| classes.is_multiple_of(*n)).collect();
+    let usual = possible.iter().copied().filter(|n| *n <= PARTS).max().unwrap_or(1);
+    let tasks = if c.tasks == 0 { usual } else { c.tasks };
+    match possible.contains(&tasks) {
+        true => Ok((tasks, classes / tasks)),
+        false => {
+            let all: Vec<String> = possible.iter().map(usize::to_string).collect();
+            Err(Error::config(
+                "tasks",
+                format!(
+                    "the {classes} classes of {} are not {tasks} tasks of two or more and as many each: {} can be made, or others with ways",
+                    path.display(),
+                    all.join(", ")
+                ),
+            ))
+        }
+    }
+}
+
+/// Several files, each a task, all with the same classes.
+fn of_files(c: &ContinualConfig, files: &[String]) -> Result<Sequence> {
+    if c.tasks != 0 && c.tasks != files.len() {
+        return Err(Error::config(
+            "tasks",
+            format!("is {}, and {} files are named, each a task", c.tasks, files.len()),
+        ));
+    }
+    let mut tasks: Vec<SequenceTask> = vec![];
+    let mut first: Option<Arc<Labelled>> = None;
+    for file in files {
+        let path = PathBuf::from(file);
+        let rows = match (&first, path.is_dir() || is_pictures(&path)) {
+            (Some(first), true) => {
+                let shape = <[usize; 3]>::try_from(&first.row[..]).ok();
+                let options = ImageOptions { colour: shape.map(|s| s[2] == 3), size: None };
+                let set = ImageSet::read(&path, None, options)?;
+                Labelled::of_images(set, Some(first.scales())).with_classes_of(first, &path)?
+            }
+            (Some(first), false) => read(c, &path)?.rows.as_ref().clone().with_classes_of(first, &path)?,
+            (None, _) => read(c, &path)?.rows.as_ref().clone(),
+        };
+        let first = first.get_or_insert_with(|| Arc::new(rows.clone()));
+        if rows.row != first.row {
+            let message = format!(
+                "has rows of the shape {:?}, and those of {} have {:?}",
+                rows.row, files[0], first.row
+            );
+            return Err(Error::data(&path, "", message));
+        }
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let (test, train) = parted(&rows.labels, &all, JUDGED, c.seed);
+        let rows = Arc::new(rows);
+        let of = |among: Vec<usize>| TaskRows::new(rows.clone(), among, 0);
+        let name = path.file_name().map_or(file.clone(), |n| n.to_string_lossy().into_owned());
+        tasks.push(SequenceTask { name, train: of(train), test: of(test) });
+    }
+    let classes = first.map_or(0, |f| f.classes.len());
+    Ok(Sequence::new(tasks, classes))
+}
+
+/// Whether a file holds pictures, by its name.
+fn is_pictures(path: &Path) -> bool {
+    let name = path.to_string_lossy().to_lowercase();
+    !(name.ends_with(".csv") || name.ends_with(".csv.gz"))
+}
+
+/// The groups of a CSV file, in the order of their first lines, each a task.
+fn groups(c: &ContinualConfig) -> Result<Sequence> {
+    let path = PathBuf::from(&c.source[0]);
+    let table = Table::read(&path)?;
+    let column = table.column(&c.group)?;
+    let mut names: Vec<String> = vec![];
+    let mut rows: Vec<Vec<usize>> = vec![];
+    for row in 0..table.rows() {
+        let name = table.cell(row, column);
+        match names.iter().position(|n| n == name) {
+            Some(at) => rows[at].push(row),
+            None => {
+                names.push(name.to_string());
+                rows.push(vec![row]);
+            }
+        }
+    }
+    // A group of few rows has none to be judged on.
+    const FEWEST: usize = 6;
+    let few = rows.iter().filter(|r| r.len() < FEWEST).count();
+    if few > 0 {
+        log::warn!("{}: {few} groups of fewer than {FEWEST} rows are left out", path.display());
+    }
+    let mut all: Vec<(String, Vec<usize>)> =
+        names.into_iter().zip(rows).filter(|(_, r)| r.len() >= FEWEST).collect();
+    if c.tasks > all.len() || all.is_empty() {
+        let message = format!(
+            "is {}, and {} has {} groups of {FEWEST} rows or more",
+            c.tasks,
+            path.display(),
+            all.len()
+        );
+        return Err(Error::config("tasks", message));
+    }
+    if c.tasks > 0 {
+        all.truncate(c.tasks);
+    }
+    let spec = CsvSpec {
+        path: path.clone(),
+        group: c.group.clone(),
+        target: c.target.clone(),
+        inputs: vec![],
+        drop: c.drop.clone(),
+        shots: 1,
+        splits: None,
+        seed: c.seed,
+        kind: None,
+        series: None,
+        order: None,
+        categories: vec![],
+    };
+    let judged = |rows: &[usize], task: usize| {
+        let n = (rows.len() as f64 * JUDGED).round().max(1.0) as usize;
+        let drawn = Rng::new(c.seed, 0x7e57 ^ (task as u64) << 32).choose(rows.len(), n);
+        let test: Vec<usize> = drawn.into_iter().map(|i| rows[i]).collect();
+        let train = rows.iter().copied().filter(|r| !test.contains(r)).collect();
+        (test, train)
+    };
+    let parts: Vec<(Vec<usize>, Vec<usize>)> =
+        all.iter().enumerate().map(|(t, (_, r))| judged(r, t)).collect();
+    // Scales and categories are those of all training rows, as if they were known beforehand.
+    let known: Vec<usize> = parts.iter().flat_map(|(_, train)| train.iter().copied()).collect();
+    let encoder = Encoder::fit(&table, &spec, &known)?;
+    let (x, y) = (encoder.encode_inputs(&table)?, encoder.encode_targets(&table)?);
+    let row = vec![encoder.inputs()];
+    let rows = match encoder.kind() {
+        TargetKind::Classification => {
+            let classes = encoder.classes().to_vec();
+            let labels = y.chunks(classes.len()).map(|y| argmax(y) as u32).collect();
+            Labelled::of_numbers(row, classes, x, labels)
+        }
+        TargetKind::Regression => Labelled::of_values(row, x, y),
+    };
+    let (rows, classes) = (Arc::new(rows), encoder.classes().len());
+    let tasks = all.into_iter().zip(parts).map(|((name, _), (test, train))| {
+        let of = |among: Vec<usize>| TaskRows::new(rows.clone(), among, 0);
+        SequenceTask { name, train: of(train), test: of(test) }
+    });
+    Ok(Sequence::new(tasks.collect(), classes))
+}

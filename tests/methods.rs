@@ -242,6 +242,28 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                         Generator::Recurrent(hyper::Recurrent { units: 3, embedding: 2, tile: 5 });
                     (m.hyper.writes, m.adaptation.fast) = (vec!["head".into()], Fast::Head);
                 });
+                // Changes of weights that tasks share, and networks that are mixed.
+                for (name, generator) in [
+                    ("low rank", Generator::LowRank(hyper::LowRank { rank: 2, scale: 1.0 })),
+                    ("film", Generator::Film(hyper::Film {})),
+                    ("masked", Generator::Masked(hyper::Masked { chunk: 10, embedding: 2 })),
+                    ("mixed", Generator::Mixture(hyper::Mixture { networks: 3 })),
+                    (
+                        "chunked, all there is",
+                        Generator::Chunked(Chunked { chunk: 10, embedding: 2, base: false }),
+                    ),
+                ] {
+                    add(name, &|m| m.hyper.generator = generator.clone());
+                }
+                add("low rank of pictures, head", &|m| {
+                    pictures(m);
+                    m.hyper.generator = Generator::LowRank(hyper::LowRank { rank: 1, scale: 2.0 });
+                    m.adaptation.fast = Fast::Head;
+                });
+                add("film of pictures", &|m| {
+                    pictures(m);
+                    m.hyper.generator = Generator::Film(hyper::Film {});
+                });
                 let tokens = |m: &mut MetaSpec| {
                     m.adaptation.rate = 0.05;
                     let sizes = Transformer { width: 4, heads: 2, blocks: 1, hidden: 3, tile: 7 };

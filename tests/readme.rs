@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use hyperloom::Device;
 
 /// The README, and the chapters of the book in the order in which it lists them.
-const CHAPTERS: [(&str, &str); 11] = [
+const CHAPTERS: [(&str, &str); 12] = [
     ("README.md", include_str!("../README.md")),
     ("book/own-data.md", include_str!("../book/own-data.md")),
     ("book/adaptation.md", include_str!("../book/adaptation.md")),
@@ -20,6 +20,7 @@ const CHAPTERS: [(&str, &str); 11] = [
     ("book/search.md", include_str!("../book/search.md")),
     ("book/texts.md", include_str!("../book/texts.md")),
     ("book/policies.md", include_str!("../book/policies.md")),
+    ("book/continual.md", include_str!("../book/continual.md")),
     ("book/settings.md", include_str!("../book/settings.md")),
     ("book/devices.md", include_str!("../book/devices.md")),
     ("book/application.md", include_str!("../book/application.md")),
@@ -80,6 +81,7 @@ fn short(arguments: &str) -> Vec<&str> {
         "train" if !words.contains(&"--resume") && !words.iter().any(|w| w.ends_with(".toml")) => {
             let any = |of: &[&str]| words.iter().any(|w| of.contains(w));
             let short = match (any(&["bandit-5", "navigation"]), any(&["cartpole", "pendulum"])) {
+                _ if words.contains(&"continual") => "tasks.toml",
                 (true, _) => "trials.toml",
                 (_, true) => "policy.toml",
                 _ => "short.toml",
@@ -149,6 +151,8 @@ fn every_command_runs() {
     std::fs::write(path.join("search.toml"), SEARCH).expect("a file");
     std::fs::write(path.join("policy.toml"), "frames = 4096\ndevice = 'cpu'\n[test]\nepisodes = 2\n")
         .expect("a file");
+    let tasks = "task = 'continual'\ndevice = 'cpu'\n[learning]\nsteps = 20\n";
+    std::fs::write(path.join("tasks.toml"), tasks).expect("a file");
     let trials = "frames = 2048\ndevice = 'cpu'\ntasks = 16\nworlds = 2\n[test]\ntasks = 8\n";
     std::fs::write(path.join("trials.toml"), trials).expect("a file");
 

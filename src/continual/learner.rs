@@ -11,7 +11,7 @@ use super::sequence::{Sequence, TaskRows};
 use super::step::{BEFORE, IMPORTANCE, LAST, PATH, PULL, STATE, WRITTEN, hyper_step, shared_step, written};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::net::Weights;
+use crate::net::{Net, Weights};
 use crate::optim::Schedule;
 use crate::plan::{Plan, lower};
 use crate::rng::Rng;
@@ -522,6 +522,16 @@ impl<'s> Learner<'s> {
     pub fn weights(&mut self, task: usize) -> Result<Vec<f32>> {
         self.params = self.present()?;
         self.weights_of(task)
+    }
+
+    /// The network that rows of a task are given to, its weights, and which of its outputs are the task's.
+    ///
+    /// # Errors
+    /// What the device refuses.
+    pub fn network(&mut self, task: usize) -> Result<(Net, Vec<f32>, Range<usize>)> {
+        let method = self.learning.method;
+        let weights = self.weights(task)?;
+        Ok((self.networks.net(method).clone(), weights, self.networks.outputs_of(method, task)))
     }
 
     fn weights_of(&self, task: usize) -> Result<Vec<f32>> {

@@ -164,6 +164,7 @@ impl HyperSpec {
             support.check(&self.target)?;
         }
         self.check_rounds()?;
+        self.generator.kind().check_target(self)?;
         if !self.is_shared()
             && !self.generator.kind().has_base()
             && (self.rounds > 0 || !self.writes.is_empty())
@@ -247,6 +248,11 @@ impl HyperSpec {
     fn written_params(&self) -> Vec<(String, usize)> {
         let layout = self.target.layout();
         layout.params.into_iter().filter(|p| self.is_written(p)).map(|p| (p.name, count(&p.shape))).collect()
+    }
+
+    /// The same as they stand in the target.
+    fn written_layout(&self) -> Vec<Param> {
+        self.target.layout().params.into_iter().filter(|p| self.is_written(p)).collect()
     }
 
     /// Number of weights that the generator writes for a task.

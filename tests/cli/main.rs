@@ -5,6 +5,7 @@ mod bad_data;
 mod bad_files;
 mod bad_settings;
 mod bench;
+mod continual;
 mod decoders;
 mod fields;
 mod jobs;

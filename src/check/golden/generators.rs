@@ -5,7 +5,7 @@ use super::layers::BLOCK;
 use super::{File, Job, Named, Outcome};
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::hyper::{Condition, ConditionSpec, Generator, HyperSpec, SetEncoder, Transformer};
+use crate::hyper::{Condition, ConditionSpec, Film, Generator, HyperSpec, LowRank, SetEncoder, Transformer};
 use crate::net::{Net, Weights};
 use crate::plan::KEEP;
 use crate::spec::{Activation, count};
@@ -14,8 +14,10 @@ use crate::task::Rows;
 impl File<'_> {
     /// The hypernetwork of a file, and its parameters in the order of the layout; `None` for another file.
     fn generator(&self, kind: &str) -> Result<Option<(HyperSpec, Vec<String>)>> {
-        if kind != "hypernet_transformer" {
-            return Ok(None);
+        match kind {
+            "hypernet_transformer" => {}
+            "hypernet_film" | "hypernet_lowrank" => return self.modulating(kind).map(Some),
+            _ => return Ok(None),
         }
         let size =
             |name: &str| -> Result<usize> { Ok(self.tensor(name)?.shape.last().copied().unwrap_or(0)) };
@@ -44,9 +46,34 @@ impl File<'_> {
         Ok(Some((hyper, names)))
     }
 
+    /// A hypernetwork that reads a descriptor `z` through one layer, and changes weights that tasks share.
+    fn modulating(&self, kind: &str) -> Result<(HyperSpec, Vec<String>)> {
+        let dims: Vec<usize> = self.setting("dims")?;
+        let last =
+            |name: &str| -> Result<usize> { Ok(self.tensor(name)?.shape.last().copied().unwrap_or(0)) };
+        let condition = ConditionSpec { descriptor: last("z")?, ..ConditionSpec::default() };
+        let (low_rank, layers) = (kind == "hypernet_lowrank", 0..dims.len() - 1);
+        let activation = if low_rank { Activation::Gelu } else { Activation::Relu };
+        let target = Net::mlp(&dims, Activation::Tanh);
+        let mut hyper = HyperSpec::new(condition, vec![last("b1")?], activation, target);
+        let mut names: Vec<String> = ["w1", "b1"].map(String::from).into();
+        if low_rank {
+            hyper.generator =
+                Generator::LowRank(LowRank { rank: self.setting("rank")?, scale: self.setting("alpha")? });
+            names.extend(
+                layers.clone().flat_map(|l| ["a", "ab", "b", "bb"].map(|of| format!("head_{of}{l}"))),
+            );
+        } else {
+            hyper.generator = Generator::Film(Film {});
+            names.extend(["w2", "b2"].map(String::from));
+        }
+        names.extend(layers.flat_map(|l| ["w", "b"].map(|of| format!("base_{of}{l}"))));
+        Ok((hyper, names))
+    }
+
     /// Whether this is a file of a generator.
     pub(super) fn is_of_generators(kind: &str) -> bool {
-        kind == "hypernet_transformer"
+        ["hypernet_transformer", "hypernet_film", "hypernet_lowrank"].contains(&kind)
     }
 
     /// What a generator writes and what comes of it.
@@ -64,18 +91,21 @@ impl File<'_> {
         let mut all = |names: &[&str]| -> Result<Vec<Value>> {
             names.iter().map(|name| self.data(&mut job, name)).collect()
         };
-        let rows = all(&["xs", "ys", "xq", "yq"])?;
+        // What is read of tasks: support rows, or a descriptor.
+        let reads_rows = hyper.condition.support.is_some();
+        let rows = all(if reads_rows { &["xs", "ys", "xq", "yq"] } else { &["z", "xq", "yq"] })?;
         let parts = all(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         let g = &mut job.graph;
-        let &[xs, ys, xq, yq] = &rows[..] else {
-            return Err(Error::checkpoint(self.path, "rows are missing"));
+        let (support, descriptor, xq, yq) = match rows[..] {
+            [xs, ys, xq, yq] => (Some(Rows::alike(g, xs, ys)), None, xq, yq),
+            [z, xq, yq] => (None, Some(z), xq, yq),
+            _ => return Err(Error::checkpoint(self.path, "rows are missing")),
         };
-        let &[t, _, _] = g.shape(xs) else { return Err(Error::checkpoint(self.path, "xs has other axes")) };
-        let support = Rows::alike(g, xs, ys);
+        let t = g.shape(xq)[0];
         let flats: Vec<Value> = parts.iter().map(|v| g.reshape(*v, &[count(g.shape(*v))])).collect();
         let layout = hyper.layout();
         let params = Weights { flat: g.concat(&flats, 0), layout: &layout };
-        let available = Condition { support: Some(support), task: None, descriptor: None };
+        let available = Condition { support, task: None, descriptor };
         let read = hyper.condition(g, params, &available);
         let weights = hyper.generate(g, params, read, t);
         let target = hyper.target.layout();

@@ -296,7 +296,9 @@ pub(super) fn net<'de, D: serde::Deserializer<'de>>(
 }
 
 /// A generator by its name, or by a table of its settings.
-fn generator<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Generator, D::Error> {
+pub(super) fn generator<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<Generator, D::Error> {
     use serde::de::Error as _;
     let given = match serde_json::Value::deserialize(from)? {
         serde_json::Value::String(kind) => serde_json::json!({ "kind": kind }),

@@ -251,6 +251,12 @@ impl Config {
                  \"second\", \"first\" or \"reptile\", or model.weights = \"generated\"",
             );
         }
+        if t.joint_lambda > 0.0 && !self.model.generator.has_base() {
+            return fail(
+                "train.joint_lambda",
+                "the main network is the base weights, and this generator has none: another, or chunks with base = true",
+            );
+        }
         if !generated && (t.diversity > 0.0 || t.joint_lambda > 0.0) {
             let key = if t.joint_lambda > 0.0 { "train.joint_lambda" } else { "train.diversity" };
             return fail(

@@ -123,10 +123,16 @@ pub struct ContinualConfig {
     /// Activation of the hypernetwork.
     pub hyper_activation: Activation,
     /// How it writes weights: linear, chunked, recurrent (not given: linear for up to 2,000 weights, else in a hundred chunks without base weights).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "some_generator")]
     pub generator: Option<Generator>,
     /// How it is learned.
     pub learning: ContinualLearning,
+}
+
+fn some_generator<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<Option<Generator>, D::Error> {
+    config::generator(from).map(Some)
 }
 
 impl Default for ContinualConfig {
@@ -196,7 +202,11 @@ impl ContinualConfig {
             config::merge(&mut usual, table);
             table = usual;
         }
-        let config: ContinualConfig = toml::Value::Table(table).try_into().map_err(wrong)?;
+        let says_beside = table.contains_key("beside");
+        let mut config: ContinualConfig = toml::Value::Table(table).try_into().map_err(wrong)?;
+        if !says_beside {
+            config.beside = Method::ALL.iter().map(|(_, m)| *m).filter(|m| *m != config.method).collect();
+        }
         config.validate()?;
         Ok(config)
     }

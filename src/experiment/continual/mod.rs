@@ -6,10 +6,12 @@
 //! | `continual.safetensors` | what learning goes on from; of finished methods what they found |
 //! | `metrics.csv` | loss by method, task and step |
 //! | `report.json` | the result ([`ContinualReport`]) |
+//! | `networks/task-N.safetensors` | the network of each task, to predict with; not of orders of the inputs |
 //! | `matrix.svg` | how good each method was on each task behind each task |
 //! | `tasks.svg` | the mean over the tasks learned so far, by method |
 
 mod config;
+mod networks;
 mod report;
 mod tasks;
 
@@ -20,10 +22,12 @@ use super::run_folder::RunFolder;
 use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::continual::{Learned, Learner, LearnerState, Method, Outcome, Sequence};
+use crate::data::format::Format;
 use crate::error::{Error, Result};
 use crate::report::plot::{Curve, MatrixPanel, curves, matrices};
 use crate::run::Device;
 pub use config::{ContinualConfig, ContinualLearning};
+use networks::Among;
 pub use report::{ContinualReport, ContinualStatus};
 
 /// The settings of a run.
@@ -41,6 +45,8 @@ pub struct ContinualRun<'d> {
     device: &'d Device,
     folder: RunFolder,
     sequence: Sequence,
+    /// How files with rows of the tasks are read, and which classes each has.
+    files: Option<(Format, Vec<Among>)>,
     /// What came of the methods that are through.
     finished: Vec<Outcome>,
     rows: Vec<String>,
@@ -60,7 +66,7 @@ impl<'d> ContinualRun<'d> {
         resume: bool,
     ) -> Result<ContinualRun<'d>> {
         config.validate()?;
-        let sequence = tasks::sequence(config)?;
+        let (sequence, files) = tasks::sequence(config)?;
         // What does not fit is said before anything is written.
         let networks = config.networks(&sequence)?;
         Learner::new(device, &sequence, networks, config.learning(config.method), config.seed)?;
@@ -68,7 +74,16 @@ impl<'d> ContinualRun<'d> {
         folder.ensure()?;
         folder.write(SETTINGS, &config.to_toml()?)?;
         let config = config.clone();
-        Ok(ContinualRun { config, device, folder, sequence, finished: vec![], rows: vec![], before: 0.0 })
+        Ok(ContinualRun {
+            config,
+            device,
+            folder,
+            sequence,
+            files,
+            finished: vec![],
+            rows: vec![],
+            before: 0.0,
+        })
     }
 
     /// The folder.
@@ -325,8 +340,9 @@ impl ContinualRun<'_> {
         )
     }
 
-    /// Writes the networks of the tasks, where each has its own.
-    fn save_own(&mut self, _learner: &mut Learner<'_>) -> Result<()> {
-        Ok(())
+    /// Writes the networks of the tasks, to predict with.
+    fn save_own(&mut self, learner: &mut Learner<'_>) -> Result<()> {
+        let Some((format, places)) = &self.files else { return Ok(()) };
+        networks::save(&self.folder, learner, &self.sequence, (format, places))
     }
 }

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::ContinualConfig;
+use super::networks::Among;
 use crate::continual::{Sequence, SequenceTask, TaskRows, polynomials};
 use crate::data::csv::CsvSpec;
 use crate::data::encoder::{Encoder, TargetKind};
+use crate::data::format::Format;
 use crate::data::images::{ImageOptions, ImageSet};
 use crate::data::labelled::Labelled;
 use crate::data::table::Table;
@@ -25,13 +27,18 @@ const PARTS: usize = 5;
 /// Stream of the orders of inputs.
 const ORDER: u64 = 0x0de5;
 
+/// Tasks; and, of those whose rows are read as they are, how files of them are read, and which classes each has.
+pub(super) type Tasks = (Sequence, Option<(Format, Vec<Among>)>);
+
 /// The tasks that settings describe.
 ///
 /// # Errors
 /// Files that are not there or hold something else, and classes that can't be shared out.
-pub(super) fn sequence(c: &ContinualConfig) -> Result<Sequence> {
+pub(super) fn sequence(c: &ContinualConfig) -> Result<Tasks> {
     if c.source == ["polynomials"] {
-        return Ok(polynomials(if c.tasks == 0 { 3 } else { c.tasks }, c.seed));
+        let sequence = polynomials(if c.tasks == 0 { 3 } else { c.tasks }, c.seed);
+        let all = all_of(&sequence, 0);
+        return Ok((sequence, Some((Format::plain(&["x"], &["y"]), all))));
     }
     if !c.group.is_empty() {
         return groups(c);
@@ -42,8 +49,13 @@ pub(super) fn sequence(c: &ContinualConfig) -> Result<Sequence> {
     }
 }
 
+/// Tasks that all have so many classes.
+fn all_of(sequence: &Sequence, classes: usize) -> Vec<Among> {
+    vec![Among { first: 0, classes }; sequence.len()]
+}
+
 /// Rows with classes in one file, to train on and to be judged on.
-fn read(c: &ContinualConfig, path: &Path) -> Result<SingleTask> {
+fn read(c: &ContinualConfig, path: &Path) -> Result<(SingleTask, Format)> {
     let quoted = |v: &str| toml::Value::from(v).to_string();
     let mut text =
         format!("pictures.train = {}\npictures.validation = 0.0\n", quoted(&path.display().to_string()));
@@ -60,12 +72,14 @@ fn read(c: &ContinualConfig, path: &Path) -> Result<SingleTask> {
     let mut config = Config::parse(&text, "source", Some(TaskKind::Pictures))?;
     config.seed = c.seed;
     let source = config.task.open(&config)?;
-    source.single().cloned().ok_or_else(|| Error::data(path, "", "holds no rows with classes"))
+    let format = source.format();
+    let task = source.single().cloned();
+    Ok((task.ok_or_else(|| Error::data(path, "", "holds no rows with classes"))?, format))
 }
 
 /// Tasks of one file: parts of its classes, or orders of its inputs.
-fn of_one(c: &ContinualConfig, path: &Path) -> Result<Sequence> {
-    let file = read(c, path)?;
+fn of_one(c: &ContinualConfig, path: &Path) -> Result<Tasks> {
+    let (file, format) = read(c, path)?;
     let train: Vec<usize> = match Arc::ptr_eq(&file.rows, &file.test) {
         true => (0..file.rows.len()).filter(|r| !file.test_rows.contains(r)).collect(),
         false => (0..file.rows.len()).collect(),
@@ -86,7 +100,7 @@ fn of_one(c: &ContinualConfig, path: &Path) -> Result<Sequence> {
             let (train, test) = (of(&file.rows, &train), of(&file.test, &file.test_rows));
             SequenceTask { name: format!("order {}", task + 1), train, test }
         });
-        return Ok(Sequence::new(tasks.collect(), classes));
+        return Ok((Sequence::new(tasks.collect(), classes), None));
     }
     let (tasks, ways) = shared_out(c, path, classes)?;
     let tasks = (0..tasks).map(|task| {
@@ -105,7 +119,9 @@ fn of_one(c: &ContinualConfig, path: &Path) -> Result<Sequence> {
             false => Ok(SequenceTask { name, train, test }),
         }
     });
-    Ok(Sequence::new(tasks.collect::<Result<_>>()?, ways))
+    let sequence = Sequence::new(tasks.collect::<Result<_>>()?, ways);
+    let places = (0..sequence.len()).map(|task| Among { first: task * ways, classes });
+    Ok((sequence, Some((format, places.collect()))))
 }
 
 /// Number of tasks, and classes of each.
@@ -144,7 +160,7 @@ fn shared_out(c: &ContinualConfig, path: &Path, classes: usize) -> Result<(usize
 }
 
 /// Several files, each a task, all with the same classes.
-fn of_files(c: &ContinualConfig, files: &[String]) -> Result<Sequence> {
+fn of_files(c: &ContinualConfig, files: &[String]) -> Result<Tasks> {
     if c.tasks != 0 && c.tasks != files.len() {
         return Err(Error::config(
             "tasks",
@@ -153,6 +169,7 @@ fn of_files(c: &ContinualConfig, files: &[String]) -> Result<Sequence> {
     }
     let mut tasks: Vec<SequenceTask> = vec![];
     let mut first: Option<Arc<Labelled>> = None;
+    let mut format = None;
     for file in files {
         let path = PathBuf::from(file);
         let rows = match (&first, path.is_dir() || is_pictures(&path)) {
@@ -162,8 +179,13 @@ fn of_files(c: &ContinualConfig, files: &[String]) -> Result<Sequence> {
                 let set = ImageSet::read(&path, None, options)?;
                 Labelled::of_images(set, Some(first.scales())).with_classes_of(first, &path)?
             }
-            (Some(first), false) => read(c, &path)?.rows.as_ref().clone().with_classes_of(first, &path)?,
-            (None, _) => read(c, &path)?.rows.as_ref().clone(),
+            // By the scales of the first file.
+            (Some(first), false) => of_table(first, format.as_ref(), &path)?,
+            (None, _) => {
+                let (file, of) = read(c, &path)?;
+                format = Some(of);
+                file.rows.as_ref().clone()
+            }
         };
         let first = first.get_or_insert_with(|| Arc::new(rows.clone()));
         if rows.row != first.row {
@@ -181,7 +203,20 @@ fn of_files(c: &ContinualConfig, files: &[String]) -> Result<Sequence> {
         tasks.push(SequenceTask { name, train: of(train), test: of(test) });
     }
     let classes = first.map_or(0, |f| f.classes.len());
-    Ok(Sequence::new(tasks, classes))
+    let sequence = Sequence::new(tasks, classes);
+    let places = all_of(&sequence, classes);
+    Ok((sequence, format.map(|format| (format, places))))
+}
+
+/// The rows of a table, read as those of the first.
+fn of_table(first: &Labelled, format: Option<&Format>, path: &Path) -> Result<Labelled> {
+    let Some(format @ (Format::Encoded(_) | Format::Sequences(_))) = format else {
+        return Err(Error::data(path, "", "is a CSV file, and the first is none"));
+    };
+    let table = Table::read(path)?;
+    let (x, y) = (format.inputs(&table)?, format.targets(&table)?);
+    let labels = y.chunks(first.classes.len()).map(|y| argmax(y) as u32).collect();
+    Ok(Labelled::of_numbers(first.row.clone(), first.classes.clone(), x, labels))
 }
 
 /// Whether a file holds pictures, by its name.
@@ -191,7 +226,7 @@ fn is_pictures(path: &Path) -> bool {
 }
 
 /// The groups of a CSV file, in the order of their first lines, each a task.
-fn groups(c: &ContinualConfig) -> Result<Sequence> {
+fn groups(c: &ContinualConfig) -> Result<Tasks> {
     let path = PathBuf::from(&c.source[0]);
     let table = Table::read(&path)?;
     let column = table.column(&c.group)?;
@@ -268,5 +303,7 @@ fn groups(c: &ContinualConfig) -> Result<Sequence> {
         let of = |among: Vec<usize>| TaskRows::new(rows.clone(), among, 0);
         SequenceTask { name, train: of(train), test: of(test) }
     });
-    Ok(Sequence::new(tasks.collect(), classes))
+    let sequence = Sequence::new(tasks.collect(), classes);
+    let places = all_of(&sequence, classes);
+    Ok((sequence, Some((Format::Encoded(encoder), places))))
 }

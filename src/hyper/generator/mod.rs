@@ -6,7 +6,11 @@
 //! same sound network.
 
 mod chunked;
+mod film;
 mod linear;
+mod low_rank;
+mod masked;
+mod mixture;
 mod recurrent;
 mod shared;
 mod static_blocks;
@@ -16,7 +20,11 @@ mod transformer;
 use serde::{Deserialize, Serialize};
 
 pub use self::chunked::Chunked;
+pub use self::film::Film;
 pub use self::linear::Linear;
+pub use self::low_rank::LowRank;
+pub use self::masked::Masked;
+pub use self::mixture::Mixture;
 pub use self::recurrent::Recurrent;
 pub use self::shared::Shared;
 pub use self::static_blocks::Static;
@@ -34,6 +42,11 @@ pub(super) trait Generate {
 
     /// Refuses sizes beyond any use, with what would be right.
     fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Refuses a target that it can write nothing of.
+    fn check_target(&self, _: &HyperSpec) -> Result<(), String> {
         Ok(())
     }
 
@@ -102,6 +115,14 @@ table! {
     "recurrent" Recurrent,
     /// Tokens of the target's layers look at the support rows and at one another, and each writes its layer.
     "transformer" Transformer,
+    /// Corrections of low rank to matrices that tasks share.
+    "low-rank" LowRank,
+    /// Gains and shifts of what layers give.
+    "film" Film,
+    /// Gates on weights that tasks share.
+    "masked" Masked,
+    /// A mixture of learned networks.
+    "mixture" Mixture,
     /// Nothing is read: kernels are written block by block from a learned embedding of each.
     "static" Static,
 }
@@ -121,6 +142,11 @@ impl Generator {
     /// Whether it reads what each support row became, and not only what they became together.
     pub fn reads_rows(&self) -> bool {
         self.kind().reads_rows()
+    }
+
+    /// Whether what it writes is a correction to base weights.
+    pub fn has_base(&self) -> bool {
+        self.kind().has_base()
     }
 
     /// Whether the weights themselves are the parameters, and nothing writes them.

@@ -260,6 +260,11 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                     m.hyper.generator = Generator::LowRank(hyper::LowRank { rank: 1, scale: 2.0 });
                     m.adaptation.fast = Fast::Head;
                 });
+                // Through the factors: no task's matrix is ever whole.
+                add("low rank, none", &|m| {
+                    m.hyper.generator = Generator::LowRank(hyper::LowRank { rank: 2, scale: 1.0 });
+                    m.through = Through::None;
+                });
                 add("film of pictures", &|m| {
                     pictures(m);
                     m.hyper.generator = Generator::Film(hyper::Film {});

@@ -5,6 +5,7 @@
 
 mod fields;
 mod generators;
+mod heads;
 mod pictures;
 mod policies;
 mod profile;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{fields, generators, numbers, pictures, policies, search, sequences, word};
+use super::{fields, generators, heads, numbers, pictures, policies, search, sequences, word};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Net, ParamLayout, Weights};
@@ -56,6 +56,12 @@ pub enum Workload {
     Charlm,
     /// A training step of a generator with attention over 25 support rows, which writes 1-40-40-1 networks.
     AttentionHyper,
+    /// A training step of a generator that writes 784-128-10 classifiers from descriptors, all weights at once.
+    HeadFull,
+    /// The same in factors of rank 4.
+    HeadLowRank,
+    /// The same in chunks of 1024.
+    HeadChunked,
     /// What dense networks of 64 shapes say of 256 rows.
     NasEval,
     /// Dense networks of 64 shapes, each in training on targets of its own.
@@ -81,7 +87,7 @@ struct Sizes {
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(&str, Workload); 24] = [
+    pub const ALL: [(&str, Workload); 27] = [
         ("amortised", Workload::Amortised),
         ("maml2", Workload::Maml2),
         ("adapt", Workload::Adapt),
@@ -102,6 +108,9 @@ impl Workload {
         ("lstm-maml2", Workload::LstmMaml2),
         ("charlm", Workload::Charlm),
         ("attention-hyper", Workload::AttentionHyper),
+        ("head-full", Workload::HeadFull),
+        ("head-low-rank", Workload::HeadLowRank),
+        ("head-chunked", Workload::HeadChunked),
         ("nas-eval", Workload::NasEval),
         ("nas-train", Workload::NasTrain),
         ("rl-rollout", Workload::RlRollout),
@@ -120,6 +129,9 @@ impl Workload {
             | Workload::Maml2
             | Workload::Adapt
             | Workload::AttentionHyper
+            | Workload::HeadFull
+            | Workload::HeadLowRank
+            | Workload::HeadChunked
             | Workload::NasEval => 256,
             Workload::Adapt64 | Workload::GemmBatch64 | Workload::GemmBatch16 => 4096,
             Workload::AdaptRows
@@ -201,6 +213,9 @@ impl Workload {
             Workload::GruAdapt => 3.0 * t * sequences::GRU_STEPS as f64 * sequences::flops(3),
             Workload::Charlm => 3.0 * sequences::lm_flops(),
             Workload::AttentionHyper => 3.0 * t * generators::flops(),
+            Workload::HeadFull | Workload::HeadLowRank | Workload::HeadChunked => {
+                3.0 * t * heads::flops(self)
+            }
             Workload::NasEval | Workload::NasTrain => search::flops(tasks, self == Workload::NasTrain),
             // The way back through a step is twice its way out.
             Workload::LstmMaml2 => t * (9.0 * sequences::LSTM_STEPS as f64 + 3.0) * sequences::flops(4),
@@ -218,6 +233,7 @@ impl Workload {
             Workload::Adapt | Workload::Adapt64 | Workload::AdaptRows => b.adapt(self, tasks),
             Workload::Amortised | Workload::Maml2 | Workload::Generator => b.training(self, tasks),
             Workload::AttentionHyper => b.train_transformer(tasks),
+            Workload::HeadFull | Workload::HeadLowRank | Workload::HeadChunked => b.train_head(self, tasks),
             Workload::Gemm => b.product([1, tasks, tasks, tasks]),
             Workload::GemmBatch64 => b.product([tasks, 64, 64, 64]),
             Workload::GemmBatch16 => b.product([tasks, 16, 32, 32]),

@@ -312,6 +312,24 @@ impl HyperSpec {
         })
     }
 
+    /// What the networks that are written say of rows x `[T, n, inputs]`, without the weights of any task where these are corrections in factors; `None`: they
+    /// have to be written.
+    pub fn predict_by_factors(
+        &self,
+        g: &mut Graph,
+        params: Weights<'_>,
+        read: Option<&Read>,
+        x: Value,
+    ) -> Option<Value> {
+        if self.rounds > 0 {
+            return None;
+        }
+        let corrections = g.scope("hyper", |g| self.generator.kind().corrections(g, self, params, read?))?;
+        let (layout, flat) = (self.target.layout(), params.get(g, "head.bias"));
+        let shared = Weights { flat, layout: &layout };
+        Some(g.scope("target", |g| self.target.apply_corrected(g, shared, corrections, x)))
+    }
+
     /// Weights of all, `[P]` or `[T, P]`, and a correction `[T, ..]` to those that are written.
     fn added(&self, g: &mut Graph, base: Value, correction: Value, tasks: usize) -> Value {
         if self.writes.is_empty() {

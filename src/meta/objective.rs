@@ -127,6 +127,10 @@ impl MetaSpec {
         let condition = Condition { support: Some(e.support), task: e.task, descriptor: e.descriptor };
         let t = g.shape(e.xq)[0];
         let read = self.hyper.condition(g, params, &condition);
+        let plain = self.through == Through::None && !terms::ALL.iter().any(|term| term.is_asked(self));
+        if plain && let Some(y) = self.hyper.predict_by_factors(g, params, read.as_ref(), e.xq) {
+            return Objective::of(g, kind, y, e);
+        }
         // One row for all tasks where that is all there is, and the tasks' own part is their last layer.
         let weights = match read {
             None if self.adaptation.fast.shares_weights() || self.through == Through::None => {

@@ -320,8 +320,17 @@ pub(super) struct Forward<'w> {
     pub(super) ends: Vec<Value>,
     /// What each layer with parameters gave.
     pub(super) given: Vec<Value>,
+    /// What tasks add to weights that they share, by the names of layers.
+    pub(super) corrections: Vec<Correction>,
     /// What else is noted of layers over sequences; `None`: nothing is.
     pub(super) watched: Option<WatchedSequences>,
+}
+
+/// What each task adds to the weight `[in, out]` of a dense layer that all share: a product of factors `[T, in, r]` and `[T, r, out]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Correction {
+    pub(crate) layer: String,
+    pub(crate) factors: [Value; 2],
 }
 
 /// What goes on in layers over sequences.
@@ -391,6 +400,22 @@ impl Forward<'_> {
     }
 
     /// What a dense layer gives, `[T, n, out]`, shifted by the context where the layer reads it.
+    /// What a dense layer gave of rows x, with what tasks add to its weight: taken through the factors, so that no task has a whole matrix.
+    pub(super) fn corrected(&self, g: &mut Graph, y: Value, x: Value, name: &str) -> Value {
+        let Some(Correction { factors: [a, b], .. }) = self.corrections.iter().find(|c| c.layer == name)
+        else {
+            return y;
+        };
+        let &[t, inputs, _] = g.shape(*a) else { panic!("factors are [T, in, r]") };
+        let n = count(g.shape(x)) / (t * inputs);
+        let x = g.reshape(x, &[t, n, inputs]);
+        let narrow = g.matmul(x, *a);
+        let added = g.matmul(narrow, *b);
+        let shape = g.shape(y).to_vec();
+        let added = g.reshape(added, &shape);
+        g.add(y, added)
+    }
+
     pub(super) fn shifted(&mut self, g: &mut Graph, y: Value, name: &str) -> Value {
         let reads = std::mem::take(&mut self.reads_context);
         let Some(context) = self.context.filter(|_| reads) else { return y };

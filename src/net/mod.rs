@@ -66,7 +66,7 @@ pub use global_pool::GlobalPool;
 pub use group_norm::GroupNorm;
 pub use hyper_lstm::HyperLstm;
 pub use layer::Layer;
-pub(crate) use layer::{WatchedSequences, layers};
+pub(crate) use layer::{Correction, WatchedSequences, layers};
 pub use layer_norm::LayerNorm;
 pub use layout::{Init, Param, ParamLayout, ParamRole};
 pub use log_softmax::LogSoftmax;

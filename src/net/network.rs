@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::first_version::DenseSpec;
 use super::layer::{
-    Forward, Params, Scheme, WatchedSequences, layers, mix_rows, output, read_support, shape_after,
+    Correction, Forward, Params, Scheme, WatchedSequences, layers, mix_rows, output, read_support,
+    shape_after,
 };
 use super::{
     AvgPool, BatchNorm, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm, MaxPool, Own,
@@ -575,6 +576,31 @@ impl Net {
         self.run(g, weights, "", x, beside, self.layers.len()).0
     }
 
+    /// Whether all of its matrices are those of dense layers, to which tasks may add products of factors.
+    pub(crate) fn takes_corrections(&self) -> bool {
+        let plain = |layer: &Layer| {
+            matches!(layer, Layer::Dense(_) | Layer::Activation(_) | Layer::Flatten(_) | Layer::LayerNorm(_))
+        };
+        self.layers.iter().all(plain)
+    }
+
+    /// Rows `[T, n, inputs]` by weights `[P]` that tasks share and what each adds to those of its dense layers.
+    #[track_caller]
+    pub(crate) fn apply_corrected(
+        &self,
+        g: &mut Graph,
+        weights: Weights<'_>,
+        corrections: Vec<Correction>,
+        x: Value,
+    ) -> Value {
+        let mut f = self.forward(g, weights, "", x, Beside::default());
+        f.corrections = corrections;
+        let rows = self.rows_of(g, x, &f);
+        let y = f.list(g, &self.layers, rows);
+        let [t, n, _] = g.shape(x)[..] else { panic!("rows of tasks are [T, n, inputs]") };
+        g.reshape(y, &[t, n, self.outputs()])
+    }
+
     /// Weights `[T, P]` with which [`Net::settled`] does for each of these tasks what this net does beside their support.
     #[track_caller]
     pub fn settle(&self, g: &mut Graph, weights: Weights<'_>, support: SupportRows) -> Value {
@@ -722,6 +748,7 @@ impl Net {
             starts: None,
             ends: vec![],
             given: vec![],
+            corrections: vec![],
             watched: beside.watched.then(WatchedSequences::default),
         }
     }

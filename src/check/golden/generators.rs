@@ -109,7 +109,11 @@ impl File<'_> {
         let read = hyper.condition(g, params, &available);
         let weights = hyper.generate(g, params, read, t);
         let target = hyper.target.layout();
-        let y = hyper.target.apply(g, Weights { flat: weights, layout: &target }, xq);
+        // Through the factors, where there are some; what is written is held against the file, too.
+        let y = match hyper.predict_by_factors(g, params, read.as_ref(), xq) {
+            Some(y) => y,
+            None => hyper.target.apply(g, Weights { flat: weights, layout: &target }, xq),
+        };
         let d = g.sub(y, yq);
         let square = g.mul(d, d);
         let mean = g.mean(square);

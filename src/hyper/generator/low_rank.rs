@@ -7,7 +7,7 @@ use super::Generate;
 use super::tiles::check;
 use crate::graph::{Graph, Value};
 use crate::hyper::{HyperSpec, Read};
-use crate::net::{Init, Param, ParamLayout, Weights};
+use crate::net::{Correction, Init, Param, ParamLayout, Weights};
 use crate::spec::count;
 
 /// Corrections of low rank.
@@ -35,7 +35,38 @@ impl LowRank {
     }
 }
 
+impl LowRank {
+    /// The factors `[T, rows, r]`, which is multiplied already, and `[T, r, columns]` of a matrix, from what the trunk gave.
+    fn factors(&self, g: &mut Graph, params: Weights<'_>, h: Value, p: &Param) -> Option<[Value; 2]> {
+        let [rows, columns, rank] = self.matrix(p)?;
+        let tasks = g.shape(h)[0];
+        let [a, b] = ["a", "b"].map(|of| params.linear(g, &format!("head.{}.{of}", p.name), h));
+        let a = g.reshape(a, &[tasks, rows, rank]);
+        let a = g.scale(a, self.scale / rank as f64);
+        Some([a, g.reshape(b, &[tasks, rank, columns])])
+    }
+}
+
 impl Generate for LowRank {
+    fn corrections(
+        &self,
+        g: &mut Graph,
+        spec: &HyperSpec,
+        params: Weights<'_>,
+        read: &Read,
+    ) -> Option<Vec<Correction>> {
+        if !spec.target.takes_corrections() {
+            return None;
+        }
+        let h = spec.run_trunk(g, params, read.condition).last().copied().unwrap_or(read.condition);
+        let of = |g: &mut Graph, p: &Param| {
+            let factors = self.factors(g, params, h, p)?;
+            let layer = p.name.strip_suffix(".weight")?.to_string();
+            Some(Correction { layer, factors })
+        };
+        Some(g.scope("head", |g| spec.written_layout().iter().filter_map(|p| of(g, p)).collect()))
+    }
+
     fn check(&self) -> Result<(), String> {
         check(&[("rank", self.rank, 1..=1024)])?;
         match self.scale.is_finite() && self.scale > 0.0 {
@@ -76,19 +107,14 @@ impl Generate for LowRank {
         let tasks = g.shape(h)[0];
         Some(g.scope("head", |g| {
             let parts: Vec<Value> = (spec.written_layout().iter())
-                .map(|p| match self.matrix(p) {
+                .map(|p| match self.factors(g, params, h, p) {
                     None => {
                         let zero = g.constant(0.0);
                         g.expand(zero, &[tasks, count(&p.shape)])
                     }
-                    Some([rows, columns, rank]) => {
-                        let a = params.linear(g, &format!("head.{}.a", p.name), h);
-                        let b = params.linear(g, &format!("head.{}.b", p.name), h);
-                        let a = g.reshape(a, &[tasks, rows, rank]);
-                        let a = g.scale(a, self.scale / rank as f64);
-                        let b = g.reshape(b, &[tasks, rank, columns]);
+                    Some([a, b]) => {
                         let product = g.matmul(a, b);
-                        g.reshape(product, &[tasks, rows * columns])
+                        g.reshape(product, &[tasks, count(&p.shape)])
                     }
                 })
                 .collect();

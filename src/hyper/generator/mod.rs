@@ -31,7 +31,7 @@ pub use self::static_blocks::Static;
 pub use self::transformer::Transformer;
 use super::{HyperSpec, Read};
 use crate::graph::{Graph, Value};
-use crate::net::{ParamLayout, Weights};
+use crate::net::{Correction, ParamLayout, Weights};
 
 /// What a generator says about itself; its file has nothing else to do.
 pub(super) trait Generate {
@@ -70,6 +70,11 @@ pub(super) trait Generate {
     /// What each layer of the trunk gives after its activation, `[T, ..]`, from what was read of every task.
     fn trunk(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _: &Read) -> Vec<Value> {
         vec![]
+    }
+
+    /// What each task adds to the dense layers of weights that all share, in factors, where it can be had so.
+    fn corrections(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _: &Read) -> Option<Vec<Correction>> {
+        None
     }
 
     /// What is written, from what was read of every task, where anything is: `[T, W]`, W of [`HyperSpec::written`], or `[1, P]` for

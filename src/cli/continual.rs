@@ -16,9 +16,9 @@ use super::{figure, hint, net_setting, open_device, say};
 const TASK: &str = "continual";
 
 /// Flags of settings that such a run has a use for.
-const FLAGS: [&str; 11] = [
+const FLAGS: [&str; 12] = [
     "--method", "--net", "--set", "--steps", "--seed", "--group", "--target", "--drop", "--test", "--label",
-    "--source",
+    "--source", "--kind",
 ];
 
 /// Whether the arguments are about tasks one after another: by name, by a file of settings, or by the run that goes on.
@@ -39,6 +39,9 @@ fn says_continual(path: &Path) -> bool {
 /// Settings from the file and the flags.
 fn config(args: &TrainArgs, file: Option<&Path>) -> Result<ContinualConfig> {
     let s = &args.settings;
+    if let Some((flag, _)) = args.of_environments().into_iter().find(|(_, given)| *given) {
+        return Err(Error::config(flag, "is for environments, and these are tasks with rows: leave it out"));
+    }
     if let Some((flag, _)) = s.flags().into_iter().find(|(flag, given)| *given && !FLAGS.contains(flag)) {
         return Err(Error::config(
             flag,
@@ -73,6 +76,7 @@ fn config(args: &TrainArgs, file: Option<&Path>) -> Result<ContinualConfig> {
         ("--seed", "seed", s.seed.map(|n| n.to_string())),
         ("--group", "group", text_of(&s.group)),
         ("--target", "target", text_of(&s.target)),
+        ("--kind", "kind", text_of(&s.kind)),
         ("--drop", "drop", list(&s.drop)),
         ("--test", "test", s.test.as_ref().map(|p| quoted(&p.display().to_string()))),
         ("--label", "label", text_of(&s.label)),

@@ -59,6 +59,14 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             "there is no such run folder or network; `hyperloom train` and `hyperloom adapt` make them",
         ));
     }
+    if args.model.join(hyperloom::experiment::continual::SETTINGS).is_file() {
+        let networks = args.model.join("networks").join("task-1.safetensors");
+        let message = format!(
+            "is a run over tasks one after another, which have a network each: {} and so on",
+            networks.display()
+        );
+        return Err(Error::config(args.model.display().to_string(), message));
+    }
     // A run of a single task leaves its network.
     let own_network = args.model.join(OWN_NETWORK);
     let (reader, format) = if own_network.is_file() {

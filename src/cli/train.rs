@@ -62,7 +62,7 @@ pub(super) struct TrainArgs {
 
 impl TrainArgs {
     /// Flags that only environments have.
-    fn of_environments(&self) -> [(&'static str, bool); 5] {
+    pub(super) fn of_environments(&self) -> [(&'static str, bool); 5] {
         [
             ("--context", self.context.is_some()),
             ("--learner", self.learner.is_some()),

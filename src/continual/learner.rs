@@ -596,16 +596,18 @@ impl<'s> Learner<'s> {
         let mut all = Vec::with_capacity(tasks);
         for (task, of) in self.sequence.tasks.iter().enumerate() {
             let among: Vec<usize> = (0..of.test.len()).collect();
-            let known = last.filter(|last| guesses && task <= *last);
-            let answers = match known {
+            let answers = match last.filter(|_| guesses) {
                 None => {
                     let said = self.said(&weights[if own { task } else { 0 }], &of.test, &among)?;
                     let allowed = self.networks.allowed(self.learning.method, task, last.unwrap_or(task));
                     self.answers(&said, &allowed, task)
                 }
                 Some(last) => {
+                    // Also of a task that is still to come: it is taken for one that is known.
                     let (answers, right) = self.guessed(&weights[..=last], task)?;
-                    found = [found[0] + right, found[1] + among.len()];
+                    if task <= last {
+                        found = [found[0] + right, found[1] + among.len()];
+                    }
                     answers
                 }
             };
@@ -683,7 +685,9 @@ impl<'s> Learner<'s> {
         let written =
             if l.method == Method::Hypernetwork && l.stored { 4 * n.target().layout().len() } else { 0 };
         let classifier = self.classifier.as_ref();
-        outcome.bytes_per_task = n.bytes_of_a_task(l.method)
+        // Importances and what they pull to lie beside each parameter.
+        let copies = if l.method.weighs() { 3 } else { 1 };
+        outcome.bytes_per_task = copies * n.bytes_of_a_task(l.method)
             + rows * inputs
             + written
             + classifier.map_or(0, |c| c.bytes_of_a_task(groups));

@@ -10,6 +10,9 @@ pub struct Outcome {
     pub method: String,
     /// Numbers that were learned; of networks of the tasks' own those of all.
     pub parameters: usize,
+    /// How good it was on each task at first, without having learned any.
+    #[serde(default)]
+    pub first: Vec<f64>,
     /// `[i][j]`: how good it is on task j behind task i, both from 0: the share of rows whose class is right, or the mean squared error.
     pub matrix: Vec<Vec<f64>>,
     /// The mean over tasks, behind the last.
@@ -53,6 +56,7 @@ impl Outcome {
         Outcome {
             method: method.into(),
             parameters: 0,
+            first: first.to_vec(),
             mean: mean(&mut last.iter().copied()),
             forgetting,
             learned: mean(&mut (0..n).map(|i| matrix[i][i])),

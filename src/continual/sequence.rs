@@ -111,6 +111,27 @@ impl Sequence {
         Sequence { tasks, row, outputs: classes.max(1), loss }
     }
 
+    /// A number that stands for all rows of all tasks: other data have another, but by chance.
+    pub fn digest(&self) -> u64 {
+        let mut sum = 0xcbf2_9ce4_8422_2325u64;
+        let mut add =
+            |word: u32| sum = (sum ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+        let mut x = vec![];
+        for rows in self.tasks.iter().flat_map(|t| [&t.train, &t.test]) {
+            add(rows.len() as u32);
+            for at in 0..rows.len() {
+                x.clear();
+                rows.put(at, &mut x);
+                x.iter().for_each(|v| add(v.to_bits()));
+                match rows.class(at) {
+                    Some(class) => add(class as u32),
+                    None => add(rows.value(at).to_bits()),
+                }
+            }
+        }
+        sum
+    }
+
     /// Number of tasks.
     pub fn len(&self) -> usize {
         self.tasks.len()

@@ -164,6 +164,29 @@ impl Table {
         Ok(table)
     }
 
+    /// Rows of tables with the same columns, one after another.
+    pub(crate) fn of_parts(path: &Path, parts: &[(&Table, Vec<usize>)]) -> Table {
+        let first = parts[0].0;
+        let mut to = Table {
+            path: path.to_path_buf(),
+            columns: first.columns.clone(),
+            index: first.index.clone(),
+            text: String::new(),
+            ends: vec![],
+            lines: vec![],
+        };
+        for (table, rows) in parts {
+            for row in rows {
+                for column in 0..first.columns.len() {
+                    to.text.push_str(table.cell(*row, column));
+                    to.ends.push(to.text.len());
+                }
+                to.lines.push(table.lines[*row]);
+            }
+        }
+        to
+    }
+
     /// The file the table came from.
     pub fn path(&self) -> &Path {
         &self.path

@@ -295,6 +295,9 @@ impl Setup {
                 "the net has no convolution, and a static hypernetwork writes kernels: take another net, or leave --generated out",
             ));
         }
+        if let Err(message) = hyper.check() {
+            return Err(Error::config("model.generator", message));
+        }
         check_freeze(&self.meta())?;
         // A validated configuration has no widths that overflow here.
         let (p, memory) = (hyper.layout().len() as u64, available_memory());

@@ -110,6 +110,50 @@ fn classes_groups_and_orders() {
     assert!(lines.all(|l| l.split(',').nth(at).is_some_and(|c| c == "c2" || c == "c3")), "{said}");
 }
 
+/// Several files with the same classes: scales and columns are those of all of them.
+#[test]
+fn several_files() {
+    let place = Place::new();
+    let rows = |scale: f64, z: bool| {
+        let line = |i: usize| {
+            let (class, x) = (i % 2, (i * 7 % 11) as f64);
+            format!("{},{},{}\n", x * scale, if z { class as f64 * scale } else { 7.0 }, ["no", "yes"][class])
+        };
+        format!("x,z,l\n{}", (0..60).map(line).collect::<String>())
+    };
+    fs::write(place.path("a.csv"), rows(1.0, false)).unwrap();
+    fs::write(place.path("b.csv"), rows(100.0, true)).unwrap();
+    let files = [
+        "--source",
+        "a.csv",
+        "b.csv",
+        "--label",
+        "l",
+        "--steps",
+        "200",
+        "--set",
+        "beside=['separate']",
+        "--out",
+        "two",
+    ];
+    place.ok(&[&TRAIN[..], &files].concat());
+    let found = place.json("two/report.json")["beside"][0]["matrix"][1][1].as_f64().unwrap();
+    assert!(found > 0.95, "what tells the second file's classes apart is read: {found}");
+    place.refused(&["predict", "two", "--query", "a.csv", "--out", "y.csv"], &["two", "task-1.safetensors"]);
+    fs::write(place.path("c.csv"), "x,l\n1,no\n2,yes\n").unwrap();
+    place.refused(
+        &[&TRAIN[..], &["--source", "a.csv", "c.csv", "--label", "l"]].concat(),
+        &["c.csv", "columns"],
+    );
+    // Rows that changed behind a stop.
+    fs::remove_file(place.path("two/report.json")).unwrap();
+    fs::write(place.path("a.csv"), rows(2.0, false)).unwrap();
+    place.refused(
+        &["train", "--resume", "--out", "two", "--device", "cpu"],
+        &["continual.safetensors", "other rows"],
+    );
+}
+
 /// Says when to stop.
 struct After(std::cell::Cell<usize>);
 
@@ -184,6 +228,27 @@ fn what_does_not_fit_is_refused() {
     refused(&["--shots", "3"], &["--shots", "--source"]);
     refused(&["--steps", "3", "--set", "learning.steps=4"], &["--steps", "leave one out"]);
     refused(&["--set", "generator='shared'"], &["generator"]);
+    refused(&["--source", "rows.csv"], &["label", "--group"]);
+    refused(&["--source", "rows.csv", "none", "--label", "what"], &["source", "one kind"]);
+    refused(&["--drop", "a"], &["polynomials", "drop"]);
+    refused(&["--learner", "ppo"], &["--learner", "environments"]);
+    refused(&["--set", "beside=['ewc', 'ewc']"], &["beside", "twice"]);
+    refused(&["--net", "mlp", "--set", "hidden=[3]"], &["hidden", "net"]);
+    refused(&["--set", "generator='film'", "--set", "hidden=[]"], &["film", "hidden"]);
+    place.refused(
+        &[
+            "train",
+            "--task",
+            "sine",
+            "--set",
+            "model.generator=film",
+            "--set",
+            "model.target=[]",
+            "--device",
+            "cpu",
+        ],
+        &["model.generator", "film"],
+    );
     place.refused(&["train", "--task", "sine", "--tasks", "3"], &["--tasks", "--task continual"]);
     place.refused(&["train", "--source", "de"], &["--source", "pairs or continual"]);
 }

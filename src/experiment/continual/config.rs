@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::SETTINGS;
+use super::tasks::is_table;
 use crate::continual::{Inference, Learning, Method, Networks, Scenario, Sequence};
+use crate::data::encoder::TargetKind;
 use crate::error::{Error, Result, nearest};
 use crate::experiment::config;
 use crate::hyper::{Chunked, Generator};
@@ -88,6 +90,9 @@ pub struct ContinualConfig {
     /// The column to predict, of a CSV file with groups.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target: String,
+    /// regression or classification (not given: by the target's cells).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TargetKind>,
     /// Columns to leave out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<String>,
@@ -122,7 +127,7 @@ pub struct ContinualConfig {
     pub trunk: Vec<usize>,
     /// Activation of the hypernetwork.
     pub hyper_activation: Activation,
-    /// How it writes weights: linear, chunked, recurrent (not given: linear for up to 2,000 weights, else in a hundred chunks without base weights).
+    /// How it writes weights: linear, chunked, low-rank, film, masked, mixture or recurrent (not given: linear for up to 2,000 weights, else in a hundred chunks without base weights).
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "some_generator")]
     pub generator: Option<Generator>,
     /// How it is learned.
@@ -144,6 +149,7 @@ impl Default for ContinualConfig {
             label: String::new(),
             group: String::new(),
             target: String::new(),
+            kind: None,
             drop: vec![],
             tasks: 0,
             ways: 0,
@@ -197,10 +203,20 @@ impl ContinualConfig {
             Some(toml::Value::Array(all)) => all.len() == 1 && all[0].as_str() == Some("polynomials"),
             Some(_) => false,
         };
+        let said: Vec<&str> =
+            ["hidden", "activation"].into_iter().filter(|k| table.contains_key(*k)).collect();
         if of_one(&table) {
             let mut usual: toml::Table = OF_POLYNOMIALS.parse().map_err(wrong)?;
             config::merge(&mut usual, table);
             table = usual;
+        }
+        if let Some(key) =
+            ["hidden", "activation"].iter().find(|k| table.contains_key("net") && said.contains(*k))
+        {
+            return Err(Error::config(
+                *key,
+                "is of dense networks, and net says what the layers are: leave one out",
+            ));
         }
         let says_beside = table.contains_key("beside");
         let mut config: ContinualConfig = toml::Value::Table(table).try_into().map_err(wrong)?;
@@ -282,11 +298,37 @@ impl ContinualConfig {
         if let Some((key, _)) = names.iter().find(|(_, v)| made && !v.is_empty()) {
             return fail(key, "names a column, and polynomials have none".into());
         }
-        if made && (self.permuted || self.ways > 0 || self.test.is_some()) {
+        if made
+            && (self.permuted
+                || self.ways > 0
+                || self.test.is_some()
+                || !self.drop.is_empty()
+                || self.kind.is_some())
+        {
             return fail(
                 "source",
-                "polynomials have neither classes nor files: leave permuted, ways and test out".into(),
+                "polynomials have neither classes nor files: leave permuted, ways, test, drop and kind out"
+                    .into(),
             );
+        }
+        let tables = self.source.iter().filter(|s| is_table(Path::new(s))).count();
+        if !made && tables != 0 && tables != self.source.len() {
+            return fail("source", "names CSV files and others: files of one kind are needed".into());
+        }
+        if !made && tables == 0 && !self.label.is_empty() {
+            return fail("label", "names a column of a CSV file, and pictures have their classes from their folders or label files".into());
+        }
+        if tables > 0 && self.label.is_empty() && self.group.is_empty() {
+            return fail("label", "is needed for a CSV file: --label names the column of its classes; or --group the one by which rows are tasks, with --target".into());
+        }
+        if self.kind.is_some() && self.group.is_empty() {
+            return fail("kind", "says what the target of groups is: with group and target".into());
+        }
+        if let Some(test) = self.test.as_ref().filter(|test| !test.exists()) {
+            return fail("test", format!("{}: there is no such file", test.display()));
+        }
+        if let Some(twice) = self.beside.iter().enumerate().find(|(i, m)| self.beside[..*i].contains(m)) {
+            return fail("beside", format!("names {} twice", twice.1.name()));
         }
         if self.group.is_empty() != self.target.is_empty() {
             return fail(
@@ -310,29 +352,23 @@ impl ContinualConfig {
         if self.permuted && self.ways > 0 {
             return fail("ways", "parts classes, and with permuted every task has all".into());
         }
-        if (self.permuted || self.source.len() > 1 || !self.group.is_empty())
-            && self.scenario == Scenario::Class
-            && self.has_no_classes()
-        {
-            return fail("scenario", "class is for tasks with classes".into());
-        }
         if self.beside.contains(&self.method) {
             return fail("beside", format!("names {}, which is the method itself", self.method.name()));
         }
         if self.generator.as_ref().is_some_and(|g| !g.reads()) {
-            return fail("generator", "reads nothing of a task: linear or chunked".into());
+            return fail(
+                "generator",
+                "reads nothing of a task: linear, chunked, low-rank, film, masked, mixture or recurrent"
+                    .into(),
+            );
         }
         if self.generator.as_ref().is_some_and(Generator::reads_rows) {
             return fail(
                 "generator",
-                "reads rows of a support, and these tasks have none: linear or chunked".into(),
+                "reads rows of a support, and these tasks have none: linear, chunked, low-rank, film, masked, mixture or recurrent".into(),
             );
         }
         Ok(())
-    }
-
-    fn has_no_classes(&self) -> bool {
-        self.source == ["polynomials"]
     }
 
     /// How it is learned by a method.
@@ -361,6 +397,9 @@ impl ContinualConfig {
                 self.hidden.iter().fold(start, |net, width| net.dense(*width).activation(self.activation))
             }
         };
+        // What is said of a series as a whole is read from what all of its elements became.
+        let several = body.row_behind().is_some_and(|row| row.len() > 1);
+        let body = if several { body.flatten() } else { body };
         body.clone().dense(sequence.outputs).check().map_err(|m| Error::config("net", m))?;
         let mut networks = Networks::new(&body, self.scenario, sequence, self.embedding, &self.trunk);
         if networks.target().head().is_none() {

@@ -50,6 +50,8 @@ pub struct ContinualRun<'d> {
     /// What came of the methods that are through.
     finished: Vec<Outcome>,
     rows: Vec<String>,
+    /// Whether it goes on with what there was.
+    resumes: bool,
     /// Of the method under way the seconds of earlier parts of the run.
     before: f64,
 }
@@ -82,6 +84,7 @@ impl<'d> ContinualRun<'d> {
             files,
             finished: vec![],
             rows: vec![],
+            resumes: resume,
             before: 0.0,
         })
     }
@@ -241,6 +244,7 @@ impl ContinualRun<'_> {
         let written = Written { finished: self.finished.clone(), going, seconds };
         c.metadata.insert("continual".into(), serde_json::to_string(&written).unwrap_or_default());
         c.metadata.insert("config".into(), self.config.to_toml()?);
+        c.metadata.insert("rows".into(), self.sequence.digest().to_string());
         self.folder.write(METRICS, &format!("{COLUMNS}\n{}\n", self.rows.join("\n")))?;
         c.save(&self.folder.file(STATE))
     }
@@ -249,6 +253,12 @@ impl ContinualRun<'_> {
     fn restore(&mut self) -> Result<Option<LearnerState>> {
         let path = self.folder.file(STATE);
         if !path.is_file() {
+            if self.resumes {
+                log::warn!(
+                    "{}: there is no {STATE}: it starts from the beginning",
+                    self.folder.path().display()
+                );
+            }
             return Ok(None);
         }
         let c = Checkpoint::load(&path)?;
@@ -256,6 +266,11 @@ impl ContinualRun<'_> {
         if c.metadata.get("config") != Some(&self.config.to_toml()?) {
             return Err(wrong(
                 "was written with other settings than those in continual.toml: put these back, or begin another run",
+            ));
+        }
+        if c.metadata.get("rows") != Some(&self.sequence.digest().to_string()) {
+            return Err(wrong(
+                "was written with other rows: the files that the tasks are made of have changed since; put them back, or begin another run",
             ));
         }
         let text =

@@ -167,62 +167,113 @@ fn of_files(c: &ContinualConfig, files: &[String]) -> Result<Tasks> {
             format!("is {}, and {} files are named, each a task", c.tasks, files.len()),
         ));
     }
-    let mut tasks: Vec<SequenceTask> = vec![];
-    let mut first: Option<Arc<Labelled>> = None;
-    let mut format = None;
-    for file in files {
-        let path = PathBuf::from(file);
-        let rows = match (&first, path.is_dir() || is_pictures(&path)) {
-            (Some(first), true) => {
-                let shape = <[usize; 3]>::try_from(&first.row[..]).ok();
-                let options = ImageOptions { colour: shape.map(|s| s[2] == 3), size: None };
-                let set = ImageSet::read(&path, None, options)?;
-                Labelled::of_images(set, Some(first.scales())).with_classes_of(first, &path)?
-            }
-            // By the scales of the first file.
-            (Some(first), false) => of_table(first, format.as_ref(), &path)?,
-            (None, _) => {
-                let (file, of) = read(c, &path)?;
-                format = Some(of);
-                file.rows.as_ref().clone()
-            }
-        };
-        let first = first.get_or_insert_with(|| Arc::new(rows.clone()));
-        if rows.row != first.row {
-            let message = format!(
-                "has rows of the shape {:?}, and those of {} have {:?}",
-                rows.row, files[0], first.row
-            );
-            return Err(Error::data(&path, "", message));
+    let paths: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+    let (all, format) = if is_table(&paths[0]) { tables(c, &paths)? } else { pictures(&paths)? };
+    let classes = all[0].classes.clone();
+    let task = |(path, rows): (&PathBuf, Labelled)| {
+        if let Some(class) = (0..classes.len()).find(|c| !rows.labels.contains(&(*c as u32))) {
+            let message =
+                format!("has no row of the class '{}': every file needs all classes", classes[class]);
+            return Err(Error::data(path, "", message));
         }
-        let all: Vec<usize> = (0..rows.len()).collect();
-        let (test, train) = parted(&rows.labels, &all, JUDGED, c.seed);
+        let (test, train) = parted(&rows.labels, &(0..rows.len()).collect::<Vec<_>>(), JUDGED, c.seed);
+        if test.is_empty() {
+            return Err(Error::data(
+                path,
+                "",
+                "has too few rows: two of a class at least are needed, to train and to judge",
+            ));
+        }
         let rows = Arc::new(rows);
         let of = |among: Vec<usize>| TaskRows::new(rows.clone(), among, 0);
-        let name = path.file_name().map_or(file.clone(), |n| n.to_string_lossy().into_owned());
-        tasks.push(SequenceTask { name, train: of(train), test: of(test) });
-    }
-    let classes = first.map_or(0, |f| f.classes.len());
-    let sequence = Sequence::new(tasks, classes);
-    let places = all_of(&sequence, classes);
-    Ok((sequence, format.map(|format| (format, places))))
-}
-
-/// The rows of a table, read as those of the first.
-fn of_table(first: &Labelled, format: Option<&Format>, path: &Path) -> Result<Labelled> {
-    let Some(format @ (Format::Encoded(_) | Format::Sequences(_))) = format else {
-        return Err(Error::data(path, "", "is a CSV file, and the first is none"));
+        let name = path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
+        Ok(SequenceTask { name, train: of(train), test: of(test) })
     };
-    let table = Table::read(path)?;
-    let (x, y) = (format.inputs(&table)?, format.targets(&table)?);
-    let labels = y.chunks(first.classes.len()).map(|y| argmax(y) as u32).collect();
-    Ok(Labelled::of_numbers(first.row.clone(), first.classes.clone(), x, labels))
+    let tasks = paths.iter().zip(all).map(task).collect::<Result<Vec<_>>>()?;
+    let sequence = Sequence::new(tasks, classes.len());
+    let places = all_of(&sequence, classes.len());
+    Ok((sequence, Some((format, places))))
 }
 
-/// Whether a file holds pictures, by its name.
-fn is_pictures(path: &Path) -> bool {
+/// The rows of several folders or files of pictures, by the scales of the first.
+fn pictures(paths: &[PathBuf]) -> Result<(Vec<Labelled>, Format)> {
+    let set = ImageSet::read(&paths[0], None, ImageOptions::default())?;
+    let shape = set.shape;
+    let first = Labelled::of_images(set, None);
+    let mut all = vec![first.clone()];
+    for path in &paths[1..] {
+        let options = ImageOptions { colour: Some(shape[2] == 3), size: None };
+        let set = ImageSet::read(path, None, options)?;
+        if set.shape != shape {
+            let message = format!(
+                "has pictures of the shape {:?}, and those of {} have {shape:?}",
+                set.shape,
+                paths[0].display()
+            );
+            return Err(Error::data(path, "", message));
+        }
+        all.push(Labelled::of_images(set, Some(first.scales())).with_classes_of(&first, path)?);
+    }
+    let (ways, classes, scales) = (first.classes.len(), first.classes.clone(), first.scales().to_vec());
+    Ok((all, Format::Pictures { shape, ways, classes, scales }))
+}
+
+/// The rows of several tables with the same columns, by the scales and classes of all of them.
+fn tables(c: &ContinualConfig, paths: &[PathBuf]) -> Result<(Vec<Labelled>, Format)> {
+    let tables: Vec<Table> = paths.iter().map(Table::read).collect::<Result<_>>()?;
+    for (table, path) in tables.iter().zip(paths) {
+        if table.columns() != tables[0].columns() {
+            let message = format!(
+                "has the columns {}, and {} has {}: the same in the same order are needed",
+                table.columns().join(", "),
+                paths[0].display(),
+                tables[0].columns().join(", ")
+            );
+            return Err(Error::data(path, "", message));
+        }
+        if table.rows() == 0 {
+            return Err(Error::data(path, "", "has no rows"));
+        }
+    }
+    let parts: Vec<(&Table, Vec<usize>)> = tables.iter().map(|t| (t, (0..t.rows()).collect())).collect();
+    let all = Table::of_parts(&paths[0], &parts);
+    let encoder = Encoder::fit(
+        &all,
+        &spec(c, &c.label, String::new(), Some(TargetKind::Classification)),
+        &(0..all.rows()).collect::<Vec<_>>(),
+    )?;
+    let classes = encoder.classes().to_vec();
+    let of = |table: &Table| -> Result<Labelled> {
+        let (x, y) = (encoder.encode_inputs(table)?, encoder.encode_targets(table)?);
+        let labels = y.chunks(classes.len()).map(|y| argmax(y) as u32).collect();
+        Ok(Labelled::of_numbers(vec![encoder.inputs(), 1], classes.clone(), x, labels))
+    };
+    let all = tables.iter().map(of).collect::<Result<Vec<_>>>()?;
+    Ok((all, Format::Encoded(encoder)))
+}
+
+/// Which columns of a table are read.
+fn spec(c: &ContinualConfig, target: &str, group: String, kind: Option<TargetKind>) -> CsvSpec {
+    CsvSpec {
+        path: PathBuf::from(&c.source[0]),
+        group,
+        target: target.into(),
+        inputs: vec![],
+        drop: c.drop.clone(),
+        shots: 1,
+        splits: None,
+        seed: c.seed,
+        kind,
+        series: None,
+        order: None,
+        categories: vec![],
+    }
+}
+
+/// Whether a file is a table, by its name.
+pub(super) fn is_table(path: &Path) -> bool {
     let name = path.to_string_lossy().to_lowercase();
-    !(name.ends_with(".csv") || name.ends_with(".csv.gz"))
+    name.ends_with(".csv") || name.ends_with(".csv.gz")
 }
 
 /// The groups of a CSV file, in the order of their first lines, each a task.
@@ -246,11 +297,18 @@ fn groups(c: &ContinualConfig) -> Result<Tasks> {
     const FEWEST: usize = 6;
     let few = rows.iter().filter(|r| r.len() < FEWEST).count();
     if few > 0 {
-        log::warn!("{}: {few} groups of fewer than {FEWEST} rows are left out", path.display());
+        log::warn!("{}: {few} of its groups have fewer than {FEWEST} rows and are left out", path.display());
     }
     let mut all: Vec<(String, Vec<usize>)> =
         names.into_iter().zip(rows).filter(|(_, r)| r.len() >= FEWEST).collect();
-    if c.tasks > all.len() || all.is_empty() {
+    if all.is_empty() {
+        let message = format!(
+            "has no group of {FEWEST} rows or more in the column '{}': tasks need rows to learn from and to be judged on",
+            c.group
+        );
+        return Err(Error::data(&path, "", message));
+    }
+    if c.tasks > all.len() {
         let message = format!(
             "is {}, and {} has {} groups of {FEWEST} rows or more",
             c.tasks,
@@ -262,20 +320,15 @@ fn groups(c: &ContinualConfig) -> Result<Tasks> {
     if c.tasks > 0 {
         all.truncate(c.tasks);
     }
-    let spec = CsvSpec {
-        path: path.clone(),
-        group: c.group.clone(),
-        target: c.target.clone(),
-        inputs: vec![],
-        drop: c.drop.clone(),
-        shots: 1,
-        splits: None,
-        seed: c.seed,
-        kind: None,
-        series: None,
-        order: None,
-        categories: vec![],
-    };
+    // Rows of other groups are not looked at.
+    let kept: Vec<usize> = all.iter().flat_map(|(_, rows)| rows.iter().copied()).collect();
+    let table = Table::of_parts(&path, &[(&table, kept)]);
+    let mut at = 0;
+    for (_, rows) in &mut all {
+        at += rows.len();
+        *rows = (at - rows.len()..at).collect();
+    }
+    let spec = spec(c, &c.target, c.group.clone(), c.kind);
     let judged = |rows: &[usize], task: usize| {
         let n = (rows.len() as f64 * JUDGED).round().max(1.0) as usize;
         let drawn = Rng::new(c.seed, 0x7e57 ^ (task as u64) << 32).choose(rows.len(), n);

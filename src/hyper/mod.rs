@@ -422,6 +422,11 @@ impl HyperSpec {
         }
     }
 
+    /// What the trunk gives on rows `[.., inputs]`; without layers these themselves.
+    fn trunk_gave(&self, g: &mut Graph, params: Weights<'_>, x: Value) -> Value {
+        self.run_trunk(g, params, x).last().copied().unwrap_or(x)
+    }
+
     /// What each layer of the trunk gives, after its activation, on rows `[.., inputs]`.
     fn run_trunk(&self, g: &mut Graph, params: Weights<'_>, x: Value) -> Vec<Value> {
         let mut h = x;

@@ -99,7 +99,7 @@ impl Generate for Chunked {
         read: Option<&Read>,
     ) -> Option<Value> {
         let x = self.inputs(g, params, read?.condition);
-        let h = spec.run_trunk(g, params, x).last().copied().unwrap_or(x);
+        let h = spec.trunk_gave(g, params, x);
         Some(g.scope("head", |g| {
             let w = params.get(g, "head.weight");
             let mut y = g.matmul(h, w);

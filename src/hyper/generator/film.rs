@@ -64,7 +64,7 @@ impl Generate for Film {
         read: Option<&Read>,
     ) -> Option<Value> {
         let z = read?.condition;
-        let h = spec.run_trunk(g, params, z).last().copied().unwrap_or(z);
+        let h = spec.trunk_gave(g, params, z);
         let tasks = g.shape(h)[0];
         Some(g.scope("head", |g| {
             let [weight, offset] = ["head.weight", "head.offset"].map(|name| params.get(g, name));

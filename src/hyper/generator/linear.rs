@@ -31,7 +31,7 @@ impl Generate for Linear {
         read: Option<&Read>,
     ) -> Option<Value> {
         let read = read?;
-        let h = self.trunk(g, spec, params, read).last().copied().unwrap_or(read.condition);
+        let h = spec.trunk_gave(g, params, read.condition);
         Some(g.scope("head", |g| {
             let w = params.get(g, "head.weight");
             g.matmul(h, w)

@@ -58,7 +58,7 @@ impl Generate for LowRank {
         if !spec.target.takes_corrections() {
             return None;
         }
-        let h = spec.run_trunk(g, params, read.condition).last().copied().unwrap_or(read.condition);
+        let h = spec.trunk_gave(g, params, read.condition);
         let of = |g: &mut Graph, p: &Param| {
             let factors = self.factors(g, params, h, p)?;
             let layer = p.name.strip_suffix(".weight")?.to_string();
@@ -103,7 +103,7 @@ impl Generate for LowRank {
         read: Option<&Read>,
     ) -> Option<Value> {
         let z = read?.condition;
-        let h = spec.run_trunk(g, params, z).last().copied().unwrap_or(z);
+        let h = spec.trunk_gave(g, params, z);
         let tasks = g.shape(h)[0];
         Some(g.scope("head", |g| {
             let parts: Vec<Value> = (spec.written_layout().iter())

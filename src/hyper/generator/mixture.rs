@@ -80,7 +80,7 @@ impl Generate for Mixture {
         read: Option<&Read>,
     ) -> Option<Value> {
         let z = read?.condition;
-        let h = spec.run_trunk(g, params, z).last().copied().unwrap_or(z);
+        let h = spec.trunk_gave(g, params, z);
         Some(g.scope("mixture", |g| {
             let logits = params.linear(g, "shares", h);
             let logs = g.log_softmax(logits);

@@ -64,7 +64,7 @@ impl Generate for Recurrent {
         read: Option<&Read>,
     ) -> Option<Value> {
         let read = read?;
-        let z = self.trunk(g, spec, params, read).last().copied().unwrap_or(read.condition);
+        let z = spec.trunk_gave(g, params, read.condition);
         let tiles = Tiles::of(spec, self.tile);
         let (&[t, width], k, m) = (g.shape(z), tiles.len(), self.embedding) else {
             panic!("what is read of tasks is [T, E]")

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::SETTINGS;
-use super::tasks::is_table;
 use crate::continual::{Inference, Learning, Method, Networks, Scenario, Sequence};
 use crate::data::encoder::TargetKind;
 use crate::error::{Error, Result, nearest};
 use crate::experiment::config;
+use crate::experiment::source::is_table;
 use crate::hyper::{Chunked, Generator};
 use crate::net::{Layer, Net};
 use crate::optim::Optimiser;

@@ -14,7 +14,7 @@ use crate::data::labelled::Labelled;
 use crate::data::table::Table;
 use crate::error::{Error, Result};
 use crate::experiment::config::{Config, TaskKind};
-use crate::experiment::source::{SingleTask, parted};
+use crate::experiment::source::{SingleTask, is_table, parted};
 use crate::rng::Rng;
 use crate::spec::count;
 use crate::task::argmax;
@@ -268,12 +268,6 @@ fn spec(c: &ContinualConfig, target: &str, group: String, kind: Option<TargetKin
         order: None,
         categories: vec![],
     }
-}
-
-/// Whether a file is a table, by its name.
-pub(super) fn is_table(path: &Path) -> bool {
-    let name = path.to_string_lossy().to_lowercase();
-    name.ends_with(".csv") || name.ends_with(".csv.gz")
 }
 
 /// The groups of a CSV file, in the order of their first lines, each a task.

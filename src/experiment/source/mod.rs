@@ -28,7 +28,7 @@ pub use self::images::ImagesConfig;
 pub use self::own::{OwnFamily, OwnTasks};
 pub use self::pairs::PairsConfig;
 pub use self::pictures::PicturesConfig;
-pub(super) use self::pictures::parted;
+pub(super) use self::pictures::{is_table, parted};
 pub use self::series::SeriesConfig;
 pub use self::text::TextConfig;
 pub use self::texts::TextsConfig;

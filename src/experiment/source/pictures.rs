@@ -189,7 +189,7 @@ pub(super) fn validate(config: &Config) -> Result<()> {
 }
 
 /// Whether a file is a table, by its name.
-fn is_table(path: &Path) -> bool {
+pub(in crate::experiment) fn is_table(path: &Path) -> bool {
     let name = path.to_string_lossy().to_lowercase();
     name.ends_with(".csv") || name.ends_with(".csv.gz")
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Generate;
+use super::static_blocks::deviation;
 use crate::graph::{Graph, Value};
 use crate::hyper::{HyperSpec, Read};
 use crate::net::{Init, ParamLayout, Weights};
@@ -123,10 +124,9 @@ fn drawn_like(g: &mut Graph, layout: &ParamLayout, written: Value) -> Value {
         .map(|p| {
             let part = g.slice(written, 1, p.offset, count(&p.shape));
             let (deviation, middle) = match p.init {
-                Init::Uniform(bound) => (bound / 3f64.sqrt(), 0.0),
-                Init::Normal(deviation) => (deviation, 0.0),
-                Init::Around(middle, bound) => (bound / 3f64.sqrt(), middle),
                 Init::Constant(c) => (AWAY, c),
+                Init::Around(middle, _) => (deviation(p.init), middle),
+                _ => (deviation(p.init), 0.0),
             };
             g.affine(part, deviation, middle)
         })

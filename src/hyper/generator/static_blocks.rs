@@ -67,7 +67,7 @@ impl Static {
 }
 
 /// The deviation that a parameter is drawn with.
-fn deviation(init: Init) -> f64 {
+pub(super) fn deviation(init: Init) -> f64 {
     match init {
         Init::Uniform(bound) => bound / 3f64.sqrt(),
         Init::Normal(deviation) => deviation,

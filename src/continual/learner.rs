@@ -4,22 +4,21 @@ use std::ops::Range;
 
 use super::classifier::TaskClassifier;
 use super::importance::{SIDE_BY_SIDE, squared_gradients};
+use super::judge::Asking;
 use super::method::{Inference, Learning, Method, Scenario};
 use super::networks::Networks;
 use super::outcome::Outcome;
-use super::sequence::{Sequence, TaskRows};
-use super::step::{BEFORE, IMPORTANCE, LAST, PATH, PULL, STATE, WRITTEN, hyper_step, shared_step, written};
+use super::sequence::Sequence;
+use super::step::{BEFORE, IMPORTANCE, LAST, PATH, PULL, STATE, WRITTEN, hyper_step, shared_step};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::net::{Net, Weights};
+use crate::net::Net;
 use crate::optim::Schedule;
 use crate::plan::{Plan, lower};
 use crate::rng::Rng;
 use crate::run::{Device, Session};
-use crate::task::{argmax, window_of};
+use crate::task::window_of;
 
-/// Rows that a network is asked about at once.
-const ASKED: usize = 256;
 /// Steps in a row that may be refused before learning gives up.
 const MAX_REFUSED: u64 = 25;
 /// Streams of random numbers.
@@ -73,29 +72,30 @@ impl LearnerState {
 
 /// What a method keeps of earlier tasks.
 #[derive(Clone, Debug, Default)]
-struct Kept {
+pub(super) struct Kept {
     /// Importances of weights, and these times the weights that are to be kept.
     importance: Vec<f32>,
     pull: Vec<f32>,
     /// Parameters when the present task began.
     before: Vec<f32>,
     /// Weights of the tasks up to now, one after another: what was written for them, or their own networks.
-    networks: Vec<f32>,
+    pub(super) networks: Vec<f32>,
 }
 
 /// A learner on its way through a sequence of tasks.
 pub struct Learner<'s> {
     device: Device,
-    sequence: &'s Sequence,
-    networks: Networks,
-    learning: Learning,
-    seed: u64,
+    pub(super) sequence: &'s Sequence,
+    pub(super) networks: Networks,
+    pub(super) learning: Learning,
+    pub(super) seed: u64,
     /// The present task's steps; none before the first is begun, and behind the last.
     session: Option<Session>,
+    pub(super) asking: Asking,
     /// Parameters between two tasks.
-    params: Vec<f32>,
-    kept: Kept,
-    classifier: Option<TaskClassifier>,
+    pub(super) params: Vec<f32>,
+    pub(super) kept: Kept,
+    pub(super) classifier: Option<TaskClassifier>,
     classified: usize,
     task: usize,
     step: u64,
@@ -147,6 +147,7 @@ impl<'s> Learner<'s> {
             );
         }
         let params = networks.start(learning.method, seed);
+        let asking = Asking::new(device, sequence, &networks, learning.method)?;
         let many = networks.layout(learning.method).len();
         let kept = match learning.method.weighs() {
             true => Kept { importance: vec![0.0; many], pull: vec![0.0; many], ..Kept::default() },
@@ -161,6 +162,7 @@ impl<'s> Learner<'s> {
             learning,
             seed,
             session: None,
+            asking,
             params,
             kept,
             classifier,
@@ -172,7 +174,6 @@ impl<'s> Learner<'s> {
             matrix: vec![],
             found: [0; 2],
         };
-        learner.first = learner.judged(None)?.0;
         learner.begin()?;
         Ok(learner)
     }
@@ -387,6 +388,9 @@ impl<'s> Learner<'s> {
     /// # Errors
     /// What the device refuses, and [`Error::Diverged`] when steps were refused again and again, because a loss or gradient was not finite.
     pub fn advance(&mut self, most: u64) -> Result<Learned> {
+        if self.first.is_empty() {
+            self.first = self.judged(None)?.0;
+        }
         let many = self.stage(most)?;
         let Some(session) = &mut self.session else {
             return Err(Error::Shape("all tasks are learned".into()));
@@ -436,7 +440,7 @@ impl<'s> Learner<'s> {
             Method::Si => self.weigh_by_path()?,
             Method::Separate => self.kept.networks.extend(&self.params),
             Method::Hypernetwork if self.learning.stored => {
-                let own = self.written(self.task)?;
+                let own = self.asking.written(&self.params, self.task)?;
                 self.kept.networks.extend(own);
             }
             _ => {}
@@ -458,7 +462,7 @@ impl<'s> Learner<'s> {
         let (method, net) = (self.learning.method, self.networks.net(self.learning.method).clone());
         let rows = &self.sequence.tasks[self.task].train;
         let among = rows.drawn(self.learning.fisher_rows, self.seed, LABELS ^ (self.task as u64) << 32);
-        let said = self.said(&self.params, rows, &among)?;
+        let said = self.asking.said(&self.params, rows, &among)?;
         let width = net.outputs();
         let mut session =
             self.device.prepare(lower(&squared_gradients(&net, self.sequence), self.device.caps(1))?)?;
@@ -532,137 +536,6 @@ impl<'s> Learner<'s> {
         let method = self.learning.method;
         let weights = self.weights(task)?;
         Ok((self.networks.net(method).clone(), weights, self.networks.outputs_of(method, task)))
-    }
-
-    fn weights_of(&self, task: usize) -> Result<Vec<f32>> {
-        match self.learning.method {
-            Method::Hypernetwork => self.written(task),
-            Method::Separate => {
-                let p = self.networks.target().layout().len();
-                let own = self.kept.networks.get(task * p..(task + 1) * p);
-                Ok(own.map_or_else(|| self.networks.start(Method::Separate, self.seed), <[f32]>::to_vec))
-            }
-            _ => Ok(self.params.clone()),
-        }
-    }
-
-    /// What the hypernetwork writes for a task.
-    fn written(&self, task: usize) -> Result<Vec<f32>> {
-        let mut g = Graph::new();
-        let flat = g.data("params", &[self.params.len()]);
-        let number = g.step_u32("task", &[1]);
-        let all = written(&mut g, &self.networks, flat, number);
-        g.output("weights", all);
-        let mut session = self.device.prepare(lower(&g, self.device.caps(1))?)?;
-        session.write("params", &self.params)?;
-        session.set_step_u32(0, "task", &[task as u32])?;
-        session.run(1)?;
-        session.read("weights")
-    }
-
-    /// What a network with these weights says of some rows, `[rows, outputs]`.
-    fn said(&self, weights: &[f32], rows: &TaskRows, among: &[usize]) -> Result<Vec<f32>> {
-        let net = self.networks.net(self.learning.method);
-        let layout = net.layout();
-        let mut g = Graph::new();
-        let flat = g.data("weights", &[layout.len()]);
-        let x = g.data("x", &[ASKED, self.sequence.inputs()]);
-        let y = net.apply(&mut g, Weights { flat, layout: &layout }, x);
-        g.output("y", y);
-        let mut session = self.device.prepare(lower(&g, self.device.caps(1))?)?;
-        session.write("weights", weights)?;
-        let mut said = vec![];
-        for some in among.chunks(ASKED) {
-            let mut x = vec![];
-            some.iter().for_each(|at| rows.put(*at, &mut x));
-            x.resize(ASKED * self.sequence.inputs(), 0.0);
-            session.write("x", &x)?;
-            session.run(1)?;
-            said.extend(&session.read("y")?[..some.len() * net.outputs()]);
-        }
-        Ok(said)
-    }
-
-    /// How good it is on each task, when tasks up to `last` are known, and of how many test rows of these the task was found.
-    fn judged(&self, last: Option<usize>) -> Result<(Vec<f64>, [usize; 2])> {
-        let tasks = self.sequence.len();
-        let own = self.learning.method.has_own();
-        let guesses = own && self.networks.scenario != Scenario::Task;
-        let weights: Vec<Vec<f32>> = match own {
-            true => (0..tasks).map(|t| self.weights_of(t)).collect::<Result<_>>()?,
-            false => vec![self.params.clone()],
-        };
-        let mut found = [0; 2];
-        let mut all = Vec::with_capacity(tasks);
-        for (task, of) in self.sequence.tasks.iter().enumerate() {
-            let among: Vec<usize> = (0..of.test.len()).collect();
-            let answers = match last.filter(|_| guesses) {
-                None => {
-                    let said = self.said(&weights[if own { task } else { 0 }], &of.test, &among)?;
-                    let allowed = self.networks.allowed(self.learning.method, task, last.unwrap_or(task));
-                    self.answers(&said, &allowed, task)
-                }
-                Some(last) => {
-                    // Also of a task that is still to come: it is taken for one that is known.
-                    let (answers, right) = self.guessed(&weights[..=last], task)?;
-                    if task <= last {
-                        found = [found[0] + right, found[1] + among.len()];
-                    }
-                    answers
-                }
-            };
-            let worth = answers.iter().enumerate().map(|(at, (task_said, answer))| match of.test.class(at) {
-                Some(class) => {
-                    let same = self.networks.scenario != Scenario::Class || *task_said == task;
-                    f64::from(u8::from(same && *answer as usize == class))
-                }
-                None => f64::from(*answer - of.test.value(at)).powi(2),
-            });
-            all.push(worth.sum::<f64>() / among.len() as f64);
-        }
-        Ok((all, found))
-    }
-
-    /// The answers of outputs `[rows, K]`: the task, and the class or the value.
-    fn answers(&self, said: &[f32], allowed: &Range<usize>, task: usize) -> Vec<(usize, f32)> {
-        let (method, c) = (self.learning.method, self.networks.outputs);
-        let width = self.networks.net(method).outputs();
-        said.chunks(width)
-            .map(|y| {
-                let y = &y[allowed.clone()];
-                if !self.sequence.has_classes() {
-                    return (task, y[0]);
-                }
-                let best = argmax(y);
-                // Outputs of all tasks stand side by side where the class is asked for.
-                if y.len() > c { (best / c, (best % c) as f32) } else { (task, best as f32) }
-            })
-            .collect()
-    }
-
-    /// Answers about the test rows of a task by the networks of all tasks that are known, each row by the one that it is taken to belong to; and how
-    /// often that was right.
-    fn guessed(&self, weights: &[Vec<f32>], task: usize) -> Result<(Vec<(usize, f32)>, usize)> {
-        let rows = &self.sequence.tasks[task].test;
-        let among: Vec<usize> = (0..rows.len()).collect();
-        let said: Vec<Vec<f32>> =
-            weights.iter().map(|w| self.said(w, rows, &among)).collect::<Result<_>>()?;
-        let c = self.networks.outputs;
-        let taken: Vec<usize> = match &self.classifier {
-            Some(classifier) => classifier.tasks_of(rows),
-            None => (0..rows.len())
-                .map(|at| {
-                    let certain: Vec<f32> = said.iter().map(|y| -entropy(&y[at * c..][..c]) as f32).collect();
-                    argmax(&certain)
-                })
-                .collect(),
-        };
-        let answers = taken.iter().enumerate().map(|(at, t)| {
-            let y = &said[*t][at * c..][..c];
-            (*t, if self.sequence.has_classes() { argmax(y) as f32 } else { y[0] })
-        });
-        let right = taken.iter().filter(|t| **t == task).count();
-        Ok((answers.collect(), right))
     }
 
     /// What came of it, as far as it went.
@@ -818,14 +691,9 @@ fn drawn_class(outputs: &[f32], allowed: &Range<usize>, rng: &mut Rng) -> usize 
 }
 
 /// Probabilities of logits.
-fn probabilities(logits: &[f32]) -> Vec<f64> {
+pub(super) fn probabilities(logits: &[f32]) -> Vec<f64> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let e: Vec<f64> = logits.iter().map(|l| f64::from(l - most).exp()).collect();
     let sum: f64 = e.iter().sum();
     e.into_iter().map(|v| v / sum).collect()
-}
-
-/// Entropy of the probabilities of logits, in nats.
-fn entropy(logits: &[f32]) -> f64 {
-    probabilities(logits).into_iter().filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum()
 }

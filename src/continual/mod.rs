@@ -27,6 +27,7 @@
 
 mod classifier;
 mod importance;
+mod judge;
 mod learner;
 mod method;
 mod networks;

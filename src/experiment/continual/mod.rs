@@ -45,6 +45,8 @@ pub struct ContinualRun<'d> {
     device: &'d Device,
     folder: RunFolder,
     sequence: Sequence,
+    /// What stands for all of its rows.
+    digest: u64,
     /// How files with rows of the tasks are read, and which classes each has.
     files: Option<(Format, Vec<Among>)>,
     /// What came of the methods that are through.
@@ -80,6 +82,7 @@ impl<'d> ContinualRun<'d> {
             config,
             device,
             folder,
+            digest: sequence.digest(),
             sequence,
             files,
             finished: vec![],
@@ -244,7 +247,7 @@ impl ContinualRun<'_> {
         let written = Written { finished: self.finished.clone(), going, seconds };
         c.metadata.insert("continual".into(), serde_json::to_string(&written).unwrap_or_default());
         c.metadata.insert("config".into(), self.config.to_toml()?);
-        c.metadata.insert("rows".into(), self.sequence.digest().to_string());
+        c.metadata.insert("rows".into(), self.digest.to_string());
         self.folder.write(METRICS, &format!("{COLUMNS}\n{}\n", self.rows.join("\n")))?;
         c.save(&self.folder.file(STATE))
     }
@@ -268,7 +271,7 @@ impl ContinualRun<'_> {
                 "was written with other settings than those in continual.toml: put these back, or begin another run",
             ));
         }
-        if c.metadata.get("rows") != Some(&self.sequence.digest().to_string()) {
+        if c.metadata.get("rows") != Some(&self.digest.to_string()) {
             return Err(wrong(
                 "was written with other rows: the files that the tasks are made of have changed since; put them back, or begin another run",
             ));

@@ -52,10 +52,6 @@ impl Generate for Film {
         to.push("head.offset", &[numbers], Init::Constant(0.0));
     }
 
-    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, read: &Read) -> Vec<Value> {
-        spec.run_trunk(g, params, read.condition)
-    }
-
     fn written(
         &self,
         g: &mut Graph,

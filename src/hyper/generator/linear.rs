@@ -19,10 +19,6 @@ impl Generate for Linear {
         to.push("head.weight", &[spec.features(inputs), spec.written()], Init::Constant(0.0));
     }
 
-    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, read: &Read) -> Vec<Value> {
-        spec.run_trunk(g, params, read.condition)
-    }
-
     fn written(
         &self,
         g: &mut Graph,

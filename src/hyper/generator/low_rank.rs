@@ -91,10 +91,6 @@ impl Generate for LowRank {
         }
     }
 
-    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, read: &Read) -> Vec<Value> {
-        spec.run_trunk(g, params, read.condition)
-    }
-
     fn written(
         &self,
         g: &mut Graph,

@@ -68,8 +68,8 @@ pub(super) trait Generate {
     }
 
     /// What each layer of the trunk gives after its activation, `[T, ..]`, from what was read of every task.
-    fn trunk(&self, _: &mut Graph, _: &HyperSpec, _: Weights<'_>, _: &Read) -> Vec<Value> {
-        vec![]
+    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, read: &Read) -> Vec<Value> {
+        spec.run_trunk(g, params, read.condition)
     }
 
     /// What each task adds to the dense layers of weights that all share, in factors, where it can be had so.

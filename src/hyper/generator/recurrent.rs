@@ -52,10 +52,6 @@ impl Generate for Recurrent {
         tiles.params(self.units, to);
     }
 
-    fn trunk(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, read: &Read) -> Vec<Value> {
-        spec.run_trunk(g, params, read.condition)
-    }
-
     fn written(
         &self,
         g: &mut Graph,

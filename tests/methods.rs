@@ -7,7 +7,7 @@ use hyperloom::adapt::{Fast, InnerLoop, Rates, Rule};
 use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{
-    self, Chunked, ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder, Static, Transformer,
+    self, Chunked, ConditionSpec, Embedding, Generator, HyperInit, HyperSpec, SetEncoder, Static, Transformer,
 };
 use hyperloom::meta::objective::{MetaSpec, Through};
 use hyperloom::net::{
@@ -35,7 +35,7 @@ fn spec(generated: bool, kind: Loss, context: usize) -> MetaSpec {
         let condition = ConditionSpec {
             support: Some(SetEncoder::new(2 + outputs, vec![3], 0.7)),
             embedding: Some(Embedding { tasks: 5, width: 2 }),
-            descriptor: 0,
+            ..ConditionSpec::default()
         };
         hyper = HyperSpec::new(condition, vec![3], Activation::Silu, hyper.target);
     }
@@ -241,6 +241,18 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                     m.hyper.generator =
                         Generator::Recurrent(hyper::Recurrent { units: 3, embedding: 2, tile: 5 });
                     (m.hyper.writes, m.adaptation.fast) = (vec!["head".into()], Fast::Head);
+                });
+                // A network of its own for each task at first.
+                add("drawn, walked, head", &|m| {
+                    m.hyper.generator =
+                        Generator::Recurrent(hyper::Recurrent { units: 3, embedding: 2, tile: 5 });
+                    m.hyper.init = HyperInit::HyperfanOut;
+                    (m.hyper.writes, m.adaptation.fast) = (vec!["head".into()], Fast::Head);
+                });
+                add("drawn, chunked, refined", &|m| {
+                    chunked(m);
+                    m.hyper.init = HyperInit::HyperfanIn;
+                    m.hyper = m.hyper.clone().refined(1);
                 });
                 // Changes of weights that tasks share, and networks that are mixed.
                 for (name, generator) in [

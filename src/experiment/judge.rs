@@ -6,9 +6,9 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::Experiment;
-use super::config::TaskKind;
+use super::config::{Start, TaskKind};
 use super::forecasts::{MOST_AHEAD, by_points_ahead};
-use super::instruments::Instruments;
+use super::instruments::{Instruments, layers_at_start};
 use super::observer::{Observer, Progress};
 use super::report::{Baselines, CosineTransform, Difference, HeldOut, Report};
 use super::single::{Translations, sources_of};
@@ -19,6 +19,7 @@ use crate::data::score::{psnr, ssim, truncated};
 use crate::error::Result;
 use crate::meta::model::{Model, Network};
 use crate::report::metrics::{self, MetricsRow};
+use crate::rng::Rng;
 use crate::run::Device;
 use crate::task::{Task, reliability, support_as_query};
 
@@ -33,7 +34,7 @@ impl Experiment<'_> {
         let tasks = self.setup.source().test(shots);
         let held_out = self.held_out(&tasks, shots, self.baseline_choices()?)?;
         let (rows, refused) = self.recorded()?;
-        let instruments = Instruments::of(&self.model, self.device, &tasks, refused)?;
+        let instruments = self.instruments(&tasks, refused)?;
         Ok(Report { held_out: Some(held_out), ..self.report(&rows, instruments) })
     }
 
@@ -43,6 +44,25 @@ impl Experiment<'_> {
         let refused = rows.iter().filter(|r| !(r.loss.is_finite() && r.grad_norm.is_finite()));
         let refused = refused.map(|r| r.step).collect();
         Ok((rows, refused))
+    }
+
+    /// What the generated networks look like, and how they started.
+    pub(super) fn instruments(&self, tasks: &[Task], refused: Vec<u64>) -> Result<Instruments> {
+        let found = Instruments::of(&self.model, self.device, tasks, refused)?;
+        let spec = &self.model.spec;
+        if spec.generator.is_shared_weights() || self.config.train.from.is_some() {
+            return Ok(found);
+        }
+        // As training starts: initial weights are a function of the seed.
+        let mut rng = Rng::new(self.config.seed, 0x1217);
+        let base = self.setup.initial_target(&mut rng);
+        let base = match self.config.model.start {
+            Start::Pooled => self.model.members[0].pooled.clone(),
+            Start::Fresh => base,
+        };
+        let params = self.setup.meta().init(&mut rng, &base);
+        let model = Model::new(spec.clone(), self.model.likelihood, self.model.adaptation, params)?;
+        Ok(found.started(layers_at_start(&model, self.device, tasks, |rng| spec.draw(rng, &base))?))
     }
 
     /// What a report says of the run itself.

@@ -120,9 +120,11 @@ impl Setup {
                     embedding: (m.embedding > 0)
                         .then_some(Embedding { tasks: shape.known + 1, width: m.embedding }),
                     descriptor: shape.descriptor,
+                    circle: m.circle,
                 }
             },
             generator: m.generator.clone(),
+            init: m.hyper_init,
             writes: m.writes.clone(),
             // A transformer has blocks instead.
             trunk: if m.generator.reads() && !m.generator.reads_rows() { m.trunk.clone() } else { vec![] },

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Experiment;
 use super::choose::SHARPNESS;
-use super::instruments::Instruments;
 use super::observer::{Observer, Progress};
 use super::report::Report;
 use super::run_folder::{OWN_NETWORK, save_network};
@@ -356,7 +355,7 @@ impl Experiment<'_> {
         let network = network(self.device, &self.model, task)?;
         save_network(&self.folder.file(OWN_NETWORK), &network, &self.setup.source().format())?;
         let (rows, refused) = self.recorded()?;
-        let instruments = Instruments::of(&self.model, self.device, &self.setup.source().test(0), refused)?;
+        let instruments = self.instruments(&self.setup.source().test(0), refused)?;
         Ok(Report { test: Some(self.test_by(task, &network)?), ..self.report(&rows, instruments) })
     }
 

@@ -1,6 +1,8 @@
 //! What a hypernetwork reads: an encoded support set, a learned embedding of a known task, a descriptor,
 //! or several of them side by side.
 
+use std::f64::consts::FRAC_PI_2;
+
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
@@ -17,6 +19,10 @@ pub struct ConditionSpec {
     pub embedding: Option<Embedding>,
     /// A descriptor of this width.
     pub descriptor: usize,
+    /// Whether each of its numbers d is read as a point of the circle, `cos(π/2 d)` and `sin(π/2 d)`, so that a large number does not make large weights
+    /// (Gonzalez Ortiz et al. 2023, "Magnitude invariant parametrizations improve hypernetwork learning").
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub circle: bool,
 }
 
 /// What reads a support set, whatever the order of its examples: layers that read the inputs of each, an MLP over these and its target, and
@@ -257,7 +263,12 @@ impl ConditionSpec {
     pub fn width(&self) -> usize {
         // An encoded support set carries how many examples it saw.
         let support = self.support.as_ref().map_or(0, |s| s.width() + 1);
-        support + self.embedding.as_ref().map_or(0, |e| e.width) + self.descriptor
+        support + self.embedding.as_ref().map_or(0, |e| e.width) + self.descriptor_read()
+    }
+
+    /// Numbers of the condition that the descriptor becomes.
+    fn descriptor_read(&self) -> usize {
+        if self.circle { 2 * self.descriptor } else { self.descriptor }
     }
 
     /// Whether nothing is read.
@@ -267,7 +278,7 @@ impl ConditionSpec {
 
     /// Where the embedding lies in the condition (empty where there is none).
     pub fn embedding_range(&self) -> std::ops::Range<usize> {
-        let end = self.width() - self.descriptor;
+        let end = self.width() - self.descriptor_read();
         end - self.embedding.as_ref().map_or(0, |e| e.width)..end
     }
 
@@ -318,7 +329,15 @@ impl ConditionSpec {
         if self.descriptor > 0
             && let Some(d) = available.descriptor
         {
-            parts.push(d);
+            if self.circle {
+                // cos(x) = sin(x + π/2)
+                let cosine = g.affine(d, FRAC_PI_2, FRAC_PI_2);
+                parts.push(g.act(Activation::Sin, cosine));
+                let sine = g.scale(d, FRAC_PI_2);
+                parts.push(g.act(Activation::Sin, sine));
+            } else {
+                parts.push(d);
+            }
         }
         let condition = g.concat(&parts, 1);
         assert_eq!(

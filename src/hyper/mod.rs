@@ -24,6 +24,7 @@
 
 mod condition;
 mod generator;
+mod init;
 
 use std::ops::Range;
 
@@ -36,6 +37,7 @@ use crate::spec::{Activation, count};
 use crate::task::Loss;
 pub use condition::{Condition, ConditionSpec, Embedding, Read, SetEncoder};
 pub use generator::*;
+pub use init::HyperInit;
 
 /// A hypernetwork, and the network whose weights it writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,9 @@ pub struct HyperSpec {
     pub condition: ConditionSpec,
     /// How weights are written.
     pub generator: Generator,
+    /// What is written at first.
+    #[serde(skip_serializing_if = "is_bias")]
+    pub init: HyperInit,
     /// Which parameters of the target are written, by the role that they have (`head`, `code`, `decoder`) or by name (`3`, `3.weight`); all tasks
     /// share the others. Empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -66,6 +71,10 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
+fn is_bias(init: &HyperInit) -> bool {
+    *init == HyperInit::Bias
+}
+
 /// Rounds of refinement at most.
 pub const MAX_ROUNDS: usize = 16;
 /// What share of a correction is taken at first: the gate of each tensor.
@@ -77,6 +86,8 @@ struct Stored {
     condition: ConditionSpec,
     generator: Option<Generator>,
     #[serde(default)]
+    init: HyperInit,
+    #[serde(default)]
     writes: Vec<String>,
     #[serde(default)]
     rounds: usize,
@@ -87,12 +98,12 @@ struct Stored {
 
 impl From<Stored> for HyperSpec {
     fn from(stored: Stored) -> HyperSpec {
-        let Stored { condition, generator, writes, rounds, trunk, activation, target } = stored;
+        let Stored { condition, generator, init, writes, rounds, trunk, activation, target } = stored;
         let generator = generator.unwrap_or_else(|| match condition.is_empty() {
             true => Generator::Shared(Shared {}),
             false => Generator::default(),
         });
-        HyperSpec { condition, generator, writes, rounds, trunk, activation, target }
+        HyperSpec { condition, generator, init, writes, rounds, trunk, activation, target }
     }
 }
 
@@ -109,6 +120,7 @@ impl HyperSpec {
         HyperSpec {
             condition,
             generator: Generator::default(),
+            init: HyperInit::Bias,
             writes: vec![],
             rounds: 0,
             trunk,
@@ -137,6 +149,7 @@ impl HyperSpec {
         HyperSpec {
             condition: ConditionSpec::default(),
             generator: Generator::Shared(Shared {}),
+            init: HyperInit::Bias,
             writes: vec![],
             rounds: 0,
             trunk: vec![],
@@ -165,6 +178,7 @@ impl HyperSpec {
         }
         self.check_rounds()?;
         self.generator.kind().check_target(self)?;
+        self.check_init()?;
         if !self.is_shared()
             && !self.generator.kind().has_base()
             && (self.rounds > 0 || !self.writes.is_empty())
@@ -281,6 +295,7 @@ impl HyperSpec {
         let mut w = layout.init(rng);
         if let Some(bias) = layout.get("head.bias") {
             w[bias.range()].copy_from_slice(base);
+            self.make_room(&mut w[bias.range()]);
         }
         self.generator.kind().start(self, &layout, &mut w, base);
         w
@@ -296,10 +311,9 @@ impl HyperSpec {
     /// [`HyperSpec::layout`].
     pub fn generate(&self, g: &mut Graph, params: Weights<'_>, read: Option<Read>, tasks: usize) -> Value {
         g.scope("hyper", |g| {
-            let kind = self.generator.kind();
-            let written = kind.written(g, self, params, read.as_ref());
+            let written = self.spread(g, params, read.as_ref());
             g.scope("head", |g| {
-                let base = kind.has_base().then(|| params.get(g, "head.bias"));
+                let base = self.generator.has_base().then(|| params.get(g, "head.bias"));
                 match (written, base) {
                     (Some(correction), Some(base)) => self.added(g, base, correction, tasks),
                     (Some(all), None) | (None, Some(all)) => {
@@ -373,7 +387,7 @@ impl HyperSpec {
                 let said = self.target.apply_by(g, own, rows, s.x);
                 let errors = kind.errors(g, said, s.y);
                 let read = self.condition.encode(g, params, available, self.activation, Some(errors));
-                let written = self.generator.kind().written(g, self, params, Some(&read));
+                let written = self.spread(g, params, Some(&read));
                 let Some(correction) = written else { panic!("a generator that reads writes") };
                 let gate = params.get(g, "refine.gate");
                 let gates: Vec<Value> = (self.written_params().iter().enumerate())

@@ -21,6 +21,25 @@ pub enum Init {
     Around(f64, f64),
 }
 
+impl Init {
+    /// The deviation of what is drawn; of a constant 0.
+    pub fn deviation(self) -> f64 {
+        match self {
+            Init::Uniform(bound) | Init::Around(_, bound) => bound / 3f64.sqrt(),
+            Init::Normal(deviation) => deviation,
+            Init::Constant(_) => 0.0,
+        }
+    }
+
+    /// The value around which is drawn.
+    pub fn middle(self) -> f64 {
+        match self {
+            Init::Constant(c) | Init::Around(c, _) => c,
+            Init::Uniform(_) | Init::Normal(_) => 0.0,
+        }
+    }
+}
+
 /// What a parameter is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,7 +5,7 @@ use super::{
     TrainConfig, WeightSource,
 };
 use crate::adapt::{Fast, Rates, Rule};
-use crate::hyper::Generator;
+use crate::hyper::{Generator, HyperInit};
 use crate::meta::objective::Through;
 use crate::optim::Optimiser;
 use crate::spec::Activation;
@@ -81,12 +81,14 @@ impl Config {
                 set: None,
                 embedding: 0,
                 generator: Generator::default(),
+                hyper_init: HyperInit::Bias,
                 writes: vec![],
                 rounds: 0,
                 trunk: vec![128],
                 hyper_activation: Activation::Relu,
                 start: Start::Fresh,
                 descriptor: false,
+                circle: false,
                 members: 1,
             },
             adapt: AdaptConfig {

@@ -15,7 +15,7 @@ pub use super::source::{
 };
 use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
-use crate::hyper::Generator;
+use crate::hyper::{Generator, HyperInit};
 use crate::meta::objective::Through;
 use crate::net::{Layer, preset};
 use crate::optim::Optimiser;
@@ -265,6 +265,9 @@ pub struct ModelConfig {
     /// How a hypernetwork writes the weights. In a file its name, or a table: `generator = { kind = "chunked", chunk = 512 }`.
     #[serde(deserialize_with = "generator")]
     pub generator: Generator,
+    /// What a hypernetwork writes at first: "bias" (the same sound network for every task), "hyperfan-in" or "hyperfan-out" (a network of its own for
+    /// each, as large as one that is drawn).
+    pub hyper_init: HyperInit,
     /// Which parameters of the target are written, by role ("head", "norm", "code", "decoder") or by name ("3", "3.weight"); all tasks share
     /// the others. Empty: all.
     pub writes: Vec<String>,
@@ -279,6 +282,8 @@ pub struct ModelConfig {
     pub start: Start,
     /// Whether group-level constant columns are read as a descriptor (`csv`).
     pub descriptor: bool,
+    /// Whether each number of the descriptor is read as a point of the circle, which keeps large numbers from making large weights.
+    pub circle: bool,
     /// Models trained on different folds of the training groups, whose predictions are averaged (`csv`, `series`).
     pub members: usize,
 }

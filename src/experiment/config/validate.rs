@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
-use super::{Config, MAX_ADAPT_STEPS, TaskKind, WeightSource};
+use super::{Config, MAX_ADAPT_STEPS, Start, TaskKind, WeightSource};
 use crate::adapt::{Fast, Rates};
 use crate::error::{Error, Result};
-use crate::hyper::{Generator, MAX_ROUNDS};
+use crate::hyper::{Generator, HyperInit, MAX_ROUNDS};
 use crate::meta::objective::Through;
 use crate::net::Layer;
 
@@ -103,8 +103,12 @@ impl Config {
         if self.model.descriptor && !known_tasks {
             return fail("model.descriptor", "only the task 'csv' has columns to describe a task by".into());
         }
+        if self.model.circle && !self.model.descriptor && self.task != TaskKind::Own {
+            return fail("model.circle", "numbers of a descriptor lie on it: model.descriptor = true".into());
+        }
         self.validate_adaptation()?;
         let generated = self.model.weights == WeightSource::Generated;
+        self.validate_init(generated)?;
         let reads = generated && self.model.generator.reads() && !self.task.is_single();
         if reads && self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
             return fail(
@@ -178,6 +182,33 @@ impl Config {
 }
 
 impl Config {
+    /// Refuses to draw a network for each task where all start with one.
+    fn validate_init(&self, generated: bool) -> Result<()> {
+        if self.model.hyper_init == HyperInit::Bias {
+            return Ok(());
+        }
+        let fail = |key: &str, message: &str| Err(Error::config(key, message));
+        if !generated {
+            return fail(
+                "model.hyper_init",
+                "weights that all tasks share are not drawn by a hypernetwork: model.hyper_init = \"bias\"",
+            );
+        }
+        if self.model.start == Start::Pooled {
+            return fail(
+                "model.hyper_init",
+                "every task would start with a network of its own, and not with the pooled one: model.hyper_init = \"bias\", or model.start = \"fresh\"",
+            );
+        }
+        if self.train.joint_lambda > 0.0 {
+            return fail(
+                "model.hyper_init",
+                "the main network is the base weights, and these are nearly 0 where the head draws: model.hyper_init = \"bias\"",
+            );
+        }
+        Ok(())
+    }
+
     /// Refuses a way of adaptation that lacks what it works on.
     fn validate_adaptation(&self) -> Result<()> {
         let (a, m, t) = (&self.adapt, &self.model, &self.train);

@@ -2,11 +2,14 @@
 //! that writes the same network for every task, or one whose trunk has died, still has a loss that falls for a while.
 
 mod sequences;
+mod start;
 
 use serde::{Deserialize, Serialize};
 
 use self::sequences::Sequences;
 pub use self::sequences::{Attended, GateSaturation};
+pub use self::start::LayerStart;
+pub(super) use self::start::layers_at_start;
 use crate::adapt::Generated;
 use crate::error::Result;
 use crate::graph::Graph;
@@ -30,6 +33,10 @@ const MAX_DEAD_FRACTION: f64 = 0.5;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Instruments {
+    /// The generated networks of the first member before the first step, beside networks that are drawn directly; none of weights that all tasks share, of a run that
+    /// starts from another, and of networks that read the support of their task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub start: Vec<LayerStart>,
     /// Mean square of what each layer of the generated networks gives before its activation. The ideal is that of the inputs: a
     /// sound initialisation neither grows nor shrinks it (He et al. 2015).
     pub activations: Vec<LayerActivation>,
@@ -147,6 +154,14 @@ impl Instruments {
             ));
         }
         Ok(found)
+    }
+
+    /// Adds how the generated networks started, and what was wrong with that.
+    #[must_use]
+    pub(super) fn started(mut self, start: Vec<LayerStart>) -> Instruments {
+        self.warnings.extend(start.iter().find_map(LayerStart::warning));
+        self.start = start;
+        self
     }
 
     /// What the network of a task looks at in its first row, layer by layer; nothing where it has no attention over a sequence.

@@ -6,11 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Generate;
-use super::static_blocks::deviation;
 use crate::graph::{Graph, Value};
 use crate::hyper::{HyperSpec, Read};
 use crate::net::{Init, ParamLayout, Weights};
-use crate::spec::count;
 
 /// Trunk and head once for each chunk of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +27,6 @@ pub struct Chunked {
 fn is_true(yes: &bool) -> bool {
     *yes
 }
-
-/// How far biases and gains are written from what they start with, where there are no base weights.
-const AWAY: f64 = 0.1;
 
 impl Default for Chunked {
     fn default() -> Chunked {
@@ -57,6 +52,10 @@ impl Chunked {
 }
 
 impl Generate for Chunked {
+    fn may_draw(&self) -> bool {
+        true
+    }
+
     fn has_base(&self) -> bool {
         self.base
     }
@@ -79,9 +78,7 @@ impl Generate for Chunked {
         to.push("chunks", &[self.chunks(spec.written()), self.embedding], Init::Normal(1.0));
         spec.add_trunk(to, inputs);
         let features = spec.features(inputs);
-        let start =
-            if self.base { Init::Constant(0.0) } else { Init::Normal(1.0 / (features as f64).sqrt()) };
-        to.push("head.weight", &[features, self.chunk], start);
+        to.push("head.weight", &[features, self.chunk], spec.head_init(features));
         if !self.base {
             to.push("head.offset", &[self.chunk], Init::Constant(0.0));
         }
@@ -102,6 +99,7 @@ impl Generate for Chunked {
         let x = self.inputs(g, params, read?.condition);
         let h = spec.trunk_gave(g, params, x);
         Some(g.scope("head", |g| {
+            let h = spec.levelled(g, h);
             let w = params.get(g, "head.weight");
             let mut y = g.matmul(h, w);
             if !self.base {
@@ -111,25 +109,7 @@ impl Generate for Chunked {
             let [t, c, len] = g.shape(y)[..] else { panic!("chunks are [T, C, chunk]") };
             let y = g.reshape(y, &[t, c * len]);
             // The last chunk may reach beyond the weights.
-            let y = g.slice(y, 1, 0, spec.written());
-            if self.base { y } else { drawn_like(g, &spec.target.layout(), y) }
+            g.slice(y, 1, 0, spec.written())
         }))
     }
-}
-
-/// Numbers of mean 0 and variance 1, `[T, P]`, as weights that are spread as those of a layout start: each tensor with its own deviation (the "hyperfan-in" of
-/// Chang et al. 2020, by scaling what is written, since all chunks share their head), biases and gains near what they start with.
-fn drawn_like(g: &mut Graph, layout: &ParamLayout, written: Value) -> Value {
-    let parts: Vec<Value> = (layout.params.iter())
-        .map(|p| {
-            let part = g.slice(written, 1, p.offset, count(&p.shape));
-            let (deviation, middle) = match p.init {
-                Init::Constant(c) => (AWAY, c),
-                Init::Around(middle, _) => (deviation(p.init), middle),
-                _ => (deviation(p.init), 0.0),
-            };
-            g.affine(part, deviation, middle)
-        })
-        .collect();
-    g.concat(&parts, 1)
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Generate;
 use crate::graph::{Graph, Value};
 use crate::hyper::{HyperSpec, Read};
-use crate::net::{Init, ParamLayout, Weights};
+use crate::net::{ParamLayout, Weights};
 
 /// A linear head on the trunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,10 +13,15 @@ use crate::net::{Init, ParamLayout, Weights};
 pub struct Linear {}
 
 impl Generate for Linear {
+    fn may_draw(&self) -> bool {
+        true
+    }
+
     fn params(&self, spec: &HyperSpec, to: &mut ParamLayout) {
         let inputs = spec.condition.width();
         spec.add_trunk(to, inputs);
-        to.push("head.weight", &[spec.features(inputs), spec.written()], Init::Constant(0.0));
+        let features = spec.features(inputs);
+        to.push("head.weight", &[features, spec.written()], spec.head_init(features));
     }
 
     fn written(
@@ -29,6 +34,7 @@ impl Generate for Linear {
         let read = read?;
         let h = spec.trunk_gave(g, params, read.condition);
         Some(g.scope("head", |g| {
+            let h = spec.levelled(g, h);
             let w = params.get(g, "head.weight");
             g.matmul(h, w)
         }))

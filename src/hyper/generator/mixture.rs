@@ -53,10 +53,7 @@ impl Generate for Mixture {
         // Numbers of deviation 1, drawn as parameters: each network lies around the one to start with.
         let mut around = target.init(&mut Rng::new(0x313, base.len() as u64));
         for p in &target.params {
-            let middle = match p.init {
-                Init::Constant(c) | Init::Around(c, _) => c as f32,
-                _ => 0.0,
-            };
+            let middle = p.init.middle() as f32;
             let spread: f64 = around[p.range()].iter().map(|v| f64::from(v - middle).powi(2)).sum();
             let deviation = (spread / p.range().len().max(1) as f64).sqrt() as f32;
             around[p.range()].fill(APART as f32 * deviation);

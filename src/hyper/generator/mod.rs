@@ -3,7 +3,7 @@
 //!
 //! Those that read something of a task write a correction to the same base weights, the parameter `head.bias [P]`, and begin with a
 //! correction of 0 (Bias-HyperInit: Beck et al. 2022, "Hypernetworks in meta-reinforcement learning"): every task starts with the
-//! same sound network.
+//! same sound network. Or every task starts with one of its own, as large as one that is drawn ([`HyperInit`](super::HyperInit)).
 
 mod chunked;
 mod film;
@@ -53,6 +53,11 @@ pub(super) trait Generate {
     /// Whether what it writes is a correction to base weights.
     fn has_base(&self) -> bool {
         true
+    }
+
+    /// Whether all weights may be drawn by its head at first, and not only a correction to weights that are drawn once.
+    fn may_draw(&self) -> bool {
+        false
     }
 
     /// Appends its parameters, all but the base weights.
@@ -157,6 +162,11 @@ impl Generator {
     /// Whether the weights themselves are the parameters, and nothing writes them.
     pub fn is_shared_weights(&self) -> bool {
         matches!(self, Generator::Shared(_))
+    }
+
+    /// Whether it may draw the weights of every task at first ([`HyperInit`](super::HyperInit)).
+    pub fn may_draw(&self) -> bool {
+        self.kind().may_draw()
     }
 
     /// Refuses sizes beyond any use.

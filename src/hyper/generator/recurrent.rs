@@ -36,6 +36,10 @@ impl Recurrent {
 }
 
 impl Generate for Recurrent {
+    fn may_draw(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<(), String> {
         check(&[
             ("units", self.units, 1..=65_536),
@@ -49,7 +53,7 @@ impl Generate for Recurrent {
         to.push("tiles", &[tiles.len(), self.embedding], Init::Normal(1.0));
         spec.add_trunk(to, inputs);
         to.extend("walk", &self.walk(spec.features(inputs), 1).layout());
-        tiles.params(self.units, to);
+        tiles.params(spec, self.units, to);
     }
 
     fn written(
@@ -73,6 +77,6 @@ impl Generate for Recurrent {
         let x = g.reshape(x, &[t, k * (width + m)]);
         let states = g.scope("walk", |g| self.walk(width, k).apply_named(g, params, "walk", x));
         let states = g.reshape(states, &[t, k, self.units]);
-        Some(tiles.write(g, params, states))
+        Some(tiles.write(g, spec, params, states))
     }
 }

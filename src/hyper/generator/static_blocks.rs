@@ -66,16 +66,6 @@ impl Static {
     }
 }
 
-/// The deviation that a parameter is drawn with.
-pub(super) fn deviation(init: Init) -> f64 {
-    match init {
-        Init::Uniform(bound) => bound / 3f64.sqrt(),
-        Init::Normal(deviation) => deviation,
-        Init::Around(_, bound) => bound / 3f64.sqrt(),
-        Init::Constant(_) => 1.0,
-    }
-}
-
 /// The name of the second layer for kernels of so many taps.
 fn second(taps: usize) -> String {
     format!("taps.{taps}")
@@ -183,7 +173,7 @@ impl Static {
         let written = g.reshape(written, &[taps, across * b, along * b]);
         let written = g.slice(written, 1, 0, inputs);
         let written = g.slice(written, 2, 0, outputs);
-        let written = g.scale(written, deviation(param.init));
+        let written = g.scale(written, param.init.deviation());
         g.reshape(written, &[count(&param.shape)])
     }
 }

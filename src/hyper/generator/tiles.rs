@@ -3,7 +3,7 @@
 
 use crate::graph::{Graph, Value};
 use crate::hyper::HyperSpec;
-use crate::net::{Init, ParamLayout, Weights};
+use crate::net::{ParamLayout, Weights};
 
 /// A layer of the target, as far as it is written.
 struct Written {
@@ -42,17 +42,18 @@ impl Tiles {
         self.0.iter().map(|w| w.tiles).sum()
     }
 
-    /// Appends the heads, for tokens of that width: corrections begin at 0.
-    pub(super) fn params(&self, width: usize, to: &mut ParamLayout) {
+    /// Appends the heads, for tokens of that width.
+    pub(super) fn params(&self, spec: &HyperSpec, width: usize, to: &mut ParamLayout) {
         for w in &self.0 {
-            to.push(format!("head.{}.weight", w.layer), &[width, w.each], Init::Constant(0.0));
+            to.push(format!("head.{}.weight", w.layer), &[width, w.each], spec.head_init(width));
         }
     }
 
     /// What tokens `[T, K, D]` write, `[T, W]`.
-    pub(super) fn write(&self, g: &mut Graph, params: Weights<'_>, tokens: Value) -> Value {
+    pub(super) fn write(&self, g: &mut Graph, spec: &HyperSpec, params: Weights<'_>, tokens: Value) -> Value {
         let t = g.shape(tokens)[0];
         g.scope("head", |g| {
+            let tokens = spec.levelled(g, tokens);
             let mut at = 0;
             let parts: Vec<Value> = (self.0.iter())
                 .map(|w| {

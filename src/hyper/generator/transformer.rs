@@ -58,6 +58,10 @@ impl Transformer {
 }
 
 impl Generate for Transformer {
+    fn may_draw(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<(), String> {
         check(&[
             ("width", self.width, 2..=65_536),
@@ -91,7 +95,7 @@ impl Generate for Transformer {
         let tiles = Tiles::of(spec, self.tile);
         to.push("tokens", &[tiles.len(), self.width], Init::Normal(1.0));
         to.extend("blocks", &self.net(1).layout());
-        tiles.params(self.width, to);
+        tiles.params(spec, self.width, to);
     }
 
     fn written(
@@ -134,6 +138,6 @@ impl Generate for Transformer {
         let told = g.scope("blocks", |g| net.apply_named_ragged(g, params, "blocks", there, flat));
         let told = g.reshape(told, &[t, n, self.width]);
         let own = g.slice(told, 1, n - k, k);
-        Some(tiles.write(g, params, own))
+        Some(tiles.write(g, spec, params, own))
     }
 }

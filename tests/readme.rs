@@ -88,7 +88,7 @@ fn short(arguments: &str) -> Vec<&str> {
             };
             words.insert(1, short);
         }
-        "joint" => words.insert(1, "short.toml"),
+        "joint" | "sweep" => words.insert(1, "short.toml"),
         "search" => {
             words.insert(1, "search.toml");
             if let Some(at) = words.iter().position(|w| *w == "--budget") {

@@ -20,6 +20,7 @@ mod profile;
 mod rollout;
 mod sample;
 mod search;
+mod sweep;
 mod train;
 mod translate;
 
@@ -91,6 +92,8 @@ enum Command {
     Profile(profile::ProfileArgs),
     /// Train a main network beside the hypernetwork, for several shares of its own loss, and show the trade
     Joint(joint::JointArgs),
+    /// Train a run for each combination of values of some settings, and show which is best
+    Sweep(sweep::SweepArgs),
     /// Search architectures: propose, judge by generated weights, choose, train the best.
     Search(search::SearchArgs),
     /// What a trained policy sees and does in a world, step by step.
@@ -671,6 +674,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Bench(a) => bench::run(&a),
         Command::Profile(a) => profile::run(&a),
         Command::Joint(a) => joint::run(&a),
+        Command::Sweep(a) => sweep::run(&a),
         Command::Search(a) => search::run(&a),
         Command::Rollout(a) => rollout::run(&a),
         #[cfg(feature = "gpu")]

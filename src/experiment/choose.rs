@@ -1,16 +1,18 @@
 //! What is chosen on validation tasks, which the judged model has not seen: steps of adaptation, how much of a correction is
 //! kept, how networks are weighed, how wide intervals are; and what the baselines choose.
 
+use std::f64::consts::{LN_2, LN_10};
+
 use super::Experiment;
 use super::config::{Config, Method, Start};
 use super::forecasts::{MOST_AHEAD, growth};
 use super::judge::pooled_on_support;
-use super::report::Difference;
+use super::report::{Difference, Validation};
 use super::source::{Forecasts, TasksPicture};
 use crate::adapt::{Candidates, Fast, Gate, StartFrom};
 use crate::error::Result;
 use crate::meta::model::{Choice, Model, Predictions};
-use crate::task::{Intervals, SHRINKAGE, Task};
+use crate::task::{Intervals, Metric, SHRINKAGE, Task};
 
 /// What logits are tried to be multiplied by.
 pub(super) const SHARPNESS: [f64; 13] = [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0];
@@ -104,6 +106,55 @@ impl Experiment<'_> {
             Start::Fresh => vec![1.0],
             Start::Pooled => vec![1.0, 0.5, 0.0],
         }
+    }
+
+    /// How good the model is on validation tasks: as it was chosen, or after the best number of steps of adaptation where training goes on still.
+    /// `None` where there are none.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn validation(&self) -> Result<Option<Validation>> {
+        let likelihood = self.model.likelihood;
+        if let Some(task) = self.setup.source().single() {
+            let rows = task.validation.len() as f64;
+            return Ok(self.curve.last().map(|point| match likelihood.metric {
+                Metric::Accuracy => Validation {
+                    score: point.accuracy,
+                    standard_error: Some((point.accuracy * (1.0 - point.accuracy) / rows).sqrt()),
+                },
+                // One sequence says nothing of the spread of others.
+                _ => Validation { score: point.loss / LN_2, standard_error: None },
+            }));
+        }
+        let (tasks, predictions) = if self.position.trained {
+            let (mut tasks, mut all) = (vec![], vec![]);
+            for (i, m) in self.model.members.iter().enumerate() {
+                let mine = self.setup.source().validation(i);
+                let one = Model { members: vec![m.clone()], ..self.model.clone() };
+                all.extend(one.predict(self.device, &mine, None)?.into_iter().map(|p| p.values));
+                tasks.extend(mine);
+            }
+            (tasks, all)
+        } else {
+            let (tasks, found) = self.validation_predictions(StartFrom::Generated(1.0), &self.steps())?;
+            let scores: Vec<f64> = found.iter().map(|y| likelihood.score(&tasks, y)).collect();
+            let best = self.best(&scores);
+            (tasks, found.into_iter().nth(best).unwrap_or_default())
+        };
+        if tasks.is_empty() {
+            return Ok(None);
+        }
+        let score = likelihood.score(&tasks, &predictions);
+        let errors = likelihood.errors_by_name(&tasks, &predictions);
+        let Difference { mean, standard_error, .. } = Difference::of(&errors, &vec![0.0; errors.len()]);
+        let standard_error = match likelihood.metric {
+            // Errors are squares: by the derivative of the root, and of the logarithm.
+            Metric::Rmse => standard_error * score / (2.0 * mean),
+            Metric::Psnr => standard_error * 10.0 / (LN_10 * mean),
+            _ => standard_error,
+        };
+        let standard_error = Some(standard_error).filter(|e| e.is_finite());
+        Ok(Some(Validation { score, standard_error }))
     }
 
     /// The score on each member's validation tasks, which it has not seen, over all members.

@@ -10,7 +10,7 @@ use super::config::{Start, TaskKind};
 use super::forecasts::{MOST_AHEAD, by_points_ahead};
 use super::instruments::{Instruments, layers_at_start};
 use super::observer::{Observer, Progress};
-use super::report::{Baselines, CosineTransform, Difference, HeldOut, Report};
+use super::report::{Baselines, CosineTransform, Difference, HeldOut, Report, Validation};
 use super::single::{Translations, sources_of};
 use super::source::{Forecasts, TasksPicture};
 use super::translations::translate;
@@ -35,7 +35,8 @@ impl Experiment<'_> {
         let held_out = self.held_out(&tasks, shots, self.baseline_choices()?)?;
         let (rows, refused) = self.recorded()?;
         let instruments = self.instruments(&tasks, refused)?;
-        Ok(Report { held_out: Some(held_out), ..self.report(&rows, instruments) })
+        let validation = self.validation()?;
+        Ok(Report { held_out: Some(held_out), ..self.report(&rows, instruments, validation) })
     }
 
     /// What was recorded of the steps of training, and which of these were refused.
@@ -66,7 +67,12 @@ impl Experiment<'_> {
     }
 
     /// What a report says of the run itself.
-    pub(super) fn report(&self, rows: &[MetricsRow], instruments: Instruments) -> Report {
+    pub(super) fn report(
+        &self,
+        rows: &[MetricsRow],
+        instruments: Instruments,
+        validation: Option<Validation>,
+    ) -> Report {
         for w in &instruments.warnings {
             log::warn!("{w}");
         }
@@ -87,6 +93,7 @@ impl Experiment<'_> {
             members: self.model.members.len(),
             held_out: None,
             test: None,
+            validation,
             instruments,
         }
     }

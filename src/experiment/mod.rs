@@ -40,6 +40,7 @@ pub mod setup;
 mod single;
 pub mod source;
 mod stages;
+pub mod sweep;
 pub mod texts;
 mod transfer;
 pub mod translations;
@@ -57,7 +58,7 @@ use crate::report::metrics::MetricsWriter;
 use crate::run::Device;
 use config::{Config, Method};
 pub use observer::{Observer, Progress, RunStatus, Silent};
-pub use report::{Baselines, Difference, HeldOut, PointsAhead, Report};
+pub use report::{Baselines, Difference, HeldOut, PointsAhead, Report, Validation};
 use run_folder::{Position, RunFolder};
 use setup::Setup;
 pub use single::{CurvePoint, Direct, TestReport, Translations};
@@ -77,6 +78,8 @@ pub struct Experiment<'a> {
     frozen: Vec<f32>,
     /// The validation curve of a source that is one task.
     curve: Vec<CurvePoint>,
+    /// The step of the hypernetwork's training that it pauses at, before its end.
+    pause: Option<u64>,
     started: Instant,
     before: u64,
 }
@@ -201,6 +204,7 @@ impl<'a> Experiment<'a> {
             state,
             frozen,
             curve,
+            pause: None,
             started: Instant::now(),
         })
     }
@@ -223,6 +227,11 @@ impl<'a> Experiment<'a> {
     /// The model as far as it is trained.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Has [`Experiment::run`] stop at this step of the hypernetwork's training, or at the end of the window of steps that it lies in, as an observer would.
+    pub fn pause_at(&mut self, step: Option<u64>) {
+        self.pause = step;
     }
 
     /// Trains what is left to train, then chooses and judges.

@@ -39,8 +39,21 @@ pub struct Report {
     /// Of a source that is one task: how good its network is on rows to be judged on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestReport>,
+    /// How good what was chosen is on the validation tasks that it was chosen by; runs are compared by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
     /// What the generated networks look like.
     pub instruments: Instruments,
+}
+
+/// How good a model is on validation tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Validation {
+    /// By the metric of the run.
+    pub score: f64,
+    /// Over tasks (of one task over its rows; none of sequences of symbols).
+    pub standard_error: Option<f64>,
 }
 
 /// Error on tasks that nothing was trained on or chosen by.

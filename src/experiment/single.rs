@@ -356,7 +356,10 @@ impl Experiment<'_> {
         save_network(&self.folder.file(OWN_NETWORK), &network, &self.setup.source().format())?;
         let (rows, refused) = self.recorded()?;
         let instruments = self.instruments(&self.setup.source().test(0), refused)?;
-        Ok(Report { test: Some(self.test_by(task, &network)?), ..self.report(&rows, instruments) })
+        Ok(Report {
+            test: Some(self.test_by(task, &network)?),
+            ..self.report(&rows, instruments, self.validation()?)
+        })
     }
 
     /// Rows that were judged wrongly, the surest first (none of sequences): the row, its class, what was predicted, and how probable that was.

@@ -141,6 +141,11 @@ impl Experiment<'_> {
         };
         let (mut saved_at, begun, begun_step) = (Instant::now(), Instant::now(), trainer.step());
         while trainer.step() < steps {
+            // For whoever asks how good it is so far; the checkpoint has it with the moments of the optimiser.
+            if hyper && self.is_paused(trainer.step()) {
+                self.model.members[member].hyper = trainer.params()?;
+                return Ok(false);
+            }
             let most = match hyper && rows.is_some() {
                 true => self.next_point(steps, trainer.step()) - trainer.step(),
                 false => u64::MAX,
@@ -173,14 +178,15 @@ impl Experiment<'_> {
             if most != u64::MAX && records.len() as u64 == most {
                 self.add_point(trainer.step(), trainer.params()?)?;
             }
-            let stop = observer.stop() && trainer.step() < steps;
+            let pause = hyper && self.is_paused(trainer.step());
+            let stop = (pause || observer.stop()) && trainer.step() < steps;
             if stop || saved_at.elapsed().as_secs_f64() >= self.config.train.checkpoint_seconds {
                 self.state = trainer.state()?;
                 metrics.flush()?;
                 self.save()?;
                 saved_at = Instant::now();
             }
-            if stop {
+            if stop && !pause {
                 return Ok(false);
             }
         }
@@ -201,6 +207,11 @@ impl Experiment<'_> {
         self.position.hyper = !hyper;
         self.position.member += usize::from(hyper);
         Ok(true)
+    }
+
+    /// Whether the hypernetwork's training is to pause at a step.
+    fn is_paused(&self, step: u64) -> bool {
+        self.pause.is_some_and(|at| step >= at)
     }
 
     fn rows(&self, records: &[StepRecord], tasks_per_second: f64) -> Vec<MetricsRow> {

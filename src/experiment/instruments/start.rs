@@ -13,12 +13,14 @@ use crate::plan::{Caps, lower};
 use crate::rng::Rng;
 use crate::run::Device;
 use crate::run::cpu::CpuRunner;
+use crate::spec::count;
 use crate::task::Task;
 
 /// Tasks that are looked at, at most.
 const MAX_TASKS: usize = 64;
-/// A layer is called badly started from this factor on.
+/// A layer is called badly started from this factor on, where it has as many units: of few the mean square is much a matter of luck.
 const FAR: f64 = 4.0;
+const MANY: usize = 16;
 
 /// A layer of generated networks before the first step, beside that of networks that are drawn directly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,8 @@ const FAR: f64 = 4.0;
 pub struct LayerStart {
     /// The layer.
     pub layer: usize,
+    /// Numbers that it gives of a row.
+    pub units: usize,
     /// Mean square of what it gives before its activation, over tasks, rows and units.
     pub activation: f64,
     /// The same of networks that are drawn directly.
@@ -44,7 +48,7 @@ impl LayerStart {
 
     /// What is wrong with it, in words.
     pub(super) fn warning(&self) -> Option<String> {
-        let far = |r: f64| !(1.0 / FAR..=FAR).contains(&r);
+        let far = |r: f64| self.units >= MANY && !(1.0 / FAR..=FAR).contains(&r);
         let [activation, gradient] = self.ratios();
         let (what, ratio) = match (far(activation), far(gradient)) {
             (true, _) => ("what it gives has", activation),
@@ -97,6 +101,7 @@ pub(in crate::experiment) fn layers_at_start(
     let along = g.reshape(along, &[]);
     let gradients = g.grad(along, &given);
     let layers = given.len();
+    let units: Vec<usize> = given.iter().map(|v| count(&g.shape(*v)[1..]) / n).collect();
     for (i, (given, gradient)) in given.iter().zip(&gradients).enumerate() {
         for (what, value) in [("given", given), ("gradient", gradient)] {
             let square = g.mul(*value, *value);
@@ -104,7 +109,7 @@ pub(in crate::experiment) fn layers_at_start(
         }
     }
     let mut runner: CpuRunner<f64> = CpuRunner::prepare(&lower(&g, Caps::cpu(1))?);
-    let (mut rng, count) = (Rng::new(0x57a7, 0), shape.iter().product::<usize>());
+    let (mut rng, all) = (Rng::new(0x57a7, 0), count(&shape));
     let written = model.written(device, &model.members[0], tasks)?.weights;
     let mut found = [Squares::default(), Squares::default()];
     found.iter_mut().for_each(|s| (s.activations, s.gradients) = (vec![0.0; layers], vec![0.0; layers]));
@@ -115,9 +120,9 @@ pub(in crate::experiment) fn layers_at_start(
         let mut input: Vec<f64> = here.iter().map(|v| f64::from(*v)).collect();
         input.resize(n * inputs, 0.0);
         runner.write("x", &input)?;
-        let each = count / n;
+        let each = all / n;
         let directions: Vec<f64> =
-            (0..count).map(|i| if i / each < there { rng.normal() } else { 0.0 }).collect();
+            (0..all).map(|i| if i / each < there { rng.normal() } else { 0.0 }).collect();
         runner.write("directions", &directions)?;
         for (squares, w) in found.iter_mut().zip([generated, &direct(&mut rng)]) {
             runner.write("weights", &w.iter().map(|v| f64::from(*v)).collect::<Vec<_>>())?;
@@ -136,6 +141,7 @@ pub(in crate::experiment) fn layers_at_start(
     let [generated, drawn] = found;
     let one = |layer: usize| LayerStart {
         layer,
+        units: units[layer],
         activation: generated.activations[layer],
         ideal_activation: drawn.activations[layer],
         gradient: generated.gradients[layer],

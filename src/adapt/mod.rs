@@ -26,6 +26,7 @@
 
 mod adapter;
 pub mod closed_form;
+mod drift;
 mod fast;
 mod gate;
 mod inner;
@@ -34,6 +35,7 @@ mod rule;
 
 pub use adapter::{Adapter, Generated, Member, StartFrom, TaskPredictions};
 pub(crate) use adapter::{Forward, without_context};
+pub use drift::ChangeDetector;
 pub use fast::Fast;
 pub use gate::{Candidates, Gate};
 pub use inner::{Adaptation, InnerLoop, InnerProblem, Rates};

@@ -10,11 +10,13 @@ use hyperloom::experiment::files::predict_table;
 use hyperloom::experiment::forecasts::{Forecaster, forecast};
 use hyperloom::experiment::picture_files::{Sorted, sort_by_network, sort_pictures};
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network};
+use hyperloom::experiment::streams::follow_table;
 use hyperloom::files::write_atomically;
+use hyperloom::meta::follow::Following;
 use hyperloom::meta::model::{Model, Network, Prediction};
-use hyperloom::{Error, Result};
+use hyperloom::{Device, Error, Result};
 
-use super::{check_new, check_steps, open_device, say};
+use super::{check_new, check_steps, figure, open_device, say};
 
 /// Arguments of `predict`.
 #[derive(Args, Debug)]
@@ -37,6 +39,19 @@ pub(super) struct PredictArgs {
     /// Share of rows that intervals cover, from .1 to .95: columns 'low' and 'high' beside a predicted value.
     #[arg(long, value_name = "LEVEL")]
     interval: Option<f64>,
+    /// The rows of the query arrive one after another, and each is predicted from those before it: their targets are known then. Writes what was said, and beside it how good
+    /// that was as JSON, and a picture.
+    #[arg(long)]
+    stream: bool,
+    /// Rows of a stream that arrive at once.
+    #[arg(long, requires = "stream", default_value_t = 1)]
+    batch: usize,
+    /// Numbers of last rows of a stream that networks are written from side by side; the one counts that was best lately.
+    #[arg(long, requires = "stream", value_delimiter = ',', default_values_t = Following::default().windows)]
+    windows: Vec<usize>,
+    /// About how probable a change of a stream is noticed that is none; 0: none is noticed, and nothing forgotten for it.
+    #[arg(long, requires = "stream", default_value_t = Following::default().confidence)]
+    drift: f64,
     /// auto, cpu, gpu or gpu:N.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -110,6 +125,9 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     }
     let query = Table::read(&args.query)?;
     let device = open_device(&args.device)?;
+    if args.stream {
+        return stream(args, &device, &reader, &format, &query);
+    }
     let (y, half) = match &reader {
         _ if let Format::Series(series) = &format => {
             let by = match &reader {
@@ -157,6 +175,52 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     write_atomically(&args.out, &format.predictions(&query, &y, half.as_deref())?)?;
     let rows = if matches!(format, Format::Sequences(_)) { "series" } else { "rows" };
     say(format_args!("{}: {} {rows} predicted\n", args.out.display(), query.rows()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Rows that arrive one after another.
+fn stream(
+    args: &PredictArgs,
+    device: &Device,
+    reader: &Reader,
+    format: &Format,
+    query: &Table,
+) -> Result<ExitCode> {
+    let Reader::Model(model) = reader else {
+        return Err(Error::config(
+            "--stream",
+            "needs what writes networks: give a run folder, not a network",
+        ));
+    };
+    for (flag, given) in [("--steps", args.steps.is_some()), ("--interval", args.interval.is_some())] {
+        if given {
+            return Err(Error::config(flag, "is nothing for --stream: leave one of both out"));
+        }
+    }
+    let [table, picture] = ["json", "svg"].map(|e| args.out.with_extension(e));
+    [&table, &picture].into_iter().try_for_each(|file| check_new(file))?;
+    let mut how = Following::default();
+    (how.windows, how.confidence) = (args.windows.clone(), args.drift);
+    let known = args.support.as_ref().map(Table::read).transpose()?;
+    let found = follow_table(device, model, format, known.as_ref(), query, &how, args.batch)?;
+    write_atomically(&args.out, &found.csv(format, query)?)?;
+    let r = &found.report;
+    write_atomically(&table, (serde_json::to_string_pretty(r).unwrap_or_default() + "\n").as_bytes())?;
+    found.draw(&picture)?;
+    let streams = if r.streams == 1 { String::new() } else { format!(" in {} streams", r.streams) };
+    say(format_args!("{} of {} rows{streams}, each predicted before it was known\n", r.metric, r.rows));
+    let line = |what: &str, value: f64| say(format_args!("  {what:<40}{:>9}\n", figure(value)));
+    line("networks that follow", r.prequential);
+    for (name, value) in &r.beside {
+        line(&name.replace('_', " "), *value);
+    }
+    let lines: Vec<String> = r.drifts.iter().map(usize::to_string).collect();
+    match lines.len() {
+        0 => say("no change was noticed\n"),
+        n => say(format_args!("{n} changes were noticed, behind lines {}\n", lines.join(", "))),
+    }
+    let [out, table, picture] = [&args.out, &table, &picture].map(|f| f.display().to_string());
+    say(format_args!("{out}, {table}, {picture}\n"));
     Ok(ExitCode::SUCCESS)
 }
 

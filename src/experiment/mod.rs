@@ -40,6 +40,7 @@ pub mod setup;
 mod single;
 pub mod source;
 mod stages;
+pub mod streams;
 pub mod sweep;
 pub mod texts;
 mod transfer;

@@ -32,6 +32,7 @@
 //! # Ok::<(), hyperloom::Error>(())
 //! ```
 
+pub mod follow;
 pub mod model;
 pub mod objective;
 pub mod outer;

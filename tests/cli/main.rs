@@ -18,6 +18,7 @@ mod resume;
 mod search;
 mod series;
 mod simulators;
+mod streams;
 mod sweep;
 mod text;
 mod texts;

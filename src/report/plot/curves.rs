@@ -115,6 +115,21 @@ pub fn curves(
     log_y: bool,
     curves: &[Curve],
 ) -> Result<()> {
+    marked_curves(path, name, (x_label, y_label), log_y, curves, ("", &[]))
+}
+
+/// [`curves`], with upright dashed lines at some places, which the legend calls so.
+///
+/// # Errors
+/// [`crate::error::Error::Io`] when the file cannot be written.
+pub fn marked_curves(
+    path: &Path,
+    name: &str,
+    labels: (&str, &str),
+    log_y: bool,
+    curves: &[Curve],
+    (mark, places): (&str, &[f64]),
+) -> Result<()> {
     let shown: Vec<_> = curves.iter().map(|c| finite(c.points)).collect();
     let all: Vec<_> = shown.iter().flatten().copied().collect();
     let values = range(all.iter().map(|p| p.1));
@@ -122,10 +137,17 @@ pub fn curves(
     let x = Axis::linear(range(all.iter().map(|p| p.0)), 0.01, 7);
     let mut legend: Vec<_> =
         curves.iter().enumerate().map(|(i, c)| (Sign::Line(pen(i)), c.label.to_string())).collect();
+    let upright = Pen::new(GREY, 1.2).dashed(4.0, 3.0);
+    if !places.is_empty() {
+        legend.push((Sign::Line(upright), mark.to_string()));
+    }
     legend.extend(remark(curves.iter().map(|c| c.points.len()).sum::<usize>() - all.len()));
-    chart(path, name, (x, y), (x_label, y_label), legend, |canvas, frame| {
+    chart(path, name, (x, y), labels, legend, |canvas, frame| {
         if all.is_empty() {
             frame.say_empty(canvas);
+        }
+        for x in places.iter().map(|at| frame.left + frame.x.place(*at) * frame.width) {
+            canvas.line(&[(x, frame.top), (x, frame.top + frame.height)], upright);
         }
         for (i, points) in shown.iter().enumerate() {
             match points.as_slice() {

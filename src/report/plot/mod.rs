@@ -25,7 +25,7 @@ pub use attention::{AttentionPanel, attention};
 pub use cells::{CellDrawing, cells};
 pub use cloud::cloud;
 pub use confusion::confusion;
-pub use curves::{Curve, accuracy_curve, curves, error_by_steps, loss_curve};
+pub use curves::{Curve, accuracy_curve, curves, error_by_steps, loss_curve, marked_curves};
 pub use dots::{DotRow, dots};
 pub use fields::{FieldPanel, fields};
 pub use gallery::{Shown, Tile, gallery};

@@ -8,7 +8,7 @@ use hyperloom::experiment::config::Config;
 use hyperloom::experiment::settings;
 use hyperloom::experiment::setup::Setup;
 use hyperloom::meta::outer::{Learner, training_graph, training_plan};
-use hyperloom::plan::{Caps, Plan};
+use hyperloom::plan::{Caps, Plan, bytes, lower};
 
 use super::{Settings, open_device, say};
 
@@ -32,8 +32,43 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
         let (family, learner) = (setup.source().family(0), Learner::Hyper(setup.meta().into()));
         say(format_args!("{}\n", training_graph(family.as_ref(), &learner, &settings, 1)));
     }
-    say(format_args!("{}", training_plan_of(&config, |window| device.caps(window))?));
+    let plan = training_plan_of(&config, |window| device.caps(window))?;
+    say(format_args!("{}", hypernetwork(&config)?));
+    say(format_args!("{plan}"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the hypernetwork is made of, and what it takes to write a task's network.
+fn hypernetwork(config: &Config) -> Result<String> {
+    let setup = Setup::load(config)?;
+    let hyper = setup.hyper();
+    let (layout, target) = (hyper.layout(), hyper.target.layout().len());
+    if hyper.is_shared() {
+        return Ok(format!(
+            "network\n  {target} weights from {} parameters, the same for all tasks\n",
+            layout.len()
+        ));
+    }
+    let mut parts: Vec<(&str, usize)> = vec![];
+    for p in &layout.params {
+        // Weights that what is written corrects lie with the head's by name.
+        let part = if p.name == "head.bias" { "base" } else { p.name.split('.').next().unwrap_or_default() };
+        match parts.iter_mut().find(|(name, _)| *name == part) {
+            Some((_, n)) => *n += p.range().len(),
+            None => parts.push((part, p.range().len())),
+        }
+    }
+    let parts: Vec<String> = parts.iter().map(|(name, n)| format!("{name} {n}")).collect();
+    let flops = lower(&hyper.writing_graph(setup.config().eval.shots), Caps::cpu(1))?.cost().total.flops;
+    Ok(format!(
+        "hypernetwork\n  {} parameters, {}: {}\n  writes {} of {target} weights, {} a task, in {:.3} MFLOP\n",
+        layout.len(),
+        bytes(4 * layout.len() as u64),
+        parts.join(", "),
+        hyper.written(),
+        bytes(4 * hyper.written() as u64),
+        flops / 1e6,
+    ))
 }
 
 /// The plan of a training step, for what `caps` says for a window of so many steps.

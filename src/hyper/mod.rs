@@ -307,6 +307,22 @@ impl HyperSpec {
             .then(|| g.scope("hyper", |g| self.condition.encode(g, params, available, self.activation, None)))
     }
 
+    /// The graph that writes the weights of one task, `weights` `[1, P]`, from parameters `params` and from what was read of it, with so many support rows: what it costs is what a network costs.
+    pub fn writing_graph(&self, shots: usize) -> Graph {
+        let (mut g, layout) = (Graph::new(), self.layout());
+        let flat = g.data("params", &[layout.len()]);
+        let read = (!self.is_shared()).then(|| {
+            let condition = g.data("condition", &[1, self.condition.width()]);
+            let rows = self.condition.support.as_ref().map(|support| {
+                [g.data("rows", &[1, shots, support.features()]), g.data("row_weights", &[1, shots])]
+            });
+            Read { condition, rows }
+        });
+        let weights = self.generate(&mut g, Weights { flat, layout: &layout }, read, 1);
+        g.output("weights", weights);
+        g
+    }
+
     /// Writes the weights of `tasks` tasks, `[T, P]`, from what was read of them and parameters `[H]` laid out by
     /// [`HyperSpec::layout`].
     pub fn generate(&self, g: &mut Graph, params: Weights<'_>, read: Option<Read>, tasks: usize) -> Value {

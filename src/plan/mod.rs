@@ -31,8 +31,7 @@ use crate::spec::{DType, Shape};
 use crate::view::View;
 pub use cost::Cost;
 pub use launch::{Launch, Program};
-pub(crate) use lower::bytes;
-pub use lower::lower;
+pub use lower::{bytes, lower};
 
 /// Number of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

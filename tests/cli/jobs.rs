@@ -407,6 +407,14 @@ fn the_first_rows_are_known() {
 fn plan() {
     let place = Place::with([("sine.toml", SINE)]);
     let plan = place.ok(&["plan", "sine.toml"]);
+    // Parameters by what they belong to, and what it takes to write the 25 weights of a 1-8-1 network by a trunk of 8 units over 9 numbers.
+    assert!(plan.contains("writes 25 of 25 weights, 100 B a task"), "{plan}");
+    assert!(plan.contains("trunk 80, head 200, base 25"), "{plan}");
+    for kind in ["chunked", "low-rank", "film", "masked", "mixture", "recurrent", "transformer"] {
+        let set = format!("model.generator={kind}");
+        let other = place.ok(&["plan", "sine.toml", "--set", &set]);
+        assert!(other.lines().nth(1).is_some_and(|l| l.contains("parameters")), "{kind}: {other}");
+    }
     for part in ["matmul", "adamw", "slots", "launches"] {
         assert!(plan.contains(part), "{part} is not in {plan}");
     }

@@ -509,7 +509,7 @@ fn fits(plan: &Plan, caps: Caps) -> Result<()> {
 }
 
 /// A number of bytes in words.
-pub(crate) fn bytes(n: u64) -> String {
+pub fn bytes(n: u64) -> String {
     match n {
         0..1024 => format!("{n} B"),
         1024..1_048_576 => format!("{:.1} KiB", n as f64 / 1024.0),

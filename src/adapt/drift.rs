@@ -3,6 +3,8 @@
 
 /// A row alone is no change, however improbable: it counts so much of what is needed at most.
 const OF_ONE: f64 = 1.0 / 3.0;
+/// Deviations from which on a value is an outlier.
+const FAR: f64 = 10.0;
 /// If things have changed, errors are so many times as large.
 const LARGER: f64 = 3.0;
 
@@ -42,6 +44,11 @@ impl ChangeDetector {
     /// The evidence of a class that had this probability among so many: if things have changed, it is as probable as any other every second time.
     pub fn of_classes(probability: f64, classes: usize) -> f64 {
         (0.5 + 0.5 / (classes as f64 * probability.max(1e-12))).ln()
+    }
+
+    /// Whether a value so many deviations away from what was said is an error of its own, or the first behind a change, and nothing to learn from before that is known.
+    pub fn is_outlier(&self, deviations: f64) -> bool {
+        self.needed.is_finite() && deviations > FAR
     }
 
     /// Takes in the evidence of the next row. Where a change is noticed, the number of rows behind it, this one among them.

@@ -46,8 +46,8 @@ pub(super) struct PredictArgs {
     /// Rows of a stream that arrive at once.
     #[arg(long, requires = "stream", default_value_t = 1)]
     batch: usize,
-    /// Numbers of last rows of a stream that networks are written from side by side; the one counts that was best lately.
-    #[arg(long, requires = "stream", value_delimiter = ',', default_values_t = Following::default().windows)]
+    /// Numbers of last rows of a stream that networks are written from side by side, as in 8,32,128; the one counts that was best lately.
+    #[arg(long, requires = "stream", num_args = 1.., value_delimiter = ',', default_values_t = Following::default().windows)]
     windows: Vec<usize>,
     /// About how probable a change of a stream is noticed that is none; 0: none is noticed, and nothing forgotten for it.
     #[arg(long, requires = "stream", default_value_t = Following::default().confidence)]
@@ -198,6 +198,10 @@ fn stream(
         }
     }
     let [table, picture] = ["json", "svg"].map(|e| args.out.with_extension(e));
+    if [&table, &picture].contains(&&args.out) {
+        let message = "is the name of what is written beside the rows: take one that ends in .csv";
+        return Err(Error::config("--out", format!("{} {message}", args.out.display())));
+    }
     [&table, &picture].into_iter().try_for_each(|file| check_new(file))?;
     let mut how = Following::default();
     (how.windows, how.confidence) = (args.windows.clone(), args.drift);
@@ -217,6 +221,7 @@ fn stream(
     let lines: Vec<String> = r.drifts.iter().map(usize::to_string).collect();
     match lines.len() {
         0 => say("no change was noticed\n"),
+        1 => say(format_args!("a change was noticed behind line {}\n", lines[0])),
         n => say(format_args!("{n} changes were noticed, behind lines {}\n", lines.join(", "))),
     }
     let [out, table, picture] = [&args.out, &table, &picture].map(|f| f.display().to_string());

@@ -8,6 +8,7 @@ use clap::Args;
 use hyperloom::experiment::sweep::{
     Axis, BEST, Configuration, RunState, SWEEP, SWEEP_PICTURE, Sweep, SweepObserver, SweepReport, SweepRun,
 };
+use hyperloom::policy::is_environment;
 use hyperloom::{Device, Error, Result};
 
 use super::{Settings, figure, hint, open_device, say};
@@ -71,6 +72,13 @@ pub(super) fn run(args: &SweepArgs) -> Result<ExitCode> {
     if args.seeds == 0 || args.jobs == Some(0) {
         let flag = if args.seeds == 0 { "--seeds" } else { "--jobs" };
         return Err(Error::config(flag, "0 is out of range: one at least is needed"));
+    }
+    let task = args.settings.task.as_deref().unwrap_or_default();
+    if task == "continual" || is_environment(task) {
+        let message = format!(
+            "'{task}' has no sweep: one is over runs of tasks that have rows (sine, shapes, csv, images, …)"
+        );
+        return Err(Error::config("--task", message));
     }
     let base = args.settings.resolve()?;
     let axes = args.over.iter().map(|text| Axis::parse(text)).collect::<Result<Vec<Axis>>>()?;

@@ -153,7 +153,7 @@ impl Experiment<'_> {
             Metric::Psnr => standard_error * 10.0 / (LN_10 * mean),
             _ => standard_error,
         };
-        let standard_error = Some(standard_error).filter(|e| e.is_finite());
+        let standard_error = Some(standard_error).filter(|e| e.is_finite() && errors.len() > 1);
         Ok(Some(Validation { score, standard_error }))
     }
 

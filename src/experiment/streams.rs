@@ -17,6 +17,8 @@ use crate::task::{Task, argmax};
 
 /// Rows that a network is adapted to once, to be held against.
 const ONCE: usize = 32;
+/// Deviations that numbers lie from those that were trained on at most.
+const FARTHEST: f32 = 1e9;
 /// What an error counts one row later, in curves.
 const FADING: f64 = 0.97;
 
@@ -80,6 +82,8 @@ pub fn follow_table(
     how.check()?;
     let (x, y) = (format.inputs(stream)?, format.targets(stream)?);
     let (i, o) = (model.spec.target.inputs(), model.likelihood.outputs);
+    within_reach(stream, &x, i)?;
+    within_reach(stream, &y, o)?;
     let has = |table: &Table, column: &str| table.columns().iter().any(|c| c == column);
     let groups: Vec<(String, Vec<usize>)> = match format.group().filter(|column| has(stream, column)) {
         Some(column) => group_rows(stream, column)?.into_iter().collect(),
@@ -88,6 +92,8 @@ pub fn follow_table(
     let of_group = |name: &str| -> Result<(Vec<f32>, Vec<f32>)> {
         let Some(table) = known else { return Ok((vec![], vec![])) };
         let (xs, ys) = (format.inputs(table)?, format.targets(table)?);
+        within_reach(table, &xs, i)?;
+        within_reach(table, &ys, o)?;
         let rows: Vec<usize> = match format.group().filter(|column| has(table, column) && !name.is_empty()) {
             Some(column) => group_rows(table, column)?
                 .into_iter()
@@ -164,6 +170,22 @@ pub fn follow_table(
     let unit = if model.likelihood.has_classes() { "share of rows wrong" } else { "root mean squared error" };
     let [values, ..] = said;
     Ok(Followed { values, known: rows_known, surprise, drifts, report, curves, unit })
+}
+
+/// Refuses numbers that are so far from those that were trained on that their squares say nothing.
+fn within_reach(table: &Table, numbers: &[f32], each: usize) -> Result<()> {
+    let far = |v: &f32| !(v.is_finite() && v.abs() <= FARTHEST);
+    match numbers.iter().position(far) {
+        None => Ok(()),
+        Some(at) => {
+            let place = format!(", line {}", table.line_of(at / each.max(1)));
+            Err(Error::data(
+                table.path(),
+                &place,
+                "a number lies more than a billion deviations from those that were trained on",
+            ))
+        }
+    }
 }
 
 /// Errors of rows as they fade: shares of wrong classes, or roots of mean squares in the target's own units.

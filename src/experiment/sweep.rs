@@ -21,6 +21,8 @@ use crate::task::Metric;
 
 /// Runs of a sweep at most.
 const MOST_RUNS: usize = 10_000;
+/// Steps between two places where a run can be compared.
+const WINDOW: u64 = crate::task::WINDOW as u64;
 /// Of so many configurations one goes on.
 const KEPT_OF: usize = 3;
 
@@ -108,6 +110,9 @@ pub struct SweepRun {
     pub state: RunState,
     /// How good it is on validation tasks.
     pub validation: Option<Validation>,
+    /// How good it was when it was compared, after so many steps.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub compared: IndexMap<u64, f64>,
     /// How good it is on unseen tasks, where it is finished.
     pub test: Option<f64>,
     /// Parameters of its hypernetwork.
@@ -230,6 +235,15 @@ impl Sweep {
                     "cannot be varied: --seeds N takes N seeds, and tasks and devices are a sweep each";
                 return fail(&axis.key, message.into());
             }
+            let judged = ["target", "group", "file", "kind"];
+            if axis.key.starts_with("eval.")
+                || axis.key.split_once('.').is_some_and(|(_, key)| judged.contains(&key))
+                    && !axis.key.starts_with("model.")
+            {
+                let message =
+                    "cannot be varied: it says what runs are judged on, and they could not be compared";
+                return fail(&axis.key, message.into());
+            }
         }
         let text = self.base.to_toml()?;
         let mut settings: Vec<IndexMap<String, String>> = vec![IndexMap::new()];
@@ -259,6 +273,7 @@ impl Sweep {
                     folder,
                     state: RunState::Waiting,
                     validation: None,
+                    compared: IndexMap::new(),
                     test: None,
                     parameters: None,
                     seconds: None,
@@ -278,11 +293,27 @@ impl Sweep {
         let begun = std::time::Instant::now();
         let before = fs::read_to_string(out.join(SWEEP)).ok();
         let before: Option<SweepReport> = before.and_then(|text| serde_json::from_str(&text).ok());
-        let before = before.map_or(0.0, |b| b.seconds);
         let mut jobs = self.jobs()?;
+        for job in &mut jobs {
+            let known = before.iter().flat_map(|b| &b.runs).find(|run| run.folder == job.run.folder);
+            if let Some(known) = known.filter(|run| out.join(&run.folder).is_dir()) {
+                job.run.compared.clone_from(&known.compared);
+                // What cannot be trained is not tried again: going on behind the refused steps would hide why.
+                if matches!(known.state, RunState::Failed(_)) {
+                    job.run.state = known.state.clone();
+                }
+            }
+        }
+        let before = before.map_or(0.0, |b| b.seconds);
         // What does not fit is said before anything is trained.
         let setup = super::setup::Setup::load(&jobs[0].config)?;
         let metric = setup.source().likelihood().metric;
+        if self.halving && self.axes.iter().any(|axis| axis.key == "train.steps") {
+            return Err(Error::config(
+                "train.steps",
+                "cannot be varied with --halving, which compares runs after as many steps",
+            ));
+        }
         if self.halving && setup.source().members() > 1 {
             return Err(Error::config(
                 "--halving",
@@ -300,15 +331,13 @@ impl Sweep {
                 return Ok(report);
             }
             if let Some(step) = rung {
-                let rounded_up = report.judged(&going).div_ceil(KEPT_OF);
-                let kept: Vec<usize> =
-                    report.configurations.iter().take(rounded_up).flat_map(|c| c.runs.clone()).collect();
+                let kept = self.kept(&jobs, &going, step, metric);
                 for i in going.iter().filter(|i| !kept.contains(i)) {
-                    if matches!(jobs[*i].run.state, RunState::Stopped(_)) {
-                        jobs[*i].run.state = RunState::GivenUp(step);
+                    if let RunState::Stopped(at) = jobs[*i].run.state {
+                        jobs[*i].run.state = RunState::GivenUp(at);
                     }
                 }
-                going.retain(|i| kept.contains(i));
+                going = kept;
             }
         }
         let report = self.report(&jobs, metric, before + begun.elapsed().as_secs_f64());
@@ -339,6 +368,31 @@ impl Sweep {
         ))
     }
 
+    /// Of the runs in `going` those of the better third of configurations, by how good they were after `step` steps. Those that were trained for longer without being
+    /// compared there are kept beside them.
+    fn kept(&self, jobs: &[Job], going: &[usize], step: u64, metric: Metric) -> Vec<usize> {
+        let seeds = self.seeds as usize;
+        let (mut compared, mut kept): (Vec<(f64, Vec<usize>)>, Vec<usize>) = (vec![], vec![]);
+        for runs in going.chunk_by(|a, b| a / seeds == b / seeds) {
+            let scores: Option<Vec<f64>> =
+                runs.iter().map(|i| jobs[*i].run.compared.get(&step).copied()).collect();
+            match scores {
+                Some(scores) => compared.push((scores.iter().sum::<f64>() / seeds as f64, runs.to_vec())),
+                None if runs.iter().all(|i| jobs[*i].run.state == RunState::Finished) => kept.extend(runs),
+                None => {}
+            }
+        }
+        compared.sort_by(|a, b| match (metric.better(a.0, b.0), metric.better(b.0, a.0)) {
+            (true, _) => std::cmp::Ordering::Less,
+            (_, true) => std::cmp::Ordering::Greater,
+            _ => std::cmp::Ordering::Equal,
+        });
+        let most = compared.len().div_ceil(KEPT_OF);
+        kept.extend(compared.into_iter().take(most).flat_map(|(_, runs)| runs));
+        kept.sort_unstable();
+        kept
+    }
+
     /// How far runs go before they are compared; `None`: to their end.
     fn rungs(&self) -> Vec<Option<u64>> {
         let steps = self.base.train.steps;
@@ -346,9 +400,11 @@ impl Sweep {
         let mut rungs: Vec<Option<u64>> = Vec::new();
         if self.halving {
             let many = configurations > KEPT_OF * KEPT_OF;
-            rungs.extend(
-                many.then_some(steps / 9).into_iter().chain([steps / 3]).filter(|s| *s > 0).map(Some),
-            );
+            // Training stops between windows of steps.
+            let parts =
+                many.then_some(9).into_iter().chain([3]).map(|part| (steps / part).next_multiple_of(WINDOW));
+            rungs.extend(parts.filter(|step| (1..steps).contains(step)).map(Some));
+            rungs.dedup();
         }
         rungs.push(None);
         rungs
@@ -469,11 +525,6 @@ impl Configuration {
 }
 
 impl SweepReport {
-    /// Number of configurations with runs among these.
-    fn judged(&self, runs: &[usize]) -> usize {
-        self.configurations.iter().filter(|c| c.runs.iter().any(|i| runs.contains(i))).count()
-    }
-
     fn write(&self, out: &Path, base: &Config) -> Result<()> {
         let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
         write_atomically(&out.join(SWEEP), text.as_bytes())?;
@@ -499,9 +550,15 @@ impl Job {
     /// The run brought to a step or to its end, and judged.
     fn done(&self, rung: Option<u64>, device: &Device, out: &Path, observer: &dyn SweepObserver) -> SweepRun {
         let mut run = self.run.clone();
+        if matches!(run.state, RunState::Failed(_)) {
+            return run;
+        }
         match self.try_done(rung, device, out, observer, &mut run) {
             Ok(()) => {}
-            Err(e) => run.state = RunState::Failed(e.to_string()),
+            Err(e) => {
+                let again = format!("{e} (to try it again, remove {})", out.join(&run.folder).display());
+                run.state = RunState::Failed(again);
+            }
         }
         run
     }
@@ -536,6 +593,7 @@ impl Job {
         let begun = folder.join("config.toml").is_file();
         let mut experiment = Experiment::open(&self.config, device, &folder, begun)?;
         experiment.pause_at(rung);
+        let before = experiment.position.step;
         match experiment.run(&mut Within(observer))? {
             RunStatus::Finished(found) => finished(run, &found),
             RunStatus::Stopped(position) => {
@@ -543,8 +601,14 @@ impl Job {
                 run.state = RunState::Stopped(if trained { position.step } else { 0 });
                 run.parameters = Some(experiment.setup().meta().layout().len());
                 // Where the sweep is stopped nothing is compared.
-                if !observer.stop() {
+                if let (Some(step), false) = (rung, observer.stop()) {
                     run.validation = experiment.validation()?;
+                    // One that was trained further than that before says nothing of how good it was there.
+                    if before < step + WINDOW
+                        && let Some(found) = run.validation
+                    {
+                        run.compared.entry(step).or_insert(found.score);
+                    }
                 }
             }
         }
@@ -565,6 +629,13 @@ fn described(settings: &IndexMap<String, String>) -> String {
 fn folder_name(settings: &IndexMap<String, String>, seed: u64) -> String {
     let seed = format!("seed={seed}");
     let parts = settings.iter().map(|(key, value)| format!("{key}={value}")).chain([seed]);
+    let name = parts.collect::<Vec<String>>().join(",");
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._=-,".contains(c) { c } else { '-' };
-    parts.collect::<Vec<String>>().join(",").chars().map(plain).collect()
+    let shown: String = name.chars().map(plain).collect();
+    if shown == name {
+        return name;
+    }
+    // Names that only differ in what a file's name cannot hold have an end of their own (FNV-1a).
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    format!("{shown},{hash:08x}")
 }

@@ -29,6 +29,18 @@ pub(super) fn transfer(from: &Path, member: usize, meta: &MetaSpec, init: &mut [
             ));
         }
     }
+    let (mine_init, their_init) = (meta.hyper.init, source.spec.init);
+    if mine_init != their_init {
+        let name = |init| {
+            serde_json::to_value(init).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default()
+        };
+        let (mine, theirs) = (name(mine_init), name(their_init));
+        let message = format!(
+            "what the head of {} gives is scaled by model.hyper_init = \"{theirs}\", and this run has \"{mine}\": take the same",
+            from.display()
+        );
+        return Err(Error::config("train.from", message));
+    }
     let weights = &source.members[member % source.members.len()].hyper;
     init[..mine.len()].copy_from_slice(&weights[..mine.len()]);
     let (mine, theirs) = (meta.layout(), source.adaptation.layout(&source.spec));

@@ -121,6 +121,8 @@ pub struct Follower<'m> {
     /// Known rows, as many as windows reach, and how many of them lie before the last change.
     xs: Vec<f32>,
     ys: Vec<f32>,
+    /// Of each whether it is an outlier, from which no network is written unless a change is noticed.
+    outliers: Vec<bool>,
     before: usize,
     /// What was said last by each of the windows, and which one counted.
     said: Option<(Vec<f32>, Vec<Prediction>, usize)>,
@@ -148,6 +150,7 @@ impl<'m> Follower<'m> {
             how,
             xs: vec![],
             ys: vec![],
+            outliers: vec![],
             before: 0,
             said: None,
             errors,
@@ -174,6 +177,7 @@ impl<'m> Follower<'m> {
         self.rows(xs, Some(ys))?;
         self.xs.extend_from_slice(xs);
         self.ys.extend_from_slice(ys);
+        self.outliers.resize(self.kept(), false);
         // What no window reaches is given up, now and then.
         let most = self.most();
         if self.kept() > 2 * most {
@@ -181,6 +185,7 @@ impl<'m> Follower<'m> {
             let gone = self.kept() - most;
             self.xs.drain(..gone * i);
             self.ys.drain(..gone * o);
+            self.outliers.drain(..gone);
             self.before = self.before.saturating_sub(gone);
         }
         Ok(())
@@ -205,11 +210,18 @@ impl<'m> Follower<'m> {
         }
     }
 
-    /// The task of the last so many rows, of which rows `x` are asked about.
-    fn task(&self, rows: usize, x: &[f32], descriptor: &[f32]) -> Task {
+    /// Numbers of rows that networks may be written from: of those since the last change, or of all that are kept.
+    fn usable(&self, from: usize) -> Vec<usize> {
+        (from..self.kept()).filter(|row| !self.outliers[*row]).collect()
+    }
+
+    /// The task of these rows, of which rows `x` are asked about.
+    fn task(&self, rows: &[usize], x: &[f32], descriptor: &[f32]) -> Task {
         let (i, o) = (self.model.spec.target.inputs(), self.model.likelihood.outputs);
-        let from = self.kept() - rows;
-        let task = Task::from_support(self.xs[from * i..].to_vec(), self.ys[from * o..].to_vec());
+        let gather = |from: &[f32], w: usize| -> Vec<f32> {
+            rows.iter().flat_map(|row| from[row * w..(row + 1) * w].iter().copied()).collect()
+        };
+        let task = Task::from_support(gather(&self.xs, i), gather(&self.ys, o));
         task.with_query(x.to_vec(), vec![0.0; x.len() / i * o]).with_descriptor(descriptor.to_vec())
     }
 
@@ -226,13 +238,16 @@ impl<'m> Follower<'m> {
                 descriptor.len()
             )));
         }
-        let known = self.known();
+        // All rows that are kept go on behind those since the last change: the last ones are the same.
+        let all = self.usable(0);
+        let known = self.usable(self.before).len();
         let lengths: Vec<usize> = self.how.windows.iter().map(|w| (*w).min(known)).collect();
-        let unforgetting = self.kept().min(self.most());
+        let unforgetting = all.len().min(self.most());
         let mut distinct: Vec<usize> =
             lengths.iter().copied().chain([unforgetting]).filter(|n| *n > 0).collect();
         distinct.dedup();
-        let tasks: Vec<Task> = distinct.iter().map(|n| self.task(*n, x, descriptor)).collect();
+        let tasks: Vec<Task> =
+            distinct.iter().map(|n| self.task(&all[all.len() - n..], x, descriptor)).collect();
         let mut found =
             if tasks.is_empty() { vec![] } else { self.model.predict(self.device, &tasks, None)? };
         if known == 0 {
@@ -272,11 +287,16 @@ impl<'m> Follower<'m> {
                 *error = *error * self.how.fading + cost(self.model, target, &p.values[range.clone()]);
             }
             let said = &all[best];
-            let (surprise, evidence) = self.surprise(target, &said.values[range], deviations[row]);
+            let (surprise, evidence, is_outlier) =
+                self.surprise(target, &said.values[range], deviations[row]);
             told.surprise.push(surprise);
             self.learn(&x[row * i..(row + 1) * i], target)?;
+            if is_outlier {
+                self.outliers.last_mut().into_iter().for_each(|last| *last = true);
+            }
             if let Some(kept) = self.detector.push(evidence) {
                 self.before = self.kept() - kept.min(self.known());
+                self.outliers[self.before..].fill(false);
                 self.errors.fill(0.0);
                 told.drift = Some(row);
             }
@@ -284,12 +304,13 @@ impl<'m> Follower<'m> {
         Ok(told)
     }
 
-    /// How improbable a row is by what was said of it, and how far it speaks for a change.
-    fn surprise(&mut self, target: &[f32], said: &[f32], deviation: f32) -> (f64, f64) {
+    /// How improbable a row is by what was said of it, how far it speaks for a change, and whether it is an outlier: a value that is far off would spoil what is written from it; a
+    /// class that was thought improbable is what there is to learn.
+    fn surprise(&mut self, target: &[f32], said: &[f32], deviation: f32) -> (f64, f64, bool) {
         let cost = cost(self.model, target, said);
         if self.model.likelihood.has_classes() {
             let probability = (-cost).exp();
-            return (1.0 - probability, ChangeDetector::of_classes(probability, target.len()));
+            return (1.0 - probability, ChangeDetector::of_classes(probability, target.len()), false);
         }
         let variance = match f64::from(deviation) {
             d if d.is_finite() && d > 0.0 => d * d,
@@ -298,7 +319,8 @@ impl<'m> Follower<'m> {
         let last = self.square.get_or_insert(cost);
         *last += (1.0 - self.how.fading) * (cost - *last);
         let deviations = (cost / variance).sqrt();
-        (within(deviations), ChangeDetector::of_values(deviations))
+        let evidence = ChangeDetector::of_values(deviations);
+        (within(deviations), evidence, self.detector.is_outlier(deviations))
     }
 }
 

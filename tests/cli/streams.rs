@@ -65,6 +65,40 @@ fn a_change_is_noticed_and_learned() {
     assert_eq!(place.json("more.json")["drifts"].as_array().unwrap().len(), 0);
     let first = place.read("more.csv").lines().nth(1).unwrap().split(',').nth(3).unwrap().parse::<usize>();
     assert!(first.unwrap() > 0);
+    // A row that is far off is no change, and no network is written from it.
+    let lines: Vec<String> = place.read("stream.csv").lines().map(String::from).collect();
+    let spoilt: Vec<String> = (lines.iter().enumerate())
+        .map(
+            |(i, line)| {
+                if i == 30 { format!("{},80", line.split(',').next().unwrap()) } else { line.clone() }
+            },
+        )
+        .collect();
+    place.write("spoilt.csv", spoilt.join("\n") + "\n");
+    place.ok(&[
+        "predict",
+        "run",
+        "--stream",
+        "--query",
+        "spoilt.csv",
+        "--device",
+        "cpu",
+        "--out",
+        "kept.csv",
+    ]);
+    assert_eq!(place.json("kept.json")["drifts"], report["drifts"]);
+    let predictions = |file: &str| -> Vec<f64> {
+        place
+            .read(file)
+            .lines()
+            .skip(35)
+            .take(10)
+            .map(|l| l.split(',').nth(2).unwrap().parse().unwrap())
+            .collect()
+    };
+    for (kept, said) in predictions("kept.csv").into_iter().zip(predictions("said.csv")) {
+        assert!((kept - said).abs() < 0.2, "{kept} {said}");
+    }
     // The same bits again.
     place.ok(&[&stream[..], &["--out", "again.csv"]].concat());
     assert_eq!(place.read("again.csv"), said);
@@ -91,6 +125,13 @@ fn streams_refuse_what_they_cannot_do() {
         &["predict", "run", "--stream", "--query", "drift.csv", "--out", "o.csv"],
         &["'drift'", "rename"],
     );
+    place.write("far.csv", "x,y\n0.5,1\n0.5,1e38\n");
+    place.refused(
+        &["predict", "run", "--stream", "--query", "far.csv", "--out", "o.csv"],
+        &["far.csv, line 3"],
+    );
+    let beside = ["predict", "run", "--stream", "--query", "stream.csv", "--out", "o.json"];
+    place.refused(&beside, &["o.json", "ends in .csv"]);
     place.write("o.json", "{}");
     place.refused(&stream(&[]), &["o.json", "not overwritten"]);
 }

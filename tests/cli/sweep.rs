@@ -31,6 +31,9 @@ fn senseless_sweeps_say_what_would_be_right() {
     let place = Place::with([("sine.toml", SINE)]);
     let sweep = |rest: &[&'static str]| [&["sweep", "sine.toml", "--out", "s"], rest].concat();
     place.refused(&sweep(&[]), &["over what", "--seeds 3"]);
+    for task in ["cartpole", "continual"] {
+        place.refused(&["sweep", "--task", task, "--seeds", "2", "--out", "s"], &[task, "has no sweep"]);
+    }
     place.refused(&sweep(&["--over", "adapt.rate"]), &["adapt.rate", "KEY=VALUE"]);
     place.refused(&sweep(&["--over", "adapt.rate=fast"]), &["a number"]);
     place.refused(&sweep(&["--over", "train.stepz=1,2"]), &["did you mean `steps`"]);

@@ -215,12 +215,12 @@ impl Sweep {
     /// [`Error::Config`] for a combination that makes no sense, and for more runs than are possible.
     pub fn new(base: Config, axes: Vec<Axis>, seeds: u64) -> Result<Sweep> {
         let sweep = Sweep { base, axes, seeds, halving: false, jobs: 1 };
-        sweep.jobs()?;
+        sweep.all()?;
         Ok(sweep)
     }
 
     /// All runs, those of a configuration one after another.
-    fn jobs(&self) -> Result<Vec<Job>> {
+    fn all(&self) -> Result<Vec<Job>> {
         let fail = |key: &str, message: String| Err(Error::config(key, message));
         let runs = self.axes.iter().map(|a| a.values.len()).fold(self.seeds as usize, usize::saturating_mul);
         if !(1..=MOST_RUNS).contains(&runs) {
@@ -235,11 +235,10 @@ impl Sweep {
                     "cannot be varied: --seeds N takes N seeds, and tasks and devices are a sweep each";
                 return fail(&axis.key, message.into());
             }
-            let judged = ["target", "group", "file", "kind"];
-            if axis.key.starts_with("eval.")
-                || axis.key.split_once('.').is_some_and(|(_, key)| judged.contains(&key))
-                    && !axis.key.starts_with("model.")
-            {
+            // `model.target` is no column but the network's widths.
+            let (of, name) = axis.key.split_once('.').unwrap_or_default();
+            let of_data = of != "model" && ["target", "group", "file", "kind"].contains(&name);
+            if of == "eval" || of_data {
                 let message =
                     "cannot be varied: it says what runs are judged on, and they could not be compared";
                 return fail(&axis.key, message.into());
@@ -293,7 +292,7 @@ impl Sweep {
         let begun = std::time::Instant::now();
         let before = fs::read_to_string(out.join(SWEEP)).ok();
         let before: Option<SweepReport> = before.and_then(|text| serde_json::from_str(&text).ok());
-        let mut jobs = self.jobs()?;
+        let mut jobs = self.all()?;
         for job in &mut jobs {
             let known = before.iter().flat_map(|b| &b.runs).find(|run| run.folder == job.run.folder);
             if let Some(known) = known.filter(|run| out.join(&run.folder).is_dir()) {
@@ -616,7 +615,7 @@ impl Job {
     }
 }
 
-/// Settings in a line: the last parts of their keys where these say enough.
+/// Settings in a line.
 fn described(settings: &IndexMap<String, String>) -> String {
     if settings.is_empty() {
         return "as given".into();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::check::cases::cases;
+use hyperloom::experiment::setup::Setup;
 use hyperloom::files::write_atomically;
 use hyperloom::kernel::KernelInfo;
 use hyperloom::plan::Launch;
@@ -81,7 +82,11 @@ pub(super) fn run(args: &KernelsArgs) -> Result<ExitCode> {
     };
     for name in &args.of {
         let plan = match What::of(name)? {
-            What::Training(config) => training_plan_of(&config, caps)?,
+            What::Training(config) => {
+                let setup = Setup::load(&config)?;
+                setup.check_size()?;
+                training_plan_of(&setup, caps)?
+            }
             What::Workload(w) => w.plan(w.default_tasks(), caps(1))?,
         };
         let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperloom::Result;
-use hyperloom::experiment::config::Config;
 use hyperloom::experiment::settings;
 use hyperloom::experiment::setup::Setup;
 use hyperloom::meta::outer::{Learner, training_graph, training_plan};
@@ -25,22 +24,21 @@ pub(super) struct PlanArgs {
 pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let config = args.settings.resolve()?;
     let device = open_device(&config.device)?;
+    let setup = Setup::load(&config)?;
+    setup.check_size()?;
     if args.graph {
-        let setup = Setup::load(&config)?;
-        setup.check_size()?;
         let settings = settings(setup.config(), 0, true);
         let (family, learner) = (setup.source().family(0), Learner::Hyper(setup.meta().into()));
         say(format_args!("{}\n", training_graph(family.as_ref(), &learner, &settings, 1)));
     }
-    let plan = training_plan_of(&config, |window| device.caps(window))?;
-    say(format_args!("{}", hypernetwork(&config)?));
+    let plan = training_plan_of(&setup, |window| device.caps(window))?;
+    say(format_args!("{}", hypernetwork(&setup)?));
     say(format_args!("{plan}"));
     Ok(ExitCode::SUCCESS)
 }
 
 /// What the hypernetwork is made of, and what it takes to write a task's network.
-fn hypernetwork(config: &Config) -> Result<String> {
-    let setup = Setup::load(config)?;
+fn hypernetwork(setup: &Setup) -> Result<String> {
     let hyper = setup.hyper();
     let (layout, target) = (hyper.layout(), hyper.target.layout().len());
     if hyper.is_shared() {
@@ -72,9 +70,7 @@ fn hypernetwork(config: &Config) -> Result<String> {
 }
 
 /// The plan of a training step, for what `caps` says for a window of so many steps.
-pub(super) fn training_plan_of(config: &Config, caps: impl Fn(usize) -> Caps) -> Result<Plan> {
-    let setup = Setup::load(config)?;
-    setup.check_size()?;
+pub(super) fn training_plan_of(setup: &Setup, caps: impl Fn(usize) -> Caps) -> Result<Plan> {
     let settings = settings(setup.config(), 0, true);
     let (family, learner) = (setup.source().family(0), Learner::Hyper(setup.meta().into()));
     training_plan(family.as_ref(), &learner, &settings, caps(family.window(settings.tasks)))

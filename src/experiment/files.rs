@@ -36,9 +36,6 @@ pub fn predict_table(
     };
     let (xs, ys) = (format.inputs(support)?, format.targets(support)?);
     let support = &*format.rows_of(support)?;
-    let pick = |from: &[f32], rows: &[usize], w: usize| -> Vec<f32> {
-        rows.iter().flat_map(|r| from[r * w..(r + 1) * w].to_vec()).collect()
-    };
     // Support and query rows of every task.
     let column = format
         .group()
@@ -91,6 +88,11 @@ pub fn predict_table(
     }
     let intervals = model.choice.intervals.clone().filter(|_| steps.is_none());
     Ok(Prediction { values: y, deviation, intervals })
+}
+
+/// These rows of `from`, `[n, width]`.
+pub(super) fn pick(from: &[f32], rows: &[usize], width: usize) -> Vec<f32> {
+    rows.iter().flat_map(|r| &from[r * width..(r + 1) * width]).copied().collect()
 }
 
 /// A file's rows as the support of one task.

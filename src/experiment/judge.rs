@@ -19,7 +19,6 @@ use crate::data::score::{psnr, ssim, truncated};
 use crate::error::Result;
 use crate::meta::model::{Model, Network};
 use crate::report::metrics::{self, MetricsRow};
-use crate::rng::Rng;
 use crate::run::Device;
 use crate::task::{Task, reliability, support_as_query};
 
@@ -54,9 +53,7 @@ impl Experiment<'_> {
         if spec.generator.is_shared_weights() || self.config.train.from.is_some() {
             return Ok(found);
         }
-        // As training starts: initial weights are a function of the seed.
-        let mut rng = Rng::new(self.config.seed, 0x1217);
-        let base = self.setup.initial_target(&mut rng);
+        let (mut rng, base) = self.setup.first_draw(0);
         let base = match self.config.model.start {
             Start::Pooled => self.model.members[0].pooled.clone(),
             Start::Fresh => base,

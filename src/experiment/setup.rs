@@ -52,6 +52,14 @@ impl Setup {
         self.source.as_ref()
     }
 
+    /// Initial weights of a member's target network, and what its other initial parameters are drawn by: a function of the seed, so that they are drawn
+    /// again on every start.
+    pub(super) fn first_draw(&self, member: usize) -> (Rng, Vec<f32>) {
+        let mut rng = Rng::new(self.config.seed, 0x1217 + member as u64);
+        let base = self.initial_target(&mut rng);
+        (rng, base)
+    }
+
     /// Initial weights of the target network.
     pub fn initial_target(&self, rng: &mut Rng) -> Vec<f32> {
         let target = self.hyper().target;

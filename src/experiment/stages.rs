@@ -13,7 +13,6 @@ use crate::error::Result;
 use crate::meta::outer::{Learner, OuterSettings, StepRecord, Trainer};
 use crate::optim::Schedule;
 use crate::report::metrics::{MetricsRow, MetricsWriter};
-use crate::rng::Rng;
 use crate::run::Device;
 
 /// A stage of a run.
@@ -108,9 +107,7 @@ impl Experiment<'_> {
         let family = self.setup.source().family(member);
         let settings = settings(&self.config, member, hyper);
         let spec = self.model.spec.clone();
-        // Initial weights are drawn again on every start: they are a function of the seed.
-        let mut rng = Rng::new(self.config.seed, 0x1217 + member as u64);
-        let base = self.setup.initial_target(&mut rng);
+        let (mut rng, base) = self.setup.first_draw(member);
         let start =
             if self.config.model.start == Start::Pooled { &self.model.members[member].pooled } else { &base };
         let (learner, init) = if hyper {
@@ -260,8 +257,7 @@ pub fn starting_trainer<R>(
     setup.check_size()?;
     let family = setup.source().family(0);
     let meta = setup.meta();
-    let mut rng = Rng::new(setup.config().seed, 0x1217);
-    let base = setup.initial_target(&mut rng);
+    let (mut rng, base) = setup.first_draw(0);
     let init = meta.init(&mut rng, &base);
     let learner = Learner::Hyper(meta.into());
     let mut trainer =

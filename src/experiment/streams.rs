@@ -1,10 +1,12 @@
 //! Files of rows that arrive one after another, each predicted before it is known: by networks that follow ([`Follower`]), beside those that do not.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use indexmap::IndexMap;
 use serde::Serialize;
 
+use super::files::pick;
 use crate::data::Table;
 use crate::data::csv::group_rows;
 use crate::data::format::Format;
@@ -89,21 +91,25 @@ pub fn follow_table(
         Some(column) => group_rows(stream, column)?.into_iter().collect(),
         None => vec![(String::new(), (0..stream.rows()).collect())],
     };
-    let of_group = |name: &str| -> Result<(Vec<f32>, Vec<f32>)> {
-        let Some(table) = known else { return Ok((vec![], vec![])) };
-        let (xs, ys) = (format.inputs(table)?, format.targets(table)?);
-        within_reach(table, &xs, i)?;
-        within_reach(table, &ys, o)?;
-        let rows: Vec<usize> = match format.group().filter(|column| has(table, column) && !name.is_empty()) {
-            Some(column) => group_rows(table, column)?
-                .into_iter()
-                .find(|(n, _)| n == name)
-                .map_or(vec![], |(_, rows)| rows),
-            None => (0..table.rows()).collect(),
+    // Known rows of all groups, and which are whose; of all, where one of both files has no groups.
+    let known = known
+        .map(|table| -> Result<_> {
+            let (xs, ys) = (format.inputs(table)?, format.targets(table)?);
+            within_reach(table, &xs, i)?;
+            within_reach(table, &ys, o)?;
+            let column = format.group().filter(|column| has(table, column) && has(stream, column));
+            let groups = column.map(|column| group_rows(table, column)).transpose()?;
+            let groups: Option<HashMap<String, Vec<usize>>> = groups.map(|g| g.into_iter().collect());
+            Ok((xs, ys, groups, table.rows()))
+        })
+        .transpose()?;
+    let of_group = |name: &str| -> (Vec<f32>, Vec<f32>) {
+        let Some((xs, ys, groups, all)) = &known else { return (vec![], vec![]) };
+        let rows = match groups {
+            Some(groups) => groups.get(name).cloned().unwrap_or_default(),
+            None => (0..*all).collect(),
         };
-        let pick =
-            |from: &[f32], w: usize| rows.iter().flat_map(|r| from[r * w..(r + 1) * w].to_vec()).collect();
-        Ok((pick(&xs, i), pick(&ys, o)))
+        (pick(xs, &rows, i), pick(ys, &rows, o))
     };
     let pooled = model.pooled();
     let n = stream.rows();
@@ -111,17 +117,14 @@ pub fn follow_table(
     let (mut rows_known, mut surprise, mut drifts) = (vec![0; n], vec![0.0; n], vec![]);
     for (name, rows) in &groups {
         let mut follower = Follower::new(model, device, how.clone())?;
-        let (xs, ys) = of_group(name)?;
+        let (xs, ys) = of_group(name);
         if !xs.is_empty() {
             follower.learn(&xs, &ys)?;
         }
         let mut once: Option<Network> = None;
         let (mut first_x, mut first_y) = (xs, ys);
         for asked in rows.chunks(batch) {
-            let gather = |from: &[f32], w: usize| -> Vec<f32> {
-                asked.iter().flat_map(|r| from[r * w..(r + 1) * w].to_vec()).collect()
-            };
-            let (qx, qy) = (gather(&x, i), gather(&y, o));
+            let (qx, qy) = (pick(&x, asked, i), pick(&y, asked, o));
             let descriptor = format.descriptor(&qx, model.spec.condition.descriptor);
             if once.is_none() && first_x.len() >= ONCE * i {
                 let task = Task::from_support(first_x[..ONCE * i].to_vec(), first_y[..ONCE * o].to_vec());

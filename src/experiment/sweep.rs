@@ -4,6 +4,7 @@
 //! and takes in values that were added. With halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization")
 //! all are trained for a ninth of their steps, the better third of the configurations goes on to a third of them, and of these the better third to the end.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,7 +13,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
-use super::{Experiment, Observer, Progress, Report, RunStatus, Validation};
+use super::{Difference, Experiment, Observer, Progress, Report, RunStatus, Validation};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::report::plot::{DotRow, dots};
@@ -256,8 +257,7 @@ impl Sweep {
         }
         let mut jobs: Vec<Job> = Vec::with_capacity(runs);
         for settings in settings {
-            let over: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            let config = Config::parse_over(&text, "configuration", None, &over)?;
+            let config = Config::parse_over(&text, "configuration", None, &assigned(&settings))?;
             for seed in 0..self.seeds {
                 let config = Config { seed: self.base.seed.saturating_add(seed), ..config.clone() };
                 config.validate()?;
@@ -381,11 +381,7 @@ impl Sweep {
                 None => {}
             }
         }
-        compared.sort_by(|a, b| match (metric.better(a.0, b.0), metric.better(b.0, a.0)) {
-            (true, _) => std::cmp::Ordering::Less,
-            (_, true) => std::cmp::Ordering::Greater,
-            _ => std::cmp::Ordering::Equal,
-        });
+        compared.sort_by(|a, b| order(metric, a.0, b.0));
         let most = compared.len().div_ceil(KEPT_OF);
         kept.extend(compared.into_iter().take(most).flat_map(|(_, runs)| runs));
         kept.sort_unstable();
@@ -458,8 +454,7 @@ impl Sweep {
         let reached = |c: &Configuration| c.runs.iter().map(|i| runs[*i].state.order()).min().unwrap_or(0);
         configurations.sort_by(|a, b| {
             let by_score = match (a.validation, b.validation) {
-                (Some(a), Some(b)) if metric.better(a, b) => std::cmp::Ordering::Less,
-                (Some(a), Some(b)) if metric.better(b, a) => std::cmp::Ordering::Greater,
+                (Some(a), Some(b)) => order(metric, a, b),
                 (a, b) => b.is_some().cmp(&a.is_some()),
             };
             reached(b).cmp(&reached(a)).then(by_score)
@@ -502,8 +497,7 @@ impl Configuration {
         let scores = all(&|r| Some(r.validation?.score).filter(|s| s.is_finite()));
         let standard_error = match &scores {
             Some(scores) if scores.len() > 1 => {
-                let (n, mean) = (scores.len() as f64, mean(scores));
-                Some((scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt())
+                Some(Difference::of(scores, &vec![0.0; scores.len()]).standard_error)
             }
             _ => mine.first().and_then(|r| r.validation?.standard_error),
         };
@@ -539,7 +533,7 @@ impl SweepReport {
         dots(&out.join(SWEEP_PICTURE), "Configurations, the best first", &self.metric, names, &rows)?;
         let best = self.configurations.first().filter(|c| c.validation.is_some());
         let Some(best) = best else { return Ok(()) };
-        let over: Vec<String> = best.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let over = assigned(&best.settings);
         let config = Config::parse_over(&base.to_toml()?, "configuration", None, &over)?;
         write_atomically(&out.join(BEST), config.to_toml()?.as_bytes())
     }
@@ -615,6 +609,11 @@ impl Job {
     }
 }
 
+/// The better score first.
+fn order(metric: Metric, a: f64, b: f64) -> Ordering {
+    metric.better(b, a).cmp(&metric.better(a, b))
+}
+
 /// Settings in a line.
 fn described(settings: &IndexMap<String, String>) -> String {
     if settings.is_empty() {
@@ -624,11 +623,15 @@ fn described(settings: &IndexMap<String, String>) -> String {
     all.join(", ")
 }
 
+/// Settings as they are given on a command line.
+fn assigned(settings: &IndexMap<String, String>) -> Vec<String> {
+    settings.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
+
 /// The name of a run's folder.
 fn folder_name(settings: &IndexMap<String, String>, seed: u64) -> String {
     let seed = format!("seed={seed}");
-    let parts = settings.iter().map(|(key, value)| format!("{key}={value}")).chain([seed]);
-    let name = parts.collect::<Vec<String>>().join(",");
+    let name = assigned(settings).into_iter().chain([seed]).collect::<Vec<String>>().join(",");
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._=-,".contains(c) { c } else { '-' };
     let shown: String = name.chars().map(plain).collect();
     if shown == name {

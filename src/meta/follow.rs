@@ -324,17 +324,10 @@ impl<'m> Follower<'m> {
     }
 }
 
-/// The squared error of values, or the negative logarithm of the probability of the class.
+/// The mean squared error of a row's values, or the negative logarithm of the probability of its class.
 fn cost(model: &Model, target: &[f32], said: &[f32]) -> f64 {
-    let all = |of: &dyn Fn((f64, f64)) -> f64| {
-        target.iter().zip(said).map(|(t, s)| of((f64::from(*t), f64::from(*s)))).sum::<f64>()
-    };
-    if model.likelihood.has_classes() {
-        let most = said.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = said.iter().map(|s| f64::from(s - most).exp()).sum();
-        return all(&|(t, s)| t * (f64::from(most) + sum.ln() - s));
-    }
-    all(&|(t, s)| (t - s).powi(2)) / target.len().max(1) as f64
+    let values = if model.likelihood.has_classes() { 1 } else { target.len() };
+    model.likelihood.cost(target, said) / values as f64
 }
 
 /// The probability that a normal variable lies within so many deviations (Abramowitz and Stegun 1964, 7.1.26, to seven digits).

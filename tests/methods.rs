@@ -9,6 +9,7 @@ use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{
     self, Chunked, ConditionSpec, Embedding, Generator, HyperInit, HyperSpec, SetEncoder, Static, Transformer,
 };
+use hyperloom::meta::influence::ByGradient;
 use hyperloom::meta::objective::{MetaSpec, Through};
 use hyperloom::net::{
     Attention, AttentionPool, Cell, HyperLstm, Init, Layer, LayerWeights, LogSoftmax, Net, OwnLayer,
@@ -17,7 +18,8 @@ use hyperloom::net::{
 use hyperloom::plan::{Caps, KEEP, lower};
 use hyperloom::rng::Rng;
 use hyperloom::spec::Activation;
-use hyperloom::task::{Batch, Loss, Rows};
+use hyperloom::task::{Batch, Likelihood, Loss, Rows, Task};
+use hyperloom::{Device, Model};
 use rayon::prelude::*;
 use support::differences::{STEP, check_derivatives_by};
 use support::interpret::Array;
@@ -712,4 +714,79 @@ fn memory_of_the_second_order_path_is_known() {
     // 25 tasks with 1,761 weights each.
     let carried = 50 * 25 * 1761 * 4;
     assert!((carried..2 * carried).contains(&(b - a)), "{} for {carried} that are carried", b - a);
+}
+
+/// A model of one way, and a task of `n` support rows.
+fn model_and_task(meta: &MetaSpec, kind: Loss, n: usize) -> (Model, Task) {
+    let (mut rng, o) = (Rng::new(11, 0), meta.hyper.target.outputs());
+    let base = meta.hyper.target.layout().init(&mut rng);
+    let mut params = meta.init(&mut rng, &base);
+    let head = meta.layout().get("head.weight").map_or(0..0, |p| p.range());
+    params[head].iter_mut().for_each(|w| *w = (0.3 * rng.normal()) as f32);
+    let likelihood = match kind {
+        Loss::CrossEntropy => Likelihood::classes(o),
+        Loss::Symbols => Likelihood::symbols(2, 3),
+        Loss::Elbo => Likelihood::binary(o - 1),
+        _ => Likelihood::values(o),
+    };
+    let (mut g, mut feed) = (Graph::new(), Feed::default());
+    let mut rows = |n: usize| {
+        let mut drawn = [vec![], vec![]];
+        while drawn[1].len() < n * o {
+            episodes(&mut g, &mut feed, &mut rng, meta, kind, 1);
+            for (all, name) in drawn.iter_mut().zip(&["x support", "y support"]) {
+                let array = &feed.inputs.iter().rev().find(|(n, _)| n.as_str() == *name).expect("drawn").1;
+                all.extend(array.data.iter().map(|v| *v as f32));
+            }
+            (g, feed) = (Graph::new(), Feed::default());
+        }
+        drawn
+    };
+    let ([xs, ys], [mut xq, mut yq]) = (rows(n), rows(SUPPORT));
+    xq.truncate(QUERY * meta.hyper.target.inputs());
+    yq.truncate(QUERY * o);
+    let model = Model::new(meta.hyper.clone(), likelihood, meta.adaptation, params).expect("a sound model");
+    (model, Task::from_support(xs, ys).with_query(xq, yq))
+}
+
+/// What leaving out one row of many changes is what the gradient says, of every way of adaptation.
+#[test]
+fn influence_by_gradient_is_that_of_leaving_rows_out() {
+    let (mut said, mut nothing, mut wrong_ways) = (0, 0, vec![]);
+    for (name, meta, kind) in ways() {
+        // The sign of a gradient, and steps that are cut, have corners; norms of a few numbers that lie close together bend sharply.
+        if name.starts_with("adam") || name.starts_with("clipped") || name.contains("normed: true") {
+            continue;
+        }
+        let (model, task) = model_and_task(&meta, kind, 120);
+        let steps = if meta.through == Through::None { 0 } else { meta.steps };
+        let found = model.influence(&Device::Cpu, &task, Some(steps)).expect("it fits");
+        let moved = match &found.gradient {
+            ByGradient::Said(moved) => moved,
+            ByGradient::Loss(_) => panic!("{name}: few outputs"),
+            ByGradient::Nothing(_) => {
+                nothing += 1;
+                continue;
+            }
+        };
+        said += 1;
+        let as_said = |y: &[f32]| model.likelihood.said(y);
+        let with = as_said(&found.values);
+        let (mut wrong, mut size) = (0.0, 0.0);
+        for (y, moved) in found.without.iter().zip(moved) {
+            for ((y, with), moved) in as_said(y).iter().zip(&with).zip(moved) {
+                wrong += (y - with - moved).powi(2);
+                size += (y - with).powi(2);
+            }
+        }
+        let share = f64::sqrt(wrong / size);
+        // Where nothing of the support is read yet, nothing moves by either.
+        let by_gradient: f64 = moved.iter().flatten().map(|m| m * m).sum();
+        let unmoved = size < 1e-9 && by_gradient < 1e-9;
+        if !(unmoved || share < 0.2) {
+            wrong_ways.push(format!("{name}: {share:.3} of {size:.2e}"));
+        }
+    }
+    assert!(wrong_ways.is_empty(), "{}", wrong_ways.join("\n"));
+    assert!(said > 80 && nothing > 4, "{said} ways, {nothing} without a gradient");
 }

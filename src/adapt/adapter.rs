@@ -36,7 +36,7 @@ pub enum StartFrom {
 }
 
 /// Tasks padded to one size.
-struct PaddedBatch {
+pub(super) struct PaddedBatch {
     xs: Vec<f32>,
     ys: Vec<f32>,
     rows: Vec<f32>,
@@ -49,11 +49,11 @@ struct PaddedBatch {
 /// Sizes of a batch: tasks, support rows, query rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct BatchSizes {
-    t: usize,
-    n: usize,
-    q: usize,
-    inputs: usize,
-    outputs: usize,
+    pub(super) t: usize,
+    pub(super) n: usize,
+    pub(super) q: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
     /// Known tasks; the number after them stands for any other.
     known: usize,
 }
@@ -63,7 +63,7 @@ impl BatchSizes {
     ///
     /// # Errors
     /// [`Error::Shape`] where the network mixes the rows of a task and tasks have not as many as each other.
-    fn of(hyper: &HyperSpec, tasks: &[Task]) -> Result<BatchSizes> {
+    pub(super) fn of(hyper: &HyperSpec, tasks: &[Task]) -> Result<BatchSizes> {
         let (inputs, outputs) = (hyper.target.inputs(), hyper.target.outputs());
         let known = hyper.condition.embedding.as_ref().map_or(0, |e| e.tasks - 1);
         let shots = |x: &Task| x.shots(outputs);
@@ -87,11 +87,17 @@ impl BatchSizes {
         let most = (MAX_BATCH_NUMBERS / task).clamp(1, MAX_BATCH_TASKS);
         Ok(BatchSizes { t: bucket(tasks.len()).min(most), n, q, inputs, outputs, known })
     }
+
+    /// The same with fewer tasks, where a gradient through so many steps keeps the weights of each.
+    pub(super) fn with_steps(self, hyper: &HyperSpec, steps: usize) -> BatchSizes {
+        let most = (MAX_BATCH_NUMBERS / (hyper.target.layout().len() * (steps + 1))).max(1);
+        BatchSizes { t: self.t.min(most), ..self }
+    }
 }
 
 impl PaddedBatch {
     /// Pads at most `t` tasks to `t` (repeating the first) of `n` support and `q` query rows.
-    fn new(tasks: &[Task], s: BatchSizes) -> PaddedBatch {
+    pub(super) fn new(tasks: &[Task], s: BatchSizes) -> PaddedBatch {
         let mut b = PaddedBatch {
             xs: vec![],
             ys: vec![],
@@ -120,7 +126,7 @@ impl PaddedBatch {
     }
 
     /// Writes what plans read of the tasks.
-    fn write(&self, store: &Store) -> Result<()> {
+    pub(super) fn write(&self, store: &Store) -> Result<()> {
         let values = [
             ("xs", &self.xs),
             ("ys", &self.ys),
@@ -483,7 +489,7 @@ fn shared(g: &mut Graph, name: &str, role: Role, shape: &[usize], dtype: DType) 
 }
 
 /// A value that a plan only reads.
-fn data(g: &mut Graph, name: &str, shape: &[usize]) -> Value {
+pub(super) fn data(g: &mut Graph, name: &str, shape: &[usize]) -> Value {
     shared(g, name, Role::Data, shape, DType::F32)
 }
 
@@ -493,7 +499,7 @@ fn result(g: &mut Graph, name: &str, v: Value) {
     g.stored(name);
 }
 
-fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> Rows {
+pub(super) fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> Rows {
     Rows {
         x: data(g, "xs", &[t, n, inputs]),
         y: data(g, "ys", &[t, n, outputs]),
@@ -503,7 +509,7 @@ fn support(g: &mut Graph, t: usize, n: usize, inputs: usize, outputs: usize) -> 
 }
 
 /// What is at hand of the tasks of a batch.
-fn condition(g: &mut Graph, hyper: &HyperSpec, support: Rows, t: usize) -> Condition {
+pub(super) fn condition(g: &mut Graph, hyper: &HyperSpec, support: Rows, t: usize) -> Condition {
     let d = hyper.condition.descriptor;
     let descriptor = (d > 0).then(|| data(g, "descriptor", &[t, d]));
     let embedding = hyper.condition.embedding.as_ref();

@@ -81,6 +81,8 @@ pub struct SupportFeatures {
     pub y: Value,
     /// Its row weights `[T, n]`.
     pub rows: Value,
+    /// How often each row counts, `[T, n]`, where it is not once.
+    pub times: Option<Value>,
 }
 
 /// Rows of a batch of tasks, as the closed form reads them.
@@ -93,7 +95,7 @@ struct Regression {
     covariance: Value,
     /// Targets less the prior mean, `[T, n, o]`.
     residual: Value,
-    /// 1 where a row counts `[T, n, 1]`.
+    /// 1 where a row counts (the root of how often) `[T, n, 1]`.
     mask: Value,
 }
 
@@ -115,11 +117,19 @@ impl Prior {
     }
 
     fn rows(&self, g: &mut Graph, head: &Head, seen: SupportFeatures) -> Regression {
-        let SupportFeatures { before, x, y, rows } = seen;
+        let SupportFeatures { before, x, y, rows, times } = seen;
         let [t, n, _] = g.shape(x)[..] else { panic!("features are [T, n, f]") };
         let zero = g.constant(0.0);
         let zero = g.expand(zero, &[t, n]);
         let mask = g.zip(Binary::Less, zero, rows);
+        // A square counts so often where its two factors count the root of it.
+        let mask = match times {
+            Some(times) => {
+                let root = g.map(Func::Sqrt, times);
+                g.mul(mask, root)
+            }
+            None => mask,
+        };
         let mask = g.reshape(mask, &[t, n, 1]);
         let phi = with_one(g, x);
         let phi = g.mul(phi, mask);

@@ -146,6 +146,8 @@ pub struct InnerProblem {
     pub(super) reads: Option<(Value, Value)>,
     /// What a rule that solves knows beforehand.
     pub(super) known: Option<Rc<dyn Known>>,
+    /// How often each row counts for a rule that solves, where it is not once.
+    times: Option<Value>,
 }
 
 impl InnerLoop<'_> {
@@ -183,7 +185,18 @@ impl InnerLoop<'_> {
         let given = support.x;
         let rows = SupportRows { x: given, weights: support.rows };
         let x = self.adaptation.fast.state().inputs(g, self, weights, rows, given);
-        InnerProblem { t, weights, given, x, y: support.y, rows: support.rows, rates, reads, known }
+        InnerProblem {
+            t,
+            weights,
+            given,
+            x,
+            y: support.y,
+            rows: support.rows,
+            rates,
+            reads,
+            known,
+            times: None,
+        }
     }
 
     /// What the fast state reads of rows `[T, n, i]` of the problem's tasks.
@@ -255,6 +268,7 @@ impl InnerLoop<'_> {
             x: problem.x,
             y: problem.y,
             rows: problem.rows,
+            times: problem.times,
         }
     }
 
@@ -331,6 +345,12 @@ impl InnerLoop<'_> {
 }
 
 impl InnerProblem {
+    /// The same where rows count so often, `[T, n]`, for a rule that solves. Others know rows by their weights alone.
+    #[must_use]
+    pub(super) fn counted(self, times: Value) -> InnerProblem {
+        InnerProblem { times: Some(times), ..self }
+    }
+
     /// Weights that tasks start with.
     pub fn weights(&self) -> Value {
         self.weights
@@ -358,6 +378,6 @@ impl InnerProblem {
         let reads = self.reads.and_then(|_| rest.next().zip(rest.next()));
         let [weights, x, y, rows] = values[..4] else { panic!("there are four at least") };
         // Inside of a scan nobody asks what else the state reads of rows.
-        InnerProblem { t: self.t, weights, given: x, x, y, rows, rates, reads, known: None }
+        InnerProblem { t: self.t, weights, given: x, x, y, rows, rates, reads, known: None, times: None }
     }
 }

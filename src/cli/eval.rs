@@ -272,7 +272,7 @@ fn single(args: &EvalArgs, device: &Device) -> Result<ExitCode> {
 }
 
 /// A finished run, with its configuration.
-fn finished<'d>(device: &'d Device, path: &Path) -> Result<(Config, Experiment<'d>)> {
+pub(super) fn finished<'d>(device: &'d Device, path: &Path) -> Result<(Config, Experiment<'d>)> {
     let folder = RunFolder::open(path)?;
     folder.model()?;
     let config = Config::read(&folder.file("config.toml"), None)?;

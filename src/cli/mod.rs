@@ -10,6 +10,7 @@ mod decode;
 mod devices;
 mod encode;
 mod eval;
+mod explain;
 mod generate;
 mod joint;
 #[cfg(feature = "gpu")]
@@ -84,6 +85,8 @@ enum Command {
     Translate(translate::TranslateArgs),
     /// Error on unseen tasks against the number of shots and of adaptation steps, beside the baselines.
     Eval(eval::EvalArgs),
+    /// Why a task's network says what it says: which support rows moved it, which weights are its own, which known tasks are like it
+    Explain(explain::ExplainArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
     Plan(plan::PlanArgs),
     /// Time the workloads that the field is measured by.
@@ -670,6 +673,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Generate(a) => generate::run(&a),
         Command::Translate(a) => translate::run(&a),
         Command::Eval(a) => eval::run(&a),
+        Command::Explain(a) => explain::run(&a),
         Command::Plan(a) => plan::run(&a),
         Command::Bench(a) => bench::run(&a),
         Command::Profile(a) => profile::run(&a),

@@ -24,6 +24,7 @@ mod choose;
 pub mod config;
 pub mod continual;
 pub mod drawings;
+pub mod explain;
 pub mod field_files;
 pub mod files;
 pub mod forecasts;

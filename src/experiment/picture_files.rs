@@ -139,7 +139,7 @@ pub fn support_of_folder(format: &Format, folder: &Path) -> Result<(Task, Vec<St
 }
 
 /// Pictures in a file or a folder, at any depth: their paths, and what a network reads of them.
-fn query(format: &Format, path: &Path) -> Result<(Vec<String>, Vec<f32>)> {
+pub(super) fn pictures_asked(format: &Format, path: &Path) -> Result<(Vec<String>, Vec<f32>)> {
     let of = of_pictures(format)?;
     let found = pictures_in(path, of.shape)?;
     let (files, pictures): (Vec<String>, Vec<Vec<u8>>) = found.into_iter().unzip();
@@ -171,7 +171,7 @@ pub fn sort_pictures(
 ) -> Result<Sorted> {
     warn_of_batches(&model.spec.target);
     let (task, classes) = support_of_folder(format, support)?;
-    let (files, xq) = query(format, pictures)?;
+    let (files, xq) = pictures_asked(format, pictures)?;
     let o = model.likelihood.outputs;
     let yq = vec![0.0; files.len() * o];
     let found = model.predict(device, &[Task { xq, yq, ..task }], steps)?;
@@ -189,7 +189,7 @@ pub fn sort_by_network(
     pictures: &Path,
 ) -> Result<Sorted> {
     warn_of_batches(&network.spec);
-    let (files, x) = query(format, pictures)?;
+    let (files, x) = pictures_asked(format, pictures)?;
     let values = network.predict(device, &x)?;
     Ok(Sorted::new(files, &format.classes(), network.likelihood.outputs, &values))
 }

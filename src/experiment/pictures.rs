@@ -14,8 +14,9 @@ use crate::files::write_atomically;
 use crate::report::metrics;
 use crate::report::metrics::MetricsRow;
 use crate::report::plot::{
-    AttentionPanel, Curve, FieldPanel, INTERVAL, Shown, TaskPanel, Tile, accuracy_curve, attention, cloud,
-    confusion, curves, error_by_steps, fields, gallery, loss_curve, predicted_against_true, task_panels,
+    AttentionPanel, Colouring, Curve, FieldPanel, INTERVAL, Shown, TaskPanel, Tile, accuracy_curve,
+    attention, cloud, confusion, curves, error_by_steps, fields, gallery, loss_curve, predicted_against_true,
+    task_panels,
 };
 use crate::spec::count;
 use crate::task::{Task, argmax};
@@ -353,13 +354,9 @@ fn instruments(
         let attribute = if h.reliability.is_empty() { "mean target" } else { "class" };
         files.push(folder.file("map.svg"));
         let labels = ("first component", "second component");
-        cloud(
-            &files[files.len() - 1],
-            "What the hypernetwork reads of unseen tasks",
-            labels,
-            attribute,
-            &points,
-        )?;
+        let colouring = Colouring { by: attribute, levels: &[], rings: &[] };
+        let title = "What the hypernetwork reads of unseen tasks";
+        cloud(&files[files.len() - 1], title, labels, &colouring, &points)?;
     }
     Ok(files)
 }

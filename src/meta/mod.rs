@@ -32,7 +32,9 @@
 //! # Ok::<(), hyperloom::Error>(())
 //! ```
 
+mod between;
 pub mod follow;
+pub mod influence;
 pub mod model;
 pub mod objective;
 pub mod outer;

@@ -224,8 +224,21 @@ impl Model {
         self.adapter(device, tasks, StartFrom::Generated(1.0))?.written(m, tasks)
     }
 
+    /// What adapts of one member's networks to tasks, after so many steps, and the weights of these networks.
+    pub(crate) fn adapted(
+        &self,
+        device: &Device,
+        m: &Member,
+        tasks: &[Task],
+        steps: usize,
+    ) -> Result<[Vec<Vec<f32>>; 2]> {
+        let from = StartFrom::Generated(self.choice.correction);
+        let mut adapter = self.adapter(device, tasks, from)?;
+        Ok([adapter.codes(m, tasks, steps)?, adapter.adapt(m, from, tasks, steps)?])
+    }
+
     /// What the outputs of a network are multiplied by.
-    fn sharpness(&self) -> f32 {
+    pub(super) fn sharpness(&self) -> f32 {
         if self.likelihood.has_classes() { self.choice.sharpness as f32 } else { 1.0 }
     }
 
@@ -287,7 +300,7 @@ impl Model {
             .collect())
     }
 
-    fn adapter(&self, device: &Device, tasks: &[Task], from: StartFrom) -> Result<Lease<Adapter>> {
+    pub(super) fn adapter(&self, device: &Device, tasks: &[Task], from: StartFrom) -> Result<Lease<Adapter>> {
         let adaptation = if from == StartFrom::Pooled { self.fine_tuning } else { self.adaptation };
         Adapter::leased(&self.ready, device, &self.spec, self.likelihood.loss, adaptation, tasks)
     }
@@ -394,7 +407,7 @@ impl Model {
     }
 
     /// A network with its outputs sharpened: its head is multiplied.
-    fn sharpened(&self, mut weights: Vec<f32>) -> Vec<f32> {
+    pub(super) fn sharpened(&self, mut weights: Vec<f32>) -> Vec<f32> {
         if let Some(head) = self.network_spec().head() {
             weights[head.range].iter_mut().for_each(|w| *w *= self.sharpness());
         }
@@ -402,12 +415,12 @@ impl Model {
     }
 
     /// A network of the target's shape, without context parameters.
-    fn plain(&self, weights: &[f32]) -> Vec<f32> {
+    pub(super) fn plain(&self, weights: &[f32]) -> Vec<f32> {
         crate::adapt::without_context(&self.spec.target, weights)
     }
 
     /// A task's network: the target without context parameters, and done with the support.
-    fn network_spec(&self) -> Net {
+    pub(super) fn network_spec(&self) -> Net {
         self.spec.target.without_context().settled()
     }
 

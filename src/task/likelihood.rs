@@ -192,6 +192,11 @@ impl Likelihood {
         mean.into_iter().map(|m| outputs.of_mean(m)).collect()
     }
 
+    /// What outputs `[n · o]` stand for: values, logits of pixels, or probabilities of classes and of symbols.
+    pub fn said(&self, y: &[f32]) -> Vec<f64> {
+        self.loss.outputs().mean(y, self.outputs)
+    }
+
     /// The mean prediction of several models on each task.
     pub fn combine(&self, members: &[Vec<Vec<f32>>]) -> Vec<Vec<f32>> {
         let shares = vec![1.0 / members.len() as f64; members.len()];

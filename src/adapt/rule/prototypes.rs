@@ -38,7 +38,7 @@ impl Solve for Prototypes {
 impl Known for Scale {
     fn solve(&self, g: &mut Graph, head: &Head, seen: SupportFeatures) -> Value {
         g.scope("prototypes", |g| {
-            let SupportFeatures { before, x, y, rows } = seen;
+            let SupportFeatures { before, x, y, rows, .. } = seen;
             let (f, o) = (head.features, head.outputs);
             let [t, n, _] = g.shape(x)[..] else { panic!("features are [T, n, f]") };
             // The share of each row in its class, [T, n, o]: rows that do not count have none.

@@ -129,7 +129,7 @@ impl Instruments {
         found.output_sensitivity = output_sensitivity(&mut networks, model, alone, tasks)?;
         found.dead_units = trunk.iter().map(|h| dead_share(h, tasks.len())).collect();
         let attribute = |t: &Task| attribute(t, model.likelihood.outputs, model.likelihood.has_classes());
-        found.map = map(&condition, tasks.len())
+        found.map = components(&condition, tasks.len())
             .into_iter()
             .zip(tasks)
             .map(|((x, y), t)| MapPoint { task: t.name.clone(), x, y, attribute: attribute(t) })
@@ -330,7 +330,7 @@ fn dead_share(h: &[f32], tasks: usize) -> f64 {
 }
 
 /// The first two principal components of rows `[tasks, width]`, by power iteration.
-fn map(z: &[f32], tasks: usize) -> Vec<(f64, f64)> {
+pub(super) fn components(z: &[f32], tasks: usize) -> Vec<(f64, f64)> {
     let width = z.len() / tasks.max(1);
     if width == 0 {
         return vec![];
@@ -392,7 +392,7 @@ mod tests {
                 [0.6 * a - 0.8 * b, 0.8 * a + 0.6 * b, 7.0]
             })
             .collect();
-        let found = map(&z, 20);
+        let found = components(&z, 20);
         let sign = found[19].0.signum();
         for (i, (x, y)) in found.iter().enumerate() {
             assert!((x * sign - (i as f64 - 9.5)).abs() < 0.05, "{i}: {x}");

@@ -172,6 +172,11 @@ impl Source for Folded {
         self.families[0].0.test_tasks(shots)
     }
 
+    fn known(&self) -> Vec<Task> {
+        let (family, validation) = &self.families[0];
+        family.drawn_tasks(&[&family.train[..], validation].concat(), family.shots, VALIDATION_SEED)
+    }
+
     fn likelihood(&self) -> Likelihood {
         let e = &self.groups().encoder;
         match e.kind() {

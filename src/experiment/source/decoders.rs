@@ -207,6 +207,14 @@ impl Source for Decoders {
         self.test.held_out(self.tasks, shots, TEST_SEED)
     }
 
+    fn known(&self) -> Vec<Task> {
+        self.train
+            .held_out(VALIDATION_TASKS, self.train.shots, VALIDATION_SEED)
+            .into_iter()
+            .chain(self.validation(0))
+            .collect()
+    }
+
     fn likelihood(&self) -> Likelihood {
         Likelihood::binary(count(&self.train.set.shape))
     }

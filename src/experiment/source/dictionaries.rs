@@ -185,6 +185,10 @@ impl Source for Parted {
         self.test.held_out(shots, TEST_SEED)
     }
 
+    fn known(&self) -> Vec<Task> {
+        self.train.held_out(self.train.shots, VALIDATION_SEED).into_iter().chain(self.validation(0)).collect()
+    }
+
     fn likelihood(&self) -> Likelihood {
         Likelihood::symbols(self.train.pairs.length, self.train.pairs.symbols)
     }

@@ -179,6 +179,14 @@ impl Source for Fields {
         self.test.held_out(self.tasks, shots, TEST_SEED)
     }
 
+    fn known(&self) -> Vec<Task> {
+        self.train
+            .held_out(VALIDATION_TASKS, usize::MAX, VALIDATION_SEED)
+            .into_iter()
+            .chain(self.validation(0))
+            .collect()
+    }
+
     fn likelihood(&self) -> Likelihood {
         // Channels are -1 to 1, and pictures are judged from 0 to 1.
         Likelihood { metric: Metric::Psnr, unit: 0.5, ..Likelihood::values(self.train.set.shape[2]) }

@@ -164,6 +164,14 @@ impl Source for Pictures {
         self.test.held_out(self.tasks, shots, TEST_SEED)
     }
 
+    fn known(&self) -> Vec<Task> {
+        self.train
+            .held_out(VALIDATION_TASKS / 2, self.train.shots, VALIDATION_SEED)
+            .into_iter()
+            .chain(self.validation(0))
+            .collect()
+    }
+
     fn likelihood(&self) -> Likelihood {
         Likelihood::classes(self.train.ways)
     }

@@ -64,6 +64,11 @@ pub trait Source: Debug + Send + Sync {
     /// Tasks that nothing was trained on or chosen by, with `shots` support rows each where there are so many.
     fn test(&self, shots: usize) -> Vec<Task>;
 
+    /// Tasks that the run knows, those that it was trained on among them, with as many support rows as it judges with. Of tasks without number some that it chose by.
+    fn known(&self) -> Vec<Task> {
+        self.validation(0)
+    }
+
     /// What outputs mean, and how predictions are judged.
     fn likelihood(&self) -> Likelihood;
 

@@ -180,6 +180,12 @@ impl Source for Parted {
         tasks.table.held_out(validation, tasks.shots, tasks.query)
     }
 
+    fn known(&self) -> Vec<Task> {
+        let (tasks, validation) = &self.members[0];
+        let trained = tasks.table.held_out(&tasks.which, tasks.shots, tasks.query);
+        trained.into_iter().chain(tasks.table.held_out(validation, tasks.shots, tasks.query)).collect()
+    }
+
     fn members(&self) -> usize {
         self.members.len()
     }

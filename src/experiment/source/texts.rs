@@ -215,6 +215,10 @@ impl Source for Parted {
         self.test.held_out(shots)
     }
 
+    fn known(&self) -> Vec<Task> {
+        self.train.held_out(self.train.shots).into_iter().chain(self.validation(0)).collect()
+    }
+
     fn likelihood(&self) -> Likelihood {
         Likelihood::symbols(self.train.length, self.train.texts.symbols)
     }

@@ -23,7 +23,7 @@ mod tasks;
 
 pub use attention::{AttentionPanel, attention};
 pub use cells::{CellDrawing, cells};
-pub use cloud::cloud;
+pub use cloud::{Colouring, cloud};
 pub use confusion::confusion;
 pub use curves::{Curve, accuracy_curve, curves, error_by_steps, loss_curve, marked_curves};
 pub use dots::{DotRow, dots};

@@ -1,0 +1,175 @@
+//! How what adapted networks say moves with the weights of support rows: the gradient through the hypernetwork, all steps of adaptation and the
+//! prediction.
+
+use super::adapter::{BatchSizes, PaddedBatch, condition, data, support};
+use super::{Adaptation, InnerLoop, Member};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::hyper::HyperSpec;
+use crate::net::Weights;
+use crate::plan::lower;
+use crate::run::Device;
+use crate::task::{Loss, Task, loss};
+
+/// What gradients are taken of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Asked {
+    /// What is said of the query rows (values, logits of pixels, probabilities of classes and of symbols) times the targets of the task, which say how much each counts.
+    Said,
+    /// The loss of the query rows.
+    Loss,
+}
+
+/// The way to a prediction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way<'a> {
+    /// The hypernetwork.
+    pub hyper: &'a HyperSpec,
+    /// How networks go on learning.
+    pub adaptation: &'a Adaptation,
+    /// What is minimised.
+    pub kind: Loss,
+    /// Fraction of the generated correction to the pooled network that is kept.
+    pub fraction: f64,
+    /// What outputs are multiplied by.
+    pub sharpness: f32,
+    /// Steps of adaptation.
+    pub steps: usize,
+}
+
+/// A gradient by the weights of the support rows of a task, each 1 over their number, by how often a rule that solves counts each, and by their number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RowGradient {
+    /// By the weight of each row, `[n]`.
+    pub rows: Vec<f32>,
+    /// By how often it counts, `[n]`.
+    pub times: Vec<f32>,
+    /// By the number of rows.
+    pub count: f32,
+}
+
+impl RowGradient {
+    /// What leaving out each row moves, to first order: its own weight goes to 0, those of the others from 1/n to 1/(n-1), and there is a row less.
+    pub(crate) fn left_out(&self) -> Vec<f64> {
+        let n = self.rows.len() as f64;
+        let all: f64 = self.rows.iter().map(|g| f64::from(*g)).sum();
+        let more = 1.0 / (n * (n - 1.0));
+        let of = |(row, times): (&f32, &f32)| {
+            more * (all - f64::from(*row)) - f64::from(*row) / n - f64::from(*times) - f64::from(self.count)
+        };
+        self.rows.iter().zip(&self.times).map(of).collect()
+    }
+}
+
+/// Outputs of the plan: gradients by the rows' weights, by how often they count, and by their number.
+const GRADIENTS: [&str; 3] = ["by rows", "by times", "by count"];
+
+/// The gradient of what is `asked` of each task, of one member.
+///
+/// # Errors
+/// [`Error::Memory`] with numbers where not even one task fits the device, and those of [`super::Adapter::new`].
+pub(crate) fn row_gradients(
+    device: &Device,
+    way: Way<'_>,
+    asked: Asked,
+    member: &Member,
+    tasks: &[Task],
+) -> Result<Vec<RowGradient>> {
+    let mut sizes = BatchSizes::of(way.hyper, tasks)?.with_steps(way.hyper, way.steps);
+    let plan = loop {
+        match lower(&graph(way, asked, sizes), device.caps(1)) {
+            Err(Error::Memory(_)) if sizes.t > 1 => sizes.t = sizes.t.div_ceil(2),
+            done => break done?,
+        }
+    };
+    let store = device.store();
+    let mut session = store.prepare(plan)?;
+    session.write("times", &vec![1.0; sizes.t * sizes.n])?;
+    session.write("params", &member.hyper[..way.adaptation.layout(way.hyper).len()])?;
+    if way.fraction != 1.0 {
+        session.write("pooled", &member.pooled)?;
+    }
+    let (mut all, o) = (Vec::with_capacity(tasks.len()), sizes.outputs);
+    for chunk in tasks.chunks(sizes.t) {
+        PaddedBatch::new(chunk, sizes).write(&store)?;
+        let (mut yq, mut weights) = (vec![], vec![]);
+        for i in 0..sizes.t {
+            let task = chunk.get(i).unwrap_or(&chunk[0]);
+            let q = task.queries(o);
+            yq.extend(&task.yq);
+            yq.resize((i + 1) * sizes.q * o, 0.0);
+            weights.extend(vec![1.0 / q.max(1) as f32; q]);
+            weights.resize((i + 1) * sizes.q, 0.0);
+        }
+        session.write("yq", &yq)?;
+        if asked == Asked::Loss {
+            session.write("query_rows", &weights)?;
+        }
+        session.run(1)?;
+        let [rows, times, count] = GRADIENTS.map(|name| session.read(name));
+        let (rows, times, count) = (rows?, times?, count?);
+        all.extend(chunk.iter().enumerate().map(|(i, task)| {
+            let of = |all: &[f32]| all[i * sizes.n..][..task.shots(o)].to_vec();
+            RowGradient { rows: of(&rows), times: of(&times), count: count[i] }
+        }));
+    }
+    Ok(all)
+}
+
+/// Predictions of a batch, and their gradient by the weights of its support rows.
+fn graph(way: Way<'_>, asked: Asked, s: BatchSizes) -> Graph {
+    let mut graph = Graph::new();
+    let (g, hyper) = (&mut graph, way.hyper);
+    let inner = InnerLoop { hyper, adaptation: way.adaptation, kind: way.kind };
+    let layout = way.adaptation.layout(hyper);
+    let params = Weights { flat: data(g, "params", &[layout.len()]), layout: &layout };
+    let support = support(g, s.t, s.n, s.inputs, s.outputs);
+    let condition = condition(g, hyper, support, s.t);
+    let read = hyper.condition(g, params, &condition);
+    let weights = hyper.generate(g, params, read, s.t);
+    let mut weights = hyper.refine(g, params, &condition, way.kind, weights);
+    if way.fraction != 1.0 {
+        let pooled = g.data("pooled", &[1, hyper.target.layout().len()]);
+        let correction = g.sub(weights, pooled);
+        let part = g.scale(correction, way.fraction);
+        weights = g.add(part, pooled);
+    }
+    let problem = inner.problem(g, Some(params), weights, read.map(|r| r.condition), &support);
+    let times = g.data("times", &[s.t, s.n]);
+    let problem = problem.counted(times);
+    let fast = match way.steps {
+        0 => inner.start(g, &problem),
+        steps => inner.learn(g, &problem, steps, false, None, &[]).0,
+    };
+    let xq = data(g, "xq", &[s.t, s.q, s.inputs]);
+    let xq = inner.inputs(g, &problem, xq);
+    let y = inner.predict(g, &problem, fast, xq);
+    let y = g.scale(y, f64::from(way.sharpness));
+    let yq = g.data("yq", &[s.t, s.q, s.outputs]);
+    let counted = match asked {
+        Asked::Loss => {
+            let rows = g.data("query_rows", &[s.t, s.q]);
+            loss(g, way.kind, y, yq, Some(rows))
+        }
+        Asked::Said => {
+            let said = said(g, way.kind, y);
+            g.mul(said, yq)
+        }
+    };
+    let total = g.sum_to(counted, &[]);
+    for (name, gradient) in GRADIENTS.into_iter().zip(g.grad(total, &[support.rows, times, support.count])) {
+        g.output(name, gradient);
+    }
+    graph
+}
+
+/// What outputs stand for, as [`Likelihood::said`](crate::task::Likelihood::said).
+fn said(g: &mut Graph, kind: Loss, y: Value) -> Value {
+    if !matches!(kind, Loss::CrossEntropy | Loss::Symbols) {
+        return y;
+    }
+    let zero = g.constant(0.0);
+    let zero = g.expand(zero, &g.shape(y).to_vec());
+    let wrong = kind.errors(g, y, zero);
+    g.scale(wrong, -1.0)
+}

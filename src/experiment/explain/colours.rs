@@ -1,0 +1,164 @@
+//! What colours the map of tasks: a number of each, or a level.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use super::Experiment;
+use super::task::Chosen;
+use crate::data::Table;
+use crate::data::csv::group_rows;
+use crate::data::format::Format;
+use crate::error::{Error, Result, nearest};
+use crate::task::{Task, argmax};
+
+/// What is known of every task without its file.
+const PLAIN: [&str; 3] = ["target", "rows", "error"];
+
+/// A number a task, or the number of a level.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Colours {
+    /// What they are of.
+    pub by: String,
+    /// The names of levels; none: values are numbers.
+    pub levels: Vec<String>,
+    /// Of each task; NaN where nothing is known.
+    pub values: Vec<f64>,
+}
+
+/// Of the known tasks, then of the one that is explained.
+pub(super) fn colours(
+    experiment: &Experiment<'_>,
+    by: &str,
+    known: &[Task],
+    chosen: &Chosen,
+) -> Result<Colours> {
+    let plain = |levels: Vec<String>, values: Vec<f64>| Ok(Colours { by: by.into(), levels, values });
+    if let Some((path, group)) = file_of(experiment)
+        && let Some((levels, values)) = of_column(path, group, by, known, chosen)?
+    {
+        return plain(levels, values);
+    }
+    let (model, format) = (experiment.model(), experiment.setup().source().format());
+    let all: Vec<&Task> = known.iter().chain([&chosen.task]).collect();
+    let (i, o) = (model.spec.target.inputs(), model.likelihood.outputs);
+    if let Format::Plain { inputs, outputs } = &format {
+        let mean = |values: &[f32], at: usize, width: usize| {
+            let each = values.iter().skip(at).step_by(width).map(|v| f64::from(*v));
+            each.sum::<f64>() / (values.len() / width).max(1) as f64
+        };
+        if let Some(at) = inputs.iter().position(|name| name == by) {
+            return plain(vec![], all.iter().map(|task| mean(&task.xs, at, i)).collect());
+        }
+        if let Some(at) = outputs.iter().position(|name| name == by) {
+            return plain(vec![], all.iter().map(|task| mean(&task.ys, at, o)).collect());
+        }
+    }
+    match by {
+        "target" => {
+            let (mean, unit) = format.target_scale();
+            let sums = |task: &Task| -> Vec<f64> {
+                let n = task.shots(o).max(1) as f64;
+                (0..o)
+                    .map(|c| task.ys.iter().skip(c).step_by(o).map(|v| f64::from(*v)).sum::<f64>() / n)
+                    .collect()
+            };
+            if model.likelihood.has_classes() {
+                let most =
+                    |task: &Task| argmax(&sums(task).iter().map(|v| *v as f32).collect::<Vec<_>>()) as f64;
+                let names = format.classes();
+                let levels = if names.len() == o { names } else { vec![] };
+                return plain(levels, all.iter().map(|task| most(task)).collect());
+            }
+            plain(vec![], all.iter().map(|t| mean + unit * sums(t).iter().sum::<f64>() / o as f64).collect())
+        }
+        "rows" => plain(vec![], all.iter().map(|t| (t.shots(o) + t.queries(o)) as f64).collect()),
+        "error" => {
+            let each: Vec<Task> = all.into_iter().cloned().collect();
+            let said = model.predict(experiment.device, &each, None)?;
+            let score = |(task, said): (&Task, Vec<f32>)| {
+                let nothing =
+                    task.yq.is_empty() || (std::ptr::eq(task, &each[known.len()]) && !chosen.judged);
+                match nothing {
+                    true => f64::NAN,
+                    false => model.likelihood.score(std::slice::from_ref(task), &[said]),
+                }
+            };
+            plain(vec![], each.iter().zip(said.into_iter().map(|p| p.values)).map(score).collect())
+        }
+        other => {
+            let columns = match file_of(experiment) {
+                Some((path, _)) => read(path)?.columns().to_vec(),
+                None => vec![],
+            };
+            let names: Vec<&str> = columns.iter().map(String::as_str).chain(PLAIN).collect();
+            let hint = match nearest(other, names.iter().copied()) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("there are {}", names.join(", ")),
+            };
+            Err(Error::config("--by", format!("nothing is known of tasks by '{other}': {hint}")))
+        }
+    }
+}
+
+/// The file whose groups are the tasks, and the column of these.
+fn file_of<'e>(experiment: &'e Experiment<'_>) -> Option<(&'e Path, &'e str)> {
+    let c = experiment.config();
+    let csv = c.csv.as_ref().map(|c| (&*c.file, &*c.group));
+    let series = c.series.as_ref().map(|c| (&*c.file, &*c.group));
+    let pairs = c.dictionaries.as_ref().map(|c| (&*c.file, &*c.group));
+    csv.or(series).or(pairs)
+}
+
+fn read(path: &Path) -> Result<Table> {
+    if path.extension().is_some_and(|e| e == "tsv") { Table::read_tabs(path) } else { Table::read(path) }
+}
+
+/// The mean of a column in each task, or its most frequent level; `None` where the file has no such column.
+#[allow(clippy::type_complexity, reason = "levels and values")]
+fn of_column(
+    path: &Path,
+    group: &str,
+    by: &str,
+    known: &[Task],
+    chosen: &Chosen,
+) -> Result<Option<(Vec<String>, Vec<f64>)>> {
+    let table = read(path)?;
+    let Some(column) = table.columns().iter().position(|c| c == by) else { return Ok(None) };
+    let groups: HashMap<String, Vec<usize>> = group_rows(&table, group)?.into_iter().collect();
+    // A new task is in its own file.
+    let own = chosen.table.as_ref().and_then(|(own, rows)| {
+        let column = own.columns().iter().position(|c| c == by)?;
+        Some(rows.iter().map(|row| own.cell(*row, column).to_string()).collect::<Vec<_>>())
+    });
+    let cells = |task: &Task| -> Vec<String> {
+        let rows = groups.get(&task.name).map_or(&[][..], |rows| rows);
+        rows.iter().map(|row| table.cell(*row, column).to_string()).collect()
+    };
+    let mut all: Vec<Vec<String>> = known.iter().map(cells).collect();
+    all.push(own.unwrap_or_else(|| cells(&chosen.task)));
+    for cells in &mut all {
+        cells.retain(|cell| !cell.is_empty());
+    }
+    let number = |cell: &String| cell.parse::<f64>().ok().filter(|v| v.is_finite());
+    let is_number = |cells: &Vec<String>| cells.iter().all(|cell| number(cell).is_some());
+    if all.iter().all(is_number) {
+        let mean = |cells: &Vec<String>| cells.iter().filter_map(number).sum::<f64>() / cells.len() as f64;
+        return Ok(Some((vec![], all.iter().map(mean).collect())));
+    }
+    let most = |cells: &Vec<String>| {
+        let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+        cells.iter().for_each(|cell| *counts.entry(cell).or_default() += 1);
+        // Of equals the first by name.
+        counts.into_iter().rev().max_by_key(|(_, n)| *n).map(|(level, _)| level.clone())
+    };
+    let each: Vec<Option<String>> = all.iter().map(most).collect();
+    let mut levels: Vec<String> = each.iter().flatten().cloned().collect();
+    levels.sort_unstable();
+    levels.dedup();
+    let value = |level: &Option<String>| match level {
+        Some(level) => levels.binary_search(level).map_or(f64::NAN, |at| at as f64),
+        None => f64::NAN,
+    };
+    let values = each.iter().map(value).collect();
+    Ok(Some((levels, values)))
+}

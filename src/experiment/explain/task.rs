@@ -1,0 +1,248 @@
+//! The task that is explained: one of the run's own, or rows in files.
+
+use std::path::Path;
+
+use super::{Experiment, ExplainOptions};
+use crate::data::Table;
+use crate::data::csv::group_rows;
+use crate::data::format::Format;
+use crate::error::{Error, Result, nearest};
+use crate::experiment::files::pick;
+use crate::experiment::picture_files::{pictures_asked, support_of_folder};
+use crate::task::{Likelihood, Task, argmax, support_as_query};
+
+/// A task with what its rows are called.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub task: Task,
+    /// What support rows are called.
+    pub rows: Vec<String>,
+    /// What query rows are called.
+    pub asked: Vec<String>,
+    /// Whether what the query rows should be is known.
+    pub judged: bool,
+    /// The file of the support, and its rows, where it is one of rows.
+    pub table: Option<(Table, Vec<usize>)>,
+}
+
+/// The task that the options name.
+pub(super) fn chosen(experiment: &Experiment<'_>, options: &ExplainOptions) -> Result<Chosen> {
+    let found = match &options.support {
+        Some(support) => of_files(experiment, options, support)?,
+        None => of_run(experiment, options)?,
+    };
+    let o = experiment.model().likelihood.outputs;
+    if found.task.shots(o) < 2 {
+        let message = format!("{} has one support row: leaving it out leaves nothing", called(&found.task));
+        return Err(Error::config(if options.support.is_some() { "--support" } else { "--of" }, message));
+    }
+    if found.task.queries(o) == 0 {
+        return Err(Error::config("--query", "holds no rows to be asked about"));
+    }
+    Ok(found)
+}
+
+/// A task in words.
+fn called(task: &Task) -> String {
+    if task.name.is_empty() { "the task".into() } else { format!("task '{}'", task.name) }
+}
+
+/// One of the tasks that nothing was trained on.
+fn of_run(experiment: &Experiment<'_>, options: &ExplainOptions) -> Result<Chosen> {
+    if options.query.is_some() {
+        return Err(Error::config("--query", "goes with --support: the run's own tasks have query rows"));
+    }
+    let source = experiment.setup().source();
+    let shots = options.shots.unwrap_or(experiment.config().eval.shots);
+    source.check_held_out(shots)?;
+    let tasks = source.test(shots);
+    let task = named(&tasks, options.of.as_deref(), "--of")?.clone();
+    let (format, likelihood) = (source.format(), experiment.model().likelihood);
+    let (i, o) = (experiment.model().spec.target.inputs(), likelihood.outputs);
+    let name = |what: &str, x: &[f32], y: &[f32]| -> Vec<String> {
+        let rows = x.chunks(i).zip(y.chunks(o)).enumerate();
+        rows.map(|(row, (x, y))| format!("{what} {}{}", row + 1, row_in_words(&format, &likelihood, x, y)))
+            .collect()
+    };
+    let (rows, asked) = (name("row", &task.xs, &task.ys), name("query", &task.xq, &task.yq));
+    Ok(Chosen { task, rows, asked, judged: true, table: None })
+}
+
+/// A row by its numbers, where these are few, or its class.
+fn row_in_words(format: &Format, likelihood: &Likelihood, x: &[f32], y: &[f32]) -> String {
+    if likelihood.kinds > 0 {
+        return String::new();
+    }
+    if likelihood.has_classes() {
+        let class = argmax(y);
+        return format!(
+            ", class {}",
+            format.classes().get(class).cloned().unwrap_or_else(|| class.to_string())
+        );
+    }
+    match format {
+        Format::Plain { inputs, outputs } if inputs.len() + outputs.len() <= 4 => {
+            let names = inputs.iter().chain(outputs).zip(x.iter().chain(y));
+            let all: Vec<String> = names.map(|(name, v)| format!("{name} {v:.2}")).collect();
+            format!(": {}", all.join(", "))
+        }
+        Format::Encoded(_) | Format::Sequences(_) => {
+            let (mean, unit) = format.target_scale();
+            let value = mean + unit * f64::from(y[0]);
+            format!(", {} {}", format.target(), (value * 1e4).round() / 1e4)
+        }
+        _ => String::new(),
+    }
+}
+
+/// The task of this name (`None`: the first).
+pub(super) fn named<'t>(tasks: &'t [Task], name: Option<&str>, flag: &str) -> Result<&'t Task> {
+    let Some(name) = name else {
+        return tasks.first().ok_or_else(|| Error::config(flag, "there are no tasks"));
+    };
+    tasks.iter().find(|task| task.name == name).ok_or_else(|| {
+        let known = tasks.iter().map(|task| task.name.as_str()).filter(|name| !name.is_empty());
+        let some: Vec<&str> = known.clone().take(5).collect();
+        let hint = match nearest(name, known) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("there are {} tasks: {} and so on", tasks.len(), some.join(", ")),
+        };
+        Error::config(flag, format!("no task '{name}': {hint}"))
+    })
+}
+
+/// Rows in files: those of one task, and those that are asked about (not given: the same).
+fn of_files(experiment: &Experiment<'_>, options: &ExplainOptions, support: &Path) -> Result<Chosen> {
+    if options.shots.is_some() {
+        return Err(Error::config("--shots", "is for the run's own tasks: of a file all rows are known"));
+    }
+    let format = experiment.setup().source().format();
+    match &format {
+        Format::Pictures { .. } => of_pictures(experiment, options, &format, support),
+        Format::Plain { .. } | Format::Encoded(_) | Format::Sequences(_) => {
+            of_tables(experiment, options, &format, support)
+        }
+        _ => Err(Error::config(
+            "--support",
+            format!(
+                "files of a new task are for rows of tables and for pictures, and the run's task is '{}': name one of its own tasks by --of, or leave both out",
+                experiment.config().task.name()
+            ),
+        )),
+    }
+}
+
+/// Pictures in folders.
+fn of_pictures(
+    experiment: &Experiment<'_>,
+    options: &ExplainOptions,
+    format: &Format,
+    support: &Path,
+) -> Result<Chosen> {
+    if options.of.is_some() {
+        return Err(Error::config("--of", "the folder of --support is one task: leave it out"));
+    }
+    let o = experiment.model().likelihood.outputs;
+    let (task, classes) = support_of_folder(format, support)?;
+    let mut seen = vec![0; o];
+    let rows: Vec<String> = (task.ys.chunks(o))
+        .map(|y| {
+            let class = argmax(y);
+            seen[class] += 1;
+            format!("{} {}", classes.get(class).map_or("", String::as_str), seen[class])
+        })
+        .collect();
+    let name = support.display().to_string();
+    let (task, asked) = match &options.query {
+        None => (support_as_query(&[task]).remove(0), rows.clone()),
+        Some(query) => {
+            let (files, xq) = pictures_asked(format, query)?;
+            let yq = vec![0.0; files.len() * o];
+            (task.with_query(xq, yq), files)
+        }
+    };
+    let judged = options.query.is_none();
+    Ok(Chosen { task: task.with_name(name), rows, asked, judged, table: None })
+}
+
+/// Rows of tables.
+fn of_tables(
+    experiment: &Experiment<'_>,
+    options: &ExplainOptions,
+    format: &Format,
+    support: &Path,
+) -> Result<Chosen> {
+    let model = experiment.model();
+    let (i, o) = (model.spec.target.inputs(), model.likelihood.outputs);
+    let table = Table::read(support)?;
+    let (xs, ys) = (format.inputs(&table)?, format.targets(&table)?);
+    let table = format.rows_of(&table)?.into_owned();
+    let (rows, name) = rows_of_task(format, &table, options, "--support")?;
+    let mut task = Task::from_support(pick(&xs, &rows, i), pick(&ys, &rows, o)).with_name(&name);
+    task.descriptor = format.descriptor(&task.xs, model.spec.condition.descriptor);
+    let lines = |table: &Table, rows: &[usize]| -> Vec<String> {
+        rows.iter().map(|row| format!("line {}", table.line_of(*row))).collect()
+    };
+    let (named, mut judged) = (lines(&table, &rows), true);
+    let (task, asked) = match &options.query {
+        None => (support_as_query(&[task]).remove(0), named.clone()),
+        Some(path) => {
+            let query = Table::read(path)?;
+            let x = format.inputs(&query)?;
+            judged = match format {
+                Format::Plain { outputs, .. } => outputs.iter().all(|name| query.columns().contains(name)),
+                other => query.columns().iter().any(|name| name == other.target()),
+            };
+            let y = if judged { format.targets(&query)? } else { vec![0.0; x.len() / i * o] };
+            let query = format.rows_of(&query)?.into_owned();
+            let has_groups = format.group().is_some_and(|column| query.columns().iter().any(|c| c == column));
+            let of =
+                ExplainOptions { of: options.of.clone().filter(|_| has_groups), ..ExplainOptions::default() };
+            let (rows, _) = rows_of_task(format, &query, &of, "--query")?;
+            (task.with_query(pick(&x, &rows, i), pick(&y, &rows, o)), lines(&query, &rows))
+        }
+    };
+    Ok(Chosen { task, rows: named, asked, judged, table: Some((table, rows)) })
+}
+
+/// The rows of a file that are those of one task, and its name.
+fn rows_of_task(
+    format: &Format,
+    table: &Table,
+    options: &ExplainOptions,
+    flag: &str,
+) -> Result<(Vec<usize>, String)> {
+    let column = format.group().filter(|column| table.columns().iter().any(|c| c == column));
+    let Some(column) = column else {
+        return match &options.of {
+            Some(_) => Err(Error::config(
+                "--of",
+                format!(
+                    "{} has no column that tells tasks apart: all its rows are one",
+                    table.path().display()
+                ),
+            )),
+            None => Ok(((0..table.rows()).collect(), table.path().display().to_string())),
+        };
+    };
+    let groups = group_rows(table, column)?;
+    let found = match &options.of {
+        Some(of) => groups.iter().find(|(name, _)| name == of),
+        None if groups.len() == 1 => groups.first(),
+        None => None,
+    };
+    match found {
+        Some((name, rows)) => Ok((rows.clone(), name.clone())),
+        None => {
+            let some: Vec<&str> = groups.iter().take(5).map(|(name, _)| name.as_str()).collect();
+            let message = format!(
+                "{} has {} tasks by '{column}': name one of them by --of ({}{})",
+                table.path().display(),
+                groups.len(),
+                some.join(", "),
+                if groups.len() > some.len() { ", …" } else { "" }
+            );
+            Err(Error::config(if options.of.is_some() { "--of" } else { flag }, message))
+        }
+    }
+}

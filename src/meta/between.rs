@@ -1,0 +1,94 @@
+//! Networks on the straight way between those of two tasks: by what the hypernetwork reads of them, and by the weights themselves.
+//!
+//! Where a mixture of two conditions gives a network that does well on both tasks' kin, what is read varies smoothly with the task; where the way between two adapted
+//! networks' weights crosses no bad ones, both lie in one basin (linear mode connectivity: Frankle et al. 2020).
+
+use super::model::{Model, Network};
+use crate::adapt::StartFrom;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::hyper::Read;
+use crate::net::Weights;
+use crate::plan::lower;
+use crate::run::Device;
+use crate::task::Task;
+
+/// `(1 - s) a + s b`
+fn mixed(a: &[f32], b: &[f32], s: f64) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| ((1.0 - s) * f64::from(*a) + s * f64::from(*b)) as f32).collect()
+}
+
+impl Model {
+    /// The networks, without a step of adaptation, that are written for `(1 - s) a + s b`, a and b what is read of two tasks, for each share s. `None` where nothing but a
+    /// condition will not do: weights that all tasks share, generators that read each support row, rounds of refinement, and networks that normalise by the support.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn between_conditions(
+        &self,
+        device: &Device,
+        tasks: [&Task; 2],
+        shares: &[f64],
+    ) -> Result<Option<Vec<Network>>> {
+        let spec = &self.spec;
+        let reads_more = spec.generator.reads_rows() || spec.rounds > 0 || spec.target.reads_support();
+        if spec.is_shared() || reads_more || shares.is_empty() {
+            return Ok(None);
+        }
+        let (t, e, layout) = (shares.len(), spec.condition.width(), spec.layout());
+        let mut g = Graph::new();
+        let flat = g.data("params", &[layout.len()]);
+        let condition = g.data("condition", &[t, e]);
+        let w = spec.generate(&mut g, Weights { flat, layout: &layout }, Some(Read::of(condition)), t);
+        g.output("weights", w);
+        let mut session = device.prepare(lower(&g, device.caps(1))?)?;
+        let mut networks = vec![vec![]; t];
+        for member in &self.members {
+            let read = self.written(device, member, &tasks.map(Task::clone))?.condition;
+            let (a, b) = read.split_at(e);
+            session.write("params", &member.hyper[..layout.len()])?;
+            session.write("condition", &shares.iter().flat_map(|s| mixed(a, b, *s)).collect::<Vec<_>>())?;
+            session.run(1)?;
+            let written = session.read("weights")?;
+            let corrected = |w: &[f32]| match self.choice.correction {
+                1.0 => w.to_vec(),
+                fraction => mixed(&member.pooled, w, fraction),
+            };
+            for (all, w) in networks.iter_mut().zip(written.chunks(written.len() / t)) {
+                all.push(self.sharpened(self.plain(&corrected(w))));
+            }
+        }
+        Ok(Some(networks.into_iter().map(|members| self.averaged(members)).collect()))
+    }
+
+    /// The networks whose weights are `(1 - s) a + s b`, a and b those of two tasks' adapted networks, for each share s.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn between_weights(
+        &self,
+        device: &Device,
+        tasks: [&Task; 2],
+        shares: &[f64],
+    ) -> Result<Vec<Network>> {
+        let mut ends = vec![];
+        for member in &self.members {
+            let from = StartFrom::Generated(self.choice.correction);
+            let adapted = |task: &Task| -> Result<Vec<f32>> {
+                let known = std::slice::from_ref(task);
+                let found =
+                    self.adapter(device, known, from)?.adapt(member, from, known, self.choice.steps)?;
+                Ok(self.sharpened(found.concat()))
+            };
+            ends.push([adapted(tasks[0])?, adapted(tasks[1])?]);
+        }
+        let at = |s: &f64| self.averaged(ends.iter().map(|[a, b]| mixed(a, b, *s)).collect());
+        Ok(shares.iter().map(at).collect())
+    }
+
+    /// The network whose members count alike.
+    fn averaged(&self, members: Vec<Vec<f32>>) -> Network {
+        let shares = vec![1.0 / members.len() as f64; members.len()];
+        Network::new(self.network_spec(), self.likelihood, members, shares)
+    }
+}

@@ -730,6 +730,7 @@ fn model_and_task(meta: &MetaSpec, kind: Loss, n: usize) -> (Model, Task) {
         _ => Likelihood::values(o),
     };
     let (mut g, mut feed) = (Graph::new(), Feed::default());
+    let mut rng = Rng::new(12, n as u64);
     let mut rows = |n: usize| {
         let mut drawn = [vec![], vec![]];
         while drawn[1].len() < n * o {
@@ -740,11 +741,11 @@ fn model_and_task(meta: &MetaSpec, kind: Loss, n: usize) -> (Model, Task) {
             }
             (g, feed) = (Graph::new(), Feed::default());
         }
+        drawn[0].truncate(n * meta.hyper.target.inputs());
+        drawn[1].truncate(n * o);
         drawn
     };
-    let ([xs, ys], [mut xq, mut yq]) = (rows(n), rows(SUPPORT));
-    xq.truncate(QUERY * meta.hyper.target.inputs());
-    yq.truncate(QUERY * o);
+    let ([xs, ys], [xq, yq]) = (rows(n), rows(QUERY));
     let model = Model::new(meta.hyper.clone(), likelihood, meta.adaptation, params).expect("a sound model");
     (model, Task::from_support(xs, ys).with_query(xq, yq))
 }
@@ -789,4 +790,32 @@ fn influence_by_gradient_is_that_of_leaving_rows_out() {
     }
     assert!(wrong_ways.is_empty(), "{}", wrong_ways.join("\n"));
     assert!(said > 80 && nothing > 4, "{said} ways, {nothing} without a gradient");
+}
+
+/// The ends of the way between two tasks are their own networks.
+#[test]
+fn ways_between_tasks_begin_and_end_with_their_networks() {
+    let (mut by_conditions, mut by_weights) = (0, 0);
+    for (name, meta, kind) in ways() {
+        let [(model, a), (_, b)] = [7, 5].map(|n| model_and_task(&meta, kind, n));
+        let adapted =
+            |task: &Task, steps: usize| model.adapt(&Device::Cpu, task, Some(steps)).expect("it adapts");
+        let found = model.between_weights(&Device::Cpu, [&a, &b], &[0.0, 0.5, 1.0], 1).expect("networks");
+        assert_eq!(
+            [&found[0].members, &found[2].members],
+            [&adapted(&a, 1).members, &adapted(&b, 1).members],
+            "{name}"
+        );
+        assert_ne!(found[1].members, found[0].members, "{name}");
+        by_weights += 1;
+        let found = model.between_conditions(&Device::Cpu, [&a, &b], &[0.0, 0.25, 1.0]).expect("networks");
+        let Some(found) = found else { continue };
+        for (network, task) in [(&found[0], &a), (&found[2], &b)] {
+            for (x, y) in network.members[0].iter().zip(&adapted(task, 0).members[0]) {
+                assert!((x - y).abs() < 1e-5, "{name}: {x} and {y}");
+            }
+        }
+        by_conditions += 1;
+    }
+    assert!(by_conditions > 40 && by_weights > 90, "{by_conditions} of {by_weights}");
 }

@@ -450,14 +450,7 @@ impl Adapter {
             all.extend(plans.settled(networks, t)?);
             Ok(())
         })?;
-        if adaptation.rule.is_closed_form() && self.kind.has_classes() {
-            let scale = super::closed_form::logit_scale(&member.hyper, &adaptation.layout(&hyper));
-            let head = adaptation.width(&hyper);
-            all.iter_mut().for_each(|w| {
-                let start = w.len() - head;
-                w[start..].iter_mut().for_each(|v| *v *= scale);
-            });
-        }
+        all.iter_mut().for_each(|w| adaptation.sharpen_head(&hyper, self.kind, &member.hyper, w));
         Ok(all)
     }
 }

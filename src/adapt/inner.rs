@@ -105,6 +105,15 @@ impl Adaptation {
         self.fast.state().network(hyper, weights, fast)
     }
 
+    /// Multiplies the head of a network by what the closed form of classes, regressed as one-hot targets, multiplies its outputs by to be logits; of other rules nothing.
+    pub(crate) fn sharpen_head(&self, hyper: &HyperSpec, kind: Loss, params: &[f32], network: &mut [f32]) {
+        if self.rule.is_closed_form() && kind.has_classes() {
+            let scale = closed_form::logit_scale(params, &self.layout(hyper));
+            let start = network.len() - self.width(hyper);
+            network[start..].iter_mut().for_each(|v| *v *= scale);
+        }
+    }
+
     /// What a task carries from step to step beside its fast state: name, width, and the value it starts with.
     pub fn moments(&self, hyper: &HyperSpec) -> Vec<(&'static str, usize, f32)> {
         self.rule.descent().map_or(vec![], |rule| rule.moments(self.width(hyper)))

@@ -209,6 +209,10 @@ struct Settings {
     /// Weights are written by a hypernetwork, where the way of adaptation would share them.
     #[arg(long)]
     generated: bool,
+    /// Weights of one's own that stay as they are, and that every task's network is a correction to: a network of `adapt`, a run folder (its pooled network), or a safetensors
+    /// file with the target's parameters by name.
+    #[arg(long, value_name = "FILE.safetensors|RUN")]
+    base: Option<PathBuf>,
     /// regression or classification (not given: by the target's type).
     #[arg(long)]
     kind: Option<String>,
@@ -248,6 +252,10 @@ impl Settings {
         let mut over: Vec<String> = self.method.iter().map(|m| format!("adapt.method={m}")).collect();
         over.extend(self.net.as_deref().map(net_setting).transpose()?);
         over.extend(self.generated.then(|| "model.weights=generated".to_string()));
+        over.extend(self.base.as_ref().map(|path| {
+            let path = toml::Value::String(path.display().to_string());
+            format!("model.base={path}")
+        }));
         over.extend(self.set.iter().cloned());
         self.resolve_with(&text, &origin, task, &over)
     }

@@ -101,7 +101,7 @@ impl Experiment<'_> {
     /// Fractions of the correction that are tried: where it is a correction, none and half of it too.
     fn fractions(&self) -> Vec<f64> {
         // An embedding writes all weights anew: there is nothing to keep half of.
-        match self.config.model.start {
+        match self.config.model.starts_at() {
             _ if self.config.adapt.fast == Fast::Embedding => vec![1.0],
             Start::Fresh => vec![1.0],
             Start::Pooled => vec![1.0, 0.5, 0.0],

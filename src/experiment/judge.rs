@@ -54,7 +54,7 @@ impl Experiment<'_> {
             return Ok(found);
         }
         let (mut rng, base) = self.setup.first_draw(0);
-        let base = match self.config.model.start {
+        let base = match self.config.model.starts_at() {
             Start::Pooled => self.model.members[0].pooled.clone(),
             Start::Fresh => base,
         };

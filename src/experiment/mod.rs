@@ -20,6 +20,7 @@
 //! }
 //! ```
 
+mod base;
 mod choose;
 pub mod config;
 pub mod continual;
@@ -58,6 +59,7 @@ use crate::meta::outer::{Learner, training_fits};
 use crate::net::own_layers;
 use crate::report::metrics::MetricsWriter;
 use crate::run::Device;
+use base::base_weights;
 use config::{Config, Method};
 pub use observer::{Observer, Progress, RunStatus, Silent};
 pub use report::{Baselines, Difference, HeldOut, PointsAhead, Report, Validation};
@@ -183,6 +185,9 @@ impl<'a> Experiment<'a> {
             if let (Some(from), true) = (&config.train.from, state.is_empty()) {
                 let meta = setup.meta();
                 transfer(from, 0, &meta, &mut vec![0.0; meta.layout().len()])?;
+            }
+            if let (Some(path), true) = (&config.model.base, state.is_empty()) {
+                base_weights(path, position.member, &model.spec.target, &setup.source().format())?;
             }
             let family = setup.source().family(position.member);
             let (pooled, hyper) =

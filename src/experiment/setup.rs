@@ -15,6 +15,9 @@ use crate::run::available_memory;
 use crate::spec::Activation;
 use crate::task::TaskShape;
 
+/// The weights that every task's are a correction to.
+const BASE: &str = "head.bias";
+
 /// A configuration with its source of tasks: what is trained, and on what.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -187,7 +190,12 @@ impl Setup {
             steps: a.train_steps,
             per_step: a.per_step,
             joint_lambda: t.joint_lambda,
-            freeze: t.freeze.clone(),
+            freeze: t
+                .freeze
+                .iter()
+                .cloned()
+                .chain(self.config.model.base.is_some().then(|| BASE.to_string()))
+                .collect(),
             weight_penalty: t.weight_penalty,
             diversity: t.diversity,
         }
@@ -307,6 +315,12 @@ impl Setup {
         }
         if let Err(message) = hyper.check() {
             return Err(Error::config("model.generator", message));
+        }
+        if self.config.model.base.is_some() && hyper.layout().get(BASE).is_none() {
+            return Err(Error::config(
+                "model.base",
+                "this generator writes all there is, and no correction to base weights: base = true, or another generator",
+            ));
         }
         check_freeze(&self.meta())?;
         // A validated configuration has no widths that overflow here.

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::Experiment;
+use super::base::base_weights;
 use super::config::{Config, Start};
 use super::observer::{Observer, Progress};
 use super::run_folder::Saved;
@@ -51,7 +52,8 @@ impl Experiment<'_> {
 
     /// Whether a pooled network is trained first. One task has none; a generated network is held against one that is trained directly.
     pub(super) fn needs_pooled(&self) -> bool {
-        self.setup.source().single().is_none() || self.trains_direct_too()
+        self.config.model.base.is_none()
+            && (self.setup.source().single().is_none() || self.trains_direct_too())
     }
 
     /// What is left to do.
@@ -108,8 +110,15 @@ impl Experiment<'_> {
         let settings = settings(&self.config, member, hyper);
         let spec = self.model.spec.clone();
         let (mut rng, base) = self.setup.first_draw(member);
-        let start =
-            if self.config.model.start == Start::Pooled { &self.model.members[member].pooled } else { &base };
+        // Once the hypernetwork is being trained, a checkpoint has the base weights; until then they are read again.
+        if let (Some(path), true) = (&self.config.model.base, self.state.is_empty()) {
+            let format = self.setup.source().format();
+            self.model.members[member].pooled = base_weights(path, member, &spec.target, &format)?;
+        }
+        let start = match self.config.model.starts_at() {
+            Start::Pooled => &self.model.members[member].pooled,
+            Start::Fresh => &base,
+        };
         let (learner, init) = if hyper {
             let meta = self.setup.meta();
             let mut init = meta.init(&mut rng, start);

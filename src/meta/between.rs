@@ -55,13 +55,15 @@ impl Model {
                 fraction => mixed(&member.pooled, w, fraction),
             };
             for (all, w) in networks.iter_mut().zip(written.chunks(written.len() / t)) {
-                all.push(self.sharpened(self.plain(&corrected(w))));
+                let mut network = self.plain(&corrected(w));
+                self.adaptation.sharpen_head(spec, self.likelihood.loss, &member.hyper, &mut network);
+                all.push(self.sharpened(network));
             }
         }
         Ok(Some(networks.into_iter().map(|members| self.averaged(members)).collect()))
     }
 
-    /// The networks whose weights are `(1 - s) a + s b`, a and b those of two tasks' adapted networks, for each share s.
+    /// The networks whose weights are `(1 - s) a + s b`, a and b those of two tasks' networks after so many steps of adaptation, for each share s.
     ///
     /// # Errors
     /// Those of the device.
@@ -70,14 +72,14 @@ impl Model {
         device: &Device,
         tasks: [&Task; 2],
         shares: &[f64],
+        steps: usize,
     ) -> Result<Vec<Network>> {
         let mut ends = vec![];
         for member in &self.members {
             let from = StartFrom::Generated(self.choice.correction);
             let adapted = |task: &Task| -> Result<Vec<f32>> {
                 let known = std::slice::from_ref(task);
-                let found =
-                    self.adapter(device, known, from)?.adapt(member, from, known, self.choice.steps)?;
+                let found = self.adapter(device, known, from)?.adapt(member, from, known, steps)?;
                 Ok(self.sharpened(found.concat()))
             };
             ends.push([adapted(tasks[0])?, adapted(tasks[1])?]);

@@ -2,6 +2,7 @@
 
 use hyperloom::data::picture::Picture;
 
+use crate::explain::explained;
 use crate::resume::ends_alike;
 use crate::*;
 
@@ -42,6 +43,7 @@ fn trained_and_drawn_with() {
     let place = place();
     let words = place.ok(&[&TRAIN[..], &["--out", "run"]].concat());
     assert!(words.contains("bits_per_dimension on 6 unseen tasks, 3 shots"), "{words}");
+    explained(&place, "run");
     let report = place.json("run/report.json");
     let held_out = &report["held_out"];
     let (own, baselines) = (number(&held_out["chosen"]), &held_out["baselines"]);

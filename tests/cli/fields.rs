@@ -2,6 +2,7 @@
 
 use hyperloom::data::picture::Picture;
 
+use crate::explain::explained;
 use crate::resume::ends_alike;
 use crate::*;
 
@@ -54,6 +55,7 @@ fn trained_encoded_and_decoded() {
     assert_eq!(svg.matches("<image ").count(), 16);
     assert!(svg.contains("slopes") || svg.contains("picture 1"), "pictures have names");
 
+    explained(&place, "run");
     // A code is the context parameters; the picture it stands for is as good as was said.
     let image = "slopes/3.png";
     let words = place.ok(&["encode", "run", "--image", image, "--out", "c.safetensors", "--device", "cpu"]);

@@ -136,6 +136,7 @@ fn a_report_in_words_and_folders_by_number() {
 fn shapes() {
     let place = Place::with([("shapes.toml", SHAPES)]);
     place.ok(&["train", "shapes.toml", "--out", "run"]);
+    explain::explained(&place, "run");
     finished(&place, "run", 20, "mse");
     place.write("support.csv", "x,y,distance\n0,0,-0.5\n0.5,0,0\n1,0,0.5\n");
     place.write("query.csv", "name,y,x\nmiddle,0,0\ncorner,1,1\n");

@@ -4,9 +4,11 @@
 mod bad_data;
 mod bad_files;
 mod bad_settings;
+mod base;
 mod bench;
 mod continual;
 mod decoders;
+mod explain;
 mod fields;
 mod jobs;
 mod methods;

@@ -339,6 +339,8 @@ fn pictures_in_idx_files_and_folders() {
         place.ok(&[&args[..], &[&run], &set[..]].concat());
         let report = place.json(&format!("{run}/report.json"));
         assert!(report["held_out"]["chosen"].as_f64().unwrap() > 0.2, "{method}: {report}");
+        // A batch norm mixes the rows of a task: all are asked about at once.
+        explain::explained(&place, &run);
     }
     // Pictures of classes that are made up on the spot are sorted, by a run and by a network that was adapted to them.
     let picture = |class: u8, k: u8| {

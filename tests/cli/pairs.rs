@@ -1,5 +1,6 @@
 //! Pairs of texts: trained, said, and refused.
 
+use crate::explain::explained;
 use crate::resume::ends_alike;
 use crate::*;
 use std::io::Write as _;
@@ -217,6 +218,7 @@ fn a_language_is_a_task() {
     assert!(held_out["differences"]["pooled"]["mean"].as_f64().expect("a number") < -0.1, "{held_out}");
     assert!(words.contains("said exactly") && words.contains("pooled"), "{words}");
     place.ok(&["eval", "run", "--device", "cpu"]);
+    explained(&place, "run");
     // The network of a language says its words.
     place.write("new.tsv", "word\tname\nabc\tABC\nbbd\tBBD\ndac\tDAC\ncab\tCAB\n");
     place.ok(&["adapt", "run", "--support", "new.tsv", "--device", "cpu", "--out", "new.safetensors"]);

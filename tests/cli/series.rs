@@ -1,5 +1,6 @@
 //! Series: what comes next in one that was not seen, of which the first points are known.
 
+use crate::explain::explained;
 use crate::resume::ends_alike;
 use crate::*;
 
@@ -56,6 +57,7 @@ fn trained_forecast_and_judged() {
     let out = place.command(&flags).env("RUST_LOG", "warn").output().unwrap();
     let warned = String::from_utf8(out.stderr).unwrap();
     assert!(out.status.success() && warned.contains("'day' holds dates"), "{warned}");
+    explained(&place, "run");
     let held_out = &place.json("run/report.json")["held_out"];
     let of = |key: &str| held_out["baselines"][key].as_f64().expect("a number");
     let chosen = held_out["chosen"].as_f64().expect("a number");
@@ -325,6 +327,7 @@ fn whole_series_have_classes() {
     let gradient = &place.json("run/report.json")["instruments"]["gradient_by_element"];
     assert_eq!(gradient.as_array().map(Vec::len), Some(6));
 
+    explained(&place, "run");
     // Two people that were not seen, each with series of their own.
     place.write("few.csv", format!("{GESTURE_HEADER}{}", gestures(30..32, 0..4, 0)));
     let query = gestures(30..32, 4..8, 0);

@@ -1,5 +1,6 @@
 //! Texts, a task each: a model reads some of a text that it has not seen.
 
+use crate::explain::explained;
 use crate::resume::ends_alike;
 use crate::*;
 
@@ -44,6 +45,7 @@ fn trained_adapted_and_gone_on_with() {
     // A unigram of what was read: probabilities, which take bits.
     assert!(held_out["baselines"]["support_mean"].as_f64().expect("a number") > 1.0, "{held_out}");
 
+    explained(&place, "run");
     place.ok(&["eval", "run", "--device", "cpu", "--out", "judged"]);
     let swept = place.json("judged/eval.json");
     assert!(swept.to_string().contains("\"5\""), "{swept}");

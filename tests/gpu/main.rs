@@ -7,6 +7,7 @@ mod buckets;
 mod chains;
 mod continual;
 mod golden;
+mod influence;
 mod limits;
 mod lockstep;
 mod norms;

@@ -87,6 +87,7 @@ impl Config {
                 trunk: vec![128],
                 hyper_activation: Activation::Relu,
                 start: Start::Fresh,
+                base: None,
                 descriptor: false,
                 circle: false,
                 members: 1,

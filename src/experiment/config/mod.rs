@@ -280,12 +280,23 @@ pub struct ModelConfig {
     pub hyper_activation: Activation,
     /// Where the generated weights start.
     pub start: Start,
+    /// Weights of one's own that are kept as they are, and that every task's network is a correction to, in place of those of a pooled network that is trained first: a network
+    /// that `adapt` or a run over one task wrote, a run folder (its pooled network), or a safetensors file that has the target's parameters by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
     /// Whether group-level constant columns are read as a descriptor (`csv`).
     pub descriptor: bool,
     /// Whether each number of the descriptor is read as a point of the circle, which keeps large numbers from making large weights.
     pub circle: bool,
     /// Models trained on different folds of the training groups, whose predictions are averaged (`csv`, `series`).
     pub members: usize,
+}
+
+impl ModelConfig {
+    /// Where the generated weights start: base weights of one's own stand for a pooled network's.
+    pub(super) fn starts_at(&self) -> Start {
+        if self.base.is_some() { Start::Pooled } else { self.start }
+    }
 }
 
 pub(super) fn net<'de, D: serde::Deserializer<'de>>(

@@ -109,6 +109,7 @@ impl Config {
         self.validate_adaptation()?;
         let generated = self.model.weights == WeightSource::Generated;
         self.validate_init(generated)?;
+        self.validate_base(generated)?;
         let reads = generated && self.model.generator.reads() && !self.task.is_single();
         if reads && self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
             return fail(
@@ -182,6 +183,28 @@ impl Config {
 }
 
 impl Config {
+    /// Refuses base weights where nothing is a correction to them.
+    fn validate_base(&self, generated: bool) -> Result<()> {
+        if self.model.base.is_none() {
+            return Ok(());
+        }
+        let fail = |message: &str| Err(Error::config("model.base", message));
+        if self.task.is_single() {
+            return fail("one task is no correction to another network: `hyperloom adapt` fine-tunes one");
+        }
+        if !generated {
+            return fail(
+                "weights that all tasks share have no corrections: add --generated, or take --method fine-tune",
+            );
+        }
+        if self.train.joint_lambda > 0.0 {
+            return fail(
+                "the base weights are the main network, which a share of the loss trains: leave train.joint_lambda out",
+            );
+        }
+        Ok(())
+    }
+
     /// Refuses to draw a network for each task where all start with one.
     fn validate_init(&self, generated: bool) -> Result<()> {
         if self.model.hyper_init == HyperInit::Bias {
@@ -194,7 +217,7 @@ impl Config {
                 "weights that all tasks share are not drawn by a hypernetwork: model.hyper_init = \"bias\"",
             );
         }
-        if self.model.start == Start::Pooled {
+        if self.model.starts_at() == Start::Pooled {
             return fail(
                 "model.hyper_init",
                 "every task would start with a network of its own, and not with the pooled one: model.hyper_init = \"bias\", or model.start = \"fresh\"",

@@ -192,7 +192,7 @@ pub fn explain(experiment: &Experiment<'_>, options: &ExplainOptions) -> Result<
     let known = known_tasks(experiment);
     let places = Places::of(experiment, &known, &chosen.task, options.steps)?;
     let nearest = nearest_tasks(experiment, &known, &chosen, &places, &influence, options.steps)?;
-    let way = way(experiment, &known, &chosen, &nearest, options.between.as_deref())?;
+    let way = way(experiment, &known, &chosen, &nearest, options)?;
     let by = options.by.as_deref().unwrap_or("target");
     let colours = colours(experiment, by, &known, &chosen)?;
     let tasks = known.iter().chain([&chosen.task]).zip(places.map()).zip(&colours.values);
@@ -423,12 +423,13 @@ fn way(
     known: &[Task],
     chosen: &Chosen,
     nearest: &[NearTask],
-    between: Option<&str>,
+    options: &ExplainOptions,
 ) -> Result<Option<TaskWay>> {
     let (model, device, likelihood) = (experiment.model(), experiment.device, experiment.model().likelihood);
     let shots = experiment.config().eval.shots;
     let unseen = || experiment.setup().source().test(shots);
-    let other = match (between, nearest.first()) {
+    let steps = options.steps.unwrap_or(model.choice.steps);
+    let other = match (options.between.as_deref(), nearest.first()) {
         (Some(name), _) => {
             let all: Vec<Task> = known.iter().cloned().chain(unseen()).collect();
             named(&all, Some(name), "--between")?.clone()
@@ -449,7 +450,7 @@ fn way(
         let this_task = chosen.judged.then(|| of(&chosen.task)).transpose()?;
         Ok(WayScores { this_task, other_task: of(&other)? })
     };
-    let by_weights = model.between_weights(device, both, &shares)?;
+    let by_weights = model.between_weights(device, both, &shares, steps)?;
     let by_conditions = model.between_conditions(device, both, &shares)?;
     let mut functions = vec![];
     if model.spec.target.inputs() == 1 && likelihood.has_values() && likelihood.outputs == 1 {

@@ -1,0 +1,107 @@
+//! Weights of one's own that every task's network is a correction to (`model.base`): those of a network, of a run's pooled network, or of a file with the target's
+//! parameters by name.
+
+use std::path::Path;
+
+use super::run_folder::{OWN_NETWORK, RunFolder, load_network};
+use crate::checkpoint::{Checkpoint, read_safetensors};
+use crate::data::format::Format;
+use crate::error::{Error, Result};
+use crate::net::{Net, Param};
+
+/// The weights `[P]` of member `member`.
+///
+/// # Errors
+/// [`Error::Config`] where the network is another than the target, or reads files another way, and those of reading a file.
+pub(super) fn base_weights(path: &Path, member: usize, target: &Net, format: &Format) -> Result<Vec<f32>> {
+    let fail = |message: String| Error::config("model.base", format!("{} {message}", path.display()));
+    let own_network = path.join(OWN_NETWORK);
+    if path.is_dir() && !own_network.is_file() {
+        let (model, theirs) = RunFolder::open(path)?.model()?;
+        same(&model.spec.target, target, &theirs, format).map_err(&fail)?;
+        return Ok(model.members[member % model.members.len()].pooled.clone());
+    }
+    let file = if path.is_dir() { &own_network } else { path };
+    let checkpoint = read_safetensors(file)?;
+    if !checkpoint.metadata.contains_key("network") {
+        return by_name(&checkpoint, target).map_err(fail);
+    }
+    let (network, theirs) = load_network(file)?;
+    same(&network.spec, target, &theirs, format).map_err(&fail)?;
+    match &network.members[..] {
+        [weights] => Ok(weights.clone()),
+        members => Err(fail(format!(
+            "has {} members, whose predictions are averaged: one network can be corrected",
+            members.len()
+        ))),
+    }
+}
+
+/// Refuses another network, and one that knows rows by other numbers.
+fn same(theirs: &Net, target: &Net, format: &Format, own: &Format) -> std::result::Result<(), String> {
+    let shown =
+        |p: Option<&Param>| p.map_or("nothing".to_string(), |p| format!("'{}' {:?}", p.name, p.shape));
+    let (a, b) = (theirs.layout(), target.layout());
+    for i in 0..a.params.len().max(b.params.len()) {
+        let (a, b) = (a.params.get(i), b.params.get(i));
+        if a.map(|p| (&p.name, &p.shape)) != b.map(|p| (&p.name, &p.shape)) {
+            return Err(format!(
+                "has {} where the target has {}: model.target or model.net has to be that network",
+                shown(a),
+                shown(b)
+            ));
+        }
+    }
+    if theirs.layers() != target.layers() {
+        return Err("has the weights of the target, but other activations or layers without weights: model.activation or model.net has to be that network's".into());
+    }
+    if !format.agrees(own) {
+        return Err("reads and scales rows in another way than this run: it has to be trained on the same file, with the same columns and the same split (--seed or --splits)".into());
+    }
+    Ok(())
+}
+
+/// The target's parameters from a file that has them by name.
+fn by_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, String> {
+    let layout = target.layout();
+    let mut weights = Vec::with_capacity(layout.len());
+    for p in &layout.params {
+        let Some(found) = file.tensors.get(&p.name) else {
+            let names: Vec<String> =
+                layout.params.iter().map(|p| format!("{} {:?}", p.name, p.shape)).collect();
+            let there: Vec<&str> = file.tensors.keys().map(String::as_str).take(8).collect();
+            return Err(format!(
+                "has no '{}': the target needs {}, and there are {}",
+                p.name,
+                names.join(", "),
+                there.join(", ")
+            ));
+        };
+        let reversed: Vec<usize> = p.shape.iter().rev().copied().collect();
+        match file.f32(&p.name, &p.shape) {
+            Ok(values) if values.iter().all(|v| v.is_finite()) => weights.extend(values),
+            Ok(_) => return Err(format!("has a number in '{}' that is not finite", p.name)),
+            Err(_) if found.shape == reversed && p.shape.len() == 2 => {
+                return Err(format!(
+                    "has '{}' as [outputs, inputs] {:?}, the way PyTorch keeps it: transpose it to {:?}",
+                    p.name, found.shape, p.shape
+                ));
+            }
+            Err(_) => {
+                return Err(format!(
+                    "has '{}' as {} {:?}: F32 {:?} is needed",
+                    p.name,
+                    found.data.dtype(),
+                    found.shape,
+                    p.shape
+                ));
+            }
+        }
+    }
+    match file.tensors.keys().find(|name| layout.get(name).is_none()) {
+        Some(name) => {
+            Err(format!("has '{name}', which the target has no parameter for: is it another network?"))
+        }
+        None => Ok(weights),
+    }
+}

@@ -70,6 +70,28 @@ def images(tasks):
     return tensor(6, 1, tasks, n, work.IMAGE[0]), labels
 
 
+def heads(workload, tasks):
+    """Parameters by name, in the order of their streams, descriptors, rows and labels of the generators of `head-full` and its like."""
+    d, h, target = work.HEAD_DESCRIPTOR, work.HEAD_TRUNK, work.HEAD_TARGET
+    p = work.weights(target)
+    chunked = workload == "head-chunked"
+    shapes = {}
+    if chunked:
+        shapes["chunks"] = (-(-p // work.HEAD_CHUNK), work.HEAD_EMBEDDING)
+    shapes |= {"trunk": (d + work.HEAD_EMBEDDING * chunked, h), "trunk_bias": (h,)}
+    if workload == "head-low-rank":
+        for l, (i, o) in enumerate(zip(target, target[1:])):
+            a, b = i * work.HEAD_RANK, work.HEAD_RANK * o
+            shapes |= {f"a{l}": (h, a), f"a{l}_bias": (a,), f"b{l}": (h, b), f"b{l}_bias": (b,)}
+    else:
+        shapes["head"] = (h, work.HEAD_CHUNK if chunked else p)
+    shapes["offset"] = (work.HEAD_CHUNK if chunked else p,)
+    scale = lambda shape: (1 / shape[0]) ** 0.5 if len(shape) == 2 else 0.01
+    params = {name: tensor(70 + k, scale(shape), *shape) for k, (name, shape) in enumerate(shapes.items())}
+    labels = (np.arange(tasks * work.HEAD_ROWS) % target[-1]).astype(np.int32).reshape(tasks, -1)
+    return params, (tensor(60, 1, tasks, d), tensor(61, 1, tasks, work.HEAD_ROWS, target[0]), labels)
+
+
 def pictures(workload, tasks):
     """Weights by name, each `[T, ..]`, pictures `[T, n, h, w, c]` and labels `[T, n]` of the convolutional networks."""
     params, i = {}, work.PICTURE[2]

@@ -558,6 +558,45 @@ def transformer(tasks):
     return training(loss, params, data, 3)
 
 
+def heads(workload, tasks):
+    """Steps of Adam of a generator of classifiers: all weights at once, in chunks, or in factors of low rank, through which products are taken."""
+    params, data = inputs.heads(workload, tasks)
+    pairs = list(zip(work.HEAD_TARGET, work.HEAD_TARGET[1:]))
+    # Chunks are all there is of a weight: each tensor as large as uniform draws in 1 / sqrt(inputs) are.
+    spread = jnp.concatenate([jnp.full(i * o + o, (1 / (3 * i)) ** 0.5) for i, o in pairs])
+
+    def full(p, z):
+        return layers(jax.nn.relu(z @ p["trunk"] + p["trunk_bias"]) @ p["head"] + p["offset"], work.HEAD_TARGET)
+
+    def chunked(p, z):
+        read = jnp.concatenate([jnp.broadcast_to(z, (len(p["chunks"]), len(z))), p["chunks"]], -1)
+        h = jax.nn.relu(read @ p["trunk"] + p["trunk_bias"])
+        h = h - h.mean(0)
+        w = h / jnp.sqrt((h * h).mean(-1, keepdims=True) + 1e-5) @ p["head"] + p["offset"]
+        return layers(w.ravel()[: len(spread)] * spread, work.HEAD_TARGET)
+
+    def low_rank(p, z, x):
+        h = jax.nn.relu(z @ p["trunk"] + p["trunk_bias"])
+        for l, ((w, b), (i, o)) in enumerate(zip(layers(p["offset"], work.HEAD_TARGET), pairs)):
+            left = (h @ p[f"a{l}"] + p[f"a{l}_bias"]).reshape(i, work.HEAD_RANK)
+            right = (h @ p[f"b{l}"] + p[f"b{l}_bias"]).reshape(work.HEAD_RANK, o)
+            x = x @ w + b + (x @ left) @ right
+            x = jax.nn.relu(x) if l + 1 < len(pairs) else x
+        return x
+
+    def one(p, z, x, labels):
+        if workload == "head-low-rank":
+            logits = low_rank(p, z, x)
+        else:
+            logits = network((chunked if workload == "head-chunked" else full)(p, z), x, jax.nn.relu)
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1))
+
+    def loss(p, *data):
+        return jnp.mean(jax.vmap(one, (None, 0, 0, 0))(p, *data))
+
+    return training(loss, params, data, 3)
+
+
 def sine(tasks):
     """The set encoder that writes 1-40-40-1 networks for sine waves, drawn on the device: steps in compiled chunks."""
     random, relu = jax.random, jax.nn.relu
@@ -644,6 +683,8 @@ def build(workload, tasks, path, device):
         return language_model(), name
     if workload == "attention-hyper":
         return transformer(tasks), name
+    if workload in work.HEADS:
+        return heads(workload, tasks), name
     if workload in work.POLICIES:
         return (policies if workload == "rl-rollout" else learning_policies)(tasks), name
     if workload in work.SEARCH:

@@ -52,6 +52,8 @@ def targets(kind, device, workload, tasks):
             found += [("best", 5), ("gymnasium", 50)]
         if workload == "ppo-step":
             found.append(("best", 1.3 if tasks == 1 else 2))
+        if workload in work.HEADS:
+            found.append(("best", 2))
         if workload in ("charlm", "attention-hyper"):
             found.append(("best", 1.5))
         return found
@@ -157,7 +159,7 @@ def tool(name):
 
 def agree(workload, a, b):
     """Whether two lists of check numbers are the same work: a first step of Adam magnifies rounding in later losses."""
-    train = workload in ("amortised", "maml2", "generator")
+    train = workload in ("amortised", "maml2", "generator", *work.HEADS)
     return len(a) == len(b) and all(
         abs(x - y) <= (1e-2 if train and i else 2e-3) * max(abs(x), abs(y)) for i, (x, y) in enumerate(zip(a, b))
     )

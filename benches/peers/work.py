@@ -39,6 +39,9 @@ LENGTH, SEQUENCE_CHANNELS, UNITS, SEQUENCES, SEQUENCE_RATE = 32, 16, 32, 8, 0.01
 GRU_STEPS, LSTM_STEPS = 5, 2
 # attention-hyper: tokens of support rows and of the target's layers.
 TOKEN_ROWS, TOKEN, TOKEN_BLOCKS, TOKEN_HEADS, TOKEN_HIDDEN = 25, 64, 2, 4, 256
+# head-full, head-low-rank, head-chunked: networks that are written for tasks with descriptors, by a trunk; rank and its factor; weights of a chunk and numbers of its embedding.
+HEAD_DESCRIPTOR, HEAD_TRUNK, HEAD_ROWS, HEAD_TARGET = 16, 64, 16, (784, 128, 10)
+HEAD_RANK, HEAD_CHUNK, HEAD_EMBEDDING = 4, 1024, 16
 # charlm: an LSTM over sequences of characters.
 SYMBOLS, LM_UNITS, LM_LENGTH, LM_SEQUENCES = 65, 128, 100, 32
 
@@ -68,6 +71,9 @@ FULL = {
     "lstm-maml2": (64,),
     "charlm": (1,),
     "attention-hyper": (256,),
+    "head-full": (256,),
+    "head-low-rank": (256,),
+    "head-chunked": (256,),
     "nas-eval": (256,),
     "nas-train": (2048,),
     "rl-rollout": (1024, 4096),
@@ -88,15 +94,17 @@ SOFTWARE = {
 SEQUENTIAL = ("gru-adapt", "lstm-maml2", "charlm", "attention-hyper")
 SEARCH = ("nas-eval", "nas-train")
 POLICIES = ("rl-rollout", "ppo-step")
+HEADS = ("head-full", "head-low-rank", "head-chunked")
 # What a peer leaves out, and why. Everything else it does.
 LEFT_OUT = {
-    "torch": {"sine": "written for JAX only"},
+    "torch": {"sine": "written for JAX only", **{n: "written for JAX only" for n in HEADS}},
     "burn": {
         "maml2": "burn has no second derivatives",
         "adapt-rows": "not written for burn",
         "generator": "not written for burn",
         **{n: "not written for burn" for n in (*CHANNELS, "conv-adapt", "conv-maml2", "inr", *SEQUENTIAL, *SEARCH, *POLICIES)},
         "sine": "written for JAX only",
+        **{n: "written for JAX only" for n in HEADS},
     },
 }
 LEFT_OUT["burn-by-hand"] = {n: "written out for adapt only" for n in FULL if n not in ("adapt", "adapt-64")}
@@ -217,6 +225,15 @@ def flops(workload, tasks):
         passes = 3 * NAS_STEPS[workload] + 1
         one = lambda depth, width, _: forward(NAS_ROWS[workload], (NAS_INPUTS, *([width] * depth), 1))
         return passes * sum(one(*nas_shape(n)) for n in range(tasks))
+    if workload in HEADS:
+        pairs = list(zip(HEAD_TARGET, HEAD_TARGET[1:]))
+        p = weights(HEAD_TARGET)
+        head = {
+            "head-full": HEAD_TRUNK * (HEAD_DESCRIPTOR + p),
+            "head-low-rank": sum(HEAD_RANK * (HEAD_TRUNK * (i + o) + i * o) for i, o in pairs) + HEAD_TRUNK * HEAD_DESCRIPTOR,
+            "head-chunked": -(-p // HEAD_CHUNK) * HEAD_TRUNK * (HEAD_DESCRIPTOR + HEAD_EMBEDDING) + HEAD_TRUNK * p,
+        }[workload]
+        return 3 * tasks * (2 * head + forward(HEAD_ROWS, HEAD_TARGET))
     if workload == "rl-rollout":
         return tasks * ROLL * forward(1, (4, 64, 64, 2))
     if workload == "ppo-step":

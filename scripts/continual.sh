@@ -3,8 +3,8 @@
 #
 #   sh scripts/continual.sh OUT [DATA [FASHION]]
 #
-# Polynomials from three seeds (SEEDS); with DATA, a folder with mnist1d/ and wisdm/, parts of MNIST-1D's classes, orders of its inputs, and ten users of WISDM; with FASHION,
-# the folder of Fashion-MNIST's IDX files (Debian: dataset-fashion-mnist), parts of its classes. OUT gets a run folder for each, and those that are finished are not run
+# Polynomials from three seeds (SEEDS); with DATA, a folder with mnist1d/, wisdm/ and omniglot/, parts of MNIST-1D's classes, orders of its inputs, ten users of WISDM, and 50 alphabets
+# (python3 makes tables of them); with FASHION, the folder of Fashion-MNIST's IDX files (Debian: dataset-fashion-mnist), parts of its classes, and all of it by a few parameters. OUT gets a run folder for each, and those that are finished are not run
 # again. HYPERLOOM names the command (not given: it is built), DEVICE where it computes (cpu).
 set -eu
 if [ $# -lt 1 ]; then
@@ -42,6 +42,9 @@ if [ -n "$data" ]; then
     learn signals 0 $signals --tasks 5 --net cnn --set learning.past=1 --set learning.beta=1
     learn orders 0 $signals --tasks 10 --set permuted=true --set 'hidden=[200, 200]' --set 'trunk=[64, 64]' --set embedding=32 \
         --set 'generator={kind="chunked",chunk=256,embedding=32,base=false}' --set learning.past=2 --set learning.beta=0.3 --set learning.ewc=100
+    [ -d "$out/alphabets" ] || python3 scripts/alphabets.py "$data/omniglot" "$out/alphabets"
+    learn characters 0 --source "$out/alphabets"/*.csv --label label --steps 300 --set 'hidden=[64]' --set 'trunk=[64, 64]' --set generator=linear --set embedding=32 \
+        --set learning.past=8 --set learning.beta=10 --set "beside=['fine-tune', 'ewc', 'separate']"
     learn users 0 --source "$data/wisdm/wisdm.csv" --group user --target class --drop UNIQUE_ID --tasks 10
 fi
 if [ -n "$fashion" ]; then

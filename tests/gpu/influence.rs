@@ -1,6 +1,5 @@
 //! What support rows do to predictions, on the device as on the CPU path.
 
-use hyperloom::adapt::Adaptation;
 use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::experiment::setup::Setup;
 use hyperloom::meta::influence::{ByGradient, Influence};
@@ -19,8 +18,8 @@ fn numbers(found: &Influence) -> Vec<f64> {
 
 #[test]
 fn influence_is_that_of_the_cpu_path() -> Result<()> {
-    let Some(gpu) = gpu(true) else { return Ok(()) };
-    for method in [Method::FineTune, Method::Maml, Method::Ridge, Method::Cavia] {
+    let Some(gpu) = gpu(false) else { return Ok(()) };
+    for method in [Method::Maml, Method::Ridge] {
         let mut config = Config::with_method(TaskKind::Sine, method);
         config.model.target = vec![6, 6];
         config.model.encoder = vec![8];
@@ -33,7 +32,8 @@ fn influence_is_that_of_the_cpu_path() -> Result<()> {
         let mut params = meta.init(&mut rng, &base);
         // Where the head writes nothing at first, no row would move anything.
         params.iter_mut().filter(|w| **w == 0.0).for_each(|w| *w = (0.1 * rng.normal()) as f32);
-        let how = Adaptation { rate: 0.05, ..meta.adaptation };
+        let mut how = meta.adaptation;
+        how.rate = 0.05;
         let model = Model::new(meta.hyper.clone(), source.likelihood(), how, params)?;
         let task = &source.test(5)[0];
         let found =

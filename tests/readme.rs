@@ -76,6 +76,12 @@ fn hyperloom(folder: &Path, arguments: &[&str]) -> Output {
 /// The arguments of a short version of a command.
 fn short(arguments: &str) -> Vec<&str> {
     let mut words: Vec<&str> = arguments.split_whitespace().collect();
+    for (flag, less) in [("--net", "conv4-4"), ("--epochs", "2")] {
+        let of = words.iter().position(|w| *w == flag).map(|at| at + 1);
+        if let Some(at) = of.filter(|at| flag != "--net" || words[*at].starts_with("conv4-")) {
+            words[at] = less;
+        }
+    }
     match words[0] {
         // Neither a file of its own nor that of a run that goes on.
         "train" if !words.contains(&"--resume") && !words.iter().any(|w| w.ends_with(".toml")) => {

@@ -35,7 +35,7 @@ pub(super) struct ExplainArgs {
     /// Steps of adaptation (not given: as many as were chosen on validation tasks).
     #[arg(long)]
     steps: Option<usize>,
-    /// What colours the map of tasks: target (their mean target, or most frequent class), rows, error, or any column of the file that they are in.
+    /// What colours the map of tasks: target (the mean target of their known rows, or the most frequent class), rows, error, or any column of the file that they are in.
     #[arg(long, value_name = "COLUMN", default_value = "target")]
     by: String,
     /// The task at the other end of the way between two networks (not given: the nearest that is known).
@@ -57,6 +57,10 @@ pub(super) fn run(args: &ExplainArgs) -> Result<ExitCode> {
     }
     if args.run.join(SETTINGS).is_file() {
         let message = "is a run of policies, which have no support rows";
+        return Err(Error::config(args.run.display().to_string(), message));
+    }
+    if args.run.join(hyperloom::experiment::continual::SETTINGS).is_file() {
+        let message = "is a run over tasks one after another, whose networks read no support";
         return Err(Error::config(args.run.display().to_string(), message));
     }
     let device = open_device(&args.device)?;
@@ -112,10 +116,22 @@ fn print(found: &Explanation) {
         (Some(r), _) => say(format_args!("correlation of both: {r:.3}\n")),
         _ => {}
     }
+    for remark in &found.remarks {
+        say(format_args!("{remark}\n"));
+    }
     if !found.nearest.is_empty() {
         say(format_args!(
             "\n{:<40}{:>12}{:>14}{:>12}\n",
-            "nearest known tasks", "distance", "difference", "score"
+            "nearest known tasks", "distance", "difference", found.metric
+        ));
+    }
+    if let Some(score) = found.score {
+        say(format_args!(
+            "{:<40}{:>12}{:>14}{:>12}\n",
+            "(this task)",
+            figure(0.0),
+            figure(0.0),
+            figure(score)
         ));
     }
     for near in &found.nearest {
@@ -128,7 +144,8 @@ fn print(found: &Explanation) {
         ));
     }
     if let Some(way) = &found.way {
-        say(format_args!("\n{} of networks on the way to {}\n", way.metric, fitted(&way.to, 60)));
+        let what = format!("{} on the way to {}", found.metric, fitted(&way.to, 18));
+        say(format_args!("\n{what:<40}{:>12}{:>14}{:>12}\n", "begin", "middle", "end"));
         let ways = way.conditions.iter().map(|w| ("what is read, mixed", w));
         for (how, scores) in ways.chain([("weights, mixed", &way.weights)]) {
             let line = |on: &str, y: &[f64]| {

@@ -244,6 +244,20 @@ impl Table {
         Err(self.error("", format!("no column '{}': {hint}", shown(name))))
     }
 
+    /// The number in a cell, or the days of a date; `None` of any other.
+    pub fn number(&self, row: usize, column: usize) -> Option<f64> {
+        match self.kind(row, column) {
+            Cell::Number(x) => Some(x),
+            Cell::Text => super::series::days_of(self.cell(row, column)),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing stands in a cell.
+    pub fn is_missing(&self, row: usize, column: usize) -> bool {
+        matches!(self.kind(row, column), Cell::Missing)
+    }
+
     /// Some rows and columns, in this order.
     pub(super) fn picked(&self, rows: &[usize], columns: &[usize]) -> Table {
         let names: Vec<String> = columns.iter().map(|c| self.columns[*c].clone()).collect();

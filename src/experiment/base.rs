@@ -22,16 +22,20 @@ pub(super) fn base_weights(path: &Path, member: usize, target: &Net, format: &Fo
         return Ok(model.members[member % model.members.len()].pooled.clone());
     }
     let file = if path.is_dir() { &own_network } else { path };
-    let checkpoint = read_safetensors(file)?;
+    let unreadable = |e: Error| match e {
+        Error::Checkpoint { message, .. } => fail(format!("cannot be read: {message}")),
+        other => other,
+    };
+    let checkpoint = read_safetensors(file).map_err(unreadable)?;
     if !checkpoint.metadata.contains_key("network") {
         return by_name(&checkpoint, target).map_err(fail);
     }
-    let (network, theirs) = load_network(file)?;
+    let (network, theirs) = load_network(file).map_err(unreadable)?;
     same(&network.spec, target, &theirs, format).map_err(&fail)?;
     match &network.members[..] {
         [weights] => Ok(weights.clone()),
         members => Err(fail(format!(
-            "has {} members, whose predictions are averaged: one network can be corrected",
+            "has {} members, whose predictions are averaged, and one network can be corrected: name the run folder, whose members are taken one for one",
             members.len()
         ))),
     }
@@ -78,7 +82,11 @@ fn by_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, Str
             ));
         };
         let reversed: Vec<usize> = p.shape.iter().rev().copied().collect();
-        match file.f32(&p.name, &p.shape) {
+        let values = match file.f64(&p.name, &p.shape) {
+            Ok(values) => Ok(values.iter().map(|v| *v as f32).collect()),
+            Err(_) => file.f32(&p.name, &p.shape).map(<[f32]>::to_vec),
+        };
+        match values {
             Ok(values) if values.iter().all(|v| v.is_finite()) => weights.extend(values),
             Ok(_) => return Err(format!("has a number in '{}' that is not finite", p.name)),
             Err(_) if found.shape == reversed && p.shape.len() == 2 => {
@@ -89,7 +97,7 @@ fn by_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, Str
             }
             Err(_) => {
                 return Err(format!(
-                    "has '{}' as {} {:?}: F32 {:?} is needed",
+                    "has '{}' as {} {:?}: F32 or F64 {:?} is needed",
                     p.name,
                     found.data.dtype(),
                     found.shape,

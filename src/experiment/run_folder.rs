@@ -208,7 +208,7 @@ impl RunFolder {
         // The first version called them held.
         let frozen = if c.tensors.contains_key("held") { "held" } else { "frozen" };
         let (state, frozen) = (vector("state")?, vector(frozen)?);
-        let frozen_segments = model.adaptation.layout(&model.spec).segments(&config.train.freeze);
+        let frozen_segments = model.adaptation.layout(&model.spec).segments(&config.frozen());
         let frozen_len: usize = frozen_segments.iter().filter(|s| s.1).map(|s| s.0.len()).sum();
         let (len, steps) = match position.hyper {
             true => (model.adaptation.layout(&model.spec).len() - frozen_len, config.train.steps),

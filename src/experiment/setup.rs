@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::{Config, ContextAt, InitScheme, Method, WeightSource};
+use super::config::{BASE, Config, ContextAt, InitScheme, Method, WeightSource};
 use super::source::Source;
 use crate::adapt::{Adaptation, Fast};
 use crate::error::{Error, Result, nearest};
@@ -14,9 +14,6 @@ use crate::rng::Rng;
 use crate::run::available_memory;
 use crate::spec::Activation;
 use crate::task::TaskShape;
-
-/// The weights that every task's are a correction to.
-const BASE: &str = "head.bias";
 
 /// A configuration with its source of tasks: what is trained, and on what.
 #[derive(Clone, Debug)]
@@ -190,12 +187,7 @@ impl Setup {
             steps: a.train_steps,
             per_step: a.per_step,
             joint_lambda: t.joint_lambda,
-            freeze: t
-                .freeze
-                .iter()
-                .cloned()
-                .chain(self.config.model.base.is_some().then(|| BASE.to_string()))
-                .collect(),
+            freeze: self.config.frozen(),
             weight_penalty: t.weight_penalty,
             diversity: t.diversity,
         }
@@ -319,7 +311,7 @@ impl Setup {
         if self.config.model.base.is_some() && hyper.layout().get(BASE).is_none() {
             return Err(Error::config(
                 "model.base",
-                "this generator writes all there is, and no correction to base weights: base = true, or another generator",
+                "this generator writes all there is, and no correction to base weights: take another (of chunked: base = true)",
             ));
         }
         check_freeze(&self.meta())?;

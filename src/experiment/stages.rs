@@ -114,6 +114,8 @@ impl Experiment<'_> {
         if let (Some(path), true) = (&self.config.model.base, self.state.is_empty()) {
             let format = self.setup.source().format();
             self.model.members[member].pooled = base_weights(path, member, &spec.target, &format)?;
+            // They stand for a pooled network that is trained.
+            self.position.hyper = true;
         }
         let start = match self.config.model.starts_at() {
             Start::Pooled => &self.model.members[member].pooled,

@@ -276,6 +276,11 @@ impl ConditionSpec {
         self.support.is_none() && self.embedding.is_none() && self.descriptor == 0
     }
 
+    /// Whether it says anything of a task that was not trained on: those share an embedding.
+    pub fn reads_new_tasks(&self) -> bool {
+        self.support.is_some() || self.descriptor > 0
+    }
+
     /// Where the embedding lies in the condition (empty where there is none).
     pub fn embedding_range(&self) -> std::ops::Range<usize> {
         let end = self.width() - self.descriptor_read();

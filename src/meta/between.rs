@@ -19,8 +19,7 @@ fn mixed(a: &[f32], b: &[f32], s: f64) -> Vec<f32> {
 }
 
 impl Model {
-    /// The networks, without a step of adaptation, that are written for `(1 - s) a + s b`, a and b what is read of two tasks, for each share s. `None` where nothing but a
-    /// condition will not do: weights that all tasks share, generators that read each support row, rounds of refinement, and networks that normalise by the support.
+    /// The networks, without a step of adaptation, that are written for `(1 - s) a + s b`, a and b what is read of two tasks, for each share s. `None` where a condition says nothing of new tasks, or not all: weights that all tasks share, embeddings alone, generators that read each support row, rounds of refinement, and networks that normalise by the support.
     ///
     /// # Errors
     /// Those of the device.
@@ -32,7 +31,7 @@ impl Model {
     ) -> Result<Option<Vec<Network>>> {
         let spec = &self.spec;
         let reads_more = spec.generator.reads_rows() || spec.rounds > 0 || spec.target.reads_support();
-        if spec.is_shared() || reads_more || shares.is_empty() {
+        if !spec.condition.reads_new_tasks() || reads_more || shares.is_empty() {
             return Ok(None);
         }
         let (t, e, layout) = (shares.len(), spec.condition.width(), spec.layout());

@@ -25,7 +25,7 @@
 //! # Ok::<(), hyperloom::Error>(())
 //! ```
 
-use crate::adapt::{Asked, Way, row_gradients};
+use crate::adapt::{Asked, Rule, Way, row_gradients};
 use crate::error::{Error, Result};
 use crate::meta::model::Model;
 use crate::run::Device;
@@ -95,6 +95,12 @@ impl Model {
             ));
         }
         let o = self.likelihood.outputs;
+        let rows_of = |class: usize| task.ys.iter().skip(class).step_by(o).filter(|y| **y > 0.0).count();
+        if self.adaptation.rule == Rule::Prototypes && (0..o).any(|class| rows_of(class) == 1) {
+            return Ok(ByGradient::Nothing(
+                "the mean of a class with one row is that row, however much it counts",
+            ));
+        }
         let (rows, inputs) = (task.queries(o).min(MOST_OUTPUTS / o), self.spec.target.inputs());
         let parts = self.parts(device, task, steps)?;
         if rows == 0 {

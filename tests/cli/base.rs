@@ -3,6 +3,7 @@
 use hyperloom::Model;
 
 use super::*;
+use crate::resume::{killed_and_resumed, same};
 
 const LOW_RANK: [&str; 2] = ["--set", "model.generator={kind='low-rank',rank=2,scale=1.0}"];
 
@@ -56,6 +57,17 @@ fn the_pooled_network_of_another_run_stays_as_it_is() {
 }
 
 #[test]
+fn a_run_that_was_stopped_goes_on_beside_its_base() {
+    let place = trained();
+    let more = ["--base", "first", "--steps", "900", "--set", "train.checkpoint_seconds=0", "--out"];
+    let args = |out: &'static str| words(&[&LOW_RANK[..], &more, &[out]].concat());
+    let start = Instant::now();
+    place.ok(&args("whole"));
+    killed_and_resumed(&place, &args("run"), "run", start.elapsed(), 3);
+    same(&place, "whole", "run");
+}
+
+#[test]
 fn networks_and_files_by_name_are_bases() {
     let place = trained();
     place.ok(&["train", "sine.toml", "--out", "waves"]);
@@ -90,7 +102,10 @@ fn networks_and_files_by_name_are_bases() {
     };
     refused(&changed("1.bias", None), &["has no '1.bias'", "0.weight [1, 8]"]);
     refused(&changed("0.weight", Some(Tensor::f32(&[8, 1], vec![0.0; 8]))), &["0.weight", "transpose"]);
-    refused(&changed("0.bias", Some(Tensor::f32(&[7], vec![0.0; 7]))), &["'0.bias'", "F32 [8] is needed"]);
+    refused(
+        &changed("0.bias", Some(Tensor::f32(&[7], vec![0.0; 7]))),
+        &["'0.bias'", "F32 or F64 [8] is needed"],
+    );
     refused(&changed("0.bias", Some(Tensor::f32(&[8], vec![f32::NAN; 8]))), &["'0.bias'", "not finite"]);
     refused(&changed("2.bias", Some(Tensor::f32(&[1], vec![0.0]))), &["'2.bias'", "another network"]);
 }

@@ -5,13 +5,14 @@ use super::*;
 /// Lines by slope and offset, a group each, with the slope's sign as a word that is not read; and a new one, whose last row lies far off.
 fn lines() -> Place {
     let noise = |i: usize| ((i * 7919 % 101) as f64 / 50.0 - 1.0) * 0.05;
-    let mut known = String::from("group,x,y,way,offset\n");
+    let mut known = String::from("group,x,y,way,offset,day\n");
     for group in 0..40 {
         let (a, b) = ((group * 7 % 11) as f64 / 3.0 - 1.5, (group * 5 % 13) as f64 / 4.0 - 1.5);
         for i in 0..12 {
             let x = ((group * 12 + i) * 37 % 21) as f64 / 10.0 - 1.0;
             let way = if a < 0.0 { "down" } else { "up" };
-            writeln!(known, "g{group},{x},{},{way},{b}", a * x + b + noise(group * 12 + i)).unwrap();
+            let y = a * x + b + noise(group * 12 + i);
+            writeln!(known, "g{group},{x},{y},{way},{b},2024-01-{:02}", 1 + (group + i) % 20).unwrap();
         }
     }
     let new = "x,y,way,offset\n-1,-1.4,up,-.4\n-.5,-.9,up,-.4\n0,-.4,up,-.4\n.5,.1,up,-.4\n1,5,up,-.4\n";
@@ -34,7 +35,7 @@ fn train(place: &Place) {
         "--target",
         "y",
         "--drop",
-        "way,offset",
+        "way,offset,day",
         "--out",
         "run",
     ];
@@ -109,6 +110,28 @@ fn a_task_of_a_table_is_explained() {
         own.lines().next()
     );
     assert_eq!(place.read("own/explain.json"), place.read("again/explain.json"));
+    // Its rows have lines in the file, and those have the targets that are told; dates are days.
+    place.ok(&["explain", "run", "--device", "cpu", "--by", "day", "--out", "dates"]);
+    let own = place.json("dates/explain.json");
+    assert_eq!(list(&own["map"]["levels"]).len(), 0);
+    assert!(
+        list(&own["map"]["tasks"])
+            .iter()
+            .all(|t| (19_000.0..20_000.0).contains(&t["value"].as_f64().unwrap())),
+        "{}",
+        own["map"]
+    );
+    let file = place.read("known.csv");
+    for row in list(&own["rows"]) {
+        let (line, rest) = row["row"].as_str().unwrap().split_once(", y ").expect("a line and a target");
+        let number: usize = line.strip_prefix("line ").unwrap().parse().unwrap();
+        let cells: Vec<&str> = file.lines().nth(number - 1).unwrap().split(',').collect();
+        let said: f64 = rest.parse().unwrap();
+        assert!(
+            (cells[2].parse::<f64>().unwrap() - said).abs() < 1e-3 && cells[0] == own["task"],
+            "{row}: {cells:?}"
+        );
+    }
 }
 
 fn found_tasks(found: &Value) -> usize {
@@ -137,27 +160,15 @@ fn ways_without_a_condition_are_explained_by_what_adapts() {
 #[test]
 fn what_cannot_be_explained_is_refused() {
     let place = lines();
-    place.ok(&[
-        "train",
-        "settings.toml",
-        "--csv",
-        "known.csv",
-        "--group",
-        "group",
-        "--target",
-        "y",
-        "--drop",
-        "way,offset",
-        "--out",
-        "run",
-    ]);
+    train(&place);
     let refused = |more: &[&str], parts: &[&str]| {
         let all = [&["explain", "run", "--device", "cpu", "--out", "why"], more].concat();
         place.refused(&all, parts);
     };
     refused(&["--of", "g99"], &["--of", "no task 'g99'"]);
     refused(&["--support", "known.csv"], &["--support", "40 tasks by 'group'", "--of"]);
-    refused(&["--support", "known.csv", "--of", "gg"], &["--of", "40 tasks by 'group'"]);
+    refused(&["--support", "known.csv", "--of", "gg"], &["--support", "no rows of 'gg'"]);
+    refused(&["--between", "g3", "--support", "known.csv", "--of", "g3"], &["--between", "the task itself"]);
     refused(&["--support", "new.csv", "--of", "g3"], &["--of", "no column that tells tasks apart"]);
     refused(&["--support", "new.csv", "--shots", "3"], &["--shots", "all rows are known"]);
     refused(&["--by", "wey"], &["--by", "did you mean 'way'?"]);

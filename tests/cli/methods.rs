@@ -366,6 +366,16 @@ fn pictures_in_idx_files_and_folders() {
     );
     assert!(lines[3].starts_with("3.png,right,") && lines.len() == 4, "{sorted}");
     place.ok(&["adapt", "conv-maml", "--support", "known", "--out", "net.safetensors"]);
+    // Pictures have the names of their files, and folders say what those that are asked about are.
+    place.ok(&["explain", "conv-maml", "--support", "known", "--query", "known", "--out", "why"]);
+    let why = place.json("why/explain.json");
+    assert_eq!(
+        (&why["rows"][0]["row"], &why["asked"][5]),
+        (&"left, far/0.png".into(), &"right/1.png".into())
+    );
+    assert!(why["score"].as_f64().is_some() && why["rows"][0]["helps"].as_f64().is_some(), "{why}");
+    place.ok(&["explain", "conv-maml", "--support", "known", "--query", "new", "--out", "why-2"]);
+    assert!(place.json("why-2/explain.json")["score"].is_null());
     place.ok(&["predict", "net.safetensors", "--query", "new/3.png", "--out", "one.csv"]);
     let one = std::fs::read_to_string(place.path("one.csv")).unwrap();
     assert!(

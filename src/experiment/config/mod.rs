@@ -292,6 +292,17 @@ pub struct ModelConfig {
     pub members: usize,
 }
 
+/// The weights that every task's are a correction to.
+pub(super) const BASE: &str = "head.bias";
+
+impl Config {
+    /// Parameters that are not trained: those that are named, and base weights of one's own.
+    pub(super) fn frozen(&self) -> Vec<String> {
+        let base = self.model.base.is_some().then(|| BASE.to_string());
+        self.train.freeze.iter().cloned().chain(base).collect()
+    }
+}
+
 impl ModelConfig {
     /// Where the generated weights start: base weights of one's own stand for a pooled network's.
     pub(super) fn starts_at(&self) -> Start {

@@ -125,29 +125,27 @@ fn of_column(
     let table = read(path)?;
     let Some(column) = table.columns().iter().position(|c| c == by) else { return Ok(None) };
     let groups: HashMap<String, Vec<usize>> = group_rows(&table, group)?.into_iter().collect();
-    // A new task is in its own file.
+    // What stands in each task's rows, and the numbers of those; a new task is in its own file.
+    let there = |table: &Table, column: usize, rows: &[usize]| -> Vec<(String, Option<f64>)> {
+        let rows = rows.iter().filter(|row| !table.is_missing(**row, column));
+        rows.map(|row| (table.cell(*row, column).to_string(), table.number(*row, column))).collect()
+    };
+    let of = |task: &Task| there(&table, column, groups.get(&task.name).map_or(&[][..], |rows| rows));
     let own = chosen.table.as_ref().and_then(|(own, rows)| {
         let column = own.columns().iter().position(|c| c == by)?;
-        Some(rows.iter().map(|row| own.cell(*row, column).to_string()).collect::<Vec<_>>())
+        Some(there(own, column, rows))
     });
-    let cells = |task: &Task| -> Vec<String> {
-        let rows = groups.get(&task.name).map_or(&[][..], |rows| rows);
-        rows.iter().map(|row| table.cell(*row, column).to_string()).collect()
-    };
-    let mut all: Vec<Vec<String>> = known.iter().map(cells).collect();
-    all.push(own.unwrap_or_else(|| cells(&chosen.task)));
-    for cells in &mut all {
-        cells.retain(|cell| !cell.is_empty());
-    }
-    let number = |cell: &String| cell.parse::<f64>().ok().filter(|v| v.is_finite());
-    let is_number = |cells: &Vec<String>| cells.iter().all(|cell| number(cell).is_some());
-    if all.iter().all(is_number) {
-        let mean = |cells: &Vec<String>| cells.iter().filter_map(number).sum::<f64>() / cells.len() as f64;
+    let mut all: Vec<_> = known.iter().map(of).collect();
+    all.push(own.unwrap_or_else(|| of(&chosen.task)));
+    if all.iter().flatten().all(|cell| cell.1.is_some()) {
+        let mean = |cells: &Vec<(String, Option<f64>)>| {
+            cells.iter().filter_map(|cell| cell.1).sum::<f64>() / cells.len() as f64
+        };
         return Ok(Some((vec![], all.iter().map(mean).collect())));
     }
-    let most = |cells: &Vec<String>| {
+    let most = |cells: &Vec<(String, Option<f64>)>| {
         let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
-        cells.iter().for_each(|cell| *counts.entry(cell).or_default() += 1);
+        cells.iter().for_each(|cell| *counts.entry(&cell.0).or_default() += 1);
         // Of equals the first by name.
         counts.into_iter().rev().max_by_key(|(_, n)| *n).map(|(level, _)| level.clone())
     };

@@ -14,6 +14,7 @@ use super::instruments::components;
 use crate::error::{Error, Result};
 use crate::meta::influence::{ByGradient, Influence};
 use crate::meta::model::{Model, Network};
+use crate::net::{Net, Param};
 use crate::task::{Likelihood, Loss, Task, argmax};
 use colours::colours;
 use task::{Chosen, chosen, named};
@@ -22,6 +23,8 @@ use task::{Chosen, chosen, named};
 const MOST_KNOWN: usize = 200;
 /// Known tasks that are said to be nearest.
 const NEAREST: usize = 5;
+/// Support rows from which on it takes a while to leave each out.
+const MANY_ROWS: usize = 200;
 /// Parts of the way between two tasks.
 const PARTS: usize = 20;
 
@@ -63,6 +66,12 @@ pub struct Explanation {
     pub gradient_agrees: Option<f64>,
     /// Why no gradient is there.
     pub no_gradient: Option<&'static str>,
+    /// What else has to be known to read the numbers.
+    pub remarks: Vec<String>,
+    /// What scores are: the run's metric.
+    pub metric: String,
+    /// How good it is on its query rows; none where their targets are not known.
+    pub score: Option<f64>,
     /// How far its weights are from those of known tasks.
     pub tensors: Vec<TensorDistance>,
     /// The known tasks that are most like it, the nearest first.
@@ -149,8 +158,6 @@ pub struct TaskPoint {
 pub struct TaskWay {
     /// The task at the other end.
     pub to: String,
-    /// What they are judged by.
-    pub metric: String,
     /// Shares of the way.
     pub shares: Vec<f64>,
     /// Networks written from a mixture of what is read of both, before any adaptation; none where those cannot be.
@@ -182,7 +189,16 @@ pub fn explain(experiment: &Experiment<'_>, options: &ExplainOptions) -> Result<
         let message = "is a run over one task, whose network reads no support: there is nothing to leave out";
         return Err(Error::config(experiment.folder().path().display().to_string(), message));
     }
+    if model.adaptation.rule.is_closed_form() && options.steps.is_some_and(|steps| steps > 1) {
+        return Err(Error::config("--steps", "the closed form is one step: 0 or 1"));
+    }
     let chosen = chosen(experiment, options)?;
+    if options.between.as_ref().is_some_and(|name| *name == chosen.task.name) {
+        return Err(Error::config("--between", "is the task itself: name another"));
+    }
+    if chosen.rows.len() >= MANY_ROWS {
+        log::info!("{} networks are adapted, each without one of the rows", chosen.rows.len());
+    }
     let influence = model.influence(device, &chosen.task, options.steps)?;
     let (rows, gradient_agrees) = rows(&model.likelihood, &chosen, &influence);
     let no_gradient = match influence.gradient {
@@ -206,11 +222,38 @@ pub fn explain(experiment: &Experiment<'_>, options: &ExplainOptions) -> Result<
         asked: chosen.asked.clone(),
         gradient_agrees,
         no_gradient,
-        tensors: places.tensors(model),
+        remarks: remarks(model, &chosen, options.steps),
+        metric: model.likelihood.metric.name().into(),
+        score: chosen.judged.then(|| {
+            model
+                .likelihood
+                .score(std::slice::from_ref(&chosen.task), std::slice::from_ref(&influence.values))
+        }),
+        tensors: places.tensors(),
         nearest,
         map: TaskMap { by: colours.by, levels: colours.levels, tasks: tasks.collect() },
         way,
     })
+}
+
+/// What else has to be known to read the numbers.
+fn remarks(model: &Model, chosen: &Chosen, steps: Option<usize>) -> Vec<String> {
+    let mut all = vec![];
+    if !chosen.judged {
+        all.push(
+            "what the query rows should be is not known, so not how good networks are on this task"
+                .to_string(),
+        );
+    }
+    if model.choice.correction == 0.0 {
+        all.push("of the correction to the pooled network nothing is kept (chosen on validation tasks): what is written depends on no row".into());
+    }
+    match (&model.choice.gate, steps) {
+        (Some(_), None) => all.push("predictions weigh the task's network with the pooled one by evidence, which rows change, too; networks on the way stand alone".into()),
+        (Some(_), Some(_)) => all.push("with --steps the task's network stands alone; otherwise predictions weigh it with the pooled one".into()),
+        _ => {}
+    }
+    all
 }
 
 fn unit(likelihood: &Likelihood) -> &'static str {
@@ -297,6 +340,15 @@ fn losses_a_row(likelihood: &Likelihood, task: &Task) -> f64 {
 
 fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
     let n = a.len() as f64;
+    // Of two numbers it is always 1; of numbers that are the same but for rounding, nothing.
+    let varies = |v: &[f64]| {
+        let mean = v.iter().sum::<f64>() / n;
+        let spread: f64 = v.iter().map(|x| (x - mean).powi(2)).sum();
+        spread > 1e-8 * v.iter().map(|x| x * x).sum::<f64>()
+    };
+    if a.len() < 3 || !varies(a) || !varies(b) {
+        return None;
+    }
     let [ma, mb] = [a, b].map(|v| v.iter().sum::<f64>() / n);
     let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(x, y)| f(x - ma, y - mb)).sum::<f64>();
     let (ab, aa, bb) = (sum(&|x, y| x * y), sum(&|x, _| x * x), sum(&|_, y| y * y));
@@ -318,6 +370,8 @@ struct Places {
     coordinates: Vec<Vec<f32>>,
     /// Weights `[tasks][P]`.
     weights: Vec<Vec<f32>>,
+    /// The network that they are weights of.
+    net: Net,
 }
 
 impl Places {
@@ -325,9 +379,13 @@ impl Places {
         let (model, device) = (experiment.model(), experiment.device);
         let member = &model.members[0];
         let (mut read, mut weights) = (vec![], vec![]);
+        let adapts = !model.spec.condition.reads_new_tasks();
+        let target = &model.spec.target;
+        // Context parameters are folded into adapted networks, and statistics of the support into their norms.
+        let net = if adapts { target.without_context().settled() } else { target.clone() };
         // Apart from the known ones: rows may be as many as they like.
         for tasks in [known, std::slice::from_ref(task)].into_iter().filter(|tasks| !tasks.is_empty()) {
-            if model.spec.is_shared() {
+            if adapts {
                 let steps = steps.unwrap_or(model.choice.steps).max(1);
                 let [codes, networks] = model.adapted(device, member, tasks, steps)?;
                 read.extend(codes);
@@ -348,7 +406,7 @@ impl Places {
             let factor = if deviation > 1e-6 * mean.abs().max(1e-6) { 1.0 / deviation } else { 0.0 };
             read.iter_mut().for_each(|r| r[at] = ((f64::from(r[at]) - mean) * factor) as f32);
         }
-        Ok(Places { coordinates: read, weights })
+        Ok(Places { coordinates: read, weights, net })
     }
 
     /// The places on a plane.
@@ -364,17 +422,11 @@ impl Places {
         known.iter().map(|other| root_mean_square(&apart(other))).collect()
     }
 
-    fn tensors(&self, model: &Model) -> Vec<TensorDistance> {
+    fn tensors(&self) -> Vec<TensorDistance> {
         let Some((own, known)) = self.weights.split_last().filter(|(_, known)| !known.is_empty()) else {
             return vec![];
         };
-        // Context parameters are folded into adapted networks.
-        let spec = if model.spec.is_shared() {
-            model.spec.target.without_context()
-        } else {
-            model.spec.target.clone()
-        };
-        let of = |p: &crate::net::Param| {
+        let of = |p: &Param| {
             let (mut spread, mut this, mut size) = (0.0, 0.0, 0.0);
             for i in p.range() {
                 let mean = known.iter().map(|w| f64::from(w[i])).sum::<f64>() / known.len() as f64;
@@ -386,7 +438,7 @@ impl Places {
             let share = |sum: f64| if size > 0.0 { (sum / size).sqrt() } else { 0.0 };
             TensorDistance { tensor: p.name.clone(), this_task: share(this), known_tasks: share(spread) }
         };
-        spec.layout().params.iter().map(of).collect()
+        self.net.layout().params.iter().map(of).collect()
     }
 }
 
@@ -465,7 +517,6 @@ fn way(
     }
     Ok(Some(TaskWay {
         to: other.name.clone(),
-        metric: likelihood.metric.name().into(),
         conditions: by_conditions.map(|networks| scores(&networks)).transpose()?,
         weights: scores(&by_weights)?,
         shares,

@@ -26,7 +26,7 @@ pub(super) fn draw(found: &Explanation, folder: &Path) -> Result<Vec<PathBuf>> {
         n if n > MOST_ROWS => {
             format!("Support rows of {}: the {MOST_ROWS} of {n} that move most", found.task)
         }
-        _ => format!("Support rows of {}", found.task),
+        _ => format!("Support rows of {}", named(&found.task)),
     };
     let unit = match found.unit {
         "value" => "change of predictions without the row, root mean square",
@@ -60,22 +60,31 @@ pub(super) fn draw(found: &Explanation, folder: &Path) -> Result<Vec<PathBuf>> {
     let labels = ("first component", "second component");
     cloud(&file("map.svg"), "Tasks, by what is read of them", labels, &colouring, &points)?;
     if let Some(way) = &found.way {
-        draw_way(&file("way.svg"), &found.task, way)?;
+        draw_way(&file("way.svg"), found, way)?;
         if !way.functions.is_empty() {
             let labels: Vec<String> =
                 way.functions.iter().map(|(share, _)| format!("{:.0} % of the way", 100.0 * share)).collect();
             let lines: Vec<Curve<'_>> = (labels.iter().zip(&way.functions))
                 .map(|(label, (_, points))| Curve { label, points })
                 .collect();
-            let title = format!("Networks between {} and {}", found.task, way.to);
+            let title = format!("Networks between {} and {}", named(&found.task), named(&way.to));
             curves(&file("functions.svg"), &title, "input", "prediction", false, &lines)?;
         }
     }
     Ok(files)
 }
 
+/// A name, cut where a title has no room for it.
+fn named(task: &str) -> String {
+    const MOST: usize = 28;
+    match task.chars().count() > MOST {
+        true => task.chars().take(MOST - 1).chain(['…']).collect(),
+        false => task.into(),
+    }
+}
+
 /// How good networks on the way are.
-fn draw_way(file: &Path, task: &str, way: &TaskWay) -> Result<()> {
+fn draw_way(file: &Path, found: &Explanation, way: &TaskWay) -> Result<()> {
     let mut lines: Vec<(String, Vec<(f64, f64)>)> = vec![];
     let mut add = |how: &str, scores: &WayScores| {
         let mut line = |on: &str, y: &[f64]| {
@@ -94,6 +103,6 @@ fn draw_way(file: &Path, task: &str, way: &TaskWay) -> Result<()> {
     }
     add("weights are mixed", &way.weights);
     let lines: Vec<Curve<'_>> = lines.iter().map(|(label, points)| Curve { label, points }).collect();
-    let title = format!("From {task} to {}", way.to);
-    curves(file, &title, "share of the way", &way.metric.replace('_', " "), false, &lines)
+    let title = format!("From {} to {}", named(&found.task), named(&way.to));
+    curves(file, &title, "share of the way", &found.metric.replace('_', " "), false, &lines)
 }

@@ -64,8 +64,42 @@ fn of_run(experiment: &Experiment<'_>, options: &ExplainOptions) -> Result<Chose
         rows.map(|(row, (x, y))| format!("{what} {}{}", row + 1, row_in_words(&format, &likelihood, x, y)))
             .collect()
     };
-    let (rows, asked) = (name("row", &task.xs, &task.ys), name("query", &task.xq, &task.yq));
+    let (mut rows, mut asked) = (name("row", &task.xs, &task.ys), name("query", &task.xq, &task.yq));
+    if let (Some(csv), Format::Encoded(_)) = (&experiment.config().csv, &format) {
+        let lines = Lines::of(&format, &Table::read(&csv.file)?, &task.name)?;
+        lines.put(&mut rows, &task.xs, &task.ys);
+        lines.put(&mut asked, &task.xq, &task.yq);
+    }
     Ok(Chosen { task, rows, asked, judged: true, table: None })
+}
+
+/// The lines of a task in the run's own file.
+struct Lines {
+    /// Each with its inputs and targets.
+    rows: Vec<(usize, Vec<f32>, Vec<f32>)>,
+}
+
+impl Lines {
+    fn of(format: &Format, table: &Table, group: &str) -> Result<Lines> {
+        let (x, y) = (format.inputs(table)?, format.targets(table)?);
+        let (i, o) = (x.len() / table.rows().max(1), y.len() / table.rows().max(1));
+        let groups = group_rows(table, format.group().unwrap_or_default())?;
+        let own = groups.into_iter().find(|(name, _)| name == group).map_or(vec![], |(_, rows)| rows);
+        let row = |r: usize| (table.line_of(r), pick(&x, &[r], i), pick(&y, &[r], o));
+        Ok(Lines { rows: own.into_iter().map(row).collect() })
+    }
+
+    /// Names rows by the lines that say the same.
+    fn put(&self, names: &mut [String], x: &[f32], y: &[f32]) {
+        let n = names.len().max(1);
+        let parts = names.iter_mut().zip(x.chunks(x.len() / n).zip(y.chunks(y.len() / n)));
+        for (name, (x, y)) in parts {
+            if let Some((line, ..)) = self.rows.iter().find(|(_, a, b)| (&a[..], &b[..]) == (x, y)) {
+                let rest = name.split_once(", ").map_or(String::new(), |(_, rest)| format!(", {rest}"));
+                *name = format!("line {line}{rest}");
+            }
+        }
+    }
 }
 
 /// A row by its numbers, where these are few, or its class.
@@ -101,14 +135,22 @@ pub(super) fn named<'t>(tasks: &'t [Task], name: Option<&str>, flag: &str) -> Re
         return tasks.first().ok_or_else(|| Error::config(flag, "there are no tasks"));
     };
     tasks.iter().find(|task| task.name == name).ok_or_else(|| {
-        let known = tasks.iter().map(|task| task.name.as_str()).filter(|name| !name.is_empty());
-        let some: Vec<&str> = known.clone().take(5).collect();
-        let hint = match nearest(name, known) {
+        // Several draws of one group have its name.
+        let mut known: Vec<&str> =
+            tasks.iter().map(|task| task.name.as_str()).filter(|n| !n.is_empty()).collect();
+        known.dedup();
+        let hint = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean '{near}'?"),
-            None => format!("there are {} tasks: {} and so on", tasks.len(), some.join(", ")),
+            None => format!("there are {} tasks: {}", known.len(), some_of(&known)),
         };
         Error::config(flag, format!("no task '{name}': {hint}"))
     })
+}
+
+/// The first of some names.
+fn some_of(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(5).map(|name| format!("'{name}'")).collect();
+    format!("{}{}", shown.join(", "), if names.len() > shown.len() { " and so on" } else { "" })
 }
 
 /// Rows in files: those of one task, and those that are asked about (not given: the same).
@@ -144,24 +186,30 @@ fn of_pictures(
     }
     let o = experiment.model().likelihood.outputs;
     let (task, classes) = support_of_folder(format, support)?;
-    let mut seen = vec![0; o];
-    let rows: Vec<String> = (task.ys.chunks(o))
-        .map(|y| {
-            let class = argmax(y);
-            seen[class] += 1;
-            format!("{} {}", classes.get(class).map_or("", String::as_str), seen[class])
-        })
-        .collect();
-    let name = support.display().to_string();
+    // Both read the pictures in the order of their paths; where they do not, rows have the names of their classes.
+    let (files, numbers) = pictures_asked(format, support)?;
+    let class_of = |row: usize| classes.get(argmax(&task.ys[row * o..][..o])).map_or("", String::as_str);
+    let rows: Vec<String> = match numbers == task.xs {
+        true => files,
+        false => (0..task.shots(o)).map(|row| format!("row {}, class {}", row + 1, class_of(row))).collect(),
+    };
+    let (name, mut judged) = (support.display().to_string(), true);
     let (task, asked) = match &options.query {
         None => (support_as_query(&[task]).remove(0), rows.clone()),
         Some(query) => {
             let (files, xq) = pictures_asked(format, query)?;
-            let yq = vec![0.0; files.len() * o];
+            // A folder with a folder for each class says what they are.
+            let folder = |file: &String| file.rsplit_once(['/', '\\']).map(|(folder, _)| folder.to_string());
+            let found: Option<Vec<usize>> = files
+                .iter()
+                .map(|file| classes.iter().position(|class| folder(file).as_ref() == Some(class)))
+                .collect();
+            judged = found.is_some();
+            let mut yq = vec![0.0; files.len() * o];
+            found.unwrap_or_default().iter().enumerate().for_each(|(row, class)| yq[row * o + class] = 1.0);
             (task.with_query(xq, yq), files)
         }
     };
-    let judged = options.query.is_none();
     Ok(Chosen { task: task.with_name(name), rows, asked, judged, table: None })
 }
 
@@ -234,15 +282,16 @@ fn rows_of_task(
     match found {
         Some((name, rows)) => Ok((rows.clone(), name.clone())),
         None => {
-            let some: Vec<&str> = groups.iter().take(5).map(|(name, _)| name.as_str()).collect();
-            let message = format!(
-                "{} has {} tasks by '{column}': name one of them by --of ({}{})",
-                table.path().display(),
-                groups.len(),
-                some.join(", "),
-                if groups.len() > some.len() { ", …" } else { "" }
-            );
-            Err(Error::config(if options.of.is_some() { "--of" } else { flag }, message))
+            let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
+            let (path, some) = (table.path().display(), some_of(&names));
+            let message = match &options.of {
+                Some(of) => format!("{path} has no rows of '{of}' by '{column}': there are {some}"),
+                None => format!(
+                    "{path} has {} tasks by '{column}': name one of them by --of ({some})",
+                    names.len()
+                ),
+            };
+            Err(Error::config(flag, message))
         }
     }
 }

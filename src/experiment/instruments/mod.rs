@@ -135,8 +135,7 @@ impl Instruments {
             .map(|((x, y), t)| MapPoint { task: t.name.clone(), x, y, attribute: attribute(t) })
             .collect();
         // Unknown tasks share an embedding: where nothing else is read, they start alike and differ by adaptation.
-        let c = &model.spec.condition;
-        if c.support.is_none() && c.descriptor == 0 {
+        if !model.spec.condition.reads_new_tasks() {
             return Ok(found);
         }
         if found.output_sensitivity < MIN_OUTPUT_SENSITIVITY {
@@ -398,7 +397,7 @@ mod tests {
             assert!((x * sign - (i as f64 - 9.5)).abs() < 0.05, "{i}: {x}");
             assert!((y.abs() - 0.1).abs() < 0.05, "{i}: {y}");
         }
-        assert_eq!(map(&[1.0; 8], 4), [(0.0, 0.0); 4]);
+        assert_eq!(components(&[1.0; 8], 4), [(0.0, 0.0); 4]);
     }
 
     #[test]

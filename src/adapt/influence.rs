@@ -169,7 +169,8 @@ fn said(g: &mut Graph, kind: Loss, y: Value) -> Value {
         return y;
     }
     let zero = g.constant(0.0);
-    let zero = g.expand(zero, &g.shape(y).to_vec());
+    let shape = g.shape(y).to_vec();
+    let zero = g.expand(zero, &shape);
     let wrong = kind.errors(g, y, zero);
     g.scale(wrong, -1.0)
 }

@@ -183,3 +183,55 @@ impl Model {
         Ok(parts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapt::Adaptation;
+    use crate::hyper::HyperSpec;
+    use crate::net::Net;
+    use crate::rng::Rng;
+    use crate::spec::Activation::Tanh;
+    use crate::task::Likelihood;
+
+    /// What stands for rows of many outputs: the loss of all query rows, whose gradient is what leaving out one row of many adds to it.
+    #[test]
+    fn the_loss_moves_as_its_gradient_says() -> Result<()> {
+        for (likelihood, outputs) in [(Likelihood::values(2), 2), (Likelihood::classes(3), 3)] {
+            let net = Net::mlp(&[1, 6, outputs], Tanh);
+            let weights = net.layout().init(&mut Rng::new(4, 0));
+            let how = Adaptation::fine_tuning(0.3, 10.0);
+            let model = Model::new(HyperSpec::shared(net), likelihood, how, weights)?;
+            let mut rng = Rng::new(5, 0);
+            let mut rows = |n: usize| {
+                let x: Vec<f32> = (0..n).map(|_| rng.range(-1.0, 1.0) as f32).collect();
+                let classes = likelihood.has_classes();
+                let target = |(row, x): (usize, &f32)| -> Vec<f32> {
+                    let of = |o: usize| {
+                        if classes { f32::from((row % outputs) == o) } else { (x * (o + 2) as f32).sin() }
+                    };
+                    (0..outputs).map(of).collect()
+                };
+                let y = x.iter().enumerate().flat_map(target).collect();
+                (x, y)
+            };
+            let ((xs, ys), (xq, yq)) = (rows(100), rows(7));
+            let task = Task::from_support(xs, ys).with_query(xq, yq);
+            let found = model.influence(&Device::Cpu, &task, Some(3))?;
+            let loss = |y: &[f32]| {
+                let each = if likelihood.has_values() { 7.0 * outputs as f64 } else { 7.0 };
+                likelihood.cost(&task.yq, y) / each
+            };
+            let by_gradient =
+                &model.gradients(&Device::Cpu, Asked::Loss, 0, 3, std::slice::from_ref(&task))?[0];
+            let (mut wrong, mut size) = (0.0, 0.0);
+            for (without, gradient) in found.without.iter().zip(by_gradient) {
+                let change = loss(without) - loss(&found.values);
+                wrong += (change - gradient).powi(2);
+                size += change.powi(2);
+            }
+            assert!(size > 0.0 && wrong < 0.01 * size, "{outputs} outputs: {wrong:.2e} of {size:.2e}");
+        }
+        Ok(())
+    }
+}

@@ -33,8 +33,9 @@ pub(super) fn colours(
     chosen: &Chosen,
 ) -> Result<Colours> {
     let plain = |levels: Vec<String>, values: Vec<f64>| Ok(Colours { by: by.into(), levels, values });
-    if let Some((path, group)) = file_of(experiment)
-        && let Some((levels, values)) = of_column(path, group, by, known, chosen)?
+    let file = file_of(experiment)?;
+    if let Some((table, group)) = &file
+        && let Some((levels, values)) = of_column(table, group, by, known, chosen)?
     {
         return plain(levels, values);
     }
@@ -73,24 +74,18 @@ pub(super) fn colours(
         }
         "rows" => plain(vec![], all.iter().map(|t| (t.shots(o) + t.queries(o)) as f64).collect()),
         "error" => {
-            let each: Vec<Task> = all.into_iter().cloned().collect();
-            let said = model.predict(experiment.device, &each, None)?;
-            let score = |(task, said): (&Task, Vec<f32>)| {
-                let nothing =
-                    task.yq.is_empty() || (std::ptr::eq(task, &each[known.len()]) && !chosen.judged);
-                match nothing {
-                    true => f64::NAN,
-                    false => model.likelihood.score(std::slice::from_ref(task), &[said]),
-                }
+            let score = |tasks: &[Task]| -> Result<Vec<f64>> {
+                let said = model.predict(experiment.device, tasks, None)?.into_iter().map(|p| p.values);
+                let each = tasks.iter().zip(said);
+                Ok(each.map(|(task, y)| model.likelihood.score(std::slice::from_ref(task), &[y])).collect())
             };
-            plain(vec![], each.iter().zip(said.into_iter().map(|p| p.values)).map(score).collect())
+            let mut values = if known.is_empty() { vec![] } else { score(known)? };
+            values.push(if chosen.judged { score(std::slice::from_ref(&chosen.task))?[0] } else { f64::NAN });
+            plain(vec![], values)
         }
         other => {
-            let columns = match file_of(experiment) {
-                Some((path, _)) => read(path)?.columns().to_vec(),
-                None => vec![],
-            };
-            let names: Vec<&str> = columns.iter().map(String::as_str).chain(PLAIN).collect();
+            let columns = file.iter().flat_map(|(table, _)| table.columns());
+            let names: Vec<&str> = columns.map(String::as_str).chain(PLAIN).collect();
             let hint = match nearest(other, names.iter().copied()) {
                 Some(near) => format!("did you mean '{near}'?"),
                 None => format!("there are {}", names.join(", ")),
@@ -101,36 +96,36 @@ pub(super) fn colours(
 }
 
 /// The file whose groups are the tasks, and the column of these.
-fn file_of<'e>(experiment: &'e Experiment<'_>) -> Option<(&'e Path, &'e str)> {
+fn file_of<'e>(experiment: &'e Experiment<'_>) -> Result<Option<(Table, &'e str)>> {
     let c = experiment.config();
+    let of = |file: Option<(&Path, &'e str)>, read: fn(&Path) -> Result<Table>| {
+        file.map(|(path, group)| Ok((read(path)?, group))).transpose()
+    };
     let csv = c.csv.as_ref().map(|c| (&*c.file, &*c.group));
     let series = c.series.as_ref().map(|c| (&*c.file, &*c.group));
-    let pairs = c.dictionaries.as_ref().map(|c| (&*c.file, &*c.group));
-    csv.or(series).or(pairs)
-}
-
-fn read(path: &Path) -> Result<Table> {
-    if path.extension().is_some_and(|e| e == "tsv") { Table::read_tabs(path) } else { Table::read(path) }
+    match c.dictionaries.as_ref().map(|c| (&*c.file, &*c.group)) {
+        None => of(csv.or(series), |path| Table::read(path)),
+        pairs => of(pairs, |path| Table::read_tabs(path)),
+    }
 }
 
 /// The mean of a column in each task, or its most frequent level; `None` where the file has no such column.
 #[allow(clippy::type_complexity, reason = "levels and values")]
 fn of_column(
-    path: &Path,
+    table: &Table,
     group: &str,
     by: &str,
     known: &[Task],
     chosen: &Chosen,
 ) -> Result<Option<(Vec<String>, Vec<f64>)>> {
-    let table = read(path)?;
     let Some(column) = table.columns().iter().position(|c| c == by) else { return Ok(None) };
-    let groups: HashMap<String, Vec<usize>> = group_rows(&table, group)?.into_iter().collect();
+    let groups: HashMap<String, Vec<usize>> = group_rows(table, group)?.into_iter().collect();
     // What stands in each task's rows, and the numbers of those; a new task is in its own file.
     let there = |table: &Table, column: usize, rows: &[usize]| -> Vec<(String, Option<f64>)> {
         let rows = rows.iter().filter(|row| !table.is_missing(**row, column));
         rows.map(|row| (table.cell(*row, column).to_string(), table.number(*row, column))).collect()
     };
-    let of = |task: &Task| there(&table, column, groups.get(&task.name).map_or(&[][..], |rows| rows));
+    let of = |task: &Task| there(table, column, groups.get(&task.name).map_or(&[][..], |rows| rows));
     let own = chosen.table.as_ref().and_then(|(own, rows)| {
         let column = own.columns().iter().position(|c| c == by)?;
         Some(there(own, column, rows))

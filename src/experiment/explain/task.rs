@@ -66,9 +66,11 @@ fn of_run(experiment: &Experiment<'_>, options: &ExplainOptions) -> Result<Chose
     };
     let (mut rows, mut asked) = (name("row", &task.xs, &task.ys), name("query", &task.xq, &task.yq));
     if let (Some(csv), Format::Encoded(_)) = (&experiment.config().csv, &format) {
-        let lines = Lines::of(&format, &Table::read(&csv.file)?, &task.name)?;
-        lines.put(&mut rows, &task.xs, &task.ys);
-        lines.put(&mut asked, &task.xq, &task.yq);
+        // A file may have rows that are not read, as those without a target: then rows keep their numbers.
+        if let Ok(lines) = Lines::of(&format, &Table::read(&csv.file)?, &task.name) {
+            lines.put(&mut rows, &task.xs, &task.ys);
+            lines.put(&mut asked, &task.xq, &task.yq);
+        }
     }
     Ok(Chosen { task, rows, asked, judged: true, table: None })
 }
@@ -91,7 +93,10 @@ impl Lines {
 
     /// Names rows by the lines that say the same.
     fn put(&self, names: &mut [String], x: &[f32], y: &[f32]) {
-        let n = names.len().max(1);
+        let n = names.len();
+        if n == 0 {
+            return;
+        }
         let parts = names.iter_mut().zip(x.chunks(x.len() / n).zip(y.chunks(y.len() / n)));
         for (name, (x, y)) in parts {
             if let Some((line, ..)) = self.rows.iter().find(|(_, a, b)| (&a[..], &b[..]) == (x, y)) {

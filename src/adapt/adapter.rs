@@ -55,7 +55,7 @@ pub(crate) struct BatchSizes {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     /// Known tasks; the number after them stands for any other.
-    known: usize,
+    pub(super) known: usize,
 }
 
 impl BatchSizes {
@@ -240,12 +240,7 @@ impl Adapter {
                 settle: hyper.target.reads_support().then(|| plan(settle_graph(hyper, t, n))).transpose()?,
             })
         };
-        let plans = loop {
-            match plans(t) {
-                Err(Error::Memory(_)) if t > 1 => t = t.div_ceil(2),
-                done => break done?,
-            }
-        };
+        let plans = as_many_as_fit(&mut t, plans)?;
         let sizes = BatchSizes { t, ..asked };
         let store = device.store();
         let plans = Plans {
@@ -472,6 +467,16 @@ impl Plans<Session> {
 /// Weights of [`Net::without_context`] for context parameters of 0.
 pub(crate) fn without_context(target: &Net, weights: &[f32]) -> Vec<f32> {
     target.fold_context(weights, &vec![0.0; target.context_width()])
+}
+
+/// What is made for `t` tasks at once, or for half as many as often as they do not fit.
+pub(super) fn as_many_as_fit<P>(t: &mut usize, of: impl Fn(usize) -> Result<P>) -> Result<P> {
+    loop {
+        match of(*t) {
+            Err(Error::Memory(_)) if *t > 1 => *t = t.div_ceil(2),
+            done => return done,
+        }
+    }
 }
 
 /// A value that plans share.

@@ -1,9 +1,9 @@
 //! How what adapted networks say moves with the weights of support rows: the gradient through the hypernetwork, all steps of adaptation and the
 //! prediction.
 
-use super::adapter::{BatchSizes, PaddedBatch, condition, data, support};
+use super::adapter::{BatchSizes, PaddedBatch, as_many_as_fit, condition, data, support};
 use super::{Adaptation, InnerLoop, Member};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::hyper::HyperSpec;
 use crate::net::Weights;
@@ -67,7 +67,7 @@ const GRADIENTS: [&str; 3] = ["by rows", "by times", "by count"];
 /// The gradient of what is `asked` of each task, of one member.
 ///
 /// # Errors
-/// [`Error::Memory`] with numbers where not even one task fits the device, and those of [`super::Adapter::new`].
+/// [`Error::Memory`](crate::Error::Memory) with numbers where not even one task fits the device, and those of [`super::Adapter::new`].
 pub(crate) fn row_gradients(
     device: &Device,
     way: Way<'_>,
@@ -75,13 +75,11 @@ pub(crate) fn row_gradients(
     member: &Member,
     tasks: &[Task],
 ) -> Result<Vec<RowGradient>> {
-    let mut sizes = BatchSizes::of(way.hyper, tasks)?.with_steps(way.hyper, way.steps);
-    let plan = loop {
-        match lower(&graph(way, asked, sizes), device.caps(1)) {
-            Err(Error::Memory(_)) if sizes.t > 1 => sizes.t = sizes.t.div_ceil(2),
-            done => break done?,
-        }
-    };
+    let most = BatchSizes::of(way.hyper, tasks)?.with_steps(way.hyper, way.steps);
+    let mut t = most.t;
+    let of = |t| lower(&graph(way, asked, BatchSizes { t, ..most }), device.caps(1));
+    let plan = as_many_as_fit(&mut t, of)?;
+    let sizes = BatchSizes { t, ..most };
     let store = device.store();
     let mut session = store.prepare(plan)?;
     session.write("times", &vec![1.0; sizes.t * sizes.n])?;

@@ -9,7 +9,8 @@ use crate::data::Table;
 use crate::data::csv::group_rows;
 use crate::data::format::Format;
 use crate::error::{Error, Result, nearest};
-use crate::task::{Task, argmax};
+use crate::experiment::instruments::attribute;
+use crate::task::Task;
 
 /// What is known of every task without its file.
 const PLAIN: [&str; 3] = ["target", "rows", "error"];
@@ -57,20 +58,13 @@ pub(super) fn colours(
     match by {
         "target" => {
             let (mean, unit) = format.target_scale();
-            let sums = |task: &Task| -> Vec<f64> {
-                let n = task.shots(o).max(1) as f64;
-                (0..o)
-                    .map(|c| task.ys.iter().skip(c).step_by(o).map(|v| f64::from(*v)).sum::<f64>() / n)
-                    .collect()
-            };
-            if model.likelihood.has_classes() {
-                let most =
-                    |task: &Task| argmax(&sums(task).iter().map(|v| *v as f32).collect::<Vec<_>>()) as f64;
+            let classes = model.likelihood.has_classes();
+            let each = all.iter().map(|task| attribute(task, o, classes));
+            if classes {
                 let names = format.classes();
-                let levels = if names.len() == o { names } else { vec![] };
-                return plain(levels, all.iter().map(|task| most(task)).collect());
+                return plain(if names.len() == o { names } else { vec![] }, each.collect());
             }
-            plain(vec![], all.iter().map(|t| mean + unit * sums(t).iter().sum::<f64>() / o as f64).collect())
+            plain(vec![], each.map(|target| mean + unit * target).collect())
         }
         "rows" => plain(vec![], all.iter().map(|t| (t.shots(o) + t.queries(o)) as f64).collect()),
         "error" => {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::Experiment;
-use super::instruments::components;
+use super::instruments::{components, from_mean};
 use crate::error::{Error, Result};
 use crate::meta::influence::{ByGradient, Influence};
 use crate::meta::model::{Model, Network};
@@ -193,9 +193,10 @@ pub fn explain(experiment: &Experiment<'_>, options: &ExplainOptions) -> Result<
         return Err(Error::config("--steps", "the closed form is one step: 0 or 1"));
     }
     let chosen = chosen(experiment, options)?;
-    if options.between.as_ref().is_some_and(|name| *name == chosen.task.name) {
-        return Err(Error::config("--between", "is the task itself: name another"));
-    }
+    // What is not there is refused before anything is adapted.
+    let known = known_tasks(experiment);
+    let other = other_end(experiment, &known, &chosen, options.between.as_deref())?;
+    let colours = colours(experiment, options.by.as_deref().unwrap_or("target"), &known, &chosen)?;
     if chosen.rows.len() >= MANY_ROWS {
         log::info!("{} networks are adapted, each without one of the rows", chosen.rows.len());
     }
@@ -205,12 +206,13 @@ pub fn explain(experiment: &Experiment<'_>, options: &ExplainOptions) -> Result<
         ByGradient::Nothing(why) => Some(why),
         _ => None,
     };
-    let known = known_tasks(experiment);
     let places = Places::of(experiment, &known, &chosen.task, options.steps)?;
     let nearest = nearest_tasks(experiment, &known, &chosen, &places, &influence, options.steps)?;
-    let way = way(experiment, &known, &chosen, &nearest, options)?;
-    let by = options.by.as_deref().unwrap_or("target");
-    let colours = colours(experiment, by, &known, &chosen)?;
+    let other = match (other, nearest.first()) {
+        (None, Some(near)) => Some(named(&known, Some(&near.task), "--between")?.clone()),
+        (other, _) => other,
+    };
+    let way = other.map(|other| way(experiment, &chosen, &other, options.steps)).transpose()?;
     let tasks = known.iter().chain([&chosen.task]).zip(places.map()).zip(&colours.values);
     let tasks =
         tasks.map(|((task, (x, y)), value)| TaskPoint { task: task.name.clone(), x, y, value: *value });
@@ -426,17 +428,11 @@ impl Places {
         let Some((own, known)) = self.weights.split_last().filter(|(_, known)| !known.is_empty()) else {
             return vec![];
         };
-        let of = |p: &Param| {
-            let (mut spread, mut this, mut size) = (0.0, 0.0, 0.0);
-            for i in p.range() {
-                let mean = known.iter().map(|w| f64::from(w[i])).sum::<f64>() / known.len() as f64;
-                let square = |w: &Vec<f32>| (f64::from(w[i]) - mean).powi(2);
-                spread += known.iter().map(square).sum::<f64>() / known.len() as f64;
-                this += square(own);
-                size += mean * mean;
-            }
-            let share = |sum: f64| if size > 0.0 { (sum / size).sqrt() } else { 0.0 };
-            TensorDistance { tensor: p.name.clone(), this_task: share(this), known_tasks: share(spread) }
+        let own = std::slice::from_ref(own);
+        let of = |p: &Param| TensorDistance {
+            tensor: p.name.clone(),
+            this_task: from_mean(p, known, own),
+            known_tasks: from_mean(p, known, known),
         };
         self.net.layout().params.iter().map(of).collect()
     }
@@ -469,28 +465,28 @@ fn nearest_tasks(
         .collect()
 }
 
-/// The networks between a task and another, or the nearest that is known.
-fn way(
+/// The task of this name, known or unseen, at the other end of the way.
+fn other_end(
     experiment: &Experiment<'_>,
     known: &[Task],
     chosen: &Chosen,
-    nearest: &[NearTask],
-    options: &ExplainOptions,
-) -> Result<Option<TaskWay>> {
+    between: Option<&str>,
+) -> Result<Option<Task>> {
+    let Some(name) = between else { return Ok(None) };
+    if name == chosen.task.name {
+        return Err(Error::config("--between", "is the task itself: name another"));
+    }
+    let unseen = experiment.setup().source().test(experiment.config().eval.shots);
+    let all: Vec<Task> = known.iter().cloned().chain(unseen).collect();
+    Ok(Some(named(&all, Some(name), "--between")?.clone()))
+}
+
+/// The networks between a task and another.
+fn way(experiment: &Experiment<'_>, chosen: &Chosen, other: &Task, steps: Option<usize>) -> Result<TaskWay> {
     let (model, device, likelihood) = (experiment.model(), experiment.device, experiment.model().likelihood);
-    let shots = experiment.config().eval.shots;
-    let unseen = || experiment.setup().source().test(shots);
-    let steps = options.steps.unwrap_or(model.choice.steps);
-    let other = match (options.between.as_deref(), nearest.first()) {
-        (Some(name), _) => {
-            let all: Vec<Task> = known.iter().cloned().chain(unseen()).collect();
-            named(&all, Some(name), "--between")?.clone()
-        }
-        (None, Some(near)) => named(known, Some(&near.task), "--between")?.clone(),
-        (None, None) => return Ok(None),
-    };
+    let steps = steps.unwrap_or(model.choice.steps);
     let shares: Vec<f64> = (0..=PARTS).map(|p| p as f64 / PARTS as f64).collect();
-    let both = [&chosen.task, &other];
+    let both = [&chosen.task, other];
     let scores = |networks: &[Network]| -> Result<WayScores> {
         let of = |task: &Task| -> Result<Vec<f64>> {
             let score = |network: &Network| {
@@ -500,7 +496,7 @@ fn way(
             networks.iter().map(score).collect()
         };
         let this_task = chosen.judged.then(|| of(&chosen.task)).transpose()?;
-        Ok(WayScores { this_task, other_task: of(&other)? })
+        Ok(WayScores { this_task, other_task: of(other)? })
     };
     let by_weights = model.between_weights(device, both, &shares, steps)?;
     let by_conditions = model.between_conditions(device, both, &shares)?;
@@ -515,13 +511,13 @@ fn way(
             functions.push((shares[at], points));
         }
     }
-    Ok(Some(TaskWay {
+    Ok(TaskWay {
         to: other.name.clone(),
         conditions: by_conditions.map(|networks| scores(&networks)).transpose()?,
         weights: scores(&by_weights)?,
         shares,
         functions,
-    }))
+    })
 }
 
 impl Explanation {

@@ -14,7 +14,7 @@ use crate::adapt::Generated;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::meta::model::Model;
-use crate::net::Weights;
+use crate::net::{Param, Weights};
 use crate::plan::{Caps, lower};
 use crate::run::Device;
 use crate::run::cpu::CpuRunner;
@@ -210,18 +210,22 @@ impl Instruments {
     }
 
     fn look_at_tensors(&mut self, model: &Model, weights: &[Vec<f32>]) {
-        let t = weights.len() as f64;
         for p in &model.spec.target.layout().params {
-            let (mut spread, mut size) = (0.0, 0.0);
-            for i in p.range() {
-                let mean = weights.iter().map(|w| w[i] as f64).sum::<f64>() / t;
-                spread += weights.iter().map(|w| (w[i] as f64 - mean).powi(2)).sum::<f64>() / t;
-                size += mean * mean;
-            }
-            let relative = if size > 0.0 { (spread / size).sqrt() } else { 0.0 };
+            let relative = from_mean(p, weights, weights);
             self.sensitivity.push(Sensitivity { tensor: p.name.clone(), relative });
         }
     }
+}
+
+/// How far a parameter of networks `of` `[P]` is from its mean over `known` ones, `√(mean ‖w - w̄‖²) / ‖w̄‖`.
+pub(super) fn from_mean(p: &Param, known: &[Vec<f32>], of: &[Vec<f32>]) -> f64 {
+    let (mut spread, mut size) = (0.0, 0.0);
+    for i in p.range() {
+        let mean = known.iter().map(|w| w[i] as f64).sum::<f64>() / known.len() as f64;
+        spread += of.iter().map(|w| (w[i] as f64 - mean).powi(2)).sum::<f64>() / of.len() as f64;
+        size += mean * mean;
+    }
+    if size > 0.0 { (spread / size).sqrt() } else { 0.0 }
 }
 
 /// Rows of a task to look at.
@@ -368,7 +372,7 @@ pub(super) fn components(z: &[f32], tasks: usize) -> Vec<(f64, f64)> {
 }
 
 /// The mean target of the support; of classes the number of the most frequent.
-fn attribute(task: &Task, outputs: usize, classes: bool) -> f64 {
+pub(super) fn attribute(task: &Task, outputs: usize, classes: bool) -> f64 {
     let rows = task.shots(outputs).max(1) as f64;
     let mean: Vec<f32> =
         (0..outputs).map(|o| task.ys.iter().skip(o).step_by(outputs).sum::<f32>() / rows as f32).collect();

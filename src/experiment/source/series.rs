@@ -181,9 +181,9 @@ impl Source for Parted {
     }
 
     fn known(&self) -> Vec<Task> {
-        let (tasks, validation) = &self.members[0];
+        let tasks = self.tasks();
         let trained = tasks.table.held_out(&tasks.which, tasks.shots, tasks.query);
-        trained.into_iter().chain(tasks.table.held_out(validation, tasks.shots, tasks.query)).collect()
+        trained.into_iter().chain(self.validation(0)).collect()
     }
 
     fn members(&self) -> usize {

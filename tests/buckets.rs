@@ -53,8 +53,11 @@ fn padded(meta: &MetaSpec, tasks: &[Task], n: usize, q: usize, counted: bool) ->
     let flat = data(g, &mut feed, "params", Array { shape: vec![params.len()], data: params });
     let layout = meta.layout();
     let params = Weights { flat, layout: &layout };
-    let read =
-        meta.hyper.condition(g, params, &Condition { support: Some(support), task: None, descriptor: None });
+    let read = meta.hyper.condition(
+        g,
+        params,
+        &Condition { support: Some(support), task: None, descriptor: None, noise: None },
+    );
     let weights = meta.hyper.generate(g, params, read, t);
     let inner = InnerLoop { hyper: &meta.hyper, adaptation: &meta.adaptation, kind: Loss::Mse };
     let problem = inner.problem(g, Some(params), weights, read.map(|read| read.condition), &support);

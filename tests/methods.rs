@@ -7,7 +7,8 @@ use hyperloom::adapt::{Fast, InnerLoop, Rates, Rule};
 use hyperloom::experiment::config::{Config, Method, TaskKind};
 use hyperloom::graph::{Graph, Value};
 use hyperloom::hyper::{
-    self, Chunked, ConditionSpec, Embedding, Generator, HyperInit, HyperSpec, SetEncoder, Static, Transformer,
+    self, Chunked, ConditionSpec, Embedding, Generator, HyperInit, HyperSpec, Noise, SetEncoder, Static,
+    Transformer,
 };
 use hyperloom::meta::influence::ByGradient;
 use hyperloom::meta::objective::{MetaSpec, Through};
@@ -343,6 +344,38 @@ fn ways() -> Vec<(String, MetaSpec, Loss)> {
                     chunked(m);
                     m.hyper.trunk.clear();
                 });
+                // Several networks of each task, by draws of noise.
+                let noise = |m: &mut MetaSpec| m.hyper.condition.noise = Some(Noise::new(2, 3));
+                add("noise", &noise);
+                add("noise, none", &|m| {
+                    noise(m);
+                    m.through = Through::None;
+                });
+                add("noise, embedding", &|m| {
+                    noise(m);
+                    m.adaptation.fast = Fast::Embedding;
+                });
+                add("noise, low rank, none", &|m| {
+                    noise(m);
+                    m.hyper.generator = Generator::LowRank(hyper::LowRank { rank: 2, scale: 1.0 });
+                    m.through = Through::None;
+                });
+                add("noise, tokens, joint", &|m| {
+                    noise(m);
+                    tokens(m);
+                    (m.joint_lambda, m.weight_penalty, m.diversity) = (0.3, 0.01, 0.02);
+                });
+                add("noise, refined, some", &|m| {
+                    noise(m);
+                    refined(m, 1);
+                    m.hyper.writes = vec!["head".into()];
+                });
+                if kind == Loss::CrossEntropy {
+                    add("noise, ridge", &|m| {
+                        noise(m);
+                        (m.adaptation.rule, m.adaptation.fast, m.steps) = (Rule::Ridge, Fast::Head, 1);
+                    });
+                }
                 add("none", &|m| m.through = Through::None);
                 add("joint", &|m| (m.joint_lambda, m.weight_penalty, m.diversity) = (0.3, 0.01, 0.02));
             }
@@ -416,6 +449,11 @@ fn episodes(g: &mut Graph, feed: &mut Feed, rng: &mut Rng, meta: &MetaSpec, kind
     let task = meta.hyper.condition.embedding.is_some().then(|| words(g, feed, "task", &[t], &vec![2; t]));
     let mut batch = Batch::new(Rows::new(x, y, weights, count), xq, yq);
     batch.task = task;
+    batch.noise = meta
+        .hyper
+        .condition
+        .noise
+        .map(|noise| data(g, feed, "noise", numbers(rng, &[t, noise.draws, noise.width], -1.5, 1.5)));
     batch
 }
 
@@ -453,8 +491,9 @@ fn gradients_through_adaptation_are_exact() {
             let targets = feed.inputs.iter_mut().filter(|(name, _)| name.starts_with("y "));
             targets.flat_map(|(_, y)| &mut y.data).for_each(|y| *y *= 100.0);
         }
-        // Norms of a few numbers that lie close together bend within thousandths.
-        let near = if name.contains("normed: true") { 1e-5 } else { STEP };
+        // Norms of a few numbers that lie close together bend within thousandths, as do distances of networks that hardly differ.
+        let bends = name.contains("normed: true") || name.starts_with("noise");
+        let near = if bends { 1e-5 } else { STEP };
         check_derivatives_by(near, &name, &g, &feed, loss, &[("params", params)], 1);
     });
 }
@@ -714,6 +753,103 @@ fn memory_of_the_second_order_path_is_known() {
     // 25 tasks with 1,761 weights each.
     let carried = 50 * 25 * 1761 * 4;
     assert!((carried..2 * carried).contains(&(b - a)), "{} for {carried} that are carried", b - a);
+}
+
+/// The objective of three networks of each task, worked out by hand from what each says; query rows that do not count change nothing.
+#[test]
+fn networks_of_a_task_are_judged_together() {
+    let (t, m, q) = (2, 3, QUERY);
+    for kind in [Loss::Mse, Loss::CrossEntropy] {
+        let mut meta = spec(true, kind, 0);
+        (meta.through, meta.hyper.condition.noise) = (Through::None, Some(Noise::new(2, m)));
+        let o = meta.hyper.target.outputs();
+        // The first task has a query row less.
+        let weights = |task: usize, row: usize| match (task, row) {
+            (0, 2) => 0.0,
+            (0, _) => 0.5,
+            _ => 1.0 / q as f64,
+        };
+        let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(7, 1));
+        let layout = meta.layout();
+        let base: Vec<f32> = meta.hyper.target.layout().init(&mut rng);
+        let mut params: Vec<f64> = meta.init(&mut rng, &base).into_iter().map(f64::from).collect();
+        let head = layout.get("head.weight").expect("a head").range();
+        params[head].iter_mut().for_each(|w| *w = rng.normal());
+        let flat = data(&mut g, &mut feed, "params", Array { shape: vec![layout.len()], data: params });
+        let mut e = episodes(&mut g, &mut feed, &mut rng, &meta, kind, t);
+        let rows = (0..t * q).map(|at| weights(at / q, at % q)).collect();
+        e.query_rows = Some(data(&mut g, &mut feed, "query rows", Array { shape: vec![t, q], data: rows }));
+        let params = Weights { flat, layout: &layout };
+        let found = meta.objective(&mut g, params, &e, kind, None);
+        g.output("minimise", found.minimise);
+        g.output("shown", found.shown);
+        // What each network says: a batch of as many tasks, each with a draw of its own.
+        let whole = |v: Value, g: &mut Graph| {
+            let shape = g.shape(v).to_vec();
+            let parts: Vec<Value> =
+                (0..t).flat_map(|task| vec![task; m]).map(|task| g.slice(v, 0, task, 1)).collect();
+            assert_eq!(shape[0], t);
+            g.concat(&parts, 0)
+        };
+        let [x, y, rows, count, xq] =
+            [e.support.x, e.support.y, e.support.rows, e.support.count, e.xq].map(|v| whole(v, &mut g));
+        let numbers: Vec<u32> = vec![2; t * m];
+        let task = words(&mut g, &mut feed, "tasks", &[t * m], &numbers);
+        let noise = g.reshape(e.noise.expect("noise"), &[t * m, 2]);
+        let known = hyper::Condition {
+            support: Some(Rows::new(x, y, rows, count)),
+            task: Some(task),
+            descriptor: None,
+            noise: Some(noise),
+        };
+        let read = meta.hyper.condition(&mut g, params, &known);
+        let networks = meta.hyper.generate(&mut g, params, read, t * m);
+        let of = meta.hyper.target.layout();
+        let said = meta.hyper.target.apply(&mut g, Weights { flat: networks, layout: &of }, xq);
+        g.output("said", said);
+        let values = run_plan::<f64>(&g, &feed).values;
+        let y = |task: usize, network: usize, row: usize| -> &[f64] {
+            &values["said"][((task * m + network) * q + row) * o..][..o]
+        };
+        let target = |task: usize, row: usize| &feed.inputs["y query"].data[(task * q + row) * o..][..o];
+        let (mut minimise, mut shown) = (0.0, 0.0);
+        for task in 0..t {
+            let distance = |a: &dyn Fn(usize) -> Vec<f64>, b: &dyn Fn(usize) -> Vec<f64>| -> f64 {
+                let square =
+                    |row: usize| a(row).iter().zip(b(row)).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+                (0..q).map(|row| weights(task, row) * square(row) / o as f64).sum::<f64>().sqrt()
+            };
+            let network = |k: usize| move |row: usize| y(task, k, row).to_vec();
+            if kind == Loss::Mse {
+                let truth = |row: usize| target(task, row).to_vec();
+                let off: f64 = (0..m).map(|k| distance(&network(k), &truth)).sum::<f64>() / m as f64;
+                let pairs = (0..m).flat_map(|a| (0..a).map(move |b| (a, b)));
+                let apart: f64 = pairs.map(|(a, b)| distance(&network(a), &network(b))).sum();
+                minimise += off - 0.5 * apart / 3.0;
+                let mean = |row: usize| -> Vec<f64> {
+                    (0..o).map(|i| (0..m).map(|k| y(task, k, row)[i]).sum::<f64>() / m as f64).collect()
+                };
+                shown += distance(&mean, &truth).powi(2);
+            } else {
+                let share = |k: usize, row: usize| {
+                    let sum: f64 = y(task, k, row).iter().map(|v| v.exp()).sum();
+                    let own = y(task, k, row).iter().zip(target(task, row)).map(|(v, t)| v * t).sum::<f64>();
+                    own.exp() / sum
+                };
+                let there: Vec<usize> = (0..q).filter(|row| weights(task, *row) > 0.0).collect();
+                let product = |k: usize| there.iter().map(|row| share(k, *row)).product::<f64>();
+                let together = (0..m).map(product).sum::<f64>() / m as f64;
+                minimise -= together.ln() / there.len() as f64;
+                let mixed = |row: usize| (0..m).map(|k| share(k, row)).sum::<f64>() / m as f64;
+                shown -= there.iter().map(|row| mixed(*row).ln()).sum::<f64>() / there.len() as f64;
+            }
+        }
+        for (name, want) in [("minimise", minimise / t as f64), ("shown", shown / t as f64)] {
+            let got = values[name][0];
+            // A little is added to each square before its root is taken.
+            assert!((got - want).abs() < 1e-6 * want.abs(), "{kind:?}, {name}: {got}, by hand {want}");
+        }
+    }
 }
 
 /// A model of one way, and a task of `n` support rows.

@@ -24,7 +24,7 @@ fn column(table: &Table, name: &str) -> Result<Vec<f64>> {
 
 /// Whether predictions of the query rows are those that were written then: both in the target's own units.
 fn same(format: &Format, query: &Table, y: &[f32], then: &str) -> Result<()> {
-    let now = Table::parse("now", &format.predictions(query, y, None)?)?;
+    let now = Table::parse("now", &format.predictions(query, y, None, &[])?)?;
     let (now, then) = (column(&now, "prediction")?, column(&Table::read(fixture(then))?, "prediction")?);
     assert_eq!(now.len(), then.len());
     for (a, b) in now.iter().zip(&then) {

@@ -211,6 +211,7 @@ fn plots_of_points() {
                 truth: truth.to_vec(),
                 before: points.clone(),
                 after: points.iter().map(|(x, y)| (*x, -y)).collect(),
+                each: vec![points.clone(), truth.to_vec()],
                 interval: [points.clone(), truth.to_vec()],
                 truth_is_points,
             };

@@ -46,7 +46,7 @@ pub(super) struct PaddedBatch {
     known: Vec<u32>,
 }
 
-/// Sizes of a batch: tasks, support rows, query rows.
+/// Sizes of a batch: networks (of each task one, or one for each draw of the noise), support rows, query rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct BatchSizes {
     pub(super) t: usize,
@@ -56,14 +56,16 @@ pub(crate) struct BatchSizes {
     pub(super) outputs: usize,
     /// Known tasks; the number after them stands for any other.
     pub(super) known: usize,
+    /// Networks of a task, one after another: each counts as a task of the batch.
+    pub(super) draws: usize,
 }
 
 impl BatchSizes {
-    /// The sizes of a batch of tasks like these, in buckets.
+    /// The sizes of a batch of tasks like these, in buckets, with so many networks of each.
     ///
     /// # Errors
     /// [`Error::Shape`] where the network mixes the rows of a task and tasks have not as many as each other.
-    pub(super) fn of(hyper: &HyperSpec, tasks: &[Task]) -> Result<BatchSizes> {
+    pub(super) fn of(hyper: &HyperSpec, tasks: &[Task], draws: usize) -> Result<BatchSizes> {
         let (inputs, outputs) = (hyper.target.inputs(), hyper.target.outputs());
         let known = hyper.condition.embedding.as_ref().map_or(0, |e| e.tasks - 1);
         let shots = |x: &Task| x.shots(outputs);
@@ -84,19 +86,30 @@ impl BatchSizes {
             (n, q) = (bucket(n), bucket(q));
         }
         let task = hyper.target.layout().len().max(hyper.target.largest_row() * (n + q));
-        let most = (MAX_BATCH_NUMBERS / task).clamp(1, MAX_BATCH_TASKS);
-        Ok(BatchSizes { t: bucket(tasks.len()).min(most), n, q, inputs, outputs, known })
+        let most = (MAX_BATCH_NUMBERS / task / draws).clamp(1, MAX_BATCH_TASKS.div_ceil(draws));
+        let t = bucket(tasks.len()).min(most) * draws;
+        Ok(BatchSizes { t, n, q, inputs, outputs, known, draws })
+    }
+
+    /// Tasks whose networks a batch holds.
+    pub(super) fn tasks(self) -> usize {
+        self.t / self.draws
+    }
+
+    /// The same for so many tasks.
+    pub(super) fn for_tasks(self, tasks: usize) -> BatchSizes {
+        BatchSizes { t: tasks * self.draws, ..self }
     }
 
     /// The same with fewer tasks, where a gradient through so many steps keeps the weights of each.
     pub(super) fn with_steps(self, hyper: &HyperSpec, steps: usize) -> BatchSizes {
-        let most = (MAX_BATCH_NUMBERS / (hyper.target.layout().len() * (steps + 1))).max(1);
-        BatchSizes { t: self.t.min(most), ..self }
+        let most = MAX_BATCH_NUMBERS / (hyper.target.layout().len() * (steps + 1)) / self.draws;
+        self.for_tasks(self.tasks().min(most.max(1)))
     }
 }
 
 impl PaddedBatch {
-    /// Pads at most `t` tasks to `t` (repeating the first) of `n` support and `q` query rows.
+    /// Pads at most as many tasks as a batch holds to as many (repeating the first) of `n` support and `q` query rows.
     pub(super) fn new(tasks: &[Task], s: BatchSizes) -> PaddedBatch {
         let mut b = PaddedBatch {
             xs: vec![],
@@ -112,7 +125,7 @@ impl PaddedBatch {
             to.resize(to.len() + len - from.len(), 0.0);
         };
         for i in 0..s.t {
-            let task = tasks.get(i).unwrap_or(&tasks[0]);
+            let task = tasks.get(i / s.draws).unwrap_or(&tasks[0]);
             let k = task.shots(s.outputs);
             pad(&mut b.xs, &task.xs, s.n * s.inputs);
             pad(&mut b.ys, &task.ys, s.n * s.outputs);
@@ -145,7 +158,7 @@ impl PaddedBatch {
     }
 }
 
-/// What was found on a batch of tasks after some steps, a row a task.
+/// What was found on a batch of tasks after some steps, a row a task: of several networks that noise makes of it what they say together.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct TaskPredictions {
@@ -153,6 +166,8 @@ pub struct TaskPredictions {
     pub predictions: Vec<Vec<f32>>,
     /// Predictive variances of the query rows, `[q]`, where the rule of adaptation knows them.
     pub variance: Vec<Vec<f32>>,
+    /// How far several networks of a task disagree on its query rows, `[q]`: the variance of values, or what knowing the network would say of the class, in nats.
+    pub disagreement: Vec<Vec<f32>>,
     /// Log density of the support as generated, and of what adaptation may reach, where the rule knows them.
     pub evidence: Vec<[f32; 2]>,
 }
@@ -225,12 +240,23 @@ impl Adapter {
         adaptation: Adaptation,
         tasks: &[Task],
     ) -> Result<Adapter> {
-        let asked = BatchSizes::of(hyper, tasks)?;
-        let BatchSizes { mut t, n, q, .. } = asked;
+        let asked = BatchSizes::of(hyper, tasks, hyper.condition.draws())?;
+        Adapter::of_size(device, hyper, kind, adaptation, asked)
+    }
+
+    fn of_size(
+        device: &Device,
+        hyper: &HyperSpec,
+        kind: Loss,
+        adaptation: Adaptation,
+        asked: BatchSizes,
+    ) -> Result<Adapter> {
+        let BatchSizes { n, q, .. } = asked;
         let plan = |g: Graph| lower(&g, device.caps(1));
         let inner = InnerLoop { hyper, adaptation: &adaptation, kind };
         // Fewer tasks at once where a batch of them does not fit.
-        let plans = |t| {
+        let plans = |tasks| {
+            let t = asked.for_tasks(tasks).t;
             Ok(Plans {
                 generate: plan(generate_graph(inner, t, n))?,
                 blend: plan(blend_graph(hyper, t))?,
@@ -240,8 +266,9 @@ impl Adapter {
                 settle: hyper.target.reads_support().then(|| plan(settle_graph(hyper, t, n))).transpose()?,
             })
         };
-        let plans = as_many_as_fit(&mut t, plans)?;
-        let sizes = BatchSizes { t, ..asked };
+        let mut tasks = asked.tasks();
+        let plans = as_many_as_fit(&mut tasks, plans)?;
+        let sizes = asked.for_tasks(tasks);
         let store = device.store();
         let plans = Plans {
             generate: store.prepare(plans.generate)?,
@@ -251,10 +278,11 @@ impl Adapter {
             predict: store.prepare(plans.predict)?,
             settle: plans.settle.map(|plan| store.prepare(plan)).transpose()?,
         };
+        write_noise(&store, hyper, sizes)?;
         Ok(Adapter { hyper: hyper.clone(), adaptation, kind, store, plans, asked, sizes })
     }
 
-    /// One from a pool, prepared where none there is for tasks like these.
+    /// One from a pool for tasks like these with so many networks of each, prepared where there is none.
     pub(crate) fn leased(
         pool: &Pool<Adapter>,
         device: &Device,
@@ -262,15 +290,16 @@ impl Adapter {
         kind: Loss,
         adaptation: Adaptation,
         tasks: &[Task],
+        draws: usize,
     ) -> Result<Lease<Adapter>> {
-        let sizes = BatchSizes::of(hyper, tasks)?;
+        let sizes = BatchSizes::of(hyper, tasks, draws)?;
         pool.lease(
             |a| {
                 (a.asked, a.adaptation, a.kind) == (sizes, adaptation, kind)
                     && a.store.device() == device
                     && a.hyper == *hyper
             },
-            || Adapter::new(device, hyper, kind, adaptation, tasks),
+            || Adapter::of_size(device, hyper, kind, adaptation, sizes),
         )
     }
 
@@ -326,15 +355,15 @@ impl Adapter {
         Ok(())
     }
 
-    /// What is written for tasks.
+    /// What is written for tasks; of several networks of each the first.
     pub fn written(&mut self, member: &Member, tasks: &[Task]) -> Result<Generated> {
         let mut all = Generated { trunk: vec![vec![]; self.hyper.trunk.len()], ..Generated::default() };
-        let t = self.sizes.t;
+        let BatchSizes { t, draws, .. } = self.sizes;
         self.read_member(member)?;
-        for chunk in tasks.chunks(t) {
+        for chunk in tasks.chunks(self.sizes.tasks()) {
             self.start(member, StartFrom::Generated(1.0), chunk)?;
             let w = self.store.read("weights")?;
-            let weights = w.chunks(w.len() / t).take(chunk.len()).map(<[f32]>::to_vec);
+            let weights = w.chunks(w.len() / t).step_by(draws).take(chunk.len()).map(<[f32]>::to_vec);
             if self.plans.settle.is_some() {
                 let plain = weights.clone().map(|w| without_context(&self.hyper.target, &w)).collect();
                 all.settled.extend(self.plans.settled(plain, t)?);
@@ -345,7 +374,8 @@ impl Adapter {
             }
             let mut rows = |name: &str, to: &mut Vec<f32>| -> Result<()> {
                 let values = self.plans.generate.read(name)?;
-                to.extend(&values[..values.len() / t * chunk.len()]);
+                let each = values.chunks(values.len() / t).step_by(draws).take(chunk.len());
+                each.for_each(|row| to.extend(row));
                 Ok(())
             };
             rows("condition", &mut all.condition)?;
@@ -367,7 +397,7 @@ impl Adapter {
         mut visit: impl FnMut(&mut Plans<Session>, &Store, usize, &[Task]) -> Result<()>,
     ) -> Result<()> {
         self.read_member(member)?;
-        for chunk in tasks.chunks(self.sizes.t) {
+        for chunk in tasks.chunks(self.sizes.tasks()) {
             self.start(member, from, chunk)?;
             self.plans.begin.run(1)?;
             let mut done = 0;
@@ -390,40 +420,54 @@ impl Adapter {
         steps: &[usize],
     ) -> Result<Vec<TaskPredictions>> {
         let mut all = vec![TaskPredictions::default(); steps.len()];
-        let (q, outputs) = (self.sizes.q, self.sizes.outputs);
+        let BatchSizes { q, outputs, draws, .. } = self.sizes;
+        let kind = self.kind;
         self.descend(member, from, tasks, steps, |plans, _, at, chunk| {
             let (found, predict) = (&mut all[at], &mut plans.predict);
             let y = predict.read("prediction")?;
-            for (i, task) in chunk.iter().enumerate() {
-                let rows = task.queries(outputs);
-                found.predictions.push(y[i * q * outputs..][..rows * outputs].to_vec());
-            }
-            if predict.has_output("variance") {
-                let v = predict.read("variance")?;
-                let rows = chunk.iter().enumerate();
-                found.variance.extend(rows.map(|(i, t)| v[i * q..][..t.queries(outputs)].to_vec()));
+            // What each network of a task says of its query rows, of which each has so many numbers.
+            let of_task = |all: &[f32], i: usize, numbers: usize| -> Vec<Vec<f32>> {
+                let rows = chunk[i].queries(outputs);
+                let networks = i * draws..(i + 1) * draws;
+                networks.map(|n| all[n * q * numbers..][..rows * numbers].to_vec()).collect()
+            };
+            let variance = predict.has_output("variance").then(|| predict.read("variance")).transpose()?;
+            for i in 0..chunk.len() {
+                let said = of_task(&y, i, outputs);
+                let own = variance.as_ref().map(|v| of_task(v, i, 1).concat());
+                if draws == 1 {
+                    found.variance.extend(own);
+                    found.predictions.extend(said);
+                    continue;
+                }
+                found.disagreement.push(kind.disagreement(&said, outputs));
+                let networks: Vec<&[f32]> = said.iter().map(Vec::as_slice).collect();
+                found.predictions.push(kind.mixture(&networks, &vec![1.0 / draws as f64; draws], outputs));
             }
             if predict.has_output("evidence") {
                 let e = predict.read("evidence")?;
-                found.evidence.extend(e.chunks(2).take(chunk.len()).map(|e| [e[0], e[1]]));
+                let each = e.chunks(2).step_by(draws).take(chunk.len());
+                found.evidence.extend(each.map(|e| [e[0], e[1]]));
             }
             Ok(())
         })?;
         Ok(all)
     }
 
-    /// The fast state of every task after `steps` steps.
+    /// The fast state of every task after `steps` steps; of several networks of each that of the first.
     pub(crate) fn codes(&mut self, member: &Member, tasks: &[Task], steps: usize) -> Result<Vec<Vec<f32>>> {
-        let (t, mut all) = (self.sizes.t, Vec::with_capacity(tasks.len()));
+        let BatchSizes { t, draws, .. } = self.sizes;
+        let mut all = Vec::with_capacity(tasks.len());
         self.descend(member, StartFrom::Generated(1.0), tasks, &[steps], |_, store, _, chunk| {
             let fast = store.read("fast")?;
-            all.extend(fast.chunks(fast.len() / t).take(chunk.len()).map(<[f32]>::to_vec));
+            let each = fast.chunks(fast.len() / t).step_by(draws).take(chunk.len());
+            all.extend(each.map(<[f32]>::to_vec));
             Ok(())
         })?;
         Ok(all)
     }
 
-    /// The network of every task after `steps` steps: its weights `[P]`, context parameters folded into the first layer's
+    /// The network of every task after `steps` steps (of a task with noise one after another for each draw): its weights `[P]`, context parameters folded into the first layer's
     /// bias and statistics of the support into gains and shifts ([`Net::settled`]), so that rows are all it reads.
     pub fn adapt(
         &mut self,
@@ -432,15 +476,16 @@ impl Adapter {
         tasks: &[Task],
         steps: usize,
     ) -> Result<Vec<Vec<f32>>> {
-        let mut all = Vec::with_capacity(tasks.len());
-        let (t, adaptation, hyper) = (self.sizes.t, self.adaptation, self.hyper.clone());
+        let BatchSizes { t, draws, .. } = self.sizes;
+        let mut all = Vec::with_capacity(tasks.len() * draws);
+        let (adaptation, hyper) = (self.adaptation, self.hyper.clone());
         self.descend(member, from, tasks, &[steps], |plans, store, _, chunk| {
             let state = adaptation.fast.state();
             let weights =
                 if state.rewrites() { plans.predict.read("generated")? } else { store.read("weights")? };
             let fast = store.read("fast")?;
             let (p, s) = (weights.len() / t, fast.len() / t);
-            let networks = weights.chunks(p).zip(fast.chunks(s)).take(chunk.len());
+            let networks = weights.chunks(p).zip(fast.chunks(s)).take(chunk.len() * draws);
             let networks = networks.map(|(w, f)| state.network(&hyper, w, f)).collect();
             all.extend(plans.settled(networks, t)?);
             Ok(())
@@ -512,7 +557,19 @@ pub(super) fn condition(g: &mut Graph, hyper: &HyperSpec, support: Rows, t: usiz
     let descriptor = (d > 0).then(|| data(g, "descriptor", &[t, d]));
     let embedding = hyper.condition.embedding.as_ref();
     let task = embedding.map(|_| shared(g, "task", Role::Data, &[t], DType::U32));
-    Condition { support: Some(support), task, descriptor }
+    let noise = hyper.condition.noise.map(|noise| data(g, "noise", &[t, noise.width]));
+    Condition { support: Some(support), task, descriptor, noise }
+}
+
+/// Writes the draws of the noise that the networks of a batch are made by, where plans read any.
+pub(super) fn write_noise(store: &Store, hyper: &HyperSpec, sizes: BatchSizes) -> Result<()> {
+    match hyper.condition.noise {
+        Some(noise) if store.has("noise") => {
+            let draws = &noise.table()[..sizes.draws * noise.width];
+            store.write("noise", &draws.repeat(sizes.tasks()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn generate_graph(inner: InnerLoop<'_>, t: usize, n: usize) -> Graph {

@@ -31,6 +31,8 @@ pub struct Candidates {
     pub predictions: [Vec<Vec<f32>>; 3],
     /// Predictive variances of the adapted network, `[q]`.
     pub variance: Vec<Vec<f32>>,
+    /// How far several adapted networks of a task disagree ([`super::TaskPredictions::disagreement`]).
+    pub disagreement: Vec<Vec<f32>>,
     /// Log evidence of the generated and of the adapted network.
     pub evidence: Vec<[f64; 2]>,
     /// The pooled network on the support: its cost ([`Likelihood::cost`]), and number of values.

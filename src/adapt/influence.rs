@@ -1,7 +1,7 @@
 //! How what adapted networks say moves with the weights of support rows: the gradient through the hypernetwork, all steps of adaptation and the
 //! prediction.
 
-use super::adapter::{BatchSizes, PaddedBatch, as_many_as_fit, condition, data, support};
+use super::adapter::{BatchSizes, PaddedBatch, as_many_as_fit, condition, data, support, write_noise};
 use super::{Adaptation, InnerLoop, Member};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
@@ -75,24 +75,26 @@ pub(crate) fn row_gradients(
     member: &Member,
     tasks: &[Task],
 ) -> Result<Vec<RowGradient>> {
-    let most = BatchSizes::of(way.hyper, tasks)?.with_steps(way.hyper, way.steps);
-    let mut t = most.t;
-    let of = |t| lower(&graph(way, asked, BatchSizes { t, ..most }), device.caps(1));
-    let plan = as_many_as_fit(&mut t, of)?;
-    let sizes = BatchSizes { t, ..most };
+    let draws = way.hyper.condition.draws();
+    let most = BatchSizes::of(way.hyper, tasks, draws)?.with_steps(way.hyper, way.steps);
+    let mut at_once = most.tasks();
+    let of = |tasks| lower(&graph(way, asked, most.for_tasks(tasks)), device.caps(1));
+    let plan = as_many_as_fit(&mut at_once, of)?;
+    let sizes = most.for_tasks(at_once);
     let store = device.store();
     let mut session = store.prepare(plan)?;
+    write_noise(&store, way.hyper, sizes)?;
     session.write("times", &vec![1.0; sizes.t * sizes.n])?;
     session.write("params", &member.hyper[..way.adaptation.layout(way.hyper).len()])?;
     if way.fraction != 1.0 {
         session.write("pooled", &member.pooled)?;
     }
     let (mut all, o) = (Vec::with_capacity(tasks.len()), sizes.outputs);
-    for chunk in tasks.chunks(sizes.t) {
+    for chunk in tasks.chunks(at_once) {
         PaddedBatch::new(chunk, sizes).write(&store)?;
         let (mut yq, mut weights) = (vec![], vec![]);
         for i in 0..sizes.t {
-            let task = chunk.get(i).unwrap_or(&chunk[0]);
+            let task = chunk.get(i / draws).unwrap_or(&chunk[0]);
             let q = task.queries(o);
             yq.extend(&task.yq);
             yq.resize((i + 1) * sizes.q * o, 0.0);
@@ -107,8 +109,17 @@ pub(crate) fn row_gradients(
         let [rows, times, count] = GRADIENTS.map(|name| session.read(name));
         let (rows, times, count) = (rows?, times?, count?);
         all.extend(chunk.iter().enumerate().map(|(i, task)| {
-            let of = |all: &[f32]| all[i * sizes.n..][..task.shots(o)].to_vec();
-            RowGradient { rows: of(&rows), times: of(&times), count: count[i] }
+            // What several networks say together is the mean of what each says.
+            let of = |all: &[f32], room: usize, len: usize| -> Vec<f32> {
+                let of_row = |row: usize| {
+                    let each = (i * draws..(i + 1) * draws).map(|n| all[n * room + row]);
+                    each.sum::<f32>() / draws as f32
+                };
+                (0..len).map(of_row).collect()
+            };
+            let rows = of(&rows, sizes.n, task.shots(o));
+            let times = of(&times, sizes.n, task.shots(o));
+            RowGradient { rows, times, count: of(&count, 1, 1)[0] }
         }));
     }
     Ok(all)

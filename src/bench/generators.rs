@@ -61,7 +61,7 @@ impl Builder {
         self.train(state, n, |g, flat| {
             let params = Weights { flat, layout: &layout };
             let support = Rows::alike(g, xs, ys);
-            let available = Condition { support: Some(support), task: None, descriptor: None };
+            let available = Condition { support: Some(support), task: None, descriptor: None, noise: None };
             let read = hyper.condition(g, params, &available);
             let w = hyper.generate(g, params, read, t);
             let each = task_loss(g, &hyper.target, Loss::Mse, w, xq, yq);

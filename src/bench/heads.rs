@@ -60,7 +60,7 @@ impl Builder {
         let y = self.data("y", &[t, ROWS, 10], (0..t * ROWS).flat_map(class).collect());
         self.train(state, n, |g, flat| {
             let params = Weights { flat, layout: &layout };
-            let available = Condition { support: None, task: None, descriptor: Some(z) };
+            let available = Condition { support: None, task: None, descriptor: Some(z), noise: None };
             let read = hyper.condition(g, params, &available);
             let each = match hyper.predict_by_factors(g, params, read.as_ref(), x) {
                 Some(said) => loss(g, Loss::CrossEntropy, said, y, None),

@@ -58,8 +58,12 @@ fn hypernetwork(setup: &Setup) -> Result<String> {
     }
     let parts: Vec<String> = parts.iter().map(|(name, n)| format!("{name} {n}")).collect();
     let flops = lower(&hyper.writing_graph(setup.config().eval.shots), Caps::cpu(1))?.cost().total.flops;
+    let noise = hyper.condition.noise.map_or(String::new(), |noise| {
+        format!("  {} networks of each task, by {} random numbers each\n", noise.draws, noise.width)
+    });
+    let each = if noise.is_empty() { "task" } else { "network" };
     Ok(format!(
-        "hypernetwork\n  {} parameters, {}: {}\n  writes {} of {target} weights, {} a task, in {:.3} MFLOP\n",
+        "hypernetwork\n  {} parameters, {}: {}\n  writes {} of {target} weights, {} a {each}, in {:.3} MFLOP\n{noise}",
         layout.len(),
         bytes(4 * layout.len() as u64),
         parts.join(", "),

@@ -128,7 +128,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     if args.stream {
         return stream(args, &device, &reader, &format, &query);
     }
-    let (y, half) = match &reader {
+    let (y, half, disagreement) = match &reader {
         _ if let Format::Series(series) = &format => {
             let by = match &reader {
                 Reader::Model(model) => Forecaster::Model(model),
@@ -146,7 +146,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
                     query.rows()
                 );
             }
-            (found.values, half)
+            (found.values, half, vec![])
         }
         Reader::Model(model) => {
             if args.support.is_none() && args.interval.is_some() {
@@ -158,7 +158,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             let support = args.support.as_ref().map(Table::read).transpose()?;
             let found = predict_table(&device, model, &format, support.as_ref(), &query, args.steps)?;
             let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
-            (found.values, half)
+            (found.values, half, found.disagreement)
         }
         Reader::Network(network) => {
             check_adapted(args)?;
@@ -168,11 +168,11 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
                     "a network has no intervals: give the run folder and --support",
                 ));
             }
-            (network.predict(&device, &format.inputs(&query)?)?, None)
+            (network.predict(&device, &format.inputs(&query)?)?, None, vec![])
         }
     };
     let query = format.rows_of(&query)?;
-    write_atomically(&args.out, &format.predictions(&query, &y, half.as_deref())?)?;
+    write_atomically(&args.out, &format.predictions(&query, &y, half.as_deref(), &disagreement)?)?;
     let rows = if matches!(format, Format::Sequences(_)) { "series" } else { "rows" };
     say(format_args!("{}: {} {rows} predicted\n", args.out.display(), query.rows()));
     Ok(ExitCode::SUCCESS)

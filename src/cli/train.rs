@@ -496,6 +496,12 @@ fn print_held_out(r: &Report, h: &HeldOut) {
             shown.map(|c| format!("{:.1} % (of {:.0} %)", 100.0 * c.covered, 100.0 * c.level)).collect();
         say(format_args!("{}\n", shown.join(", ")));
     }
+    if let Some(apart) = &h.disagreement {
+        let rank = apart
+            .rank_correlation
+            .map_or(String::new(), |r| format!("; rank correlation with how wrong a row is: {r:.2}"));
+        say(format_args!("networks of a task disagree by {}{rank}\n", figure(apart.mean)));
+    }
 }
 
 /// How good what is said of sources is.

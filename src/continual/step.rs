@@ -113,7 +113,7 @@ pub(super) fn written(g: &mut Graph, networks: &Networks, flat: Value, tasks: Va
     let layout = hyper.layout();
     let params = Weights { flat, layout: &layout };
     let many = g.shape(tasks)[0];
-    let available = Condition { support: None, task: Some(tasks), descriptor: None };
+    let available = Condition { support: None, task: Some(tasks), descriptor: None, noise: None };
     let read = hyper.condition(g, params, &available);
     hyper.generate(g, params, read, many)
 }

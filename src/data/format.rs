@@ -328,11 +328,18 @@ impl Format {
 
     /// The query file with predictions (network outputs `[rows, o]`) added as columns: values in the target's
     /// units, or the class and the probability of each. With half widths of intervals `[rows]` in the networks' units also
-    /// where they begin and end, for a single value; NaN leaves a cell empty.
+    /// where they begin and end, for a single value; and how far the networks of a task disagree on each row, where `disagreement` `[rows]` says so. NaN leaves
+    /// a cell empty.
     ///
     /// # Errors
     /// [`Error::Data`] where the query has a column of that name already.
-    pub fn predictions(&self, query: &Table, y: &[f32], half: Option<&[f32]>) -> Result<Vec<u8>> {
+    pub fn predictions(
+        &self,
+        query: &Table,
+        y: &[f32],
+        half: Option<&[f32]>,
+        disagreement: &[f32],
+    ) -> Result<Vec<u8>> {
         let mut out = csv::Writer::from_writer(Vec::new());
         let fail = |e: &dyn std::fmt::Display| {
             Error::data(query.path(), "", format!("cannot write predictions: {e}"))
@@ -359,6 +366,9 @@ impl Format {
                     header.extend(["low".into(), "high".into()]);
                 }
             }
+        }
+        if !disagreement.is_empty() {
+            header.push("disagreement".into());
         }
         if let Some(name) = header[query.columns().len()..].iter().find(|n| query.columns().contains(n)) {
             let message =
@@ -397,6 +407,14 @@ impl Format {
                 | Format::Fields { .. }
                 | Format::Decoders { .. }
                 | Format::Text { .. } => {}
+            }
+            if let Some(apart) = disagreement.get(row) {
+                let unit = if classes.is_some() { 1.0 } else { self.target_scale().1 };
+                cells.push(if apart.is_nan() {
+                    String::new()
+                } else {
+                    (unit * f64::from(*apart)).to_string()
+                });
             }
             out.write_record(&cells).map_err(|e| fail(&e))?;
         }

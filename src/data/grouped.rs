@@ -178,6 +178,7 @@ impl TaskFamily for Grouped {
                 query_rows: Some(g.step("query_weights", &[t, q])),
                 descriptor: (descriptor > 0).then(|| g.step("descriptor", &[t, descriptor])),
                 task: Some(g.step_u32("task", &[t])),
+                noise: None,
             }
         })
     }

@@ -350,6 +350,7 @@ impl TaskFamily for Shapes {
                 query_rows: None,
                 descriptor: None,
                 task: None,
+                noise: None,
             }
         })
     }

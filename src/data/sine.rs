@@ -74,6 +74,7 @@ impl TaskFamily for Sine {
                 query_rows: None,
                 descriptor: None,
                 task: None,
+                noise: None,
             }
         })
     }

@@ -143,6 +143,7 @@ impl TaskFamily for Staged {
                 query_rows: Some(g.step("query_weights", &[t, q])),
                 descriptor: (d > 0).then(|| g.step("descriptor", &[t, d])),
                 task: None,
+                noise: None,
             }
         })
     }

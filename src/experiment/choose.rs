@@ -17,6 +17,9 @@ use crate::task::{Intervals, Metric, SHRINKAGE, Task};
 /// What logits are tried to be multiplied by.
 pub(super) const SHARPNESS: [f64; 13] = [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0];
 
+/// Least variance of targets around what networks say that disagree, by their mean squared error.
+const LEAST_NOISE: f64 = 0.01;
+
 impl Experiment<'_> {
     /// Chooses for the trained model.
     pub(super) fn choose(&mut self) -> Result<()> {
@@ -58,17 +61,27 @@ impl Experiment<'_> {
             let (y, _) = combined(&self.model, &members);
             let values: usize = tasks.iter().map(|t| t.yq.len()).sum();
             let variance = cost(&y) / values.max(1) as f64;
-            self.model.choice.intervals = Some(Intervals { factors: vec![], variance, growth: vec![] });
+            let noise = match self.model.spec.condition.draws() {
+                1 => 0.0,
+                _ => variance - disagreement(&members),
+            };
+            // Where networks disagree more than they are wrong, a little of what they are wrong.
+            let noise = if noise == 0.0 { 0.0 } else { noise.max(LEAST_NOISE * variance) };
+            self.model.choice.intervals =
+                Some(Intervals { factors: vec![], variance, noise, growth: vec![] });
             let (_, deviation) = combined(&self.model, &members);
-            let mut intervals = Intervals::fit(&tasks, &y, &deviation, variance);
+            let mut intervals = Intervals { noise, ..Intervals::fit(&tasks, &y, &deviation, variance) };
             if let TasksPicture::Series(Forecasts { table, query }) = self.setup.source().picture() {
                 let validation = (&table.split.validation[..], self.config.eval.shots);
                 intervals.growth =
                     growth(self.device, &self.model, &table, validation, query.min(MOST_AHEAD))?;
             }
             self.model.choice.intervals = Some(intervals);
-        } else if likelihood.has_classes() && self.model.spec.target.head().is_some() {
-            // What is sharpened is the head.
+        } else if likelihood.has_classes()
+            && self.model.spec.target.head().is_some()
+            && self.model.spec.condition.draws() == 1
+        {
+            // What is sharpened is the head. A mixture of several networks was trained to be as sure as it is right.
             let tried = SHARPNESS.map(|sharpness| {
                 let mut members = members.clone();
                 members.iter_mut().for_each(|(_, c)| c.sharpen(sharpness as f32));
@@ -225,6 +238,12 @@ impl Experiment<'_> {
         }
         Ok((steps[self.best(&validation)], SHRINKAGE[self.best(&scores)]))
     }
+}
+
+/// Mean variance of what is said of a query row.
+fn disagreement(members: &[(Vec<Task>, Candidates)]) -> f64 {
+    let all = || members.iter().flat_map(|(_, c)| c.disagreement.iter().flatten());
+    all().map(|v| f64::from(*v)).sum::<f64>() / all().count().max(1) as f64
 }
 
 /// Whether paired errors `a` are below `b` by more than one standard error of their mean difference.

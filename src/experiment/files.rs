@@ -67,18 +67,24 @@ pub fn predict_table(
             Task { descriptor, xq: pick(&x, q, i), yq, ..Task::from_support(mine, pick(&ys, s, o)) }
         })
         .collect();
-    let (mut y, mut deviation) = (vec![0.0; query.rows() * o], vec![f32::NAN; query.rows()]);
-    let mut put = |rows: &[usize], values: &[f32], deviations: &[f32]| {
+    let unknown = || vec![f32::NAN; query.rows()];
+    let (mut y, mut deviation, mut disagreement) = (vec![0.0; query.rows() * o], unknown(), unknown());
+    let mut put = |rows: &[usize], p: &Prediction| {
         for (k, &row) in rows.iter().enumerate() {
-            y[row * o..(row + 1) * o].copy_from_slice(&values[k * o..(k + 1) * o]);
-            deviation[row] = deviations.get(k).copied().unwrap_or(f32::NAN);
+            y[row * o..(row + 1) * o].copy_from_slice(&p.values[k * o..(k + 1) * o]);
+            deviation[row] = p.deviation.get(k).copied().unwrap_or(f32::NAN);
+            disagreement[row] = p.disagreement.get(k).copied().unwrap_or(f32::NAN);
         }
     };
     for ((_, rows), p) in groups.iter().zip(model.predict(device, &tasks, steps)?) {
-        put(rows, &p.values, &p.deviation);
+        put(rows, &p);
     }
     for rows in &strangers {
-        put(rows, &pooled.predict(device, &pick(&x, rows, i))?, &[]);
+        let values = pooled.predict(device, &pick(&x, rows, i))?;
+        put(rows, &Prediction { values, ..Prediction::default() });
+    }
+    if model.spec.condition.noise.is_none() {
+        disagreement.clear();
     }
     if !strangers.is_empty() {
         log::warn!(
@@ -87,7 +93,7 @@ pub fn predict_table(
         );
     }
     let intervals = model.choice.intervals.clone().filter(|_| steps.is_none());
-    Ok(Prediction { values: y, deviation, intervals })
+    Ok(Prediction { values: y, deviation, disagreement, intervals })
 }
 
 /// These rows of `from`, `[n, width]`.

@@ -104,6 +104,7 @@ fn go(
     let mut found = Prediction {
         values: vec![f32::NAN; rows],
         deviation: vec![f32::NAN; rows],
+        disagreement: vec![],
         intervals: match by {
             Forecaster::Model(model) => model.choice.intervals.clone(),
             Forecaster::Network(_) => None,

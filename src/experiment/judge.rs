@@ -10,16 +10,17 @@ use super::config::{Start, TaskKind};
 use super::forecasts::{MOST_AHEAD, by_points_ahead};
 use super::instruments::{Instruments, layers_at_start};
 use super::observer::{Observer, Progress};
-use super::report::{Baselines, CosineTransform, Difference, HeldOut, Report, Validation};
+use super::report::{Baselines, CosineTransform, Difference, Disagreement, HeldOut, Report, Validation};
 use super::single::{Translations, sources_of};
 use super::source::{Forecasts, TasksPicture};
 use super::translations::translate;
 use crate::adapt::StartFrom;
 use crate::data::score::{psnr, ssim, truncated};
 use crate::error::Result;
-use crate::meta::model::{Model, Network};
+use crate::meta::model::{Model, Network, Prediction};
 use crate::report::metrics::{self, MetricsRow};
 use crate::run::Device;
+use crate::search::rank_correlation;
 use crate::task::{Task, reliability, support_as_query};
 
 impl Experiment<'_> {
@@ -113,6 +114,7 @@ impl Experiment<'_> {
         let found =
             self.model.predict_after(self.device, tasks, StartFrom::Generated(chosen.correction), &steps)?;
         let predictions = self.model.predict(self.device, tasks, None)?;
+        let disagreement = self.disagreement(tasks, &predictions);
         let (y, deviation): (Vec<_>, Vec<_>) =
             predictions.into_iter().map(|p| (p.values, p.deviation)).unzip();
         let coverage = chosen
@@ -163,6 +165,30 @@ impl Experiment<'_> {
             target_std: likelihood.unit,
             coverage,
             reliability,
+            disagreement,
+        })
+    }
+
+    /// How far the networks of each task disagree on its query rows, beside how wrong they are together.
+    fn disagreement(&self, tasks: &[Task], predictions: &[Prediction]) -> Option<Disagreement> {
+        let likelihood = self.model.likelihood;
+        let o = likelihood.outputs;
+        let (mut apart, mut wrong) = (vec![], vec![]);
+        for (task, p) in tasks.iter().zip(predictions) {
+            apart.extend(p.disagreement.iter().map(|d| f64::from(*d)));
+            let said = likelihood.said(&p.values);
+            wrong.extend(task.yq.chunks(o).zip(said.chunks(o)).map(|(target, said)| {
+                let each = target.iter().zip(said).map(|(t, y)| (f64::from(*t), *y));
+                match likelihood.has_classes() {
+                    true => 1.0 - each.map(|(t, y)| t * y).sum::<f64>(),
+                    false => each.map(|(t, y)| (t - y).powi(2)).sum::<f64>(),
+                }
+            }));
+        }
+        let unit = if likelihood.has_values() { likelihood.unit } else { 1.0 };
+        (!apart.is_empty()).then(|| Disagreement {
+            mean: unit * apart.iter().sum::<f64>() / apart.len() as f64,
+            rank_correlation: rank_correlation(&apart, &wrong),
         })
     }
 
@@ -265,13 +291,17 @@ impl Experiment<'_> {
         self.model.predict_after(self.device, tasks, from, steps)
     }
 
-    /// Predictions on the query rows of `tasks`, before adaptation and after the chosen steps.
-    pub fn before_and_after(&self, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
-        // Where no step was chosen, the pictures show the most that were tried.
-        let after = match self.model.choice.steps {
+    /// Steps of adaptation that pictures show: those that were chosen, or where none was the most that were tried.
+    pub(super) fn steps_shown(&self) -> usize {
+        match self.model.choice.steps {
             0 => self.steps().last().copied().unwrap_or(0),
             k => k,
-        };
+        }
+    }
+
+    /// Predictions on the query rows of `tasks`, before adaptation and after the chosen steps.
+    pub fn before_and_after(&self, tasks: &[Task]) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+        let after = self.steps_shown();
         let mut found = self.model.predict_after(
             self.device,
             tasks,

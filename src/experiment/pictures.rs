@@ -252,8 +252,15 @@ fn draw_tasks(experiment: &Experiment<'_>, held_out: &HeldOut, file: &Path) -> R
     } else if model.spec.target.inputs() == 1 && model.likelihood.outputs == 1 && format.group().is_none() {
         let shown = &tasks[..PANELS.min(tasks.len())];
         let (before, after) = experiment.before_and_after(shown)?;
-        let panels: Vec<TaskPanel> =
+        let mut panels: Vec<TaskPanel> =
             shown.iter().zip(before.iter().zip(&after)).map(|(t, (b, a))| panel(t, b, a)).collect();
+        if model.spec.condition.noise.is_some() {
+            for (panel, t) in panels.iter_mut().zip(shown) {
+                let network = model.adapt(experiment.device, t, Some(experiment.steps_shown()))?;
+                let said = network.predict_each(experiment.device, &t.xq)?;
+                panel.each = said.iter().map(|y| points(&t.xq, y)).collect();
+            }
+        }
         task_panels(file, "Unseen tasks", "x", "y", &panels)
     } else {
         let (before, after) = experiment.before_and_after(&tasks)?;
@@ -380,14 +387,18 @@ pub fn baselines(h: &HeldOut) -> Vec<(String, f64)> {
     each.map(|(n, v)| (n.to_string(), v)).into_iter().chain(simple).chain(transform).collect()
 }
 
+fn points(x: &[f32], y: &[f32]) -> Vec<(f64, f64)> {
+    x.iter().zip(y).map(|(x, y)| (*x as f64, *y as f64)).collect()
+}
+
 fn panel(t: &Task, before: &[f32], after: &[f32]) -> TaskPanel {
-    let points = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| (*x as f64, *y as f64)).collect();
     TaskPanel {
         title: t.name.clone(),
         support: points(&t.xs, &t.ys),
         truth: points(&t.xq, &t.yq),
         before: points(&t.xq, before),
         after: points(&t.xq, after),
+        each: vec![],
         interval: [vec![], vec![]],
         truth_is_points: false,
     }
@@ -423,6 +434,7 @@ fn draw_series(
                 title: table.name(g).to_string(),
                 before: at(before, &|_| 0.0),
                 after: at(&after.values, &|_| 0.0),
+                each: vec![],
                 interval: [end(-1.0), end(1.0)],
                 support,
                 truth: truth.clone(),

@@ -117,6 +117,19 @@ pub struct HeldOut {
     pub coverage: Vec<Coverage>,
     /// How probabilities agree with what happened, of classes.
     pub reliability: Vec<Reliability>,
+    /// How far the networks disagree that noise makes of a task, where there is noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disagreement: Option<Disagreement>,
+}
+
+/// How far the networks of a task disagree on its query rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Disagreement {
+    /// Its mean over rows: of values a standard deviation in the target's own units, of classes what knowing the network would say of the class, in nats.
+    pub mean: f64,
+    /// Spearman's rank correlation with how wrong a row is (the size of the error, or one less the probability of the right class).
+    pub rank_correlation: Option<f64>,
 }
 
 /// Errors of forecasts of series, each point from what is known and what was said of those before it.

@@ -6,7 +6,7 @@ use super::config::{BASE, Config, ContextAt, InitScheme, Method, WeightSource};
 use super::source::Source;
 use crate::adapt::{Adaptation, Fast};
 use crate::error::{Error, Result, nearest};
-use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, SetEncoder};
+use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, Noise, SetEncoder};
 use crate::meta::objective::MetaSpec;
 use crate::net::{GlobalPool, Layer, Net};
 use crate::plan::bytes;
@@ -129,6 +129,7 @@ impl Setup {
                         .then_some(Embedding { tasks: shape.known + 1, width: m.embedding }),
                     descriptor: shape.descriptor,
                     circle: m.circle,
+                    noise: (m.noise > 0).then(|| Noise::new(m.noise, m.draws)),
                 }
             },
             generator: m.generator.clone(),
@@ -283,6 +284,19 @@ impl Setup {
                 "prototypes are means of classes, and these tasks have values to predict: adapt.method = \"ridge\" is the closed \
                  form for those",
             ));
+        }
+        if hyper.condition.noise.is_some() {
+            let likelihood = self.source.likelihood();
+            let why = if !(likelihood.has_classes() || likelihood.has_values()) {
+                "what is predicted here is neither values nor classes"
+            } else if self.config.adapt.rule.is_closed_form() && likelihood.has_values() {
+                "the closed form of values knows itself how sure it is (adapt.method = \"fine-tune\" takes noise)"
+            } else {
+                ""
+            };
+            if !why.is_empty() {
+                return Err(Error::config("model.noise", format!("{why}: model.noise = 0")));
+            }
         }
         if !self.meta().adaptation.fits(&hyper) {
             let what = self.config.adapt.fast;

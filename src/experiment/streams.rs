@@ -213,7 +213,7 @@ impl Followed {
     /// # Errors
     /// [`Error::Data`] where the file has columns of these names.
     pub fn csv(&self, format: &Format, stream: &Table) -> Result<Vec<u8>> {
-        let said = format.predictions(stream, &self.values, None)?;
+        let said = format.predictions(stream, &self.values, None, &[])?;
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&said[..]);
         let mut out = csv::Writer::from_writer(Vec::new());
         let fail = |e: &dyn std::fmt::Display| {

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Value};
 use crate::net::{Init, Layer, Net, ParamLayout, Weights, layers};
+use crate::rng::Rng;
 use crate::spec::{Activation, Shape, count};
-use crate::task::Rows;
+use crate::task::{Rows, repeated};
 
 /// Which conditions are read; they are concatenated in this order.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -23,6 +24,37 @@ pub struct ConditionSpec {
     /// (Gonzalez Ortiz et al. 2023, "Magnitude invariant parametrizations improve hypernetwork learning").
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub circle: bool,
+    /// Random numbers that stand behind all of these, others for each network: one condition becomes a distribution of networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
+}
+
+/// Standard normal numbers that are read beside what is known of a task: M draws of them make M networks, and where these disagree the task's support says
+/// little (Pawlowski et al. 2017, "Implicit weight uncertainty in neural networks"; Ratzlaff and Fuxin 2019, "HyperGAN").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Noise {
+    /// Numbers of a draw.
+    pub width: usize,
+    /// M: networks of a task.
+    pub draws: usize,
+}
+
+/// Stream of the draws that a trained model predicts by.
+const DRAWS: u64 = 0xd4a5;
+
+impl Noise {
+    /// So many numbers for each of so many networks of a task.
+    #[must_use]
+    pub fn new(width: usize, draws: usize) -> Noise {
+        Noise { width, draws }
+    }
+
+    /// The draws that a trained model predicts by, `[M, width]`: the same for every task, so that what differs between tasks is what is known of them.
+    pub(crate) fn table(&self) -> Vec<f32> {
+        let mut rng = Rng::new(0, DRAWS);
+        (0..self.draws * self.width).map(|_| rng.normal() as f32).collect()
+    }
 }
 
 /// What reads a support set, whatever the order of its examples: layers that read the inputs of each, an MLP over these and its target, and
@@ -73,6 +105,8 @@ pub struct Condition {
     pub task: Option<Value>,
     /// Descriptors `[T, d]`, where the spec has one.
     pub descriptor: Option<Value>,
+    /// Draws of the noise, `[T, width]`, or of M networks of each task, `[T · M, width]`, where the spec has any.
+    pub noise: Option<Value>,
 }
 
 /// What was read of the tasks of a batch.
@@ -263,17 +297,23 @@ impl ConditionSpec {
     pub fn width(&self) -> usize {
         // An encoded support set carries how many examples it saw.
         let support = self.support.as_ref().map_or(0, |s| s.width() + 1);
-        support + self.embedding.as_ref().map_or(0, |e| e.width) + self.descriptor_read()
+        support + self.embedding.as_ref().map_or(0, |e| e.width) + self.behind_embedding()
     }
 
-    /// Numbers of the condition that the descriptor becomes.
-    fn descriptor_read(&self) -> usize {
-        if self.circle { 2 * self.descriptor } else { self.descriptor }
+    /// Numbers of the condition that descriptor and noise become.
+    fn behind_embedding(&self) -> usize {
+        let descriptor = if self.circle { 2 * self.descriptor } else { self.descriptor };
+        descriptor + self.noise.map_or(0, |noise| noise.width)
+    }
+
+    /// Networks that are written for a task: one, or as many as there are draws of the noise.
+    pub fn draws(&self) -> usize {
+        self.noise.map_or(1, |noise| noise.draws)
     }
 
     /// Whether nothing is read.
     pub fn is_empty(&self) -> bool {
-        self.support.is_none() && self.embedding.is_none() && self.descriptor == 0
+        self.support.is_none() && self.embedding.is_none() && self.descriptor == 0 && self.noise.is_none()
     }
 
     /// Whether it says anything of a task that was not trained on: those share an embedding.
@@ -283,7 +323,7 @@ impl ConditionSpec {
 
     /// Where the embedding lies in the condition (empty where there is none).
     pub fn embedding_range(&self) -> std::ops::Range<usize> {
-        let end = self.width() - self.descriptor_read();
+        let end = self.width() - self.behind_embedding();
         end - self.embedding.as_ref().map_or(0, |e| e.width)..end
     }
 
@@ -343,6 +383,14 @@ impl ConditionSpec {
             } else {
                 parts.push(d);
             }
+        }
+        if let (Some(_), Some(noise)) = (self.noise, available.noise) {
+            // What is known of a task is read once, whatever the number of its networks.
+            let networks = g.shape(noise)[0];
+            parts.iter_mut().chain(rows.iter_mut().flatten()).for_each(|v| {
+                *v = repeated(g, *v, networks / g.shape(*v)[0]);
+            });
+            parts.push(noise);
         }
         let condition = g.concat(&parts, 1);
         assert_eq!(

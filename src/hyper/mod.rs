@@ -35,7 +35,7 @@ use crate::net::{Init, Net, Param, ParamLayout, SupportRows, Weights};
 use crate::rng::Rng;
 use crate::spec::{Activation, count};
 use crate::task::Loss;
-pub use condition::{Condition, ConditionSpec, Embedding, Read, SetEncoder};
+pub use condition::{Condition, ConditionSpec, Embedding, Noise, Read, SetEncoder};
 pub use generator::*;
 pub use init::HyperInit;
 

@@ -34,29 +34,40 @@ impl Model {
         if !spec.condition.reads_new_tasks() || reads_more || shares.is_empty() {
             return Ok(None);
         }
-        let (t, e, layout) = (shares.len(), spec.condition.width(), spec.layout());
+        // A network for each draw of the noise, which stands last in a condition.
+        let draws: Vec<Vec<f32>> = match spec.condition.noise {
+            Some(noise) => noise.table().chunks(noise.width).map(<[f32]>::to_vec).collect(),
+            None => vec![vec![]],
+        };
+        let (e, layout) = (spec.condition.width(), spec.layout());
+        let t = shares.len() * draws.len();
         let mut g = Graph::new();
         let flat = g.data("params", &[layout.len()]);
         let condition = g.data("condition", &[t, e]);
         let w = spec.generate(&mut g, Weights { flat, layout: &layout }, Some(Read::of(condition)), t);
         g.output("weights", w);
         let mut session = device.prepare(lower(&g, device.caps(1))?)?;
-        let mut networks = vec![vec![]; t];
+        let mut networks = vec![vec![]; shares.len()];
         for member in &self.members {
             let read = self.written(device, member, &tasks.map(Task::clone))?.condition;
             let (a, b) = read.split_at(e);
             session.write("params", &member.hyper[..layout.len()])?;
-            session.write("condition", &shares.iter().flat_map(|s| mixed(a, b, *s)).collect::<Vec<_>>())?;
+            let mut conditions = Vec::with_capacity(t * e);
+            for (share, noise) in shares.iter().flat_map(|s| draws.iter().map(move |noise| (s, noise))) {
+                conditions.extend(&mixed(a, b, *share)[..e - noise.len()]);
+                conditions.extend(noise);
+            }
+            session.write("condition", &conditions)?;
             session.run(1)?;
             let written = session.read("weights")?;
             let corrected = |w: &[f32]| match self.choice.correction {
                 1.0 => w.to_vec(),
                 fraction => mixed(&member.pooled, w, fraction),
             };
-            for (all, w) in networks.iter_mut().zip(written.chunks(written.len() / t)) {
+            for (i, w) in written.chunks(written.len() / t).enumerate() {
                 let mut network = self.plain(&corrected(w));
                 self.adaptation.sharpen_head(spec, self.likelihood.loss, &member.hyper, &mut network);
-                all.push(self.sharpened(network));
+                networks[i / draws.len()].push(self.sharpened(network));
             }
         }
         Ok(Some(networks.into_iter().map(|members| self.averaged(members)).collect()))
@@ -76,14 +87,14 @@ impl Model {
         let mut ends = vec![];
         for member in &self.members {
             let from = StartFrom::Generated(self.choice.correction);
-            let adapted = |task: &Task| -> Result<Vec<f32>> {
-                let known = std::slice::from_ref(task);
-                let found = self.adapter(device, known, from)?.adapt(member, from, known, steps)?;
-                Ok(self.sharpened(found.concat()))
+            let adapted = |task: &Task| -> Result<Vec<Vec<f32>>> {
+                let (known, draws) = (std::slice::from_ref(task), self.spec.condition.draws());
+                let found = self.adapter(device, known, from, draws)?.adapt(member, from, known, steps)?;
+                Ok(found.into_iter().map(|network| self.sharpened(network)).collect())
             };
-            ends.push([adapted(tasks[0])?, adapted(tasks[1])?]);
+            ends.extend(adapted(tasks[0])?.into_iter().zip(adapted(tasks[1])?));
         }
-        let at = |s: &f64| self.averaged(ends.iter().map(|[a, b]| mixed(a, b, *s)).collect());
+        let at = |s: &f64| self.averaged(ends.iter().map(|(a, b)| mixed(a, b, *s)).collect());
         Ok(shares.iter().map(at).collect())
     }
 

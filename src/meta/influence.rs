@@ -104,12 +104,12 @@ impl Model {
         let (rows, inputs) = (task.queries(o).min(MOST_OUTPUTS / o), self.spec.target.inputs());
         let parts = self.parts(device, task, steps)?;
         if rows == 0 {
-            let [(member, steps, _)] = parts[..] else {
+            let ([(member, steps, _)], 1) = (&parts[..], self.spec.condition.draws()) else {
                 return Ok(ByGradient::Nothing(
                     "several networks say together what a row with so many outputs is",
                 ));
             };
-            let found = self.gradients(device, Asked::Loss, member, steps, std::slice::from_ref(task))?;
+            let found = self.gradients(device, Asked::Loss, *member, *steps, std::slice::from_ref(task))?;
             return Ok(ByGradient::Loss(found.concat()));
         }
         // A copy of the task for each output of each row, which asks for that one.

@@ -33,6 +33,7 @@
 //! ```
 
 mod between;
+mod draws;
 pub mod follow;
 pub mod influence;
 pub mod model;

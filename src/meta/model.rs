@@ -70,6 +70,9 @@ pub struct Prediction {
     pub values: Vec<f32>,
     /// Predictive standard deviation of each row `[q]`; NaN where nothing is known of it.
     pub deviation: Vec<f32>,
+    /// How far the networks that noise makes of a task disagree on each row `[q]`: their standard deviation of values, and of classes what knowing the network
+    /// would say of the class, in nats. Empty where a task has one network.
+    pub disagreement: Vec<f32>,
     /// How wide intervals are by the deviation, of values.
     pub(crate) intervals: Option<Intervals>,
 }
@@ -150,14 +153,26 @@ impl Model {
         from: StartFrom,
         steps: &[usize],
     ) -> Result<Predictions> {
+        Ok(self.said_after(device, tasks, from, steps)?.0)
+    }
+
+    /// The same, and how far the networks of each task disagree on its rows `[steps][tasks][q]`.
+    fn said_after(
+        &self,
+        device: &Device,
+        tasks: &[Task],
+        from: StartFrom,
+        steps: &[usize],
+    ) -> Result<(Predictions, Predictions)> {
         let mut found = self.member_predictions(device, tasks, from, steps)?;
         let each = found.iter_mut().flatten().flat_map(|f| &mut f.predictions).flatten();
         each.for_each(|v| *v *= self.sharpness());
-        Ok((0..steps.len())
-            .map(|k| {
-                self.likelihood.combine(&found.iter().map(|m| m[k].predictions.clone()).collect::<Vec<_>>())
-            })
-            .collect())
+        let members = |k: usize, of: fn(&TaskPredictions) -> &Vec<Vec<f32>>| -> Vec<Vec<Vec<f32>>> {
+            found.iter().map(|m| of(&m[k]).clone()).collect()
+        };
+        let said = |k| self.likelihood.combine(&members(k, |f| &f.predictions));
+        let apart = |k| self.disagreement(tasks.len(), &members(k, |f| &f.disagreement));
+        Ok(((0..steps.len()).map(said).collect(), (0..steps.len()).map(apart).collect()))
     }
 
     /// Of each member and number of steps.
@@ -168,7 +183,7 @@ impl Model {
         from: StartFrom,
         steps: &[usize],
     ) -> Result<Vec<Vec<TaskPredictions>>> {
-        let mut adapter = self.adapter(device, tasks, from)?;
+        let mut adapter = self.adapter(device, tasks, from, self.draws(from))?;
         self.members.iter().map(|m| adapter.predict(m, from, tasks, steps)).collect()
     }
 
@@ -182,9 +197,9 @@ impl Model {
     /// Plans by which members are asked about tasks; also about what a gate needs, where it is asked for or chosen.
     pub(crate) fn adapters(&self, device: &Device, tasks: &[Task], gate: bool) -> Result<Adapters> {
         let from = StartFrom::Generated(self.choice.correction);
-        let pooled = |tasks: Vec<Task>| Ok((self.adapter(device, &tasks, StartFrom::Pooled)?, tasks));
+        let pooled = |tasks: Vec<Task>| Ok((self.adapter(device, &tasks, StartFrom::Pooled, 1)?, tasks));
         Ok(Adapters {
-            adapter: self.adapter(device, tasks, from)?,
+            adapter: self.adapter(device, tasks, from, self.draws(from))?,
             pooled: (gate || self.choice.gate.is_some())
                 .then(|| Ok::<_, Error>([pooled(tasks.to_vec())?, pooled(support_as_query(tasks))?]))
                 .transpose()?,
@@ -203,7 +218,7 @@ impl Model {
         let found = adapters.adapter.predict(m, from, tasks, &[0, self.choice.steps])?;
         let [generated, adapted] = <[TaskPredictions; 2]>::try_from(found).unwrap_or_default();
         c.evidence = adapted.evidence.iter().map(|e| e.map(f64::from)).collect();
-        c.variance = adapted.variance;
+        (c.variance, c.disagreement) = (adapted.variance, adapted.disagreement);
         if let Some(pooled) = &mut adapters.pooled {
             let [query, support] = pooled.each_mut().map(|(adapter, tasks)| {
                 let found = adapter.predict(m, StartFrom::Pooled, tasks, &[0])?;
@@ -219,12 +234,12 @@ impl Model {
         Ok(c)
     }
 
-    /// What one member writes for tasks.
+    /// What one member writes for tasks, by the first draw of the noise where there is any.
     pub(crate) fn written(&self, device: &Device, m: &Member, tasks: &[Task]) -> Result<Generated> {
-        self.adapter(device, tasks, StartFrom::Generated(1.0))?.written(m, tasks)
+        self.adapter(device, tasks, StartFrom::Generated(1.0), 1)?.written(m, tasks)
     }
 
-    /// What adapts of one member's networks to tasks, after so many steps, and the weights of these networks.
+    /// What adapts of one member's networks to tasks, after so many steps, and the weights of these networks; by the first draw of the noise where there is any.
     pub(crate) fn adapted(
         &self,
         device: &Device,
@@ -233,7 +248,7 @@ impl Model {
         steps: usize,
     ) -> Result<[Vec<Vec<f32>>; 2]> {
         let from = StartFrom::Generated(self.choice.correction);
-        let mut adapter = self.adapter(device, tasks, from)?;
+        let mut adapter = self.adapter(device, tasks, from, 1)?;
         Ok([adapter.codes(m, tasks, steps)?, adapter.adapt(m, from, tasks, steps)?])
     }
 
@@ -251,7 +266,12 @@ impl Model {
         let unknown = self.choice.intervals.as_ref().map_or(1.0, |i| i.variance);
         let deviation = tasks.iter().enumerate().map(|(t, task)| {
             let rows = task.queries(self.likelihood.outputs);
-            let adapted = |row: usize| c.variance.get(t).map_or(unknown, |v| v[row] as f64);
+            let noise = self.choice.intervals.as_ref().map_or(0.0, |i| i.noise);
+            let adapted = |row: usize| match (c.variance.get(t), c.disagreement.get(t)) {
+                (Some(v), _) => f64::from(v[row]),
+                (None, Some(v)) => f64::from(v[row]) + noise,
+                (None, None) => unknown,
+            };
             let share = match &self.choice.gate {
                 Some(gate) => gate.shares(&self.likelihood, c, t)[2],
                 None => 1.0,
@@ -269,17 +289,20 @@ impl Model {
     pub fn predict(&self, device: &Device, tasks: &[Task], steps: Option<usize>) -> Result<Vec<Prediction>> {
         if let Some(steps) = steps {
             let from = StartFrom::Generated(self.choice.correction);
-            let found = self.predict_after(device, tasks, from, &[steps])?.concat();
-            let unknown = |values: Vec<f32>| {
+            let (found, disagreement) = self.said_after(device, tasks, from, &[steps])?;
+            let unknown = |(values, disagreement): (Vec<f32>, Vec<f32>)| {
                 let deviation = vec![f32::NAN; values.len() / self.likelihood.outputs];
-                Prediction { values, deviation, intervals: None }
+                Prediction { values, deviation, disagreement, intervals: None }
             };
-            return Ok(found.into_iter().map(unknown).collect());
+            return Ok(found.concat().into_iter().zip(disagreement.concat()).map(unknown).collect());
         }
+        let mut disagreement = vec![];
         let (mut all, mut variance): (Vec<Vec<Vec<f32>>>, Vec<Vec<f64>>) = (vec![], vec![]);
         let mut adapters = self.adapters(device, tasks, false)?;
         for m in &self.members {
-            let (y, d) = self.combined(tasks, &self.candidates(&mut adapters, m, tasks)?);
+            let candidates = self.candidates(&mut adapters, m, tasks)?;
+            let (y, d) = self.combined(tasks, &candidates);
+            disagreement.push(candidates.disagreement);
             variance.resize_with(tasks.len(), Vec::new);
             for (sum, d) in variance.iter_mut().zip(&d) {
                 sum.resize(d.len(), 0.0);
@@ -290,19 +313,42 @@ impl Model {
         let n = self.members.len() as f64;
         let deviation = variance.iter().map(|v| v.iter().map(|v| (v / n).sqrt() as f32).collect());
         let values = self.likelihood.combine(&all);
+        let disagreement = self.disagreement(tasks.len(), &disagreement);
         Ok(values
             .into_iter()
             .zip(deviation)
-            .map(|(values, deviation)| {
+            .zip(disagreement)
+            .map(|((values, deviation), disagreement)| {
                 let intervals = self.choice.intervals.clone();
-                Prediction { values, deviation, intervals }
+                Prediction { values, deviation, disagreement, intervals }
             })
             .collect())
     }
 
-    pub(super) fn adapter(&self, device: &Device, tasks: &[Task], from: StartFrom) -> Result<Lease<Adapter>> {
+    /// How far networks disagree on each row of so many tasks, the mean over members `[members][tasks][q]`: of values the deviation of their mean variance.
+    fn disagreement(&self, tasks: usize, members: &[Vec<Vec<f32>>]) -> Vec<Vec<f32>> {
+        let of_row = |t: usize, row: usize| {
+            let mean = members.iter().map(|m| m[t][row]).sum::<f32>() / members.len() as f32;
+            if self.likelihood.has_values() { mean.sqrt() } else { mean }
+        };
+        let rows = |t: usize| members.first().and_then(|m| m.get(t)).map_or(0, Vec::len);
+        (0..tasks).map(|t| (0..rows(t)).map(|row| of_row(t, row)).collect()).collect()
+    }
+
+    /// Networks that a member writes for a task; the pooled one is one.
+    fn draws(&self, from: StartFrom) -> usize {
+        if from == StartFrom::Pooled { 1 } else { self.spec.condition.draws() }
+    }
+
+    pub(super) fn adapter(
+        &self,
+        device: &Device,
+        tasks: &[Task],
+        from: StartFrom,
+        draws: usize,
+    ) -> Result<Lease<Adapter>> {
         let adaptation = if from == StartFrom::Pooled { self.fine_tuning } else { self.adaptation };
-        Adapter::leased(&self.ready, device, &self.spec, self.likelihood.loss, adaptation, tasks)
+        Adapter::leased(&self.ready, device, &self.spec, self.likelihood.loss, adaptation, tasks, draws)
     }
 
     /// The network of one new task: generated from its support rows `xs [n, i]`, `ys [n, o]`, then adapted for
@@ -332,9 +378,10 @@ impl Model {
         let mut adapters = self.adapters(device, &tasks, false)?;
         let (mut members, mut shares) = (Vec::new(), Vec::new());
         for m in &self.members {
-            let mut add = |network: Option<Vec<f32>>, share: f64| {
-                members.extend(network.map(|w| self.sharpened(w)));
-                shares.push(share / self.members.len() as f64);
+            let mut add = |networks: Vec<Vec<f32>>, share: f64| {
+                let each = share / (self.members.len() * networks.len()) as f64;
+                shares.extend(vec![each; networks.len()]);
+                members.extend(networks.into_iter().map(|w| self.sharpened(w)));
             };
             // Steps that are asked for are taken as they are.
             if let (Some(gate), None) = (&self.choice.gate, steps) {
@@ -342,15 +389,15 @@ impl Model {
                 let [pooled, generated, adapted] = gate.shares(&self.likelihood, &c, 0);
                 let plain = match &mut adapters.pooled {
                     Some([(adapter, tasks), _]) if self.spec.target.reads_support() => {
-                        adapter.adapt(m, StartFrom::Pooled, tasks, 0)?.pop()
+                        adapter.adapt(m, StartFrom::Pooled, tasks, 0)?
                     }
-                    _ => Some(self.plain(&m.pooled)),
+                    _ => vec![self.plain(&m.pooled)],
                 };
                 add(plain, pooled);
-                add(adapters.adapter.adapt(m, from, &tasks, 0)?.pop(), generated);
-                add(adapters.adapter.adapt(m, from, &tasks, self.choice.steps)?.pop(), adapted);
+                add(adapters.adapter.adapt(m, from, &tasks, 0)?, generated);
+                add(adapters.adapter.adapt(m, from, &tasks, self.choice.steps)?, adapted);
             } else {
-                add(adapters.adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?.pop(), 1.0);
+                add(adapters.adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?, 1.0);
             }
         }
         Ok(Network::new(self.network_spec(), self.likelihood, members, shares))
@@ -368,7 +415,7 @@ impl Model {
             return Ok(network.members.concat());
         }
         let tasks = [support.clone()];
-        let mut adapter = self.adapter(device, &tasks, StartFrom::Generated(1.0))?;
+        let mut adapter = self.adapter(device, &tasks, StartFrom::Generated(1.0), 1)?;
         Ok(adapter.codes(member, &tasks, steps.unwrap_or(self.choice.steps))?.concat())
     }
 
@@ -515,6 +562,16 @@ impl Network {
     /// # Errors
     /// [`Error::Shape`] where the inputs do not fit the network.
     pub fn predict(&self, device: &Device, x: &[f32]) -> Result<Vec<f32>> {
+        let all = self.predict_each(device, x)?;
+        let all: Vec<&[f32]> = all.iter().map(|y| &y[..]).collect();
+        Ok(self.mixture(&all))
+    }
+
+    /// The same of each member alone, `[members][n · o]`, values or logits: how far they disagree says how much is left open.
+    ///
+    /// # Errors
+    /// Those of [`Network::predict`].
+    pub fn predict_each(&self, device: &Device, x: &[f32]) -> Result<Vec<Vec<f32>>> {
         let i = self.spec.inputs();
         if self.spec.reads_support() {
             return Err(Error::Shape(
@@ -530,9 +587,7 @@ impl Network {
             )));
         }
         let mut forward = Forward::leased(&self.ready, device, &self.spec, x)?;
-        let all = self.members.iter().map(|w| forward.run(w, x)).collect::<Result<Vec<_>>>()?;
-        let all: Vec<&[f32]> = all.iter().map(|y| &y[..]).collect();
-        Ok(self.mixture(&all))
+        self.members.iter().map(|w| forward.run(w, x)).collect()
     }
 
     /// The same network over sequences of another length.

@@ -124,12 +124,21 @@ impl MetaSpec {
         kind: Loss,
         step_weights: Option<Value>,
     ) -> Objective {
-        let condition = Condition { support: Some(e.support), task: e.task, descriptor: e.descriptor };
+        let noise = e.noise.map(|noise| {
+            let [t, draws, width] = g.shape(noise)[..] else { panic!("noise is [T, M, width]") };
+            g.reshape(noise, &[t * draws, width])
+        });
+        // From here on a task is one of the networks that are drawn for it.
+        let (of_tasks, draws) = (e, self.hyper.condition.draws());
+        let e = &e.repeated(g, draws);
+        // What is refined reads the support of each of its networks; else that of the task is read once.
+        let support = if self.hyper.rounds > 0 { e.support } else { of_tasks.support };
+        let condition = Condition { support: Some(support), task: e.task, descriptor: e.descriptor, noise };
         let t = g.shape(e.xq)[0];
         let read = self.hyper.condition(g, params, &condition);
         let plain = self.through == Through::None && !terms::ALL.iter().any(|term| term.is_asked(self));
         if plain && let Some(y) = self.hyper.predict_by_factors(g, params, read.as_ref(), e.xq) {
-            return Objective::of(g, kind, y, e);
+            return Objective::of_draws(g, kind, y, e, draws);
         }
         // One row for all tasks where that is all there is, and the tasks' own part is their last layer.
         let weights = match read {
@@ -149,12 +158,12 @@ impl MetaSpec {
                     let weights = Weights { flat: weights, layout: &layout };
                     self.hyper.target.apply_by(g, weights, support_of(e), e.xq)
                 });
-                Objective::of(g, kind, y, e)
+                Objective::of_draws(g, kind, y, e, draws)
             }
             Through::Reptile => self.reptile(g, params, e, kind, (weights, z)),
             _ => self.adapted(g, params, e, kind, (weights, z), step_weights),
         };
-        let input = TermInput { params, weights, batch: e, kind };
+        let input = TermInput { params, weights, batch: of_tasks, kind };
         for term in terms::ALL.iter().filter(|term| term.is_asked(self)) {
             minimise = term.add(g, self, &input, minimise);
         }
@@ -189,7 +198,7 @@ impl MetaSpec {
         let (fast, losses) =
             g.scope("inner", |g| inner.learn(g, &problem, self.steps, first_order, each, &more));
         let y = g.scope("target", |g| inner.predict(g, &problem, fast, xq));
-        let plain = Objective::of(g, kind, y, e);
+        let plain = Objective::of_draws(g, kind, y, e, self.hyper.condition.draws());
         let minimise = match (losses, step_weights) {
             (Some(losses), Some(weights)) => {
                 let weighted = g.mul(losses, weights);
@@ -233,7 +242,7 @@ impl MetaSpec {
 
 impl Objective {
     /// The mean query loss over tasks of a prediction.
-    fn of(g: &mut Graph, kind: Loss, prediction: Value, e: &Batch) -> Objective {
+    pub(super) fn of(g: &mut Graph, kind: Loss, prediction: Value, e: &Batch) -> Objective {
         let value = g.scope("loss", |g| {
             let each = loss(g, kind, prediction, e.yq, e.query_rows);
             g.mean(each)

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::objective::{MetaSpec, Objective, pooled};
 use crate::error::{Error, Result};
+use crate::graph::op::Dist;
 use crate::graph::{Graph, Value};
 use crate::net::{Net, ParamLayout, Weights};
 use crate::optim::{Optimiser, Schedule};
@@ -438,6 +439,9 @@ pub fn training_graph(
     graph
 }
 
+/// Stream of the noise that networks are drawn by.
+const NOISE: u32 = 0x6e01;
+
 /// What some tasks of a batch contribute to a step.
 pub(super) struct Share {
     /// To the gradient, `[P]`.
@@ -462,7 +466,14 @@ impl Share {
         let flat = all_params(g, learner, trained);
         let params = Weights { flat, layout: &layout };
         let n = tasks.len();
-        let episode = family.episodes(g, tasks, key);
+        let first = tasks.start;
+        let mut episode = family.episodes(g, tasks, key);
+        if let Learner::Hyper(spec) = learner
+            && let Some(noise) = spec.hyper.condition.noise
+        {
+            episode.noise =
+                Some(g.random_from(first, Dist::Normal, key, NOISE, &[n, noise.draws, noise.width]));
+        }
         let kind = family.shape().loss;
         let step_weights = match learner {
             Learner::Hyper(spec) if spec.reads_step_weights() => Some(g.step("step_weights", &[spec.steps])),

@@ -378,7 +378,7 @@ impl Policy {
 fn written(g: &mut Graph, hyper: &HyperSpec, flat: Value, of: Value) -> Value {
     let tasks = g.shape(of)[0];
     let weights = Weights { flat, layout: &hyper.layout() };
-    let known = Condition { support: None, task: None, descriptor: Some(of) };
+    let known = Condition { support: None, task: None, descriptor: Some(of), noise: None };
     let read = hyper.condition(g, weights, &known);
     hyper.generate(g, weights, read, tasks)
 }

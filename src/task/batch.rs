@@ -49,6 +49,19 @@ pub struct Batch {
     pub descriptor: Option<Value>,
     /// Numbers of known tasks, u32 `[T]`.
     pub task: Option<Value>,
+    /// Random numbers of M networks of each task, `[T, M, width]`.
+    pub noise: Option<Value>,
+}
+
+/// Every row of the first axis so often, one after another: `[T, ..]` becomes `[T · times, ..]`.
+pub(crate) fn repeated(g: &mut Graph, v: Value, times: usize) -> Value {
+    if times == 1 {
+        return v;
+    }
+    let shape = g.shape(v).to_vec();
+    let rows = g.reshape(v, &[&[shape[0], 1], &shape[1..]].concat());
+    let all = g.expand(rows, &[&[shape[0], times], &shape[1..]].concat());
+    g.reshape(all, &[&[shape[0] * times], &shape[1..]].concat())
 }
 
 impl Batch {
@@ -56,7 +69,7 @@ impl Batch {
     /// known tasks: what there is of these is assigned.
     #[must_use]
     pub fn new(support: Rows, xq: Value, yq: Value) -> Batch {
-        Batch { support, xq, yq, query_rows: None, descriptor: None, task: None }
+        Batch { support, xq, yq, query_rows: None, descriptor: None, task: None, noise: None }
     }
 
     /// Episodes whose rows `[T, n, i]`, `[T, n, o]`, which all count alike, are support and query at once.
@@ -80,6 +93,19 @@ impl Batch {
             query_rows: self.query_rows.map(|v| cut(g, v)),
             descriptor: self.descriptor.map(|v| cut(g, v)),
             task: self.task.map(|v| cut(g, v)),
+            noise: self.noise.map(|v| cut(g, v)),
         }
+    }
+
+    /// Support and query of every task so often, one after another, for as many networks of it: `[T · times, ..]`. What else is known of tasks stays as it is.
+    pub(crate) fn repeated(&self, g: &mut Graph, times: usize) -> Batch {
+        let mut of = |v: Value| repeated(g, v, times);
+        let Rows { x, y, rows, count } = self.support;
+        let (x, y) = (of(x), of(y));
+        // Rows that are both stay so.
+        let same = self.xq == self.support.x;
+        let (xq, yq) = if same { (x, y) } else { (of(self.xq), of(self.yq)) };
+        let support = Rows { x, y, rows: of(rows), count: of(count) };
+        Batch { support, xq, yq, query_rows: self.query_rows.map(of), ..*self }
     }
 }

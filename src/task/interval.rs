@@ -16,9 +16,16 @@ pub struct Intervals {
     pub factors: Vec<f64>,
     /// Variance of a prediction where the rule of adaptation knows none.
     pub variance: f64,
+    /// Variance of targets around what networks say that only know how far they disagree.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noise: f64,
     /// Of series: what the deviation is multiplied by one point ahead of what is known, two points ahead, and so on as far as was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub growth: Vec<f64>,
+}
+
+fn is_zero(v: &f64) -> bool {
+    *v == 0.0
 }
 
 /// Share of rows inside an interval, and its mean width.
@@ -60,7 +67,7 @@ impl Intervals {
             let k = ((n + 1) as f64 * level).ceil() as usize;
             all.get(k.clamp(1, n.max(1)) - 1).copied().unwrap_or(0.0)
         };
-        Intervals { factors: LEVELS.iter().map(factor).collect(), variance, growth: vec![] }
+        Intervals { factors: LEVELS.iter().map(factor).collect(), variance, noise: 0.0, growth: vec![] }
     }
 
     /// Factor of a level; between two of [`LEVELS`] on the line between theirs, beyond them that of the outermost.

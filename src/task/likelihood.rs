@@ -185,11 +185,7 @@ impl Likelihood {
         if let ([y], Loss::Symbols) = (models, self.loss) {
             return y.to_vec();
         }
-        let (outputs, mut mean) = (self.loss.outputs(), vec![0.0; models.first().map_or(0, |y| y.len())]);
-        for (y, share) in models.iter().zip(shares).filter(|(_, share)| **share > 0.0) {
-            mean.iter_mut().zip(outputs.mean(y, self.outputs)).for_each(|(m, v)| *m += share * v);
-        }
-        mean.into_iter().map(|m| outputs.of_mean(m)).collect()
+        self.loss.mixture(models, shares, self.outputs)
     }
 
     /// What outputs `[n · o]` stand for: values, logits of pixels, or probabilities of classes and of symbols.

@@ -19,6 +19,7 @@ mod loss;
 mod outputs;
 mod reliability;
 
+pub(crate) use batch::repeated;
 pub use batch::{Batch, Rows};
 pub(crate) use family::window_of;
 pub use family::{TaskFamily, TaskShape, WINDOW};

@@ -13,6 +13,7 @@ mod fields;
 mod jobs;
 mod methods;
 mod mutated;
+mod noise;
 mod pairs;
 mod pictures;
 mod policies;

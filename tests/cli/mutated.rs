@@ -151,7 +151,7 @@ proptest! {
             let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);
             let task = hyperloom::Task::from_support(xs.clone(), ys).with_descriptor(descriptor);
             let y = model.adapt(&Device::Cpu, &task, Some(1))?.predict(&Device::Cpu, &xs)?;
-            format.predictions(&table, &y, None).map(|_| ())
+            format.predictions(&table, &y, None, &[]).map(|_| ())
         });
         one_line(used);
     }
@@ -178,7 +178,7 @@ proptest! {
         one_line(load_network(&path).and_then(|(network, format)| {
             let table = Table::parse("q.csv", b"x,mood\n1,calm\n")?;
             let y = network.predict(&Device::Cpu, &format.inputs(&table)?)?;
-            format.predictions(&table, &y, None).map(|_| ())
+            format.predictions(&table, &y, None, &[]).map(|_| ())
         }));
     }
 
@@ -202,7 +202,7 @@ proptest! {
             assert!(x.iter().all(|v| v.is_finite()) && x.len() % table.rows() == 0);
             let y = format.targets(&table)?;
             assert!(y.iter().all(|v| v.is_finite()) && y.len() % table.rows() == 0);
-            let written = format.predictions(&table, &y, None)?;
+            let written = format.predictions(&table, &y, None, &[])?;
             assert_eq!(Table::parse("p.csv", &written)?.rows(), table.rows());
             Ok(())
         }));

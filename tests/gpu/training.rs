@@ -103,6 +103,33 @@ fn every_way_of_adaptation_is_within_its_bounds() {
     }
 }
 
+/// Several networks of each task: the energy score of values, the likelihood of classes under their mixture.
+#[test]
+fn networks_drawn_by_noise_are_within_their_bounds() {
+    let Some(gpu) = gpu(true) else { return };
+    let waves = "task = 'sine'\n[train]\ntasks = 3\n[model]\ntarget = [6]\nencoder = [8]\ntrunk = [8]\nnoise = 2\ndraws = 3\n\
+                 [adapt]\nthrough = 'second'\ntrain_steps = 2\n[eval]\nshots = 4\nquery = 3\n";
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("rows.csv");
+    let row = |i: usize| {
+        format!("g{},{},{}\n", i / 12, i * 37 % 21, ["low", "high"][(i * 37 % 21 > i / 12) as usize])
+    };
+    let rows: String = (0..240).map(row).collect();
+    std::fs::write(&file, format!("group,x,kind\n{rows}")).expect("a file");
+    let classes = format!(
+        "task = 'csv'\n[train]\ntasks = 3\n[model]\ntarget = [6]\nencoder = [8]\ntrunk = [8]\nnoise = 2\ndraws = 3\nmembers = 1\n\
+         [adapt]\nmethod = 'fine-tune'\nthrough = 'second'\ntrain_steps = 2\n[eval]\nshots = 4\nquery = 3\n[csv]\nfile = '{}'\n\
+         group = 'group'\ntarget = 'kind'\n",
+        file.display()
+    );
+    for text in [waves, &classes] {
+        let config = Config::parse(text, "test", None).expect("settings");
+        let report = starting_trainer(&config, &Device::Cpu, |t| t.lockstep(&gpu, 2)).expect("lockstep");
+        assert!(report.divergence.is_none(), "{:?}: {:?}", config.task, report.divergence);
+        assert!(report.launches > 20 && report.elements > 500, "{} launches", report.launches);
+    }
+}
+
 /// Colours in three classes, as PNG files of 10 x 12 pixels.
 fn pictures() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");

@@ -105,7 +105,7 @@ impl File<'_> {
         let flats: Vec<Value> = parts.iter().map(|v| g.reshape(*v, &[count(g.shape(*v))])).collect();
         let layout = hyper.layout();
         let params = Weights { flat: g.concat(&flats, 0), layout: &layout };
-        let available = Condition { support, task: None, descriptor };
+        let available = Condition { support, task: None, descriptor, noise: None };
         let read = hyper.condition(g, params, &available);
         let weights = hyper.generate(g, params, read, t);
         let target = hyper.target.layout();

@@ -90,6 +90,8 @@ impl Config {
                 base: None,
                 descriptor: false,
                 circle: false,
+                noise: 0,
+                draws: 8,
                 members: 1,
             },
             adapt: AdaptConfig {

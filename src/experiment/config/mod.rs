@@ -288,6 +288,11 @@ pub struct ModelConfig {
     pub descriptor: bool,
     /// Whether each number of the descriptor is read as a point of the circle, which keeps large numbers from making large weights.
     pub circle: bool,
+    /// Random numbers that a hypernetwork reads beside what is known of a task, others for each of `draws` networks (0: none). Where these disagree, the support
+    /// leaves it open.
+    pub noise: usize,
+    /// Networks of a task, where there is noise.
+    pub draws: usize,
     /// Models trained on different folds of the training groups, whose predictions are averaged (`csv`, `series`).
     pub members: usize,
 }

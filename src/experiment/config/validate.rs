@@ -35,6 +35,8 @@ impl Config {
             ("eval.query", self.eval.query as f64, 1.0, 1e5),
             ("eval.tasks", self.eval.tasks as f64, 0.0, 1e6),
             ("model.members", self.model.members as f64, 1.0, 100.0),
+            ("model.noise", self.model.noise as f64, 0.0, 4096.0),
+            ("model.draws", self.model.draws as f64, 2.0, 256.0),
         ])?;
         for (key, value) in [
             ("train.learning_rate", t.learning_rate),
@@ -110,6 +112,7 @@ impl Config {
         let generated = self.model.weights == WeightSource::Generated;
         self.validate_init(generated)?;
         self.validate_base(generated)?;
+        self.validate_noise(generated)?;
         let reads = generated && self.model.generator.reads() && !self.task.is_single();
         if reads && self.model.encoder.is_empty() && self.model.embedding == 0 && !self.model.descriptor {
             return fail(
@@ -200,6 +203,39 @@ impl Config {
         if self.train.joint_lambda > 0.0 {
             return fail(
                 "the base weights are the main network, which a share of the loss trains: leave train.joint_lambda out",
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses noise that nothing reads, or that another objective would train away.
+    fn validate_noise(&self, generated: bool) -> Result<()> {
+        if self.model.noise == 0 {
+            return Ok(());
+        }
+        let fail = |key: &str, message: &str| Err(Error::config(key, message));
+        if self.task.is_single() {
+            return fail(
+                "model.noise",
+                "one task has no support that could leave anything open: model.noise = 0",
+            );
+        }
+        if !generated || !self.model.generator.reads() {
+            return fail(
+                "model.noise",
+                "weights that all tasks share read no noise: add --generated, or take --method fine-tune",
+            );
+        }
+        if self.adapt.through == Through::Reptile {
+            return fail(
+                "adapt.through",
+                "Reptile draws all networks of a task to one place: model.noise = 0",
+            );
+        }
+        if self.adapt.per_step > 0.0 {
+            return fail(
+                "adapt.per_step",
+                "losses after each step are of single networks, and noise is trained by what all of a task say: adapt.per_step = 0",
             );
         }
         Ok(())

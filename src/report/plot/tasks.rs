@@ -20,6 +20,8 @@ pub struct TaskPanel {
     pub before: Vec<(f64, f64)>,
     /// The prediction after adaptation, as a curve.
     pub after: Vec<(f64, f64)>,
+    /// What each of several networks of the task predicts after adaptation, as curves.
+    pub each: Vec<Vec<(f64, f64)>>,
     /// Where the interval of the prediction after adaptation begins and ends, as curves.
     pub interval: [Vec<(f64, f64)>; 2],
     /// Whether `truth` is drawn as points and not as a curve.
@@ -41,6 +43,10 @@ fn before_pen() -> Pen {
 
 fn after_pen() -> Pen {
     Pen::new(BLUE, 1.9)
+}
+
+fn each_pen() -> Pen {
+    Pen::new(BLUE, 0.7).opacity(0.45)
 }
 
 fn interval_pen() -> Pen {
@@ -85,6 +91,9 @@ pub fn task_panels(
         (Sign::Line(before_pen()), "before adaptation".to_string()),
         (Sign::Line(after_pen()), "after adaptation".to_string()),
     ];
+    if panels.iter().any(|p| !p.each.is_empty()) {
+        entries.push((Sign::Line(each_pen()), "each network".to_string()));
+    }
     if panels.iter().any(|p| !p.interval[0].is_empty()) {
         entries.push((Sign::Line(interval_pen()), format!("{:.0} % interval", 100.0 * INTERVAL)));
     }
@@ -135,6 +144,9 @@ fn draw(canvas: &mut Canvas, frame: &Frame, panel: &TaskPanel) {
         }
     } else {
         frame.line(canvas, &panel.truth, truth_pen());
+    }
+    for network in &panel.each {
+        frame.line(canvas, network, each_pen());
     }
     for end in &panel.interval {
         frame.line(canvas, end, interval_pen());

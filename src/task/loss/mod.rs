@@ -60,6 +60,32 @@ impl Loss {
     pub fn has_values(self) -> bool {
         self.outputs().are_values()
     }
+
+    /// What several networks of these shares say together ([`Likelihood::mixture`](super::Likelihood::mixture)) of rows `[n · o]`.
+    pub(crate) fn mixture(self, networks: &[&[f32]], shares: &[f64], o: usize) -> Vec<f32> {
+        let (outputs, mut mean) = (self.outputs(), vec![0.0; networks.first().map_or(0, |y| y.len())]);
+        for (y, share) in networks.iter().zip(shares).filter(|(_, share)| **share > 0.0) {
+            mean.iter_mut().zip(outputs.mean(y, o)).for_each(|(m, v)| *m += share * v);
+        }
+        mean.into_iter().map(|m| outputs.of_mean(m)).collect()
+    }
+
+    /// How far several networks disagree on each row `[n · o]`, `[n]`: the variance of values, its mean over outputs; of classes what knowing the network
+    /// would say of the class, in nats (the mutual information of both: Depeweg et al. 2018, "Decomposition of uncertainty in Bayesian deep learning").
+    pub(crate) fn disagreement(self, networks: &[Vec<f32>], o: usize) -> Vec<f32> {
+        let said: Vec<Vec<f64>> = networks.iter().map(|y| self.outputs().mean(y, o)).collect();
+        let (m, numbers) = (said.len() as f64, said.first().map_or(0, Vec::len));
+        let of = |i: usize| {
+            let (each, mean) = (|| said.iter().map(|y| y[i]), said.iter().map(|y| y[i]).sum::<f64>() / m);
+            if self.has_values() {
+                return each().map(|v| (v - mean).powi(2)).sum::<f64>() / ((m - 1.0).max(1.0) * o as f64);
+            }
+            let entropy = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+            entropy(mean) - each().map(entropy).sum::<f64>() / m
+        };
+        let each: Vec<f64> = (0..numbers).map(of).collect();
+        each.chunks(o).map(|row| row.iter().sum::<f64>().max(0.0) as f32).collect()
+    }
 }
 
 impl Loss {

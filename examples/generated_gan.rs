@@ -94,8 +94,11 @@ pub(crate) fn train(device: &Device, steps: u64) -> Result<Model> {
     let zero = g.constant(0.0);
     let zero = g.expand(zero, &[TASKS, KNOWN, NOISE]);
     let support = Rows::alike(g, zero, known);
-    let read =
-        hyper.condition(g, params, &Condition { support: Some(support), task: None, descriptor: None });
+    let read = hyper.condition(
+        g,
+        params,
+        &Condition { support: Some(support), task: None, descriptor: None, noise: None },
+    );
     let weights = hyper.generate(g, params, read, TASKS);
     let drawn = hyper.target.apply(g, Weights { flat: weights, layout: &hyper.target.layout() }, noises);
     let judge = Weights { flat: judging_flat, layout: &layout };

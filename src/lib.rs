@@ -17,6 +17,7 @@ pub mod data;
 pub mod error;
 #[cfg(feature = "experiment")]
 pub mod experiment;
+pub mod export;
 pub mod files;
 pub mod graph;
 pub mod hyper;

@@ -11,6 +11,7 @@ mod devices;
 mod encode;
 mod eval;
 mod explain;
+mod export;
 mod generate;
 mod joint;
 #[cfg(feature = "gpu")]
@@ -87,6 +88,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Why a task's network says what it says: which support rows moved it, which weights are its own, which known tasks are like it
     Explain(explain::ExplainArgs),
+    /// Write a network as C, Rust or WGSL for other programs.
+    Export(export::ExportArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
     Plan(plan::PlanArgs),
     /// Time the workloads that the field is measured by.
@@ -674,6 +677,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match cli.command {
         Command::Train(a) => train::run(&a),
         Command::Adapt(a) => adapt::run(&a),
+        Command::Export(a) => export::run(&a),
         Command::Predict(a) => predict::run(&a),
         Command::Encode(a) => encode::run(&a),
         Command::Decode(a) => decode::run(&a),

@@ -146,7 +146,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
                     query.rows()
                 );
             }
-            (found.values, half, vec![])
+            (found.values, half, found.disagreement)
         }
         Reader::Model(model) => {
             if args.support.is_none() && args.interval.is_some() {
@@ -168,10 +168,20 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
                     "a network has no intervals: give the run folder and --support",
                 ));
             }
-            (network.predict(&device, &format.inputs(&query)?)?, None, vec![])
+            let found = network.prediction(&device, &format.inputs(&query)?)?;
+            (found.values, None, found.disagreement)
         }
     };
     let query = format.rows_of(&query)?;
+    // Of the first point of a series nothing is said.
+    let wrong =
+        y.iter().filter(|v| v.is_infinite() || (v.is_nan() && !matches!(format, Format::Series(_)))).count();
+    if wrong > 0 {
+        log::warn!(
+            "{wrong} of {} predicted numbers are not finite: the support or the query has values far from those that the model was trained on",
+            y.len()
+        );
+    }
     write_atomically(&args.out, &format.predictions(&query, &y, half.as_deref(), &disagreement)?)?;
     let rows = if matches!(format, Format::Sequences(_)) { "series" } else { "rows" };
     say(format_args!("{}: {} {rows} predicted\n", args.out.display(), query.rows()));

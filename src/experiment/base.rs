@@ -35,7 +35,7 @@ pub(super) fn base_weights(path: &Path, member: usize, target: &Net, format: &Fo
     match &network.members[..] {
         [weights] => Ok(weights.clone()),
         members => Err(fail(format!(
-            "has {} members, whose predictions are averaged, and one network can be corrected: name the run folder, whose members are taken one for one",
+            "has {} networks (members of a model, or draws of noise), whose predictions are averaged, and one network can be corrected: name the run folder, whose members are taken one for one",
             members.len()
         ))),
     }

@@ -31,8 +31,10 @@ pub fn predict_table(
         log::warn!(
             "no support rows are given: these are the pooled network's predictions, the same for every task"
         );
-        let deviation = vec![f32::NAN; query.rows()];
-        return Ok(Prediction { values: pooled.predict(device, &x)?, deviation, ..Prediction::default() });
+        let unknown = vec![f32::NAN; query.rows()];
+        let disagreement = if model.spec.condition.noise.is_some() { unknown.clone() } else { vec![] };
+        let values = pooled.predict(device, &x)?;
+        return Ok(Prediction { values, deviation: unknown, disagreement, intervals: None });
     };
     let (xs, ys) = (format.inputs(support)?, format.targets(support)?);
     let support = &*format.rows_of(support)?;

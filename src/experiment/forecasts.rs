@@ -22,6 +22,16 @@ pub enum Forecaster<'m> {
     Network(&'m Network),
 }
 
+impl Forecaster<'_> {
+    /// Networks that noise makes of a series; one without noise.
+    fn draws(&self) -> usize {
+        match self {
+            Forecaster::Model(model) => model.spec.condition.draws(),
+            Forecaster::Network(network) => network.draws,
+        }
+    }
+}
+
 /// One series: what is known of it, and what is asked.
 struct Asked {
     /// In order of time.
@@ -104,7 +114,7 @@ fn go(
     let mut found = Prediction {
         values: vec![f32::NAN; rows],
         deviation: vec![f32::NAN; rows],
-        disagreement: vec![],
+        disagreement: if by.draws() > 1 { vec![f32::NAN; rows] } else { vec![] },
         intervals: match by {
             Forecaster::Model(model) => model.choice.intervals.clone(),
             Forecaster::Network(_) => None,
@@ -145,6 +155,9 @@ fn go(
                 };
                 if let (Some(deviation), Some(growth)) = (said.deviation.get(k), growth) {
                     found.deviation[row] = deviation * growth as f32;
+                }
+                if let (Some(to), Some(apart)) = (found.disagreement.get_mut(row), said.disagreement.get(k)) {
+                    *to = *apart;
                 }
                 if s.feeds(at) {
                     (s.values[at], s.said[at]) = (Some(value), true);
@@ -389,9 +402,8 @@ fn predict(
     steps: Option<usize>,
 ) -> Result<Vec<Prediction>> {
     let mut said = vec![Prediction::default(); tasks.len()];
-    let alone = |network: &Network, task: &Task| -> Result<Prediction> {
-        Ok(Prediction { values: network.predict(device, &task.xq)?, ..Prediction::default() })
-    };
+    let alone =
+        |network: &Network, task: &Task| -> Result<Prediction> { network.prediction(device, &task.xq) };
     let asked = |t: &usize| !tasks[*t].xq.is_empty();
     let (learned, others): (Vec<usize>, Vec<usize>) = match by {
         Forecaster::Model(_) => (0..tasks.len()).filter(asked).partition(|t| !tasks[*t].ys.is_empty()),

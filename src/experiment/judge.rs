@@ -21,7 +21,11 @@ use crate::meta::model::{Model, Network, Prediction};
 use crate::report::metrics::{self, MetricsRow};
 use crate::run::Device;
 use crate::search::rank_correlation;
-use crate::task::{Task, reliability, support_as_query};
+use crate::task::{Metric, Task, reliability, support_as_query};
+
+/// Networks that disagree by less than this share of their error, or by so many nats, are as good as one.
+const LITTLE: f64 = 0.05;
+const LITTLE_NATS: f64 = 0.005;
 
 impl Experiment<'_> {
     /// Error on the test tasks, beside the baselines.
@@ -34,7 +38,8 @@ impl Experiment<'_> {
         let tasks = self.setup.source().test(shots);
         let held_out = self.held_out(&tasks, shots, self.baseline_choices()?)?;
         let (rows, refused) = self.recorded()?;
-        let instruments = self.instruments(&tasks, refused)?;
+        let mut instruments = self.instruments(&tasks, refused)?;
+        instruments.warnings.extend(self.hardly_differ(&held_out));
         let validation = self.validation()?;
         Ok(Report { held_out: Some(held_out), ..self.report(&rows, instruments, validation) })
     }
@@ -166,6 +171,23 @@ impl Experiment<'_> {
             coverage,
             reliability,
             disagreement,
+        })
+    }
+
+    /// What is to be said where noise makes no difference.
+    fn hardly_differ(&self, held_out: &HeldOut) -> Option<String> {
+        let apart = held_out.disagreement?;
+        if held_out.chosen_correction == 0.0 {
+            return Some("nothing of what is written was kept, so the networks of a task are all the pooled one: noise makes no difference".into());
+        }
+        let little = match (self.model.likelihood.metric, self.model.likelihood.has_values()) {
+            (_, false) => LITTLE_NATS,
+            (Metric::Mse, _) => LITTLE * held_out.chosen.sqrt(),
+            (Metric::Rmse, _) => LITTLE * held_out.chosen,
+            _ => 0.0,
+        };
+        (apart.mean < little).then(|| {
+            "the networks of a task hardly differ, whatever the noise: more training, more model.draws or a wider model.noise may help, or the support leaves nothing open".into()
         })
     }
 

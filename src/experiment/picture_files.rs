@@ -22,7 +22,7 @@ use crate::data::format::Format;
 use crate::data::images::{ImageOptions, ImageSet, is_cifar, pictures_in};
 use crate::data::labelled::{ChannelScale, pixel};
 use crate::error::{Error, Result};
-use crate::meta::model::{Model, Network};
+use crate::meta::model::{Model, Network, Prediction};
 use crate::net::Net;
 use crate::run::Device;
 use crate::task::{Task, softmax};
@@ -37,16 +37,18 @@ pub struct Sorted {
     pub classes: Vec<String>,
     /// Probability of each class for each picture.
     pub shares: Vec<Vec<f64>>,
+    /// How far the networks that noise makes of a task disagree on each picture, in nats; empty where there is no noise.
+    pub disagreement: Vec<f32>,
 }
 
 impl Sorted {
-    fn new(files: Vec<String>, classes: &[String], outputs: usize, values: &[f32]) -> Sorted {
+    fn new(files: Vec<String>, classes: &[String], outputs: usize, said: &Prediction) -> Sorted {
         // Outputs beyond the classes of the support stand for none.
-        let shares = values.chunks(outputs).map(|y| softmax(&y[..classes.len()])).collect();
-        Sorted { files, classes: classes.to_vec(), shares }
+        let shares = said.values.chunks(outputs).map(|y| softmax(&y[..classes.len()])).collect();
+        Sorted { files, classes: classes.to_vec(), shares, disagreement: said.disagreement.clone() }
     }
 
-    /// A row a picture: its path, the most probable class, the probability of each.
+    /// A row a picture: its path, the most probable class, the probability of each, and where there is noise how far networks disagree.
     ///
     /// # Errors
     /// [`Error::Data`] where a row cannot be written.
@@ -56,11 +58,14 @@ impl Sorted {
         let probabilities = self.classes.iter().map(|c| format!("probability_{c}"));
         let header: Vec<String> =
             ["file".into(), "prediction".into()].into_iter().chain(probabilities).collect();
+        let header =
+            [header, vec!["disagreement".into(); usize::from(!self.disagreement.is_empty())]].concat();
         out.write_record(&header).map_err(|e| fail(&e))?;
-        for (file, shares) in self.files.iter().zip(&self.shares) {
+        for (row, (file, shares)) in self.files.iter().zip(&self.shares).enumerate() {
             let likeliest = self.classes.iter().zip(shares).max_by(|a, b| a.1.total_cmp(b.1));
             let first = [file.clone(), likeliest.map_or_else(String::new, |(class, _)| class.clone())];
-            let cells = first.into_iter().chain(shares.iter().map(|p| format!("{p:.6}")));
+            let apart = self.disagreement.get(row).map(f32::to_string);
+            let cells = first.into_iter().chain(shares.iter().map(|p| format!("{p:.6}"))).chain(apart);
             out.write_record(cells).map_err(|e| fail(&e))?;
         }
         out.into_inner().map_err(|e| fail(&e))
@@ -175,7 +180,7 @@ pub fn sort_pictures(
     let o = model.likelihood.outputs;
     let yq = vec![0.0; files.len() * o];
     let found = model.predict(device, &[Task { xq, yq, ..task }], steps)?;
-    Ok(Sorted::new(files, &classes, o, &found[0].values))
+    Ok(Sorted::new(files, &classes, o, &found[0]))
 }
 
 /// The same by a network that has been adapted to its classes.
@@ -190,6 +195,6 @@ pub fn sort_by_network(
 ) -> Result<Sorted> {
     warn_of_batches(&network.spec);
     let (files, x) = pictures_asked(format, pictures)?;
-    let values = network.predict(device, &x)?;
-    Ok(Sorted::new(files, &format.classes(), network.likelihood.outputs, &values))
+    let said = network.prediction(device, &x)?;
+    Ok(Sorted::new(files, &format.classes(), network.likelihood.outputs, &said))
 }

@@ -79,8 +79,15 @@ struct AboutNetwork {
     #[serde(alias = "judge")]
     likelihood: Likelihood,
     shares: Vec<f64>,
+    /// Networks that noise made of each member; 0: there was none.
+    #[serde(default, skip_serializing_if = "one_at_most")]
+    draws: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layout: Option<ParamLayout>,
+}
+
+fn one_at_most(draws: &usize) -> bool {
+    *draws <= 1
 }
 
 impl RunFolder {
@@ -276,6 +283,7 @@ pub fn save_network(path: &Path, network: &Network, format: &Format) -> Result<(
         spec: network.spec.clone(),
         likelihood: network.likelihood,
         shares: network.shares.clone(),
+        draws: network.draws,
         layout: own_layout(&network.spec),
     };
     c.metadata.insert("network".into(), json(&about));
@@ -311,6 +319,9 @@ pub fn network_of(model: &Path) -> Result<(Network, Format)> {
     Err(Error::config(model.display().to_string(), why))
 }
 
+/// Networks of a file: three of each draw of each member at most.
+const MOST_NETWORKS: usize = 3 * 256 * 100;
+
 /// The same of a network that has layers of a program's own.
 pub fn load_network_with(path: &Path, own: &[Own]) -> Result<(Network, Format)> {
     let c = Checkpoint::load(path)?;
@@ -321,7 +332,7 @@ pub fn load_network_with(path: &Path, own: &[Own]) -> Result<(Network, Format)> 
     format.validate(path, about.spec.inputs(), about.likelihood.outputs)?;
     let p = about.spec.layout().len();
     let n = about.shares.len();
-    if n > 300 || !about.shares.iter().all(|s| (0.0..=1.0).contains(s)) {
+    if n > MOST_NETWORKS || !about.shares.iter().all(|s| (0.0..=1.0).contains(s)) {
         return Err(Error::checkpoint(path, format!("{n} members with shares that are no shares")));
     }
     let members = (0..n)
@@ -334,7 +345,9 @@ pub fn load_network_with(path: &Path, own: &[Own]) -> Result<(Network, Format)> 
     if members.is_empty() {
         return Err(Error::checkpoint(path, "the file holds no network; `hyperloom adapt` writes one"));
     }
-    Ok((Network::new(about.spec, about.likelihood, members, about.shares), format))
+    let mut network = Network::new(about.spec, about.likelihood, members, about.shares);
+    network.draws = about.draws.max(1);
+    Ok((network, format))
 }
 
 /// Whether the descriptor that the model reads can be made from its files.

@@ -288,14 +288,14 @@ impl Setup {
         if hyper.condition.noise.is_some() {
             let likelihood = self.source.likelihood();
             let why = if !(likelihood.has_classes() || likelihood.has_values()) {
-                "what is predicted here is neither values nor classes"
+                "is for values and classes, and neither is predicted here: leave it out"
             } else if self.config.adapt.rule.is_closed_form() && likelihood.has_values() {
-                "the closed form of values knows itself how sure it is (adapt.method = \"fine-tune\" takes noise)"
+                "the closed form of values knows itself how sure it is: take --method fine-tune, or leave model.noise out"
             } else {
                 ""
             };
             if !why.is_empty() {
-                return Err(Error::config("model.noise", format!("{why}: model.noise = 0")));
+                return Err(Error::config("model.noise", why));
             }
         }
         if !self.meta().adaptation.fits(&hyper) {

@@ -70,8 +70,8 @@ pub struct Prediction {
     pub values: Vec<f32>,
     /// Predictive standard deviation of each row `[q]`; NaN where nothing is known of it.
     pub deviation: Vec<f32>,
-    /// How far the networks that noise makes of a task disagree on each row `[q]`: their standard deviation of values, and of classes what knowing the network
-    /// would say of the class, in nats. Empty where a task has one network.
+    /// How far the networks that noise makes of a task, those of all members, disagree on each row `[q]`: their standard deviation of values, and of classes
+    /// what knowing the network would say of the class, in nats. Empty where there is no noise.
     pub disagreement: Vec<f32>,
     /// How wide intervals are by the deviation, of values.
     pub(crate) intervals: Option<Intervals>,
@@ -171,7 +171,10 @@ impl Model {
             found.iter().map(|m| of(&m[k]).clone()).collect()
         };
         let said = |k| self.likelihood.combine(&members(k, |f| &f.predictions));
-        let apart = |k| self.disagreement(tasks.len(), &members(k, |f| &f.disagreement));
+        let apart = |k| {
+            let (said, apart) = (members(k, |f| &f.predictions), members(k, |f| &f.disagreement));
+            self.disagreement(tasks.len(), &said, &apart)
+        };
         Ok(((0..steps.len()).map(said).collect(), (0..steps.len()).map(apart).collect()))
     }
 
@@ -313,7 +316,7 @@ impl Model {
         let n = self.members.len() as f64;
         let deviation = variance.iter().map(|v| v.iter().map(|v| (v / n).sqrt() as f32).collect());
         let values = self.likelihood.combine(&all);
-        let disagreement = self.disagreement(tasks.len(), &disagreement);
+        let disagreement = self.disagreement(tasks.len(), &all, &disagreement);
         Ok(values
             .into_iter()
             .zip(deviation)
@@ -325,14 +328,23 @@ impl Model {
             .collect())
     }
 
-    /// How far networks disagree on each row of so many tasks, the mean over members `[members][tasks][q]`: of values the deviation of their mean variance.
-    fn disagreement(&self, tasks: usize, members: &[Vec<Vec<f32>>]) -> Vec<Vec<f32>> {
-        let of_row = |t: usize, row: usize| {
-            let mean = members.iter().map(|m| m[t][row]).sum::<f32>() / members.len() as f32;
-            if self.likelihood.has_values() { mean.sqrt() } else { mean }
+    /// How far the networks of so many tasks disagree on each of their rows, by what those of each member say `[members][tasks][q · o]` and how far they disagree
+    /// `[members][tasks][q]`.
+    fn disagreement(&self, tasks: usize, said: &[Vec<Vec<f32>>], apart: &[Vec<Vec<f32>>]) -> Vec<Vec<f32>> {
+        let (likelihood, draws) = (self.likelihood, self.spec.condition.draws());
+        let of = |t: usize| {
+            let members: Vec<(&[f32], &[f32])> = said
+                .iter()
+                .zip(apart)
+                .filter_map(|(said, apart)| Some((&said[t][..], &apart.get(t)?[..])))
+                .collect();
+            if members.is_empty() {
+                return vec![];
+            }
+            let all = likelihood.loss.disagreement_of_all(&members, draws, likelihood.outputs);
+            all.into_iter().map(|v| if likelihood.has_values() { v.sqrt() } else { v }).collect()
         };
-        let rows = |t: usize| members.first().and_then(|m| m.get(t)).map_or(0, Vec::len);
-        (0..tasks).map(|t| (0..rows(t)).map(|row| of_row(t, row)).collect()).collect()
+        (0..tasks).map(of).collect()
     }
 
     /// Networks that a member writes for a task; the pooled one is one.
@@ -400,7 +412,8 @@ impl Model {
                 add(adapters.adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?, 1.0);
             }
         }
-        Ok(Network::new(self.network_spec(), self.likelihood, members, shares))
+        let draws = self.spec.condition.draws();
+        Ok(Network { draws, ..Network::new(self.network_spec(), self.likelihood, members, shares) })
     }
 
     /// What of its only member adapts to a task in `steps` steps (`None`: as many as were chosen): the context parameters, the
@@ -502,6 +515,8 @@ pub struct Network {
     pub members: Vec<Vec<f32>>,
     /// Share of each member in the prediction; they sum to one.
     pub shares: Vec<f64>,
+    /// Networks that noise made of each member of the model: so many follow one another.
+    pub draws: usize,
     /// Plans that were prepared for earlier calls.
     ready: Pool<Forward>,
 }
@@ -513,7 +528,7 @@ impl Network {
         members: Vec<Vec<f32>>,
         shares: Vec<f64>,
     ) -> Network {
-        Network { spec, likelihood, members, shares, ready: Pool::default() }
+        Network { spec, likelihood, members, shares, draws: 1, ready: Pool::default() }
     }
 
     /// One network with weights `[P]`.
@@ -567,6 +582,22 @@ impl Network {
         Ok(self.mixture(&all))
     }
 
+    /// The same, and how far the networks disagree that noise made of a task: what [`Model::predict`] says of it, without deviations and intervals.
+    ///
+    /// # Errors
+    /// Those of [`Network::predict`].
+    pub fn prediction(&self, device: &Device, x: &[f32]) -> Result<Prediction> {
+        let all = self.predict_each(device, x)?;
+        let values = self.mixture(&all.iter().map(|y| &y[..]).collect::<Vec<_>>());
+        let (loss, o) = (self.likelihood.loss, self.likelihood.outputs);
+        let mut disagreement = if self.draws > 1 { loss.disagreement(&all, o) } else { vec![] };
+        if self.likelihood.has_values() {
+            disagreement.iter_mut().for_each(|v| *v = v.sqrt());
+        }
+        let deviation = vec![f32::NAN; values.len() / o];
+        Ok(Prediction { values, deviation, disagreement, ..Prediction::default() })
+    }
+
     /// The same of each member alone, `[members][n · o]`, values or logits: how far they disagree says how much is left open.
     ///
     /// # Errors
@@ -609,7 +640,8 @@ impl Network {
     /// These weights as those of another net.
     fn by(&self, spec: Net) -> Network {
         let likelihood = Likelihood { outputs: spec.outputs(), ..self.likelihood };
-        Network::new(spec, likelihood, self.members.clone(), self.shares.clone())
+        let network = Network::new(spec, likelihood, self.members.clone(), self.shares.clone());
+        Network { draws: self.draws, ..network }
     }
 
     /// What all members say together.

@@ -9,6 +9,7 @@ mod bench;
 mod continual;
 mod decoders;
 mod explain;
+mod export;
 mod fields;
 mod jobs;
 mod methods;

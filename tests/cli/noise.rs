@@ -59,6 +59,8 @@ fn networks_of_waves_disagree_where_the_support_leaves_it_open() {
     for row in 0..4 {
         let (a, b) = (alone["prediction"][row].parse::<f64>().unwrap(), number("prediction", row));
         assert!((a - b).abs() < 1e-4, "{a} by networks, {b} by the run");
+        let apart = alone["disagreement"][row].parse::<f64>().unwrap();
+        assert!((apart - number("disagreement", row)).abs() < 1e-4, "{apart} by networks");
     }
     let (network, _) = load_network(&place.path("net.safetensors")).expect("a network");
     assert_eq!(network.members.len(), 4, "a network for each draw");
@@ -80,6 +82,27 @@ fn networks_of_a_table_and_of_classes() {
         // Members are other hypernetworks; each makes as many networks.
         let model = Model::load(place.path(run)).expect("a run");
         assert_eq!((model.members.len(), model.choice.sharpness), (2, 1.0), "{run}");
+        // All eight count, whoever is asked.
+        if run == "classes" {
+            continue;
+        }
+        place.write("known.csv", "x,mood,height\n0,calm,1100\n1,wild,1110\n-1,calm,1090\n");
+        place.write("asked.csv", "x,mood\n0.5,calm\n2,wild\n");
+        place.ok(&["predict", run, "--support", "known.csv", "--query", "asked.csv", "--out", "a.csv"]);
+        place.ok(&["adapt", run, "--support", "known.csv", "--out", "net.safetensors"]);
+        place.ok(&["predict", "net.safetensors", "--query", "asked.csv", "--out", "b.csv"]);
+        let [a, b] = ["a.csv", "b.csv"].map(|file| columns(&place.read(file)));
+        for (a, b) in a["disagreement"].iter().zip(&b["disagreement"]) {
+            let (a, b): (f64, f64) = (a.parse().unwrap(), b.parse().unwrap());
+            assert!(a > 0.0 && (a - b).abs() < 1e-4 * a, "{a} by the run, {b} by its networks");
+        }
+        // Of rows that are not told apart from anything nothing is claimed.
+        place.write("known.csv", "x,mood,height\n0,calm,1e30\n1,wild,1e30\n");
+        place.ok(&["predict", run, "--support", "known.csv", "--query", "asked.csv", "--out", "c.csv"]);
+        let said = columns(&place.read("c.csv"));
+        for (y, apart) in said["prediction"].iter().zip(&said["disagreement"]) {
+            assert_eq!(y.contains("NaN"), apart.is_empty(), "{said:?}");
+        }
     }
     let ridge = [&of_table(&LINES, "ridge", "no")[..], &["--set", "adapt.steps=[0, 1]"]].concat();
     place.refused(&ridge, &["model.noise", "closed form", "fine-tune"]);
@@ -96,6 +119,8 @@ fn what_noise_is_nothing_for() {
         &["adapt.per_step", "noise"],
     );
     refused(&["--set", "model.generator=static"], &["model.noise"]);
+    place
+        .refused(&["plan", "waves.toml", "--set", "model.draws=3"], &["model.draws", "model.noise = 8, too"]);
     place.refused(
         &["plan", "waves.toml", "--set", "model.noise=3", "--set", "model.draws=1"],
         &["model.draws", "2"],

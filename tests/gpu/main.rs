@@ -6,6 +6,9 @@
 mod buckets;
 mod chains;
 mod continual;
+mod export;
+#[path = "../support/exported.rs"]
+mod exported;
 mod golden;
 mod influence;
 mod limits;

@@ -437,7 +437,9 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] for settings that the way does not allow.
     pub fn settled(&self, likelihood: &Likelihood) -> Result<Config> {
-        let method = if likelihood.has_classes() { Method::FineTune } else { Method::Ridge };
+        // The closed form of values takes no noise.
+        let by_gradient = likelihood.has_classes() || self.model.noise > 0;
+        let method = if by_gradient { Method::FineTune } else { Method::Ridge };
         if self.adapt.method == Method::Auto { self.under(method) } else { Ok(self.clone()) }
     }
 

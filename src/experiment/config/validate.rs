@@ -211,25 +211,31 @@ impl Config {
     /// Refuses noise that nothing reads, or that another objective would train away.
     fn validate_noise(&self, generated: bool) -> Result<()> {
         if self.model.noise == 0 {
-            return Ok(());
+            return match self.model.draws == Config::with_method(self.task, self.adapt.method).model.draws {
+                true => Ok(()),
+                false => Err(Error::config(
+                    "model.draws",
+                    "without noise a task has one network: set model.noise = 8, too, or leave model.draws out",
+                )),
+            };
         }
         let fail = |key: &str, message: &str| Err(Error::config(key, message));
         if self.task.is_single() {
             return fail(
                 "model.noise",
-                "one task has no support that could leave anything open: model.noise = 0",
+                "one task has no support that could leave anything open: leave model.noise out",
             );
         }
         if !generated || !self.model.generator.reads() {
             return fail(
                 "model.noise",
-                "weights that all tasks share read no noise: add --generated, or take --method fine-tune",
+                "weights that all tasks share read no noise: take --method fine-tune, or add --generated",
             );
         }
         if self.adapt.through == Through::Reptile {
             return fail(
                 "adapt.through",
-                "Reptile draws all networks of a task to one place: model.noise = 0",
+                "Reptile draws all networks of a task to one place: take --method fine-tune, or leave model.noise out",
             );
         }
         if self.adapt.per_step > 0.0 {

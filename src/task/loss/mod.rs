@@ -84,7 +84,32 @@ impl Loss {
             entropy(mean) - each().map(entropy).sum::<f64>() / m
         };
         let each: Vec<f64> = (0..numbers).map(of).collect();
-        each.chunks(o).map(|row| row.iter().sum::<f64>().max(0.0) as f32).collect()
+        // Rounding may bring what is 0 below it.
+        let row = |row: &[f64]| row.iter().sum::<f64>();
+        each.chunks(o).map(row).map(|v| if v < 0.0 { 0.0 } else { v as f32 }).collect()
+    }
+
+    /// The same of the networks of several members, by what those of each say together `[n · o]` and how far they disagree `[n]`; of each there are so many.
+    pub(crate) fn disagreement_of_all(
+        self,
+        members: &[(&[f32], &[f32])],
+        networks: usize,
+        o: usize,
+    ) -> Vec<f32> {
+        let means: Vec<Vec<f32>> = members.iter().map(|m| m.0.to_vec()).collect();
+        let (n, each) = (members.len() as f64, networks as f64);
+        let between = self.disagreement(&means, o);
+        let within = |row: usize| members.iter().map(|m| f64::from(m.1[row])).sum::<f64>();
+        let all = |(row, between): (usize, &f32)| match self.has_values() {
+            // Squares within members and between them, over one less than there are networks.
+            true => {
+                let squares = (each - 1.0) * within(row) + each * (n - 1.0) * f64::from(*between);
+                (squares / (n * each - 1.0)) as f32
+            }
+            // What knowing the member says of the class, and what knowing its network says then.
+            false => (f64::from(*between) + within(row) / n) as f32,
+        };
+        between.iter().enumerate().map(all).collect()
     }
 }
 

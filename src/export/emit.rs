@@ -1,0 +1,939 @@
+//! From a graph to statements: which values stand somewhere, where, and the loops that fill them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::functions::{Definitions, of_one, of_two};
+use super::language::{Array, Language};
+use crate::error::{Error, Result};
+use crate::graph::conv::{Conv, Wrt};
+use crate::graph::op::{Num, Op};
+use crate::graph::scan::{Outcome, Scan};
+use crate::graph::{Graph, Value};
+use crate::spec::count;
+
+/// A function: what a graph computes from its inputs.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its name, behind that of the program.
+    pub name: String,
+    /// What it computes: inputs and outputs are its parameters by their names, an input `weights` are those of the program.
+    pub(super) graph: Graph,
+}
+
+/// A function as text.
+pub(super) struct Written {
+    /// Statements, a line each.
+    pub(super) body: String,
+    /// Functions that they call.
+    pub(super) definitions: String,
+    /// Constants of the graph, by their names.
+    pub(super) tables: BTreeMap<String, Vec<f32>>,
+    /// Numbers that the workspace needs.
+    pub(super) workspace: usize,
+}
+
+impl Function {
+    /// A function that gives the outputs of a graph.
+    pub(super) fn new(name: &str, graph: Graph) -> Function {
+        Function { name: name.into(), graph }
+    }
+
+    /// Its statements in a language; `prefix` begins all names.
+    pub(super) fn write(&self, language: &dyn Language, prefix: &str) -> Result<Written> {
+        let mut writer = Writer {
+            language,
+            prefix,
+            lines: String::new(),
+            depth: 1,
+            names: 0,
+            definitions: Definitions::default(),
+            tables: BTreeMap::new(),
+            arena: Arena::default(),
+        };
+        let sources = (self.graph.nodes().iter().enumerate())
+            .filter_map(|(i, node)| match node.op {
+                Op::Input(k) => Some((Value(i as u32), self.graph.inputs()[k].name.clone())),
+                _ => None,
+            })
+            .map(|(v, name)| {
+                let array = if name == "weights" { Held::Weights } else { Held::Parameter(name) };
+                (v, Place { array, start: Index::zero() })
+            })
+            .collect();
+        let mut block = Block::new(&self.graph, sources);
+        let outputs: Vec<Value> = self.graph.outputs().iter().map(|o| o.1).collect();
+        writer.block(&mut block, &outputs)?;
+        for (name, v) in self.graph.outputs() {
+            let to = Place { array: Held::Parameter(name.clone()), start: Index::zero() };
+            writer.copy(&mut block, *v, &to);
+        }
+        Ok(Written {
+            body: writer.lines,
+            definitions: writer.definitions.text(),
+            tables: writer.tables,
+            workspace: writer.arena.most,
+        })
+    }
+}
+
+/// A number of elements, or of an element: what is known of it beforehand, and the rest as text.
+#[derive(Clone, Debug, PartialEq)]
+struct Index {
+    terms: Vec<String>,
+    known: usize,
+}
+
+impl Index {
+    fn zero() -> Index {
+        Index { terms: vec![], known: 0 }
+    }
+
+    fn of(term: impl Into<String>) -> Index {
+        Index { terms: vec![term.into()], known: 0 }
+    }
+
+    fn is_known(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    fn plus(mut self, other: &Index) -> Index {
+        self.terms.extend(other.terms.iter().cloned());
+        self.known += other.known;
+        self
+    }
+
+    fn shifted(mut self, by: usize) -> Index {
+        self.known += by;
+        self
+    }
+
+    fn times(&self, by: usize) -> Index {
+        let terms = match by {
+            0 => vec![],
+            1 => self.terms.clone(),
+            _ => self.terms.iter().map(|t| format!("{by} * {}", bracketed(t))).collect(),
+        };
+        Index { terms, known: self.known * by }
+    }
+
+    fn text(&self) -> String {
+        let mut all = self.terms.clone();
+        if self.known > 0 || all.is_empty() {
+            all.push(self.known.to_string());
+        }
+        all.join(" + ")
+    }
+}
+
+/// A term that may be multiplied.
+fn bracketed(text: &str) -> String {
+    if text.contains(' ') && !text.starts_with('(') { format!("({text})") } else { text.into() }
+}
+
+/// Where an element is: by an index along each axis, or counted in row-major order.
+#[derive(Clone, Debug)]
+enum At {
+    Axes(Vec<Index>),
+    Counted(Index),
+}
+
+/// An array of the function.
+#[derive(Clone, Debug, PartialEq)]
+enum Held {
+    Parameter(String),
+    Weights,
+    Table(String),
+    Workspace,
+}
+
+/// Where a value stands.
+#[derive(Clone, Debug)]
+struct Place {
+    array: Held,
+    start: Index,
+}
+
+/// A graph that is being written: the function's, or the body of a scan.
+struct Block<'g> {
+    graph: &'g Graph,
+    places: HashMap<Value, Place>,
+    /// Values that stand nowhere: they are worked out where they are read.
+    inline: Vec<bool>,
+}
+
+impl<'g> Block<'g> {
+    fn new(graph: &'g Graph, places: HashMap<Value, Place>) -> Block<'g> {
+        Block { graph, places, inline: inlined(graph) }
+    }
+
+    /// The values that stand somewhere and are read to work out `v`.
+    fn read(&self, v: Value, found: &mut BTreeSet<Value>) {
+        if self.places.contains_key(&v) || !self.inline[v.index()] {
+            found.insert(v);
+        } else {
+            self.graph.node(v).inputs.iter().for_each(|x| self.read(*x, found));
+        }
+    }
+}
+
+/// Which values are worked out where they are read: views, and pointwise functions that are read once.
+fn inlined(graph: &Graph) -> Vec<bool> {
+    let n = graph.nodes().len();
+    let (mut uses, mut again) = (vec![0; n], vec![false; n]);
+    graph.outputs().iter().for_each(|(_, v)| uses[v.index()] += 1);
+    let mut inline = vec![false; n];
+    for (i, node) in graph.nodes().iter().enumerate().rev() {
+        let view = matches!(
+            node.op,
+            Op::Const(_)
+                | Op::Constants(_)
+                | Op::Input(_)
+                | Op::Reshape
+                | Op::Permute(_)
+                | Op::Slice { .. }
+                | Op::Expand
+                | Op::StopGradient
+        );
+        let pointwise = matches!(node.op, Op::Map(_) | Op::Zip(_) | Op::Select);
+        inline[i] = view || (pointwise && uses[i] <= 1 && !again[i]);
+        for x in &node.inputs {
+            uses[x.index()] += if inline[i] { uses[i].max(1) } else { 1 };
+            let broadcast = count(&graph.node(*x).shape) < count(&node.shape);
+            let once = matches!(node.op, Op::SumTo | Op::Concat { .. } | Op::Pad { .. })
+                || ((view || pointwise) && !broadcast);
+            if !once || (inline[i] && again[i]) {
+                again[x.index()] = true;
+            }
+        }
+    }
+    inline
+}
+
+/// Room for values, taken again when they are not needed any more.
+#[derive(Default)]
+struct Arena {
+    free: Vec<(usize, usize)>,
+    end: usize,
+    most: usize,
+}
+
+impl Arena {
+    fn take(&mut self, len: usize) -> usize {
+        if let Some(i) = self.free.iter().position(|(_, room)| *room >= len) {
+            let (start, room) = self.free[i];
+            match room - len {
+                0 => drop(self.free.remove(i)),
+                rest => self.free[i] = (start + len, rest),
+            }
+            return start;
+        }
+        let start = self.end;
+        self.end += len;
+        self.most = self.most.max(self.end);
+        start
+    }
+
+    fn give_back(&mut self, start: usize, len: usize) {
+        let at = self.free.partition_point(|f| f.0 < start);
+        self.free.insert(at, (start, len));
+        if at + 1 < self.free.len() && start + len == self.free[at + 1].0 {
+            self.free[at].1 += self.free.remove(at + 1).1;
+        }
+        if at > 0 && self.free[at - 1].0 + self.free[at - 1].1 == self.free[at].0 {
+            self.free[at - 1].1 += self.free.remove(at).1;
+        }
+    }
+}
+
+struct Writer<'a> {
+    language: &'a dyn Language,
+    prefix: &'a str,
+    lines: String,
+    depth: usize,
+    names: usize,
+    definitions: Definitions,
+    tables: BTreeMap<String, Vec<f32>>,
+    arena: Arena,
+}
+
+impl Writer<'_> {
+    fn line(&mut self, text: &str) {
+        self.lines.push_str(&"    ".repeat(self.depth));
+        self.lines.push_str(text);
+        self.lines.push('\n');
+    }
+
+    fn name(&mut self, start: &str) -> String {
+        self.names += 1;
+        format!("{start}{}", self.names)
+    }
+
+    /// A loop from 0 to n around what `inside` writes; none where it would be run once.
+    fn looped(&mut self, n: usize, inside: impl FnOnce(&mut Self, Index) -> Result<()>) -> Result<()> {
+        if n == 1 {
+            return inside(self, Index::zero());
+        }
+        let i = self.name("i");
+        let before = std::mem::take(&mut self.lines);
+        self.depth += 1;
+        inside(self, Index::of(i.clone()))?;
+        self.depth -= 1;
+        let body = std::mem::replace(&mut self.lines, before);
+        let innermost = !body.contains(" {\n");
+        let head = self.language.loop_over(&i, n, innermost);
+        self.line(&head);
+        self.lines.push_str(&body);
+        self.line("}");
+        Ok(())
+    }
+
+    /// Loops over all axes.
+    fn over(
+        &mut self,
+        shape: &[usize],
+        at: Vec<Index>,
+        inside: &mut dyn FnMut(&mut Self, &[Index]) -> Result<()>,
+    ) -> Result<()> {
+        match shape.get(at.len()) {
+            None => inside(self, &at),
+            Some(&n) => self.looped(n, |w, i| {
+                let mut next = at.clone();
+                next.push(i);
+                w.over(shape, next, inside)
+            }),
+        }
+    }
+
+    /// A statement whose value is a formula.
+    fn set(&mut self, to: &str, formula: &str) {
+        let value = self.definitions.write(self.language, self.prefix, formula);
+        self.line(&format!("{to} = {value};"));
+    }
+
+    fn add(&mut self, to: &str, formula: &str) {
+        let value = self.definitions.write(self.language, self.prefix, formula);
+        self.line(&format!("{to} += {value};"));
+    }
+
+    fn variable(&mut self, name: &str, formula: &str) {
+        let value = self.definitions.write(self.language, self.prefix, formula);
+        let line = self.language.variable(name, &value);
+        self.line(&line);
+    }
+
+    /// A block in braces where a condition holds.
+    fn when(&mut self, condition: &str, inside: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        if condition.is_empty() {
+            return inside(self);
+        }
+        self.line(&format!("if ({condition}) {{"));
+        self.depth += 1;
+        inside(self)?;
+        self.depth -= 1;
+        self.line("}");
+        Ok(())
+    }
+
+    fn place(&self, place: &Place, index: Index) -> String {
+        let array = match &place.array {
+            Held::Parameter(name) => Array::Parameter(name),
+            Held::Weights => Array::Weights,
+            Held::Table(name) => Array::Table(name),
+            Held::Workspace => Array::Workspace,
+        };
+        self.language.element(self.prefix, array, &index.plus(&place.start).text())
+    }
+
+    /// The element of a value, as a formula.
+    fn element(&mut self, b: &Block<'_>, v: Value, at: &At) -> String {
+        let node = b.graph.node(v);
+        if let Some(place) = b.places.get(&v) {
+            return self.place(place, counted(&node.shape, at));
+        }
+        let x = |i: usize| node.inputs[i];
+        let of = |w: &mut Self, i: usize, at: &At| w.element(b, x(i), at);
+        // What is read of a smaller operand, which is repeated.
+        let spread = |i: usize| -> At {
+            let mine = &b.graph.node(x(i)).shape;
+            if *mine == node.shape {
+                return at.clone();
+            }
+            let axes = axes_of(&node.shape, at);
+            let missing = axes.len() - mine.len();
+            let of_axis =
+                |(k, n): (usize, &usize)| if *n == 1 { Index::zero() } else { axes[k + missing].clone() };
+            At::Axes(mine.iter().enumerate().map(of_axis).collect())
+        };
+        match &node.op {
+            Op::Const(Num(c)) => signed(*c),
+            Op::Constants(values) => {
+                let name = format!("c{}", v.index());
+                let values: Vec<f32> = values.iter().map(|n| n.0 as f32).collect();
+                let name = match self.tables.iter().find(|(_, known)| **known == values) {
+                    Some((known, _)) => known.clone(),
+                    None => {
+                        let name = if self.tables.contains_key(&name) { self.name("t") } else { name };
+                        self.tables.insert(name.clone(), values);
+                        name
+                    }
+                };
+                let place = Place { array: Held::Table(name), start: Index::zero() };
+                self.place(&place, counted(&node.shape, at))
+            }
+            Op::Map(f) => {
+                let inner = of(self, 0, at);
+                of_one(*f, &inner)
+            }
+            Op::Zip(f) => {
+                let (p, q) = (of(self, 0, &spread(0)), of(self, 1, &spread(1)));
+                of_two(*f, &p, &q)
+            }
+            Op::Select => {
+                let [c, p, q] = [0, 1, 2].map(|i| of(self, i, &spread(i)));
+                format!("choose({c}, {p}, {q})")
+            }
+            Op::Expand => of(self, 0, &spread(0)),
+            Op::StopGradient => of(self, 0, at),
+            Op::Reshape => {
+                let counted = counted(&node.shape, at);
+                of(self, 0, &At::Counted(counted))
+            }
+            Op::Permute(order) => {
+                let axes = axes_of(&node.shape, at);
+                let mut inner = vec![Index::zero(); axes.len()];
+                order.iter().zip(axes).for_each(|(to, index)| inner[*to] = index);
+                of(self, 0, &At::Axes(inner))
+            }
+            Op::Slice { axis, start } => {
+                let mut axes = axes_of(&node.shape, at);
+                axes[*axis].known += start;
+                of(self, 0, &At::Axes(axes))
+            }
+            op => unreachable!("{} stands somewhere", op.name()),
+        }
+    }
+
+    /// Writes all elements of a value to a place.
+    fn copy(&mut self, b: &mut Block<'_>, v: Value, to: &Place) {
+        let shape = b.graph.shape(v).to_vec();
+        let written = match counts(b, v) {
+            true => self.looped(count(&shape), |w, i| {
+                let (to, formula) = (w.place(to, i.clone()), w.element(b, v, &At::Counted(i)));
+                w.set(&to, &formula);
+                Ok(())
+            }),
+            false => self.over(&shape, vec![], &mut |w, at| {
+                let at = At::Axes(at.to_vec());
+                let (to, formula) = (w.place(to, counted(&shape, &at)), w.element(b, v, &at));
+                w.set(&to, &formula);
+                Ok(())
+            }),
+        };
+        debug_assert!(written.is_ok(), "copying refuses nothing");
+    }
+
+    /// Room for a value.
+    fn room(&mut self, len: usize) -> Place {
+        Place { array: Held::Workspace, start: Index::zero().shifted(self.arena.take(len)) }
+    }
+
+    /// All statements that the outputs need.
+    fn block(&mut self, b: &mut Block<'_>, outputs: &[Value]) -> Result<()> {
+        // From the outputs back: what has to stand somewhere, and who reads it last.
+        let mut needed: BTreeSet<Value> = BTreeSet::new();
+        let mut last: BTreeMap<Value, Value> = BTreeMap::new();
+        let mut open = BTreeSet::new();
+        outputs.iter().for_each(|v| b.read(*v, &mut open));
+        let kept = open.clone();
+        while let Some(v) = open.pop_last() {
+            if b.places.contains_key(&v) || !needed.insert(v) {
+                continue;
+            }
+            let mut reads = BTreeSet::new();
+            b.graph.node(v).inputs.iter().for_each(|x| b.read(*x, &mut reads));
+            for x in reads {
+                let at = last.entry(x).or_insert(v);
+                *at = (*at).max(v);
+                open.insert(x);
+            }
+        }
+        // Results of a scan are filled by it, and stand from then on.
+        let of_scan = |v: Value| {
+            let node = b.graph.node(v);
+            match (&node.op, node.inputs.first()) {
+                (Op::Result(i), Some(scan)) => Some((*scan, *i)),
+                _ => None,
+            }
+        };
+        let results: Vec<(Value, Value, usize)> =
+            needed.iter().filter_map(|v| of_scan(*v).map(|(scan, i)| (*v, scan, i))).collect();
+        let before: BTreeSet<Value> = b.places.keys().copied().collect();
+        for v in needed.iter().copied().collect::<Vec<_>>() {
+            let node = b.graph.node(v);
+            match &node.op {
+                Op::Result(_) => {}
+                Op::Scan(scan) => {
+                    let mine: Vec<(Value, usize)> =
+                        results.iter().filter(|r| r.1 == v).map(|r| (r.0, r.2)).collect();
+                    for (result, _) in &mine {
+                        let place = self.room(count(b.graph.shape(*result)));
+                        b.places.insert(*result, place);
+                    }
+                    self.scan(b, v, &scan.0.clone(), &mine)?;
+                }
+                _ => {
+                    let place = self.room(count(&node.shape));
+                    self.statement(b, v, &place)?;
+                    b.places.insert(v, place);
+                }
+            }
+            let done: Vec<Value> = last
+                .iter()
+                .filter(|(x, by)| **by == v && !kept.contains(x) && !before.contains(x))
+                .map(|(x, _)| *x)
+                .collect();
+            for x in done {
+                if let Some(Place { array: Held::Workspace, start }) = b.places.get(&x)
+                    && start.is_known()
+                {
+                    self.arena.give_back(start.known, count(b.graph.shape(x)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The loops that fill a value.
+    fn statement(&mut self, b: &mut Block<'_>, v: Value, to: &Place) -> Result<()> {
+        let node = b.graph.node(v);
+        let shape = node.shape.clone();
+        let inputs = node.inputs.clone();
+        let to_at = |w: &Self, at: &[Index]| w.place(to, counted(&shape, &At::Axes(at.to_vec())));
+        match node.op.clone() {
+            Op::Map(_) | Op::Zip(_) | Op::Select => {
+                self.copy(b, v, to);
+                Ok(())
+            }
+            Op::MatMul { ta, tb } => self.product(b, (inputs[0], ta), (inputs[1], tb), &shape, to),
+            Op::Conv(conv, wrt) => self.conv(b, &conv, wrt, [inputs[0], inputs[1]], v, to),
+            Op::SumTo => {
+                let x = inputs[0];
+                let from = b.graph.shape(x).to_vec();
+                let missing = from.len() - shape.len();
+                let mut whole = vec![1; missing];
+                whole.extend(&shape);
+                let summed: Vec<usize> =
+                    from.iter().zip(&whole).map(|(n, m)| if m == n { 1 } else { *n }).collect();
+                self.over(&whole, vec![], &mut |w, at| {
+                    let sum = w.name("a");
+                    w.variable(&sum, "0.0");
+                    w.over(&summed, vec![], &mut |w, inner| {
+                        let both = at.iter().zip(inner).map(|(a, i)| a.clone().plus(i)).collect();
+                        let formula = w.element(b, x, &At::Axes(both));
+                        w.add(&sum, &formula);
+                        Ok(())
+                    })?;
+                    let to = to_at(w, &at[missing..]);
+                    w.set(&to, &sum);
+                    Ok(())
+                })
+            }
+            Op::Pad { axis, start } => {
+                self.fill(to, count(&shape))?;
+                let from = b.graph.shape(inputs[0]).to_vec();
+                self.over(&from, vec![], &mut |w, at| {
+                    let mut there = at.to_vec();
+                    there[axis].known += start;
+                    let (to, formula) = (to_at(w, &there), w.element(b, inputs[0], &At::Axes(at.to_vec())));
+                    w.set(&to, &formula);
+                    Ok(())
+                })
+            }
+            Op::Concat { axis } => {
+                let mut start = 0;
+                for x in inputs {
+                    let from = b.graph.shape(x).to_vec();
+                    self.over(&from, vec![], &mut |w, at| {
+                        let mut there = at.to_vec();
+                        there[axis].known += start;
+                        let (to, formula) = (to_at(w, &there), w.element(b, x, &At::Axes(at.to_vec())));
+                        w.set(&to, &formula);
+                        Ok(())
+                    })?;
+                    start += from[axis];
+                }
+                Ok(())
+            }
+            Op::LogSoftmax => {
+                let (lead, classes) = shape.split_at(shape.len() - 1);
+                let x = inputs[0];
+                self.over(lead, vec![], &mut |w, at| {
+                    let place = |i: &Index| [at, std::slice::from_ref(i)].concat();
+                    let (most, sum) = (w.name("a"), w.name("a"));
+                    let first = w.element(b, x, &At::Axes(place(&Index::zero())));
+                    w.variable(&most, &first);
+                    w.looped(classes[0], |w, i| {
+                        let each = w.element(b, x, &At::Axes(place(&i)));
+                        w.set(&most, &format!("larger({most}, {each})"));
+                        Ok(())
+                    })?;
+                    w.variable(&sum, "0.0");
+                    w.looped(classes[0], |w, i| {
+                        let each = w.element(b, x, &At::Axes(place(&i)));
+                        w.add(&sum, &format!("exponential({each} - {most})"));
+                        Ok(())
+                    })?;
+                    w.looped(classes[0], |w, i| {
+                        let each = w.element(b, x, &At::Axes(place(&i)));
+                        let to = to_at(w, &place(&i));
+                        w.set(&to, &format!("({each} - {most}) - logarithm({sum})"));
+                        Ok(())
+                    })
+                })
+            }
+            op => Err(Error::Shape(format!(
+                "'{}' ({}) is not written out in other languages yet",
+                op.name(),
+                node.label
+            ))),
+        }
+    }
+
+    /// Zeros.
+    fn fill(&mut self, to: &Place, len: usize) -> Result<()> {
+        self.looped(len, |w, i| {
+            let to = w.place(to, i);
+            w.set(&to, "0.0");
+            Ok(())
+        })
+    }
+
+    /// A batched product, a row of the result at a time: numbers that lie side by side are added to side by side.
+    fn product(
+        &mut self,
+        b: &mut Block<'_>,
+        (x, ta): (Value, bool),
+        (y, tb): (Value, bool),
+        shape: &[usize],
+        to: &Place,
+    ) -> Result<()> {
+        let rank = shape.len();
+        let (sx, sy) = (b.graph.shape(x).to_vec(), b.graph.shape(y).to_vec());
+        let terms = if ta { sx[sx.len() - 2] } else { sx[sx.len() - 1] };
+        // Batch axes broadcast.
+        let operand = |shape: &[usize], lead: &[Index], [i, j]: [&Index; 2]| {
+            let batch = &shape[..shape.len() - 2];
+            let missing = lead.len() - batch.len();
+            let axis =
+                |(k, n): (usize, &usize)| if *n == 1 { Index::zero() } else { lead[k + missing].clone() };
+            let mut at: Vec<Index> = batch.iter().enumerate().map(axis).collect();
+            at.extend([i.clone(), j.clone()]);
+            At::Axes(at)
+        };
+        let (lead, [rows, columns]) = (&shape[..rank - 2], [shape[rank - 2], shape[rank - 1]]);
+        let lead_and_rows = [lead, &[rows]].concat();
+        self.over(&lead_and_rows, vec![], &mut |w, at| {
+            let (batch, i) = (&at[..rank - 2], &at[rank - 2]);
+            let x_at = |k: &Index| operand(&sx, batch, if ta { [k, i] } else { [i, k] });
+            let y_at = |k: &Index, j: &Index| operand(&sy, batch, if tb { [j, k] } else { [k, j] });
+            let row = |w: &Self, j: &Index| {
+                let mut there = at.to_vec();
+                there.push(j.clone());
+                w.place(to, counted(shape, &At::Axes(there)))
+            };
+            if tb || columns == 1 {
+                return w.looped(columns, |w, j| {
+                    let sum = w.name("a");
+                    w.variable(&sum, "0.0");
+                    w.looped(terms, |w, k| {
+                        let (p, q) = (w.element(b, x, &x_at(&k)), w.element(b, y, &y_at(&k, &j)));
+                        w.add(&sum, &format!("{p} * {q}"));
+                        Ok(())
+                    })?;
+                    let to = row(w, &j);
+                    w.set(&to, &sum);
+                    Ok(())
+                });
+            }
+            w.looped(columns, |w, j| {
+                let to = row(w, &j);
+                w.set(&to, "0.0");
+                Ok(())
+            })?;
+            w.looped(terms, |w, k| {
+                let factor = w.name("a");
+                let p = w.element(b, x, &x_at(&k));
+                w.variable(&factor, &p);
+                w.looped(columns, |w, j| {
+                    let (to, q) = (row(w, &j), w.element(b, y, &y_at(&k, &j)));
+                    w.add(&to, &format!("{factor} * {q}"));
+                    Ok(())
+                })
+            })
+        })
+    }
+
+    /// One of the three convolutions: all terms of the trilinear form, each added where it belongs.
+    fn conv(
+        &mut self,
+        b: &mut Block<'_>,
+        conv: &Conv,
+        wrt: Wrt,
+        operands: [Value; 2],
+        v: Value,
+        to: &Place,
+    ) -> Result<()> {
+        let shape = b.graph.shape(v).to_vec();
+        self.fill(to, count(&shape))?;
+        // The two operands and the result as x, k and y.
+        let [first, second] = operands.map(|x| (Some(x), b.graph.shape(x).to_vec()));
+        let result = (None, shape);
+        let [x, k, y] = match wrt {
+            Wrt::Output => [first, second, result],
+            Wrt::Input => [result, second, first],
+            Wrt::Kernels => [first, result, second],
+        };
+        let (batch, images) = (y.1[0].max(x.1[0]).max(k.1[0]), y.1[1]);
+        let [p, q] = [y.1[2], y.1[3]];
+        let [h, wide] = [x.1[2], x.1[3]];
+        let [di, dj] = conv.windows.map(|w| w.size);
+        let (groups, c, o) = (conv.groups, k.1[3], k.1[4] / conv.groups);
+        self.over(&[batch, images, p, q, di, dj, groups], vec![], &mut |w, at| {
+            let [at_b, n, at_p, at_q, i, j, group] = at else { unreachable!("seven loops") };
+            // The element that a tap reads, and where there is one.
+            let tap = |axis: usize, at: &Index, tap: &Index, len: usize| {
+                let window = conv.windows[axis];
+                let place = at.times(window.stride).plus(&tap.times(window.dilation));
+                let (before, text) = (window.before, place.text());
+                let last = (y.1[2 + axis] - 1) * window.stride + (window.size - 1) * window.dilation;
+                let low = (before > 0).then(|| format!("{text} >= {before}"));
+                let high = (last >= len + before).then(|| format!("{text} < {}", len + before));
+                let index = match before {
+                    0 => place,
+                    _ => Index::of(format!("({text} - {before})")),
+                };
+                (index, [low, high])
+            };
+            let (row, inside_h) = tap(0, at_p, i, h);
+            let (column, inside_w) = tap(1, at_q, j, wide);
+            let conditions: Vec<String> = inside_h.into_iter().chain(inside_w).flatten().collect();
+            w.when(&conditions.join(" && "), |w| {
+                w.looped(c, |w, channel| {
+                    let own = |n: usize| if n == 1 { Index::zero() } else { at_b.clone() };
+                    let from = channel.clone().plus(&group.times(c));
+                    let at_x = [own(x.1[0]), n.clone(), row.clone(), column.clone(), from].to_vec();
+                    let at_k = |out: &Index| {
+                        [own(k.1[0]), i.clone(), j.clone(), channel.clone(), out.clone()].to_vec()
+                    };
+                    let at_y = |out: &Index| {
+                        [own(y.1[0]), n.clone(), at_p.clone(), at_q.clone(), out.clone()].to_vec()
+                    };
+                    w.looped(o, |w, out| {
+                        let out = out.plus(&group.times(o));
+                        let of = |w: &mut Self, (v, _): &(Option<Value>, Vec<usize>), at: Vec<Index>| {
+                            v.map(|v| w.element(b, v, &At::Axes(at)))
+                        };
+                        let parts = [of(w, &x, at_x.clone()), of(w, &k, at_k(&out)), of(w, &y, at_y(&out))];
+                        let (there, shape) = match wrt {
+                            Wrt::Output => (at_y(&out), &y.1),
+                            Wrt::Input => (at_x.clone(), &x.1),
+                            Wrt::Kernels => (at_k(&out), &k.1),
+                        };
+                        let to = w.place(to, counted(shape, &At::Axes(there)));
+                        let factors: Vec<String> = parts.into_iter().flatten().collect();
+                        w.add(&to, &factors.join(" * "));
+                        Ok(())
+                    })
+                })
+            })
+        })
+    }
+
+    /// A repeated body.
+    fn scan(&mut self, b: &mut Block<'_>, v: Value, scan: &Scan, results: &[(Value, usize)]) -> Result<()> {
+        let operands = b.graph.node(v).inputs.clone();
+        // Values of the body's inputs: carried ones have room of their own, all others stand where they stood.
+        let mut places = HashMap::new();
+        let mut rooms = vec![];
+        let mut carried = vec![];
+        for (k, operand) in operands.iter().enumerate() {
+            let len = count(b.graph.shape(*operand));
+            let place = match b.places.get(operand) {
+                Some(place) if k >= scan.carried => place.clone(),
+                _ => {
+                    let place = self.room(len);
+                    self.copy(b, *operand, &place);
+                    rooms.push((place.start.known, len));
+                    place
+                }
+            };
+            if k < scan.carried {
+                carried.push(place.clone());
+            }
+            places.insert(scan.inputs[k], place);
+        }
+        let outputs: Vec<Value> = scan.outputs().collect();
+        let n = scan.n;
+        self.looped(n, |w, i| {
+            let at = match scan.reverse {
+                true if n > 1 => Index::of(format!("({} - {})", n - 1, i.text())),
+                _ => i,
+            };
+            // Rows of this repetition, in stacks whose first axis is the task's.
+            let row_of = |place: &Place, shape: &[usize]| Place {
+                start: place.start.clone().plus(&at.times(count(shape))),
+                ..place.clone()
+            };
+            for input in &scan.inputs[scan.carried + scan.constants..] {
+                let shape = scan.body.shape(*input).to_vec();
+                alone(&shape)?;
+                if let Some(place) = places.get_mut(input) {
+                    *place = row_of(place, &shape);
+                }
+            }
+            for (result, i) in results {
+                if let Outcome::History(k) = scan.outcome(*i)
+                    && let Some(place) = b.places.get(result)
+                {
+                    let shape = scan.body.shape(scan.inputs[k]).to_vec();
+                    alone(&shape)?;
+                    let to = row_of(place, &shape);
+                    let from = carried[k].clone();
+                    w.looped(count(&shape), |w, i| {
+                        let (to, from) = (w.place(&to, i.clone()), w.place(&from, i));
+                        w.set(&to, &from);
+                        Ok(())
+                    })?;
+                }
+            }
+            let mut body = Block::new(&scan.body, places.clone());
+            let (free, end) = (w.arena.free.clone(), w.arena.end);
+            w.block(&mut body, &outputs)?;
+            for (result, i) in results {
+                if let Outcome::Given(k) = scan.outcome(*i)
+                    && let Some(place) = b.places.get(result).cloned()
+                {
+                    let shape = scan.body.shape(outputs[k]).to_vec();
+                    alone(&shape)?;
+                    w.copy(&mut body, outputs[k], &row_of(&place, &shape));
+                }
+            }
+            // Carried values may be made of one another: all are there before one is replaced.
+            let next: Vec<Place> = (0..scan.carried)
+                .map(|k| {
+                    let place = w.room(count(scan.body.shape(outputs[k])));
+                    w.copy(&mut body, outputs[k], &place);
+                    place
+                })
+                .collect();
+            for ((from, to), k) in next.iter().zip(&carried).zip(0..) {
+                w.looped(count(scan.body.shape(outputs[k])), |w, i| {
+                    let (to, from) = (w.place(to, i.clone()), w.place(from, i));
+                    w.set(&to, &from);
+                    Ok(())
+                })?;
+            }
+            // What the body needed is free again.
+            w.arena.free = free;
+            if w.arena.end > end {
+                w.arena.give_back(end, w.arena.end - end);
+            }
+            Ok(())
+        })?;
+        for (result, i) in results {
+            if let Outcome::Last(k) = scan.outcome(*i)
+                && let Some(place) = b.places.get(result).cloned()
+            {
+                let from = carried[k].clone();
+                self.looped(count(b.graph.shape(*result)), |w, i| {
+                    let (to, from) = (w.place(&place, i.clone()), w.place(&from, i));
+                    w.set(&to, &from);
+                    Ok(())
+                })?;
+            }
+        }
+        rooms.into_iter().for_each(|(start, len)| self.arena.give_back(start, len));
+        Ok(())
+    }
+}
+
+/// Refuses rows of several tasks, which would not lie side by side in their stack.
+fn alone(row: &[usize]) -> Result<()> {
+    match row.first() {
+        None | Some(1) => Ok(()),
+        Some(tasks) => {
+            Err(Error::Shape(format!("functions are of one task, and a loop has rows of {tasks}")))
+        }
+    }
+}
+
+/// A number with its sign in brackets.
+fn signed(x: f64) -> String {
+    let text = super::language::digits(x as f32);
+    if text.starts_with('-') { format!("({text})") } else { text }
+}
+
+/// Whether a value's elements can be read in the order in which they are counted, without a way back from there to axes.
+fn counts(b: &Block<'_>, v: Value) -> bool {
+    if b.places.contains_key(&v) {
+        return true;
+    }
+    let node = b.graph.node(v);
+    let same = |x: &Value| {
+        let shape = &b.graph.node(*x).shape;
+        count(shape) == 1 || (*shape == node.shape && counts(b, *x))
+    };
+    match node.op {
+        Op::Const(_) | Op::Constants(_) => true,
+        Op::Map(_) | Op::Zip(_) | Op::Select | Op::Expand | Op::StopGradient => node.inputs.iter().all(same),
+        Op::Reshape => counts(b, node.inputs[0]),
+        Op::Slice { .. } => node.shape.len() == 1 && counts(b, node.inputs[0]),
+        _ => false,
+    }
+}
+
+/// The number of an element in row-major order.
+fn counted(shape: &[usize], at: &At) -> Index {
+    match at {
+        At::Counted(index) => index.clone(),
+        At::Axes(axes) => {
+            let mut stride = 1;
+            let mut all = vec![];
+            for (n, index) in shape.iter().zip(axes).rev() {
+                all.push(index.times(stride));
+                stride *= n;
+            }
+            all.into_iter().rev().fold(Index::zero(), |sum, term| sum.plus(&term))
+        }
+    }
+}
+
+/// The index along each axis.
+fn axes_of(shape: &[usize], at: &At) -> Vec<Index> {
+    let index = match at {
+        At::Axes(axes) => return axes.clone(),
+        At::Counted(index) => index,
+    };
+    let long = shape.iter().filter(|n| **n > 1).count();
+    let mut stride = count(shape);
+    let whole = stride;
+    shape
+        .iter()
+        .map(|&n| {
+            stride /= n;
+            if n == 1 {
+                return Index::zero();
+            }
+            if long == 1 {
+                return index.clone();
+            }
+            if index.is_known() {
+                return Index::zero().shifted(index.known / stride % n);
+            }
+            let text = format!("({})", index.text());
+            let over = if stride == 1 { text } else { format!("({text} / {stride})") };
+            let first = stride * n == whole;
+            Index::of(if first { over } else { format!("({over} % {n})") })
+        })
+        .collect()
+}

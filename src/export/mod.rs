@@ -1,0 +1,151 @@
+//! Networks as source code of other languages: one file that depends on nothing and allocates nothing, with the weights in it, for programs that cannot or
+//! will not link this library.
+//!
+//! A graph becomes functions of plain loops over literal sizes ([`Function`]), a statement a value that has to stand somewhere; whatever layers a network has, its graph
+//! is made of the same few operations. A [`Language`] says how a loop, an array and a number are written: C99 ([`C`]), Rust ([`Rust`]) and WGSL ([`Wgsl`]).
+//!
+//! ```
+//! use hyperloom::export::{C, program_of_network};
+//! use hyperloom::net::Net;
+//! use hyperloom::rng::Rng;
+//! use hyperloom::spec::Activation::Tanh;
+//! use hyperloom::task::Likelihood;
+//!
+//! let net = Net::mlp(&[2, 8, 1], Tanh);
+//! let weights = net.layout().init(&mut Rng::new(0, 0));
+//! let program = program_of_network("tiny", &net, &Likelihood::values(1), &[weights], &[1.0])?;
+//! let header = program.text(&C)?;
+//! assert!(header.contains("static inline void tiny_predict(const float *x, float *y, float *s)"));
+//! # Ok::<(), hyperloom::Error>(())
+//! ```
+
+mod c;
+mod emit;
+mod functions;
+mod language;
+mod rust;
+mod wgsl;
+
+pub use c::C;
+pub use emit::Function;
+pub use language::Language;
+pub use rust::Rust;
+pub use wgsl::{ROWS_OF_A_WORKGROUP, Wgsl};
+
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::net::{Net, Weights};
+use crate::task::{Likelihood, Loss};
+
+/// Functions with the constants that they read.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Program {
+    /// What all names begin with.
+    pub name: String,
+    /// Numbers of a row of inputs.
+    pub inputs: usize,
+    /// Numbers that are said of a row.
+    pub outputs: usize,
+    /// Weights, one network after another.
+    pub weights: Vec<f32>,
+    /// What stands at the top of the file, a line each.
+    pub about: Vec<String>,
+    /// The function that predicts a row.
+    pub predict: Function,
+}
+
+impl Program {
+    /// The program in a language.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming an operation that has no counterpart there.
+    pub fn text(&self, language: &dyn Language) -> Result<String> {
+        language.file(self)
+    }
+
+    /// Numbers of the workspace.
+    ///
+    /// # Errors
+    /// Those of [`Program::text`].
+    pub fn workspace(&self) -> Result<usize> {
+        Ok(self.predict.write(&C, &self.name)?.workspace)
+    }
+}
+
+/// What a network of members with these shares says of a row, as [`Network::predict`](crate::meta::model::Network::predict) gives it.
+///
+/// # Errors
+/// [`Error::Shape`] where the network reads more than one row at a time, or the name is none in C.
+pub fn program_of_network(
+    name: &str,
+    net: &Net,
+    likelihood: &Likelihood,
+    members: &[Vec<f32>],
+    shares: &[f64],
+) -> Result<Program> {
+    let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !letters || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return Err(Error::Shape(format!(
+            "'{name}' is no name of a function: letters, digits and underscores are, and a letter first"
+        )));
+    }
+    if net.mixes_rows() || net.reads_support() {
+        return Err(Error::Shape(
+            "what the network says of a row depends on other rows (batch_norm): a network that `adapt` wrote, with batch_norm = \"support\", has settled that".into(),
+        ));
+    }
+    let (layout, p) = (net.layout(), net.layout().len());
+    let mut graph = Graph::new();
+    let g = &mut graph;
+    let x = g.data("x", &[1, 1, net.inputs()]);
+    let all = g.data("weights", &[members.len() * p]);
+    let mut said = None;
+    for (k, share) in shares.iter().enumerate().take(members.len()) {
+        let flat = g.slice(all, 0, k * p, p);
+        let flat = g.reshape(flat, &[1, p]);
+        let y = net.apply(g, Weights { flat, layout: &layout }, x);
+        if members.len() == 1 && likelihood.loss == Loss::Symbols {
+            said = Some(y);
+            break;
+        }
+        let e = g.expr();
+        let each = match likelihood.loss {
+            Loss::CrossEntropy => {
+                let logs = e.build(|g| g.log_softmax(y));
+                logs.exp()
+            }
+            Loss::Symbols => e.of(y).exp(),
+            _ => e.of(y),
+        };
+        let part = if *share == 1.0 { each } else { each.scale(*share) };
+        said = Some(match said {
+            Some(sum) => (e.of(sum) + part).value(),
+            None => part.value(),
+        });
+    }
+    let Some(said) = said else {
+        return Err(Error::Shape("a network without weights says nothing".into()));
+    };
+    let logs = matches!(likelihood.loss, Loss::CrossEntropy) || members.len() > 1;
+    let said = match likelihood.loss {
+        Loss::CrossEntropy | Loss::Symbols if logs => {
+            let e = g.expr();
+            e.of(said).larger(e.constant(LEAST)).ln().value()
+        }
+        _ => said,
+    };
+    g.output("y", said);
+    let outputs = net.outputs();
+    Ok(Program {
+        name: name.into(),
+        inputs: net.inputs(),
+        outputs,
+        weights: members.concat(),
+        about: vec![],
+        predict: Function::new("predict", graph),
+    })
+}
+
+/// The least probability that has a logarithm.
+const LEAST: f64 = 1e-30;

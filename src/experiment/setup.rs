@@ -291,6 +291,8 @@ impl Setup {
                 "is for values and classes, and neither is predicted here: leave it out"
             } else if self.config.adapt.rule.is_closed_form() && likelihood.has_values() {
                 "the closed form of values knows itself how sure it is: take --method fine-tune, or leave model.noise out"
+            } else if self.config.adapt.gate {
+                "networks that noise makes are not weighed against others: adapt.gate = false"
             } else {
                 ""
             };

@@ -106,6 +106,13 @@ fn networks_of_a_table_and_of_classes() {
     }
     let ridge = [&of_table(&LINES, "ridge", "no")[..], &["--set", "adapt.steps=[0, 1]"]].concat();
     place.refused(&ridge, &["model.noise", "closed form", "fine-tune"]);
+    let weighed = [&of_table(&CLASSES, "ridge", "no")[..], &["--set", "adapt.steps=[0, 1]"]].concat();
+    place.refused(&weighed, &["model.noise", "adapt.gate = false"]);
+    let alone = [
+        &of_table(&CLASSES, "ridge", "alone")[..],
+        &["--set", "adapt.steps=[0, 1]", "--set", "adapt.gate=false"],
+    ];
+    place.ok(&alone.concat());
 }
 
 #[test]

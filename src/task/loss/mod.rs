@@ -80,7 +80,7 @@ impl Loss {
             if self.has_values() {
                 return each().map(|v| (v - mean).powi(2)).sum::<f64>() / ((m - 1.0).max(1.0) * o as f64);
             }
-            let entropy = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+            let entropy = |p: f64| if p == 0.0 { 0.0 } else { -p * p.ln() };
             entropy(mean) - each().map(entropy).sum::<f64>() / m
         };
         let each: Vec<f64> = (0..numbers).map(of).collect();

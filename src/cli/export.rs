@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use hyperloom::data::format::Format;
 use hyperloom::experiment::run_folder::network_of;
-use hyperloom::export::{C, Language, Program, ROWS_OF_A_WORKGROUP, Rust, Wgsl, program_of_network};
+use hyperloom::export::{
+    C, Language, Program, ROWS_OF_A_WORKGROUP, Rust, Wgsl, check_name, program_of_network,
+};
 use hyperloom::files::write_atomically;
 use hyperloom::{Error, Network, Result};
 use serde_json::{Value, json};
@@ -69,6 +71,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         Some(name) => name.clone(),
         None => args.out.file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned()),
     };
+    check_name(&name).map_err(|e| Error::config("--name", e))?;
     let [about, weights] = ["json", "bin"].map(|ending| args.out.with_extension(ending));
     check_new(&args.out)?;
     check_new(&about)?;
@@ -77,10 +80,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     }
     let (network, format) = network_of(&args.model)?;
     let Network { spec, likelihood, members, shares, .. } = &network;
-    let mut program = program_of_network(&name, spec, likelihood, members, shares).map_err(|e| match e {
-        Error::Shape(message) if message.contains("no name") => Error::config("--name", message),
-        e => e,
-    })?;
+    let mut program = program_of_network(&name, spec, likelihood, members, shares)?;
     let many = if members.len() > 1 { format!(" in {} networks", members.len()) } else { String::new() };
     program.about = vec![
         format!("Written by hyperloom {}.", env!("CARGO_PKG_VERSION")),
@@ -132,13 +132,14 @@ fn meaning(network: &Network) -> &'static str {
 /// What a program has to know that calls it.
 fn facts(network: &Network, format: &Format, program: &Program, to: To, weights: &Path) -> Result<Value> {
     let json = |e: serde_json::Error| Error::config("--out", e.to_string());
+    let workspace = program.workspace()?;
     let mut facts = json!({
         "name": program.name,
         "function": format!("{}_predict", program.name),
         "inputs": program.inputs,
         "outputs": program.outputs,
         "outputs_are": meaning(network),
-        "workspace": program.workspace()?,
+        "workspace": workspace,
         "row": network.spec.input(),
         "columns": serde_json::to_value(format).map_err(json)?,
     });
@@ -147,7 +148,7 @@ fn facts(network: &Network, format: &Format, program: &Program, to: To, weights:
         To::Wgsl => {
             facts["rows_of_a_workgroup"] = json!(ROWS_OF_A_WORKGROUP);
             facts["weights"] = json!(weights.file_name().map(|f| f.to_string_lossy()));
-            let (w, s) = (program.weights.len(), program.workspace()?.max(1));
+            let (w, s) = (program.weights.len(), workspace.max(1));
             facts["bindings"] = json!([
                 { "binding": 0, "what": "rows of inputs", "type": "storage, read", "numbers_a_row": program.inputs },
                 { "binding": 1, "what": "what is said of them", "type": "storage, read_write", "numbers_a_row": program.outputs },

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::functions::{Definitions, of_one, of_two};
+use super::functions::{Definitions, number, of_one, of_two};
+use super::index::{At, Index, axes_of, counted};
 use super::language::{Array, Language};
 use crate::error::{Error, Result};
-use crate::graph::conv::{Conv, Wrt};
 use crate::graph::op::{Num, Op};
 use crate::graph::scan::{Outcome, Scan};
 use crate::graph::{Graph, Value};
@@ -76,67 +76,6 @@ impl Function {
     }
 }
 
-/// A number of elements, or of an element: what is known of it beforehand, and the rest as text.
-#[derive(Clone, Debug, PartialEq)]
-struct Index {
-    terms: Vec<String>,
-    known: usize,
-}
-
-impl Index {
-    fn zero() -> Index {
-        Index { terms: vec![], known: 0 }
-    }
-
-    fn of(term: impl Into<String>) -> Index {
-        Index { terms: vec![term.into()], known: 0 }
-    }
-
-    fn is_known(&self) -> bool {
-        self.terms.is_empty()
-    }
-
-    fn plus(mut self, other: &Index) -> Index {
-        self.terms.extend(other.terms.iter().cloned());
-        self.known += other.known;
-        self
-    }
-
-    fn shifted(mut self, by: usize) -> Index {
-        self.known += by;
-        self
-    }
-
-    fn times(&self, by: usize) -> Index {
-        let terms = match by {
-            0 => vec![],
-            1 => self.terms.clone(),
-            _ => self.terms.iter().map(|t| format!("{by} * {}", bracketed(t))).collect(),
-        };
-        Index { terms, known: self.known * by }
-    }
-
-    fn text(&self) -> String {
-        let mut all = self.terms.clone();
-        if self.known > 0 || all.is_empty() {
-            all.push(self.known.to_string());
-        }
-        all.join(" + ")
-    }
-}
-
-/// A term that may be multiplied.
-fn bracketed(text: &str) -> String {
-    if text.contains(' ') && !text.starts_with('(') { format!("({text})") } else { text.into() }
-}
-
-/// Where an element is: by an index along each axis, or counted in row-major order.
-#[derive(Clone, Debug)]
-enum At {
-    Axes(Vec<Index>),
-    Counted(Index),
-}
-
 /// An array of the function.
 #[derive(Clone, Debug, PartialEq)]
 enum Held {
@@ -148,14 +87,14 @@ enum Held {
 
 /// Where a value stands.
 #[derive(Clone, Debug)]
-struct Place {
+pub(super) struct Place {
     array: Held,
     start: Index,
 }
 
 /// A graph that is being written: the function's, or the body of a scan.
-struct Block<'g> {
-    graph: &'g Graph,
+pub(super) struct Block<'g> {
+    pub(super) graph: &'g Graph,
     places: HashMap<Value, Place>,
     /// Values that stand nowhere: they are worked out where they are read.
     inline: Vec<bool>,
@@ -245,7 +184,7 @@ impl Arena {
     }
 }
 
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     language: &'a dyn Language,
     prefix: &'a str,
     lines: String,
@@ -263,13 +202,17 @@ impl Writer<'_> {
         self.lines.push('\n');
     }
 
-    fn name(&mut self, start: &str) -> String {
+    pub(super) fn name(&mut self, start: &str) -> String {
         self.names += 1;
         format!("{start}{}", self.names)
     }
 
     /// A loop from 0 to n around what `inside` writes; none where it would be run once.
-    fn looped(&mut self, n: usize, inside: impl FnOnce(&mut Self, Index) -> Result<()>) -> Result<()> {
+    pub(super) fn looped(
+        &mut self,
+        n: usize,
+        inside: impl FnOnce(&mut Self, Index) -> Result<()>,
+    ) -> Result<()> {
         if n == 1 {
             return inside(self, Index::zero());
         }
@@ -288,7 +231,7 @@ impl Writer<'_> {
     }
 
     /// Loops over all axes.
-    fn over(
+    pub(super) fn over(
         &mut self,
         shape: &[usize],
         at: Vec<Index>,
@@ -305,24 +248,28 @@ impl Writer<'_> {
     }
 
     /// A statement whose value is a formula.
-    fn set(&mut self, to: &str, formula: &str) {
+    pub(super) fn set(&mut self, to: &str, formula: &str) {
         let value = self.definitions.write(self.language, self.prefix, formula);
         self.line(&format!("{to} = {value};"));
     }
 
-    fn add(&mut self, to: &str, formula: &str) {
+    pub(super) fn add(&mut self, to: &str, formula: &str) {
         let value = self.definitions.write(self.language, self.prefix, formula);
         self.line(&format!("{to} += {value};"));
     }
 
-    fn variable(&mut self, name: &str, formula: &str) {
+    pub(super) fn variable(&mut self, name: &str, formula: &str) {
         let value = self.definitions.write(self.language, self.prefix, formula);
         let line = self.language.variable(name, &value);
         self.line(&line);
     }
 
     /// A block in braces where a condition holds.
-    fn when(&mut self, condition: &str, inside: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+    pub(super) fn when(
+        &mut self,
+        condition: &str,
+        inside: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
         if condition.is_empty() {
             return inside(self);
         }
@@ -334,7 +281,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn place(&self, place: &Place, index: Index) -> String {
+    pub(super) fn place(&self, place: &Place, index: Index) -> String {
         let array = match &place.array {
             Held::Parameter(name) => Array::Parameter(name),
             Held::Weights => Array::Weights,
@@ -345,7 +292,7 @@ impl Writer<'_> {
     }
 
     /// The element of a value, as a formula.
-    fn element(&mut self, b: &Block<'_>, v: Value, at: &At) -> String {
+    pub(super) fn element(&mut self, b: &Block<'_>, v: Value, at: &At) -> String {
         let node = b.graph.node(v);
         if let Some(place) = b.places.get(&v) {
             return self.place(place, counted(&node.shape, at));
@@ -365,7 +312,7 @@ impl Writer<'_> {
             At::Axes(mine.iter().enumerate().map(of_axis).collect())
         };
         match &node.op {
-            Op::Const(Num(c)) => signed(*c),
+            Op::Const(Num(c)) => number(*c),
             Op::Constants(values) => {
                 let name = format!("c{}", v.index());
                 let values: Vec<f32> = values.iter().map(|n| n.0 as f32).collect();
@@ -430,6 +377,15 @@ impl Writer<'_> {
             }),
         };
         debug_assert!(written.is_ok(), "copying refuses nothing");
+    }
+
+    /// Writes so many elements from one place to another.
+    fn move_to(&mut self, from: &Place, to: &Place, len: usize) -> Result<()> {
+        self.looped(len, |w, i| {
+            let (to, from) = (w.place(to, i.clone()), w.place(from, i));
+            w.set(&to, &from);
+            Ok(())
+        })
     }
 
     /// Room for a value.
@@ -600,152 +556,11 @@ impl Writer<'_> {
     }
 
     /// Zeros.
-    fn fill(&mut self, to: &Place, len: usize) -> Result<()> {
+    pub(super) fn fill(&mut self, to: &Place, len: usize) -> Result<()> {
         self.looped(len, |w, i| {
             let to = w.place(to, i);
             w.set(&to, "0.0");
             Ok(())
-        })
-    }
-
-    /// A batched product, a row of the result at a time: numbers that lie side by side are added to side by side.
-    fn product(
-        &mut self,
-        b: &mut Block<'_>,
-        (x, ta): (Value, bool),
-        (y, tb): (Value, bool),
-        shape: &[usize],
-        to: &Place,
-    ) -> Result<()> {
-        let rank = shape.len();
-        let (sx, sy) = (b.graph.shape(x).to_vec(), b.graph.shape(y).to_vec());
-        let terms = if ta { sx[sx.len() - 2] } else { sx[sx.len() - 1] };
-        // Batch axes broadcast.
-        let operand = |shape: &[usize], lead: &[Index], [i, j]: [&Index; 2]| {
-            let batch = &shape[..shape.len() - 2];
-            let missing = lead.len() - batch.len();
-            let axis =
-                |(k, n): (usize, &usize)| if *n == 1 { Index::zero() } else { lead[k + missing].clone() };
-            let mut at: Vec<Index> = batch.iter().enumerate().map(axis).collect();
-            at.extend([i.clone(), j.clone()]);
-            At::Axes(at)
-        };
-        let (lead, [rows, columns]) = (&shape[..rank - 2], [shape[rank - 2], shape[rank - 1]]);
-        let lead_and_rows = [lead, &[rows]].concat();
-        self.over(&lead_and_rows, vec![], &mut |w, at| {
-            let (batch, i) = (&at[..rank - 2], &at[rank - 2]);
-            let x_at = |k: &Index| operand(&sx, batch, if ta { [k, i] } else { [i, k] });
-            let y_at = |k: &Index, j: &Index| operand(&sy, batch, if tb { [j, k] } else { [k, j] });
-            let row = |w: &Self, j: &Index| {
-                let mut there = at.to_vec();
-                there.push(j.clone());
-                w.place(to, counted(shape, &At::Axes(there)))
-            };
-            if tb || columns == 1 {
-                return w.looped(columns, |w, j| {
-                    let sum = w.name("a");
-                    w.variable(&sum, "0.0");
-                    w.looped(terms, |w, k| {
-                        let (p, q) = (w.element(b, x, &x_at(&k)), w.element(b, y, &y_at(&k, &j)));
-                        w.add(&sum, &format!("{p} * {q}"));
-                        Ok(())
-                    })?;
-                    let to = row(w, &j);
-                    w.set(&to, &sum);
-                    Ok(())
-                });
-            }
-            w.looped(columns, |w, j| {
-                let to = row(w, &j);
-                w.set(&to, "0.0");
-                Ok(())
-            })?;
-            w.looped(terms, |w, k| {
-                let factor = w.name("a");
-                let p = w.element(b, x, &x_at(&k));
-                w.variable(&factor, &p);
-                w.looped(columns, |w, j| {
-                    let (to, q) = (row(w, &j), w.element(b, y, &y_at(&k, &j)));
-                    w.add(&to, &format!("{factor} * {q}"));
-                    Ok(())
-                })
-            })
-        })
-    }
-
-    /// One of the three convolutions: all terms of the trilinear form, each added where it belongs.
-    fn conv(
-        &mut self,
-        b: &mut Block<'_>,
-        conv: &Conv,
-        wrt: Wrt,
-        operands: [Value; 2],
-        v: Value,
-        to: &Place,
-    ) -> Result<()> {
-        let shape = b.graph.shape(v).to_vec();
-        self.fill(to, count(&shape))?;
-        // The two operands and the result as x, k and y.
-        let [first, second] = operands.map(|x| (Some(x), b.graph.shape(x).to_vec()));
-        let result = (None, shape);
-        let [x, k, y] = match wrt {
-            Wrt::Output => [first, second, result],
-            Wrt::Input => [result, second, first],
-            Wrt::Kernels => [first, result, second],
-        };
-        let (batch, images) = (y.1[0].max(x.1[0]).max(k.1[0]), y.1[1]);
-        let [p, q] = [y.1[2], y.1[3]];
-        let [h, wide] = [x.1[2], x.1[3]];
-        let [di, dj] = conv.windows.map(|w| w.size);
-        let (groups, c, o) = (conv.groups, k.1[3], k.1[4] / conv.groups);
-        self.over(&[batch, images, p, q, di, dj, groups], vec![], &mut |w, at| {
-            let [at_b, n, at_p, at_q, i, j, group] = at else { unreachable!("seven loops") };
-            // The element that a tap reads, and where there is one.
-            let tap = |axis: usize, at: &Index, tap: &Index, len: usize| {
-                let window = conv.windows[axis];
-                let place = at.times(window.stride).plus(&tap.times(window.dilation));
-                let (before, text) = (window.before, place.text());
-                let last = (y.1[2 + axis] - 1) * window.stride + (window.size - 1) * window.dilation;
-                let low = (before > 0).then(|| format!("{text} >= {before}"));
-                let high = (last >= len + before).then(|| format!("{text} < {}", len + before));
-                let index = match before {
-                    0 => place,
-                    _ => Index::of(format!("({text} - {before})")),
-                };
-                (index, [low, high])
-            };
-            let (row, inside_h) = tap(0, at_p, i, h);
-            let (column, inside_w) = tap(1, at_q, j, wide);
-            let conditions: Vec<String> = inside_h.into_iter().chain(inside_w).flatten().collect();
-            w.when(&conditions.join(" && "), |w| {
-                w.looped(c, |w, channel| {
-                    let own = |n: usize| if n == 1 { Index::zero() } else { at_b.clone() };
-                    let from = channel.clone().plus(&group.times(c));
-                    let at_x = [own(x.1[0]), n.clone(), row.clone(), column.clone(), from].to_vec();
-                    let at_k = |out: &Index| {
-                        [own(k.1[0]), i.clone(), j.clone(), channel.clone(), out.clone()].to_vec()
-                    };
-                    let at_y = |out: &Index| {
-                        [own(y.1[0]), n.clone(), at_p.clone(), at_q.clone(), out.clone()].to_vec()
-                    };
-                    w.looped(o, |w, out| {
-                        let out = out.plus(&group.times(o));
-                        let of = |w: &mut Self, (v, _): &(Option<Value>, Vec<usize>), at: Vec<Index>| {
-                            v.map(|v| w.element(b, v, &At::Axes(at)))
-                        };
-                        let parts = [of(w, &x, at_x.clone()), of(w, &k, at_k(&out)), of(w, &y, at_y(&out))];
-                        let (there, shape) = match wrt {
-                            Wrt::Output => (at_y(&out), &y.1),
-                            Wrt::Input => (at_x.clone(), &x.1),
-                            Wrt::Kernels => (at_k(&out), &k.1),
-                        };
-                        let to = w.place(to, counted(shape, &At::Axes(there)));
-                        let factors: Vec<String> = parts.into_iter().flatten().collect();
-                        w.add(&to, &factors.join(" * "));
-                        Ok(())
-                    })
-                })
-            })
         })
     }
 
@@ -797,13 +612,7 @@ impl Writer<'_> {
                 {
                     let shape = scan.body.shape(scan.inputs[k]).to_vec();
                     alone(&shape)?;
-                    let to = row_of(place, &shape);
-                    let from = carried[k].clone();
-                    w.looped(count(&shape), |w, i| {
-                        let (to, from) = (w.place(&to, i.clone()), w.place(&from, i));
-                        w.set(&to, &from);
-                        Ok(())
-                    })?;
+                    w.move_to(&carried[k], &row_of(place, &shape), count(&shape))?;
                 }
             }
             let mut body = Block::new(&scan.body, places.clone());
@@ -826,12 +635,8 @@ impl Writer<'_> {
                     place
                 })
                 .collect();
-            for ((from, to), k) in next.iter().zip(&carried).zip(0..) {
-                w.looped(count(scan.body.shape(outputs[k])), |w, i| {
-                    let (to, from) = (w.place(to, i.clone()), w.place(from, i));
-                    w.set(&to, &from);
-                    Ok(())
-                })?;
+            for ((from, to), v) in next.iter().zip(&carried).zip(&outputs) {
+                w.move_to(from, to, count(scan.body.shape(*v)))?;
             }
             // What the body needed is free again.
             w.arena.free = free;
@@ -844,12 +649,7 @@ impl Writer<'_> {
             if let Outcome::Last(k) = scan.outcome(*i)
                 && let Some(place) = b.places.get(result).cloned()
             {
-                let from = carried[k].clone();
-                self.looped(count(b.graph.shape(*result)), |w, i| {
-                    let (to, from) = (w.place(&place, i.clone()), w.place(&from, i));
-                    w.set(&to, &from);
-                    Ok(())
-                })?;
+                self.move_to(&carried[k], &place, count(b.graph.shape(*result)))?;
             }
         }
         rooms.into_iter().for_each(|(start, len)| self.arena.give_back(start, len));
@@ -865,12 +665,6 @@ fn alone(row: &[usize]) -> Result<()> {
             Err(Error::Shape(format!("functions are of one task, and a loop has rows of {tasks}")))
         }
     }
-}
-
-/// A number with its sign in brackets.
-fn signed(x: f64) -> String {
-    let text = super::language::digits(x as f32);
-    if text.starts_with('-') { format!("({text})") } else { text }
 }
 
 /// Whether a value's elements can be read in the order in which they are counted, without a way back from there to axes.
@@ -890,50 +684,4 @@ fn counts(b: &Block<'_>, v: Value) -> bool {
         Op::Slice { .. } => node.shape.len() == 1 && counts(b, node.inputs[0]),
         _ => false,
     }
-}
-
-/// The number of an element in row-major order.
-fn counted(shape: &[usize], at: &At) -> Index {
-    match at {
-        At::Counted(index) => index.clone(),
-        At::Axes(axes) => {
-            let mut stride = 1;
-            let mut all = vec![];
-            for (n, index) in shape.iter().zip(axes).rev() {
-                all.push(index.times(stride));
-                stride *= n;
-            }
-            all.into_iter().rev().fold(Index::zero(), |sum, term| sum.plus(&term))
-        }
-    }
-}
-
-/// The index along each axis.
-fn axes_of(shape: &[usize], at: &At) -> Vec<Index> {
-    let index = match at {
-        At::Axes(axes) => return axes.clone(),
-        At::Counted(index) => index,
-    };
-    let long = shape.iter().filter(|n| **n > 1).count();
-    let mut stride = count(shape);
-    let whole = stride;
-    shape
-        .iter()
-        .map(|&n| {
-            stride /= n;
-            if n == 1 {
-                return Index::zero();
-            }
-            if long == 1 {
-                return index.clone();
-            }
-            if index.is_known() {
-                return Index::zero().shifted(index.known / stride % n);
-            }
-            let text = format!("({})", index.text());
-            let over = if stride == 1 { text } else { format!("({text} / {stride})") };
-            let first = stride * n == whole;
-            Index::of(if first { over } else { format!("({over} % {n})") })
-        })
-        .collect()
 }

@@ -122,8 +122,8 @@ pub(super) fn of_one(f: Func, x: &str) -> String {
     }
 }
 
-/// A number that a formula may have, which has no sign of its own.
-fn number(x: f64) -> String {
+/// A number in a formula: with a sign in brackets.
+pub(super) fn number(x: f64) -> String {
     let text = super::language::digits(x as f32);
     if text.starts_with('-') { format!("({text})") } else { text }
 }

@@ -22,7 +22,9 @@
 mod c;
 mod emit;
 mod functions;
+mod index;
 mod language;
+mod nests;
 mod rust;
 mod wgsl;
 
@@ -73,6 +75,20 @@ impl Program {
     }
 }
 
+/// Refuses what cannot begin the name of a function.
+///
+/// # Errors
+/// What would be right.
+pub fn check_name(name: &str) -> std::result::Result<(), String> {
+    let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match letters && name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        true => Ok(()),
+        false => Err(format!(
+            "'{name}' is no name of a function: letters, digits and underscores are, and a letter first"
+        )),
+    }
+}
+
 /// What a network of members with these shares says of a row, as [`Network::predict`](crate::meta::model::Network::predict) gives it.
 ///
 /// # Errors
@@ -84,12 +100,7 @@ pub fn program_of_network(
     members: &[Vec<f32>],
     shares: &[f64],
 ) -> Result<Program> {
-    let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !letters || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        return Err(Error::Shape(format!(
-            "'{name}' is no name of a function: letters, digits and underscores are, and a letter first"
-        )));
-    }
+    check_name(name).map_err(Error::Shape)?;
     if net.mixes_rows() || net.reads_support() {
         return Err(Error::Shape(
             "what the network says of a row depends on other rows (batch_norm): a network that `adapt` wrote, with batch_norm = \"support\", has settled that".into(),

@@ -20,35 +20,23 @@ use crate::task::{Batch, Loss, loss};
 const EPSILON: f64 = 1e-8;
 
 impl Objective {
-    /// The objective of predictions `[T · M, q, o]` by M networks of each task, whose episodes are repeated for each of them. What is shown is that of
-    /// their mixture.
+    /// The objective of predictions `[T · M, q, o]` by M networks of each task, by the episodes as they are repeated for each network and as they were. What is
+    /// shown is that of their mixture.
     pub(super) fn of_draws(
         g: &mut Graph,
         kind: Loss,
         prediction: Value,
-        e: &Batch,
-        draws: usize,
+        [of_networks, of_tasks]: [&Batch; 2],
     ) -> Objective {
+        let draws = g.shape(of_networks.xq)[0] / g.shape(of_tasks.xq)[0];
         if draws == 1 {
-            return Objective::of(g, kind, prediction, e);
+            return Objective::of(g, kind, prediction, of_tasks);
         }
-        let first = |g: &mut Graph, v: Value| first_of(g, v, draws);
-        let (xq, yq) = (first(g, e.xq), first(g, e.yq));
-        let query_rows = e.query_rows.map(|rows| first(g, rows));
-        let of_tasks = Batch { xq, yq, query_rows, ..*e };
         g.scope("draws", |g| match kind.has_classes() {
-            true => classes(g, kind, prediction, e, &of_tasks, draws),
-            false => values(g, kind, prediction, &of_tasks, draws),
+            true => classes(g, kind, prediction, [of_networks, of_tasks], draws),
+            false => values(g, kind, prediction, of_tasks, draws),
         })
     }
-}
-
-/// One row for each task, of `[T · M, ..]` whose rows of a task are the same.
-fn first_of(g: &mut Graph, v: Value, draws: usize) -> Value {
-    let shape = g.shape(v).to_vec();
-    let (t, row) = (shape[0] / draws, &shape[1..]);
-    let e = g.expr();
-    e.of(v).reshape(&[&[t, draws], row].concat()).slice(1, 0, 1).reshape(&[&[t], row].concat()).value()
 }
 
 /// The energy score, and the loss of the mean.
@@ -84,8 +72,7 @@ fn classes(
     g: &mut Graph,
     kind: Loss,
     prediction: Value,
-    e: &Batch,
-    of_tasks: &Batch,
+    [e, of_tasks]: [&Batch; 2],
     draws: usize,
 ) -> Objective {
     let [networks, q, c] = g.shape(prediction)[..] else { panic!("logits are [T · M, q, c]") };

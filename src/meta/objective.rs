@@ -129,8 +129,8 @@ impl MetaSpec {
             g.reshape(noise, &[t * draws, width])
         });
         // From here on a task is one of the networks that are drawn for it.
-        let (of_tasks, draws) = (e, self.hyper.condition.draws());
-        let e = &e.repeated(g, draws);
+        let of_tasks = e;
+        let e = &e.repeated(g, self.hyper.condition.draws());
         // What is refined reads the support of each of its networks; else that of the task is read once.
         let support = if self.hyper.rounds > 0 { e.support } else { of_tasks.support };
         let condition = Condition { support: Some(support), task: e.task, descriptor: e.descriptor, noise };
@@ -138,7 +138,7 @@ impl MetaSpec {
         let read = self.hyper.condition(g, params, &condition);
         let plain = self.through == Through::None && !terms::ALL.iter().any(|term| term.is_asked(self));
         if plain && let Some(y) = self.hyper.predict_by_factors(g, params, read.as_ref(), e.xq) {
-            return Objective::of_draws(g, kind, y, e, draws);
+            return Objective::of_draws(g, kind, y, [e, of_tasks]);
         }
         // One row for all tasks where that is all there is, and the tasks' own part is their last layer.
         let weights = match read {
@@ -158,10 +158,10 @@ impl MetaSpec {
                     let weights = Weights { flat: weights, layout: &layout };
                     self.hyper.target.apply_by(g, weights, support_of(e), e.xq)
                 });
-                Objective::of_draws(g, kind, y, e, draws)
+                Objective::of_draws(g, kind, y, [e, of_tasks])
             }
             Through::Reptile => self.reptile(g, params, e, kind, (weights, z)),
-            _ => self.adapted(g, params, e, kind, (weights, z), step_weights),
+            _ => self.adapted(g, params, [e, of_tasks], kind, (weights, z), step_weights),
         };
         let input = TermInput { params, weights, batch: of_tasks, kind };
         for term in terms::ALL.iter().filter(|term| term.is_asked(self)) {
@@ -174,12 +174,12 @@ impl MetaSpec {
         InnerLoop { hyper: &self.hyper, adaptation: &self.adaptation, kind }
     }
 
-    /// The query loss after adaptation, differentiated through it.
+    /// The query loss after adaptation, differentiated through it; by the episodes of networks and of tasks.
     fn adapted(
         &self,
         g: &mut Graph,
         params: Weights<'_>,
-        e: &Batch,
+        [e, of_tasks]: [&Batch; 2],
         kind: Loss,
         (weights, z): (Value, Option<Value>),
         step_weights: Option<Value>,
@@ -198,7 +198,7 @@ impl MetaSpec {
         let (fast, losses) =
             g.scope("inner", |g| inner.learn(g, &problem, self.steps, first_order, each, &more));
         let y = g.scope("target", |g| inner.predict(g, &problem, fast, xq));
-        let plain = Objective::of_draws(g, kind, y, e, self.hyper.condition.draws());
+        let plain = Objective::of_draws(g, kind, y, [e, of_tasks]);
         let minimise = match (losses, step_weights) {
             (Some(losses), Some(weights)) => {
                 let weighted = g.mul(losses, weights);

@@ -1,7 +1,7 @@
 //! The defaults of families of tasks and of ways of adaptation.
 
 use super::{
-    AdaptConfig, Config, ContextAt, EvalConfig, InitScheme, Method, ModelConfig, Start, TaskKind,
+    AdaptConfig, Config, ContextAt, DRAWS, EvalConfig, InitScheme, Method, ModelConfig, Start, TaskKind,
     TrainConfig, WeightSource,
 };
 use crate::adapt::{Fast, Rates, Rule};
@@ -91,7 +91,7 @@ impl Config {
                 descriptor: false,
                 circle: false,
                 noise: 0,
-                draws: 8,
+                draws: DRAWS,
                 members: 1,
             },
             adapt: AdaptConfig {

@@ -297,6 +297,9 @@ pub struct ModelConfig {
     pub members: usize,
 }
 
+/// Networks of a task, where there is noise and nothing else is said.
+const DRAWS: usize = 8;
+
 /// The weights that every task's are a correction to.
 pub(super) const BASE: &str = "head.bias";
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Config, MAX_ADAPT_STEPS, Start, TaskKind, WeightSource};
+use super::{Config, DRAWS, MAX_ADAPT_STEPS, Start, TaskKind, WeightSource};
 use crate::adapt::{Fast, Rates};
 use crate::error::{Error, Result};
 use crate::hyper::{Generator, HyperInit, MAX_ROUNDS};
@@ -211,7 +211,7 @@ impl Config {
     /// Refuses noise that nothing reads, or that another objective would train away.
     fn validate_noise(&self, generated: bool) -> Result<()> {
         if self.model.noise == 0 {
-            return match self.model.draws == Config::with_method(self.task, self.adapt.method).model.draws {
+            return match self.model.draws == DRAWS {
                 true => Ok(()),
                 false => Err(Error::config(
                     "model.draws",

@@ -18,6 +18,8 @@ pub struct Function {
     pub name: String,
     /// What it computes: inputs and outputs are its parameters by their names, an input `weights` are those of the program.
     pub(super) graph: Graph,
+    /// The same of many rows at once.
+    pub(super) of_rows: [Graph; 2],
 }
 
 /// A function as text.
@@ -33,9 +35,9 @@ pub(super) struct Written {
 }
 
 impl Function {
-    /// A function that gives the outputs of a graph.
-    pub(super) fn new(name: &str, graph: Graph) -> Function {
-        Function { name: name.into(), graph }
+    /// A function that gives the outputs of a graph, which is there for one row and for two other numbers of them.
+    pub(super) fn new(name: &str, graph: Graph, of_rows: [Graph; 2]) -> Function {
+        Function { name: name.into(), graph, of_rows }
     }
 
     /// Its statements in a language; `prefix` begins all names.

@@ -98,6 +98,11 @@ const FORMULAS: &[(&str, &[&str], &str)] = &[
     ("gelu_3", &["x"], "gelu_3_of(within_8(x))"),
 ];
 
+/// Parameters of a function that is made of others, and what it gives.
+pub(super) fn formula_of(name: &str) -> Option<(&'static [&'static str], &'static str)> {
+    FORMULAS.iter().find(|f| f.0 == name).map(|f| (f.1, f.2))
+}
+
 /// `f(x)` in formulas.
 pub(super) fn of_one(f: Func, x: &str) -> String {
     match f {
@@ -227,7 +232,7 @@ impl Definitions {
 }
 
 /// Length of the number that a text begins with: digits, a point, an exponent.
-fn number_length(text: &str) -> usize {
+pub(super) fn number_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {

@@ -2,7 +2,8 @@
 //! will not link this library.
 //!
 //! A graph becomes functions of plain loops over literal sizes ([`Function`]), a statement a value that has to stand somewhere; whatever layers a network has, its graph
-//! is made of the same few operations. A [`Language`] says how a loop, an array and a number are written: C99 ([`C`]), Rust ([`Rust`]) and WGSL ([`Wgsl`]).
+//! is made of the same few operations. A [`Language`] says how a loop, an array and a number are written: C99 ([`C`]), Rust ([`Rust`]) and WGSL ([`Wgsl`]). The same graph goes
+//! out as the nodes of an ONNX file ([`Program::onnx`]), for any number of rows.
 //!
 //! ```
 //! use hyperloom::export::{C, program_of_network};
@@ -25,6 +26,7 @@ mod functions;
 mod index;
 mod language;
 mod nests;
+mod onnx;
 mod rust;
 mod wgsl;
 
@@ -64,6 +66,18 @@ impl Program {
     /// [`Error::Shape`] naming an operation that has no counterpart there.
     pub fn text(&self, language: &dyn Language) -> Result<String> {
         language.file(self)
+    }
+
+    /// The program as an ONNX file: rows `x [rows, ..]`, shaped as the network reads them, to what is said of them `y [rows, outputs]`. It holds facts by their names beside what the
+    /// program says about itself.
+    ///
+    /// # Errors
+    /// Those of [`Program::text`].
+    pub fn onnx(&self, facts: &[(&str, String)]) -> Result<Vec<u8>> {
+        let given =
+            onnx::Given { numbers: [("weights".into(), self.weights.clone())].into(), ..Default::default() };
+        let about = onnx::About { name: &self.name, text: &self.about.join("\n"), facts };
+        onnx::file(self.predict.of_rows.each_ref(), &given, &about)
     }
 
     /// Numbers of the workspace.
@@ -106,56 +120,61 @@ pub fn program_of_network(
             "what the network says of a row depends on other rows (batch_norm): a network that `adapt` wrote, with batch_norm = \"support\", has settled that".into(),
         ));
     }
+    if members.is_empty() {
+        return Err(Error::Shape("a network without weights says nothing".into()));
+    }
+    let of_rows = |rows: usize| graph_of_network(net, likelihood, members.len(), shares, rows);
+    Ok(Program {
+        name: name.into(),
+        inputs: net.inputs(),
+        outputs: net.outputs(),
+        weights: members.concat(),
+        about: vec![],
+        predict: Function::new("predict", of_rows(1), onnx::ROWS.map(of_rows)),
+    })
+}
+
+/// What so many members say together of `x [rows, ..]`: `y [rows, outputs]`.
+fn graph_of_network(
+    net: &Net,
+    likelihood: &Likelihood,
+    members: usize,
+    shares: &[f64],
+    rows: usize,
+) -> Graph {
     let (layout, p) = (net.layout(), net.layout().len());
     let mut graph = Graph::new();
     let g = &mut graph;
-    let x = g.data("x", &[1, 1, net.inputs()]);
-    let all = g.data("weights", &[members.len() * p]);
-    let mut said = None;
-    for (k, share) in shares.iter().enumerate().take(members.len()) {
+    let x = g.data("x", &[&[rows], net.input()].concat());
+    let x = g.reshape(x, &[1, rows, net.inputs()]);
+    let all = g.data("weights", &[members * p]);
+    let (kind, alone) = (likelihood.loss, members == 1);
+    let mut each = vec![];
+    for k in 0..members {
         let flat = g.slice(all, 0, k * p, p);
         let flat = g.reshape(flat, &[1, p]);
         let y = net.apply(g, Weights { flat, layout: &layout }, x);
-        if members.len() == 1 && likelihood.loss == Loss::Symbols {
-            said = Some(y);
-            break;
-        }
         let e = g.expr();
-        let each = match likelihood.loss {
-            Loss::CrossEntropy => {
-                let logs = e.build(|g| g.log_softmax(y));
-                logs.exp()
-            }
-            Loss::Symbols => e.of(y).exp(),
-            _ => e.of(y),
-        };
-        let part = if *share == 1.0 { each } else { each.scale(*share) };
-        said = Some(match said {
-            Some(sum) => (e.of(sum) + part).value(),
-            None => part.value(),
+        each.push(match kind {
+            Loss::CrossEntropy if alone => e.build(|g| g.log_softmax(y)).value(),
+            Loss::CrossEntropy => e.build(|g| g.log_softmax(y)).exp().value(),
+            Loss::Symbols if !alone => e.of(y).exp().value(),
+            _ => y,
         });
     }
-    let Some(said) = said else {
-        return Err(Error::Shape("a network without weights says nothing".into()));
-    };
-    let logs = matches!(likelihood.loss, Loss::CrossEntropy) || members.len() > 1;
-    let said = match likelihood.loss {
-        Loss::CrossEntropy | Loss::Symbols if logs => {
+    let e = g.expr();
+    let parts = each.iter().zip(shares).map(|(y, share)| e.of(*y).scale(*share));
+    let said = parts.reduce(|sum, part| sum + part).map_or(x, |sum| sum.value());
+    let said = match kind {
+        Loss::CrossEntropy | Loss::Symbols if !alone => {
             let e = g.expr();
             e.of(said).larger(e.constant(LEAST)).ln().value()
         }
         _ => said,
     };
+    let said = g.reshape(said, &[rows, net.outputs()]);
     g.output("y", said);
-    let outputs = net.outputs();
-    Ok(Program {
-        name: name.into(),
-        inputs: net.inputs(),
-        outputs,
-        weights: members.concat(),
-        about: vec![],
-        predict: Function::new("predict", graph),
-    })
+    graph
 }
 
 /// The least probability that has a logarithm.

@@ -136,6 +136,11 @@ impl Graph {
         &self.records
     }
 
+    /// The same nodes with other outputs; nothing is updated or recorded.
+    pub(crate) fn for_outputs(&self, outputs: Vec<(String, Value)>) -> Graph {
+        Graph { outputs, updates: vec![], records: vec![], ..self.clone() }
+    }
+
     /// Names of inputs and outputs that several plans may share.
     pub fn stored_names(&self) -> &[String] {
         &self.stored

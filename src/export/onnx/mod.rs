@@ -1,0 +1,162 @@
+//! A graph as an ONNX file (opset 17): nodes of that standard, weights as they are used, rows as an axis of any length.
+
+mod conv;
+mod formula;
+mod proto;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use self::proto::Message;
+use self::writer::{Axis, Pair, Writer, described, operands};
+use crate::error::{Error, Result};
+use crate::graph::op::Op;
+use crate::graph::{Graph, Value};
+use crate::plan::lower;
+use crate::run::Device;
+
+/// Numbers of rows that a graph is made for: primes that no layer has by chance.
+pub(super) const ROWS: [usize; 2] = [499, 503];
+
+/// The version of the operations that are used: what all readers of the last years know.
+const OPSET: i64 = 17;
+/// The version of the file's format that came with it.
+const FORMAT: i64 = 8;
+/// What a file can hold.
+const MOST_BYTES: usize = i32::MAX as usize;
+
+/// Inputs of a graph whose values stand in the file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    pub(super) numbers: BTreeMap<String, Vec<f32>>,
+    pub(super) indices: BTreeMap<String, Vec<u32>>,
+}
+
+/// What is said of a file in it.
+pub(super) struct About<'a> {
+    pub(super) name: &'a str,
+    pub(super) text: &'a str,
+    /// Further facts, by their names.
+    pub(super) facts: &'a [(&'a str, String)],
+}
+
+/// The file of a graph that was made for both numbers of rows. What is not given is an input of the file.
+pub(super) fn file(graphs: [&Graph; 2], given: &Given, about: &About<'_>) -> Result<Vec<u8>> {
+    let pair = Pair(graphs[0], graphs[1]);
+    let graph = graphs[0];
+    let input_of = |v: usize| match graph.nodes()[v].op {
+        Op::Input(k) => Some(graph.inputs()[k].name.as_str()),
+        _ => None,
+    };
+    let (mut inputs, mut rows) = (vec![], None);
+    for v in 0..graph.nodes().len() {
+        let Some(name) = input_of(v) else { continue };
+        if given.numbers.contains_key(name) || given.indices.contains_key(name) {
+            continue;
+        }
+        let v = Value(v as u32);
+        let axes = pair.axes(v)?;
+        if axes.first() == Some(&Axis::Rows(1)) {
+            rows = Some(name);
+        }
+        inputs.push((name, v, axes));
+    }
+    let rows = rows.ok_or_else(|| Error::Shape("the graph has no input of rows".into()))?;
+    let mut writer = Writer::new(rows, &given.indices);
+    let mut names: HashMap<Value, String> = inputs.iter().map(|(name, v, _)| (*v, (*name).into())).collect();
+    let outputs: Vec<Value> = graph.outputs().iter().map(|o| o.1).collect();
+    let known = known(pair, given, &outputs)?;
+    for (v, values) in known.iter().zip(evaluated(graph, given, &known)?) {
+        let node = graph.node(*v);
+        let start = match input_of(v.index()) {
+            Some(name) => name.to_string(),
+            None if node.label.is_empty() => "weights".into(),
+            None => format!("{}/weights", node.label),
+        };
+        let name = writer.name(&start);
+        names.insert(*v, writer.constant(&name, &node.shape, values));
+    }
+    let values = writer.values(pair, names, &outputs)?;
+    for ((name, _), value) in graph.outputs().iter().zip(values) {
+        writer.named(value, name);
+    }
+    let [nodes, constants] = writer.finish();
+    let mut message = Message::default().messages(1, &nodes).text(2, about.name).messages(5, &constants);
+    for (name, _, axes) in &inputs {
+        message = message.message(11, &described(name, axes));
+    }
+    for (name, v) in graph.outputs() {
+        message = message.message(12, &described(name, &pair.axes(*v)?));
+    }
+    let opset = Message::default().text(1, "").int(2, OPSET);
+    let mut file = Message::default()
+        .int(1, FORMAT)
+        .text(2, "hyperloom")
+        .text(3, env!("CARGO_PKG_VERSION"))
+        .text(6, about.text)
+        .message(7, &message)
+        .message(8, &opset);
+    for (key, value) in about.facts {
+        file = file.message(14, &Message::default().text(1, key).text(2, value));
+    }
+    if file.0.len() > MOST_BYTES {
+        return Err(Error::Shape(format!(
+            "an ONNX file holds {MOST_BYTES} bytes; {} are needed",
+            file.0.len()
+        )));
+    }
+    Ok(file.0)
+}
+
+/// The values that follow from what is given alone and are read beside what does not: they stand in the file as they are.
+fn known(pair: Pair<'_>, given: &Given, outputs: &[Value]) -> Result<Vec<Value>> {
+    let graph = pair.0;
+    let n = graph.nodes().len();
+    let (mut fixed, mut folded) = (vec![false; n], vec![false; n]);
+    for (i, node) in graph.nodes().iter().enumerate() {
+        let all = node.inputs.iter().all(|x| fixed[x.index()]);
+        fixed[i] = match node.op {
+            Op::Input(k) => {
+                let name = &graph.inputs()[k].name;
+                given.numbers.contains_key(name) || given.indices.contains_key(name)
+            }
+            Op::Scan(_) | Op::Result(_) | Op::Random { .. } => false,
+            _ => all && pair.axes(Value(i as u32))?.iter().all(|a| matches!(a, Axis::Fixed(_))),
+        };
+        // Constants have nodes of their own; what is spread out takes room for nothing.
+        folded[i] = match node.op {
+            Op::Input(k) => fixed[i] && given.numbers.contains_key(&graph.inputs()[k].name),
+            Op::Const(_) | Op::Constants(_) | Op::Expand => false,
+            _ => fixed[i],
+        };
+    }
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let mut open: BTreeSet<Value> = outputs.iter().copied().collect();
+    while let Some(v) = open.pop_last() {
+        if folded[v.index()] {
+            found.insert(v);
+        } else if seen.insert(v) {
+            open.extend(operands(graph, v));
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// What these values are, by the CPU path.
+fn evaluated(graph: &Graph, given: &Given, values: &[Value]) -> Result<Vec<Vec<f32>>> {
+    if values.is_empty() {
+        return Ok(vec![]);
+    }
+    let name = |v: &Value| format!("value {}", v.index());
+    let graph = graph.for_outputs(values.iter().map(|v| (name(v), *v)).collect());
+    let device = Device::Cpu;
+    let mut session = device.prepare(lower(&graph, device.caps(1))?)?;
+    for (name, numbers) in &given.numbers {
+        session.write(name, numbers)?;
+    }
+    for (name, numbers) in &given.indices {
+        session.write_u32(name, numbers)?;
+    }
+    session.run(1)?;
+    values.iter().map(|v| session.read(&name(v))).collect()
+}

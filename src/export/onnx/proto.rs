@@ -1,0 +1,137 @@
+//! Protocol buffers as far as an ONNX file needs them, with the fields of `onnx.proto` that are written here by their numbers.
+
+/// A message that is being written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Message(pub(super) Vec<u8>);
+
+impl Message {
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    fn key(&mut self, field: u64, wire: u64) {
+        self.varint(field << 3 | wire);
+    }
+
+    pub(super) fn int(mut self, field: u64, value: i64) -> Message {
+        self.key(field, 0);
+        self.varint(value as u64);
+        self
+    }
+
+    pub(super) fn ints(self, field: u64, values: impl IntoIterator<Item = i64>) -> Message {
+        values.into_iter().fold(self, |message, value| message.int(field, value))
+    }
+
+    pub(super) fn float(mut self, field: u64, value: f32) -> Message {
+        self.key(field, 5);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    pub(super) fn bytes(mut self, field: u64, bytes: &[u8]) -> Message {
+        self.key(field, 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    pub(super) fn text(self, field: u64, text: &str) -> Message {
+        self.bytes(field, text.as_bytes())
+    }
+
+    pub(super) fn message(self, field: u64, message: &Message) -> Message {
+        self.bytes(field, &message.0)
+    }
+
+    pub(super) fn messages<'m>(self, field: u64, messages: impl IntoIterator<Item = &'m Message>) -> Message {
+        messages.into_iter().fold(self, |message, part| message.message(field, part))
+    }
+}
+
+/// `TensorProto.FLOAT`
+pub(super) const FLOAT: i64 = 1;
+/// `TensorProto.INT64`
+pub(super) const INT64: i64 = 7;
+/// `TensorProto.BOOL`
+pub(super) const BOOL: i64 = 9;
+
+/// `AttributeProto` of an integer.
+pub(super) fn int(name: &str, value: i64) -> Message {
+    Message::default().text(1, name).int(3, value).int(20, 2)
+}
+
+/// `AttributeProto` of integers.
+pub(super) fn ints(name: &str, values: impl IntoIterator<Item = i64>) -> Message {
+    Message::default().text(1, name).ints(8, values).int(20, 7)
+}
+
+/// `AttributeProto` of a number.
+pub(super) fn float(name: &str, value: f32) -> Message {
+    Message::default().text(1, name).float(2, value).int(20, 1)
+}
+
+/// `AttributeProto` of a graph.
+pub(super) fn graph(name: &str, graph: &Message) -> Message {
+    Message::default().text(1, name).message(6, graph).int(20, 5)
+}
+
+/// `NodeProto`
+pub(super) fn node(
+    op: &str,
+    name: &str,
+    inputs: &[String],
+    outputs: &[String],
+    attributes: &[Message],
+) -> Message {
+    let names =
+        |message, field, names: &[String]| names.iter().fold(message, |m: Message, name| m.text(field, name));
+    let message = names(Message::default(), 1, inputs);
+    names(message, 2, outputs).text(3, name).text(4, op).messages(5, attributes)
+}
+
+/// `TensorProto` of numbers.
+pub(super) fn floats(name: &str, shape: &[usize], data: &[f32]) -> Message {
+    let raw: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+    tensor(name, shape, FLOAT, &raw)
+}
+
+/// `TensorProto` of integers.
+pub(super) fn integers(name: &str, shape: &[usize], data: &[i64]) -> Message {
+    let raw: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+    tensor(name, shape, INT64, &raw)
+}
+
+fn tensor(name: &str, shape: &[usize], of: i64, raw: &[u8]) -> Message {
+    let dims = shape.iter().map(|n| *n as i64);
+    Message::default().ints(1, dims).int(2, of).text(8, name).bytes(9, raw)
+}
+
+/// `ValueInfoProto` of numbers; an axis of unknown length has a name.
+pub(super) fn value(name: &str, shape: &[Result<usize, &str>]) -> Message {
+    let dims = shape.iter().fold(Message::default(), |shape, axis| {
+        let dim = match axis {
+            Ok(n) => Message::default().int(1, *n as i64),
+            Err(name) => Message::default().text(2, name),
+        };
+        shape.message(1, &dim)
+    });
+    let tensor = Message::default().int(1, FLOAT).message(2, &dims);
+    Message::default().text(1, name).message(2, &Message::default().message(1, &tensor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_groups_of_seven_bits() {
+        assert_eq!(Message::default().int(1, 150).0, [0x08, 0x96, 0x01]);
+        assert_eq!(Message::default().text(2, "ab").0, [0x12, 2, b'a', b'b']);
+        assert_eq!(Message::default().int(1, -1).0.len(), 11);
+    }
+}

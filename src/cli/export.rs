@@ -1,5 +1,6 @@
 //! `hyperloom export`
 
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -40,24 +41,29 @@ enum To {
     Rust,
     /// A compute shader; its weights are a file of their own.
     Wgsl,
+    /// An ONNX file, for runtimes that read this format.
+    Onnx,
 }
 
 impl To {
-    const ALL: [To; 3] = [To::C, To::Rust, To::Wgsl];
+    const ALL: [To; 4] = [To::C, To::Rust, To::Wgsl, To::Onnx];
 
     fn ending(self) -> &'static str {
         match self {
             To::C => "h",
             To::Rust => "rs",
             To::Wgsl => "wgsl",
+            To::Onnx => "onnx",
         }
     }
 
-    fn language(self) -> &'static dyn Language {
+    /// The language of source code.
+    fn language(self) -> Option<&'static dyn Language> {
         match self {
-            To::C => &C,
-            To::Rust => &Rust,
-            To::Wgsl => &Wgsl,
+            To::C => Some(&C),
+            To::Rust => Some(&Rust),
+            To::Wgsl => Some(&Wgsl),
+            To::Onnx => None,
         }
     }
 }
@@ -92,15 +98,19 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
             meaning(&network)
         ),
     ];
-    let text = program.text(to.language())?;
-    write_atomically(&args.out, text.as_bytes())?;
+    let facts = facts(&network, &format, &program, to, &weights)?;
+    let bytes = match to.language() {
+        Some(language) => program.text(language)?.into_bytes(),
+        // What stands beside other files stands in it, too.
+        None => program.onnx(&[("hyperloom", facts.to_string())])?,
+    };
+    write_atomically(&args.out, &bytes)?;
     let mut files = vec![args.out.display().to_string(), about.display().to_string()];
     if to == To::Wgsl {
         let bytes: Vec<u8> = program.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
         write_atomically(&weights, &bytes)?;
         files.push(weights.display().to_string());
     }
-    let facts = facts(&network, &format, &program, to, &weights)?;
     let facts = serde_json::to_string_pretty(&facts).map_err(|e| Error::config("--out", e.to_string()))?;
     write_atomically(&about, format!("{facts}\n").as_bytes())?;
     say(format_args!("{}: {}\n", files.join(", "), program.about[1]));
@@ -113,7 +123,9 @@ fn by_ending(out: &Path) -> Result<To> {
     To::ALL.into_iter().find(|to| to.ending() == ending).ok_or_else(|| {
         Error::config(
             "--out",
-            format!("'.{ending}' says nothing of a language: end it in .h, .rs or .wgsl, or give --to"),
+            format!(
+                "'.{ending}' says nothing of a language: end it in .h, .rs, .wgsl or .onnx, or give --to"
+            ),
         )
     })
 }
@@ -132,32 +144,35 @@ fn meaning(network: &Network) -> &'static str {
 /// What a program has to know that calls it.
 fn facts(network: &Network, format: &Format, program: &Program, to: To, weights: &Path) -> Result<Value> {
     let json = |e: serde_json::Error| Error::config("--out", e.to_string());
-    let workspace = program.workspace()?;
     let mut facts = json!({
         "name": program.name,
-        "function": format!("{}_predict", program.name),
         "inputs": program.inputs,
         "outputs": program.outputs,
         "outputs_are": meaning(network),
-        "workspace": workspace,
         "row": network.spec.input(),
         "columns": serde_json::to_value(format).map_err(json)?,
     });
-    match to {
-        To::Rust => facts["function"] = json!("predict"),
-        To::Wgsl => {
-            facts["rows_of_a_workgroup"] = json!(ROWS_OF_A_WORKGROUP);
-            facts["weights"] = json!(weights.file_name().map(|f| f.to_string_lossy()));
-            let (w, s) = (program.weights.len(), workspace.max(1));
-            facts["bindings"] = json!([
-                { "binding": 0, "what": "rows of inputs", "type": "storage, read", "numbers_a_row": program.inputs },
-                { "binding": 1, "what": "what is said of them", "type": "storage, read_write", "numbers_a_row": program.outputs },
-                { "binding": 2, "what": "weights", "type": "storage, read", "numbers": w },
-                { "binding": 3, "what": "workspace", "type": "storage, read_write", "numbers_a_row": s },
-                { "binding": 4, "what": "number of rows, a u32", "type": "uniform" },
-            ]);
-        }
-        To::C => {}
+    if to == To::Onnx {
+        let shape =
+            |row: &[usize]| iter::once(json!("rows")).chain(row.iter().map(|n| json!(n))).collect::<Value>();
+        facts["tensors"] = json!({ "x": shape(network.spec.input()), "y": shape(&[program.outputs]) });
+        return Ok(facts);
+    }
+    let workspace = program.workspace()?;
+    facts["workspace"] = json!(workspace);
+    facts["function"] =
+        json!(if to == To::Rust { "predict".into() } else { format!("{}_predict", program.name) });
+    if to == To::Wgsl {
+        facts["rows_of_a_workgroup"] = json!(ROWS_OF_A_WORKGROUP);
+        facts["weights"] = json!(weights.file_name().map(|f| f.to_string_lossy()));
+        let (w, s) = (program.weights.len(), workspace.max(1));
+        facts["bindings"] = json!([
+            { "binding": 0, "what": "rows of inputs", "type": "storage, read", "numbers_a_row": program.inputs },
+            { "binding": 1, "what": "what is said of them", "type": "storage, read_write", "numbers_a_row": program.outputs },
+            { "binding": 2, "what": "weights", "type": "storage, read", "numbers": w },
+            { "binding": 3, "what": "workspace", "type": "storage, read_write", "numbers_a_row": s },
+            { "binding": 4, "what": "number of rows, a u32", "type": "uniform" },
+        ]);
     }
     Ok(facts)
 }

@@ -33,6 +33,7 @@ mod wgsl;
 pub use c::C;
 pub use emit::Function;
 pub use language::Language;
+pub use onnx::OnnxFile;
 pub use rust::Rust;
 pub use wgsl::{ROWS_OF_A_WORKGROUP, Wgsl};
 
@@ -74,10 +75,9 @@ impl Program {
     /// # Errors
     /// Those of [`Program::text`].
     pub fn onnx(&self, facts: &[(&str, String)]) -> Result<Vec<u8>> {
-        let given =
-            onnx::Given { numbers: [("weights".into(), self.weights.clone())].into(), ..Default::default() };
-        let about = onnx::About { name: &self.name, text: &self.about.join("\n"), facts };
-        onnx::file(self.predict.of_rows.each_ref(), &given, &about)
+        let numbers = [("weights".into(), self.weights.clone())].into();
+        let file = OnnxFile { about: self.about.join("\n"), facts, numbers, ..OnnxFile::new(&self.name) };
+        onnx::file(&file, self.predict.of_rows.each_ref())
     }
 
     /// Numbers of the workspace.

@@ -131,17 +131,19 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// Refuses what is not what the CPU path says, by more than a little of the largest number.
-    pub(crate) fn compare(&self, what: &str, got: &[f32]) {
-        assert_eq!(got.len(), self.want.len(), "{what}, {}", self.name);
-        let largest = self.want.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-        for (i, (got, want)) in got.iter().zip(&self.want).enumerate() {
-            let off = (got - want).abs();
-            assert!(
-                off <= 1e-5 * largest.max(1e-3),
-                "{what}, {}: output {i} is {got}, and {want} by the CPU path",
-                self.name
-            );
-        }
+    /// Refuses what is not what the CPU path says.
+    pub(crate) fn compare(&self, by: &str, got: &[f32]) {
+        compare(&format!("{by}, {}", self.name), &self.want, got);
+    }
+}
+
+/// Refuses numbers that are off by more than a little of the largest one that the CPU path says.
+pub(crate) fn compare(what: &str, want: &[f32], got: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    let largest = want.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let off = (got - want).abs();
+        let near = off <= 1e-5 * largest.max(1e-3);
+        assert!(near, "{what}: output {i} is {got}, and {want} by the CPU path");
     }
 }

@@ -25,23 +25,55 @@ const FORMAT: i64 = 8;
 /// What a file can hold.
 const MOST_BYTES: usize = i32::MAX as usize;
 
-/// Inputs of a graph whose values stand in the file.
+/// An ONNX file but for its graph: what it says of itself, and which inputs of the graph stand in it as constants.
+///
+/// ```
+/// use hyperloom::export::OnnxFile;
+/// use hyperloom::graph::Graph;
+///
+/// let bytes = OnnxFile::new("doubled").write(|rows| {
+///     let mut g = Graph::new();
+///     let x = g.data("x", &[rows, 2]);
+///     let y = g.scale(x, 2.0);
+///     g.output("y", y);
+///     g
+/// })?;
+/// assert!(bytes.windows(7).any(|part| part == b"doubled"));
+/// # Ok::<(), hyperloom::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
-pub(super) struct Given {
-    pub(super) numbers: BTreeMap<String, Vec<f32>>,
-    pub(super) indices: BTreeMap<String, Vec<u32>>,
+#[non_exhaustive]
+pub struct OnnxFile<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What is said of it.
+    pub about: String,
+    /// Further facts, by their names.
+    pub facts: &'a [(&'a str, String)],
+    /// Inputs of the graph that are constants of the file.
+    pub numbers: BTreeMap<String, Vec<f32>>,
+    /// Those that are whole numbers (u32): rows of tables.
+    pub indices: BTreeMap<String, Vec<u32>>,
 }
 
-/// What is said of a file in it.
-pub(super) struct About<'a> {
-    pub(super) name: &'a str,
-    pub(super) text: &'a str,
-    /// Further facts, by their names.
-    pub(super) facts: &'a [(&'a str, String)],
+impl OnnxFile<'_> {
+    /// A file that says nothing of itself but its name.
+    #[must_use]
+    pub fn new(name: &str) -> OnnxFile<'_> {
+        OnnxFile { name, ..OnnxFile::default() }
+    }
+
+    /// The bytes of a graph, which `of` makes for a number of rows: the first axis of one of its inputs. The file is for any number of rows; inputs and outputs have the graph's names.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming an operation that has no counterpart, or does something else for another number of rows.
+    pub fn write(&self, of: impl Fn(usize) -> Graph) -> Result<Vec<u8>> {
+        file(self, ROWS.map(of).each_ref())
+    }
 }
 
 /// The file of a graph that was made for both numbers of rows. What is not given is an input of the file.
-pub(super) fn file(graphs: [&Graph; 2], given: &Given, about: &About<'_>) -> Result<Vec<u8>> {
+pub(super) fn file(given: &OnnxFile<'_>, graphs: [&Graph; 2]) -> Result<Vec<u8>> {
     let pair = Pair(graphs[0], graphs[1]);
     let graph = graphs[0];
     let input_of = |v: usize| match graph.nodes()[v].op {
@@ -81,7 +113,7 @@ pub(super) fn file(graphs: [&Graph; 2], given: &Given, about: &About<'_>) -> Res
         writer.named(value, name);
     }
     let [nodes, constants] = writer.finish();
-    let mut message = Message::default().messages(1, &nodes).text(2, about.name).messages(5, &constants);
+    let mut message = Message::default().messages(1, &nodes).text(2, given.name).messages(5, &constants);
     for (name, _, axes) in &inputs {
         message = message.message(11, &described(name, axes));
     }
@@ -93,10 +125,10 @@ pub(super) fn file(graphs: [&Graph; 2], given: &Given, about: &About<'_>) -> Res
         .int(1, FORMAT)
         .text(2, "hyperloom")
         .text(3, env!("CARGO_PKG_VERSION"))
-        .text(6, about.text)
+        .text(6, &given.about)
         .message(7, &message)
         .message(8, &opset);
-    for (key, value) in about.facts {
+    for (key, value) in given.facts {
         file = file.message(14, &Message::default().text(1, key).text(2, value));
     }
     if file.0.len() > MOST_BYTES {
@@ -109,7 +141,7 @@ pub(super) fn file(graphs: [&Graph; 2], given: &Given, about: &About<'_>) -> Res
 }
 
 /// The values that follow from what is given alone and are read beside what does not: they stand in the file as they are.
-fn known(pair: Pair<'_>, given: &Given, outputs: &[Value]) -> Result<Vec<Value>> {
+fn known(pair: Pair<'_>, given: &OnnxFile<'_>, outputs: &[Value]) -> Result<Vec<Value>> {
     let graph = pair.0;
     let n = graph.nodes().len();
     let (mut fixed, mut folded) = (vec![false; n], vec![false; n]);
@@ -143,7 +175,7 @@ fn known(pair: Pair<'_>, given: &Given, outputs: &[Value]) -> Result<Vec<Value>>
 }
 
 /// What these values are, by the CPU path.
-fn evaluated(graph: &Graph, given: &Given, values: &[Value]) -> Result<Vec<Vec<f32>>> {
+fn evaluated(graph: &Graph, given: &OnnxFile<'_>, values: &[Value]) -> Result<Vec<Vec<f32>>> {
     if values.is_empty() {
         return Ok(vec![]);
     }

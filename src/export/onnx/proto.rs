@@ -111,12 +111,22 @@ fn tensor(name: &str, shape: &[usize], of: i64, raw: &[u8]) -> Message {
     Message::default().ints(1, dims).int(2, of).text(8, name).bytes(9, raw)
 }
 
-/// `ValueInfoProto` of numbers; an axis of unknown length has a name.
-pub(super) fn value(name: &str, shape: &[Result<usize, &str>]) -> Message {
+/// `TensorShapeProto.Dimension`
+#[derive(Clone, Debug)]
+pub(super) enum Length {
+    Fixed(usize),
+    Named(String),
+    Unknown,
+}
+
+/// `ValueInfoProto` of numbers.
+pub(super) fn value(name: &str, shape: &[Length]) -> Message {
     let dims = shape.iter().fold(Message::default(), |shape, axis| {
+        let dim = Message::default();
         let dim = match axis {
-            Ok(n) => Message::default().int(1, *n as i64),
-            Err(name) => Message::default().text(2, name),
+            Length::Fixed(n) => dim.int(1, *n as i64),
+            Length::Named(name) => dim.text(2, name),
+            Length::Unknown => dim,
         };
         shape.message(1, &dim)
     });

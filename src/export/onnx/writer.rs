@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::ROWS;
-use super::proto::{self, Message};
+use super::proto::{self, Length, Message};
 use crate::error::{Error, Result};
 use crate::export::functions::of_one;
 use crate::graph::op::{Binary, Func, Num, Op};
@@ -236,6 +236,12 @@ impl<'g> Writer<'g> {
     pub(super) fn without_last(&mut self, x: String, axis: usize, many: usize) -> String {
         let ends = [vec![0], vec![-(many as i64)], vec![axis as i64]].map(|list| self.whole(list));
         self.node("Slice", &[&[x][..], &ends].concat(), &[])
+    }
+
+    /// From the last to the first along an axis of so many.
+    fn turned(&mut self, x: &str, n: usize, axis: usize) -> String {
+        let order = self.whole((0..n as i64).rev().collect());
+        self.node("Gather", &[x.into(), order], &[proto::int("axis", axis as i64)])
     }
 
     fn sliced(&mut self, x: String, axis: usize, start: usize, end: usize) -> String {
@@ -481,13 +487,18 @@ impl<'g> Writer<'g> {
             names.insert(*input, name);
         }
         let mut rows: Vec<String> = of[fixed..].to_vec();
-        let mut along: Vec<i64> =
-            a.inputs[fixed..].iter().map(|v| row_axis(body.0.shape(*v)) as i64).collect();
+        let mut along: Vec<usize> = a.inputs[fixed..].iter().map(|v| row_axis(body.0.shape(*v))).collect();
         if rows.is_empty() {
             // A scan is as long as what it takes rows of.
             rows.push(self.constant(&format!("repetitions_{}", a.n), &[a.n], vec![0.0; a.n]));
             taken.push((self.name("repetition"), vec![]));
             along.push(0);
+        }
+        // The attributes of a scan that say so are passed over by some readers.
+        if a.reverse {
+            for (row, axis) in rows.iter_mut().zip(&along) {
+                *row = self.turned(row, a.n, *axis);
+            }
         }
         let label = std::mem::take(&mut self.label);
         self.parts.push(Part::default());
@@ -513,31 +524,33 @@ impl<'g> Writer<'g> {
                 Outcome::Given(i) => (made[i].clone(), outputs[i]),
             };
             give(self, &name, of)?;
-            given_axes.push(row_axis(body.0.shape(of)) as i64);
+            given_axes.push(row_axis(body.0.shape(of)));
             stacks.push(*result);
         }
         let nodes = self.parts.pop().unwrap_or_default().nodes;
         self.label = label;
         let info = |list: &[(String, Vec<Axis>)], field: u64, graph: Message| {
-            list.iter().fold(graph, |graph, (name, axes)| graph.message(field, &described(name, axes)))
+            list.iter().fold(graph, |graph, (name, axes)| graph.message(field, &inner(name, axes)))
         };
         let graph = Message::default().messages(1, &nodes).text(2, "body");
         let graph = info(&given, 12, info(&taken, 11, graph));
-        let direction = i64::from(a.reverse);
         let mut attributes = vec![
             proto::graph("body", &graph),
             proto::int("num_scan_inputs", rows.len() as i64),
-            proto::ints("scan_input_axes", along),
-            proto::ints("scan_input_directions", rows.iter().map(|_| direction)),
+            proto::ints("scan_input_axes", along.iter().map(|axis| *axis as i64)),
         ];
         if !stacks.is_empty() {
-            attributes.push(proto::ints("scan_output_axes", given_axes));
-            attributes.push(proto::ints("scan_output_directions", stacks.iter().map(|_| direction)));
+            attributes.push(proto::ints("scan_output_axes", given_axes.iter().map(|axis| *axis as i64)));
         }
         let inputs = [&of[..a.carried], &rows[..]].concat();
         let last: Vec<String> = (0..a.carried).map(|_| self.name("last")).collect();
         let stacked: Vec<String> = stacks.iter().map(|_| self.name("stacked")).collect();
         self.push("Scan", &inputs, &[&last[..], &stacked].concat(), &attributes);
+        let turned = |(name, axis): (&String, &usize)| match a.reverse {
+            true => self.turned(name, a.n, *axis),
+            false => name.clone(),
+        };
+        let stacked: Vec<String> = stacked.iter().zip(&given_axes).map(turned).collect();
         let ends = results.iter().filter_map(|(result, k)| match a.outcome(*k) {
             Outcome::Last(i) => Some((*result, last[i].clone())),
             _ => None,
@@ -606,11 +619,11 @@ impl<'g> Writer<'g> {
         let body = Message::default()
             .messages(1, &nodes)
             .text(2, "eliminate")
-            .message(11, &described(&state, &fixed(shape)))
-            .message(11, &described(&row, &fixed(&[1, n])))
-            .message(11, &described(&column, &fixed(&[width, 1])))
-            .message(12, &described(&next, &fixed(shape)))
-            .message(12, &described(&given, &fixed(&one_each)));
+            .message(11, &inner(&state, &fixed(shape)))
+            .message(11, &inner(&row, &fixed(&[1, n])))
+            .message(11, &inner(&column, &fixed(&[width, 1])))
+            .message(12, &inner(&next, &fixed(shape)))
+            .message(12, &inner(&given, &fixed(&one_each)));
         let attributes = [proto::graph("body", &body), proto::int("num_scan_inputs", 2)];
         let [left, pivots] = ["reduced", "pivots"].map(|name| self.name(name));
         self.push("Scan", &[m, row_of, column_of], &[left.clone(), pivots.clone()], &attributes);
@@ -618,19 +631,23 @@ impl<'g> Writer<'g> {
     }
 }
 
-/// `ValueInfoProto` of a value.
+/// `ValueInfoProto` of an input or output of the file; growing axes have names.
 pub(super) fn described(name: &str, axes: &[Axis]) -> Message {
-    let axes: Vec<std::result::Result<usize, String>> = axes
-        .iter()
-        .map(|a| match a {
-            Axis::Fixed(n) => Ok(*n),
-            Axis::Rows(1) => Err("rows".into()),
-            Axis::Rows(times) => Err(format!("{times}*rows")),
-        })
-        .collect();
-    let axes: Vec<std::result::Result<usize, &str>> =
-        axes.iter().map(|a| a.as_ref().map(|n| *n).map_err(String::as_str)).collect();
-    proto::value(name, &axes)
+    let length = |axis: &Axis| match axis {
+        Axis::Fixed(n) => Length::Fixed(*n),
+        Axis::Rows(1) => Length::Named("rows".into()),
+        Axis::Rows(times) => Length::Named(format!("{times}*rows")),
+    };
+    proto::value(name, &axes.iter().map(length).collect::<Vec<_>>())
+}
+
+/// The same of a body's. Names would stand for lengths of their own there, as some readers see it.
+fn inner(name: &str, axes: &[Axis]) -> Message {
+    let length = |axis: &Axis| match axis {
+        Axis::Fixed(n) => Length::Fixed(*n),
+        Axis::Rows(_) => Length::Unknown,
+    };
+    proto::value(name, &axes.iter().map(length).collect::<Vec<_>>())
 }
 
 /// The values that an operation reads. What broadcasts by itself is not spread out for it.

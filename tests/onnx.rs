@@ -11,7 +11,7 @@ use exported::{Case, ROWS, cases, compare};
 use hyperloom::Device;
 use hyperloom::export::OnnxFile;
 use hyperloom::graph::conv::{Conv, Window};
-use hyperloom::graph::op::{Func, Op};
+use hyperloom::graph::op::{Dist, Func, Op};
 use hyperloom::graph::{Graph, Role};
 use hyperloom::plan::{Caps, lower};
 use hyperloom::rng::Rng;
@@ -46,6 +46,50 @@ fn networks_say_what_the_cpu_path_says() {
     for case in &cases {
         case.compare("the reader", &numbers(&said[&case.name]["y"]));
     }
+}
+
+#[test]
+fn what_cannot_be_written_is_refused() {
+    let refused = |of: &dyn Fn(&mut Graph, usize) -> hyperloom::graph::Value, parts: &[&str]| {
+        let graph = |rows| {
+            let mut g = Graph::new();
+            let y = of(&mut g, rows);
+            g.output("y", y);
+            g
+        };
+        let why = OnnxFile::new("refused").write(graph).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| why.contains(part)), "{why}");
+    };
+    refused(&|g, _| g.data("x", &[2, 3]), &["number of rows", "first axis"]);
+    refused(&|g, rows| g.data("y", &[rows, 3]), &["'y'", "name"]);
+    refused(&|g, rows| g.data("a/b", &[rows, 3]), &["'a/b'", "name"]);
+    let of = |g: &mut Graph, rows: usize| g.data("x", &[rows, 3]);
+    let half = |g: &mut Graph, rows: usize| {
+        let x = of(g, rows);
+        g.slice(x, 0, 0, rows / 2)
+    };
+    refused(&half, &["slice", "axis"]);
+    // A mean has another factor for another number of rows.
+    let mean = |g: &mut Graph, rows: usize| {
+        let x = of(g, rows);
+        g.mean(x)
+    };
+    refused(&mean, &["map", "another number of rows"]);
+    let drawn = |g: &mut Graph, rows: usize| {
+        let x = of(g, rows);
+        let key = g.input("key", Role::Data, &[2], DType::U32);
+        let noise = g.random(Dist::Normal, key, 0, &[3]);
+        g.add(x, noise)
+    };
+    refused(&drawn, &["random", "ONNX"]);
+    let read = |g: &mut Graph, rows: usize| {
+        let (x, index) = (of(g, rows), g.input("index", Role::Data, &[4], DType::U32));
+        let table = g.data("table", &[3, 1]);
+        let read = g.gather(table, index);
+        let total = g.sum_to(read, &[]);
+        g.add(x, total)
+    };
+    refused(&read, &["indices"]);
 }
 
 /// Writes a graph, with what it is asked; the CPU path's answers by the names of file and output.

@@ -22,6 +22,7 @@ mod profile;
 mod rollout;
 mod sample;
 mod search;
+mod shell;
 mod sweep;
 mod train;
 mod translate;
@@ -88,7 +89,7 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Why a task's network says what it says: which support rows moved it, which weights are its own, which known tasks are like it
     Explain(explain::ExplainArgs),
-    /// Write a network as C, Rust or WGSL for other programs.
+    /// Write a network as C, Rust, WGSL or ONNX for other programs.
     Export(export::ExportArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
     Plan(plan::PlanArgs),
@@ -104,6 +105,10 @@ enum Command {
     Search(search::SearchArgs),
     /// What a trained policy sees and does in a world, step by step.
     Rollout(rollout::RolloutArgs),
+    /// Print what makes a shell complete commands and flags.
+    Completions(shell::CompletionsArgs),
+    /// Write the manual, a page a command.
+    Man(shell::ManArgs),
     /// Prove kernels, golden files or a whole training step against the CPU reference.
     #[cfg(feature = "gpu")]
     Check(check::CheckArgs),
@@ -693,6 +698,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Sweep(a) => sweep::run(&a),
         Command::Search(a) => search::run(&a),
         Command::Rollout(a) => rollout::run(&a),
+        Command::Completions(a) => shell::completions(&a),
+        Command::Man(a) => shell::man(&a),
         #[cfg(feature = "gpu")]
         Command::Check(a) => check::run(&a),
         #[cfg(feature = "gpu")]

@@ -61,9 +61,9 @@ fn other_languages_and_what_is_refused() {
     assert!(text.contains("fn tiny_predict") && facts["weights"] == "shader.bin", "{facts}");
     let weights = fs::metadata(place.path("shader.bin")).unwrap().len();
     assert_eq!(4 * facts["bindings"][2]["numbers"].as_u64().unwrap(), weights);
-    let words = place.ok(&["export", "net.safetensors", "--out", "line.onnx"]);
-    assert!(words.contains("line.onnx, line.json: A network of"), "{words}");
-    let (file, facts) = (fs::read(place.path("line.onnx")).unwrap(), place.json("line.json"));
+    let words = place.ok(&["export", "net.safetensors", "--out", "rows.onnx"]);
+    assert!(words.contains("rows.onnx, rows.json: A network of"), "{words}");
+    let (file, facts) = (fs::read(place.path("rows.onnx")).unwrap(), place.json("rows.json"));
     assert_eq!(facts["tensors"], serde_json::json!({ "x": ["rows", facts["inputs"]], "y": ["rows", 1] }));
     // The facts stand in the file as they stand beside it.
     let facts = facts.to_string().into_bytes();

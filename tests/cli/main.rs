@@ -21,6 +21,7 @@ mod policies;
 mod resume;
 mod search;
 mod series;
+mod shell;
 mod simulators;
 mod streams;
 mod sweep;

@@ -93,7 +93,17 @@ pub(super) fn file(given: &OnnxFile<'_>, graphs: [&Graph; 2]) -> Result<Vec<u8>>
         }
         inputs.push((name, v, axes));
     }
-    let rows = rows.ok_or_else(|| Error::Shape("the graph has no input of rows".into()))?;
+    let rows = rows.ok_or_else(|| {
+        Error::Shape(
+            "no input has the number of rows as its first axis, which is that of a file's rows".into(),
+        )
+    })?;
+    let all = || inputs.iter().map(|i| i.0).chain(graph.outputs().iter().map(|o| o.0.as_str()));
+    if let Some(name) = all().find(|name| name.contains('/') || all().filter(|n| n == name).count() > 1) {
+        return Err(Error::Shape(format!(
+            "'{name}' cannot be the name of an input or output: each has one of its own, without '/'"
+        )));
+    }
     let mut writer = Writer::new(rows, &given.indices);
     let mut names: HashMap<Value, String> = inputs.iter().map(|(name, v, _)| (*v, (*name).into())).collect();
     let outputs: Vec<Value> = graph.outputs().iter().map(|o| o.1).collect();

@@ -115,9 +115,10 @@ impl<'g> Writer<'g> {
         [self.parts.pop().unwrap_or_default().nodes, constants]
     }
 
+    /// A name that nothing else has: those of inputs and outputs have no `/`.
     pub(super) fn name(&mut self, start: &str) -> String {
         self.numbered += 1;
-        format!("{start}_{}", self.numbered)
+        format!("{start}/{}", self.numbered)
     }
 
     /// A node with several results, whose names are given.
@@ -159,7 +160,7 @@ impl<'g> Writer<'g> {
 
     /// A number.
     pub(super) fn number(&mut self, x: f32) -> String {
-        self.constant(&format!("number_{x}"), &[], vec![x])
+        self.constant(&format!("number/{x}"), &[], vec![x])
     }
 
     /// A constant; of two with one name the first.
@@ -171,7 +172,7 @@ impl<'g> Writer<'g> {
 
     fn whole(&mut self, data: Vec<i64>) -> String {
         let text: Vec<String> = data.iter().map(i64::to_string).collect();
-        let name = format!("integers_{}", text.join("_"));
+        let name = format!("integers/{}", text.join(","));
         self.integers.insert(name.clone(), data);
         name
     }
@@ -210,7 +211,7 @@ impl<'g> Writer<'g> {
             if let Some(shape) = fixed {
                 let data = data.clone();
                 let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
-                return self.constant(&format!("{x}_as_{}", sizes.join("x")), &shape, data);
+                return self.constant(&format!("{x}/as/{}", sizes.join("x")), &shape, data);
             }
         }
         let shape = self.shape(axes, true);
@@ -222,7 +223,7 @@ impl<'g> Writer<'g> {
         if let Some((shape, data)) = self.fixed.get(&x) {
             let (shape, data) = permuted(shape, data, order);
             let axes: Vec<String> = order.iter().map(usize::to_string).collect();
-            return self.constant(&format!("{x}_by_{}", axes.join("")), &shape, data);
+            return self.constant(&format!("{x}/by/{}", axes.join("")), &shape, data);
         }
         let order = proto::ints("perm", order.iter().map(|i| *i as i64));
         self.node("Transpose", &[x], &[order])
@@ -445,7 +446,9 @@ impl<'g> Writer<'g> {
             Op::Input(k) => self.indices.get(&graph.inputs()[k].name),
             _ => None,
         };
-        let known = known.ok_or_else(|| Error::Shape("rows of a table by numbers of rows".into()))?;
+        let known = known.ok_or_else(|| {
+            Error::Shape("rows of a table are read by numbers that are none of the file's indices".into())
+        })?;
         Ok(known.iter().map(|i| (*i as usize).min(rows - 1)).collect())
     }
 
@@ -490,7 +493,7 @@ impl<'g> Writer<'g> {
         let mut along: Vec<usize> = a.inputs[fixed..].iter().map(|v| row_axis(body.0.shape(*v))).collect();
         if rows.is_empty() {
             // A scan is as long as what it takes rows of.
-            rows.push(self.constant(&format!("repetitions_{}", a.n), &[a.n], vec![0.0; a.n]));
+            rows.push(self.constant(&format!("repetitions/{}", a.n), &[a.n], vec![0.0; a.n]));
             taken.push((self.name("repetition"), vec![]));
             along.push(0);
         }
@@ -580,8 +583,8 @@ impl<'g> Writer<'g> {
         let of = |f: fn(usize, usize) -> bool| {
             (0..n * n).map(|i| f64::from(u8::from(f(i / n, i % n))) as f32).collect()
         };
-        let lower = self.constant(&format!("lower_{n}"), &[n, n], of(|i, j| j <= i));
-        let upper = self.constant(&format!("upper_{n}"), &[n, n], of(|i, j| j > i));
+        let lower = self.constant(&format!("lower/{n}"), &[n, n], of(|i, j| j <= i));
+        let upper = self.constant(&format!("upper/{n}"), &[n, n], of(|i, j| j > i));
         let mut order: Vec<usize> = (0..rank).collect();
         order.swap(rank - 2, rank - 1);
         let mirrored = self.permuted(a.into(), &order);
@@ -596,8 +599,8 @@ impl<'g> Writer<'g> {
             (0..n * len).map(|i| if i / len == i % len { 1.0 } else { 0.0 }).collect::<Vec<f32>>()
         };
         // Row k of each picks row and column k.
-        let row_of = self.constant(&format!("rows_{n}"), &[n, 1, n], unit(n));
-        let column_of = self.constant(&format!("columns_{n}_{width}"), &[n, width, 1], unit(width));
+        let row_of = self.constant(&format!("rows/{n}"), &[n, 1, n], unit(n));
+        let column_of = self.constant(&format!("columns/{n}x{width}"), &[n, width, 1], unit(width));
         let [state, row, column] = ["matrix", "row", "column"].map(|name| self.name(name));
         self.parts.push(Part::default());
         let label = std::mem::take(&mut self.label);

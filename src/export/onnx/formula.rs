@@ -88,29 +88,21 @@ impl<'t> Reader<'t, '_, '_> {
     }
 
     fn sum(&mut self) -> String {
-        let mut value = self.product();
-        loop {
-            let op = match () {
-                () if self.next_is('+') => "Add",
-                () if self.next_is('-') => "Sub",
-                () => return value,
-            };
-            let next = self.product();
-            value = self.writer.node(op, &[value, next], &[]);
-        }
+        self.chain([('+', "Add"), ('-', "Sub")], Self::product)
     }
 
     fn product(&mut self) -> String {
-        let mut value = self.factor();
-        loop {
-            let op = match () {
-                () if self.next_is('*') => "Mul",
-                () if self.next_is('/') => "Div",
-                () => return value,
-            };
-            let next = self.factor();
+        self.chain([('*', "Mul"), ('/', "Div")], Self::factor)
+    }
+
+    /// Operands with signs between them, from the left.
+    fn chain(&mut self, signs: [(char, &str); 2], operand: fn(&mut Self) -> String) -> String {
+        let mut value = operand(self);
+        while let Some((_, op)) = signs.iter().find(|(sign, _)| self.next_is(*sign)) {
+            let next = operand(self);
             value = self.writer.node(op, &[value, next], &[]);
         }
+        value
     }
 
     fn factor(&mut self) -> String {

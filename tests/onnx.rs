@@ -62,6 +62,11 @@ fn what_cannot_be_written_is_refused() {
     };
     refused(&|g, _| g.data("x", &[2, 3]), &["number of rows", "first axis"]);
     refused(&|g, rows| g.data("y", &[rows, 3]), &["'y'", "name"]);
+    let grows = |g: &mut Graph, rows: usize| {
+        let x = g.data("x", &[rows, 3]);
+        (0..rows).fold(x, |x, _| g.act(Activation::Sin, x))
+    };
+    refused(&grows, &["another number of rows"]);
     refused(&|g, rows| g.data("a/b", &[rows, 3]), &["'a/b'", "name"]);
     let of = |g: &mut Graph, rows: usize| g.data("x", &[rows, 3]);
     let half = |g: &mut Graph, rows: usize| {
@@ -207,6 +212,12 @@ fn graphs_with_gradients_say_what_the_cpu_path_says() {
         let a = g.add(square, ridge);
         let solved = g.spd_solve(a, b);
         let volume = g.spd_logdet(a);
+        // What is not positive definite has no answer.
+        let none = g.scale(a, -1.0);
+        let [none, nothing] = [g.spd_solve(none, b), g.spd_logdet(none)];
+        let [none, nothing] = [none, nothing].map(|v| g.map(Func::IsFinite, v));
+        g.output("none", none);
+        g.output("nothing", nothing);
         let total = g.sum_to(solved, &[]);
         let y = g.mul(x, total);
         for (name, v) in [("y", y), ("solved", solved), ("volume", volume)] {

@@ -31,14 +31,13 @@ impl Writer<'_> {
         conv: &Conv,
         wrt: Wrt,
         of: &[String],
-        [first, second]: [Vec<Axis>; 2],
+        [first_axes, second_axes]: [Vec<Axis>; 2],
         result: &[Axis],
     ) -> Result<String> {
-        let (first_axes, second_axes) = (first, second);
         match wrt {
             Wrt::Output => {
                 let (x, k) = (self.images(&of[0], &first_axes)?, self.kernels(&of[1], &second_axes)?);
-                let along = self.along(conv, result, &first_axes)?;
+                let along = along(conv.windows, &result[2..4], &first_axes[2..4])?;
                 let y = self.convolved(x, k, &along, conv.groups * known(first_axes[0])?);
                 self.as_rows(y, result)
             }
@@ -87,28 +86,19 @@ impl Writer<'_> {
                 let y = self.permuted(y, &[0, 4, 5, 1, 2, 3]);
                 let outputs = Axis::Fixed(batch * known(second_axes[4])?);
                 let y = self.reshaped(y, &[outputs, y_axes[1], y_axes[2], y_axes[3]]);
-                let mut along = vec![];
-                for axis in 0..2 {
-                    let window = conv.windows[axis];
-                    let turned = Window {
-                        size: known(second_axes[2 + axis])?,
-                        stride: window.dilation,
-                        dilation: window.stride,
-                        before: window.before,
-                    };
-                    along.push(Along::new(turned, window.size, known(first_axes[2 + axis])?));
+                // Taps and windows change their parts.
+                let mut turned = conv.windows;
+                for (window, taps) in turned.iter_mut().zip(&second_axes[2..4]) {
+                    let Window { stride, dilation, before, .. } = *window;
+                    *window = Window { size: known(*taps)?, stride: dilation, dilation: stride, before };
                 }
+                let along = along(turned, &result[1..3], &first_axes[2..4])?;
                 let k = self.convolved(x, y, &along, batch * groups);
                 let [i, j] = [result[1], result[2]];
                 let k = self.reshaped(k, &[result[3], result[0], result[4], i, j]);
                 Ok(self.permuted(k, &[1, 3, 4, 0, 2]))
             }
         }
-    }
-
-    fn along(&self, conv: &Conv, y: &[Axis], x: &[Axis]) -> Result<Vec<Along>> {
-        let of = |axis: usize| Ok(Along::new(conv.windows[axis], known(y[2 + axis])?, known(x[2 + axis])?));
-        (0..2).map(of).collect()
     }
 
     fn convolved(&mut self, x: String, k: String, along: &[Along], groups: usize) -> String {
@@ -145,6 +135,12 @@ impl Writer<'_> {
         let x = self.reshaped(x, &[axes[1], axes[0], axes[4], axes[2], axes[3]]);
         Ok(self.permuted(x, &[1, 0, 3, 4, 2]))
     }
+}
+
+/// So many windows along both axes, over so many elements.
+fn along(windows: [Window; 2], given: &[Axis], of: &[Axis]) -> Result<Vec<Along>> {
+    let each = windows.into_iter().zip(given).zip(of);
+    each.map(|((window, windows), len)| Ok(Along::new(window, known(*windows)?, known(*len)?))).collect()
 }
 
 /// Zeros before along both axes, then those after.

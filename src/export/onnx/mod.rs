@@ -1,6 +1,7 @@
 //! A graph as an ONNX file (opset 17): nodes of that standard, weights as they are used, rows as an axis of any length.
 
 mod conv;
+mod equations;
 mod formula;
 mod proto;
 mod writer;
@@ -74,7 +75,7 @@ impl OnnxFile<'_> {
 
 /// The file of a graph that was made for both numbers of rows. What is not given is an input of the file.
 pub(super) fn file(given: &OnnxFile<'_>, graphs: [&Graph; 2]) -> Result<Vec<u8>> {
-    let pair = Pair(graphs[0], graphs[1]);
+    let pair = Pair::new(graphs[0], graphs[1])?;
     let graph = graphs[0];
     let input_of = |v: usize| match graph.nodes()[v].op {
         Op::Input(k) => Some(graph.inputs()[k].name.as_str()),

@@ -25,9 +25,30 @@ pub(super) enum Axis {
 
 /// One graph for both numbers of rows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pair<'g>(pub(super) &'g Graph, pub(super) &'g Graph);
+pub(super) struct Pair<'g>(pub(super) &'g Graph, &'g Graph);
 
-impl Pair<'_> {
+impl<'g> Pair<'g> {
+    /// Refuses graphs that do something else for another number of rows.
+    pub(super) fn new(a: &'g Graph, b: &'g Graph) -> Result<Pair<'g>> {
+        let parts = |g: &'g Graph| (g.nodes().len(), g.inputs(), g.outputs());
+        if parts(a) != parts(b) {
+            return Err(Error::Shape("the graph does something else for another number of rows".into()));
+        }
+        for (i, (p, q)) in a.nodes().iter().zip(b.nodes()).enumerate() {
+            let same = match (&p.op, &q.op) {
+                (Op::Scan(p), Op::Scan(q)) => {
+                    let parts = |s: &Scan| (s.n, s.reverse, s.carried, s.constants);
+                    parts(&p.0) == parts(&q.0)
+                }
+                (p, q) => p == q,
+            };
+            if !same || p.inputs != q.inputs {
+                return Err(by_rows(a, Value(i as u32), "is another operation"));
+            }
+        }
+        Ok(Pair(a, b))
+    }
+
     /// Lengths of the axes of a value.
     pub(super) fn axes(self, v: Value) -> Result<Vec<Axis>> {
         let (a, b) = (self.0.shape(v), self.1.shape(v));
@@ -41,23 +62,6 @@ impl Pair<'_> {
             return Err(by_rows(self.0, v, "has other axes"));
         }
         a.iter().zip(b).map(axis).collect()
-    }
-
-    /// Refuses graphs that do something else for another number of rows.
-    fn check(self) -> Result<()> {
-        if self.0.nodes().len() != self.1.nodes().len() {
-            return Err(Error::Shape("the network does something else for another number of rows".into()));
-        }
-        for (i, (a, b)) in self.0.nodes().iter().zip(self.1.nodes()).enumerate() {
-            let same = match (&a.op, &b.op) {
-                (Op::Scan(a), Op::Scan(b)) => (a.0.n, a.0.reverse) == (b.0.n, b.0.reverse),
-                (a, b) => a == b,
-            };
-            if !same || a.inputs != b.inputs {
-                return Err(by_rows(self.0, Value(i as u32), "is another operation"));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -122,7 +126,7 @@ impl<'g> Writer<'g> {
     }
 
     /// A node with several results, whose names are given.
-    fn push(&mut self, op: &str, inputs: &[String], outputs: &[String], attributes: &[Message]) {
+    pub(super) fn push(&mut self, op: &str, inputs: &[String], outputs: &[String], attributes: &[Message]) {
         self.read.extend(inputs.iter().cloned());
         let name = match self.label.is_empty() {
             true => outputs[0].clone(),
@@ -132,12 +136,22 @@ impl<'g> Writer<'g> {
         self.part().nodes.push(node);
     }
 
+    /// The part that is being written. There is one always: that of the file.
     fn part(&mut self) -> &mut Part {
-        if self.parts.is_empty() {
-            self.parts.push(Part::default());
-        }
         let last = self.parts.len() - 1;
         &mut self.parts[last]
+    }
+
+    /// Begins a body, and gives the label to go on with behind it.
+    pub(super) fn begin(&mut self) -> String {
+        self.parts.push(Part::default());
+        std::mem::take(&mut self.label)
+    }
+
+    /// Ends a body: its nodes.
+    pub(super) fn end(&mut self, label: String) -> Vec<Message> {
+        self.label = label;
+        self.parts.pop().unwrap_or_default().nodes
     }
 
     /// The result of a node; the same again is not written twice.
@@ -245,8 +259,8 @@ impl<'g> Writer<'g> {
         self.node("Gather", &[x.into(), order], &[proto::int("axis", axis as i64)])
     }
 
-    fn sliced(&mut self, x: String, axis: usize, start: usize, end: usize) -> String {
-        let [start, end, axis] = [start, end, axis].map(|i| self.whole(vec![i as i64]));
+    pub(super) fn sliced(&mut self, x: String, axis: usize, start: usize, end: usize) -> String {
+        let [start, end, axis] = [start, end, axis].map(|i| self.integer_list(&[i]));
         self.node("Slice", &[x, start, end, axis], &[])
     }
 
@@ -254,7 +268,7 @@ impl<'g> Writer<'g> {
         if axes.is_empty() {
             return x;
         }
-        let axes = self.whole(axes.into_iter().map(|a| a as i64).collect());
+        let axes = self.integer_list(&axes);
         self.node("ReduceSum", &[x, axes], &[proto::int("keepdims", i64::from(keep))])
     }
 
@@ -265,7 +279,6 @@ impl<'g> Writer<'g> {
         mut names: HashMap<Value, String>,
         outputs: &[Value],
     ) -> Result<Vec<String>> {
-        pair.check()?;
         let graph = pair.0;
         let mut needed = BTreeSet::new();
         let mut open: BTreeSet<Value> = outputs.iter().copied().collect();
@@ -339,9 +352,9 @@ impl<'g> Writer<'g> {
                 };
                 let rank = axes.len();
                 let mut pads = vec![0; 2 * rank];
-                pads[*axis] = *start as i64;
-                pads[rank + axis] = (whole - start - len) as i64;
-                let pads = self.whole(pads);
+                pads[*axis] = *start;
+                pads[rank + axis] = whole - start - len;
+                let pads = self.integer_list(&pads);
                 self.node("Pad", &[first(), pads], &[])
             }
             Op::Concat { axis } => self.node("Concat", of, &[proto::int("axis", *axis as i64)]),
@@ -392,7 +405,7 @@ impl<'g> Writer<'g> {
                 self.reshaped(sum, &axes)
             }
             Op::Conv(conv, wrt) => self.conv(conv, *wrt, of, [operand(0)?, operand(1)?], &axes)?,
-            Op::SpdSolve => self.solved(&node.shape, of).0,
+            Op::SpdSolve => self.solved(&node.shape, of),
             Op::SpdLogdet => {
                 let n = operand(0)?.len();
                 let shape = graph.shape(node.inputs[0]);
@@ -473,7 +486,7 @@ impl<'g> Writer<'g> {
                 _ => None,
             })
             .collect();
-        let body = Pair(&a.body, &b.body);
+        let body = Pair::new(&a.body, &b.body)?;
         let fixed = a.carried + a.constants;
         // Values that do not change are read where they stand.
         let mut names = HashMap::new();
@@ -503,8 +516,7 @@ impl<'g> Writer<'g> {
                 *row = self.turned(row, a.n, *axis);
             }
         }
-        let label = std::mem::take(&mut self.label);
-        self.parts.push(Part::default());
+        let label = self.begin();
         let outputs: Vec<Value> = a.outputs().collect();
         let made = self.values(body, names.clone(), &outputs)?;
         // A name stands for one output.
@@ -530,13 +542,12 @@ impl<'g> Writer<'g> {
             given_axes.push(row_axis(body.0.shape(of)));
             stacks.push(*result);
         }
-        let nodes = self.parts.pop().unwrap_or_default().nodes;
-        self.label = label;
-        let info = |list: &[(String, Vec<Axis>)], field: u64, graph: Message| {
+        let nodes = self.end(label);
+        let told = |list: &[(String, Vec<Axis>)], field: u64, graph: Message| {
             list.iter().fold(graph, |graph, (name, axes)| graph.message(field, &inner(name, axes)))
         };
         let graph = Message::default().messages(1, &nodes).text(2, "body");
-        let graph = info(&given, 12, info(&taken, 11, graph));
+        let graph = told(&given, 12, told(&taken, 11, graph));
         let mut attributes = vec![
             proto::graph("body", &graph),
             proto::int("num_scan_inputs", rows.len() as i64),
@@ -560,95 +571,25 @@ impl<'g> Writer<'g> {
         });
         Ok(ends.chain(stacks.iter().copied().zip(stacked.iter().cloned())).collect())
     }
-
-    /// `A⁻¹ B` and the pivots, by Gauss and Jordan a row a repetition, as it may be done with positive definite matrices.
-    fn solved(&mut self, shape: &[usize], of: &[String]) -> (String, String) {
-        let rank = shape.len();
-        let n = shape[rank - 2];
-        // Of A the lower triangle counts.
-        let a = self.symmetric(n, rank, &of[0]);
-        let both = self.node("Concat", &[a, of[1].clone()], &[proto::int("axis", rank as i64 - 1)]);
-        let (left, pivots) = self.eliminated(n, &[&shape[..rank - 1], &[n + shape[rank - 1]]].concat(), both);
-        (self.sliced(left, rank - 1, n, n + shape[rank - 1]), pivots)
-    }
-
-    fn pivots(&mut self, shape: &[usize], a: &str) -> String {
-        let n = shape[shape.len() - 1];
-        let a = self.symmetric(n, shape.len(), a);
-        self.eliminated(n, shape, a).1
-    }
-
-    /// The matrix whose lower triangle is given.
-    fn symmetric(&mut self, n: usize, rank: usize, a: &str) -> String {
-        let of = |f: fn(usize, usize) -> bool| {
-            (0..n * n).map(|i| f64::from(u8::from(f(i / n, i % n))) as f32).collect()
-        };
-        let lower = self.constant(&format!("lower/{n}"), &[n, n], of(|i, j| j <= i));
-        let upper = self.constant(&format!("upper/{n}"), &[n, n], of(|i, j| j > i));
-        let mut order: Vec<usize> = (0..rank).collect();
-        order.swap(rank - 2, rank - 1);
-        let mirrored = self.permuted(a.into(), &order);
-        let parts = [(a.to_string(), lower), (mirrored, upper)];
-        let [lower, upper] = parts.map(|(m, mask)| self.node("Mul", &[m, mask], &[]));
-        self.node("Add", &[lower, upper], &[])
-    }
-
-    fn eliminated(&mut self, n: usize, shape: &[usize], m: String) -> (String, String) {
-        let width = shape[shape.len() - 1];
-        let unit = |len: usize| {
-            (0..n * len).map(|i| if i / len == i % len { 1.0 } else { 0.0 }).collect::<Vec<f32>>()
-        };
-        // Row k of each picks row and column k.
-        let row_of = self.constant(&format!("rows/{n}"), &[n, 1, n], unit(n));
-        let column_of = self.constant(&format!("columns/{n}x{width}"), &[n, width, 1], unit(width));
-        let [state, row, column] = ["matrix", "row", "column"].map(|name| self.name(name));
-        self.parts.push(Part::default());
-        let label = std::mem::take(&mut self.label);
-        let across = self.node("MatMul", &[row.clone(), state.clone()], &[]);
-        let down = self.node("MatMul", &[state.clone(), column.clone()], &[]);
-        let pivot = self.node("MatMul", &[across.clone(), column.clone()], &[]);
-        let across = self.node("Div", &[across, pivot.clone()], &[]);
-        let one = self.node("Transpose", std::slice::from_ref(&row), &[proto::ints("perm", [1, 0])]);
-        let down = self.node("Sub", &[down, one], &[]);
-        let part = self.node("MatMul", &[down, across], &[]);
-        let [next, given] = ["next", "pivot"].map(|name| self.name(name));
-        self.push("Sub", &[state.clone(), part], std::slice::from_ref(&next), &[]);
-        self.named(pivot, &given);
-        let nodes = self.parts.pop().unwrap_or_default().nodes;
-        self.label = label;
-        let fixed = |shape: &[usize]| shape.iter().map(|n| Axis::Fixed(*n)).collect::<Vec<_>>();
-        let rank = shape.len();
-        let one_each = [&shape[..rank - 2], &[1, 1]].concat();
-        let body = Message::default()
-            .messages(1, &nodes)
-            .text(2, "eliminate")
-            .message(11, &inner(&state, &fixed(shape)))
-            .message(11, &inner(&row, &fixed(&[1, n])))
-            .message(11, &inner(&column, &fixed(&[width, 1])))
-            .message(12, &inner(&next, &fixed(shape)))
-            .message(12, &inner(&given, &fixed(&one_each)));
-        let attributes = [proto::graph("body", &body), proto::int("num_scan_inputs", 2)];
-        let [left, pivots] = ["reduced", "pivots"].map(|name| self.name(name));
-        self.push("Scan", &[m, row_of, column_of], &[left.clone(), pivots.clone()], &attributes);
-        (left, pivots)
-    }
 }
 
 /// `ValueInfoProto` of an input or output of the file; growing axes have names.
 pub(super) fn described(name: &str, axes: &[Axis]) -> Message {
-    let length = |axis: &Axis| match axis {
-        Axis::Fixed(n) => Length::Fixed(*n),
-        Axis::Rows(1) => Length::Named("rows".into()),
-        Axis::Rows(times) => Length::Named(format!("{times}*rows")),
-    };
-    proto::value(name, &axes.iter().map(length).collect::<Vec<_>>())
+    info(name, axes, |times| match times {
+        1 => Length::Named("rows".into()),
+        _ => Length::Named(format!("{times}*rows")),
+    })
 }
 
 /// The same of a body's. Names would stand for lengths of their own there, as some readers see it.
-fn inner(name: &str, axes: &[Axis]) -> Message {
+pub(super) fn inner(name: &str, axes: &[Axis]) -> Message {
+    info(name, axes, |_| Length::Unknown)
+}
+
+fn info(name: &str, axes: &[Axis], growing: impl Fn(usize) -> Length) -> Message {
     let length = |axis: &Axis| match axis {
         Axis::Fixed(n) => Length::Fixed(*n),
-        Axis::Rows(_) => Length::Unknown,
+        Axis::Rows(times) => growing(*times),
     };
     proto::value(name, &axes.iter().map(length).collect::<Vec<_>>())
 }

@@ -3,11 +3,17 @@
 
 #[path = "support/exported.rs"]
 mod exported;
+#[path = "support/exported_models.rs"]
+mod exported_models;
+mod support;
+#[path = "support/ways.rs"]
+mod ways;
 
 use std::path::Path;
 use std::process::Command;
 
 use exported::{Case, ROWS, cases, compare};
+use exported_models::{THERE, model_cases};
 use hyperloom::Device;
 use hyperloom::export::OnnxFile;
 use hyperloom::graph::conv::{Conv, Window};
@@ -48,6 +54,45 @@ fn networks_say_what_the_cpu_path_says() {
     }
 }
 
+/// By every way of adaptation: from support rows to what is said of others in one file, and in two by way of a network.
+#[test]
+#[ignore = "needs a reader of ONNX files: sh scripts/onnx.sh"]
+fn models_learn_what_the_cpu_path_learns() {
+    let (dir, cases) = (tempfile::tempdir().expect("a folder"), model_cases());
+    let write = |name: &str, file: &[u8], inputs: &Value| {
+        std::fs::write(dir.path().join(format!("{name}.onnx")), file).expect("a file");
+        std::fs::write(dir.path().join(format!("{name}.json")), inputs.to_string()).expect("a file");
+    };
+    let support = |case: &exported_models::ModelCase| {
+        json!({ "support_x": case.support_x, "support_y": case.support_y, "shots": [THERE as f32],
+                "x": case.x, "rows": exported_models::ROWS })
+    };
+    let mut apart = vec![];
+    for case in &cases {
+        let file = case.program.onnx(&[]).unwrap_or_else(|e| panic!("{}: {e}", case.way));
+        write(&case.name, &file, &support(case));
+        let parts = case.program.onnx_apart(&[]).unwrap_or_else(|e| panic!("{}: {e}", case.way));
+        let [adapt, predict] = parts.expect("a model");
+        write(&format!("{}_adapt", case.name), &adapt, &support(case));
+        apart.push(predict);
+    }
+    let said = run_by_reader(dir.path());
+    let mut faults = vec![];
+    let second = tempfile::tempdir().expect("a folder");
+    for (case, predict) in cases.iter().zip(apart) {
+        faults.extend(case.fault(&numbers(&said[&case.name]["y"])));
+        let network = &said[format!("{}_adapt", case.name)]["network"];
+        assert_eq!(numbers(network), numbers(&said[&case.name]["network"]), "{}", case.way);
+        let inputs = json!({ "network": network, "x": case.x, "rows": exported_models::ROWS });
+        std::fs::write(second.path().join(format!("{}.onnx", case.name)), predict).expect("a file");
+        std::fs::write(second.path().join(format!("{}.json", case.name)), inputs.to_string())
+            .expect("a file");
+    }
+    let said = run_by_reader(second.path());
+    faults.extend(cases.iter().filter_map(|case| case.fault(&numbers(&said[&case.name]["y"]))));
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn what_cannot_be_written_is_refused() {
     let refused = |of: &dyn Fn(&mut Graph, usize) -> hyperloom::graph::Value, parts: &[&str]| {
@@ -60,7 +105,7 @@ fn what_cannot_be_written_is_refused() {
         let why = OnnxFile::new("refused").write(graph).unwrap_err().to_string();
         assert!(parts.iter().all(|part| why.contains(part)), "{why}");
     };
-    refused(&|g, _| g.data("x", &[2, 3]), &["number of rows", "first axis"]);
+    refused(&|g, rows| g.data("x", &[2, rows]), &["number of rows", "first axis"]);
     refused(&|g, rows| g.data("y", &[rows, 3]), &["'y'", "name"]);
     let grows = |g: &mut Graph, rows: usize| {
         let x = g.data("x", &[rows, 3]);

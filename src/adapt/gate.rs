@@ -11,7 +11,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::task::{Likelihood, Task};
+use crate::graph::expr::Expr;
+use crate::graph::op::Func;
+use crate::graph::{Graph, Value};
+use crate::task::{Likelihood, Rows, Task};
 
 /// How the three networks of a task are weighed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +74,26 @@ impl Gate {
         let e = score.map(|s| (s - most).exp());
         let sum: f64 = e.iter().sum();
         e.map(|e| e / sum)
+    }
+
+    /// [`Gate::shares`] in a graph, `[T, 3]`: by what the pooled network says of the support rows `[T, n, o]`, and by the log evidence `[T, 2]` of the generated and of the adapted network.
+    pub(super) fn shares_of(
+        &self,
+        g: &mut Graph,
+        likelihood: &Likelihood,
+        said: Value,
+        support: &Rows,
+        evidence: Value,
+    ) -> Value {
+        let density = likelihood.log_density_of(g, said, support, self.noise);
+        let e = g.expr();
+        let three = Expr::columns(&[e.of(density), e.of(evidence)]).scale(self.temperature);
+        let score = three + e.build(|g| g.constants(&[1, 3], &[self.prior, self.prior, 0.0]));
+        // A network that fails on its support has no share, and where all do the adapted one has all of it.
+        let least = e.build(|g| g.constants(&[1, 3], &[-1e30, -1e30, -1e29]));
+        let known = score.map(Func::IsFinite);
+        let score = known.choose(score, least);
+        e.build(|g| g.log_softmax(score.value())).exp().value()
     }
 
     /// Predictions of each task by its three networks together.

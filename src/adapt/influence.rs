@@ -2,11 +2,9 @@
 //! prediction.
 
 use super::adapter::{BatchSizes, PaddedBatch, as_many_as_fit, condition, data, support, write_noise};
-use super::{Adaptation, InnerLoop, Member};
+use super::{Member, Way};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
-use crate::hyper::HyperSpec;
-use crate::net::Weights;
 use crate::plan::lower;
 use crate::run::Device;
 use crate::task::{Loss, Task, loss};
@@ -18,23 +16,6 @@ pub(crate) enum Asked {
     Said,
     /// The loss of the query rows.
     Loss,
-}
-
-/// The way to a prediction.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Way<'a> {
-    /// The hypernetwork.
-    pub hyper: &'a HyperSpec,
-    /// How networks go on learning.
-    pub adaptation: &'a Adaptation,
-    /// What is minimised.
-    pub kind: Loss,
-    /// Fraction of the generated correction to the pooled network that is kept.
-    pub fraction: f64,
-    /// What outputs are multiplied by.
-    pub sharpness: f32,
-    /// Steps of adaptation.
-    pub steps: usize,
 }
 
 /// A gradient by the weights of the support rows of a task, each 1 over their number, by how often a rule that solves counts each, and by their number.
@@ -128,28 +109,15 @@ pub(crate) fn row_gradients(
 /// Predictions of a batch, and their gradient by the weights of its support rows.
 fn graph(way: Way<'_>, asked: Asked, s: BatchSizes) -> Graph {
     let mut graph = Graph::new();
-    let (g, hyper) = (&mut graph, way.hyper);
-    let inner = InnerLoop { hyper, adaptation: way.adaptation, kind: way.kind };
-    let layout = way.adaptation.layout(hyper);
-    let params = Weights { flat: data(g, "params", &[layout.len()]), layout: &layout };
+    let (g, hyper, inner) = (&mut graph, way.hyper, way.inner());
+    let params = data(g, "params", &[way.adaptation.layout(hyper).len()]);
     let support = support(g, s.t, s.n, s.inputs, s.outputs);
     let condition = condition(g, hyper, support, s.t);
-    let read = hyper.condition(g, params, &condition);
-    let weights = hyper.generate(g, params, read, s.t);
-    let mut weights = hyper.refine(g, params, &condition, way.kind, weights);
-    if way.fraction != 1.0 {
-        let pooled = g.data("pooled", &[1, hyper.target.layout().len()]);
-        let correction = g.sub(weights, pooled);
-        let part = g.scale(correction, way.fraction);
-        weights = g.add(part, pooled);
-    }
-    let problem = inner.problem(g, Some(params), weights, read.map(|r| r.condition), &support);
+    let pooled = |g: &mut Graph| g.data("pooled", &[1, hyper.target.layout().len()]);
+    let problem = way.problem(g, params, pooled, &condition, &support);
     let times = g.data("times", &[s.t, s.n]);
     let problem = problem.counted(times);
-    let fast = match way.steps {
-        0 => inner.start(g, &problem),
-        steps => inner.learn(g, &problem, steps, false, None, &[]).0,
-    };
+    let fast = way.learned(g, &problem);
     let xq = data(g, "xq", &[s.t, s.q, s.inputs]);
     let xq = inner.inputs(g, &problem, xq);
     let y = inner.predict(g, &problem, fast, xq);

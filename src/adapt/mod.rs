@@ -33,13 +33,15 @@ mod influence;
 mod inner;
 mod pool;
 mod rule;
+mod way;
 
 pub use adapter::{Adapter, Generated, Member, StartFrom, TaskPredictions};
 pub(crate) use adapter::{Forward, without_context};
 pub use drift::ChangeDetector;
 pub use fast::Fast;
 pub use gate::{Candidates, Gate};
-pub(crate) use influence::{Asked, Way, row_gradients};
+pub(crate) use influence::{Asked, row_gradients};
 pub use inner::{Adaptation, InnerLoop, InnerProblem, Rates};
 pub(crate) use pool::{Lease, Pool};
 pub use rule::Rule;
+pub(crate) use way::Way;

@@ -1,6 +1,7 @@
 //! C99: a header with static functions and constants.
 
 use super::Program;
+use super::emit::Parameter;
 use super::functions::Native;
 use super::language::{Array, Language, digits, lines_of};
 use crate::error::Result;
@@ -12,23 +13,45 @@ pub struct C;
 impl Language for C {
     fn file(&self, program: &Program) -> Result<String> {
         let (name, upper) = (&program.name, program.name.to_uppercase());
-        let written = program.predict.write(self, name)?;
+        let (functions, shared, workspace) = program.written(self)?;
         let about: String = program.about.iter().map(|line| format!(" * {line}\n")).collect();
+        let sizes = program.sizes(workspace.max(1));
+        let sizes = sizes.iter().map(|(size, n, what)| format!("/* {what} */\n#define {upper}_{size} {n}\n"));
         let tables =
-            written.tables.iter().map(|(table, values)| self.table(&format!("{name}_{table}"), values));
-        let tables: String = tables.collect();
-        let weights = self.table(&format!("{name}_weights"), &program.weights);
+            shared.tables.iter().map(|(table, values)| self.table(&format!("{name}_{table}"), values));
+        let weights = match program.weights.is_empty() {
+            true => String::new(),
+            false => self.table(&format!("{name}_weights"), &program.weights),
+        };
+        let functions = functions.iter().map(|(function, written)| {
+            let parameter = |p: &Parameter| match p {
+                p if p.is_count() => format!("int {}", p.name),
+                p => format!("{}float *{}", if p.written { "" } else { "const " }, p.name),
+            };
+            let parameters = function.parameters();
+            let typed: Vec<String> = parameters.iter().map(parameter).collect();
+            // Some networks need not look at all that they are given.
+            let read = parameters.iter().filter(|p| !p.written).map(|p| format!("    (void){};\n", p.name));
+            let weights = match function.reads_weights() {
+                true => format!("    const float *w = {name}_weights;\n"),
+                false => String::new(),
+            };
+            format!(
+                "/* {} s: workspace, of each thread its own. */\n\
+                 static inline void {name}_{}({}, float *s) {{\n{weights}{}    (void)s;\n{}}}\n\n",
+                function.about,
+                function.name,
+                typed.join(", "),
+                read.collect::<String>(),
+                written.body
+            )
+        });
         Ok(format!(
-            "/*\n{about} */\n#ifndef {upper}_H\n#define {upper}_H\n\n#include <math.h>\n\n\
-             /* Numbers of a row, numbers that are said of it, and numbers of the workspace. */\n\
-             #define {upper}_INPUTS {}\n#define {upper}_OUTPUTS {}\n#define {upper}_WORKSPACE {}\n\n{tables}{weights}\n{}\
-             /* y: what the network says of a row x; s: workspace, of each thread its own. */\n\
-             static inline void {name}_predict(const float *x, float *y, float *s) {{\n    const float *w = {name}_weights;\n    (void)s;\n{}}}\n\n#endif\n",
-            program.inputs,
-            program.outputs,
-            written.workspace.max(1),
-            written.definitions,
-            written.body,
+            "/*\n{about} */\n#ifndef {upper}_H\n#define {upper}_H\n\n#include <math.h>\n\n{}\n{}{weights}\n{}\n{}#endif\n",
+            sizes.collect::<String>(),
+            tables.collect::<String>(),
+            shared.definitions.text(),
+            functions.collect::<String>(),
         ))
     }
 
@@ -43,6 +66,7 @@ impl Language for C {
     fn element(&self, prefix: &str, array: Array<'_>, index: &str) -> String {
         match array {
             Array::Parameter(name) => format!("{name}[{index}]"),
+            Array::Count(name) => format!("(float){name}"),
             Array::Table(name) => format!("{prefix}_{name}[{index}]"),
             Array::Weights => format!("w[{index}]"),
             Array::Workspace => format!("s[{index}]"),

@@ -13,75 +13,130 @@ use crate::spec::count;
 
 /// A function: what a graph computes from its inputs.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Function {
     /// Its name, behind that of the program.
     pub name: String,
-    /// What it computes: inputs and outputs are its parameters by their names, an input `weights` are those of the program.
+    /// What it does, in the words of its parameters.
+    pub about: String,
+    /// What it computes: inputs and outputs are its parameters by their names, an input `weights` are those of the program, and an input [`COUNT`] is a whole number.
     pub(super) graph: Graph,
-    /// The same of many rows at once.
-    pub(super) of_rows: [Graph; 2],
+    /// Inputs that are known: rows of tables.
+    pub(super) indices: BTreeMap<String, Vec<u32>>,
+}
+
+/// The input of a function that is a whole number: support rows that count.
+pub(super) const COUNT: &str = "shots";
+
+/// A parameter of a function.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Parameter {
+    pub(super) name: String,
+    /// So many numbers.
+    pub(super) len: usize,
+    /// Whether it is written.
+    pub(super) written: bool,
+}
+
+impl Parameter {
+    /// Whether it is a whole number.
+    pub(super) fn is_count(&self) -> bool {
+        self.name == COUNT
+    }
+}
+
+/// What the functions of a file share.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// Functions that are called.
+    pub(super) definitions: Definitions,
+    /// Constants of graphs, by their names.
+    pub(super) tables: BTreeMap<String, Vec<f32>>,
 }
 
 /// A function as text.
 pub(super) struct Written {
     /// Statements, a line each.
     pub(super) body: String,
-    /// Functions that they call.
-    pub(super) definitions: String,
-    /// Constants of the graph, by their names.
-    pub(super) tables: BTreeMap<String, Vec<f32>>,
     /// Numbers that the workspace needs.
     pub(super) workspace: usize,
 }
 
 impl Function {
-    /// A function that gives the outputs of a graph, which is there for one row and for two other numbers of them.
-    pub(super) fn new(name: &str, graph: Graph, of_rows: [Graph; 2]) -> Function {
-        Function { name: name.into(), graph, of_rows }
+    /// A function that gives the outputs of a graph.
+    pub(super) fn new(name: &str, about: &str, graph: Graph) -> Function {
+        Function { name: name.into(), about: about.into(), graph, indices: BTreeMap::new() }
+    }
+
+    /// What it is given, then what it writes.
+    pub(super) fn parameters(&self) -> Vec<Parameter> {
+        let graph = &self.graph;
+        let parameter = |name: &str, v: Value, written| Parameter {
+            name: name.into(),
+            len: count(graph.shape(v)),
+            written,
+        };
+        let inputs = self.inputs().filter(|(_, name)| *name != WEIGHTS && !self.indices.contains_key(*name));
+        let inputs = inputs.map(|(v, name)| parameter(name, v, false));
+        inputs.chain(graph.outputs().iter().map(|(name, v)| parameter(name, *v, true))).collect()
+    }
+
+    /// Whether it reads the program's weights.
+    pub(super) fn reads_weights(&self) -> bool {
+        self.inputs().any(|(_, name)| name == WEIGHTS)
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = (Value, &str)> {
+        self.graph.nodes().iter().enumerate().filter_map(|(i, node)| match node.op {
+            Op::Input(k) => Some((Value(i as u32), self.graph.inputs()[k].name.as_str())),
+            _ => None,
+        })
     }
 
     /// Its statements in a language; `prefix` begins all names.
-    pub(super) fn write(&self, language: &dyn Language, prefix: &str) -> Result<Written> {
+    pub(super) fn write(
+        &self,
+        language: &dyn Language,
+        prefix: &str,
+        shared: &mut Shared,
+    ) -> Result<Written> {
         let mut writer = Writer {
             language,
             prefix,
             lines: String::new(),
             depth: 1,
             names: 0,
-            definitions: Definitions::default(),
-            tables: BTreeMap::new(),
+            shared,
+            indices: &self.indices,
             arena: Arena::default(),
         };
-        let sources = (self.graph.nodes().iter().enumerate())
-            .filter_map(|(i, node)| match node.op {
-                Op::Input(k) => Some((Value(i as u32), self.graph.inputs()[k].name.clone())),
-                _ => None,
-            })
-            .map(|(v, name)| {
-                let array = if name == "weights" { Held::Weights } else { Held::Parameter(name) };
-                (v, Place { array, start: Index::zero() })
-            })
-            .collect();
-        let mut block = Block::new(&self.graph, sources);
+        let sources = self.inputs().map(|(v, name)| {
+            let array = match name {
+                WEIGHTS => Held::Weights,
+                COUNT => Held::Count(name.into()),
+                name => Held::Parameter(name.into()),
+            };
+            (v, Place { array, start: Index::zero() })
+        });
+        let mut block = Block::new(&self.graph, sources.collect());
         let outputs: Vec<Value> = self.graph.outputs().iter().map(|o| o.1).collect();
         writer.block(&mut block, &outputs)?;
         for (name, v) in self.graph.outputs() {
             let to = Place { array: Held::Parameter(name.clone()), start: Index::zero() };
             writer.copy(&mut block, *v, &to);
         }
-        Ok(Written {
-            body: writer.lines,
-            definitions: writer.definitions.text(),
-            tables: writer.tables,
-            workspace: writer.arena.most,
-        })
+        Ok(Written { body: writer.lines, workspace: writer.arena.most })
     }
 }
+
+/// The input that stands for the weights of the program.
+const WEIGHTS: &str = "weights";
 
 /// An array of the function.
 #[derive(Clone, Debug, PartialEq)]
 enum Held {
     Parameter(String),
+    Count(String),
     Weights,
     Table(String),
     Workspace,
@@ -192,8 +247,8 @@ pub(super) struct Writer<'a> {
     lines: String,
     depth: usize,
     names: usize,
-    definitions: Definitions,
-    tables: BTreeMap<String, Vec<f32>>,
+    shared: &'a mut Shared,
+    indices: &'a BTreeMap<String, Vec<u32>>,
     arena: Arena,
 }
 
@@ -251,17 +306,17 @@ impl Writer<'_> {
 
     /// A statement whose value is a formula.
     pub(super) fn set(&mut self, to: &str, formula: &str) {
-        let value = self.definitions.write(self.language, self.prefix, formula);
+        let value = self.shared.definitions.write(self.language, self.prefix, formula);
         self.line(&format!("{to} = {value};"));
     }
 
     pub(super) fn add(&mut self, to: &str, formula: &str) {
-        let value = self.definitions.write(self.language, self.prefix, formula);
+        let value = self.shared.definitions.write(self.language, self.prefix, formula);
         self.line(&format!("{to} += {value};"));
     }
 
     pub(super) fn variable(&mut self, name: &str, formula: &str) {
-        let value = self.definitions.write(self.language, self.prefix, formula);
+        let value = self.shared.definitions.write(self.language, self.prefix, formula);
         let line = self.language.variable(name, &value);
         self.line(&line);
     }
@@ -286,6 +341,7 @@ impl Writer<'_> {
     pub(super) fn place(&self, place: &Place, index: Index) -> String {
         let array = match &place.array {
             Held::Parameter(name) => Array::Parameter(name),
+            Held::Count(name) => Array::Count(name),
             Held::Weights => Array::Weights,
             Held::Table(name) => Array::Table(name),
             Held::Workspace => Array::Workspace,
@@ -316,16 +372,14 @@ impl Writer<'_> {
         match &node.op {
             Op::Const(Num(c)) => number(*c),
             Op::Constants(values) => {
-                let name = format!("c{}", v.index());
                 let values: Vec<f32> = values.iter().map(|n| n.0 as f32).collect();
-                let name = match self.tables.iter().find(|(_, known)| **known == values) {
-                    Some((known, _)) => known.clone(),
-                    None => {
-                        let name = if self.tables.contains_key(&name) { self.name("t") } else { name };
-                        self.tables.insert(name.clone(), values);
-                        name
-                    }
-                };
+                let tables = &mut self.shared.tables;
+                let known = tables.iter().find(|(_, known)| **known == values).map(|(name, _)| name.clone());
+                let name = known.unwrap_or_else(|| {
+                    let name = format!("c{}", tables.len());
+                    tables.insert(name.clone(), values);
+                    name
+                });
                 let place = Place { array: Held::Table(name), start: Index::zero() };
                 self.place(&place, counted(&node.shape, at))
             }
@@ -388,6 +442,18 @@ impl Writer<'_> {
             w.set(&to, &from);
             Ok(())
         })
+    }
+
+    /// Room that is needed for a while, and where it begins.
+    pub(super) fn lent(&mut self, len: usize) -> (Place, usize) {
+        let place = self.room(len);
+        let start = place.start.known;
+        (place, start)
+    }
+
+    /// Gives it back.
+    pub(super) fn returned(&mut self, start: usize, len: usize) {
+        self.arena.give_back(start, len);
     }
 
     /// Room for a value.
@@ -527,20 +593,7 @@ impl Writer<'_> {
                 let x = inputs[0];
                 self.over(lead, vec![], &mut |w, at| {
                     let place = |i: &Index| [at, std::slice::from_ref(i)].concat();
-                    let (most, sum) = (w.name("a"), w.name("a"));
-                    let first = w.element(b, x, &At::Axes(place(&Index::zero())));
-                    w.variable(&most, &first);
-                    w.looped(classes[0], |w, i| {
-                        let each = w.element(b, x, &At::Axes(place(&i)));
-                        w.set(&most, &format!("larger({most}, {each})"));
-                        Ok(())
-                    })?;
-                    w.variable(&sum, "0.0");
-                    w.looped(classes[0], |w, i| {
-                        let each = w.element(b, x, &At::Axes(place(&i)));
-                        w.add(&sum, &format!("exponential({each} - {most})"));
-                        Ok(())
-                    })?;
+                    let [most, sum] = w.log_sum(b, x, at, classes[0])?;
                     w.looped(classes[0], |w, i| {
                         let each = w.element(b, x, &At::Axes(place(&i)));
                         let to = to_at(w, &place(&i));
@@ -549,12 +602,73 @@ impl Writer<'_> {
                     })
                 })
             }
+            Op::CrossEntropy => {
+                let (lead, classes) = (shape.clone(), b.graph.shape(inputs[0]).last().copied().unwrap_or(1));
+                self.over(&lead, vec![], &mut |w, at| {
+                    let place = |i: &Index| [at, std::slice::from_ref(i)].concat();
+                    let [most, sum] = w.log_sum(b, inputs[0], at, classes)?;
+                    let total = w.name("a");
+                    w.variable(&total, "0.0");
+                    w.looped(classes, |w, i| {
+                        let [logit, share] = [0, 1].map(|k| w.element(b, inputs[k], &At::Axes(place(&i))));
+                        w.add(&total, &format!("{share} * (logarithm({sum}) - ({logit} - {most}))"));
+                        Ok(())
+                    })?;
+                    let to = to_at(w, at);
+                    w.set(&to, &total);
+                    Ok(())
+                })
+            }
+            Op::Gather => {
+                let index = match b.graph.node(inputs[1]).op {
+                    Op::Input(k) => self.indices.get(&b.graph.inputs()[k].name),
+                    _ => None,
+                };
+                let index = index.ok_or_else(|| {
+                    Error::Shape("rows of a table are read by numbers that are not known".into())
+                })?;
+                let table = b.graph.shape(inputs[0]).to_vec();
+                let width = count(&table[1..]);
+                for (to_row, row) in index.iter().enumerate() {
+                    let row = (*row as usize).min(table[0] - 1);
+                    self.looped(width, |w, i| {
+                        let from = At::Counted(i.clone().shifted(row * width));
+                        let formula = w.element(b, inputs[0], &from);
+                        let to = w.place(to, i.shifted(to_row * width));
+                        w.set(&to, &formula);
+                        Ok(())
+                    })?;
+                }
+                Ok(())
+            }
+            Op::SpdSolve => self.solved(b, [inputs[0], inputs[1]], to),
+            Op::SpdLogdet => self.logdet(b, inputs[0], to),
             op => Err(Error::Shape(format!(
                 "'{}' ({}) is not written out in other languages yet",
                 op.name(),
                 node.label
             ))),
         }
+    }
+
+    /// Variables with the largest of so many logits behind a place, and the sum of their exponentials less that one.
+    fn log_sum(&mut self, b: &Block<'_>, x: Value, at: &[Index], classes: usize) -> Result<[String; 2]> {
+        let place = |i: &Index| At::Axes([at, std::slice::from_ref(i)].concat());
+        let (most, sum) = (self.name("a"), self.name("a"));
+        let first = self.element(b, x, &place(&Index::zero()));
+        self.variable(&most, &first);
+        self.looped(classes, |w, i| {
+            let each = w.element(b, x, &place(&i));
+            w.set(&most, &format!("larger({most}, {each})"));
+            Ok(())
+        })?;
+        self.variable(&sum, "0.0");
+        self.looped(classes, |w, i| {
+            let each = w.element(b, x, &place(&i));
+            w.add(&sum, &format!("exponential({each} - {most})"));
+            Ok(())
+        })?;
+        Ok([most, sum])
     }
 
     /// Zeros.

@@ -39,6 +39,8 @@ pub trait Language {
 pub enum Array<'a> {
     /// An input or output of the function.
     Parameter(&'a str),
+    /// A whole number that the function is given, as a number.
+    Count(&'a str),
     /// The weights.
     Weights,
     /// Constants of the graph.

@@ -22,9 +22,11 @@
 
 mod c;
 mod emit;
+mod equations;
 mod functions;
 mod index;
 mod language;
+mod model;
 mod nests;
 mod onnx;
 mod rust;
@@ -33,12 +35,16 @@ mod wgsl;
 pub use c::C;
 pub use emit::Function;
 pub use language::Language;
+pub use model::program_of_model;
 pub use onnx::OnnxFile;
 pub use rust::Rust;
 pub use wgsl::{ROWS_OF_A_WORKGROUP, Wgsl};
 
+use std::collections::BTreeMap;
+
+use self::emit::{Shared, Written};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, Value};
 use crate::net::{Net, Weights};
 use crate::task::{Likelihood, Loss};
 
@@ -52,12 +58,32 @@ pub struct Program {
     pub inputs: usize,
     /// Numbers that are said of a row.
     pub outputs: usize,
-    /// Weights, one network after another.
+    /// Weights that its functions read.
     pub weights: Vec<f32>,
     /// What stands at the top of the file, a line each.
     pub about: Vec<String>,
     /// The function that predicts a row.
     pub predict: Function,
+    /// The function that makes networks, of a whole model.
+    pub learner: Option<Learner>,
+    /// All that is done to so many rows at once.
+    of_rows: [Graph; 2],
+}
+
+/// The part of a program that makes networks of support rows.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Learner {
+    /// Support rows at most.
+    pub shots: usize,
+    /// Numbers of a task's descriptor.
+    pub descriptor: usize,
+    /// Numbers of what it makes: the weights of networks one after another, and their shares where the support decides these.
+    pub network: usize,
+    /// The function that does it.
+    pub adapt: Function,
+    /// What these networks say of so many rows at once.
+    predict_rows: [Graph; 2],
 }
 
 impl Program {
@@ -69,15 +95,61 @@ impl Program {
         language.file(self)
     }
 
-    /// The program as an ONNX file: rows `x [rows, ..]`, shaped as the network reads them, to what is said of them `y [rows, outputs]`. It holds facts by their names beside what the
-    /// program says about itself.
+    /// The program as an ONNX file: rows `x [rows, ..]`, shaped as the network reads them, to what is said of them `y [rows, outputs]`. Of a whole model its inputs are `support_x`,
+    /// `support_y` and `shots`, too, and the `network` that they make is an output. It holds facts by their names beside what the program says about itself.
     ///
     /// # Errors
     /// Those of [`Program::text`].
     pub fn onnx(&self, facts: &[(&str, String)]) -> Result<Vec<u8>> {
+        self.onnx_of(facts, self.of_rows.each_ref())
+    }
+
+    /// A whole model as two ONNX files: from support rows to a `network`, and from a `network` and rows `x` to `y`. `None` where the program is of a network.
+    ///
+    /// # Errors
+    /// Those of [`Program::text`].
+    pub fn onnx_apart(&self, facts: &[(&str, String)]) -> Result<Option<[Vec<u8>; 2]>> {
+        let Some(learner) = &self.learner else { return Ok(None) };
+        let adapt = &learner.adapt.graph;
+        let parts = [[adapt, adapt], learner.predict_rows.each_ref()];
+        let [adapt, predict] = parts.map(|graphs| self.onnx_of(facts, graphs));
+        Ok(Some([adapt?, predict?]))
+    }
+
+    fn onnx_of(&self, facts: &[(&str, String)], graphs: [&Graph; 2]) -> Result<Vec<u8>> {
         let numbers = [("weights".into(), self.weights.clone())].into();
-        let file = OnnxFile { about: self.about.join("\n"), facts, numbers, ..OnnxFile::new(&self.name) };
-        onnx::file(&file, self.predict.of_rows.each_ref())
+        let indices = self.learner.as_ref().map_or_else(BTreeMap::new, |l| l.adapt.indices.clone());
+        let file =
+            OnnxFile { about: self.about.join("\n"), facts, numbers, indices, ..OnnxFile::new(&self.name) };
+        onnx::file(&file, graphs)
+    }
+
+    /// Its functions as text, what they share, and numbers of the workspace.
+    fn written(&self, language: &dyn Language) -> Result<(Vec<(&Function, Written)>, Shared, usize)> {
+        let mut shared = Shared::default();
+        let functions = self.learner.iter().map(|l| &l.adapt).chain([&self.predict]);
+        let functions = functions
+            .map(|f| Ok((f, f.write(language, &self.name, &mut shared)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let workspace = functions.iter().map(|(_, written)| written.workspace).max().unwrap_or(0);
+        Ok((functions, shared, workspace))
+    }
+
+    /// Sizes of arrays by their names, and what they are.
+    fn sizes(&self, workspace: usize) -> Vec<(&'static str, usize, &'static str)> {
+        let mut all = vec![
+            ("INPUTS", self.inputs, "Numbers of a row."),
+            ("OUTPUTS", self.outputs, "Numbers that are said of a row."),
+            ("WORKSPACE", workspace, "Numbers of the workspace."),
+        ];
+        if let Some(learner) = &self.learner {
+            all.push(("SHOTS", learner.shots, "Support rows that there is room for."));
+            all.push(("NETWORK", learner.network, "Numbers of a network."));
+            if learner.descriptor > 0 {
+                all.push(("DESCRIPTOR", learner.descriptor, "Numbers of a descriptor."));
+            }
+        }
+        all
     }
 
     /// Numbers of the workspace.
@@ -85,7 +157,7 @@ impl Program {
     /// # Errors
     /// Those of [`Program::text`].
     pub fn workspace(&self) -> Result<usize> {
-        Ok(self.predict.write(&C, &self.name)?.workspace)
+        Ok(self.written(&C)?.2)
     }
 }
 
@@ -115,11 +187,7 @@ pub fn program_of_network(
     shares: &[f64],
 ) -> Result<Program> {
     check_name(name).map_err(Error::Shape)?;
-    if net.mixes_rows() || net.reads_support() {
-        return Err(Error::Shape(
-            "what the network says of a row depends on other rows (batch_norm): a network that `adapt` wrote, with batch_norm = \"support\", has settled that".into(),
-        ));
-    }
+    check_rows(net)?;
     if members.is_empty() {
         return Err(Error::Shape("a network without weights says nothing".into()));
     }
@@ -130,8 +198,20 @@ pub fn program_of_network(
         outputs: net.outputs(),
         weights: members.concat(),
         about: vec![],
-        predict: Function::new("predict", of_rows(1), onnx::ROWS.map(of_rows)),
+        predict: Function::new("predict", "y: what the network says of a row x.", of_rows(1)),
+        learner: None,
+        of_rows: onnx::ROWS.map(of_rows),
     })
+}
+
+/// Refuses a network that says of a row what depends on others.
+fn check_rows(net: &Net) -> Result<()> {
+    if net.mixes_rows() || net.reads_support() {
+        return Err(Error::Shape(
+            "what the network says of a row depends on other rows (batch_norm): a network that `adapt` wrote, with batch_norm = \"support\", has settled that".into(),
+        ));
+    }
+    Ok(())
 }
 
 /// What so many members say together of `x [rows, ..]`: `y [rows, outputs]`.
@@ -142,18 +222,43 @@ fn graph_of_network(
     shares: &[f64],
     rows: usize,
 ) -> Graph {
-    let (layout, p) = (net.layout(), net.layout().len());
+    let p = net.layout().len();
     let mut graph = Graph::new();
     let g = &mut graph;
+    let all = g.data("weights", &[members * p]);
+    let member = |(k, share): (usize, &f64)| {
+        let flat = g.slice(all, 0, k * p, p);
+        (g.reshape(flat, &[1, p]), Share::Known(*share))
+    };
+    let networks: Vec<_> = shares.iter().take(members).enumerate().map(member).collect();
+    let y = said(g, net, likelihood, &networks, rows);
+    g.output("y", y);
+    graph
+}
+
+/// How much of what is said is a network's.
+#[derive(Clone, Copy)]
+enum Share {
+    Known(f64),
+    /// `[1, 1]`
+    Given(Value),
+}
+
+/// What networks `[1, P]` say together of `x [rows, ..]`, which is declared: `[rows, outputs]`.
+fn said(
+    g: &mut Graph,
+    net: &Net,
+    likelihood: &Likelihood,
+    networks: &[(Value, Share)],
+    rows: usize,
+) -> Value {
+    let layout = net.layout();
     let x = g.data("x", &[&[rows], net.input()].concat());
     let x = g.reshape(x, &[1, rows, net.inputs()]);
-    let all = g.data("weights", &[members * p]);
-    let (kind, alone) = (likelihood.loss, members == 1);
+    let (kind, alone) = (likelihood.loss, networks.len() == 1);
     let mut each = vec![];
-    for k in 0..members {
-        let flat = g.slice(all, 0, k * p, p);
-        let flat = g.reshape(flat, &[1, p]);
-        let y = net.apply(g, Weights { flat, layout: &layout }, x);
+    for (flat, _) in networks {
+        let y = net.apply(g, Weights { flat: *flat, layout: &layout }, x);
         let e = g.expr();
         each.push(match kind {
             Loss::CrossEntropy if alone => e.build(|g| g.log_softmax(y)).value(),
@@ -163,8 +268,12 @@ fn graph_of_network(
         });
     }
     let e = g.expr();
-    let parts = each.iter().zip(shares).map(|(y, share)| e.of(*y).scale(*share));
-    let said = parts.reduce(|sum, part| sum + part).map_or(x, |sum| sum.value());
+    let part = |(y, (_, share)): (&Value, &(Value, Share))| match share {
+        Share::Known(share) => e.of(*y).scale(*share),
+        Share::Given(share) => e.of(*y) * e.of(*share).reshape(&[1, 1, 1]),
+    };
+    let said = each.iter().zip(networks).map(part).reduce(|sum, part| sum + part);
+    let said = said.map_or(x, |sum| sum.value());
     let said = match kind {
         Loss::CrossEntropy | Loss::Symbols if !alone => {
             let e = g.expr();
@@ -172,9 +281,7 @@ fn graph_of_network(
         }
         _ => said,
     };
-    let said = g.reshape(said, &[rows, net.outputs()]);
-    g.output("y", said);
-    graph
+    g.reshape(said, &[rows, net.outputs()])
 }
 
 /// The least probability that has a logarithm.

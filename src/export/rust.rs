@@ -1,6 +1,7 @@
 //! Rust: a module without dependencies.
 
 use super::Program;
+use super::emit::Parameter;
 use super::functions::Native;
 use super::language::{Array, Language, digits, lines_of};
 use crate::error::Result;
@@ -11,22 +12,47 @@ pub struct Rust;
 
 impl Language for Rust {
     fn file(&self, program: &Program) -> Result<String> {
-        let written = program.predict.write(self, &program.name)?;
+        let (functions, shared, workspace) = program.written(self)?;
         let about: String = program.about.iter().map(|line| format!("//! {line}\n")).collect();
-        let tables: String = written.tables.iter().map(|(name, values)| self.table(name, values)).collect();
+        let sizes = program.sizes(workspace);
+        let sizes =
+            sizes.iter().map(|(size, n, what)| format!("/// {what}\npub const {size}: usize = {n};\n"));
+        let tables = shared.tables.iter().map(|(name, values)| self.table(name, values));
+        let weights = match program.weights.is_empty() {
+            true => String::new(),
+            false => {
+                let table = self.table("WEIGHTS", &program.weights).replacen("static", "pub static", 1);
+                format!("/// The weights.\n{table}")
+            }
+        };
+        let functions = functions.iter().map(|(function, written)| {
+            let parameters = function.parameters();
+            let typed = |p: &Parameter| match p {
+                p if p.is_count() => format!("{}: usize", p.name),
+                p => format!("{}: &{}[f32]", p.name, if p.written { "mut " } else { "" }),
+            };
+            let bound = |p: &Parameter| match p {
+                p if p.is_count() => String::new(),
+                p => format!("    let {0} = &{1}{0}[..{2}];\n", p.name, if p.written { "mut " } else { "" }, p.len),
+            };
+            let weights = if function.reads_weights() { "    let w = &WEIGHTS;\n" } else { "" };
+            format!(
+                "/// {}\n///\n/// # Panics\n/// Where an array is shorter than its constant.\n\
+                 pub fn {}({}, workspace: &mut [f32]) {{\n{}    let s = &mut workspace[..WORKSPACE];\n{weights}{}}}\n\n",
+                function.about,
+                function.name,
+                parameters.iter().map(typed).collect::<Vec<_>>().join(", "),
+                parameters.iter().map(bound).collect::<String>(),
+                written.body
+            )
+        });
         Ok(format!(
             "{about}#![allow(dead_code, unused_mut, unused_parens, unused_variables, non_upper_case_globals, clippy::all)]\n\n\
-             /// Numbers of a row.\npub const INPUTS: usize = {};\n/// Numbers that are said of a row.\npub const OUTPUTS: usize = {};\n\
-             /// Numbers of the workspace.\npub const WORKSPACE: usize = {};\n\n/// The weights, one network after another.\n{}{tables}\n{}\n\
-             /// What the network says of a row.\n///\n/// # Panics\n/// Where an array is shorter than its constant.\n\
-             pub fn predict(x: &[f32], y: &mut [f32], workspace: &mut [f32]) {{\n    \
-             let (x, y, s, w) = (&x[..INPUTS], &mut y[..OUTPUTS], &mut workspace[..WORKSPACE], &WEIGHTS);\n{}}}\n",
-            program.inputs,
-            program.outputs,
-            written.workspace,
-            self.table("WEIGHTS", &program.weights).replacen("static", "pub static", 1),
-            written.definitions,
-            written.body,
+             {}\n{weights}{}\n{}\n{}",
+            sizes.collect::<String>(),
+            tables.collect::<String>(),
+            shared.definitions.text(),
+            functions.collect::<String>().trim_end().to_string() + "\n",
         ))
     }
 
@@ -41,6 +67,7 @@ impl Language for Rust {
     fn element(&self, _: &str, array: Array<'_>, index: &str) -> String {
         match array {
             Array::Parameter(name) | Array::Table(name) => format!("{name}[{index}]"),
+            Array::Count(name) => format!("({name} as f32)"),
             Array::Weights => format!("w[{index}]"),
             Array::Workspace => format!("s[{index}]"),
         }

@@ -3,7 +3,7 @@
 use super::Program;
 use super::functions::Native;
 use super::language::{Array, Language, digits};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// WGSL.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +18,20 @@ const MOST_WRITTEN_OUT: usize = 16;
 impl Language for Wgsl {
     fn file(&self, program: &Program) -> Result<String> {
         let name = &program.name;
-        let written = program.predict.write(self, name)?;
+        if program.learner.is_some() {
+            return Err(Error::Shape(
+                "a shader says what one network says: write a network of `adapt` out as one, and the whole model as C, Rust or ONNX".into(),
+            ));
+        }
+        let (functions, shared, workspace) = program.written(self)?;
+        let [(_, written)] = &functions[..] else {
+            return Err(Error::Shape("a shader has one entry point".into()));
+        };
         let about: String = program.about.iter().map(|line| format!("// {line}\n")).collect();
         let tables =
-            written.tables.iter().map(|(table, values)| self.table(&format!("{name}_{table}"), values));
+            shared.tables.iter().map(|(table, values)| self.table(&format!("{name}_{table}"), values));
         let tables: String = tables.collect();
-        let (inputs, outputs, workspace) = (program.inputs, program.outputs, written.workspace.max(1));
+        let (inputs, outputs, workspace) = (program.inputs, program.outputs, workspace.max(1));
         Ok(format!(
             "{about}\n// Rows of inputs [rows, {inputs}], what is said of each [rows, {outputs}], the weights [{}], room for what is in between\n\
              // [rows, {workspace}], and the number of rows, which are dispatched {ROWS_OF_A_WORKGROUP} a workgroup.\n\
@@ -37,7 +45,7 @@ impl Language for Wgsl {
              let s0 = row * {workspace}u;\n{}}}\n",
             program.weights.len(),
             tables,
-            written.definitions,
+            shared.definitions.text(),
             written.body,
         ))
     }
@@ -55,6 +63,7 @@ impl Language for Wgsl {
     fn element(&self, prefix: &str, array: Array<'_>, index: &str) -> String {
         match array {
             Array::Parameter(name) => format!("{prefix}_{name}[{name}0 + {index}]"),
+            Array::Count(name) => format!("f32({prefix}_{name})"),
             Array::Table(name) => format!("{prefix}_{name}[{index}]"),
             Array::Weights => format!("{prefix}_w[{index}]"),
             Array::Workspace => format!("{prefix}_s[s0 + {index}]"),

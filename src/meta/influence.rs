@@ -25,7 +25,7 @@
 //! # Ok::<(), hyperloom::Error>(())
 //! ```
 
-use crate::adapt::{Asked, Rule, Way, row_gradients};
+use crate::adapt::{Asked, Rule, row_gradients};
 use crate::error::{Error, Result};
 use crate::meta::model::Model;
 use crate::run::Device;
@@ -146,15 +146,7 @@ impl Model {
         steps: usize,
         tasks: &[Task],
     ) -> Result<Vec<Vec<f64>>> {
-        let way = Way {
-            hyper: &self.spec,
-            adaptation: &self.adaptation,
-            kind: self.likelihood.loss,
-            fraction: self.choice.correction,
-            sharpness: self.sharpness(),
-            steps,
-        };
-        let found = row_gradients(device, way, asked, &self.members[member], tasks)?;
+        let found = row_gradients(device, self.way(steps), asked, &self.members[member], tasks)?;
         Ok(found.iter().map(|g| g.left_out()).collect())
     }
 

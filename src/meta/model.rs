@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adapt::{
     Adaptation, Adapter, Candidates, Forward, Gate, Generated, Lease, Member, Pool, StartFrom,
-    TaskPredictions,
+    TaskPredictions, Way,
 };
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
@@ -255,6 +255,18 @@ impl Model {
         Ok([adapter.codes(m, tasks, steps)?, adapter.adapt(m, from, tasks, steps)?])
     }
 
+    /// The way to its networks after so many steps.
+    pub(crate) fn way(&self, steps: usize) -> Way<'_> {
+        Way {
+            hyper: &self.spec,
+            adaptation: &self.adaptation,
+            kind: self.likelihood.loss,
+            fraction: self.choice.correction,
+            sharpness: self.sharpness(),
+            steps,
+        }
+    }
+
     /// What the outputs of a network are multiplied by.
     pub(super) fn sharpness(&self) -> f32 {
         if self.likelihood.has_classes() { self.choice.sharpness as f32 } else { 1.0 }
@@ -480,7 +492,7 @@ impl Model {
     }
 
     /// A task's network: the target without context parameters, and done with the support.
-    pub(super) fn network_spec(&self) -> Net {
+    pub(crate) fn network_spec(&self) -> Net {
         self.spec.target.without_context().settled()
     }
 

@@ -521,6 +521,31 @@ impl Net {
     }
 }
 
+impl Net {
+    /// [`Net::fold_context`] in a graph: weights `[T, P]` and context parameters `[T, c]` (`None`: they are 0) to weights of [`Net::without_context`].
+    pub(crate) fn folded(&self, g: &mut Graph, weights: Weights<'_>, context: Option<Value>) -> Value {
+        let (mut all, mut shift): (Vec<Value>, Option<Value>) = (vec![], None);
+        let t = g.shape(weights.flat)[0];
+        for p in &weights.layout.params {
+            let values = weights.get(g, &p.name);
+            if p.name.ends_with(".context") {
+                shift = context.map(|context| {
+                    let row = g.reshape(context, &[t, 1, p.shape[0]]);
+                    let shift = g.matmul(row, values);
+                    g.reshape(shift, &[t, p.shape[1]])
+                });
+                continue;
+            }
+            let flat = g.reshape(values, &[t, count(&p.shape)]);
+            all.push(match shift.take_if(|_| p.name.ends_with(".bias")) {
+                Some(shift) => g.add(flat, shift),
+                None => flat,
+            });
+        }
+        g.concat(&all, 1)
+    }
+}
+
 /// Number of layers, branches included.
 fn branched(layers: &[Layer]) -> usize {
     let inside = |layer: &Layer| layer.branches().into_iter().map(|b| branched(b)).sum::<usize>();

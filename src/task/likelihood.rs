@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Task, argmax};
+use super::{Loss, Rows, Task, argmax};
+use crate::graph::op::Binary;
+use crate::graph::{Graph, Value};
 
 /// What is measured, over the query rows of all tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,6 +211,36 @@ impl Likelihood {
     /// Log density of `n` targets whose predictions cost so much, where the noise of values has this variance.
     pub fn log_density(&self, cost: f64, n: f64, noise: f64) -> f64 {
         self.loss.outputs().log_density(cost, n, noise)
+    }
+
+    /// [`Likelihood::log_density`] of support rows in a graph, `[T, 1]`, by what is said of them `[T, n, o]`, where these are values or classes.
+    pub(crate) fn log_density_of(&self, g: &mut Graph, said: Value, support: &Rows, noise: f64) -> Value {
+        let t = g.shape(said)[0];
+        let e = g.expr();
+        let (y, rows) = (e.of(support.y), e.of(support.rows));
+        let each = match self.has_classes() {
+            true => {
+                let logs = e.build(|g| g.log_softmax(said)).larger(e.constant(1e-9f64.ln()));
+                -(y * logs)
+            }
+            false => {
+                let wrong = y - e.of(said);
+                wrong * wrong
+            }
+        };
+        // Rows that do not count have no weight.
+        let shape = [rows.shape(), vec![1]].concat();
+        let there = e.constant(0.0).zip(Binary::Less, rows).reshape(&shape);
+        let cost = (each * there).sum_to(&[t, 1, 1]).reshape(&[t, 1]);
+        let density = match self.has_classes() {
+            true => -cost,
+            false => {
+                let values =
+                    e.of(support.count).scale(self.outputs as f64 * (std::f64::consts::TAU * noise).ln());
+                (cost.scale(1.0 / noise) + values).scale(-0.5)
+            }
+        };
+        density.value()
     }
 
     /// What each task's support rows alone have to say for every query row: the mean target (class frequencies; of symbols those at all

@@ -22,6 +22,11 @@ impl State for All {
         without_context(&hyper.target, fast)
     }
 
+    fn folded(&self, g: &mut Graph, inner: &InnerLoop<'_>, _: &InnerProblem, fast: Value) -> Value {
+        let target = &inner.hyper.target;
+        target.folded(g, Weights { flat: fast, layout: &target.layout() }, None)
+    }
+
     fn start(&self, _: &mut Graph, _: &InnerLoop<'_>, problem: &InnerProblem) -> Value {
         problem.weights
     }

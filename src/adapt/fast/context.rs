@@ -21,6 +21,11 @@ impl State for Context {
         hyper.target.fold_context(weights, fast)
     }
 
+    fn folded(&self, g: &mut Graph, inner: &InnerLoop<'_>, problem: &InnerProblem, fast: Value) -> Value {
+        let target = &inner.hyper.target;
+        target.folded(g, Weights { flat: problem.weights, layout: &target.layout() }, Some(fast))
+    }
+
     fn start(&self, g: &mut Graph, inner: &InnerLoop<'_>, problem: &InnerProblem) -> Value {
         let zero = g.constant(0.0);
         g.expand(zero, &[problem.t, inner.hyper.target.context_width()])

@@ -21,6 +21,11 @@ impl State for Embedding {
         without_context(&hyper.target, weights)
     }
 
+    fn folded(&self, g: &mut Graph, inner: &InnerLoop<'_>, problem: &InnerProblem, fast: Value) -> Value {
+        let (target, flat) = (&inner.hyper.target, inner.generated(g, problem, fast));
+        target.folded(g, Weights { flat, layout: &target.layout() }, None)
+    }
+
     fn start(&self, g: &mut Graph, inner: &InnerLoop<'_>, problem: &InnerProblem) -> Value {
         let range = inner.hyper.condition.embedding_range();
         let Some((z, _)) = problem.reads else { panic!("an embedding is read") };

@@ -25,6 +25,14 @@ impl State for Head {
         without_context(&hyper.target, &[&weights[..start], fast].concat())
     }
 
+    fn folded(&self, g: &mut Graph, inner: &InnerLoop<'_>, problem: &InnerProblem, fast: Value) -> Value {
+        let target = &inner.hyper.target;
+        let weights = g.expand(problem.weights, &[problem.t, target.layout().len()]);
+        let body = g.slice(weights, 1, 0, target.expect_head().range.start);
+        let flat = g.concat(&[body, fast], 1);
+        target.folded(g, Weights { flat, layout: &target.layout() }, None)
+    }
+
     fn start(&self, g: &mut Graph, inner: &InnerLoop<'_>, problem: &InnerProblem) -> Value {
         let range = inner.hyper.target.expect_head().range;
         let axis = g.shape(problem.weights).len() - 1;

@@ -24,6 +24,9 @@ pub(super) trait State {
     /// Weights `[P]` of the network of a task, without context parameters ([`crate::net::Net::without_context`]).
     fn network(&self, hyper: &HyperSpec, weights: &[f32], fast: &[f32]) -> Vec<f32>;
 
+    /// The same in a graph, `[T, P]`, of tasks with such states `[T, S]`.
+    fn folded(&self, g: &mut Graph, inner: &InnerLoop<'_>, problem: &InnerProblem, fast: Value) -> Value;
+
     /// The state of every task `[T, S]` as it starts.
     fn start(&self, g: &mut Graph, inner: &InnerLoop<'_>, problem: &InnerProblem) -> Value;
 

@@ -81,7 +81,7 @@ pub(super) fn file(given: &OnnxFile<'_>, graphs: [&Graph; 2]) -> Result<Vec<u8>>
         Op::Input(k) => Some(graph.inputs()[k].name.as_str()),
         _ => None,
     };
-    let (mut inputs, mut rows) = (vec![], None);
+    let (mut inputs, mut rows, mut grows) = (vec![], None, false);
     for v in 0..graph.nodes().len() {
         let Some(name) = input_of(v) else { continue };
         if given.numbers.contains_key(name) || given.indices.contains_key(name) {
@@ -89,23 +89,24 @@ pub(super) fn file(given: &OnnxFile<'_>, graphs: [&Graph; 2]) -> Result<Vec<u8>>
         }
         let v = Value(v as u32);
         let axes = pair.axes(v)?;
+        grows |= axes.iter().any(|a| matches!(a, Axis::Rows(_)));
         if axes.first() == Some(&Axis::Rows(1)) {
             rows = Some(name);
         }
         inputs.push((name, v, axes));
     }
-    let rows = rows.ok_or_else(|| {
-        Error::Shape(
+    if grows && rows.is_none() {
+        return Err(Error::Shape(
             "no input has the number of rows as its first axis, which is that of a file's rows".into(),
-        )
-    })?;
+        ));
+    }
     let all = || inputs.iter().map(|i| i.0).chain(graph.outputs().iter().map(|o| o.0.as_str()));
     if let Some(name) = all().find(|name| name.contains('/') || all().filter(|n| n == name).count() > 1) {
         return Err(Error::Shape(format!(
             "'{name}' cannot be the name of an input or output: each has one of its own, without '/'"
         )));
     }
-    let mut writer = Writer::new(rows, &given.indices);
+    let mut writer = Writer::new(rows.unwrap_or_default(), &given.indices);
     let mut names: HashMap<Value, String> = inputs.iter().map(|(name, v, _)| (*v, (*name).into())).collect();
     let outputs: Vec<Value> = graph.outputs().iter().map(|o| o.1).collect();
     let known = known(pair, given, &outputs)?;

@@ -62,7 +62,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("policy", &["check", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec"]),
     ("report", &["error", "files"]),
-    ("export", &["error", "graph", "net", "plan", "run", "spec", "task"]),
+    ("export", &["adapt", "error", "graph", "hyper", "meta", "net", "plan", "run", "spec", "task"]),
     (
         "continual",
         &["check", "data", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec", "task"],

@@ -6,20 +6,22 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use hyperloom::data::format::Format;
-use hyperloom::experiment::run_folder::network_of;
+use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, Saved, network_of};
 use hyperloom::export::{
-    C, Language, Program, ROWS_OF_A_WORKGROUP, Rust, Wgsl, check_name, program_of_network,
+    C, Language, Program, ROWS_OF_A_WORKGROUP, Rust, Wgsl, check_name, program_of_model, program_of_network,
 };
 use hyperloom::files::write_atomically;
+use hyperloom::task::Likelihood;
 use hyperloom::{Error, Network, Result};
 use serde_json::{Value, json};
 
-use super::{check_new, say};
+use super::{check_new, check_steps, say};
 
 /// Arguments of `export`.
 #[derive(Args, Debug)]
 pub(super) struct ExportArgs {
-    /// A network that `adapt` wrote, or the run folder of a single task.
+    /// A network that `adapt` wrote, or a run folder: of a single task its network goes out, of any other the whole model, which learns
+    /// from support rows.
     model: PathBuf,
     /// What is written (not given: by the ending of --out).
     #[arg(long, value_enum)]
@@ -30,6 +32,15 @@ pub(super) struct ExportArgs {
     /// What names in the file begin with (not given: the file's name).
     #[arg(long)]
     name: Option<String>,
+    /// Support rows that a model is to have room for (not given: as many as eval.shots makes).
+    #[arg(long, value_name = "N")]
+    support_rows: Option<usize>,
+    /// Steps of adaptation of a model (not given: as many as were chosen on validation tasks).
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// A model as two ONNX files, one that makes networks and one that asks them.
+    #[arg(long)]
+    apart: bool,
 }
 
 /// Languages.
@@ -73,48 +84,115 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         Some(to) => to,
         None => by_ending(&args.out)?,
     };
-    let name = match &args.name {
-        Some(name) => name.clone(),
-        None => args.out.file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned()),
-    };
+    let stem = args.out.file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned());
+    let name = args.name.clone().unwrap_or_else(|| stem.clone());
     check_name(&name).map_err(|e| Error::config("--name", e))?;
-    let [about, weights] = ["json", "bin"].map(|ending| args.out.with_extension(ending));
-    check_new(&args.out)?;
-    check_new(&about)?;
-    if to == To::Wgsl {
-        check_new(&weights)?;
-    }
-    let (network, format) = network_of(&args.model)?;
-    let Network { spec, likelihood, members, shares, .. } = &network;
-    let mut program = program_of_network(&name, spec, likelihood, members, shares)?;
-    let many = if members.len() > 1 { format!(" in {} networks", members.len()) } else { String::new() };
-    program.about = vec![
-        format!("Written by hyperloom {}.", env!("CARGO_PKG_VERSION")),
-        format!(
-            "A network of {} weights{many}: {} numbers in, {} out ({}).",
-            spec.layout().len(),
-            program.inputs,
-            program.outputs,
-            meaning(&network)
-        ),
-    ];
-    let facts = facts(&network, &format, &program, to, &weights)?;
-    let bytes = match to.language() {
-        Some(language) => program.text(language)?.into_bytes(),
-        // What stands beside other files stands in it, too.
-        None => program.onnx(&[("hyperloom", facts.to_string())])?,
+    check_steps(args.steps)?;
+    let beside = |ending: &str| args.out.with_file_name(format!("{stem}{ending}"));
+    let (about, weights) = (beside(".json"), beside(".bin"));
+    let parts = ["_adapt", "_predict"].map(|part| beside(&format!("{part}.{}", To::Onnx.ending())));
+    let files = match (args.apart, to) {
+        (true, To::Onnx) => [&parts[..], std::slice::from_ref(&about)].concat(),
+        (true, _) => {
+            return Err(Error::config(
+                "--apart",
+                "is for ONNX: in other languages a model is two functions of one file",
+            ));
+        }
+        (false, To::Wgsl) => vec![args.out.clone(), about.clone(), weights.clone()],
+        (false, _) => vec![args.out.clone(), about.clone()],
     };
-    write_atomically(&args.out, &bytes)?;
-    let mut files = vec![args.out.display().to_string(), about.display().to_string()];
+    files.iter().try_for_each(|file| check_new(file))?;
+    let (mut program, subject) = subject(args, &name)?;
+    program.about =
+        vec![format!("Written by hyperloom {}.", env!("CARGO_PKG_VERSION")), subject.about.clone()];
+    let facts = facts(&subject, &program, to, &weights)?;
+    // What stands beside ONNX files stands in them, too.
+    let inside = [("hyperloom", facts.to_string())];
+    let contents = match to.language() {
+        Some(language) => vec![program.text(language)?.into_bytes()],
+        None if args.apart => {
+            let apart = program.onnx_apart(&inside)?;
+            apart
+                .map(Vec::from)
+                .ok_or_else(|| Error::config("--apart", "is for models: a network only says"))?
+        }
+        None => vec![program.onnx(&inside)?],
+    };
+    for (file, bytes) in files.iter().zip(&contents) {
+        write_atomically(file, bytes)?;
+    }
     if to == To::Wgsl {
         let bytes: Vec<u8> = program.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
         write_atomically(&weights, &bytes)?;
-        files.push(weights.display().to_string());
     }
     let facts = serde_json::to_string_pretty(&facts).map_err(|e| Error::config("--out", e.to_string()))?;
     write_atomically(&about, format!("{facts}\n").as_bytes())?;
-    say(format_args!("{}: {}\n", files.join(", "), program.about[1]));
+    let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    say(format_args!("{}: {}\n", files.join(", "), subject.about));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What goes out.
+struct Subject {
+    /// In one sentence.
+    about: String,
+    likelihood: Likelihood,
+    row: Vec<usize>,
+    format: Format,
+    /// Steps of adaptation, of a model.
+    steps: Option<usize>,
+}
+
+/// A network or a model as a program, and what is to be known of it.
+fn subject(args: &ExportArgs, name: &str) -> Result<(Program, Subject)> {
+    let model = !args.model.is_file() && !args.model.join(OWN_NETWORK).is_file() && args.model.is_dir();
+    if !model {
+        let (network, format) = network_of(&args.model)?;
+        let given = [("--support-rows", args.support_rows), ("--steps", args.steps)];
+        if let Some((flag, _)) = given.into_iter().find(|(_, value)| value.is_some()) {
+            return Err(Error::config(flag, "is for models: a network has learned what it learns"));
+        }
+        let Network { spec, likelihood, members, shares, .. } = &network;
+        let program = program_of_network(name, spec, likelihood, members, shares)?;
+        let many = if members.len() > 1 { format!(" in {} networks", members.len()) } else { String::new() };
+        let about = format!(
+            "A network of {} weights{many}: {}.",
+            spec.layout().len(),
+            in_and_out(&program, likelihood)
+        );
+        let row = spec.input().to_vec();
+        return Ok((program, Subject { about, likelihood: *likelihood, row, format, steps: None }));
+    }
+    let Saved { config, position, model, format, .. } = RunFolder::open(&args.model)?.load()?;
+    if !position.trained {
+        return Err(Error::checkpoint(
+            &args.model,
+            "the run is not finished; go on with `hyperloom train --resume --out` and this folder",
+        ));
+    }
+    let rows = match (args.support_rows, &format) {
+        (Some(0), _) => return Err(Error::config("--support-rows", "a model learns from one row at least")),
+        (Some(rows), _) => rows,
+        (None, Format::Pictures { ways, .. }) => config.eval.shots * ways,
+        (None, Format::Fields { shape }) => config.eval.shots.min(shape[0] * shape[1]),
+        (None, _) => config.eval.shots,
+    };
+    let program = program_of_model(name, &model, rows, args.steps)?;
+    let steps = args.steps.unwrap_or(model.choice.steps);
+    let about = format!(
+        "A model of {} member{} that makes a network of up to {rows} support rows in {steps} step{}: {}.",
+        model.members.len(),
+        if model.members.len() == 1 { "" } else { "s" },
+        if steps == 1 { "" } else { "s" },
+        in_and_out(&program, &model.likelihood)
+    );
+    let row = model.spec.target.input().to_vec();
+    Ok((program, Subject { about, likelihood: model.likelihood, row, format, steps: Some(steps) }))
+}
+
+fn in_and_out(program: &Program, likelihood: &Likelihood) -> String {
+    format!("{} numbers in, {} out ({})", program.inputs, program.outputs, meaning(likelihood))
 }
 
 /// What the file's ending says.
@@ -131,10 +209,10 @@ fn by_ending(out: &Path) -> Result<To> {
 }
 
 /// What the numbers are that a network says.
-fn meaning(network: &Network) -> &'static str {
-    if network.likelihood.has_values() {
+fn meaning(likelihood: &Likelihood) -> &'static str {
+    if likelihood.has_values() {
         "values in the networks' units"
-    } else if network.likelihood.has_classes() {
+    } else if likelihood.has_classes() {
         "logarithms of the probabilities of classes"
     } else {
         "as the network says them"
@@ -142,33 +220,62 @@ fn meaning(network: &Network) -> &'static str {
 }
 
 /// What a program has to know that calls it.
-fn facts(network: &Network, format: &Format, program: &Program, to: To, weights: &Path) -> Result<Value> {
+fn facts(subject: &Subject, program: &Program, to: To, weights: &Path) -> Result<Value> {
     let json = |e: serde_json::Error| Error::config("--out", e.to_string());
+    let (i, o) = (program.inputs, program.outputs);
     let mut facts = json!({
         "name": program.name,
-        "inputs": program.inputs,
-        "outputs": program.outputs,
-        "outputs_are": meaning(network),
-        "row": network.spec.input(),
-        "columns": serde_json::to_value(format).map_err(json)?,
+        "inputs": i,
+        "outputs": o,
+        "outputs_are": meaning(&subject.likelihood),
+        "row": subject.row,
+        "columns": serde_json::to_value(&subject.format).map_err(json)?,
     });
+    if let Some(learner) = &program.learner {
+        let targets = match subject.likelihood.has_classes() {
+            true => "a 1 for the class of a row, else 0",
+            false => "targets in the networks' units",
+        };
+        facts["support_rows"] = json!(learner.shots);
+        facts["support_y_are"] = json!(targets);
+        facts["steps"] = json!(subject.steps);
+        facts["network"] = json!(learner.network);
+        if learner.descriptor > 0 {
+            facts["descriptor"] = json!(learner.descriptor);
+        }
+    }
     if to == To::Onnx {
-        let shape =
-            |row: &[usize]| iter::once(json!("rows")).chain(row.iter().map(|n| json!(n))).collect::<Value>();
-        facts["tensors"] = json!({ "x": shape(network.spec.input()), "y": shape(&[program.outputs]) });
+        let shape = |first: Value, row: &[usize]| -> Value {
+            iter::once(first).chain(row.iter().map(|n| json!(n))).collect()
+        };
+        let mut tensors = json!({ "x": shape(json!("rows"), &subject.row), "y": shape(json!("rows"), &[o]) });
+        if let Some(learner) = &program.learner {
+            tensors["support_x"] = shape(json!(learner.shots), &subject.row);
+            tensors["support_y"] = json!([learner.shots, o]);
+            tensors["shots"] = json!([1]);
+            tensors["network"] = json!([learner.network]);
+            if learner.descriptor > 0 {
+                tensors["descriptor"] = json!([learner.descriptor]);
+            }
+        }
+        facts["tensors"] = tensors;
         return Ok(facts);
     }
     let workspace = program.workspace()?;
     facts["workspace"] = json!(workspace);
-    facts["function"] =
-        json!(if to == To::Rust { "predict".into() } else { format!("{}_predict", program.name) });
+    let named =
+        |what: &str| json!(if to == To::Rust { what.into() } else { format!("{}_{what}", program.name) });
+    facts["function"] = named("predict");
+    if program.learner.is_some() {
+        facts["function_of_support"] = named("adapt");
+    }
     if to == To::Wgsl {
         facts["rows_of_a_workgroup"] = json!(ROWS_OF_A_WORKGROUP);
         facts["weights"] = json!(weights.file_name().map(|f| f.to_string_lossy()));
         let (w, s) = (program.weights.len(), workspace.max(1));
         facts["bindings"] = json!([
-            { "binding": 0, "what": "rows of inputs", "type": "storage, read", "numbers_a_row": program.inputs },
-            { "binding": 1, "what": "what is said of them", "type": "storage, read_write", "numbers_a_row": program.outputs },
+            { "binding": 0, "what": "rows of inputs", "type": "storage, read", "numbers_a_row": i },
+            { "binding": 1, "what": "what is said of them", "type": "storage, read_write", "numbers_a_row": o },
             { "binding": 2, "what": "weights", "type": "storage, read", "numbers": w },
             { "binding": 3, "what": "workspace", "type": "storage, read_write", "numbers_a_row": s },
             { "binding": 4, "what": "number of rows, a u32", "type": "uniform" },

@@ -20,15 +20,24 @@ impl<S: Simd> V<S> {
         V { simd, x: simd.splat_f32s(x) }
     }
 
-    /// The numbers of a slice that is as long as a register.
+    /// The numbers from a place on.
+    ///
+    /// # Safety
+    /// As many are there as a register holds.
     #[inline(always)]
-    fn load(simd: S, from: &[f32]) -> V<S> {
-        V { simd, x: bytemuck::pod_read_unaligned(bytemuck::cast_slice(from)) }
+    unsafe fn load(simd: S, from: *const f32) -> V<S> {
+        // SAFETY: promised by the caller.
+        V { simd, x: unsafe { from.cast::<S::f32s>().read_unaligned() } }
     }
 
+    /// Puts the numbers where others stand.
+    ///
+    /// # Safety
+    /// As many are there as a register holds.
     #[inline(always)]
-    fn store(self, to: &mut [f32]) {
-        to.copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(&self.x)));
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: promised by the caller.
+        unsafe { to.cast::<S::f32s>().write_unaligned(self.x) }
     }
 
     #[inline(always)]

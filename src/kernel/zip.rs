@@ -5,7 +5,7 @@ use super::map::{func_flops, gather, in_chunks};
 use super::nest::{Family, Nest};
 use super::parallel::{Shared, segments};
 use super::pointwise::{binary, func};
-use super::simd::apply;
+use super::simd::{First, apply, apply_after};
 use super::uniform::{GpuView, axes, elements, params};
 use super::wgsl::{affine, chosen_pair};
 use super::{Dispatch, Read, Real, Write};
@@ -59,9 +59,7 @@ impl Zip {
             (Binary::Sub, None) => each(views, reads, writes, |a, b| a - b),
             (Binary::Mul, None) => each(views, reads, writes, |a, b| a * b),
             (Binary::Div, None) => each(views, reads, writes, |a, b| a / b),
-            (op, None) => each(views, reads, writes, |a, b| binary(op, a, b)),
-            (Binary::Mul, Some(f)) => after(f, views, reads, writes, |a, b| a * b),
-            (op, Some(f)) => after(f, views, reads, writes, |a, b| binary(op, a, b)),
+            (op, pre) => after(op, pre, views, reads, writes),
         }
     }
 
@@ -149,19 +147,22 @@ fn each(
 
 /// `op(a, f(b))`
 fn after(
-    f: Func,
+    op: Binary,
+    pre: Option<Func>,
     [y, a, b]: [View; 3],
     reads: &[Read<'_, f32>],
     writes: &mut [Write<'_, f32>],
-    op: impl Fn(f32, f32) -> f32 + Sync,
 ) {
     let left = reads[0].f();
     in_chunks([&y, &a, &b], writes, |[_, ai, bi], to| {
         gather(reads[1].f(), bi, b.strides[5], to);
-        apply(f, to);
+        if let Some(f) = pre {
+            apply(f, to);
+        }
         match a.strides[5] {
-            1 => to.iter_mut().zip(&left[ai..]).for_each(|(y, a)| *y = op(*a, *y)),
-            step => to.iter_mut().enumerate().for_each(|(k, y)| *y = op(left[ai + k * step], *y)),
+            1 => apply_after(op, First::Row(&left[ai..]), to),
+            0 => apply_after(op, First::One(left[ai]), to),
+            step => to.iter_mut().enumerate().for_each(|(k, y)| *y = binary(op, left[ai + k * step], *y)),
         }
     });
 }

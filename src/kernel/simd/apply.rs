@@ -142,6 +142,80 @@ pub(crate) fn apply(f: Func, xs: &mut [f32]) {
     Arch::new().dispatch(Slice { f, xs });
 }
 
+/// A first operand: numbers side by side, or one for all.
+#[derive(Clone, Copy)]
+pub(crate) enum First<'x> {
+    Row(&'x [f32]),
+    One(f32),
+}
+
+/// Puts `op(a, y)` in the place of each y.
+pub(crate) fn apply_after(op: Binary, a: First<'_>, ys: &mut [f32]) {
+    Arch::new().dispatch(Pairs { op, a, ys });
+}
+
+struct Pairs<'x> {
+    op: Binary,
+    a: First<'x>,
+    ys: &'x mut [f32],
+}
+
+impl WithSimd for Pairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.op {
+            Binary::Add => self.put(simd, Add {}),
+            Binary::Sub => self.put(simd, Sub {}),
+            Binary::Mul => self.put(simd, Mul {}),
+            Binary::Div => self.put(simd, Div {}),
+            Binary::Max => self.put(simd, Larger {}),
+            Binary::Less => self.put(simd, Below {}),
+            Binary::GreaterEq => self.put(simd, NotBelow {}),
+            Binary::Equal => self.put(simd, Alike {}),
+        }
+    }
+}
+
+impl Pairs<'_> {
+    #[inline(always)]
+    fn put<S: Simd>(self, simd: S, f: impl Binary2) {
+        let (lanes, n) = (S::F32_LANES, self.ys.len());
+        let (row, one) = match self.a {
+            First::Row(row) => (Some(&row[..n]), 0.0),
+            First::One(one) => (None, one),
+        };
+        let one = V::splat(simd, one);
+        let ys = self.ys.as_mut_ptr();
+        let mut i = 0;
+        while i + lanes <= n {
+            // SAFETY: the numbers from i to i + 1 register are there, of a row as well.
+            unsafe {
+                let a = match row {
+                    Some(row) => V::load(simd, row.as_ptr().add(i)),
+                    None => one,
+                };
+                f.at(a, V::load(simd, ys.add(i))).store(ys.add(i));
+            }
+            i += lanes;
+        }
+        if i < n {
+            let mut last = [[1.0; WIDEST]; 2];
+            last[1][..n - i].copy_from_slice(&self.ys[i..]);
+            if let Some(row) = row {
+                last[0][..n - i].copy_from_slice(&row[i..]);
+            }
+            // SAFETY: the widest register fits.
+            unsafe {
+                let a = if row.is_some() { V::load(simd, last[0].as_ptr()) } else { one };
+                f.at(a, V::load(simd, last[1].as_ptr())).store(last[1].as_mut_ptr());
+            }
+            self.ys[i..].copy_from_slice(&last[1][..n - i]);
+        }
+    }
+}
+
 pub(super) struct Slice<'x> {
     pub(super) f: Func,
     pub(super) xs: &'x mut [f32],
@@ -164,29 +238,38 @@ struct InPlace<'x, S> {
 impl<S: Simd> Visit for InPlace<'_, S> {
     #[inline(always)]
     fn with(self, f: impl Unary) {
-        let (simd, lanes) = (self.simd, S::F32_LANES);
-        let many = self.xs.len() - self.xs.len() % (SIDE_BY_SIDE * lanes);
-        let (groups, rest) = self.xs.split_at_mut(many);
-        for group in groups.chunks_exact_mut(SIDE_BY_SIDE * lanes) {
+        let (simd, lanes, n) = (self.simd, S::F32_LANES, self.xs.len());
+        let xs = self.xs.as_mut_ptr();
+        // By index and pointer: iterators are calls of their own here.
+        let mut i = 0;
+        while i + SIDE_BY_SIDE * lanes <= n {
             let mut y = [V::splat(simd, 0.0); SIDE_BY_SIDE];
-            for (y, x) in y.iter_mut().zip(group.chunks_exact(lanes)) {
-                *y = f.at(V::load(simd, x));
+            let mut k = 0;
+            while k < SIDE_BY_SIDE {
+                // SAFETY: the numbers from i to i + 4 registers are there.
+                y[k] = f.at(unsafe { V::load(simd, xs.add(i + k * lanes)) });
+                k += 1;
             }
-            for (y, x) in y.iter().zip(group.chunks_exact_mut(lanes)) {
-                y.store(x);
+            k = 0;
+            while k < SIDE_BY_SIDE {
+                // SAFETY: as above.
+                unsafe { y[k].store(xs.add(i + k * lanes)) };
+                k += 1;
             }
+            i += SIDE_BY_SIDE * lanes;
         }
-        let mut chunks = rest.chunks_exact_mut(lanes);
-        for x in &mut chunks {
-            f.at(V::load(simd, x)).store(x);
+        while i + lanes <= n {
+            // SAFETY: the numbers from i to i + 1 register are there.
+            unsafe { f.at(V::load(simd, xs.add(i))).store(xs.add(i)) };
+            i += lanes;
         }
-        let rest = chunks.into_remainder();
-        if !rest.is_empty() {
+        if i < n {
             // Beside numbers for which no function is slow.
             let mut last = [1.0; WIDEST];
-            last[..rest.len()].copy_from_slice(rest);
-            f.at(V::load(simd, &last[..lanes])).store(&mut last[..lanes]);
-            rest.copy_from_slice(&last[..rest.len()]);
+            last[..n - i].copy_from_slice(&self.xs[i..]);
+            // SAFETY: the widest register fits.
+            unsafe { f.at(V::load(simd, last.as_ptr())).store(last.as_mut_ptr()) };
+            self.xs[i..].copy_from_slice(&last[..n - i]);
         }
     }
 }

@@ -386,8 +386,7 @@ impl Adapter {
         Ok(all)
     }
 
-    /// Every task adapts; `visit(the plans, that of prediction after its run; the store; the step's index; tasks)` is called
-    /// after each number of steps in `steps` (ascending), a batch at a time.
+    /// Every task adapts; `visit(the plans, the store, the step's index, tasks)` is called after each number of steps in `steps` (ascending), a batch at a time.
     fn descend(
         &mut self,
         member: &Member,
@@ -404,7 +403,6 @@ impl Adapter {
             for (at, &k) in steps.iter().enumerate() {
                 self.plans.descend.run(k - done)?;
                 done = k;
-                self.plans.predict.run(1)?;
                 visit(&mut self.plans, &self.store, at, chunk)?;
             }
         }
@@ -424,6 +422,7 @@ impl Adapter {
         let kind = self.kind;
         self.descend(member, from, tasks, steps, |plans, _, at, chunk| {
             let (found, predict) = (&mut all[at], &mut plans.predict);
+            predict.run(1)?;
             let y = predict.read("prediction")?;
             // What each network of a task says of its query rows, of which each has so many numbers.
             let of_task = |all: &[f32], i: usize, numbers: usize| -> Vec<Vec<f32>> {
@@ -481,8 +480,13 @@ impl Adapter {
         let (adaptation, hyper) = (self.adaptation, self.hyper.clone());
         self.descend(member, from, tasks, &[steps], |plans, store, _, chunk| {
             let state = adaptation.fast.state();
-            let weights =
-                if state.rewrites() { plans.predict.read("generated")? } else { store.read("weights")? };
+            let weights = match state.rewrites() {
+                true => {
+                    plans.predict.run(1)?;
+                    plans.predict.read("generated")?
+                }
+                false => store.read("weights")?,
+            };
             let fast = store.read("fast")?;
             let (p, s) = (weights.len() / t, fast.len() / t);
             let networks = weights.chunks(p).zip(fast.chunks(s)).take(chunk.len() * draws);

@@ -2,6 +2,7 @@
 //! so that it serves floats and u32 alike.
 
 use super::nest::{Family, Nest};
+use super::parallel::{Shared, segments};
 use super::uniform::{GpuView, axes, elements, params};
 use super::{Buffer, Dispatch, Read, Real, Write};
 use crate::view::{View, collapse, for_each};
@@ -31,7 +32,12 @@ impl Copy {
 
     /// Computes the launch in f32.
     pub fn fast(&self, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
-        self.reference(reads, writes);
+        let views = collapse([writes[0].view, reads[0].view]);
+        match (&mut *writes[0].buffer, reads[0].buffer) {
+            (Buffer::F(y), Buffer::F(x)) => moved(views, y, x),
+            (Buffer::U(y), Buffer::U(x)) => moved(views, y, x),
+            _ => panic!("a copy between slots of different types"),
+        }
     }
 
     /// The uniform, constants and workgroups.
@@ -46,4 +52,22 @@ impl Copy {
     pub fn flops(&self, _: &[View], _: &[View]) -> f64 {
         0.0
     }
+}
+
+/// Neighbours are moved together.
+fn moved<T: std::marker::Copy + Send + Sync>([view, from]: [View; 2], y: &mut [T], x: &[T]) {
+    assert!(view.end() <= y.len());
+    let (out, steps) = (Shared(y.as_mut_ptr()), [view.strides[5], from.strides[5]]);
+    segments([&view, &from], 1.0, |[yi, xi], len| {
+        if steps == [1, 1] {
+            // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
+            let y = unsafe { std::slice::from_raw_parts_mut(out.get().add(yi), len) };
+            y.copy_from_slice(&x[xi..xi + len]);
+            return;
+        }
+        for i in 0..len {
+            // SAFETY: as above.
+            unsafe { *out.get().add(yi + i * steps[0]) = x[xi + i * steps[1]] };
+        }
+    });
 }

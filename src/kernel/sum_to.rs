@@ -223,26 +223,32 @@ const LANES: usize = 32;
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
 fn sum_lanes(a: &[f32]) -> f32 {
-    let mut acc = [0.0f32; LANES];
-    let chunks = a.chunks_exact(LANES);
-    let tail: f32 = chunks.remainder().iter().sum();
-    for c in chunks {
-        for (s, x) in acc.iter_mut().zip(c) {
-            *s += x;
+    let (mut acc, mut i) = ([0.0f32; LANES], 0);
+    // By index: iterators are calls of their own where registers are wide.
+    while let Some(x) = a[i..].first_chunk::<LANES>() {
+        let mut k = 0;
+        while k < LANES {
+            acc[k] += x[k];
+            k += 1;
         }
+        i += LANES;
     }
+    let tail: f32 = a[i..].iter().sum();
     acc.iter().sum::<f32>() + tail
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2+fma", "x86_64+avx2+fma", "aarch64+neon"))]
 fn dot_lanes(a: &[f32], b: &[f32]) -> f32 {
-    let mut acc = [0.0f32; LANES];
-    let (ca, cb) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: f32 = ca.remainder().iter().zip(cb.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in ca.zip(cb) {
-        for ((s, a), b) in acc.iter_mut().zip(a).zip(b) {
-            *s += a * b;
+    let b = &b[..a.len()];
+    let (mut acc, mut i) = ([0.0f32; LANES], 0);
+    while let (Some(x), Some(y)) = (a[i..].first_chunk::<LANES>(), b[i..].first_chunk::<LANES>()) {
+        let mut k = 0;
+        while k < LANES {
+            acc[k] += x[k] * y[k];
+            k += 1;
         }
+        i += LANES;
     }
+    let tail: f32 = a[i..].iter().zip(&b[i..]).map(|(a, b)| a * b).sum();
     acc.iter().sum::<f32>() + tail
 }

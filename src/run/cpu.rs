@@ -5,10 +5,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, Result};
 use crate::kernel::parallel::is_parallel;
 use crate::kernel::{Bounded, Buffer, Read, Real, Write};
-use crate::plan::{Launch, Plan, SlotId};
+use crate::plan::{Arg, Launch, Plan, SlotId};
 use crate::view::for_each;
 
 /// A number type that the CPU runner can compute plans in.
@@ -169,14 +171,14 @@ fn together<R: Send>(parallel: bool, work: impl FnOnce() -> R + Send) -> R {
 }
 
 pub(crate) fn run_launch<T: Number>(l: &Launch, slots: &mut [Buffer<T>]) {
-    // Written slots are taken out while they are written: no launch reads one (`plan::verify`).
-    let mut taken: Vec<Buffer<T>> =
-        l.writes.iter().map(|w| std::mem::replace(&mut slots[w.slot.0], Buffer::U(Vec::new()))).collect();
+    // Written slots are taken out while they are written: no launch reads one (`plan::verify`). Few launches have more operands than these lists hold without memory of their own.
+    let taken = |w: &Arg| std::mem::replace(&mut slots[w.slot.0], Buffer::U(Vec::new()));
+    let mut taken: SmallVec<[Buffer<T>; 2]> = l.writes.iter().map(taken).collect();
     {
-        let reads: Vec<Read<'_, T>> =
-            l.reads.iter().map(|arg| Read { buffer: &slots[arg.slot.0], view: arg.view }).collect();
-        let mut writes: Vec<Write<'_, T>> =
-            taken.iter_mut().zip(&l.writes).map(|(buffer, arg)| Write { buffer, view: arg.view }).collect();
+        let read = |arg: &Arg| Read { buffer: &slots[arg.slot.0], view: arg.view };
+        let reads: SmallVec<[Read<'_, T>; 4]> = l.reads.iter().map(read).collect();
+        let write = |(buffer, arg): (_, &Arg)| Write { buffer, view: arg.view };
+        let mut writes: SmallVec<[Write<'_, T>; 2]> = taken.iter_mut().zip(&l.writes).map(write).collect();
         T::launch(l, &reads, &mut writes);
     }
     for (buffer, w) in taken.into_iter().zip(&l.writes) {

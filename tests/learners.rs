@@ -58,7 +58,9 @@ fn c_learns_what_the_cpu_path_learns() {
              static float s[{upper}_WORKSPACE], network[{upper}_NETWORK]; float y[{upper}_OUTPUTS];\n\
              {name}_adapt(xs, ys, {THERE}, network, s);\n\
              for (int r = 0; r < {ROWS}; r++) {{ {name}_predict(network, x + r * {upper}_INPUTS, y, s);\n\
-             for (int i = 0; i < {upper}_OUTPUTS; i++) printf(\"%.9g\\n\", (double)y[i]); }} }}",
+             for (int i = 0; i < {upper}_OUTPUTS; i++) printf(\"%.9g\\n\", (double)y[i]); }}\n\
+             for (int bad = 0; bad <= {upper}_SHOTS + 1; bad += {upper}_SHOTS + 1) {{ {name}_adapt(xs, ys, bad, network, s);\n\
+             {name}_predict(network, x, y, s); if (y[0] == y[0]) printf(\"{name} learns from %d rows\\n\", bad); }} }}",
             listed(&case.support_x, "f"),
             listed(&case.support_y, "f"),
             listed(&case.x, "f"),

@@ -44,4 +44,4 @@ pub(crate) use influence::{Asked, row_gradients};
 pub use inner::{Adaptation, InnerLoop, InnerProblem, Rates};
 pub(crate) use pool::{Lease, Pool};
 pub use rule::Rule;
-pub(crate) use way::Way;
+pub(crate) use way::{MemberValues, Way};

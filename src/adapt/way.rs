@@ -24,10 +24,29 @@ pub(crate) struct Way<'a> {
     pub steps: usize,
 }
 
+/// A member in a graph.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemberValues {
+    /// Its parameters.
+    pub params: Value,
+    /// Its pooled network `[1, P]`, where [`Way::reads_pooled`] or a gate does.
+    pub pooled: Option<Value>,
+    /// What its closed form multiplies outputs by ([`Way::scale`]).
+    pub scale: f32,
+}
+
 impl<'a> Way<'a> {
     /// Whether it begins with the pooled network.
     pub(crate) fn reads_pooled(self) -> bool {
         self.fraction != 1.0
+    }
+
+    /// What the closed form of a member multiplies outputs of classes by.
+    pub(crate) fn scale(self, member: &Member) -> f32 {
+        match self.adaptation.rule.is_closed_form() && self.kind.has_classes() {
+            true => closed_form::logit_scale(&member.hyper, &self.adaptation.layout(self.hyper)),
+            false => 1.0,
+        }
     }
 
     pub(super) fn inner(self) -> InnerLoop<'a> {
@@ -67,28 +86,21 @@ impl<'a> Way<'a> {
     }
 
     /// The networks of tasks as [`Model::adapt`](crate::meta::model::Model::adapt) gives them, `[T, P]` each, and their shares `[T, 1]`: that which learned, or
-    /// with a gate the pooled, the generated and that which learned. The parameters of the member are `params`, and `pooled` `[1, P]` its pooled network, where [`Way::reads_pooled`] or a gate does.
+    /// with a gate the pooled, the generated and that which learned.
     pub(crate) fn networks(
         self,
         g: &mut Graph,
-        member: &Member,
-        params: Value,
-        pooled: Option<Value>,
+        member: MemberValues,
         condition: &Condition,
         support: &Rows,
         gate: Option<(&Gate, &Likelihood)>,
     ) -> Vec<(Value, Option<Value>)> {
         let inner = self.inner();
-        let problem = self.problem(g, params, |_| there(pooled), condition, support);
-        // What the closed form multiplies outputs by.
-        let scale = match self.adaptation.rule.is_closed_form() && self.kind.has_classes() {
-            true => closed_form::logit_scale(&member.hyper, &self.adaptation.layout(self.hyper)),
-            false => 1.0,
-        };
+        let problem = self.problem(g, member.params, |_| there(member.pooled), condition, support);
         let network = |g: &mut Graph, fast: Value, problem: &InnerProblem| {
             let weights = self.adaptation.fast.state().folded(g, &inner, problem, fast);
             let weights = self.settled(g, weights, support);
-            self.sharpened(g, weights, scale * self.sharpness)
+            self.sharpened(g, weights, member.scale * self.sharpness)
         };
         let learned = self.learned(g, &problem);
         let learned = network(g, learned, &problem);
@@ -98,7 +110,7 @@ impl<'a> Way<'a> {
         let target = &self.hyper.target;
         let (t, layout) = (g.shape(support.x)[0], target.layout());
         let rows = SupportRows { x: support.x, weights: support.rows };
-        let own = g.expand(there(pooled), &[t, layout.len()]);
+        let own = g.expand(there(member.pooled), &[t, layout.len()]);
         let own = Weights { flat: own, layout: &layout };
         let said = target.apply_by(g, own, rows, support.x);
         let Some(evidence) = inner.evidence(g, &problem) else { return vec![(learned, None)] };

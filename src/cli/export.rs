@@ -1,14 +1,15 @@
 //! `hyperloom export`
 
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fs, iter};
 
 use clap::{Args, ValueEnum};
 use hyperloom::data::format::Format;
-use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, Saved, network_of};
+use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, Saved, load_network, network_of};
 use hyperloom::export::{
-    C, Language, Program, ROWS_OF_A_WORKGROUP, Rust, Wgsl, check_name, program_of_model, program_of_network,
+    C, Language, Program, ROWS_OF_A_WORKGROUP, Rust, Wgsl, check_name, most_support_rows, program_of_model,
+    program_of_network,
 };
 use hyperloom::files::write_atomically;
 use hyperloom::task::Likelihood;
@@ -86,7 +87,10 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     };
     let stem = args.out.file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned());
     let name = args.name.clone().unwrap_or_else(|| stem.clone());
-    check_name(&name).map_err(|e| Error::config("--name", e))?;
+    check_name(&name).map_err(|e| match &args.name {
+        Some(_) => Error::config("--name", e),
+        None => Error::config("--out", format!("{e}; --name gives another than the file's")),
+    })?;
     check_steps(args.steps)?;
     let beside = |ending: &str| args.out.with_file_name(format!("{stem}{ending}"));
     let (about, weights) = (beside(".json"), beside(".bin"));
@@ -102,8 +106,13 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         (false, To::Wgsl) => vec![args.out.clone(), about.clone(), weights.clone()],
         (false, _) => vec![args.out.clone(), about.clone()],
     };
+    if [&about, &weights].contains(&&args.out) {
+        let message =
+            format!("{} is a file that stands beside what is written: name another", args.out.display());
+        return Err(Error::config("--out", message));
+    }
     files.iter().try_for_each(|file| check_new(file))?;
-    let (mut program, subject) = subject(args, &name)?;
+    let (mut program, subject) = subject(args, to, &name)?;
     program.about =
         vec![format!("Written by hyperloom {}.", env!("CARGO_PKG_VERSION")), subject.about.clone()];
     let facts = facts(&subject, &program, to, &weights)?;
@@ -145,7 +154,7 @@ struct Subject {
 }
 
 /// A network or a model as a program, and what is to be known of it.
-fn subject(args: &ExportArgs, name: &str) -> Result<(Program, Subject)> {
+fn subject(args: &ExportArgs, to: To, name: &str) -> Result<(Program, Subject)> {
     let model = !args.model.is_file() && !args.model.join(OWN_NETWORK).is_file() && args.model.is_dir();
     if !model {
         let (network, format) = network_of(&args.model)?;
@@ -164,20 +173,39 @@ fn subject(args: &ExportArgs, name: &str) -> Result<(Program, Subject)> {
         let row = spec.input().to_vec();
         return Ok((program, Subject { about, likelihood: *likelihood, row, format, steps: None }));
     }
-    let Saved { config, position, model, format, .. } = RunFolder::open(&args.model)?.load()?;
+    if to == To::Wgsl {
+        return Err(Error::config(
+            if args.to.is_some() { "--to" } else { "--out" },
+            "a shader says what one network says: `hyperloom adapt` writes a network that goes out as one; the whole model goes out as C, Rust or ONNX",
+        ));
+    }
+    let folder = RunFolder::open(&args.model)?;
+    if let (false, Some(network)) = (folder.has_checkpoint(), network_inside(&args.model)) {
+        let message = format!(
+            "the run holds no model that learns tasks from examples; its networks go out one by one, for example {}",
+            network.display()
+        );
+        return Err(Error::config(args.model.display().to_string(), message));
+    }
+    let Saved { config, position, model, format, .. } = folder.load()?;
     if !position.trained {
         return Err(Error::checkpoint(
             &args.model,
             "the run is not finished; go on with `hyperloom train --resume --out` and this folder",
         ));
     }
+    let most = most_support_rows(&model);
     let rows = match (args.support_rows, &format) {
-        (Some(0), _) => return Err(Error::config("--support-rows", "a model learns from one row at least")),
+        (Some(rows), _) if !(1..=most).contains(&rows) => {
+            let message = format!("{rows} is out of range: there can be room for 1 to {most} support rows");
+            return Err(Error::config("--support-rows", message));
+        }
         (Some(rows), _) => rows,
         (None, Format::Pictures { ways, .. }) => config.eval.shots * ways,
         (None, Format::Fields { shape }) => config.eval.shots.min(shape[0] * shape[1]),
         (None, _) => config.eval.shots,
     };
+    let rows = rows.min(most);
     let program = program_of_model(name, &model, rows, args.steps)?;
     let steps = args.steps.unwrap_or(model.choice.steps);
     let about = format!(
@@ -191,6 +219,19 @@ fn subject(args: &ExportArgs, name: &str) -> Result<(Program, Subject)> {
     Ok((program, Subject { about, likelihood: model.likelihood, row, format, steps: Some(steps) }))
 }
 
+/// A network that a run of another kind left.
+fn network_inside(run: &Path) -> Option<PathBuf> {
+    let mut all: Vec<PathBuf> = [run.to_path_buf(), run.join("networks")]
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|file| file.extension().is_some_and(|e| e == "safetensors"))
+        .collect();
+    all.sort();
+    all.into_iter().find(|file| load_network(file).is_ok())
+}
+
 fn in_and_out(program: &Program, likelihood: &Likelihood) -> String {
     format!("{} numbers in, {} out ({})", program.inputs, program.outputs, meaning(likelihood))
 }
@@ -199,12 +240,10 @@ fn in_and_out(program: &Program, likelihood: &Likelihood) -> String {
 fn by_ending(out: &Path) -> Result<To> {
     let ending = out.extension().map_or(String::new(), |e| e.to_string_lossy().into_owned());
     To::ALL.into_iter().find(|to| to.ending() == ending).ok_or_else(|| {
-        Error::config(
-            "--out",
-            format!(
-                "'.{ending}' says nothing of a language: end it in .h, .rs, .wgsl or .onnx, or give --to"
-            ),
-        )
+        let name = out.display();
+        let message =
+            format!("'{name}' says nothing of a language: end it in .h, .rs, .wgsl or .onnx, or give --to");
+        Error::config("--out", message)
     })
 }
 
@@ -219,6 +258,15 @@ fn meaning(likelihood: &Likelihood) -> &'static str {
     }
 }
 
+/// Names of the numbers of a row, where they have any.
+fn names(format: &Format) -> Vec<String> {
+    match format {
+        Format::Encoded(encoder) => encoder.input_names(),
+        Format::Plain { inputs, .. } => inputs.clone(),
+        _ => vec![],
+    }
+}
+
 /// What a program has to know that calls it.
 fn facts(subject: &Subject, program: &Program, to: To, weights: &Path) -> Result<Value> {
     let json = |e: serde_json::Error| Error::config("--out", e.to_string());
@@ -229,6 +277,7 @@ fn facts(subject: &Subject, program: &Program, to: To, weights: &Path) -> Result
         "outputs": o,
         "outputs_are": meaning(&subject.likelihood),
         "row": subject.row,
+        "row_is": names(&subject.format),
         "columns": serde_json::to_value(&subject.format).map_err(json)?,
     });
     if let Some(learner) = &program.learner {

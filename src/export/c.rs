@@ -59,6 +59,10 @@ impl Language for C {
         format!("for (int {variable} = 0; {variable} < {n}; {variable}++) {{")
     }
 
+    fn loop_between(&self, variable: &str, from: &str, to: &str) -> String {
+        format!("for (int {variable} = {from}; {variable} < {to}; {variable}++) {{")
+    }
+
     fn number(&self, x: f64) -> String {
         format!("{}f", digits(x as f32))
     }

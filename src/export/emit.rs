@@ -287,6 +287,23 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// A loop from one bound to before another around what `inside` writes.
+    pub(super) fn between(
+        &mut self,
+        from: &Index,
+        to: &Index,
+        inside: impl FnOnce(&mut Self, Index) -> Result<()>,
+    ) -> Result<()> {
+        let i = self.name("i");
+        let head = self.language.loop_between(&i, &from.text(), &to.text());
+        self.line(&head);
+        self.depth += 1;
+        inside(self, Index::of(i))?;
+        self.depth -= 1;
+        self.line("}");
+        Ok(())
+    }
+
     /// Loops over all axes.
     pub(super) fn over(
         &mut self,

@@ -1,5 +1,5 @@
-//! Equations with symmetric positive definite matrices, by Gauss and Jordan: loops whose bounds are known, a pivot each of the rows in turn. Of A the lower triangle counts; where a
-//! pivot is not positive there is no answer but NaN.
+//! Equations with symmetric positive definite matrices, by elimination below each pivot and substitution from the last row up, which is as exact as the Cholesky factor that the CPU
+//! path takes (Higham 2002, "Accuracy and stability of numerical algorithms", chapter 10). Of A the lower triangle counts; where a pivot is not positive there is no answer but NaN.
 
 use super::emit::{Block, Place, Writer};
 use super::index::{At, Index, counted};
@@ -26,12 +26,24 @@ impl Writer<'_> {
                 })
             })?;
             w.eliminated([n, wide], &room)?;
-            w.looped(n, |w, i| {
+            // From the last row up, in the place of the right side.
+            w.looped(n, |w, up| {
+                let i =
+                    if n == 1 { Index::zero() } else { Index::of(format!("({} - {})", n - 1, up.text())) };
                 w.looped(m, |w, j| {
-                    let [value, pivot] =
-                        [i.times(wide).plus(&j).shifted(n), i.times(wide + 1)].map(|at| w.place(&room, at));
+                    let value = w.name("a");
+                    let here = w.place(&room, i.times(wide).plus(&j).shifted(n));
+                    w.variable(&value, &here);
+                    w.between(&i.clone().shifted(1), &Index::zero().shifted(n), |w, k| {
+                        let [factor, known] = [i.times(wide).plus(&k), k.times(wide).plus(&j).shifted(n)]
+                            .map(|at| w.place(&room, at));
+                        w.add(&value, &format!("-({factor} * {known})"));
+                        Ok(())
+                    })?;
+                    let pivot = w.place(&room, i.times(wide + 1));
+                    w.set(&here, &format!("{value} / {pivot}"));
                     let to = w.place(to, counted(&shape, &At::Axes(there(&i, &j))));
-                    w.set(&to, &format!("{value} / {pivot}"));
+                    w.set(&to, &here);
                     Ok(())
                 })
             })
@@ -88,22 +100,20 @@ impl Writer<'_> {
         })
     }
 
-    /// Every row by every other, so that its pivot is all that is left of the first `n` columns.
+    /// Every row below each of the first `n`, so that nothing is left of their columns below the diagonal.
     fn eliminated(&mut self, [n, wide]: [usize; 2], room: &Place) -> Result<()> {
         self.looped(n, |w, k| {
             let pivot = w.place(room, k.times(wide + 1));
             // Nothing is added but NaN, where there is no logarithm.
             w.set(&pivot, &format!("{pivot} + 0.0 * logarithm({pivot})"));
-            w.looped(n, |w, i| {
-                w.when(&format!("{} != {}", i.text(), k.text()), |w| {
-                    let first = w.place(room, i.times(wide).plus(&k));
-                    let factor = w.name("a");
-                    w.variable(&factor, &format!("-({first} / {pivot})"));
-                    w.looped(wide, |w, j| {
-                        let [to, from] = [&i, &k].map(|row| w.place(room, row.times(wide).plus(&j)));
-                        w.add(&to, &format!("{factor} * {from}"));
-                        Ok(())
-                    })
+            w.between(&k.clone().shifted(1), &Index::zero().shifted(n), |w, i| {
+                let first = w.place(room, i.times(wide).plus(&k));
+                let factor = w.name("a");
+                w.variable(&factor, &format!("-({first} / {pivot})"));
+                w.between(&k, &Index::zero().shifted(wide), |w, j| {
+                    let [to, from] = [&i, &k].map(|row| w.place(room, row.times(wide).plus(&j)));
+                    w.add(&to, &format!("{factor} * {from}"));
+                    Ok(())
                 })
             })
         })

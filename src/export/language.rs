@@ -15,6 +15,9 @@ pub trait Language {
     /// The head of a loop of `variable` from 0 to `n`, which ends with an opening brace; `innermost`: there is no other in it.
     fn loop_over(&self, variable: &str, n: usize, innermost: bool) -> String;
 
+    /// The head of a loop of `variable` from one bound to before another, of which either may be a variable of loops around it.
+    fn loop_between(&self, variable: &str, from: &str, to: &str) -> String;
+
     /// A number.
     fn number(&self, x: f64) -> String;
 

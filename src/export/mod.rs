@@ -35,7 +35,7 @@ mod wgsl;
 pub use c::C;
 pub use emit::Function;
 pub use language::Language;
-pub use model::program_of_model;
+pub use model::{most_support_rows, program_of_model};
 pub use onnx::OnnxFile;
 pub use rust::Rust;
 pub use wgsl::{ROWS_OF_A_WORKGROUP, Wgsl};
@@ -132,6 +132,12 @@ impl Program {
             .map(|f| Ok((f, f.write(language, &self.name, &mut shared)?)))
             .collect::<Result<Vec<_>>>()?;
         let workspace = functions.iter().map(|(_, written)| written.workspace).max().unwrap_or(0);
+        if workspace > MOST_WORKSPACE {
+            return Err(Error::Memory(format!(
+                "the workspace of '{}' would be {workspace} numbers, and {MOST_WORKSPACE} at most are possible: fewer support rows or steps need less",
+                self.name
+            )));
+        }
         Ok((functions, shared, workspace))
     }
 
@@ -160,6 +166,9 @@ impl Program {
         Ok(self.written(&C)?.2)
     }
 }
+
+/// Numbers of a workspace at most: 1 GiB, and every index is an `int`.
+const MOST_WORKSPACE: usize = 1 << 28;
 
 /// Refuses what cannot begin the name of a function.
 ///

@@ -2,7 +2,7 @@
 
 use super::emit::COUNT;
 use super::{Function, Learner, Program, Share, check_name, check_rows, onnx, said};
-use crate::adapt::Member;
+use crate::adapt::{Member, MemberValues};
 use crate::error::{Error, Result};
 use crate::graph::op::Binary;
 use crate::graph::{Graph, Role, Value};
@@ -20,8 +20,9 @@ pub fn program_of_model(name: &str, model: &Model, shots: usize, steps: Option<u
     check_name(name).map_err(Error::Shape)?;
     let net = model.network_spec();
     check_rows(&net)?;
-    if shots == 0 {
-        return Err(Error::Shape("a model learns from one support row at least".into()));
+    let most = most_support_rows(model);
+    if !(1..=most).contains(&shots) {
+        return Err(Error::Shape(format!("room for {shots} support rows: 1 to {most} are possible")));
     }
     let learning = Learning::of(model, shots, steps);
     let [params, pooled] = learning.parts();
@@ -42,7 +43,7 @@ pub fn program_of_model(name: &str, model: &Model, shots: usize, steps: Option<u
         _ => ", and of what its descriptor says",
     };
     let about = format!(
-        "network: what the model makes of the first `shots` (1 to {shots}) of {shots} rows support_x and support_y of a task{known}; rows behind them do not count."
+        "network: what the model makes of the first `shots` (1 to {shots}) of {shots} rows support_x and support_y of a task{known}; rows behind them do not count. NaN where `shots` is another number."
     );
     let mut adapt = Function::new("adapt", &about, graph);
     if model.spec.condition.embedding.is_some() {
@@ -65,6 +66,11 @@ pub fn program_of_model(name: &str, model: &Model, shots: usize, steps: Option<u
             predict_rows: onnx::ROWS.map(predict),
         }),
     })
+}
+
+/// Support rows that a program of a model may have room for. Equations take room by the square of their number.
+pub fn most_support_rows(model: &Model) -> usize {
+    if model.adaptation.rule.is_closed_form() { 1_000 } else { 10_000 }
 }
 
 /// A model that is to learn.
@@ -114,7 +120,7 @@ impl<'m> Learning<'m> {
             let flat = g.slice(all, 0, start, shape.iter().product());
             g.reshape(flat, shape)
         };
-        let support = self.support(g);
+        let (support, sound) = self.support(g);
         let d = spec.condition.descriptor;
         let descriptor = (d > 0).then(|| {
             let flat = g.data("descriptor", &[d]);
@@ -129,16 +135,17 @@ impl<'m> Learning<'m> {
         for (i, member) in members.iter().enumerate() {
             let start = i * (params + pooled);
             let pooled = (pooled > 0).then(|| part(g, start + params, &[1, pooled]));
-            let params = part(g, start, &[params]);
+            let values = MemberValues { params: part(g, start, &[params]), pooled, scale: way.scale(member) };
             // Networks of further draws have the shares of those of the first; the pooled one is there once.
             let mut shares = vec![];
             for draw in 0..draws {
                 let start = noise_start + draw * noise;
                 let noise = spec.condition.noise.map(|_| part(g, start, &[1, noise]));
                 let condition = Condition { support: known, task, descriptor, noise };
-                let networks = way.networks(g, member, params, pooled, &condition, &support, gate);
+                let networks = way.networks(g, values, &condition, &support, gate);
                 let skipped = if draw > 0 && networks.len() > 1 { 1 } else { 0 };
                 for (k, (network, share)) in networks.into_iter().enumerate().skip(skipped) {
+                    let network = g.add(network, sound);
                     let alike = if k == 0 && share.is_some() { 1 } else { draws };
                     let each = 1.0 / (members.len() * alike) as f64;
                     let share = match share {
@@ -156,15 +163,18 @@ impl<'m> Learning<'m> {
         found
     }
 
-    /// The support rows of the task; those that do not count are 0 whatever they are.
-    fn support(&self, g: &mut Graph) -> Rows {
+    /// The support rows of the task; those that do not count are 0 whatever they are. Beside them `[1, 1]` 0, or NaN where the number of rows that count is none: networks of it are no networks.
+    fn support(&self, g: &mut Graph) -> (Rows, Value) {
         let (target, n) = (&self.model.spec.target, self.shots);
         let (i, o) = (target.inputs(), target.outputs());
         let x = g.data("support_x", &[&[n], target.input()].concat());
         let y = g.data("support_y", &[n, o]);
         let count = g.data(COUNT, &[1]);
         let e = g.expr();
-        let count = e.of(count).clip(1.0, n as f64).reshape(&[1, 1]);
+        let given = e.of(count).reshape(&[1, 1]);
+        let count = given.clip(1.0, n as f64).floor();
+        let log = given.zip(Binary::Equal, count).ln();
+        let sound = (log - log).value();
         let numbers: Vec<f64> = (0..n).map(|i| i as f64).collect();
         let there = e.build(|g| g.constants(&[1, n], &numbers)).zip(Binary::Less, count);
         let rows = there / count;
@@ -175,7 +185,7 @@ impl<'m> Learning<'m> {
             each.expand(&[1, n, width]).choose(v, zero.expand(&[1, n, width])).value()
         };
         let (x, y) = (counting(x, i), counting(y, o));
-        Rows { x, y, rows: rows.value(), count: count.value() }
+        (Rows { x, y, rows: rows.value(), count: count.value() }, sound)
     }
 
     /// Networks one after another, then their shares where these are not known.

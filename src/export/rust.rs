@@ -60,6 +60,10 @@ impl Language for Rust {
         format!("for {variable} in 0..{n}usize {{")
     }
 
+    fn loop_between(&self, variable: &str, from: &str, to: &str) -> String {
+        format!("for {variable} in {from}..{to} {{")
+    }
+
     fn number(&self, x: f64) -> String {
         format!("{}_f32", digits(x as f32))
     }

@@ -56,6 +56,10 @@ impl Language for Wgsl {
         format!("for (var {variable} = 0u; {variable} < {bound}; {variable}++) {{")
     }
 
+    fn loop_between(&self, variable: &str, from: &str, to: &str) -> String {
+        format!("for (var {variable} = u32({from}); {variable} < {to}; {variable}++) {{")
+    }
+
     fn number(&self, x: f64) -> String {
         digits(x as f32)
     }

@@ -117,9 +117,12 @@ fn a_model_goes_out_in_other_ways() {
     refused(&["--apart", "--out", "two.onnx"], &["two_adapt.onnx", "exists"]);
     refused(&["--apart", "--out", "two.h"], &["--apart", "ONNX"]);
     refused(&["--out", "shaded.wgsl"], &["shader", "C, Rust or ONNX"]);
-    refused(&["--out", "none.h", "--support-rows", "0"], &["--support-rows", "one row"]);
+    for rows in ["0", "18446744073709551615"] {
+        refused(&["--out", "none.h", "--support-rows", rows], &["--support-rows", rows, "1 to 10000"]);
+    }
+    refused(&["--out", "none.json", "--to", "c"], &["--out", "none.json", "beside"]);
     refused(&["--out", "none.h", "--steps", "-1"], &["--steps"]);
-    for file in ["none.h", "shaded.wgsl"] {
+    for file in ["none.h", "none.json", "shaded.wgsl"] {
         assert!(!place.path(file).exists(), "{file} was written");
     }
     place.ok(&["adapt", "run", "--support", "lines.csv", "--out", "net.safetensors"]);

@@ -254,7 +254,7 @@ impl<'g> Writer<'g> {
     }
 
     /// From the last to the first along an axis of so many.
-    fn turned(&mut self, x: &str, n: usize, axis: usize) -> String {
+    pub(super) fn turned(&mut self, x: &str, n: usize, axis: usize) -> String {
         let order = self.whole((0..n as i64).rev().collect());
         self.node("Gather", &[x.into(), order], &[proto::int("axis", axis as i64)])
     }

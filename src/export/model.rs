@@ -174,7 +174,8 @@ impl<'m> Learning<'m> {
         let given = e.of(count).reshape(&[1, 1]);
         let count = given.clip(1.0, n as f64).floor();
         let log = given.zip(Binary::Equal, count).ln();
-        let sound = (log - log).value();
+        // 0 - 0, or -∞ less itself.
+        let sound = log.zip(Binary::Sub, log).value();
         let numbers: Vec<f64> = (0..n).map(|i| i as f64).collect();
         let there = e.build(|g| g.constants(&[1, n], &numbers)).zip(Binary::Less, count);
         let rows = there / count;

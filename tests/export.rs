@@ -2,6 +2,8 @@
 
 #[path = "support/exported.rs"]
 mod exported;
+#[path = "support/outside.rs"]
+mod outside;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,6 +13,7 @@ use exported::{Case, NETS, ROWS, cases};
 use hyperloom::export::{C, Language, Rust, program_of_network};
 use hyperloom::net::{Layer, Net};
 use hyperloom::task::Likelihood;
+use outside::{listed, numbers, ran};
 
 /// Every kind of layer that says something of a row by itself stands in some net.
 #[test]
@@ -25,8 +28,7 @@ fn the_nets_have_layers_of_every_kind() {
 
 /// Compares what a program printed, a number a line, rows of one case after another.
 fn compare(what: &str, cases: &[Case], printed: &str) {
-    let numbers: Vec<f32> =
-        printed.split_whitespace().map(|v| v.parse().unwrap_or_else(|e| panic!("{v}: {e}"))).collect();
+    let numbers = numbers(printed);
     let mut rest = &numbers[..];
     for case in cases {
         let (mine, others) = rest.split_at(case.want.len().min(rest.len()));
@@ -36,21 +38,11 @@ fn compare(what: &str, cases: &[Case], printed: &str) {
     assert!(rest.is_empty(), "{what} says no more");
 }
 
-fn ran(command: &mut Command) -> String {
-    let done = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).expect("text")
-}
-
 fn write(folder: &Path, cases: &[Case], language: &dyn Language, ending: &str) {
     for case in cases {
         let text = case.program.text(language).unwrap_or_else(|e| panic!("{}: {e}", case.name));
         std::fs::write(folder.join(format!("{}.{ending}", case.name)), text).expect("a file");
     }
-}
-
-fn listed(x: &[f32], end: &str) -> String {
-    x.iter().map(|v| format!("{v:e}{end}")).collect::<Vec<_>>().join(", ")
 }
 
 /// With every compiler of C that is there: gcc or cc at least.

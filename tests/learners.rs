@@ -2,6 +2,8 @@
 
 #[path = "support/exported_models.rs"]
 mod exported_models;
+#[path = "support/outside.rs"]
+mod outside;
 mod support;
 #[path = "support/ways.rs"]
 mod ways;
@@ -12,12 +14,7 @@ use std::process::Command;
 
 use exported_models::{ModelCase, ROWS, THERE, model_cases};
 use hyperloom::export::{C, Language, Rust};
-
-fn ran(command: &mut Command) -> String {
-    let done = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).expect("text")
-}
+use outside::{listed, numbers, ran};
 
 fn write(folder: &Path, cases: &[ModelCase], language: &dyn Language, ending: &str) {
     for case in cases {
@@ -26,14 +23,9 @@ fn write(folder: &Path, cases: &[ModelCase], language: &dyn Language, ending: &s
     }
 }
 
-fn listed(x: &[f32], end: &str) -> String {
-    x.iter().map(|v| format!("{v:e}{end}")).collect::<Vec<_>>().join(", ")
-}
-
 /// Compares what a program printed, a number a line, one case after another.
 fn compare(cases: &[ModelCase], printed: &str) {
-    let numbers: Vec<f32> =
-        printed.split_whitespace().map(|v| v.parse().unwrap_or_else(|e| panic!("{v}: {e}"))).collect();
+    let numbers = numbers(printed);
     let (mut rest, mut faults) = (&numbers[..], vec![]);
     for case in cases {
         let (mine, others) = rest.split_at(case.want.len().min(rest.len()));

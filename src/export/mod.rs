@@ -30,6 +30,7 @@ mod model;
 mod nests;
 mod onnx;
 mod rust;
+mod statements;
 mod wgsl;
 
 pub use c::C;

@@ -49,7 +49,8 @@ pub fn program_of_model(name: &str, model: &Model, shots: usize, steps: Option<u
     if model.spec.condition.embedding.is_some() {
         adapt.indices.insert("task".into(), vec![learning.unknown_task()]);
     }
-    let predict = |rows| learning.predict(rows, len);
+    let weighed = networks.iter().any(|(_, share)| matches!(share, Share::Given(_)));
+    let predict = |rows| learning.predict(rows, networks.len(), weighed);
     Ok(Program {
         name: name.into(),
         inputs: net.inputs(),
@@ -207,26 +208,25 @@ impl<'m> Learning<'m> {
         g.concat(&parts, 0)
     }
 
-    /// What a network of [`Learning::packed`] says of rows.
-    fn predict(&self, rows: usize, len: usize) -> Graph {
-        let p = self.model.network_spec().layout().len();
+    /// What so many networks, which [`Learning::packed`] put together, say of rows; whether their shares stand behind them.
+    fn predict(&self, rows: usize, many: usize, weighed: bool) -> Graph {
+        let net = self.model.network_spec();
+        let p = net.layout().len();
         let mut graph = Graph::new();
         let g = &mut graph;
-        let all = g.data("network", &[len]);
-        let many = if self.gated { len / (p + 1) } else { len / p };
+        let all = g.data("network", &[many * (p + usize::from(weighed))]);
         let each = 1.0 / many as f64;
-        let networks: Vec<(Value, Share)> = (0..many)
-            .map(|k| {
-                let flat = g.slice(all, 0, k * p, p);
-                let flat = g.reshape(flat, &[1, p]);
-                if !self.gated {
-                    return (flat, Share::Known(each));
-                }
-                let share = g.slice(all, 0, many * p + k, 1);
-                (flat, Share::Given(g.reshape(share, &[1, 1])))
-            })
-            .collect();
-        let y = said(g, &self.model.network_spec(), &self.model.likelihood, &networks, rows);
+        let network = |k: usize| {
+            let flat = g.slice(all, 0, k * p, p);
+            let flat = g.reshape(flat, &[1, p]);
+            if !weighed {
+                return (flat, Share::Known(each));
+            }
+            let share = g.slice(all, 0, many * p + k, 1);
+            (flat, Share::Given(g.reshape(share, &[1, 1])))
+        };
+        let networks: Vec<(Value, Share)> = (0..many).map(network).collect();
+        let y = said(g, &net, &self.model.likelihood, &networks, rows);
         g.output("y", y);
         graph
     }

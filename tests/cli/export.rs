@@ -121,7 +121,7 @@ fn a_model_goes_out_in_other_ways() {
         refused(&["--out", "none.h", "--support-rows", rows], &["--support-rows", rows, "1 to 10000"]);
     }
     refused(&["--out", "none.json", "--to", "c"], &["--out", "none.json", "beside"]);
-    refused(&["--out", "none.h", "--steps", "-1"], &["--steps"]);
+    refused(&["--out", "none.h", "--steps", "1000000"], &["--steps", "1000000"]);
     for file in ["none.h", "none.json", "shaded.wgsl"] {
         assert!(!place.path(file).exists(), "{file} was written");
     }
@@ -158,6 +158,6 @@ fn other_languages_and_what_is_refused() {
     refused(&["net.safetensors", "--out", "line.txt"], &["--out", ".h, .rs, .wgsl or .onnx", "--to"]);
     refused(&["net.safetensors", "--out", "my-line.h"], &["--name", "my-line", "letters"]);
     refused(&["nowhere", "--out", "run.h"], &["nowhere", "hyperloom train"]);
-    refused(&[".", "--out", "run.h"], &["no run", "hyperloom train"]);
+    refused(&[".", "--out", "run.h"], &["one by one", "net.safetensors"]);
     refused(&["none.safetensors", "--out", "none.h"], &["none.safetensors"]);
 }

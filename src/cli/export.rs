@@ -155,8 +155,7 @@ struct Subject {
 
 /// A network or a model as a program, and what is to be known of it.
 fn subject(args: &ExportArgs, to: To, name: &str) -> Result<(Program, Subject)> {
-    let model = !args.model.is_file() && !args.model.join(OWN_NETWORK).is_file() && args.model.is_dir();
-    if !model {
+    if !args.model.is_dir() || args.model.join(OWN_NETWORK).is_file() {
         let (network, format) = network_of(&args.model)?;
         let given = [("--support-rows", args.support_rows), ("--steps", args.steps)];
         if let Some((flag, _)) = given.into_iter().find(|(_, value)| value.is_some()) {
@@ -187,13 +186,7 @@ fn subject(args: &ExportArgs, to: To, name: &str) -> Result<(Program, Subject)> 
         );
         return Err(Error::config(args.model.display().to_string(), message));
     }
-    let Saved { config, position, model, format, .. } = folder.load()?;
-    if !position.trained {
-        return Err(Error::checkpoint(
-            &args.model,
-            "the run is not finished; go on with `hyperloom train --resume --out` and this folder",
-        ));
-    }
+    let Saved { config, model, format, .. } = folder.finished()?;
     let most = most_support_rows(&model);
     let rows = match (args.support_rows, &format) {
         (Some(rows), _) if !(1..=most).contains(&rows) => {

@@ -238,8 +238,11 @@ impl RunFolder {
         Ok(Saved { config, position, model, state, frozen, format, curve })
     }
 
-    /// The trained model of a finished run, and how its files are read.
-    pub fn model(&self) -> Result<(Model, Format)> {
+    /// What a finished run left.
+    ///
+    /// # Errors
+    /// Those of [`RunFolder::load`]; also where the run is not finished.
+    pub fn finished(&self) -> Result<Saved> {
         let saved = self.load()?;
         if !saved.position.trained {
             return Err(Error::checkpoint(
@@ -247,6 +250,12 @@ impl RunFolder {
                 "the run is not finished; go on with `hyperloom train --resume --out` and this folder",
             ));
         }
+        Ok(saved)
+    }
+
+    /// The trained model of a finished run, and how its files are read.
+    pub fn model(&self) -> Result<(Model, Format)> {
+        let saved = self.finished()?;
         Ok((saved.model, saved.format))
     }
 }

@@ -461,20 +461,13 @@ impl Writer<'_> {
         })
     }
 
-    /// Room that is needed for a while, and where it begins.
-    pub(super) fn lent(&mut self, len: usize) -> (Place, usize) {
-        let place = self.room(len);
-        let start = place.start.known;
-        (place, start)
-    }
-
-    /// Gives it back.
-    pub(super) fn returned(&mut self, start: usize, len: usize) {
-        self.arena.give_back(start, len);
+    /// Gives room back.
+    pub(super) fn returned(&mut self, place: &Place, len: usize) {
+        self.arena.give_back(place.start.known, len);
     }
 
     /// Room for a value.
-    fn room(&mut self, len: usize) -> Place {
+    pub(super) fn room(&mut self, len: usize) -> Place {
         Place { array: Held::Workspace, start: Index::zero().shifted(self.arena.take(len)) }
     }
 

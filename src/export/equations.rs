@@ -13,7 +13,7 @@ impl Writer<'_> {
         let rank = shape.len();
         let (n, m) = (shape[rank - 2], shape[rank - 1]);
         let wide = n + m;
-        let (room, at_room) = self.lent(n * wide);
+        let room = self.room(n * wide);
         self.over(&shape[..rank - 2], vec![], &mut |w, lead| {
             w.symmetric(b, a, lead, [n, wide], &room)?;
             let there = |i: &Index, j: &Index| [lead, &[i.clone(), j.clone()]].concat();
@@ -48,7 +48,7 @@ impl Writer<'_> {
                 })
             })
         })?;
-        self.returned(at_room, n * wide);
+        self.returned(&room, n * wide);
         Ok(())
     }
 
@@ -56,7 +56,7 @@ impl Writer<'_> {
     pub(super) fn logdet(&mut self, b: &mut Block<'_>, a: Value, to: &Place) -> Result<()> {
         let shape = b.graph.shape(a).to_vec();
         let (lead, n) = (&shape[..shape.len() - 2], shape[shape.len() - 1]);
-        let (room, at_room) = self.lent(n * n);
+        let room = self.room(n * n);
         self.over(lead, vec![], &mut |w, at| {
             w.symmetric(b, a, at, [n, n], &room)?;
             w.eliminated([n, n], &room)?;
@@ -71,7 +71,7 @@ impl Writer<'_> {
             w.set(&to, &sum);
             Ok(())
         })?;
-        self.returned(at_room, n * n);
+        self.returned(&room, n * n);
         Ok(())
     }
 

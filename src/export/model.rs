@@ -116,7 +116,8 @@ impl<'m> Learning<'m> {
         let [params, pooled] = self.parts();
         let draws = spec.condition.draws();
         let noise = spec.condition.noise.map_or(0, |noise| noise.width);
-        let all = g.data("weights", &[self.weights().len()]);
+        let noise_start = members.len() * (params + pooled);
+        let all = g.data("weights", &[noise_start + draws * noise]);
         let part = |g: &mut Graph, start: usize, shape: &[usize]| {
             let flat = g.slice(all, 0, start, shape.iter().product());
             g.reshape(flat, shape)
@@ -131,7 +132,6 @@ impl<'m> Learning<'m> {
         let known = spec.condition.support.as_ref().map(|_| support);
         let way = self.model.way(self.steps);
         let gate = choice.gate.as_ref().filter(|_| self.gated).map(|gate| (gate, likelihood));
-        let noise_start = members.len() * (params + pooled);
         let mut found = vec![];
         for (i, member) in members.iter().enumerate() {
             let start = i * (params + pooled);

@@ -20,7 +20,8 @@ impl Writer<'_> {
     fn substituted(&mut self, shape: &[usize], equations: &str) -> String {
         let rank = shape.len();
         let (n, m) = (shape[rank - 2], shape[rank - 1]);
-        let zeros = self.constant(&format!("zeros/{n}x{m}x{}", count(shape)), shape, vec![0.0; count(shape)]);
+        let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+        let zeros = self.constant(&format!("zeros/{}", sizes.join("x")), shape, vec![0.0; count(shape)]);
         let unit = self.unit(n, n);
         let units = self.constant(&format!("columns/{n}x{n}"), &[n, n, 1], unit);
         // Rows of the equations and units, the last first.

@@ -486,3 +486,29 @@ fn ways_between_tasks_begin_and_end_with_their_networks() {
     }
     assert!(by_conditions > 40 && by_weights > 90, "{by_conditions} of {by_weights}");
 }
+
+#[test]
+fn tasks_that_adapt_together_become_what_each_becomes_alone() {
+    for (name, meta, kind) in ways() {
+        let (model, task) = model_and_task(&meta, kind, SUPPORT);
+        let mixes = model.spec.target.mixes_rows();
+        // Support sets of different lengths, where the network does not mix their rows.
+        let other = |n: usize| if mixes { task.clone() } else { model_and_task(&meta, kind, n).1 };
+        let tasks: Vec<Task> = (1..=11).map(other).collect();
+        for steps in [None, Some(3)] {
+            let together = model.adapt_many(&Device::Cpu, &tasks, steps).unwrap();
+            assert_eq!(together.len(), tasks.len());
+            for (task, network) in tasks.iter().zip(&together) {
+                let alone = model.adapt(&Device::Cpu, task, steps).unwrap();
+                assert_eq!(network.shares, alone.shares, "{name}");
+                for (a, b) in network.members.iter().zip(&alone.members) {
+                    let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                    let most = b.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+                    // A few rows that a network normalises by may have next to no variance.
+                    let bound = if model.spec.target.reads_support() { 1e-4 } else { 1e-5 };
+                    assert!(apart <= bound * most, "{name}: {apart} of {most}");
+                }
+            }
+        }
+    }
+}

@@ -381,51 +381,100 @@ impl Model {
     /// # Errors
     /// [`Error::Shape`] where the arrays do not fit the model.
     pub fn adapt(&self, device: &Device, support: &Task, steps: Option<usize>) -> Result<Network> {
-        let (i, o) = (self.spec.target.inputs(), self.likelihood.outputs);
-        let rows = support.ys.len() / o;
-        if rows == 0 || support.ys.len() != rows * o || support.xs.len() != rows * i {
-            return Err(Error::Shape(format!(
-                "a support set needs rows of {i} inputs and {o} outputs; {} and {} numbers were given",
-                support.xs.len(),
-                support.ys.len()
-            )));
+        let networks = self.adapt_many(device, std::slice::from_ref(support), steps)?;
+        networks.into_iter().next().ok_or_else(|| Error::Shape("no task was given".into()))
+    }
+
+    /// The networks of many new tasks, which learn side by side: of a thousand users it is a few batches, and not a thousand calls. What
+    /// becomes of a task does not depend on the others, up to the order of sums.
+    ///
+    /// # Errors
+    /// Those of [`Model::adapt`]; also where the network normalises over the rows of a task, and tasks have not as many as each other.
+    ///
+    /// ```
+    /// # use hyperloom::adapt::Adaptation;
+    /// # use hyperloom::hyper::HyperSpec;
+    /// # use hyperloom::net::Net;
+    /// # use hyperloom::rng::Rng;
+    /// # use hyperloom::spec::Activation;
+    /// # use hyperloom::task::Likelihood;
+    /// use hyperloom::{Device, Model, Task};
+    /// # let net = Net::mlp(&[1, 8, 1], Activation::Tanh);
+    /// # let weights = net.layout().init(&mut Rng::new(0, 0));
+    /// # let (adaptation, one) = (Adaptation::fine_tuning(0.1, 10.0), Likelihood::values(1));
+    /// # let model = Model::new(HyperSpec::shared(net), one, adaptation, weights)?;
+    /// let users: Vec<Task> = (0..100).map(|u| Task::from_support(vec![0.0, 1.0], vec![0.0, u as f32 / 100.0])).collect();
+    /// let networks = model.adapt_many(&Device::Cpu, &users, Some(50))?;
+    /// let said = networks[80].predict(&Device::Cpu, &[0.5])?;
+    /// assert!(networks.len() == 100 && (said[0] - 0.4).abs() < 0.2);
+    /// # Ok::<(), hyperloom::Error>(())
+    /// ```
+    pub fn adapt_many(&self, device: &Device, tasks: &[Task], steps: Option<usize>) -> Result<Vec<Network>> {
+        if tasks.is_empty() {
+            return Ok(vec![]);
         }
-        if support.descriptor.len() != self.spec.condition.descriptor {
-            return Err(Error::Shape(format!(
-                "the model reads a descriptor of {} numbers; {} were given",
-                self.spec.condition.descriptor,
-                support.descriptor.len()
-            )));
+        for (at, task) in tasks.iter().enumerate() {
+            let of_many = |e| if tasks.len() > 1 { format!("task {at}: {e}") } else { e };
+            self.check_support(task).map_err(|e| Error::Shape(of_many(e)))?;
         }
-        let tasks = [support.clone()];
         let from = StartFrom::Generated(self.choice.correction);
-        let mut adapters = self.adapters(device, &tasks, false)?;
-        let (mut members, mut shares) = (Vec::new(), Vec::new());
+        let mut adapters = self.adapters(device, tasks, false)?;
+        let mut found: Vec<(Vec<Vec<f32>>, Vec<f64>)> = vec![Default::default(); tasks.len()];
         for m in &self.members {
-            let mut add = |networks: Vec<Vec<f32>>, share: f64| {
-                let each = share / (self.members.len() * networks.len()) as f64;
-                shares.extend(vec![each; networks.len()]);
-                members.extend(networks.into_iter().map(|w| self.sharpened(w)));
+            // Of each task as many networks, one after another.
+            let mut add = |networks: Vec<Vec<f32>>, share: &dyn Fn(usize) -> f64| {
+                let each = networks.len() / tasks.len();
+                for (k, w) in networks.into_iter().enumerate() {
+                    let (members, shares) = &mut found[k / each];
+                    members.push(self.sharpened(w));
+                    shares.push(share(k / each) / (self.members.len() * each) as f64);
+                }
             };
             // Steps that are asked for are taken as they are.
             if let (Some(gate), None) = (&self.choice.gate, steps) {
-                let c = self.candidates(&mut adapters, m, &tasks)?;
-                let [pooled, generated, adapted] = gate.shares(&self.likelihood, &c, 0);
+                let c = self.candidates(&mut adapters, m, tasks)?;
+                let shares: Vec<[f64; 3]> =
+                    (0..tasks.len()).map(|t| gate.shares(&self.likelihood, &c, t)).collect();
                 let plain = match &mut adapters.pooled {
                     Some([(adapter, tasks), _]) if self.spec.target.reads_support() => {
                         adapter.adapt(m, StartFrom::Pooled, tasks, 0)?
                     }
-                    _ => vec![self.plain(&m.pooled)],
+                    _ => vec![self.plain(&m.pooled); tasks.len()],
                 };
-                add(plain, pooled);
-                add(adapters.adapter.adapt(m, from, &tasks, 0)?, generated);
-                add(adapters.adapter.adapt(m, from, &tasks, self.choice.steps)?, adapted);
+                add(plain, &|t| shares[t][0]);
+                add(adapters.adapter.adapt(m, from, tasks, 0)?, &|t| shares[t][1]);
+                add(adapters.adapter.adapt(m, from, tasks, self.choice.steps)?, &|t| shares[t][2]);
             } else {
-                add(adapters.adapter.adapt(m, from, &tasks, steps.unwrap_or(self.choice.steps))?, 1.0);
+                add(adapters.adapter.adapt(m, from, tasks, steps.unwrap_or(self.choice.steps))?, &|_| 1.0);
             }
         }
-        let draws = self.spec.condition.draws();
-        Ok(Network { draws, ..Network::new(self.network_spec(), self.likelihood, members, shares) })
+        let (spec, draws) = (self.network_spec(), self.spec.condition.draws());
+        let network = |(members, shares)| Network {
+            draws,
+            ..Network::new(spec.clone(), self.likelihood, members, shares)
+        };
+        Ok(found.into_iter().map(network).collect())
+    }
+
+    /// Refuses a support set that the model cannot read.
+    fn check_support(&self, support: &Task) -> Result<(), String> {
+        let (i, o) = (self.spec.target.inputs(), self.likelihood.outputs);
+        let rows = support.ys.len() / o;
+        if rows == 0 || support.ys.len() != rows * o || support.xs.len() != rows * i {
+            return Err(format!(
+                "a support set needs rows of {i} inputs and {o} outputs; {} and {} numbers were given",
+                support.xs.len(),
+                support.ys.len()
+            ));
+        }
+        if support.descriptor.len() != self.spec.condition.descriptor {
+            return Err(format!(
+                "the model reads a descriptor of {} numbers; {} were given",
+                self.spec.condition.descriptor,
+                support.descriptor.len()
+            ));
+        }
+        Ok(())
     }
 
     /// What of its only member adapts to a task in `steps` steps (`None`: as many as were chosen): the context parameters, the

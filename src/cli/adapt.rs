@@ -7,8 +7,7 @@ use clap::Args;
 use hyperloom::data::Table;
 use hyperloom::data::format::Format;
 use hyperloom::experiment::drawings::support_of_drawings;
-use hyperloom::experiment::files::support_of_file;
-use hyperloom::experiment::forecasts::support_of_series;
+use hyperloom::experiment::files::support_of_table;
 use hyperloom::experiment::picture_files::support_of_folder;
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network, save_network};
 use hyperloom::experiment::texts::support_of_text;
@@ -67,14 +66,12 @@ pub(super) fn run(args: &AdaptArgs) -> Result<ExitCode> {
         support_of_drawings(&format, &args.support)?
     } else if matches!(format, Format::Text { .. }) {
         support_of_text(&format, &args.support)?
-    } else if let Format::Series(series) = &format {
-        support_of_series(series, &Table::read(&args.support)?)?
     } else if matches!(format, Format::Pictures { .. }) {
         let (task, classes) = support_of_folder(&format, &args.support)?;
         format = format.with_classes(classes);
         task
     } else {
-        support_of_file(&model, &format, &Table::read(&args.support)?)?
+        support_of_table(&model, &format, &Table::read(&args.support)?)?
     };
     let rows = task.shots(model.likelihood.outputs);
     let network = model.adapt(&open_device(&args.device)?, &task, args.steps)?;

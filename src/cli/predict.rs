@@ -6,14 +6,13 @@ use std::process::ExitCode;
 use clap::Args;
 use hyperloom::data::Table;
 use hyperloom::data::format::Format;
-use hyperloom::experiment::files::predict_table;
-use hyperloom::experiment::forecasts::{Forecaster, forecast};
+use hyperloom::experiment::files::{Adapted, Trained};
 use hyperloom::experiment::picture_files::{Sorted, sort_by_network, sort_pictures};
-use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network};
+use hyperloom::experiment::run_folder::OWN_NETWORK;
 use hyperloom::experiment::streams::follow_table;
 use hyperloom::files::write_atomically;
 use hyperloom::meta::follow::Following;
-use hyperloom::meta::model::{Model, Network, Prediction};
+use hyperloom::meta::model::Prediction;
 use hyperloom::{Device, Error, Result};
 
 use super::{check_new, check_steps, figure, open_device, say};
@@ -83,18 +82,15 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
         return Err(Error::config(args.model.display().to_string(), message));
     }
     // A run of a single task leaves its network.
-    let own_network = args.model.join(OWN_NETWORK);
-    let (reader, format) = if own_network.is_file() {
-        let (network, format) = load_network(&own_network)?;
-        (Reader::Network(network), format)
-    } else if args.model.is_dir() {
-        let (model, format) = RunFolder::open(&args.model)?.model()?;
-        (Reader::Model(Box::new(model)), format)
-    } else {
-        let (network, format) = load_network(&args.model)?;
-        (Reader::Network(network), format)
+    let reader = match args.model.is_dir() && !args.model.join(OWN_NETWORK).is_file() {
+        true => Reader::Model(Box::new(Trained::load(&args.model)?)),
+        false => Reader::Network(Adapted::load(&args.model)?),
     };
-    if let Format::Text { pairs, .. } = format {
+    let format = match &reader {
+        Reader::Model(trained) => &trained.format,
+        Reader::Network(adapted) => &adapted.format,
+    };
+    if let Format::Text { pairs, .. } = *format {
         let message = match pairs {
             true => "the model says targets of sources: `hyperloom translate` is for those",
             false => "the model goes on with texts: `hyperloom generate` is for those",
@@ -114,7 +110,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
         ));
     }
     if matches!(format, Format::Pictures { .. }) {
-        let pictures = pictures(args, &reader, &format)?;
+        let pictures = pictures(args, &reader, format)?;
         write_atomically(&args.out, &pictures.csv()?)?;
         let s = if pictures.files.len() == 1 { "" } else { "s" };
         say(format_args!("{}: {} picture{s} sorted\n", args.out.display(), pictures.files.len()));
@@ -126,17 +122,16 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     let query = Table::read(&args.query)?;
     let device = open_device(&args.device)?;
     if args.stream {
-        return stream(args, &device, &reader, &format, &query);
+        return stream(args, &device, &reader, format, &query);
     }
     let (y, half, disagreement) = match &reader {
-        _ if let Format::Series(series) = &format => {
-            let by = match &reader {
-                Reader::Model(model) => Forecaster::Model(model),
-                Reader::Network(network) => Forecaster::Network(network),
-            };
+        _ if let Format::Series(_) = format => {
             check_series(args, &reader)?;
             let support = args.support.as_ref().map(Table::read).transpose()?;
-            let found = forecast(&device, by, series, support.as_ref(), &query, args.steps)?;
+            let found = match &reader {
+                Reader::Model(trained) => trained.predict(&device, support.as_ref(), &query, args.steps)?,
+                Reader::Network(adapted) => adapted.predict(&device, &query)?,
+            };
             let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
             let without = half.iter().flatten().filter(|h| h.is_nan()).count();
             if without > 0 {
@@ -148,7 +143,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
             }
             (found.values, half, found.disagreement)
         }
-        Reader::Model(model) => {
+        Reader::Model(trained) => {
             if args.support.is_none() && args.interval.is_some() {
                 return Err(Error::config(
                     "--interval",
@@ -156,11 +151,11 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
                 ));
             }
             let support = args.support.as_ref().map(Table::read).transpose()?;
-            let found = predict_table(&device, model, &format, support.as_ref(), &query, args.steps)?;
+            let found = trained.predict(&device, support.as_ref(), &query, args.steps)?;
             let half = args.interval.map(|level| half_widths(&found, level, args)).transpose()?;
             (found.values, half, found.disagreement)
         }
-        Reader::Network(network) => {
+        Reader::Network(adapted) => {
             check_adapted(args)?;
             if args.interval.is_some() {
                 return Err(Error::config(
@@ -168,7 +163,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
                     "a network has no intervals: give the run folder and --support",
                 ));
             }
-            let found = network.prediction(&device, &format.inputs(&query)?)?;
+            let found = adapted.predict(&device, &query)?;
             (found.values, None, found.disagreement)
         }
     };
@@ -196,7 +191,7 @@ fn stream(
     format: &Format,
     query: &Table,
 ) -> Result<ExitCode> {
-    let Reader::Model(model) = reader else {
+    let Reader::Model(trained) = reader else {
         return Err(Error::config(
             "--stream",
             "needs what writes networks: give a run folder, not a network",
@@ -216,7 +211,7 @@ fn stream(
     let mut how = Following::default();
     (how.windows, how.confidence) = (args.windows.clone(), args.drift);
     let known = args.support.as_ref().map(Table::read).transpose()?;
-    let found = follow_table(device, model, format, known.as_ref(), query, &how, args.batch)?;
+    let found = follow_table(device, &trained.model, format, known.as_ref(), query, &how, args.batch)?;
     write_atomically(&args.out, &found.csv(format, query)?)?;
     let r = &found.report;
     write_atomically(&table, (serde_json::to_string_pretty(r).unwrap_or_default() + "\n").as_bytes())?;
@@ -242,9 +237,9 @@ fn stream(
 /// What predicts.
 enum Reader {
     /// A trained model, which adapts to the support.
-    Model(Box<Model>),
+    Model(Box<Trained>),
     /// A network that has been adapted.
-    Network(Network),
+    Network(Adapted),
 }
 
 /// Refuses what a forecast has no use for.
@@ -271,18 +266,18 @@ fn pictures(args: &PredictArgs, reader: &Reader, format: &Format) -> Result<Sort
         ));
     }
     match reader {
-        Reader::Model(model) => {
+        Reader::Model(trained) => {
             let Some(support) = &args.support else {
                 let message =
                     "is missing: the classes of the task are the folders in it, each with a few pictures";
                 return Err(Error::config("--support", message));
             };
             let device = open_device(&args.device)?;
-            sort_pictures(&device, model, format, support, &args.query, args.steps)
+            sort_pictures(&device, &trained.model, format, support, &args.query, args.steps)
         }
-        Reader::Network(network) => {
+        Reader::Network(adapted) => {
             check_adapted(args)?;
-            sort_by_network(&open_device(&args.device)?, network, format, &args.query)
+            sort_by_network(&open_device(&args.device)?, &adapted.network, format, &args.query)
         }
     }
 }

@@ -259,7 +259,7 @@ impl Table {
     }
 
     /// Some rows and columns, in this order.
-    pub(super) fn picked(&self, rows: &[usize], columns: &[usize]) -> Table {
+    pub(crate) fn picked(&self, rows: &[usize], columns: &[usize]) -> Table {
         let names: Vec<String> = columns.iter().map(|c| self.columns[*c].clone()).collect();
         let index = names.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
         let lines = rows.iter().map(|row| self.lines[*row]).collect();

@@ -1,20 +1,156 @@
-//! Support and query rows in files: whole tables predicted by a trained model, every group by the network of its own rows.
+//! Support and query rows in tables: read for a trained model, and predicted in the data's own units, every group by the network of its own rows.
 
 use std::collections::HashMap;
+use std::path::Path;
 
+use super::forecasts::{Forecaster, forecast, support_of_series};
+use super::run_folder::{RunFolder, network_of, save_network};
 use crate::data::Table;
 use crate::data::csv::group_rows;
 use crate::data::format::Format;
-use crate::error::Result;
-use crate::meta::model::{Model, Prediction};
+use crate::error::{Error, Result};
+use crate::meta::model::{Model, Network, Prediction};
 use crate::run::Device;
 use crate::task::Task;
 
-/// What a model says about every row of a query file (of whole series: each of these): each group by the network of its own support rows, the rest by the pooled one,
+/// A trained model, and how tables are read for it: rows in the data's own columns and units go in.
+///
+/// ```no_run
+/// use hyperloom::experiment::files::Trained;
+/// use hyperloom::{Device, Result};
+/// use hyperloom::data::Table;
+///
+/// fn main() -> Result<()> {
+///     let trained = Trained::load("runs/first")?;
+///     let known = Table::parse("known", b"soil,week,height\nsand,1,2.5\nsand,3,6.0\n")?;
+///     let adapted = trained.adapt(&Device::Cpu, &known, None)?;
+///     let asked = Table::parse("asked", b"soil,week\nsand,8\n")?;
+///     let said = adapted.predict(&Device::Cpu, &asked)?;
+///     // The same rows with a column 'prediction' in the target's own units.
+///     println!("{}", String::from_utf8_lossy(&adapted.format.predictions(&asked, &said.values, None, &[])?));
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// The model.
+    pub model: Model,
+    /// How tables are read.
+    pub format: Format,
+}
+
+/// The network of one task, and how tables are read for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapted {
+    /// The network.
+    pub network: Network,
+    /// How tables are read.
+    pub format: Format,
+}
+
+impl Trained {
+    /// The model of a finished run.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the folder holds none.
+    pub fn load(run: impl AsRef<Path>) -> Result<Trained> {
+        let (model, format) = RunFolder::open(run.as_ref())?.model()?;
+        Ok(Trained { model, format })
+    }
+
+    /// The network of one new task, from its known rows (of a series its points), after `steps` steps; `None`: as many as were chosen.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming line and column, and those of [`Model::adapt`].
+    pub fn adapt(&self, device: &Device, support: &Table, steps: Option<usize>) -> Result<Adapted> {
+        let task = support_of_table(&self.model, &self.format, support)?;
+        Ok(self.adapted(self.model.adapt(device, &task, steps)?))
+    }
+
+    /// The networks of many tasks, which learn side by side: of every group of the table one, with its name.
+    ///
+    /// # Errors
+    /// As [`Trained::adapt`]; also where models of this kind know no groups, or the table lacks their column.
+    pub fn adapt_groups(
+        &self,
+        device: &Device,
+        support: &Table,
+        steps: Option<usize>,
+    ) -> Result<Vec<(String, Adapted)>> {
+        let Some(column) = self.format.group() else {
+            let message = "the model knows no column that tells tasks apart: adapt it to the rows of one";
+            return Err(Error::data(support.path(), "", message));
+        };
+        let groups = group_rows(support, column)?;
+        let one = |rows: &Vec<usize>| {
+            let columns: Vec<usize> = (0..support.columns().len()).collect();
+            support_of_table(&self.model, &self.format, &support.picked(rows, &columns))
+        };
+        let tasks = groups.iter().map(|(_, rows)| one(rows)).collect::<Result<Vec<Task>>>()?;
+        let networks = self.model.adapt_many(device, &tasks, steps)?;
+        Ok(groups
+            .into_iter()
+            .map(|(name, _)| name)
+            .zip(networks.into_iter().map(|n| self.adapted(n)))
+            .collect())
+    }
+
+    fn adapted(&self, network: Network) -> Adapted {
+        Adapted { network, format: self.format.clone() }
+    }
+
+    /// What it says about every row of a query: [`predict_table`].
+    ///
+    /// # Errors
+    /// Those of [`predict_table`].
+    pub fn predict(
+        &self,
+        device: &Device,
+        support: Option<&Table>,
+        query: &Table,
+        steps: Option<usize>,
+    ) -> Result<Prediction> {
+        predict_table(device, &self.model, &self.format, support, query, steps)
+    }
+}
+
+impl Adapted {
+    /// The network in a file that [`Adapted::save`] or `hyperloom adapt` wrote, or of a run of a single task.
+    ///
+    /// # Errors
+    /// Those of [`network_of`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Adapted> {
+        let (network, format) = network_of(path.as_ref())?;
+        Ok(Adapted { network, format })
+    }
+
+    /// Writes it to a file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        save_network(path.as_ref(), &self.network, &self.format)
+    }
+
+    /// What it says about every row of a query; of a series, whose rows are points in time, about each from those before it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming line and column, and those of the device.
+    pub fn predict(&self, device: &Device, query: &Table) -> Result<Prediction> {
+        match &self.format {
+            Format::Series(series) => {
+                forecast(device, Forecaster::Network(&self.network), series, None, query, None)
+            }
+            format => self.network.prediction(device, &format.inputs(query)?),
+        }
+    }
+}
+
+/// What a model says about every row of a query file (of whole series: each of these; of series what comes next: [`forecast`]): each group by the network of its own support rows, the rest by the pooled one,
 /// whose deviations are not known (NaN). `steps` of adaptation; `None`: as was chosen on validation tasks.
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) naming line and column of a file, and those of the device.
+/// [`Error::Data`] naming line and column of a file, and those of the device.
 pub fn predict_table(
     device: &Device,
     model: &Model,
@@ -23,6 +159,9 @@ pub fn predict_table(
     query: &Table,
     steps: Option<usize>,
 ) -> Result<Prediction> {
+    if let Format::Series(series) = format {
+        return forecast(device, Forecaster::Model(model), series, support, query, steps);
+    }
     let x = format.inputs(query)?;
     let query = &*format.rows_of(query)?;
     let (i, o) = (model.spec.target.inputs(), model.likelihood.outputs);
@@ -103,11 +242,14 @@ pub(super) fn pick(from: &[f32], rows: &[usize], width: usize) -> Vec<f32> {
     rows.iter().flat_map(|r| &from[r * width..(r + 1) * width]).copied().collect()
 }
 
-/// A file's rows as the support of one task.
+/// A table's rows as the support of one task; of a series its points.
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) naming line and column.
-pub fn support_of_file(model: &Model, format: &Format, table: &Table) -> Result<Task> {
+/// [`Error::Data`] naming line and column.
+pub fn support_of_table(model: &Model, format: &Format, table: &Table) -> Result<Task> {
+    if let Format::Series(series) = format {
+        return support_of_series(series, table);
+    }
     one_task(format, table)?;
     let (xs, ys) = (format.inputs(table)?, format.targets(table)?);
     let descriptor = format.descriptor(&xs, model.spec.condition.descriptor);

@@ -78,7 +78,7 @@ fn a_model_goes_out_as_c_and_learns_the_same() {
     assert_eq!((&facts["function_of_support"], size("support_rows")), (&"whole_adapt".into(), 3), "{facts}");
     let (model, format) = hyperloom::RunFolder::open(&place.path("run")).unwrap().model().unwrap();
     let table = |name: &str| hyperloom::data::Table::read(place.path(name)).unwrap();
-    let task = hyperloom::experiment::files::support_of_file(&model, &format, &table("known.csv")).unwrap();
+    let task = hyperloom::experiment::files::support_of_table(&model, &format, &table("known.csv")).unwrap();
     let asked = format.inputs(&table("asked.csv")).unwrap();
     // Room for three rows, of which two are there.
     let padded =

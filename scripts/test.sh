@@ -47,7 +47,7 @@ END
         apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers >/dev/null
 }
 
-cargo test --no-run
+cargo test --workspace --no-run
 if [ "$(uname -s)" = Linux ] && [ "${HYPERLOOM_GPU:-require}" = require ]; then
     target=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
     if ! has_adapter; then
@@ -60,7 +60,7 @@ if [ "$(uname -s)" = Linux ] && [ "${HYPERLOOM_GPU:-require}" = require ]; then
     export HYPERLOOM_GPU=require
 fi
 
-# Unit tests, tests/, examples (built) and the code of README and documentation.
-cargo test
+# Unit tests, tests/, examples (built), the code of README and documentation, and the C library under programs in C.
+cargo test --workspace
 # The library without GPU and command.
 cargo check --no-default-features

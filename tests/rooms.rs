@@ -76,6 +76,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "continual",
             "data",
             "error",
+            "export",
             "files",
             "graph",
             "hyper",

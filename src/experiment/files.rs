@@ -9,6 +9,8 @@ use crate::data::Table;
 use crate::data::csv::group_rows;
 use crate::data::format::Format;
 use crate::error::{Error, Result};
+use crate::export::{C, Language, Program, Rust, check_name, program_of_model, program_of_network};
+use crate::files::write_atomically;
 use crate::meta::model::{Model, Network, Prediction};
 use crate::run::Device;
 use crate::task::Task;
@@ -95,6 +97,14 @@ impl Trained {
             .collect())
     }
 
+    /// Writes all of it as a program for others, which makes networks of up to `rows` support rows: as [`Adapted::export`] does it with one of them ([`program_of_model`]).
+    ///
+    /// # Errors
+    /// Those of [`Adapted::export`], and where so many rows, or the way of adaptation, have no counterpart there.
+    pub fn export(&self, path: impl AsRef<Path>, rows: usize, steps: Option<usize>) -> Result<()> {
+        write_program(path.as_ref(), |name| program_of_model(name, &self.model, rows, steps))
+    }
+
     fn adapted(&self, network: Network) -> Adapted {
         Adapted { network, format: self.format.clone() }
     }
@@ -132,6 +142,16 @@ impl Adapted {
         save_network(path.as_ref(), &self.network, &self.format)
     }
 
+    /// Writes it as a program for others: a header of C99 (`.h`), a Rust module (`.rs`) or an ONNX file (`.onnx`), by the path's ending; its functions are
+    /// named by the file ([`program_of_network`]).
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the ending is none of these or the name is none in C, [`Error::Shape`] where the network reads more than one row at a time.
+    pub fn export(&self, path: impl AsRef<Path>) -> Result<()> {
+        let Network { spec, likelihood, members, shares, .. } = &self.network;
+        write_program(path.as_ref(), |name| program_of_network(name, spec, likelihood, members, shares))
+    }
+
     /// What it says about every row of a query; of a series, whose rows are points in time, about each from those before it.
     ///
     /// # Errors
@@ -144,6 +164,26 @@ impl Adapted {
             format => self.network.prediction(device, &format.inputs(query)?),
         }
     }
+}
+
+/// Writes a program that is named by its file in the language that the file's ending says.
+fn write_program(path: &Path, of: impl FnOnce(&str) -> Result<Program>) -> Result<()> {
+    let wrong = |message: String| Error::config(path.display().to_string(), message);
+    let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+    let language: Option<&dyn Language> = match &*ending {
+        "h" => Some(&C),
+        "rs" => Some(&Rust),
+        "onnx" => None,
+        _ => return Err(wrong("says nothing of a language: end it in .h, .rs or .onnx".into())),
+    };
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    check_name(&name).map_err(wrong)?;
+    let program = of(&name)?;
+    let bytes = match language {
+        Some(language) => program.text(language)?.into_bytes(),
+        None => program.onnx(&[])?,
+    };
+    write_atomically(path, &bytes)
 }
 
 /// What a model says about every row of a query file (of whole series: each of these; of series what comes next: [`forecast`]): each group by the network of its own support rows, the rest by the pooled one,

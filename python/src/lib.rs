@@ -1,4 +1,4 @@
-//! The native part of the Python package: models, networks, devices and training. What Python gets to see is in `hyperloom/`.
+//! The native part of the Python package: models, networks, devices and training. What Python gets to see is in `package/hyperloom/`.
 
 mod device;
 mod errors;

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._errors import ShapeError
-from ._model import Prediction, _free, fit
+from ._model import Prediction, _free, _named, fit
 from ._tables import Columns, columns_of, rows_of, with_column
 
 __all__ = ["Classifier", "Regressor"]
@@ -59,7 +59,7 @@ class _Estimator(BaseEstimator):
             raise ShapeError("what tells tasks apart is missing: the name of a column (group=…), or fit(X, y, groups=…)")
         self.n_features_in_ = len(columns)
         self.feature_names_in_ = np.array(list(columns), dtype=object)
-        name = _free("target", columns)
+        name = _named(y, "target", columns)
         known = with_column(columns, name, self._targets(y, rows_of(columns), True))
         self.model_ = fit(
             known,
@@ -129,7 +129,8 @@ class Classifier(ClassifierMixin, _Estimator):
 
     def predict(self, X: Any, groups: Any = None) -> np.ndarray:
         """The class of each row that is most probable, [rows]."""
-        return self.classes_[self.predict_proba(X, groups).argmax(axis=1)]
+        shares = self.predict_proba(X, groups)
+        return self.classes_[shares.argmax(axis=1)]
 
     def predict_proba(self, X: Any, groups: Any = None) -> np.ndarray:
         """Probabilities [rows, classes], in the order of `classes_`."""

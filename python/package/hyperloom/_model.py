@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -101,6 +103,14 @@ def _numbers(values: Any, name: str, width: int) -> np.ndarray:
     return array
 
 
+class _Temporary:
+    """A folder that goes when nobody needs it any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="hyperloom-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 class Network:
     """The network of one task: `Model.adapt` makes it, `Network.load` reads one that was saved."""
 
@@ -171,7 +181,6 @@ class Model:
         """The run folder, or the file that `save` wrote."""
         self._device = _device(device)
         self._raw = _hyperloom.Model.open(os.fspath(path))
-        # A temporary folder goes when nobody needs it any more.
         self._keeps = _keeps
 
     @classmethod
@@ -283,8 +292,8 @@ class Model:
         return {"files": files, "name": self.path.name}
 
     def __setstate__(self, state: dict) -> None:
-        keeps = tempfile.TemporaryDirectory(prefix="hyperloom-")
-        path = Path(keeps.name) / state["name"]
+        keeps = _Temporary()
+        path = keeps.path / state["name"]
         if "" in state["files"]:
             path.write_bytes(state["files"][""])
         else:
@@ -343,8 +352,8 @@ def train(
         if out is None or settings is not None:
             raise SettingError("with resume a run goes on with the settings that it was started with: give out alone")
         return _trained(None, Path(out), _device(device), progress)
-    keeps = tempfile.TemporaryDirectory(prefix="hyperloom-") if out is None else None
-    folder = Path(keeps.name) / "run" if keeps else Path(out)
+    keeps = _Temporary() if out is None else None
+    folder = keeps.path / "run" if keeps else Path(out)
     return _trained(settings or {}, folder, _device(device), progress, keeps)
 
 
@@ -380,11 +389,10 @@ def fit(
         if isinstance(given, str):
             names[what] = given
             continue
-        name = getattr(given, "name", None)
-        names[what] = name if isinstance(name, str) and name and name not in columns else _free(what, columns)
+        names[what] = _named(given, what, columns)
         columns = with_column(columns, names[what], given)
-    keeps = tempfile.TemporaryDirectory(prefix="hyperloom-") if out is None else None
-    folder = Path(keeps.name) / "run" if keeps else Path(out)
+    keeps = _Temporary() if out is None else None
+    folder = keeps.path / "run" if keeps else Path(out)
     file = folder.with_name(folder.name + ".csv")
     table: dict[str, Any] = {"file": os.fspath(file), "group": names["group"], "target": names["target"]}
     table.update({k: v for k, v in (("order", order), ("kind", kind)) if v is not None})
@@ -400,7 +408,14 @@ def fit(
     return _trained(_merged(given, settings or {}), folder, _device(device), progress, keeps)
 
 
+def _named(values: Any, what: str, columns: Columns) -> str:
+    """The name of values beside a table: their own, where they have one that is free."""
+    name = getattr(values, "name", None)
+    return name if isinstance(name, str) and name and name not in columns else _free(what, columns)
+
+
 def _free(name: str, columns: Columns) -> str:
+    """A name that no column has."""
     while name in columns:
         name += "_"
     return name

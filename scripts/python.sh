@@ -1,7 +1,8 @@
 #!/bin/sh
-# The Python package: builds a wheel, installs it into a fresh virtual environment and runs its tests there: sh scripts/python.sh
+# The Python package: a wheel, installed into a fresh virtual environment, and its tests there: sh scripts/python.sh [release]
 #
-# maturin and what the tests need come from pip. HYPERLOOM_PYTHON=off leaves it out.
+# The native module is the one that is built beside the other tests; `release` has maturin build the wheel that users get, from the start. maturin and what
+# the tests need come from pip. HYPERLOOM_PYTHON=off leaves it out.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,16 +18,30 @@ fi
 target=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 tools=$target/python/tools
 fresh=$target/python/fresh
-rm -rf "$target/python/wheels" "$fresh"
-if [ ! -x "$tools/bin/maturin" ]; then
+wheels=$target/python/wheels
+rm -rf "$wheels" "$fresh"
+mkdir -p "$wheels"
+if ! "$tools/bin/python" -c 'import maturin, wheel' 2>/dev/null; then
     python3 -m venv "$tools"
-    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check 'maturin>=1.9,<2'
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check 'maturin>=1.9,<2' 'wheel>=0.45,<1'
 fi
-# With the features of the other tests, so that it is their build that is used.
-VIRTUAL_ENV=$tools PATH=$tools/bin:$PATH "$tools/bin/maturin" build --quiet --manifest-path python/Cargo.toml \
-    --profile dev --features tests --out "$target/python/wheels"
+PATH=$tools/bin:$PATH
+if [ "${1:-}" = release ]; then
+    VIRTUAL_ENV=$tools maturin build --release --manifest-path python/Cargo.toml --out "$wheels"
+else
+    # In one call with the tests, whose features all dependencies are built with.
+    PYO3_BUILD_EXTENSION_MODULE=1 cargo build --workspace --lib --tests
+    unpacked=$target/python/unpacked
+    rm -rf "$unpacked"
+    mkdir -p "$unpacked"
+    (cd python && maturin pep517 write-dist-info --metadata-directory "$unpacked" --interpreter "$tools/bin/python" >/dev/null)
+    cp -r python/package/hyperloom "$unpacked/"
+    for library in lib_hyperloom.so lib_hyperloom.dylib; do
+        if [ -f "$target/debug/$library" ]; then cp "$target/debug/$library" "$unpacked/hyperloom/_hyperloom.abi3.so"; fi
+    done
+    python -m wheel pack --dest-dir "$wheels" "$unpacked" >/dev/null
+fi
 python3 -m venv "$fresh"
-"$fresh/bin/python" -m pip install --quiet --disable-pip-version-check \
-    "$(ls "$target"/python/wheels/*.whl)[test]"
+"$fresh/bin/python" -m pip install --quiet --disable-pip-version-check "$(ls "$wheels"/*.whl)[test]"
 cd python
 "$fresh/bin/python" -m pytest -q

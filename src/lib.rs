@@ -27,6 +27,7 @@ pub mod net;
 pub mod optim;
 pub mod plan;
 pub mod policy;
+pub(crate) mod protobuf;
 pub mod region;
 #[cfg(feature = "experiment")]
 pub mod report;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("files", &["error"]),
+    ("protobuf", &[]),
     ("spec", &[]),
     ("view", &["spec"]),
     ("rng", &[]),
@@ -61,8 +62,11 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("policy", &["check", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec"]),
-    ("report", &["error", "files"]),
-    ("export", &["adapt", "error", "graph", "hyper", "meta", "net", "plan", "run", "spec", "task"]),
+    ("report", &["error", "files", "protobuf"]),
+    (
+        "export",
+        &["adapt", "error", "graph", "hyper", "meta", "net", "plan", "protobuf", "run", "spec", "task"],
+    ),
     (
         "continual",
         &["check", "data", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec", "task"],

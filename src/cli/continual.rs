@@ -121,6 +121,9 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
     };
     let device = open_device(&config.device)?;
     let mut run = ContinualRun::open(&config, &device, &out, args.resume)?;
+    if args.tensorboard {
+        run.write_events();
+    }
     let mut watch = Watch::new(format!("hyperloom train --resume --out {}", out.display()))?;
     let outcome = run.run(&mut watch);
     watch.finish();

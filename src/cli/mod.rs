@@ -13,6 +13,7 @@ mod eval;
 mod explain;
 mod export;
 mod generate;
+mod inspect;
 mod joint;
 #[cfg(feature = "gpu")]
 mod kernels;
@@ -32,13 +33,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use hyperloom::experiment::config::{
     Config, CsvConfig, DecodersConfig, DictionariesConfig, FieldsConfig, ImagesConfig, MAX_ADAPT_STEPS,
     PairsConfig, PicturesConfig, SeriesConfig, TaskKind, TextConfig, TextsConfig,
 };
 use hyperloom::run::Device;
 use hyperloom::{Error, Result};
+use serde_json::json;
 
 /// Trains hypernetworks on any GPU, or with none.
 #[derive(Parser, Debug)]
@@ -47,6 +49,12 @@ struct Cli {
     /// Every launch by itself: stretches of work that belong to tasks are not put together.
     #[arg(long, global = true)]
     no_regions: bool,
+    /// What of its log is said on standard error (not given: as the variable RUST_LOG says, else info).
+    #[arg(long, global = true, value_enum, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+    /// How the progress of training is told on standard error.
+    #[arg(long, global = true, value_enum, default_value_t = Told::Auto)]
+    progress: Told,
     #[command(subcommand)]
     command: Command,
 }
@@ -66,6 +74,33 @@ const TEXTS_FLAGS: [&str; 2] = ["--test", "--shots"];
 
 /// What the command was told for all that it does.
 static NO_REGIONS: OnceLock<bool> = OnceLock::new();
+static PROGRESS: OnceLock<Told> = OnceLock::new();
+
+/// How progress is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Told {
+    /// As a bar in a terminal, else a line now and then.
+    Auto,
+    /// As JSON, an object a line, and all else on standard error too.
+    Json,
+    /// Not at all.
+    None,
+}
+
+fn told() -> Told {
+    PROGRESS.get().copied().unwrap_or(Told::Auto)
+}
+
+/// The least grave of what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -91,6 +126,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Write a network as C, Rust, WGSL or ONNX for other programs.
     Export(export::ExportArgs),
+    /// Say what a run folder, a checkpoint or another file of hyperloom holds.
+    Inspect(inspect::InspectArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
     Plan(plan::PlanArgs),
     /// Time the workloads that the field is measured by.
@@ -641,14 +678,51 @@ fn say_bytes(bytes: &[u8]) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(128 + 13);
         }
-        hint(format_args!("error: standard output: cannot write: {e}"));
+        aside(remark("error", format_args!("standard output: cannot write: {e}")));
         std::process::exit(2);
     }
 }
 
 /// A line on standard error, read or not.
-fn hint(line: impl std::fmt::Display) {
+fn aside(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// What a person is told beside the results.
+fn hint(text: impl std::fmt::Display) {
+    match told() {
+        Told::Json => aside(json!({ "message": text.to_string() })),
+        _ => aside(text),
+    }
+}
+
+/// The same of what goes wrong, or might.
+fn remark(level: &str, text: impl std::fmt::Display) -> String {
+    match told() {
+        Told::Json => json!({ "level": level, "message": text.to_string() }).to_string(),
+        _ => format!("{level}: {text}"),
+    }
+}
+
+/// Has the library's log written as it goes.
+fn log_to_stderr(level: Option<LogLevel>) {
+    let filter = level.and_then(|l| l.to_possible_value()).map(|l| l.get_name().to_string());
+    let mut log = match filter {
+        // Of other crates what is wrong.
+        Some(level) => {
+            let others = if ["off", "error"].contains(&&*level) { &*level } else { "warn" };
+            let mut log = env_logger::Builder::new();
+            log.parse_filters(&format!("{others},hyperloom={level}"));
+            log
+        }
+        None => {
+            env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,hyperloom=info"))
+        }
+    };
+    log.format(|out, record| {
+        writeln!(out, "{}", remark(&record.level().as_str().to_lowercase(), record.args()))
+    })
+    .init();
 }
 
 /// Mesa's window-system layer prints an error where no session gives this folder; we open no window.
@@ -674,11 +748,10 @@ fn figure(x: f64) -> String {
 
 pub(crate) fn main() -> ExitCode {
     quiet_drivers();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,hyperloom=info"))
-        .format(|out, record| writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args()))
-        .init();
     let cli = Cli::parse();
     let _ = NO_REGIONS.set(cli.no_regions);
+    let _ = PROGRESS.set(cli.progress);
+    log_to_stderr(cli.log_level);
     let done = match cli.command {
         Command::Train(a) => train::run(&a),
         Command::Adapt(a) => adapt::run(&a),
@@ -691,6 +764,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Translate(a) => translate::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Explain(a) => explain::run(&a),
+        Command::Inspect(a) => inspect::run(&a),
         Command::Plan(a) => plan::run(&a),
         Command::Bench(a) => bench::run(&a),
         Command::Profile(a) => profile::run(&a),
@@ -710,7 +784,7 @@ pub(crate) fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(e) => {
-            hint(format_args!("error: {e}"));
+            aside(remark("error", e));
             ExitCode::from(2)
         }
     }

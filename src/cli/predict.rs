@@ -84,7 +84,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<ExitCode> {
     // A run of a single task leaves its network.
     let reader = match args.model.is_dir() && !args.model.join(OWN_NETWORK).is_file() {
         true => Reader::Model(Box::new(Trained::load(&args.model)?)),
-        false => Reader::Network(Adapted::load(&args.model)?),
+        false => Reader::Network(Box::new(Adapted::load(&args.model)?)),
     };
     let format = match &reader {
         Reader::Model(trained) => &trained.format,
@@ -239,7 +239,7 @@ enum Reader {
     /// A trained model, which adapts to the support.
     Model(Box<Trained>),
     /// A network that has been adapted.
-    Network(Adapted),
+    Network(Box<Adapted>),
 }
 
 /// Refuses what a forecast has no use for.

@@ -18,8 +18,9 @@ use hyperloom::experiment::{
 use hyperloom::policy::{environments, is_environment};
 use hyperloom::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
-use super::{Settings, figure, hint, open_device, say};
+use super::{Settings, Told, aside, figure, hint, open_device, say, told};
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
@@ -55,6 +56,9 @@ pub(super) struct TrainArgs {
     /// Go on with the run in --out (not given: the latest of runs/TASK…), with the settings it was started with.
     #[arg(long)]
     pub(super) resume: bool,
+    /// Write an event file for TensorBoard beside metrics.csv.
+    #[arg(long)]
+    pub(super) tensorboard: bool,
     /// Print the report as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -156,6 +160,9 @@ fn run_policy(args: &TrainArgs, file: Option<&Path>) -> Result<ExitCode> {
     };
     let device = open_device(&config.device)?;
     let mut run = PolicyRun::open(&config, &device, &out, args.resume)?;
+    if args.tensorboard {
+        run.write_events();
+    }
     let mut watch = Watch::new(format!("hyperloom train --resume --out {}", out.display()))?;
     let outcome = run.run(&mut watch);
     watch.finish();
@@ -268,6 +275,9 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
     }
     let device = open_device(&config.device)?;
     let mut experiment = Experiment::open(&config, &device, &out, args.resume)?;
+    if args.tensorboard {
+        experiment.write_events();
+    }
     let mut watch = Watch::new(format!("hyperloom train --resume --out {}", out.display()))?;
     let outcome = experiment.run(&mut watch);
     watch.finish();
@@ -575,7 +585,7 @@ impl Watch {
             }
         })
         .map_err(|e| Error::Device(format!("cannot listen for Ctrl-C: {e}")))?;
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (told() == Told::Auto && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{prefix:<16} {bar:32} {pos}/{len}  {msg}  {eta} left");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
@@ -592,6 +602,23 @@ impl Watch {
 impl Observer for Watch {
     fn progress(&mut self, p: &Progress<'_>) {
         self.steps.store(p.steps > 0, Ordering::SeqCst);
+        match told() {
+            Told::None => return,
+            Told::Json => {
+                // Of a phase without steps only that it began.
+                let numbers = (p.steps > 0).then_some((p.step, p.steps));
+                let line = json!({
+                    "phase": p.phase,
+                    "step": numbers.map(|n| n.0),
+                    "steps": numbers.map(|n| n.1),
+                    "loss": p.loss,
+                    "per_second": numbers.map(|_| p.tasks_per_second),
+                    "unit": numbers.map(|_| p.unit),
+                });
+                return aside(line);
+            }
+            Told::Auto => {}
+        }
         let new = self.phase != p.phase;
         let message = match (p.steps > 0, p.loss.is_nan()) {
             (true, false) => format!("loss {}  {:.0} {}/s", figure(p.loss), p.tasks_per_second, p.unit),

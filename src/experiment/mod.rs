@@ -29,6 +29,7 @@ pub mod explain;
 pub mod field_files;
 pub mod files;
 pub mod forecasts;
+pub mod inspect;
 pub mod instruments;
 mod judge;
 mod observer;
@@ -57,6 +58,7 @@ use crate::error::{Error, Result};
 use crate::meta::model::{Choice, Model};
 use crate::meta::outer::{Learner, training_fits};
 use crate::net::own_layers;
+use crate::report::events::EventFile;
 use crate::report::metrics::MetricsWriter;
 use crate::run::Device;
 use base::base_weights;
@@ -84,6 +86,8 @@ pub struct Experiment<'a> {
     curve: Vec<CurvePoint>,
     /// The step of the hypernetwork's training that it pauses at, before its end.
     pause: Option<u64>,
+    /// Whether there is to be an event file.
+    events: bool,
     started: Instant,
     before: u64,
 }
@@ -212,6 +216,7 @@ impl<'a> Experiment<'a> {
             frozen,
             curve,
             pause: None,
+            events: false,
             started: Instant::now(),
         })
     }
@@ -241,6 +246,11 @@ impl<'a> Experiment<'a> {
         self.pause = step;
     }
 
+    /// Has [`Experiment::run`] write an event file for TensorBoard beside `metrics.csv`; a run that goes on goes on with the one that it has.
+    pub fn write_events(&mut self) {
+        self.events = true;
+    }
+
     /// Trains what is left to train, then chooses and judges.
     ///
     /// # Errors
@@ -251,11 +261,15 @@ impl<'a> Experiment<'a> {
         let recorded = self.position.hyper || !self.needs_pooled();
         let metrics_step = self.metrics_base() + if recorded { self.position.step } else { 0 };
         let mut metrics = MetricsWriter::resume(&self.folder.file("metrics.csv"), metrics_step)?;
+        if let Some(events) = EventFile::of_run(self.folder.path(), self.events)? {
+            metrics = metrics.with_events(events)?;
+        }
         for stage in self.stages() {
             if !self.pass(stage, observer, &mut metrics)? {
                 return Ok(RunStatus::Stopped(self.position));
             }
         }
+        metrics.flush()?;
         let report = self.judge(observer)?;
         self.folder
             .write("report.json", &(serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"))?;

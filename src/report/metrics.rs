@@ -2,6 +2,7 @@
 //! the pictures, because it is written while training goes on and must survive a stop at any byte: what
 //! follows the last line end is a torn row, and is dropped.
 
+use super::events::EventFile;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub struct MetricsRow {
 pub struct MetricsWriter {
     path: PathBuf,
     file: BufWriter<File>,
+    /// The same rows for TensorBoard.
+    events: Option<EventFile>,
 }
 
 impl MetricsWriter {
@@ -44,7 +47,7 @@ impl MetricsWriter {
     /// [`Error::Io`] when one is there already or it cannot be created.
     pub fn create(path: &Path) -> Result<MetricsWriter> {
         let file = File::create_new(path).map_err(Error::io("create", path))?;
-        let mut writer = MetricsWriter { path: path.to_path_buf(), file: BufWriter::new(file) };
+        let mut writer = MetricsWriter { path: path.to_path_buf(), file: BufWriter::new(file), events: None };
         writer.write(&header())?;
         writer.flush()?;
         Ok(writer)
@@ -68,7 +71,18 @@ impl MetricsWriter {
         }
         write_atomically(path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path).map_err(Error::io("write", path))?;
-        Ok(MetricsWriter { path: path.to_path_buf(), file: BufWriter::new(file) })
+        Ok(MetricsWriter { path: path.to_path_buf(), file: BufWriter::new(file), events: None })
+    }
+
+    /// With an event file beside it, which has the rows so far.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written, and those of [`read`].
+    pub fn with_events(mut self, mut events: EventFile) -> Result<MetricsWriter> {
+        self.flush()?;
+        read(&self.path)?.iter().try_for_each(|row| add(&mut events, row))?;
+        self.events = Some(events);
+        Ok(self)
     }
 
     /// Adds rows.
@@ -76,7 +90,13 @@ impl MetricsWriter {
     /// # Errors
     /// [`Error::Io`] when the buffer was full and could not be written.
     pub fn append(&mut self, rows: &[MetricsRow]) -> Result<()> {
-        rows.iter().try_for_each(|row| self.write(&line(row)))
+        for row in rows {
+            self.write(&line(row))?;
+            if let Some(events) = &mut self.events {
+                add(events, row)?;
+            }
+        }
+        Ok(())
     }
 
     /// Hands all rows to the system, so that a reader sees them.
@@ -84,12 +104,23 @@ impl MetricsWriter {
     /// # Errors
     /// [`Error::Io`] when they cannot be written (a full disk).
     pub fn flush(&mut self) -> Result<()> {
+        if let Some(events) = &mut self.events {
+            events.flush()?;
+        }
         self.file.flush().map_err(Error::io("write", &self.path))
     }
 
     fn write(&mut self, text: &str) -> Result<()> {
         self.file.write_all(text.as_bytes()).map_err(Error::io("write", &self.path))
     }
+}
+
+/// A row as an event, its columns but the step by their names.
+fn add(events: &mut EventFile, row: &MetricsRow) -> Result<()> {
+    let MetricsRow { step, loss, grad_norm, learning_rate, accuracy, tasks_per_second } = row;
+    let values = [*loss, *grad_norm, *learning_rate, *accuracy, *tasks_per_second];
+    let scalars: Vec<(&str, f64)> = COLUMNS[1..].iter().copied().zip(values).collect();
+    events.add(*step, &scalars)
 }
 
 /// All rows of a `metrics.csv`, also of a run that is still writing it: a last row without a line end is left

@@ -24,6 +24,7 @@ use crate::checkpoint::{Checkpoint, Tensor};
 use crate::continual::{Learned, Learner, LearnerState, Method, Outcome, Sequence};
 use crate::data::format::Format;
 use crate::error::{Error, Result};
+use crate::report::events::EventFile;
 use crate::report::plot::{Curve, MatrixPanel, curves, matrices};
 use crate::run::Device;
 pub use config::{ContinualConfig, ContinualLearning};
@@ -52,6 +53,9 @@ pub struct ContinualRun<'d> {
     /// What came of the methods that are through.
     finished: Vec<Outcome>,
     rows: Vec<String>,
+    /// Whether there is to be an event file, and it.
+    wants_events: bool,
+    events: Option<EventFile>,
     /// Whether it goes on with what there was.
     resumes: bool,
     /// Of the method under way the seconds of earlier parts of the run.
@@ -87,6 +91,8 @@ impl<'d> ContinualRun<'d> {
             files,
             finished: vec![],
             rows: vec![],
+            wants_events: false,
+            events: None,
             resumes: resume,
             before: 0.0,
         })
@@ -95,6 +101,25 @@ impl<'d> ContinualRun<'d> {
     /// The folder.
     pub fn folder(&self) -> &RunFolder {
         &self.folder
+    }
+
+    /// Has [`ContinualRun::run`] write an event file for TensorBoard beside `metrics.csv`; a run that goes on goes on with the one that it has.
+    pub fn write_events(&mut self) {
+        self.wants_events = true;
+    }
+
+    /// Adds to the event file what it lacks: numbers by method, over all tasks.
+    fn add_events(&mut self) -> Result<()> {
+        let Some(events) = &mut self.events else { return Ok(()) };
+        for at in events.steps()..self.rows.len() {
+            let mut cells = self.rows[at].split(',');
+            let method = cells.next().unwrap_or_default();
+            let names = ["loss", "gradient", "apart"].map(|name| format!("{name}/{method}"));
+            let numbers = cells.skip(2).map(|cell| cell.parse().unwrap_or(f64::NAN));
+            let scalars: Vec<(&str, f64)> = names.iter().map(String::as_str).zip(numbers).collect();
+            events.add(at as u64 + 1, &scalars)?;
+        }
+        events.flush()
     }
 
     /// The methods, the run's own first.
@@ -108,6 +133,7 @@ impl<'d> ContinualRun<'d> {
     /// Those of the device, of writing, and [`Error::Diverged`] of the run's own method, after which the folder holds the last good weights.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<ContinualStatus> {
         let mut going = self.restore()?;
+        self.events = EventFile::of_run(self.folder.path(), self.wants_events)?;
         let methods = self.methods();
         while let Some(method) = methods.get(self.finished.len()).copied() {
             if let Some(stopped) = self.learn(method, going.take(), observer)? {
@@ -162,6 +188,7 @@ impl<'d> ContinualRun<'d> {
                 }
             };
             self.rows.push(row(method, &found));
+            self.add_events()?;
             let done = steps(&learner, self.finished.len());
             let phase = format!("{}, task {}", method.name(), found.task + 1);
             observer.progress(&Progress {

@@ -25,6 +25,7 @@ use super::{Observer, Progress};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
 use crate::policy::{PolicyTrainer, Progressed};
+use crate::report::events::EventFile;
 use crate::report::plot::{Curve, curves};
 use crate::run::Device;
 pub use compare::{
@@ -53,6 +54,8 @@ pub struct PolicyRun<'d> {
     folder: RunFolder,
     trainer: PolicyTrainer,
     rows: Vec<Row>,
+    /// Whether there is to be an event file.
+    events: bool,
     /// Seconds of earlier parts of the run.
     before: f64,
     started: Instant,
@@ -68,21 +71,17 @@ struct Row {
 const COLUMNS: &str = "iteration,steps,seconds,episodes,return,length,reward,policy_loss,value_loss,entropy,divergence,gradient";
 
 impl Row {
+    /// The columns behind the seconds.
+    fn numbers(&self) -> [f64; 9] {
+        let f = &self.found;
+        let [policy, value, entropy, divergence] = f.losses;
+        [f.episodes, f.return_mean, f.length, f.reward, policy, value, entropy, divergence, f.gradient]
+    }
+
     fn line(&self) -> String {
         let f = &self.found;
-        let numbers = [
-            f.episodes,
-            f.return_mean,
-            f.length,
-            f.reward,
-            f.losses[0],
-            f.losses[1],
-            f.losses[2],
-            f.losses[3],
-            f.gradient,
-        ];
         let text = |x: &f64| if x.is_nan() { String::new() } else { format!("{x}") };
-        let rest: Vec<String> = numbers.iter().map(text).collect();
+        let rest: Vec<String> = self.numbers().iter().map(text).collect();
         format!("{},{},{:.3},{}", f.iteration, f.frames, self.seconds, rest.join(","))
     }
 
@@ -126,6 +125,7 @@ impl<'d> PolicyRun<'d> {
             folder,
             trainer,
             rows: vec![],
+            events: false,
             before: 0.0,
             started: Instant::now(),
         };
@@ -147,6 +147,11 @@ impl<'d> PolicyRun<'d> {
         &self.folder
     }
 
+    /// Has [`PolicyRun::run`] write an event file for TensorBoard beside `metrics.csv`; a run that goes on goes on with the one that it has.
+    pub fn write_events(&mut self) {
+        self.events = true;
+    }
+
     /// Trains, judges and reports.
     ///
     /// # Errors
@@ -154,6 +159,7 @@ impl<'d> PolicyRun<'d> {
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<PolicyStatus> {
         let mut saved = Instant::now();
         let mut many = 1;
+        let mut events = EventFile::of_run(self.folder.path(), self.events)?;
         // From here on whoever stops it gets a checkpoint.
         self.tell(observer);
         while self.trainer.left() > 0 {
@@ -169,6 +175,14 @@ impl<'d> PolicyRun<'d> {
             let seconds = self.seconds();
             self.rows.extend(found.into_iter().map(|found| Row { found, seconds }));
             self.tell(observer);
+            if let Some(events) = &mut events {
+                let names: Vec<&str> = COLUMNS.split(',').skip(3).collect();
+                for row in &self.rows[events.steps()..] {
+                    let scalars: Vec<(&str, f64)> = names.iter().copied().zip(row.numbers()).collect();
+                    events.add(row.found.frames, &scalars)?;
+                }
+                events.flush()?;
+            }
             // As many at once as take about a second.
             many = if began.elapsed() < Duration::from_millis(500) { many * 2 } else { (many / 2).max(1) };
             many = many.min(1 << 16);

@@ -1,57 +1,6 @@
-//! Protocol buffers as far as an ONNX file needs them, with the fields of `onnx.proto` that are written here by their numbers.
+//! The messages of `onnx.proto` that are written here, with their fields by their numbers.
 
-/// A message that is being written.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Message(pub(super) Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    fn key(&mut self, field: u64, wire: u64) {
-        self.varint(field << 3 | wire);
-    }
-
-    pub(super) fn int(mut self, field: u64, value: i64) -> Message {
-        self.key(field, 0);
-        self.varint(value as u64);
-        self
-    }
-
-    pub(super) fn ints(self, field: u64, values: impl IntoIterator<Item = i64>) -> Message {
-        values.into_iter().fold(self, |message, value| message.int(field, value))
-    }
-
-    pub(super) fn float(mut self, field: u64, value: f32) -> Message {
-        self.key(field, 5);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    pub(super) fn bytes(mut self, field: u64, bytes: &[u8]) -> Message {
-        self.key(field, 2);
-        self.varint(bytes.len() as u64);
-        self.0.extend(bytes);
-        self
-    }
-
-    pub(super) fn text(self, field: u64, text: &str) -> Message {
-        self.bytes(field, text.as_bytes())
-    }
-
-    pub(super) fn message(self, field: u64, message: &Message) -> Message {
-        self.bytes(field, &message.0)
-    }
-
-    pub(super) fn messages<'m>(self, field: u64, messages: impl IntoIterator<Item = &'m Message>) -> Message {
-        messages.into_iter().fold(self, |message, part| message.message(field, part))
-    }
-}
+pub(super) use crate::protobuf::Message;
 
 /// `TensorProto.FLOAT`
 pub(super) const FLOAT: i64 = 1;
@@ -132,16 +81,4 @@ pub(super) fn value(name: &str, shape: &[Length]) -> Message {
     });
     let tensor = Message::default().int(1, FLOAT).message(2, &dims);
     Message::default().text(1, name).message(2, &Message::default().message(1, &tensor))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_in_groups_of_seven_bits() {
-        assert_eq!(Message::default().int(1, 150).0, [0x08, 0x96, 0x01]);
-        assert_eq!(Message::default().text(2, "ab").0, [0x12, 2, b'a', b'b']);
-        assert_eq!(Message::default().int(1, -1).0.len(), 11);
-    }
 }

@@ -38,13 +38,14 @@ impl Observer for Watch {
 
 /// Trains a run in a folder by settings as JSON (`None`: goes on with what is there), and gives its report as JSON.
 #[pyfunction]
-#[pyo3(signature = (settings, out, device, progress))]
+#[pyo3(signature = (settings, out, device, progress, tensorboard))]
 pub(crate) fn train(
     py: Python<'_>,
     settings: Option<&str>,
     out: PathBuf,
     device: &Device,
     progress: Option<Py<PyAny>>,
+    tensorboard: bool,
 ) -> PyResult<String> {
     let config = match settings {
         Some(json) => Config::parse(&toml_of(json)?, "settings", None),
@@ -55,6 +56,9 @@ pub(crate) fn train(
     let mut watch = Watch { progress, raised: None };
     let done = py.detach(|| {
         let mut run = Experiment::open(&config, &device.device, &out, settings.is_none())?;
+        if tensorboard {
+            run.write_events();
+        }
         let status = run.run(&mut watch)?;
         if let RunStatus::Finished(report) = &status {
             pictures::draw(&run, report)?;

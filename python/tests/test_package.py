@@ -219,6 +219,23 @@ def test_progress_is_told_and_may_end_it(growth, tmp_path):
     assert model.report["steps"] == 4000
 
 
+@pytest.mark.filterwarnings("default")  # of TensorBoard's own
+def test_tensorboard_reads_event_files(growth, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    hyperloom.fit(
+        growth, "height", group="plant", settings=SHORT, out=out, device="cpu", progress=None, tensorboard=True
+    )
+    read = EventAccumulator(str(out))
+    read.Reload()
+    metrics = pd.read_csv(out / "metrics.csv")
+    assert set(read.Tags()["scalars"]) == {"loss", "grad_norm", "learning_rate", "tasks_per_second"}
+    losses = read.Scalars("loss")
+    assert [event.step for event in losses] == metrics["step"].tolist()
+    assert np.allclose([event.value for event in losses], metrics["loss"], rtol=1e-6)
+
+
 def test_ctrl_c_leaves_a_checkpoint(tmp_path):
     program = (
         "import hyperloom, sys\n"

@@ -66,7 +66,8 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
         "svg" => plain("a picture"),
         _ if name(path) == EVENTS => plain("numbers of training for TensorBoard"),
         _ => {
-            let message = "is no file of hyperloom: those end in .safetensors, .json, .toml, .csv or .svg";
+            let message =
+                "is no file that is looked into: those end in .safetensors, .json, .toml, .csv or .svg";
             return Err(Error::config(path.display().to_string(), message));
         }
     };
@@ -142,6 +143,7 @@ fn tensors(path: &Path) -> Result<Inspected> {
             "config" => found.facts.extend(settings(text)),
             "position" => found.facts.extend(position(text)),
             "format_of_files" => found.facts.extend(files_of(text)),
+            "model" | "network" => found.facts.extend(networks(text)),
             _ => {
                 let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
                 found.facts.push((key.clone(), value));
@@ -210,6 +212,23 @@ fn position(text: &str) -> Vec<(String, Value)> {
         let stage = if p.hyper { "hypernetwork" } else { "pooled network" };
         facts.push(("at".into(), format!("step {} of {stage} {}", p.step, p.member + 1).into()));
     }
+    facts
+}
+
+/// What a model or a network says of itself, as far as it is a number or a word.
+fn networks(text: &str) -> Vec<(String, Value)> {
+    let Ok(about) = serde_json::from_str::<Value>(text) else { return vec![] };
+    let wanted = [
+        ("metric", "/likelihood/metric"),
+        ("outputs", "/likelihood/outputs"),
+        ("members", "/members"),
+        ("chosen steps", "/choice/steps"),
+        ("draws", "/draws"),
+    ];
+    let fact = |(name, at): &(&str, &str)| Some((name.to_string(), about.pointer(at)?.clone()));
+    let mut facts: Vec<_> = wanted.iter().filter_map(fact).collect();
+    let shares = about.pointer("/shares").and_then(Value::as_array).map(Vec::len);
+    facts.extend(shares.map(|n| ("networks".to_string(), n.into())));
     facts
 }
 

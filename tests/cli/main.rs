@@ -27,6 +27,7 @@ mod streams;
 mod sweep;
 mod text;
 mod texts;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

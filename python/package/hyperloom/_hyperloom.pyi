@@ -75,4 +75,5 @@ def train(
     out: str,
     device: Device,
     progress: Callable[[str, int, int, float, float, str], Any] | None,
+    tensorboard: bool,
 ) -> str: ...

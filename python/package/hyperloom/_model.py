@@ -312,12 +312,12 @@ def _merged(base: dict, over: Mapping) -> dict:
 
 
 def _trained(
-    settings: Mapping | None, out: Path, device: Device, progress: Any, keeps: Any = None
+    settings: Mapping | None, out: Path, device: Device, progress: Any, tensorboard: bool, keeps: Any = None
 ) -> Model:
     progress = shown(progress)
     text = None if settings is None else json.dumps(settings, default=_plain)
     try:
-        _hyperloom.train(text, os.fspath(out), device, progress)
+        _hyperloom.train(text, os.fspath(out), device, progress, tensorboard)
     finally:
         if hasattr(progress, "close"):
             progress.close()
@@ -341,20 +341,22 @@ def train(
     resume: bool = False,
     device: str | Device = "auto",
     progress: Callable | str | None = "auto",
+    tensorboard: bool = False,
 ) -> Model:
     """Trains a run by settings as its config.toml has them, of any task that has rows: {"task": "sine", "train": {"steps": 2000}}.
 
     out: the run folder; None: a temporary one, which goes with the model.
     resume: goes on with the run in out, after Ctrl-C for example.
     progress: "auto" (in terminals and notebooks), None, or a callable of phase, step, steps, loss, tasks a second and their unit.
+    tensorboard: whether the run folder gets an event file for TensorBoard.
     """
     if resume:
         if out is None or settings is not None:
             raise SettingError("with resume a run goes on with the settings that it was started with: give out alone")
-        return _trained(None, Path(out), _device(device), progress)
+        return _trained(None, Path(out), _device(device), progress, tensorboard)
     keeps = _Temporary() if out is None else None
     folder = keeps.path / "run" if keeps else Path(out)
-    return _trained(settings or {}, folder, _device(device), progress, keeps)
+    return _trained(settings or {}, folder, _device(device), progress, tensorboard, keeps)
 
 
 def fit(
@@ -371,6 +373,7 @@ def fit(
     out: str | os.PathLike | None = None,
     device: str | Device = "auto",
     progress: Callable | str | None = "auto",
+    tensorboard: bool = False,
 ) -> Model:
     """Trains a model on a table of many groups, each a task: people, plants, sensors.
 
@@ -382,6 +385,7 @@ def fit(
     method: how networks adapt ("fine-tune", "maml", "ridge", …); None: the best on validation groups.
     steps: of training; seed: of all that is drawn; settings: others, as config.toml has them.
     out: the run folder, with the data beside it as a CSV file; None: a temporary one, which goes with the model.
+    device, progress and tensorboard are those of `train`.
     """
     columns = columns_of(data)
     names = {}
@@ -405,7 +409,7 @@ def fit(
         given["seed"] = seed
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(csv_of(columns))
-    return _trained(_merged(given, settings or {}), folder, _device(device), progress, keeps)
+    return _trained(_merged(given, settings or {}), folder, _device(device), progress, tensorboard, keeps)
 
 
 def _named(values: Any, what: str, columns: Columns) -> str:

@@ -1,8 +1,7 @@
 #!/bin/sh
 # Builds the C library and installs it with its header and pkg-config file: sh capi/install.sh PREFIX [FOLDER]
 #
-# FOLDER: where the library was built already. HYPERLOOM_FEATURES=cpu leaves the GPU out: the library is a tenth of the size, and the CPU path the only
-# device.
+# FOLDER: where the library was built already. HYPERLOOM_FEATURES=cpu leaves the GPU out: the CPU path is the only device then, and the library smaller.
 set -eu
 if [ $# -lt 1 ] || [ $# -gt 2 ]; then
     echo "sh capi/install.sh PREFIX [FOLDER]" >&2

@@ -42,6 +42,7 @@ int main(int argc, char **argv) {
     TRUE(hl_model_inputs(model) == 1 && hl_model_outputs(model) == 1 && hl_model_descriptor(model) == 0);
     TRUE(hl_model_inputs(NULL) == 0);
 
+    volatile float zero = 0;
     float x[] = {0, 1, 2}, y[] = {1, 2, 3};
     hl_task task = {x, y, 3, NULL};
     hl_network *network, *networks[3];
@@ -61,6 +62,10 @@ int main(int argc, char **argv) {
     WANT(hl_model_adapt(model, device, &nothing, NULL, &network), SHAPE, "support set needs rows");
     WANT(hl_model_adapt(model, device, &missing, NULL, &network), ARGUMENT, "support_y is NULL");
     WANT(hl_model_adapt(model, device, &endless, NULL, &network), ARGUMENT, "18446744073709551615");
+    float holes[] = {0, 0.0f / zero, 2};
+    hl_task wrong_x = {holes, y, 3, NULL}, wrong_y = {x, holes, 3, NULL};
+    WANT(hl_model_adapt(model, device, &wrong_x, NULL, &network), SHAPE, "inputs hold NaN in row 1");
+    WANT(hl_model_adapt(model, device, &wrong_y, NULL, &network), SHAPE, "targets hold NaN in row 1");
     TRUE(network == NULL);
     hl_task several[] = {task, nothing, task};
     WANT(hl_model_adapt_many(model, device, several, 3, NULL, networks), SHAPE, "task 1");
@@ -75,6 +80,7 @@ int main(int argc, char **argv) {
     WANT(hl_network_predict(network, device, x, 3, y, 2), ARGUMENT, "room for 2");
     WANT(hl_network_predict(network, device, NULL, 3, y, 3), ARGUMENT, "x is NULL");
     WANT(hl_network_predict(network, device, x, (size_t)-1, y, 3), ARGUMENT, "");
+    WANT(hl_network_predict(network, device, holes, 3, y, 3), SHAPE, "inputs hold NaN in row 1");
     WANT(hl_network_predict(network, device, NULL, 0, NULL, 0), OK, NULL);
     WANT(hl_network_predict(network, device, x, 3, y, 3), OK, NULL);
 

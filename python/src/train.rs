@@ -7,7 +7,7 @@ use hyperloom::{Config, Experiment, Observer, Progress, RunStatus};
 use pyo3::prelude::*;
 
 use crate::device::Device;
-use crate::errors::{named, raised};
+use crate::errors::{check_process, named, raised};
 
 /// Who watches: a callable of Python's, and Ctrl-C.
 struct Watch {
@@ -47,6 +47,7 @@ pub(crate) fn train(
     progress: Option<Py<PyAny>>,
     tensorboard: bool,
 ) -> PyResult<String> {
+    check_process()?;
     let config = match settings {
         Some(json) => Config::parse(&toml_of(json)?, "settings", None),
         None => Config::read(&out.join("config.toml"), None),

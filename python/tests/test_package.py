@@ -189,6 +189,10 @@ def test_classes_have_probabilities(growth):
         (lambda m, k: hyperloom.train(out=m.path), hyperloom.SettingError, "exists"),
         (lambda m, k: hyperloom.train(resume=True), hyperloom.SettingError, "give out alone"),
         (lambda m, k: hyperloom.fit(k, "height", group="plant"), hyperloom.DataError, "no column 'plant'"),
+        (lambda m, k: hyperloom.fit(k, "heigth", group="soil"), hyperloom.DataError, "did you mean 'height'"),
+        (lambda m, k: m.adapt({**k, "soil": "sand"}), hyperloom.ShapeError, "column 'soil' is no list"),
+        (lambda m, k: m.adapt_rows([(["a"], ["b"])]), hyperloom.ShapeError, "x is no array of numbers"),
+        (lambda m, k: m.adapt(k).predict_rows(m.adapt(k).encode(k) * np.nan), hyperloom.ShapeError, "row 0"),
     ],
 )
 def test_what_is_wrong_is_refused(model, known, call, error, message):
@@ -271,6 +275,18 @@ def test_other_threads_go_on_meanwhile(growth):
     done.set()
     other.join()
     assert counted > 50
+
+
+def test_a_forked_process_is_refused(model, known):
+    """It has none of the threads of work, and would wait for ever."""
+    forked = os.fork()
+    if forked == 0:
+        try:
+            model.adapt(known)
+        except hyperloom.HyperloomError as e:
+            os._exit(0 if "spawn" in str(e) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) == 0
 
 
 def test_several_threads_ask_one_model(model, known, asked):

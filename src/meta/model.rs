@@ -300,8 +300,15 @@ impl Model {
     /// intervals that were chosen on validation tasks).
     ///
     /// # Errors
-    /// [`Error::Memory`] or [`Error::Device`] where the device refuses.
+    /// [`Error::Shape`] where a task has NaN or infinity; [`Error::Memory`] or [`Error::Device`] where the device refuses.
     pub fn predict(&self, device: &Device, tasks: &[Task], steps: Option<usize>) -> Result<Vec<Prediction>> {
+        let (i, o) = (self.spec.target.inputs(), self.likelihood.outputs);
+        for task in tasks {
+            check_finite("the support's inputs", &task.xs, i)
+                .and_then(|()| check_finite("the support's targets", &task.ys, o))
+                .and_then(|()| check_finite("the query's inputs", &task.xq, i))
+                .map_err(|e| Error::Shape(format!("task '{}': {e}", task.name)))?;
+        }
         if let Some(steps) = steps {
             let from = StartFrom::Generated(self.choice.correction);
             let (found, disagreement) = self.said_after(device, tasks, from, &[steps])?;
@@ -379,7 +386,7 @@ impl Model {
     /// `steps` steps (`None`: as many as were chosen on validation tasks).
     ///
     /// # Errors
-    /// [`Error::Shape`] where the arrays do not fit the model.
+    /// [`Error::Shape`] where the arrays do not fit the model, or hold NaN or infinity.
     pub fn adapt(&self, device: &Device, support: &Task, steps: Option<usize>) -> Result<Network> {
         let networks = self.adapt_many(device, std::slice::from_ref(support), steps)?;
         networks.into_iter().next().ok_or_else(|| Error::Shape("no task was given".into()))
@@ -474,7 +481,9 @@ impl Model {
                 support.descriptor.len()
             ));
         }
-        Ok(())
+        check_finite("the descriptor", &support.descriptor, support.descriptor.len())?;
+        check_finite("the support's inputs", &support.xs, i)?;
+        check_finite("the support's targets", &support.ys, o)
     }
 
     /// What of its only member adapts to a task in `steps` steps (`None`: as many as were chosen): the context parameters, the
@@ -636,7 +645,7 @@ impl Network {
     /// the next call, as with [`Model::prepared`].
     ///
     /// # Errors
-    /// [`Error::Shape`] where the inputs do not fit the network.
+    /// [`Error::Shape`] where the inputs do not fit the network, or hold NaN or infinity.
     pub fn predict(&self, device: &Device, x: &[f32]) -> Result<Vec<f32>> {
         let all = self.predict_each(device, x)?;
         let all: Vec<&[f32]> = all.iter().map(|y| &y[..]).collect();
@@ -678,6 +687,7 @@ impl Network {
                 x.len()
             )));
         }
+        check_finite("the inputs", x, i).map_err(Error::Shape)?;
         let mut forward = Forward::leased(&self.ready, device, &self.spec, x)?;
         self.members.iter().map(|w| forward.run(w, x)).collect()
     }
@@ -708,6 +718,17 @@ impl Network {
     /// What all members say together.
     pub(crate) fn mixture(&self, each: &[&[f32]]) -> Vec<f32> {
         self.likelihood.mixture(each, &self.shares)
+    }
+}
+
+/// Refuses rows with NaN or infinity, which a network may take for any number: the larger of NaN and 0 is 0.
+fn check_finite(what: &str, rows: &[f32], width: usize) -> Result<(), String> {
+    match rows.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(at) => {
+            let (row, column) = (at / width.max(1), at % width.max(1));
+            Err(format!("{what} hold {} in row {row}, number {column}: all have to be finite", rows[at]))
+        }
     }
 }
 

@@ -19,7 +19,7 @@ from . import _hyperloom
 from ._errors import CheckpointError, SettingError, ShapeError
 from ._hyperloom import Device
 from ._progress import shown
-from ._tables import Columns, columns_of, csv_of, with_column
+from ._tables import Columns, columns_of, csv_of, require, with_column
 
 
 @lru_cache
@@ -95,7 +95,11 @@ def _prediction(said: tuple, owner: Any) -> Prediction:
 
 def _numbers(values: Any, name: str, width: int) -> np.ndarray:
     """Rows of so many numbers, without a copy where they are that already."""
-    array = np.ascontiguousarray(values, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as e:
+        raise ShapeError(f"{name} is no array of numbers: {e}") from None
     if array.ndim == 1 and width == 1:
         array = array[:, None]
     if array.ndim < 2 or array[0:1].size != width * len(array[0:1]):
@@ -395,6 +399,7 @@ def fit(
             continue
         names[what] = _named(given, what, columns)
         columns = with_column(columns, names[what], given)
+    require(columns, {**names, **({} if order is None else {"order": order})})
     keeps = _Temporary() if out is None else None
     folder = keeps.path / "run" if keeps else Path(out)
     file = folder.with_name(folder.name + ".csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import math
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ._errors import ShapeError
+from ._errors import DataError, ShapeError
 
 Columns = dict[str, list]
 
@@ -21,7 +22,7 @@ def columns_of(data: Any) -> Columns:
     Raises ShapeError where columns have not as many rows as each other, or it is none of these.
     """
     if isinstance(data, Mapping):
-        columns = {str(name): _listed(values) for name, values in data.items()}
+        columns = {str(name): _column(name, values) for name, values in data.items()}
     elif hasattr(data, "column_names") and hasattr(data, "column"):  # Arrow
         columns = {str(name): data.column(name).to_pylist() for name in data.column_names}
     elif hasattr(data, "columns") and hasattr(data, "__getitem__"):  # pandas, polars
@@ -54,6 +55,15 @@ def with_column(columns: Columns, name: str, values: Iterable) -> Columns:
     return {**columns, name: values}
 
 
+def require(columns: Columns, names: Mapping[str, str]) -> None:
+    """Refuses a table that lacks one of these columns, by what they are for."""
+    for what, name in names.items():
+        if name not in columns:
+            near = difflib.get_close_matches(name, columns, 1)
+            hint = f"did you mean '{near[0]}'?" if near else "the columns are " + ", ".join(f"'{c}'" for c in columns)
+            raise DataError(f"the table has no column '{name}', which {what} names; {hint}")
+
+
 def rows_of(columns: Columns) -> int:
     """Number of rows."""
     return len(next(iter(columns.values()), []))
@@ -66,6 +76,12 @@ def csv_of(columns: Columns) -> bytes:
     writer.writerow(columns)
     writer.writerows(zip(*([_cell(v) for v in values] for values in columns.values())))
     return text.getvalue().encode()
+
+
+def _column(name: Any, values: Any) -> list:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise ShapeError(f"column '{name}' is no list of cells: {values!r}")
+    return _listed(values)
 
 
 def _listed(values: Any) -> list:

@@ -176,7 +176,7 @@ def test_classes_have_probabilities(growth):
         (lambda m, k: m.adapt(7), hyperloom.ShapeError, "a table, a mapping"),
         (lambda m, k: m.predict(k, k, interval=2), hyperloom.SettingError, "from .1 to .95"),
         (lambda m, k: m.predict(k, interval=0.8), hyperloom.SettingError, "known rows"),
-        (lambda m, k: m.predict(k, k, interval=0.8, steps=1), hyperloom.SettingError, "no intervals"),
+        (lambda m, k: m.predict(k, k, interval=0.8, steps=1), hyperloom.SettingError, "leave out steps or interval"),
         (lambda m, k: m.adapt_rows([([1.0], [1.0])]), hyperloom.ShapeError, "x needs rows of"),
         (lambda m, k: hyperloom.Model.load("nowhere"), hyperloom.CheckpointError, "nowhere"),
         (lambda m, k: hyperloom.Network.load("nowhere"), hyperloom.SettingError, "nowhere"),

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from ._errors import SettingError
+
 
 class Progress:
     """A line that is written over, at most ten times a second. One of your own is any callable with these arguments."""
@@ -51,6 +53,8 @@ def shown(progress: Any) -> Any:
     """What "auto", None or a callable stand for."""
     if progress is None or callable(progress):
         return progress
+    if progress != "auto":
+        raise SettingError(f'progress is {progress!r}: it is "auto", None or a callable')
     return Progress() if sys.stderr.isatty() or _notebook() is not None else None
 
 

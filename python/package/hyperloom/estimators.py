@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._errors import ShapeError
 from ._model import Prediction, _free, _named, fit
-from ._tables import Columns, columns_of, rows_of, with_column
+from ._tables import Columns, columns_of, rows_of, values_of, with_column
 
 __all__ = ["Classifier", "Regressor"]
 
@@ -51,14 +51,14 @@ class _Estimator(BaseEstimator):
     def fit(self, X: Any, y: Any, groups: Any = None) -> Any:
         """Trains a model on rows of many groups: by the column `group` of X, or by `groups` beside it."""
         columns = self._columns(X)
+        self.n_features_in_ = len(columns)
+        self.feature_names_in_ = np.array(list(columns), dtype=object)
         group = self.group
         if groups is not None:
             group = _free("group", columns) if group is None or group not in columns else group
             columns = with_column(columns, group, groups)
         if group is None:
             raise ShapeError("what tells tasks apart is missing: the name of a column (group=…), or fit(X, y, groups=…)")
-        self.n_features_in_ = len(columns)
-        self.feature_names_in_ = np.array(list(columns), dtype=object)
         name = _named(y, "target", columns)
         known = with_column(columns, name, self._targets(y, rows_of(columns), True))
         self.model_ = fit(
@@ -95,10 +95,10 @@ class _Estimator(BaseEstimator):
         return columns if groups is None else with_column(columns, self.model_.group, groups)
 
     def _targets(self, y: Any, rows: int, new: bool) -> list:
-        values = np.asarray(y)
-        if values.shape != (rows,):
-            raise ShapeError(f"y needs {rows} values, one for each row; given: shape {list(values.shape)}")
-        return values.tolist()
+        values = values_of(y, "y")
+        if len(values) != rows:
+            raise ShapeError(f"y needs {rows} values, one for each row; given: {len(values)}")
+        return values
 
 
 class Regressor(RegressorMixin, _Estimator):
@@ -139,12 +139,12 @@ class Classifier(ClassifierMixin, _Estimator):
         return said.probabilities[:, [place[_class_name(i)] for i in range(len(self.classes_))]]
 
     def _targets(self, y: Any, rows: int, new: bool) -> list:
-        super()._targets(y, rows, new)
+        labels = np.asarray(super()._targets(y, rows, new))
         if new:
-            self.classes_ = np.unique(np.asarray(y))
+            self.classes_ = np.unique(labels)
         codes = {label: _class_name(i) for i, label in enumerate(self.classes_.tolist())}
         try:
-            return [codes[label] for label in np.asarray(y).tolist()]
+            return [codes[label] for label in labels.tolist()]
         except KeyError as e:
             raise ShapeError(f"class {e.args[0]!r} was not there in training") from None
 

@@ -1,7 +1,8 @@
 /* hyperloom for C and C++: load a trained model, adapt it to tasks, ask their networks.
  *
  * Handles are what the library gave; each is freed once, by the function of its kind, and NULL is refused or none. Arrays are as long as is said of them.
- * Every call but those that free a handle may be made from any number of threads at once, on the same handles, too.
+ * Every call but those that free a handle (which no other may go on with) may be made from any number of threads at once, on the same handles, too.
+ * A process that was forked from one that used the library is refused: it lacks the threads.
  * Nothing is thrown: a call that fails returns its status, has made nothing, and hl_error() says why.
  *
  * Written by cbindgen from capi/src; a test compares both. */

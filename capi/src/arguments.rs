@@ -87,7 +87,9 @@ pub(crate) unsafe fn options<T: Copy + Default>(pointer: *const T, name: &str) -
     // SAFETY: options begin with their size.
     let size = unsafe { ptr::read_unaligned(pointer.cast::<usize>()) };
     let whole = mem::size_of::<T>();
-    if !(mem::size_of::<usize>()..=whole).contains(&size) {
+    // Fields are as long as the longest: none is cut in two.
+    let cut = size != mem::size_of::<usize>() && !size.is_multiple_of(8);
+    if cut || !(mem::size_of::<usize>()..=whole).contains(&size) {
         let message = format!("{name}.size is {size}: it is sizeof of the struct, {whole} in this library");
         return Err(Failure::argument(message));
     }

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
+use std::sync::OnceLock;
+use std::{process, ptr};
 
 use hyperloom::Error;
 
@@ -68,9 +69,22 @@ thread_local! {
     static MESSAGE: RefCell<CString> = RefCell::default();
 }
 
+/// The process that began to work here.
+static PROCESS: OnceLock<u32> = OnceLock::new();
+
+/// Refuses work in a process that was forked from one that had begun to: the threads that work is done by are not there, and it would wait for ever.
+fn check_process() -> Outcome {
+    match *PROCESS.get_or_init(process::id) == process::id() {
+        true => Ok(()),
+        false => Err(Failure::argument(
+            "this process was forked from one that used hyperloom, whose threads it lacks: use the library in one of them",
+        )),
+    }
+}
+
 /// Runs what a function of the interface does; what it refuses becomes the thread's message.
 pub(crate) fn guarded(call: impl FnOnce() -> Outcome) -> Status {
-    let failure = match catch_unwind(AssertUnwindSafe(call)) {
+    let failure = match catch_unwind(AssertUnwindSafe(|| check_process().and_then(|()| call()))) {
         Ok(Ok(())) => return Status::Ok,
         Ok(Err(failure)) => failure,
         Err(panic) => Failure { status: Status::Fault, message: said_by(panic.as_ref()) },

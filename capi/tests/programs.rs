@@ -152,6 +152,16 @@ fn an_installed_library_is_found() {
     assert_eq!(String::from_utf8_lossy(&done.stderr).trim(), "adapt RUN KNOWN.csv ASKED.csv");
 }
 
+/// Not under valgrind: what looks for drivers reads as it likes.
+#[test]
+fn a_device_that_is_not_there_is_refused() {
+    let mut device = std::ptr::null_mut();
+    // SAFETY: a text, and a place that can be written.
+    let status = unsafe { hyperloom_c::device::hl_device_open(c"gpu:9999".as_ptr(), &raw mut device) };
+    assert_eq!(status, hyperloom_c::failure::Status::Device);
+    assert!(device.is_null());
+}
+
 /// Whatever a program gets wrong is refused with a message.
 #[test]
 fn a_program_that_gets_it_wrong_is_told() {

@@ -1,7 +1,11 @@
 /* What a program can get wrong: each call returns its status and a message, and makes nothing. refusals RUN NO_RUN SAVED */
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "hyperloom.h"
 
@@ -29,7 +33,6 @@ int main(int argc, char **argv) {
     WANT(hl_device_open(NULL, &device), ARGUMENT, "request is NULL");
     WANT(hl_device_open("\xff", &device), ARGUMENT, "no UTF-8");
     WANT(hl_device_open("cpu", NULL), ARGUMENT, "device is NULL");
-    WANT(hl_device_open("gpu:9999", &device), DEVICE, "");
     WANT(hl_device_open("cpu", &device), OK, NULL);
     TRUE(strcmp(hl_device_name(device), "cpu") == 0 && hl_device_is_gpu(device) == 0);
     TRUE(hl_device_name(NULL) == NULL && hl_device_is_gpu(NULL) == 0);
@@ -54,6 +57,8 @@ int main(int argc, char **argv) {
     WANT(hl_model_adapt(model, device, &task, &options, &network), ARGUMENT, "size is 0");
     options.size = 4096;
     WANT(hl_model_adapt(model, device, &task, &options, &network), ARGUMENT, "size is 4096");
+    options.size = 12;
+    WANT(hl_model_adapt(model, device, &task, &options, &network), ARGUMENT, "size is 12");
     options.size = sizeof options;
     options.steps = -2;
     WANT(hl_model_adapt(model, device, &task, &options, &network), ARGUMENT, "steps is -2");
@@ -131,6 +136,14 @@ int main(int argc, char **argv) {
     x[2] = 2, x[0] = 0, x[1] = 1;
     WANT(hl_network_predict(opened, device, x, 3, again, 3), OK, NULL);
     TRUE(memcmp(y, again, sizeof again) == 0);
+
+    pid_t forked = fork();
+    if (forked == 0) {
+        hl_status refused = hl_network_predict(opened, device, x, 3, again, 3);
+        _exit(refused == HL_STATUS_ARGUMENT && strstr(hl_error(), "forked") ? 0 : 1);
+    }
+    int ended;
+    TRUE(waitpid(forked, &ended, 0) == forked && WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
 
     hl_network_free(opened);
     hl_network_free(chosen);

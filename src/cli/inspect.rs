@@ -29,7 +29,8 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
         say(format_args!("{}\n", serde_json::to_string_pretty(&found).unwrap_or_default()));
         return Ok(ExitCode::SUCCESS);
     }
-    say(format_args!("{}: {}, {} bytes\n", args.path.display(), found.what, found.bytes));
+    let path = args.path.display().to_string();
+    say(format_args!("{}: {}, {} bytes\n", plain(&path), found.what, found.bytes));
     for (name, value) in &found.facts {
         let text = match value {
             Value::String(text) => text.clone(),
@@ -39,7 +40,7 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
             Some((at, _)) => (&text[..at], " … (--json shows all)"),
             None => (&*text, ""),
         };
-        say(format_args!("  {name:<18} {}{more}\n", shown.escape_debug().to_string().replace("\\\"", "\"")));
+        say(format_args!("  {name:<18} {}{more}\n", plain(shown)));
     }
     for t in &found.tensors {
         let wrong = match t.not_finite {
@@ -47,13 +48,16 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
             n => format!(", {n} not finite"),
         };
         let (rms, largest) = (figure(t.rms), figure(t.largest));
-        say(format_args!(
-            "  {:<24} {} {:?}, rms {rms}, largest {largest}{wrong}\n",
-            t.name, t.dtype, t.shape
-        ));
+        let name = plain(&t.name);
+        say(format_args!("  {name:<24} {} {:?}, rms {rms}, largest {largest}{wrong}\n", t.dtype, t.shape));
     }
     for (name, what) in &found.files {
-        say(format_args!("  {name:<24} {what}\n"));
+        say(format_args!("  {:<24} {}\n", plain(name), plain(what)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A text of a file with what would move a terminal's cursor written out.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect()
 }

@@ -691,7 +691,7 @@ fn aside(line: impl std::fmt::Display) {
 /// What a person is told beside the results.
 fn hint(text: impl std::fmt::Display) {
     match told() {
-        Told::Json => aside(json!({ "message": text.to_string() })),
+        Told::Json => aside(json!({ "level": "info", "message": text.to_string() })),
         _ => aside(text),
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::run_folder::Position;
 use super::{continual, policies};
@@ -22,7 +22,7 @@ pub struct Inspected {
     /// Bytes of the file, or of the folder's files.
     pub bytes: u64,
     /// What else it says, by name.
-    pub facts: Vec<(String, Value)>,
+    pub facts: Map<String, Value>,
     /// Its tensors, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<InspectedTensor>,
@@ -58,21 +58,49 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
     if about.is_dir() {
         return folder(path);
     }
-    let mut found = match ending(path).as_str() {
-        "safetensors" => tensors(path)?,
-        "json" => json_file(path)?,
-        "toml" => toml_file(path)?,
-        "csv" => table(path)?,
-        "svg" => plain("a picture"),
-        _ if name(path) == EVENTS => plain("numbers of training for TensorBoard"),
-        _ => {
-            let message =
-                "is no file that is looked into: those end in .safetensors, .json, .toml, .csv or .svg";
-            return Err(Error::config(path.display().to_string(), message));
-        }
+    let Some(kind) = kind(path) else {
+        let message = "is no file that is looked into: those end in .safetensors, .json, .toml, .csv, .svg or as exports do";
+        return Err(Error::config(path.display().to_string(), message));
+    };
+    let mut found = match kind {
+        Kind::Tensors => tensors(path)?,
+        Kind::Json => json_file(path)?,
+        Kind::Toml => toml_file(path)?,
+        Kind::Table => table(path)?,
+        Kind::Picture => plain("a picture"),
+        Kind::Events => plain("numbers of training for TensorBoard"),
+        Kind::Program => plain("a program that was exported"),
     };
     found.bytes = about.len();
     Ok(found)
+}
+
+/// Files of settings that a run folder has one of.
+const SETTINGS: [&str; 4] = [policies::SETTINGS, continual::SETTINGS, "search.toml", "config.toml"];
+
+/// What a file is by its name; of a program by its first line, too.
+enum Kind {
+    Tensors,
+    Json,
+    Toml,
+    Table,
+    Picture,
+    Events,
+    Program,
+}
+
+fn kind(path: &Path) -> Option<Kind> {
+    let ours = || fs::read(path).is_ok_and(|bytes| bytes.windows(9).take(4096).any(|w| w == b"hyperloom"));
+    Some(match ending(path).as_str() {
+        "safetensors" => Kind::Tensors,
+        "json" => Kind::Json,
+        "toml" => Kind::Toml,
+        "csv" => Kind::Table,
+        "svg" => Kind::Picture,
+        "h" | "rs" | "wgsl" | "onnx" if ours() => Kind::Program,
+        _ if name(path) == EVENTS => Kind::Events,
+        _ => return None,
+    })
 }
 
 fn name(path: &Path) -> String {
@@ -84,7 +112,7 @@ fn ending(path: &Path) -> String {
 }
 
 fn plain(what: &str) -> Inspected {
-    Inspected { what: what.into(), bytes: 0, facts: vec![], tensors: vec![], files: vec![] }
+    Inspected { what: what.into(), bytes: 0, facts: Map::new(), tensors: vec![], files: vec![] }
 }
 
 fn folder(path: &Path) -> Result<Inspected> {
@@ -97,27 +125,48 @@ fn folder(path: &Path) -> Result<Inspected> {
         ("an architecture search", "search.toml")
     } else if has("config.toml") {
         ("a run", "config.toml")
+    } else if has("sweep.toml") {
+        ("a sweep of runs", "sweep.toml")
     } else {
-        return Err(Error::config(path.display().to_string(), "is no run folder: it holds no settings"));
+        ("a folder", "")
     };
     let mut found = plain(what);
-    found.facts.push(("finished".into(), has("report.json").into()));
+    if settings.is_empty() {
+        list(path, &mut found)?;
+        // One that holds nothing of ours is another program's.
+        return match found.files.iter().any(|(_, what)| what != UNKNOWN) {
+            true => Ok(found),
+            false => Err(Error::config(path.display().to_string(), "holds no run and no file of one")),
+        };
+    }
+    found.facts.insert("finished".into(), has("report.json").into());
     let main = path.join("checkpoint.safetensors");
     let of = if main.is_file() { main } else { path.join(settings) };
     found.facts.extend(inspect(&of)?.facts);
+    list(path, &mut found)?;
+    Ok(found)
+}
+
+/// What a folder's file is that is none of ours.
+const UNKNOWN: &str = "another file";
+
+/// Adds the files of a folder, and what they are.
+fn list(path: &Path, found: &mut Inspected) -> Result<()> {
     let mut all: Vec<_> = fs::read_dir(path).map_err(Error::io("read", path))?.flatten().collect();
     all.sort_by_key(fs::DirEntry::file_name);
     for entry in all {
         let file = entry.path();
         found.bytes += entry.metadata().map_or(0, |m| m.len());
-        let what = match file.is_dir() {
-            true => "a folder".into(),
+        let what = match (file.is_dir(), kind(&file)) {
+            (true, _) if SETTINGS.iter().any(|name| file.join(name).is_file()) => "a run".into(),
+            (true, _) => "a folder".into(),
+            (false, None) => UNKNOWN.into(),
             // What is damaged is said, and the others are looked at all the same.
-            false => inspect(&file).map_or_else(|e| e.to_string(), |f| f.what),
+            (false, Some(_)) => inspect(&file).map_or_else(|e| e.to_string(), |f| f.what),
         };
         found.files.push((name(&file), what));
     }
-    Ok(found)
+    Ok(())
 }
 
 fn tensors(path: &Path) -> Result<Inspected> {
@@ -143,10 +192,14 @@ fn tensors(path: &Path) -> Result<Inspected> {
             "config" => found.facts.extend(settings(text)),
             "position" => found.facts.extend(position(text)),
             "format_of_files" => found.facts.extend(files_of(text)),
+            // What tells their data from other.
+            "rows" => {
+                found.facts.insert("digest of rows".into(), text.as_str().into());
+            }
             "model" | "network" => found.facts.extend(networks(text)),
             _ => {
                 let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
-                found.facts.push((key.clone(), value));
+                found.facts.insert(key.clone(), value);
             }
         }
     }
@@ -249,6 +302,12 @@ fn json_file(path: &Path) -> Result<Inspected> {
     let has = |key: &str| value.get(key).is_some();
     let mut found = plain(if has("held_out") || has("test") || (has("task") && has("seconds")) {
         "the report of a run"
+    } else if has("continual") {
+        "the report of a run over tasks one after another"
+    } else if has("configurations") {
+        "the report of a sweep"
+    } else if has("environment") {
+        "the report of a policy"
     } else if has("outputs_are") {
         "what an exported program has to be told"
     } else {
@@ -268,19 +327,19 @@ fn toml_file(path: &Path) -> Result<Inspected> {
     let text = read(path)?;
     text.parse::<toml::Table>().map_err(|e| Error::data(path, "", format!("is no TOML: {}", e.message())))?;
     let mut found = plain("settings");
-    found.facts = settings(&text);
+    found.facts = settings(&text).into_iter().collect();
     Ok(found)
 }
 
 fn table(path: &Path) -> Result<Inspected> {
     let table = Table::read(path)?;
     let mut found = plain(if name(path) == "metrics.csv" { "numbers of training" } else { "a table" });
-    found.facts.push(("rows".into(), table.rows().into()));
-    found.facts.push(("columns".into(), table.columns().to_vec().into()));
+    found.facts.insert("rows".into(), table.rows().into());
+    found.facts.insert("columns".into(), table.columns().to_vec().into());
     if let (true, Some(last)) = (name(path) == "metrics.csv", table.rows().checked_sub(1)) {
         let cells =
             (0..table.columns().len()).map(|c| format!("{} {}", table.columns()[c], table.cell(last, c)));
-        found.facts.push(("last row".into(), cells.collect::<Vec<_>>().join(", ").into()));
+        found.facts.insert("last row".into(), cells.collect::<Vec<_>>().join(", ").into());
     }
     Ok(found)
 }

@@ -202,8 +202,18 @@ fn inspect_says_what_files_are() {
     place.write("words.txt", "a");
     place.refused(&["inspect", "words.txt"], &["words.txt", ".safetensors"]);
     place.refused(&["inspect", "nowhere"], &["nowhere", "No such file"]);
-    place.write("empty/x.csv", "a\n1\n");
-    place.refused(&["inspect", "empty"], &["empty", "no run folder"]);
+    place.write("empty/x.txt", "a");
+    place.refused(&["inspect", "empty"], &["empty", "holds no run"]);
+    place.ok(&["export", "net.safetensors", "--out", "net.h"]);
+    assert!(said("net.h").contains("a program that was exported"));
+    place.write("other.h", "int x;");
+    place.refused(&["inspect", "other.h"], &["other.h"]);
+    let folder = said(".");
+    assert!(
+        folder.contains(": a folder,")
+            && folder.contains("damaged.safetensors")
+            && folder.contains("another file")
+    );
     let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     let mut foreign = (header.len() as u64).to_le_bytes().to_vec();
     foreign.extend(header);

@@ -201,6 +201,133 @@ def test_what_is_wrong_is_refused(model, known, call, error, message):
     assert isinstance(raised.value, hyperloom.HyperloomError)
 
 
+def fit_short(data, target="height", group="plant", **more):
+    return hyperloom.fit(data, target, group=group, device="cpu", progress=None, **{"settings": SHORT, **more})
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda g: fit_short(g, group=None), hyperloom.ShapeError, "group is no list of cells: None"),
+        (lambda g: fit_short(g, target={"a": 1}), hyperloom.ShapeError, "target is no list"),
+        (lambda g: fit_short({**g, "plant": [f" {p}" if i % 2 else p for i, p in enumerate(g["plant"])]}), hyperloom.DataError, "are one in a table of text"),
+        (lambda g: fit_short({**g, "plant": [("1" if i % 2 else 1) for i in range(len(g["week"]))]}), hyperloom.DataError, "groups 1 and '1'"),
+        (lambda g: fit_short({**g, 1: g["week"], "1": g["week"]}), hyperloom.ShapeError, "column '1' is there twice"),
+        (lambda g: fit_short({**g, "": g["week"]}), hyperloom.ShapeError, "a column has no name"),
+        (lambda g: fit_short({**g, "x": np.array(g["week"]).astype(int).astype("m8[s]")}), hyperloom.ShapeError, "durations"),
+        (lambda g: fit_short({**g, "x": np.array(g["week"]) * 1j}), hyperloom.ShapeError, "complex"),
+        (lambda g: fit_short({**g, "soil": [s.encode() for s in g["soil"]]}), hyperloom.DataError, "neither a number nor a text"),
+        (lambda g: fit_short({**g, "soil": ["\ud800"] * len(g["soil"])}), hyperloom.DataError, "half a character"),
+        (lambda g: fit_short(g, steps=-1), hyperloom.SettingError, "steps is -1"),
+        (lambda g: fit_short(g, steps="x"), hyperloom.SettingError, "steps is 'x'"),
+        (lambda g: fit_short(g, steps=7), hyperloom.SettingError, "train.steps is 7 by an argument and 40 by settings"),
+        (lambda g: fit_short(g, settings={"csv": {"file": "x"}}), hyperloom.SettingError, "csv.file"),
+        (lambda g: fit_short(g, settings={"seed": None}), hyperloom.SettingError, "seed is None"),
+        (lambda g: fit_short(g, settings={"adapt": {"rate": float("nan")}}), hyperloom.SettingError, "adapt.rate is nan"),
+        (lambda g: fit_short(g, settings="train.steps=3"), hyperloom.SettingError, "settings are a mapping"),
+        (lambda g: fit_short(g, out=""), hyperloom.SettingError, "path of a folder"),
+        (lambda g: fit_short(g, out="/"), hyperloom.SettingError, "path of a folder"),
+        (lambda g: hyperloom.train({}, progress="json"), hyperloom.SettingError, 'it is "auto"'),
+    ],
+)
+def test_what_would_be_taken_for_something_else_is_refused(growth, call, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        call(growth)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m, k: m.adapt(k, steps=-1), hyperloom.SettingError, "steps is -1"),
+        (lambda m, k: m.adapt(k, steps=2**70), hyperloom.SettingError, "from 0 to"),
+        (lambda m, k: m.adapt(k, "height"), hyperloom.SettingError, "the values of the target"),
+        (lambda m, k: m.adapt(k, 3.0), hyperloom.ShapeError, "no list of cells"),
+        (lambda m, k: m.export("x.h", -1), hyperloom.SettingError, "support_rows is -1"),
+        (lambda m, k: m.predict(k, k, interval="x"), hyperloom.SettingError, "interval is 'x'"),
+        (lambda m, k: m.adapt_rows(None), hyperloom.ShapeError, "tasks are a list"),
+        (lambda m, k: m.adapt_rows([([1.0],)]), hyperloom.ShapeError, "given: 1 things"),
+        (lambda m, k: m.adapt(k).predict_rows(np.zeros((2, 1, 1))), hyperloom.ShapeError, "needs rows of"),
+    ],
+)
+def test_arguments_are_checked(model, known, call, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        call(model, known)
+
+
+def test_rows_of_many_groups_are_not_taken_for_one_task(model, growth):
+    query = {name: values[:3] for name, values in growth.items() if name != "plant"}
+    with pytest.raises(hyperloom.DataError, match="which group is a row of"):
+        model.predict(query, growth)
+
+
+def test_files_of_others_are_left_alone(growth, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "mine.csv"
+    mine.write_text("mine")
+    with pytest.raises(hyperloom.SettingError, match="mine.csv, which exists"):
+        fit_short(growth, out="mine")
+    assert mine.read_text() == "mine"
+    model = fit_short(growth, out="run")
+    data = (tmp_path / "run.csv").read_bytes()
+    with pytest.raises(hyperloom.SettingError, match="run exists"):
+        fit_short({**growth, "week": [0.5] * len(growth["week"])}, out="run")
+    assert (tmp_path / "run.csv").read_bytes() == data
+    with pytest.raises(hyperloom.SettingError):
+        fit_short(growth, out="other", method="nothing")
+    assert not (tmp_path / "other.csv").exists() and not (tmp_path / "other").exists()
+    # From wherever one is.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert model.report and model.pictures and pickle.loads(pickle.dumps(model)).report == model.report
+    hyperloom.train(out="../run", resume=True, device="cpu", progress=None)
+
+
+def test_whole_numbers_and_floats_are_one_group(growth):
+    numbered = {name: i for i, name in enumerate(dict.fromkeys(growth["plant"]))}
+    rows = {**growth, "plant": [numbered[name] for name in growth["plant"]]}
+    model = fit_short(rows)
+    floats = {**rows, "plant": [float(p) for p in rows["plant"]]}
+    assert np.array_equal(model.predict(rows, rows).values, model.predict(rows, floats).values)
+
+
+def test_numbers_and_times_of_every_type(growth):
+    days = np.array([f"2024-05-{1 + int(week):02}" for week in growth["week"]], "M8[ns]")
+    rows = {**growth, "day": days, "wide": np.array(growth["week"], np.longdouble), "half": np.array(growth["week"], np.float16)}
+    model = fit_short(rows)
+    texts = {**rows, "day": [str(day)[:10] for day in days], "wide": growth["week"]}
+    assert np.array_equal(model.predict(rows, rows).values, model.predict(texts, texts).values)
+    gaps = days.copy()
+    gaps[0] = np.datetime64("NaT")
+    assert np.isfinite(model.predict({**rows, "day": gaps}, rows).values).all()
+    fields = np.array(list(zip(growth["soil"], growth["week"])), [("soil", "U9"), ("week", "f8")])
+    of_fields = hyperloom.fit(fields, growth["height"], group=growth["plant"], settings=SHORT, device="cpu", progress=None)
+    assert of_fields.predict(fields[:3]).values.shape == (3,)
+
+
+def test_predictions_are_like_arrays(model, known, asked):
+    said = model.predict(asked, {k: v for k, v in known.items() if k != "height"}, known["height"])
+    assert said[0] == said.values[0] and list(said) == said.values.tolist() and said != said.values.tolist()
+
+
+def test_networks_are_pickled(model, known, asked):
+    network = model.adapt(known)
+    again = pickle.loads(pickle.dumps(network))
+    assert np.allclose(again.predict(asked).values, network.predict(asked).values, rtol=1e-4)
+
+
+def test_a_forked_process_leaves_its_parents_folders(growth):
+    model = fit_short(growth)
+    forked = os.fork()
+    if forked == 0:
+        # As the interpreter ends: all that is to be cleared is cleared.
+        import weakref
+
+        weakref.finalize._exitfunc()
+        os._exit(0)
+    os.waitpid(forked, 0)
+    assert model.report
+
+
 def test_progress_is_told_and_may_end_it(growth, tmp_path):
     told = []
     settings = {**SHORT, "train": {"steps": 4000, "pooled_steps": 40}}

@@ -1,5 +1,6 @@
 //! Programs in C and C++ against the header and the library: they say what the Rust library says, under valgrind where it is there
 //! (HYPERLOOM_VALGRIND=require: it has to be).
+#![cfg(unix)] // compilers and linkers are called as they are there
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

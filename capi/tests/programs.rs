@@ -177,4 +177,7 @@ fn a_program_that_gets_it_wrong_is_told() {
     let printed =
         run(&program, &[&run_folder, &dir.path().join("no_run"), &dir.path().join("saved.safetensors")]);
     assert_eq!(printed.lines().last(), Some("all as it should be"), "{printed}");
+    let program = dir.path().join("forked");
+    compile("tests/forked.c", &program);
+    ran(Command::new(&program).arg(&run_folder));
 }

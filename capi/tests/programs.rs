@@ -19,11 +19,12 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What a command printed, which has to end well.
+/// What a command printed, which has to end well. Of libraries it finds those of this test, not what another build has left beside them.
 fn ran(command: &mut Command) -> String {
-    let done = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let errors = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{command:?}: {errors}");
+    let done =
+        command.env("LD_LIBRARY_PATH", libraries()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let said = [&done.stdout, &done.stderr].map(|s| String::from_utf8_lossy(s));
+    assert!(done.status.success(), "{command:?}: {}", said.join("\n"));
     String::from_utf8(done.stdout).expect("text")
 }
 

@@ -14,7 +14,7 @@ target=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_director
 if [ "${1:-}" = tract ]; then
     CARGO_TARGET_DIR=$target/tract cargo build --manifest-path tests/tract/Cargo.toml
     # Graphs with gradients have loops that it does not read.
-    HYPERLOOM_ONNX_READER=$target/tract/debug/tract cargo test --test onnx -- --ignored networks
+    HYPERLOOM_ONNX_READER=$target/tract/debug/tract cargo test --workspace --test onnx -- --ignored networks
     exit
 fi
 python=$target/onnx/bin/python
@@ -27,4 +27,5 @@ if ! "$python" -c 'import onnx, onnxruntime' 2>/dev/null; then
     python3 -m venv "$target/onnx"
     "$python" -m pip install --quiet --disable-pip-version-check 'onnx>=1.17,<2' 'onnxruntime>=1.20,<2'
 fi
-HYPERLOOM_ONNX_READER="$python tests/support/run_onnx.py" cargo test --test onnx -- --ignored
+# With the features of the other tests, as they were built.
+HYPERLOOM_ONNX_READER="$python tests/support/run_onnx.py" cargo test --workspace --test onnx -- --ignored

@@ -78,7 +78,7 @@ pub fn inspect(path: &Path) -> Result<Inspected> {
 /// Files of settings that a run folder has one of.
 const SETTINGS: [&str; 4] = [policies::SETTINGS, continual::SETTINGS, "search.toml", "config.toml"];
 
-/// What a file is by its name; of a program by its first line, too.
+/// What a file is by its name; of a program by its beginning, too.
 enum Kind {
     Tensors,
     Json,

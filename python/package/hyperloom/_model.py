@@ -191,8 +191,8 @@ class Network:
         return [share for _, share in self._raw.weights()]
 
     def __repr__(self) -> str:
-        many = self._raw.weights()
-        return f"<hyperloom.Network of {len(many[0][0])} weights{f' x {len(many)}' if len(many) > 1 else ''}>"
+        many = self.weights
+        return f"<hyperloom.Network of {len(many[0])} weights{f' x {len(many)}' if len(many) > 1 else ''}>"
 
     def __getstate__(self) -> dict:
         with tempfile.TemporaryDirectory(prefix="hyperloom-") as folder:

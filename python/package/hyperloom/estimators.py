@@ -60,7 +60,7 @@ class _Estimator(BaseEstimator):
         if group is None:
             raise ShapeError("what tells tasks apart is missing: the name of a column (group=…), or fit(X, y, groups=…)")
         name = _named(y, "target", columns)
-        known = with_column(columns, name, self._targets(y, rows_of(columns), True))
+        known = with_column(columns, name, self._targets(y, rows_of(columns)))
         self.model_ = fit(
             known,
             name,
@@ -83,7 +83,7 @@ class _Estimator(BaseEstimator):
         check_is_fitted(self)
         columns = self._columns(X, groups)
         adapted = copy.copy(self)
-        adapted.known_ = with_column(columns, self.model_.target, self._targets(y, rows_of(columns), False))
+        adapted.known_ = with_column(columns, self.model_.target, self._targets(y, rows_of(columns)))
         return adapted
 
     def _said(self, X: Any, groups: Any, interval: float | None = None) -> Prediction:
@@ -94,7 +94,7 @@ class _Estimator(BaseEstimator):
         columns = columns_of(X)
         return columns if groups is None else with_column(columns, self.model_.group, groups)
 
-    def _targets(self, y: Any, rows: int, new: bool) -> list:
+    def _targets(self, y: Any, rows: int) -> list:
         values = values_of(y, "y")
         if len(values) != rows:
             raise ShapeError(f"y needs {rows} values, one for each row; given: {len(values)}")
@@ -127,6 +127,11 @@ class Classifier(ClassifierMixin, _Estimator):
 
     _kind = "classification"
 
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Any:
+        """Trains a model on rows of many groups, as `Regressor.fit` does."""
+        self.classes_ = np.unique(np.asarray(values_of(y, "y")))
+        return super().fit(X, y, groups)
+
     def predict(self, X: Any, groups: Any = None) -> np.ndarray:
         """The class of each row that is most probable, [rows]."""
         shares = self.predict_proba(X, groups)
@@ -138,10 +143,8 @@ class Classifier(ClassifierMixin, _Estimator):
         place = {name: i for i, name in enumerate(said.classes)}
         return said.probabilities[:, [place[_class_name(i)] for i in range(len(self.classes_))]]
 
-    def _targets(self, y: Any, rows: int, new: bool) -> list:
-        labels = np.asarray(super()._targets(y, rows, new))
-        if new:
-            self.classes_ = np.unique(labels)
+    def _targets(self, y: Any, rows: int) -> list:
+        labels = np.asarray(super()._targets(y, rows))
         codes = {label: _class_name(i) for i, label in enumerate(self.classes_.tolist())}
         try:
             return [codes[label] for label in labels.tolist()]

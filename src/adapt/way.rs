@@ -100,7 +100,8 @@ impl<'a> Way<'a> {
         let network = |g: &mut Graph, fast: Value, problem: &InnerProblem| {
             let weights = self.adaptation.fast.state().folded(g, &inner, problem, fast);
             let weights = self.settled(g, weights, support);
-            self.sharpened(g, weights, member.scale * self.sharpness)
+            let weights = self.sharpened(g, weights, member.scale * self.sharpness);
+            self.hyper.target.without_context().settled().compress_all(g, weights)
         };
         let learned = self.learned(g, &problem);
         let learned = network(g, learned, &problem);
@@ -118,6 +119,7 @@ impl<'a> Way<'a> {
         let plain = target.folded(g, own, None);
         let plain = self.settled(g, plain, support);
         let plain = self.sharpened(g, plain, self.sharpness);
+        let plain = target.without_context().settled().compress_all(g, plain);
         let all = [plain, generated, learned].into_iter().enumerate();
         all.map(|(i, network)| (network, Some(g.slice(shares, 1, i, 1)))).collect()
     }

@@ -28,6 +28,7 @@
 
 use crate::error::{Error, Result, nearest};
 use crate::files::write_atomically;
+use half::f16;
 use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -130,6 +131,30 @@ impl Checkpoint {
         }
     }
 
+    /// The 16-bit floats of tensor `name`; as [`Checkpoint::f32`].
+    pub fn f16(&self, name: &str, shape: &[usize]) -> Result<&[f16]> {
+        match self.tensor(name)? {
+            Tensor { shape: s, data: TensorData::F16(v) } if s == shape => Ok(v),
+            found => Err(mismatch(name, found, "F16", shape)),
+        }
+    }
+
+    /// The 8-bit integers of tensor `name`; as [`Checkpoint::f32`].
+    pub fn i8(&self, name: &str, shape: &[usize]) -> Result<&[i8]> {
+        match self.tensor(name)? {
+            Tensor { shape: s, data: TensorData::I8(v) } if s == shape => Ok(v),
+            found => Err(mismatch(name, found, "I8", shape)),
+        }
+    }
+
+    /// The bytes of tensor `name`; as [`Checkpoint::f32`].
+    pub fn u8(&self, name: &str, shape: &[usize]) -> Result<&[u8]> {
+        match self.tensor(name)? {
+            Tensor { shape: s, data: TensorData::U8(v) } if s == shape => Ok(v),
+            found => Err(mismatch(name, found, "U8", shape)),
+        }
+    }
+
     /// The whole file. The header is put together here and not by the safetensors crate, which orders
     /// metadata by a random hash: the bytes would differ from one save to the next.
     fn to_bytes(&self) -> Result<Vec<u8>, String> {
@@ -228,7 +253,7 @@ impl Checkpoint {
 /// for, and all metadata is kept as it stands.
 ///
 /// # Errors
-/// As [`Checkpoint::load`], and for a tensor that is neither F32, U32, F64 nor I64.
+/// As [`Checkpoint::load`], and for a tensor of a type that is not read.
 pub fn read_safetensors(path: impl AsRef<Path>) -> Result<Checkpoint> {
     read_file(path.as_ref())
 }
@@ -278,7 +303,7 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
         let body =
             body.get(start..end).ok_or_else(|| format!("damaged: tensor '{name}' lies outside the file"))?;
         let data = TensorData::from_bytes(info.dtype, body).ok_or_else(|| {
-            format!("tensor '{name}' holds {}; only F32, U32, F64 and I64 are read", info.dtype)
+            format!("tensor '{name}' holds {}; only F32, F16, F64, I8, U8, U32 and I64 are read", info.dtype)
         })?;
         tensors.insert(name, Tensor { shape: info.shape.clone(), data });
     }

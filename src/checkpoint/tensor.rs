@@ -1,6 +1,7 @@
 //! One tensor of a checkpoint: a shape and its numbers, and how they lie in the file. Apart from the reading
 //! and checking of files, so that code which only makes or takes tensors finds them in one screenful.
 
+use half::f16;
 use safetensors::Dtype;
 use std::borrow::Cow;
 
@@ -15,6 +16,12 @@ pub enum TensorData {
     F64(Vec<f64>),
     /// 64-bit integers, as other tools write them (labels).
     I64(Vec<i64>),
+    /// 16-bit floats: weights in fewer bytes.
+    F16(Vec<f16>),
+    /// 8-bit integers with a sign: the same.
+    I8(Vec<i8>),
+    /// Bytes: numbers of fewer bits.
+    U8(Vec<u8>),
 }
 
 /// A shape and as many numbers as it asks for, row-major; an empty shape is one number.
@@ -34,6 +41,9 @@ impl TensorData {
             TensorData::U32(v) => v.len(),
             TensorData::F64(v) => v.len(),
             TensorData::I64(v) => v.len(),
+            TensorData::F16(v) => v.len(),
+            TensorData::I8(v) => v.len(),
+            TensorData::U8(v) => v.len(),
         }
     }
 
@@ -49,12 +59,17 @@ impl TensorData {
             TensorData::U32(_) => "U32",
             TensorData::F64(_) => "F64",
             TensorData::I64(_) => "I64",
+            TensorData::F16(_) => "F16",
+            TensorData::I8(_) => "I8",
+            TensorData::U8(_) => "U8",
         }
     }
 
     /// Bytes a number.
-    pub(super) fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         match self {
+            TensorData::I8(_) | TensorData::U8(_) => 1,
+            TensorData::F16(_) => 2,
             TensorData::F32(_) | TensorData::U32(_) => 4,
             TensorData::F64(_) | TensorData::I64(_) => 8,
         }
@@ -68,6 +83,9 @@ impl TensorData {
                 TensorData::U32(v) => bytemuck::cast_slice(v),
                 TensorData::F64(v) => bytemuck::cast_slice(v),
                 TensorData::I64(v) => bytemuck::cast_slice(v),
+                TensorData::F16(v) => bytemuck::cast_slice(v),
+                TensorData::I8(v) => bytemuck::cast_slice(v),
+                TensorData::U8(v) => v,
             });
         }
         Cow::Owned(match self {
@@ -75,12 +93,16 @@ impl TensorData {
             TensorData::U32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             TensorData::F64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             TensorData::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::F16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::I8(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::U8(v) => v.clone(),
         })
     }
 
     /// `None` for a type that this crate does not use.
     pub(super) fn from_bytes(dtype: Dtype, bytes: &[u8]) -> Option<TensorData> {
         // The bytes of a tensor may start anywhere in the file, so they are copied, never cast.
+        let two = bytes.as_chunks::<2>().0.iter().copied();
         let four = bytes.as_chunks::<4>().0.iter().copied();
         let eight = bytes.as_chunks::<8>().0.iter().copied();
         match dtype {
@@ -88,6 +110,9 @@ impl TensorData {
             Dtype::U32 => Some(TensorData::U32(four.map(u32::from_le_bytes).collect())),
             Dtype::F64 => Some(TensorData::F64(eight.map(f64::from_le_bytes).collect())),
             Dtype::I64 => Some(TensorData::I64(eight.map(i64::from_le_bytes).collect())),
+            Dtype::F16 => Some(TensorData::F16(two.map(f16::from_le_bytes).collect())),
+            Dtype::I8 => Some(TensorData::I8(bytes.iter().map(|b| *b as i8).collect())),
+            Dtype::U8 => Some(TensorData::U8(bytes.to_vec())),
             _ => None,
         }
     }
@@ -112,6 +137,21 @@ impl Tensor {
     /// A tensor of 64-bit integers.
     pub fn i64(shape: &[usize], data: Vec<i64>) -> Tensor {
         Tensor { shape: shape.to_vec(), data: TensorData::I64(data) }
+    }
+
+    /// A vector of 16-bit floats.
+    pub fn f16(data: Vec<f16>) -> Tensor {
+        Tensor { shape: vec![data.len()], data: TensorData::F16(data) }
+    }
+
+    /// A vector of 8-bit integers.
+    pub fn i8(data: Vec<i8>) -> Tensor {
+        Tensor { shape: vec![data.len()], data: TensorData::I8(data) }
+    }
+
+    /// A vector of bytes.
+    pub fn u8(data: Vec<u8>) -> Tensor {
+        Tensor { shape: vec![data.len()], data: TensorData::U8(data) }
     }
 
     /// Type and shape for a message: `F32 [2, 3]`.

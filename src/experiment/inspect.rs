@@ -213,6 +213,9 @@ fn looked_at(name: &str, tensor: &Tensor) -> InspectedTensor {
         TensorData::U32(v) => Box::new(v.iter().map(|x| f64::from(*x))),
         TensorData::F64(v) => Box::new(v.iter().copied()),
         TensorData::I64(v) => Box::new(v.iter().map(|x| *x as f64)),
+        TensorData::F16(v) => Box::new(v.iter().map(|x| x.to_f64())),
+        TensorData::I8(v) => Box::new(v.iter().map(|x| f64::from(*x))),
+        TensorData::U8(v) => Box::new(v.iter().map(|x| f64::from(*x))),
     };
     let (mut count, mut squares, mut largest, mut not_finite) = (0, 0.0, 0.0f64, 0);
     for x in numbers {

@@ -164,6 +164,7 @@ impl<'a> Experiment<'a> {
             fine_tuning: setup.fine_tuning(),
             members: vec![Member::default(); setup.source().members()],
             choice: Choice::default(),
+            stored: Default::default(),
             ready: Default::default(),
         };
         let (position, model, state, frozen, curve) = match saved {

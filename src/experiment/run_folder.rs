@@ -21,8 +21,9 @@ use crate::error::{Error, Result};
 use crate::files::{is_temporary, remove_temporaries, write_atomically};
 use crate::hyper::HyperSpec;
 use crate::meta::model::{Model, Network};
+use crate::meta::packed;
 use crate::meta::store::{check_net, field, impossible, json, own_layout, parse};
-use crate::net::{Net, Own, ParamLayout};
+use crate::net::{Compression, Net, Own, ParamLayout};
 use crate::task::Likelihood;
 
 /// The network of a run of a single task.
@@ -82,6 +83,8 @@ struct AboutNetwork {
     /// Networks that noise made of each member; 0: there was none.
     #[serde(default, skip_serializing_if = "one_at_most")]
     draws: usize,
+    #[serde(default, skip_serializing_if = "Compression::is_none")]
+    compression: Compression,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layout: Option<ParamLayout>,
 }
@@ -285,14 +288,16 @@ impl Model {
 /// Writes one task's network.
 pub fn save_network(path: &Path, network: &Network, format: &Format) -> Result<()> {
     let mut c = Checkpoint::default();
+    let layout = network.spec.layout();
     for (i, w) in network.members.iter().enumerate() {
-        c.tensors.insert(format!("member.{i}"), Tensor::f32(&[w.len()], w.clone()));
+        packed::put(&mut c, &format!("member.{i}"), &layout, w, &network.compression);
     }
     let about = AboutNetwork {
         spec: network.spec.clone(),
         likelihood: network.likelihood,
         shares: network.shares.clone(),
         draws: network.draws,
+        compression: network.compression,
         layout: own_layout(&network.spec),
     };
     c.metadata.insert("network".into(), json(&about));
@@ -339,16 +344,16 @@ pub fn load_network_with(path: &Path, own: &[Own]) -> Result<(Network, Format)> 
     check_net(path, &about.spec, about.likelihood.outputs, about.layout.as_ref())?;
     let format: Format = parse(path, &c, "format_of_files")?;
     format.validate(path, about.spec.inputs(), about.likelihood.outputs)?;
-    let p = about.spec.layout().len();
+    about.compression.check_share().map_err(|e| Error::checkpoint(path, e))?;
+    let layout = about.spec.layout();
     let n = about.shares.len();
     if n > MOST_NETWORKS || !about.shares.iter().all(|s| (0.0..=1.0).contains(s)) {
         return Err(Error::checkpoint(path, format!("{n} members with shares that are no shares")));
     }
     let members = (0..n)
         .map(|i| {
-            Ok(c.f32(&format!("member.{i}"), &[p])
-                .map_err(|e| Error::checkpoint(path, e.to_string()))?
-                .to_vec())
+            packed::get(&c, &format!("member.{i}"), &layout, &about.compression)
+                .map_err(|e| Error::checkpoint(path, e.to_string()))
         })
         .collect::<Result<Vec<_>>>()?;
     if members.is_empty() {
@@ -356,6 +361,7 @@ pub fn load_network_with(path: &Path, own: &[Own]) -> Result<(Network, Format)> 
     }
     let mut network = Network::new(about.spec, about.likelihood, members, about.shares);
     network.draws = about.draws.max(1);
+    network.compression = about.compression;
     Ok((network, format))
 }
 

@@ -8,7 +8,7 @@ use crate::adapt::{Adaptation, Fast};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, Noise, SetEncoder};
 use crate::meta::objective::MetaSpec;
-use crate::net::{GlobalPool, Layer, Net};
+use crate::net::{Compression, GlobalPool, Layer, Net};
 use crate::plan::bytes;
 use crate::rng::Rng;
 use crate::run::available_memory;
@@ -115,7 +115,7 @@ impl Setup {
     pub fn hyper(&self) -> HyperSpec {
         let shape = self.source.family(0).shape();
         let m = &self.config.model;
-        let target = self.target(&shape);
+        let target = self.target(&shape).compressed(Compression::new(m.numbers, m.prune));
         if m.weights == WeightSource::Shared {
             return HyperSpec { activation: m.hyper_activation, ..HyperSpec::shared(target) };
         }

@@ -96,6 +96,7 @@ impl Language for C {
             Native::Tanh => format!("tanhf({})", a[0]),
             Native::Abs => format!("fabsf({})", a[0]),
             Native::Floor => format!("floorf({})", a[0]),
+            Native::Round => format!("nearbyintf({})", a[0]),
             Native::Larger => format!("({0} != {0} || {0} >= {1}) ? {0} : {1}", a[0], a[1]),
             Native::Less => format!("{} < {} ? 1.0f : 0.0f", a[0], a[1]),
             Native::Equal => format!("{} == {} ? 1.0f : 0.0f", a[0], a[1]),

@@ -25,6 +25,8 @@ pub enum Native {
     Abs,
     /// The largest whole number that is not larger.
     Floor,
+    /// The nearest whole number, of two the even one.
+    Round,
     /// The larger of two; NaN where the first is.
     Larger,
     /// 1 where the first is less than the second, else 0.
@@ -47,6 +49,7 @@ const NATIVES: &[(&str, Native)] = &[
     ("tanh", Native::Tanh),
     ("size", Native::Abs),
     ("whole", Native::Floor),
+    ("nearest", Native::Round),
     ("larger", Native::Larger),
     ("less", Native::Less),
     ("equal", Native::Equal),
@@ -123,6 +126,7 @@ pub(super) fn of_one(f: Func, x: &str) -> String {
         // The value has the sign of the argument.
         Func::Slope(a) => activation(a, 1, x),
         Func::Floor => format!("whole({x})"),
+        Func::Round => format!("nearest({x})"),
         Func::IsFinite => format!("is_finite({x})"),
     }
 }

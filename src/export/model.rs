@@ -8,6 +8,7 @@ use crate::graph::op::Binary;
 use crate::graph::{Graph, Role, Value};
 use crate::hyper::Condition;
 use crate::meta::model::Model;
+use crate::net::{Compression, Net};
 use crate::spec::DType;
 use crate::task::Rows;
 
@@ -103,6 +104,11 @@ impl<'m> Learning<'m> {
         let of = |m: &Member| [&m.hyper[..params], &m.pooled[..pooled]].concat();
         let noise = spec.condition.noise.map_or(vec![], |noise| noise.table());
         members.iter().flat_map(of).chain(noise).collect()
+    }
+
+    /// A network of a task, whose weights are those that it uses.
+    fn network(&self) -> Net {
+        self.model.network_spec().compressed(Compression::default())
     }
 
     /// The number that stands for a task that was not trained on.
@@ -210,7 +216,7 @@ impl<'m> Learning<'m> {
 
     /// What so many networks, which [`Learning::packed`] put together, say of rows; whether their shares stand behind them.
     fn predict(&self, rows: usize, many: usize, weighed: bool) -> Graph {
-        let net = self.model.network_spec();
+        let net = self.network();
         let p = net.layout().len();
         let mut graph = Graph::new();
         let g = &mut graph;
@@ -236,7 +242,7 @@ impl<'m> Learning<'m> {
         let mut graph = Graph::new();
         let g = &mut graph;
         let networks = self.networks(g);
-        let y = said(g, &self.model.network_spec(), &self.model.likelihood, &networks, rows);
+        let y = said(g, &self.network(), &self.model.likelihood, &networks, rows);
         g.output("y", y);
         let packed = self.packed(g, &networks);
         g.output("network", packed);

@@ -96,6 +96,7 @@ impl Language for Rust {
             Native::Tanh => format!("{}.tanh()", a[0]),
             Native::Abs => format!("{}.abs()", a[0]),
             Native::Floor => format!("{}.floor()", a[0]),
+            Native::Round => format!("{}.round_ties_even()", a[0]),
             Native::Larger => format!("if {0}.is_nan() || {0} >= {1} {{ {0} }} else {{ {1} }}", a[0], a[1]),
             Native::Less => format!("if {} < {} {{ 1.0 }} else {{ 0.0 }}", a[0], a[1]),
             Native::Equal => format!("if {} == {} {{ 1.0 }} else {{ 0.0 }}", a[0], a[1]),

@@ -94,6 +94,7 @@ impl Language for Wgsl {
             Native::Tanh => format!("tanh(clamp({}, -9.0, 9.0))", a[0]),
             Native::Abs => format!("abs({})", a[0]),
             Native::Floor => format!("floor({})", a[0]),
+            Native::Round => format!("round({})", a[0]),
             Native::Larger => format!("max({}, {})", a[0], a[1]),
             Native::Less => format!("select(0.0, 1.0, {} < {})", a[0], a[1]),
             Native::Equal => format!("select(0.0, 1.0, {} == {})", a[0], a[1]),

@@ -256,6 +256,11 @@ impl<'g> Expr<'g> {
         self.map(Func::Floor)
     }
 
+    /// [`Func::Round`]
+    pub fn round(self) -> Expr<'g> {
+        self.map(Func::Round)
+    }
+
     /// The larger of two.
     #[track_caller]
     pub fn larger(self, other: Expr<'g>) -> Expr<'g> {

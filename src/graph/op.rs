@@ -45,6 +45,8 @@ pub enum Func {
     Recip,
     /// The largest whole number that is not larger; its gradient is 0.
     Floor,
+    /// The nearest whole number, of two the even one; its gradient is 0.
+    Round,
     /// 1 where x is finite, else 0 (tested on the bits); its gradient is 0.
     IsFinite,
 }

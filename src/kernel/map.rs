@@ -25,6 +25,7 @@ pub(super) fn func_flops(f: Func) -> f64 {
     match f {
         Func::Act(Activation::Identity | Activation::Relu | Activation::LeakyRelu, _)
         | Func::Floor
+        | Func::Round
         | Func::IsFinite => 1.0,
         Func::Affine(..) | Func::Slope(_) => 2.0,
         Func::Act(..) => 20.0,

@@ -28,6 +28,7 @@ pub fn func<T: Real>(f: Func, x: T) -> T {
         // The value has the sign of the argument.
         Func::Slope(a) => activation(a, 1, x),
         Func::Floor => x.floor(),
+        Func::Round => x.round(),
         Func::IsFinite => T::of(if x.value().is_finite() { 1.0 } else { 0.0 }),
     }
 }

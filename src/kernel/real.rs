@@ -45,6 +45,8 @@ pub trait Real:
     fn max(self, other: Self) -> Self;
     /// The largest whole number that is not larger.
     fn floor(self) -> Self;
+    /// The nearest whole number, of two the even one.
+    fn round(self) -> Self;
     /// 1 where `test` holds of the two values, else 0.
     fn compare(self, other: Self, test: impl Fn(f64, f64) -> bool) -> Self {
         Self::of(if test(self.value(), other.value()) { 1.0 } else { 0.0 })
@@ -121,6 +123,10 @@ macro_rules! plain_real {
                 <$t>::floor(self)
             }
             #[inline(always)]
+            fn round(self) -> $t {
+                <$t>::round_ties_even(self)
+            }
+            #[inline(always)]
             fn max(self, other: $t) -> $t {
                 if self.is_nan() || self >= other { self } else { other }
             }
@@ -170,6 +176,15 @@ impl Bounded {
             return Bounded::exact(v);
         }
         Bounded { v, e: e * (1.0 + 2.0 * UNIT) + units * UNIT * (v.abs() + e) + TINY }.overflown()
+    }
+
+    /// A whole number by it, to which roundings before may lead or not.
+    fn whole(self, of: fn(f64) -> f64) -> Bounded {
+        if !self.v.is_finite() {
+            return self;
+        }
+        let [low, high] = [self.v - self.e, self.v + self.e].map(of);
+        Bounded { v: of(self.v), e: if low == high { 0.0 } else { high - low } }
     }
 
     /// The value as f32 can hold it.
@@ -306,12 +321,10 @@ impl Real for Bounded {
         Bounded { v, e: (self.e + UNIT * (self.v.abs() + 12.0)).min(2.0) }
     }
     fn floor(self) -> Bounded {
-        if !self.v.is_finite() {
-            return self;
-        }
-        // Roundings before it may lead over a whole number.
-        let [low, high] = [self.v - self.e, self.v + self.e].map(f64::floor);
-        Bounded { v: self.v.floor(), e: if low == high { 0.0 } else { high - low } }
+        self.whole(f64::floor)
+    }
+    fn round(self) -> Bounded {
+        self.whole(f64::round_ties_even)
     }
     fn max(self, o: Bounded) -> Bounded {
         let v = Real::max(self.v, o.v);

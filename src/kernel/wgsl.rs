@@ -20,6 +20,7 @@ pub(crate) fn call(f: Func, affine: [&str; 2], x: &str) -> String {
         Func::Rsqrt => format!("inverse_square_root({x})"),
         Func::Recip => format!("(1.0 / {x})"),
         Func::Floor => format!("floor({x})"),
+        Func::Round => format!("round({x})"),
         Func::IsFinite => format!("select(0.0, 1.0, is_finite({x}))"),
     }
 }

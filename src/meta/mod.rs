@@ -39,6 +39,7 @@ pub mod influence;
 pub mod model;
 pub mod objective;
 pub mod outer;
+pub mod packed;
 pub mod shard;
 pub(crate) mod store;
 pub mod stream;

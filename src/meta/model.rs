@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::packed;
 use crate::adapt::{
     Adaptation, Adapter, Candidates, Forward, Gate, Generated, Lease, Member, Pool, StartFrom,
     TaskPredictions, Way,
 };
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
-use crate::net::Net;
+use crate::net::{Compression, Net, ParamLayout};
 use crate::run::Device;
 use crate::task::{Intervals, Likelihood, Task, support_as_query};
 
@@ -58,6 +59,8 @@ pub struct Model {
     pub members: Vec<Member>,
     /// What was chosen on validation tasks.
     pub choice: Choice,
+    /// How files hold its parameters, which it has made of them: what networks use is said by the target ([`Net::compressed`]).
+    pub stored: Compression,
     /// Plans that were prepared for earlier calls.
     pub(crate) ready: Pool<Adapter>,
 }
@@ -141,8 +144,28 @@ impl Model {
         let pooled = spec.layout().get("head.bias").map_or(vec![], |p| params[p.range()].to_vec());
         let members = vec![Member { pooled, hyper: params }];
         let fine_tuning = Adaptation::fine_tuning(adaptation.rate, adaptation.clip);
-        let (choice, ready) = (Choice::default(), Pool::default());
-        Ok(Model { spec, likelihood, adaptation, fine_tuning, members, choice, ready })
+        let (choice, stored, ready) = Default::default();
+        Ok(Model { spec, likelihood, adaptation, fine_tuning, members, choice, stored, ready })
+    }
+
+    /// The same model in fewer bytes: its parameters, pooled networks among them, as `stored` says, and the networks that it makes as `networks` says. These are
+    /// rounded as they adapt, so that adaptation knows; nothing is trained anew.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where numbers are too large for 16 bits, or `networks` is nothing that networks use.
+    pub fn compressed(&self, stored: Compression, networks: Compression) -> Result<Model> {
+        stored.check_share().and_then(|()| networks.check()).map_err(Error::Shape)?;
+        let mut model = Model { stored, ready: Pool::default(), ..self.clone() };
+        model.spec.target = model.spec.target.compressed(networks);
+        let (hyper, target) = (self.adaptation.layout(&self.spec), self.spec.target.layout());
+        for member in &mut model.members {
+            for (layout, weights) in [(&hyper, &mut member.hyper), (&target, &mut member.pooled)] {
+                if layout.len() == weights.len() {
+                    compress(layout, &stored, weights)?;
+                }
+            }
+        }
+        Ok(model)
     }
 
     /// Predictions of all members together, on the query rows of `tasks`, after each number of steps.
@@ -587,18 +610,42 @@ pub struct Network {
     pub shares: Vec<f64>,
     /// Networks that noise made of each member of the model: so many follow one another.
     pub draws: usize,
+    /// What its weights were made: files hold them so.
+    pub compression: Compression,
     /// Plans that were prepared for earlier calls.
     ready: Pool<Forward>,
 }
 
 impl Network {
+    /// Weights of a net that is compressed become those that it uses, once: what is left is a plain one.
     pub(crate) fn new(
         spec: Net,
         likelihood: Likelihood,
-        members: Vec<Vec<f32>>,
+        mut members: Vec<Vec<f32>>,
         shares: Vec<f64>,
     ) -> Network {
-        Network { spec, likelihood, members, shares, draws: 1, ready: Pool::default() }
+        members.iter_mut().for_each(|weights| spec.compress(weights));
+        let compression = spec.compression();
+        let spec = spec.compressed(Compression::default());
+        Network { spec, likelihood, members, shares, draws: 1, compression, ready: Pool::default() }
+    }
+
+    /// The same network in fewer bytes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the share that is to be 0 is none, or numbers are too large for 16 bits.
+    pub fn compressed(&self, compression: Compression) -> Result<Network> {
+        compression.check_share().map_err(Error::Shape)?;
+        let mut network = Network { compression, ready: Pool::default(), ..self.clone() };
+        let layout = network.spec.layout();
+        network.members.iter_mut().try_for_each(|weights| compress(&layout, &compression, weights))?;
+        Ok(network)
+    }
+
+    /// Bytes of its weights in a file.
+    pub fn stored_bytes(&self) -> usize {
+        let layout = self.spec.layout();
+        self.members.iter().map(|weights| packed::stored_bytes(&layout, weights, &self.compression)).sum()
     }
 
     /// One network with weights `[P]`.
@@ -624,7 +671,10 @@ impl Network {
     pub fn start(&self, adaptation: Adaptation) -> Result<Model> {
         match &self.members[..] {
             [weights] if !self.spec.reads_support() => {
-                Model::new(HyperSpec::shared(self.spec.clone()), self.likelihood, adaptation, weights.clone())
+                // Halves are how files hold numbers: they are not learned with.
+                let learned = self.compression.check().map_or(Compression::default(), |()| self.compression);
+                let spec = HyperSpec::shared(self.spec.clone().compressed(learned));
+                Model::new(spec, self.likelihood, adaptation, weights.clone())
             }
             members => Err(Error::Shape(format!(
                 "a network of one member, which normalises by no support rows, can be started from; this has {} members",
@@ -638,7 +688,8 @@ impl Network {
     pub fn decoder(&self) -> Option<Network> {
         let (spec, range) = self.spec.decoder()?;
         let members = self.members.iter().map(|w| w[range.clone()].to_vec()).collect();
-        Some(Network::new(spec, self.likelihood, members, self.shares.clone()))
+        let network = Network::new(spec, self.likelihood, members, self.shares.clone());
+        Some(Network { compression: self.compression, ..network })
     }
 
     /// Outputs `[n, o]` for inputs `[n, i]`: values, or logarithms of class probabilities. What is prepared for a number of rows is kept for
@@ -712,12 +763,24 @@ impl Network {
     fn by(&self, spec: Net) -> Network {
         let likelihood = Likelihood { outputs: spec.outputs(), ..self.likelihood };
         let network = Network::new(spec, likelihood, self.members.clone(), self.shares.clone());
-        Network { draws: self.draws, ..network }
+        Network { draws: self.draws, compression: self.compression, ..network }
     }
 
     /// What all members say together.
     pub(crate) fn mixture(&self, each: &[&[f32]]) -> Vec<f32> {
         self.likelihood.mixture(each, &self.shares)
+    }
+}
+
+/// Weights as they are used and stored.
+fn compress(layout: &ParamLayout, compression: &Compression, weights: &mut [f32]) -> Result<()> {
+    layout.compress(compression, weights);
+    match weights.iter().all(|w| w.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::Shape(format!(
+            "some weights are too large for {}, or no numbers: int8 has scales",
+            compression.numbers.name()
+        ))),
     }
 }
 

@@ -5,11 +5,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Choice, Model};
+use super::packed;
 use crate::adapt::{Adaptation, Member};
-use crate::checkpoint::{Checkpoint, Tensor};
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::hyper::HyperSpec;
-use crate::net::{Net, Own, ParamLayout};
+use crate::net::{Compression, Net, Own, ParamLayout};
 use crate::task::Likelihood;
 
 /// The most steps of adaptation.
@@ -25,6 +26,8 @@ struct About {
     fine_tuning: Adaptation,
     choice: Choice,
     members: usize,
+    #[serde(default, skip_serializing_if = "Compression::is_none")]
+    stored: Compression,
     /// What the weights of the target are, where layers of a program's own say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layout: Option<ParamLayout>,
@@ -59,10 +62,11 @@ impl Model {
 
     /// Puts all that it is into a checkpoint.
     pub(crate) fn put(&self, c: &mut Checkpoint) {
+        let (hyper, target) = (self.adaptation.layout(&self.spec), self.spec.target.layout());
         for (i, m) in self.members.iter().enumerate() {
-            for (name, w) in [("pooled", &m.pooled), ("hyper", &m.hyper)] {
+            for (name, layout, w) in [("pooled", &target, &m.pooled), ("hyper", &hyper, &m.hyper)] {
                 if !w.is_empty() {
-                    c.tensors.insert(format!("member.{i}.{name}"), Tensor::f32(&[w.len()], w.clone()));
+                    packed::put(c, &format!("member.{i}.{name}"), layout, w, &self.stored);
                 }
             }
         }
@@ -73,6 +77,7 @@ impl Model {
             fine_tuning: self.fine_tuning,
             choice: self.choice.clone(),
             members: self.members.len(),
+            stored: self.stored,
             layout: own_layout(&self.spec.target),
         };
         c.metadata.insert("model".into(), json(&about));
@@ -89,19 +94,22 @@ impl Model {
         about.spec.target.hand_over(own);
         check_net(path, &about.spec.target, about.likelihood.outputs, about.layout.as_ref())?;
         check_about(path, &about)?;
-        let (p, h) = (about.spec.target.layout().len(), about.adaptation.layout(&about.spec).len());
+        let (target, hyper) = (about.spec.target.layout(), about.adaptation.layout(&about.spec));
         let mut members = Vec::new();
         for i in 0..about.members {
             // What is trained must be there, and only that.
-            let get = |name: &str, len: usize, trained: bool| -> Result<Vec<f32>> {
+            let get = |name: &str, layout: &ParamLayout, trained: bool| -> Result<Vec<f32>> {
                 if !trained {
                     return Ok(vec![]);
                 }
-                let key = format!("member.{i}.{name}");
-                Ok(c.f32(&key, &[len]).map_err(|e| Error::checkpoint(path, e.to_string()))?.to_vec())
+                packed::get(c, &format!("member.{i}.{name}"), layout, &about.stored)
+                    .map_err(|e| Error::checkpoint(path, e.to_string()))
             };
-            let (pooled, hyper) = trained(i);
-            members.push(Member { pooled: get("pooled", p, pooled)?, hyper: get("hyper", h, hyper)? });
+            let (has_pooled, has_hyper) = trained(i);
+            members.push(Member {
+                pooled: get("pooled", &target, has_pooled)?,
+                hyper: get("hyper", &hyper, has_hyper)?,
+            });
         }
         Ok(Model {
             spec: about.spec,
@@ -110,6 +118,7 @@ impl Model {
             fine_tuning: about.fine_tuning,
             members,
             choice: about.choice,
+            stored: about.stored,
             ready: Default::default(),
         })
     }
@@ -134,6 +143,7 @@ fn check_about(path: &Path, about: &About) -> Result<()> {
         .is_none_or(|e| (1..=1 << 31).contains(&e.tasks) && (1..=65_536).contains(&e.width));
     let sound = support
         && embedding
+        && about.stored.check_share().is_ok()
         && sound_widths(trunk)
         && about.spec.check().is_ok()
         && (about.choice.gate.is_none() || about.adaptation.rule.has_evidence())

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::Compression;
 use crate::rng::Rng;
 use crate::spec::{Shape, count};
 
@@ -113,6 +114,9 @@ impl Param {
 pub struct ParamLayout {
     /// The parameters, in order of their offsets, without gaps.
     pub params: Vec<Param>,
+    /// What matrices are wherever they are used.
+    #[serde(skip)]
+    pub(super) compression: Compression,
 }
 
 impl ParamLayout {

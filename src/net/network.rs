@@ -11,9 +11,9 @@ use super::layer::{
     shape_after,
 };
 use super::{
-    AvgPool, BatchNorm, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm, MaxPool, Own,
-    OwnLayer, Parallel, ParamLayout, ParamRole, Pointwise, Recurrent, Residual, Scale, Sizes, Statistics,
-    Variational, Weights,
+    AvgPool, BatchNorm, Compression, Context, Conv, Dense, Flatten, GlobalPool, GroupNorm, Layer, LayerNorm,
+    MaxPool, Own, OwnLayer, Parallel, ParamLayout, ParamRole, Pointwise, Recurrent, Residual, Scale, Sizes,
+    Statistics, Variational, Weights,
 };
 use crate::graph::{Graph, Value};
 use crate::spec::{Activation, Shape, count};
@@ -32,6 +32,9 @@ pub struct Net {
     /// Shape of a row.
     pub(super) input: Shape,
     pub(super) layers: Vec<Layer>,
+    /// What its matrices are wherever they are used.
+    #[serde(default, skip_serializing_if = "Compression::is_none")]
+    pub(super) compression: Compression,
 }
 
 impl<'de> Deserialize<'de> for Net {
@@ -42,14 +45,17 @@ impl<'de> Deserialize<'de> for Net {
             input: Shape,
             #[serde(deserialize_with = "layers")]
             layers: Vec<Layer>,
+            #[serde(default)]
+            compression: Compression,
         }
         let settings = serde_json::Value::deserialize(from)?;
         if settings.get("widths").is_some() {
             let old: DenseSpec = serde_json::from_value(settings).map_err(D::Error::custom)?;
             return Net::try_from(old).map_err(D::Error::custom);
         }
-        let Stored { input, layers } = serde_json::from_value(settings).map_err(D::Error::custom)?;
-        Ok(Net { input, layers })
+        let Stored { input, layers, compression } =
+            serde_json::from_value(settings).map_err(D::Error::custom)?;
+        Ok(Net { input, layers, compression })
     }
 }
 
@@ -70,7 +76,7 @@ impl Net {
     /// A net without layers over rows of this shape: `[2]`, `[28, 28, 1]` (height, width, channels), `[length, channels]`.
     #[must_use]
     pub fn rows(shape: impl Into<Shape>) -> Net {
-        Net { input: shape.into(), layers: vec![] }
+        Net { input: shape.into(), layers: vec![], compression: Compression::default() }
     }
 
     /// A net over pictures `[height, width, channels]`.
@@ -256,6 +262,35 @@ impl Net {
     }
 }
 
+/// What its matrices are wherever they are used.
+impl Net {
+    /// A net whose matrices are compressed wherever they are used.
+    #[must_use]
+    pub fn compressed(self, compression: Compression) -> Net {
+        Net { compression, ..self }
+    }
+
+    /// How its matrices are compressed.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Makes of flat weights `[P]` those that it uses.
+    pub fn compress(&self, weights: &mut [f32]) {
+        if !self.compression.is_none() {
+            self.layout().compress(&self.compression, weights);
+        }
+    }
+
+    /// The same of weights `[T, P]` in a graph.
+    pub(crate) fn compress_all(&self, g: &mut Graph, flat: Value) -> Value {
+        if self.compression.is_none() {
+            return flat;
+        }
+        self.folded(g, Weights { flat, layout: &self.layout() }, None)
+    }
+}
+
 /// Layers of a program's own.
 impl Net {
     /// The layers of a program's own, branches included.
@@ -347,6 +382,7 @@ impl Net {
         let refuse = |row: &Shape| {
             Err(format!("rows of shape {row:?}: one to four axes, and up to {MAX_ROW} numbers, are possible"))
         };
+        self.compression.check()?;
         if !sound(&self.input) {
             return refuse(&self.input);
         }
@@ -412,7 +448,7 @@ impl Net {
     /// ```
     pub fn decoder(&self) -> Option<(Net, Range<usize>)> {
         let [Layer::Variational(v)] = &self.layers[..] else { return None };
-        let net = Net { input: vec![v.code], layers: v.decoder.clone() }.flatten();
+        let net = Net { input: vec![v.code], layers: v.decoder.clone(), ..self.clone() }.flatten();
         let end = self.layout().len();
         Some((net.clone(), end - net.layout().len()..end))
     }
@@ -452,7 +488,7 @@ impl Net {
             };
             layers.iter().map(one).collect()
         }
-        Net { input: self.input.clone(), layers: all(&self.layers) }
+        Net { layers: all(&self.layers), ..self.clone() }
     }
 
     /// Number of context parameters.
@@ -477,7 +513,7 @@ impl Net {
     }
 
     fn layout_by(&self, scheme: Scheme, after: Activation) -> ParamLayout {
-        let mut layout = ParamLayout::default();
+        let mut layout = ParamLayout { compression: self.compression, ..ParamLayout::default() };
         let mut to = Params {
             layout: &mut layout,
             scheme,
@@ -497,7 +533,7 @@ impl Net {
     #[must_use]
     pub fn without_context(&self) -> Net {
         let layers = self.layers.iter().filter(|l| !matches!(l, Layer::Context(_)));
-        Net { input: self.input.clone(), layers: layers.cloned().collect() }
+        Net { layers: layers.cloned().collect(), ..self.clone() }
     }
 
     /// Weights of [`Net::without_context`] that do the same: context parameters go into the biases of the layers that read them.
@@ -601,12 +637,12 @@ impl Net {
         self.run(g, weights, "", x, beside, self.layers.len()).0
     }
 
-    /// Whether all of its matrices are those of dense layers, to which tasks may add products of factors.
+    /// Whether all of its matrices are those of dense layers, to which tasks may add products of factors: rounded are sums of both.
     pub(crate) fn takes_corrections(&self) -> bool {
         let plain = |layer: &Layer| {
             matches!(layer, Layer::Dense(_) | Layer::Activation(_) | Layer::Flatten(_) | Layer::LayerNorm(_))
         };
-        self.layers.iter().all(plain)
+        self.compression.is_none() && self.layers.iter().all(plain)
     }
 
     /// Rows `[T, n, inputs]` by weights `[P]` that tasks share and what each adds to those of its dense layers.
@@ -702,6 +738,7 @@ impl Net {
         let t = g.shape(head)[0];
         let w = g.slice(head, 1, 0, f * o);
         let w = g.reshape(w, &[t, f, o]);
+        let w = self.compression.of(g, w, &[f, o]);
         let b = g.slice(head, 1, f * o, o);
         let b = g.reshape(b, &[t, 1, o]);
         let y = g.matmul(features, w);

@@ -1,7 +1,7 @@
 //! Weights are a value: trainable parameters shared by all tasks, or what a hypernetwork wrote, a row a task; a layer does not
 //! know which.
 
-use super::ParamLayout;
+use super::{Compression, ParamLayout};
 use crate::graph::{Graph, Value};
 use crate::spec::count;
 
@@ -15,7 +15,7 @@ pub struct Weights<'l> {
 }
 
 impl Weights<'_> {
-    /// The parameter `name`: its shape, after `[T]` where every task has its own.
+    /// The parameter `name` as it is used ([`Compression`](super::Compression)): its shape, after `[T]` where every task has its own.
     ///
     /// # Panics
     /// When the layout has no such parameter.
@@ -27,7 +27,8 @@ impl Weights<'_> {
         let flat = g.slice(self.flat, axis, p.offset, count(&p.shape));
         let mut full = shape[..axis].to_vec();
         full.extend(&p.shape);
-        g.reshape(flat, &full)
+        let value = g.reshape(flat, &full);
+        if Compression::reads(p) { self.layout.compression.of(g, value, &p.shape) } else { value }
     }
 
     /// Whether every task has its own weights.

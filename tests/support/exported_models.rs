@@ -4,6 +4,7 @@ use hyperloom::Device;
 use hyperloom::adapt::{Gate, Member};
 use hyperloom::export::{Program, program_of_model};
 use hyperloom::meta::objective::Through;
+use hyperloom::net::{Compression, Numbers};
 
 use crate::ways::{QUERY, model_and_task, ways};
 
@@ -44,6 +45,13 @@ pub(crate) fn model_cases() -> Vec<ModelCase> {
             model.members.push(Member { pooled: changed(pooled), hyper: changed(hyper) });
             model.choice.gate = Some(Gate { prior: -0.5, temperature: 0.3, noise: 0.2 });
             (model.choice.steps, steps) = (1, None);
+        }
+        // Networks of fewer bytes.
+        if i % 4 == 2 {
+            let numbers = [Numbers::Int8, Numbers::Int4, Numbers::Int8Tensor, Numbers::F32][i / 4 % 4];
+            let prune = if i / 4 % 4 > 1 { 0.4 } else { 0.0 };
+            let networks = Compression::new(numbers, prune);
+            model = model.compressed(Compression::default(), networks).expect("it can be compressed");
         }
         let network = model.adapt(&Device::Cpu, &task, steps).expect("a network");
         let want = network.predict(&Device::Cpu, &task.xq).expect("predictions");

@@ -50,6 +50,24 @@ pub(super) const SPECIAL: [f32; 40] = [
     -20.0,
 ];
 
+/// Numbers between two whole ones, of both signs, and others beside them.
+const HALVES: [f32; 14] = [
+    0.5,
+    -0.5,
+    1.5,
+    -1.5,
+    2.5,
+    -2.5,
+    126.5,
+    -126.5,
+    127.5,
+    -127.5,
+    0.499_999_97,
+    -0.499_999_97,
+    8_388_607.5,
+    -8_388_607.5,
+];
+
 /// Numbers for functions that want positive ones.
 const POSITIVE: [f32; 14] = [
     f32::NAN,
@@ -105,6 +123,8 @@ pub(super) fn functions() -> Vec<(Func, &'static [f32], (f32, f32))> {
     all.push((Func::Slope(Activation::Tanh), &SPECIAL, (-1.0, 1.0)));
     all.push((Func::Slope(Activation::Sigmoid), &SPECIAL, (0.0, 1.0)));
     all.push((Func::Floor, &SPECIAL, (-4.0, 4.0)));
+    all.push((Func::Round, &SPECIAL, (-4.0, 4.0)));
+    all.push((Func::Round, &HALVES, (-130.0, 130.0)));
     all.push((Func::IsFinite, &SPECIAL, (-2.0, 2.0)));
     all
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::adapt::{Fast, Rates, Rule};
 use crate::hyper::{Generator, HyperInit};
 use crate::meta::objective::Through;
+use crate::net::Numbers;
 use crate::optim::Optimiser;
 use crate::spec::Activation;
 
@@ -74,6 +75,8 @@ impl Config {
                 net: None,
                 head: true,
                 activation: Activation::Relu,
+                numbers: Numbers::F32,
+                prune: 0.0,
                 init: InitScheme::Uniform,
                 omega: 1.0,
                 reader: None,

@@ -17,7 +17,7 @@ use crate::adapt::{Fast, Rates, Rule};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{Generator, HyperInit};
 use crate::meta::objective::Through;
-use crate::net::{Layer, preset};
+use crate::net::{Layer, Numbers, preset};
 use crate::optim::Optimiser;
 use crate::spec::Activation;
 use crate::task::Likelihood;
@@ -245,6 +245,13 @@ pub struct ModelConfig {
     pub head: bool,
     /// Activation of the target network.
     pub activation: Activation,
+    /// How matrices of the target are held wherever it runs, in training too: "f32", "int8" (a scale for each output), "int8-tensor" (one scale) or "int4" (one for
+    /// each 32 numbers).
+    #[serde(skip_serializing_if = "are_plain")]
+    pub numbers: Numbers,
+    /// Share of each of these matrices that is 0: its numbers of the smallest size.
+    #[serde(skip_serializing_if = "is_none")]
+    pub prune: f64,
     /// What its weights are drawn from.
     pub init: InitScheme,
     /// Factor on the initial weights of the target's first layer: ω₀ of Sitzmann et al. 2020 (SIREN), which
@@ -316,6 +323,14 @@ impl ModelConfig {
     pub(super) fn starts_at(&self) -> Start {
         if self.base.is_some() { Start::Pooled } else { self.start }
     }
+}
+
+fn are_plain(numbers: &Numbers) -> bool {
+    *numbers == Numbers::F32
+}
+
+fn is_none(share: &f64) -> bool {
+    *share == 0.0
 }
 
 pub(super) fn net<'de, D: serde::Deserializer<'de>>(

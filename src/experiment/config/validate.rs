@@ -7,7 +7,7 @@ use crate::adapt::{Fast, Rates};
 use crate::error::{Error, Result};
 use crate::hyper::{Generator, HyperInit, MAX_ROUNDS};
 use crate::meta::objective::Through;
-use crate::net::Layer;
+use crate::net::{Compression, Layer, Numbers};
 
 /// Refuses the first of these settings that lies below the first or beyond the second of its numbers.
 pub(in crate::experiment) fn within<N: PartialOrd + Display>(settings: &[(&str, N, N, N)]) -> Result<()> {
@@ -53,6 +53,10 @@ impl Config {
                 );
             }
         }
+        let numbers = Compression::new(self.model.numbers, 0.0);
+        numbers.check().map_err(|e| Error::config("model.numbers", e))?;
+        let prune = Compression::new(Numbers::F32, self.model.prune);
+        prune.check().map_err(|e| Error::config("model.prune", e))?;
         if !(0.0..=1.0).contains(&t.final_rate_fraction) {
             return fail(
                 "train.final_rate_fraction",

@@ -14,6 +14,7 @@ const NODES: &[(&str, &str)] = &[
     ("tanh", "Tanh"),
     ("size", "Abs"),
     ("whole", "Floor"),
+    ("nearest", "Round"),
     ("larger", "Max"),
     ("sigmoid", "Sigmoid"),
     ("softplus", "Softplus"),

@@ -289,8 +289,16 @@ mod tests {
     fn functions_are_within_the_bounds_of_the_reference() {
         let acts = Activation::ALL.iter().flat_map(|a| (0..=3).map(|k| Func::Act(*a, k)));
         let slopes = Activation::ALL.iter().map(|a| Func::Slope(*a));
-        let others =
-            [Func::Exp, Func::Log, Func::Sqrt, Func::Rsqrt, Func::Recip, Func::Floor, Func::IsFinite];
+        let others = [
+            Func::Exp,
+            Func::Log,
+            Func::Sqrt,
+            Func::Rsqrt,
+            Func::Recip,
+            Func::Floor,
+            Func::Round,
+            Func::IsFinite,
+        ];
         let affine = [(1.0, 0.0), (-2.5, 0.0), (0.75, -3.0)].map(|(a, b)| Func::Affine(Num(a), Num(b)));
         for f in acts.chain(slopes).chain(others).chain(affine) {
             for scalar in [false, true] {

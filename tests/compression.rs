@@ -4,10 +4,15 @@ mod support;
 #[path = "support/ways.rs"]
 mod ways;
 
+use hyperloom::adapt::Adaptation;
 use hyperloom::checkpoint::{Checkpoint, Tensor, TensorData, read_safetensors};
+use hyperloom::data::format::Format;
+use hyperloom::experiment::run_folder::{load_network, save_network};
 use hyperloom::graph::Graph;
 use hyperloom::net::{Among, Compression, Init, Net, Numbers, ParamLayout, Quantised, Weights};
-use hyperloom::{Device, Model, Result};
+use hyperloom::rng::Rng;
+use hyperloom::task::{Likelihood, Task};
+use hyperloom::{Device, Model, Network, Result};
 use support::interpret::Array;
 use support::{Feed, close, data, run_lowered, run_plan, with_regions};
 use ways::{model_and_task, ways};
@@ -181,7 +186,7 @@ fn regions_learn_the_same() {
         let net = Net::rows([6, 6, 2]).conv(4, 3).relu().max_pool(2).flatten().dense(5).tanh().dense(1);
         let net = net.compressed(Compression::new(numbers, prune));
         let layout = net.layout();
-        let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), hyperloom::rng::Rng::new(5, 0));
+        let (mut g, mut feed, mut rng) = (Graph::new(), Feed::default(), Rng::new(5, 0));
         let weights = (0..3).flat_map(|_| layout.init(&mut rng)).map(f64::from).collect();
         let flat = data(&mut g, &mut feed, "w", Array { shape: vec![3, layout.len()], data: weights });
         let x = data(&mut g, &mut feed, "x", support::numbers(&mut rng, &[3, 4, 72], -1.0, 1.0));
@@ -201,4 +206,44 @@ fn regions_learn_the_same() {
         let launches = run_plan::<f64>(&g, &feed);
         assert!(close(&regions.values["learned"], &launches.values["learned"], 1e-12), "{numbers:?}");
     }
+}
+
+/// What dense layers and convolutions read is rounded by scales that have room for it; adaptation and files know.
+#[test]
+fn layers_read_eight_bits() -> Result<()> {
+    let net = Net::rows([6, 6, 2]).conv(4, 3).relu().max_pool(2).flatten().dense(5).tanh().dense(1);
+    let mut rng = Rng::new(5, 0);
+    let weights = net.layout().init(&mut rng);
+    let x: Vec<f32> = (0..8 * 72).map(|_| rng.normal() as f32).collect();
+    let plain = Network::of(net.clone(), Likelihood::values(1), weights)?;
+    let network = plain.compressed(Compression::new(Numbers::Int8, 0.0))?.calibrated(&Device::Cpu, &x)?;
+    let scales = network.spec.input_scales();
+    let most = x.iter().fold(0f32, |m, v| m.max(v.abs()));
+    assert_eq!(scales.len(), 3);
+    assert!((scales[0] * 127.0 - f64::from(most)).abs() < 1e-6);
+    let [said, eight] = [&plain, &network].map(|n| n.predict(&Device::Cpu, &x).expect("predictions"));
+    let spread = said.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let apart = said.iter().zip(&eight).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    assert!(apart > 0.0 && apart < 0.05 * spread, "{apart} of {spread}");
+    // A net that reads as many numbers, once more rounded, reads the same.
+    let rounded: Vec<f32> =
+        x.iter().map(|v| ((f64::from(*v) / scales[0]).round_ties_even() * scales[0]) as f32).collect();
+    let again = network.predict(&Device::Cpu, &rounded)?;
+    assert!(again.iter().zip(&eight).all(|(a, b)| (a - b).abs() <= 1e-5 * spread));
+    let model = network.start(Adaptation::fine_tuning(0.05, 10.0))?;
+    let task = Task::from_support(x.clone(), said.iter().map(|y| y + 0.3).collect());
+    let learned = model.adapt(&Device::Cpu, &task, Some(20))?;
+    let error = |network: &Network| -> Result<f64> {
+        let y = network.predict(&Device::Cpu, &x)?;
+        Ok(y.iter().zip(&task.ys).map(|(a, b)| f64::from(a - b).powi(2)).sum())
+    };
+    assert!(error(&learned)? < 0.3 * error(&network)?);
+    assert_eq!((learned.spec.input_scales(), learned.compression), (scales, network.compression));
+    let (folder, format) = (tempfile::tempdir().expect("a folder"), Format::plain(&[""; 72], &["y"]));
+    let file = folder.path().join("n.safetensors");
+    save_network(&file, &learned, &format)?;
+    assert_eq!(load_network(&file)?.0, learned);
+    let wrong = net.reading_eight_bits(vec![0.1; 2]).check();
+    assert!(wrong.is_err_and(|e| e.contains("2 scales for what 3 dense layers and convolutions read")));
+    Ok(())
 }

@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 use hyperloom::data::format::Format;
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, Saved, load_network, network_of};
 use hyperloom::export::{
-    C, Language, Program, ROWS_OF_A_WORKGROUP, Rust, Wgsl, check_name, most_support_rows, program_of_model,
-    program_of_network,
+    C, Language, Program, ROWS_OF_A_WORKGROUP, Rust, Wgsl, check_name, most_support_rows, program_of,
+    program_of_model,
 };
 use hyperloom::files::write_atomically;
 use hyperloom::task::Likelihood;
@@ -161,8 +161,8 @@ fn subject(args: &ExportArgs, to: To, name: &str) -> Result<(Program, Subject)> 
         if let Some((flag, _)) = given.into_iter().find(|(_, value)| value.is_some()) {
             return Err(Error::config(flag, "is for models: a network has learned what it learns"));
         }
-        let Network { spec, likelihood, members, shares, .. } = &network;
-        let program = program_of_network(name, spec, likelihood, members, shares)?;
+        let program = program_of(name, &network)?;
+        let Network { spec, likelihood, members, .. } = &network;
         let many = if members.len() > 1 { format!(" in {} networks", members.len()) } else { String::new() };
         let about = format!(
             "A network of {} weights{many}: {}.",

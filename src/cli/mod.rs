@@ -4,6 +4,7 @@ mod adapt;
 mod bench;
 #[cfg(feature = "gpu")]
 mod check;
+mod compress;
 mod continual;
 mod decode;
 #[cfg(feature = "gpu")]
@@ -126,6 +127,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Write a network as C, Rust, WGSL or ONNX for other programs.
     Export(export::ExportArgs),
+    /// Make a run or a network smaller: weights of 8 or 4 bits, the smallest 0, and what that costs
+    Compress(compress::CompressArgs),
     /// Say what a run folder, a checkpoint or another file of hyperloom holds.
     Inspect(inspect::InspectArgs),
     /// Show the launches, slots, bytes and operations of a training step, without running it.
@@ -756,6 +759,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Train(a) => train::run(&a),
         Command::Adapt(a) => adapt::run(&a),
         Command::Export(a) => export::run(&a),
+        Command::Compress(a) => compress::run(&a),
         Command::Predict(a) => predict::run(&a),
         Command::Encode(a) => encode::run(&a),
         Command::Decode(a) => decode::run(&a),

@@ -9,7 +9,7 @@ use crate::data::Table;
 use crate::data::csv::group_rows;
 use crate::data::format::Format;
 use crate::error::{Error, Result};
-use crate::export::{C, Language, Program, Rust, check_name, program_of_model, program_of_network};
+use crate::export::{C, Language, Program, Rust, check_name, program_of, program_of_model};
 use crate::files::write_atomically;
 use crate::meta::model::{Model, Network, Prediction};
 use crate::run::Device;
@@ -143,13 +143,12 @@ impl Adapted {
     }
 
     /// Writes it as a program for others: a header of C99 (`.h`), a Rust module (`.rs`) or an ONNX file (`.onnx`), by the path's ending; its functions are
-    /// named by the file ([`program_of_network`]).
+    /// named by the file ([`program_of`]).
     ///
     /// # Errors
     /// [`Error::Config`] where the ending is none of these or the name is none in C, [`Error::Shape`] where the network reads more than one row at a time.
     pub fn export(&self, path: impl AsRef<Path>) -> Result<()> {
-        let Network { spec, likelihood, members, shares, .. } = &self.network;
-        write_program(path.as_ref(), |name| program_of_network(name, spec, likelihood, members, shares))
+        write_program(path.as_ref(), |name| program_of(name, &self.network))
     }
 
     /// What it says about every row of a query; of a series, whose rows are points in time, about each from those before it.

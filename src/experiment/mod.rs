@@ -22,6 +22,7 @@
 
 mod base;
 mod choose;
+mod compress;
 pub mod config;
 pub mod continual;
 pub mod drawings;
@@ -62,6 +63,7 @@ use crate::report::events::EventFile;
 use crate::report::metrics::MetricsWriter;
 use crate::run::Device;
 use base::base_weights;
+pub use compress::{CompressOptions, Compressed, Measured};
 use config::{Config, Method};
 pub use observer::{Observer, Progress, RunStatus, Silent};
 pub use report::{Baselines, Difference, HeldOut, PointsAhead, Report, Validation};

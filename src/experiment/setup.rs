@@ -52,6 +52,11 @@ impl Setup {
         self.source.as_ref()
     }
 
+    /// The same, to be shared.
+    pub(super) fn shared_source(&self) -> Arc<dyn Source> {
+        self.source.clone()
+    }
+
     /// Initial weights of a member's target network, and what its other initial parameters are drawn by: a function of the seed, so that they are drawn
     /// again on every start.
     pub(super) fn first_draw(&self, member: usize) -> (Rng, Vec<f32>) {
@@ -116,6 +121,7 @@ impl Setup {
         let shape = self.source.family(0).shape();
         let m = &self.config.model;
         let target = self.target(&shape).compressed(Compression::new(m.numbers, m.prune));
+        let target = target.reading_eight_bits(m.input_scales.clone());
         if m.weights == WeightSource::Shared {
             return HyperSpec { activation: m.hyper_activation, ..HyperSpec::shared(target) };
         }

@@ -37,7 +37,7 @@ impl Experiment<'_> {
         self.before + self.started.elapsed().as_millis() as u64
     }
 
-    fn save(&mut self) -> Result<()> {
+    pub(super) fn save(&mut self) -> Result<()> {
         self.position.millis = self.millis();
         self.folder.save(&Saved {
             config: self.config.clone(),

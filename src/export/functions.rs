@@ -127,6 +127,10 @@ pub(super) fn of_one(f: Func, x: &str) -> String {
         Func::Slope(a) => activation(a, 1, x),
         Func::Floor => format!("whole({x})"),
         Func::Round => format!("nearest({x})"),
+        Func::EightBits(Num(s)) => {
+            let s = number(s);
+            format!("(larger(smaller(nearest({x} / {s}), 127.0), -128.0) * {s})")
+        }
         Func::IsFinite => format!("is_finite({x})"),
     }
 }

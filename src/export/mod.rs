@@ -46,6 +46,7 @@ use std::collections::BTreeMap;
 use self::emit::{Shared, Written};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
+use crate::meta::model::Network;
 use crate::net::{Net, Weights};
 use crate::task::{Likelihood, Loss};
 
@@ -67,6 +68,8 @@ pub struct Program {
     pub predict: Function,
     /// The function that makes networks, of a whole model.
     pub learner: Option<Learner>,
+    /// Whether an ONNX file holds weights that are whole numbers of eight bits times scales as such ([`OnnxFile::eight_bits`]).
+    pub eight_bits: bool,
     /// All that is done to so many rows at once.
     of_rows: [Graph; 2],
 }
@@ -120,8 +123,8 @@ impl Program {
     fn onnx_of(&self, facts: &[(&str, String)], graphs: [&Graph; 2]) -> Result<Vec<u8>> {
         let numbers = [("weights".into(), self.weights.clone())].into();
         let indices = self.learner.as_ref().map_or_else(BTreeMap::new, |l| l.adapt.indices.clone());
-        let file =
-            OnnxFile { about: self.about.join("\n"), facts, numbers, indices, ..OnnxFile::new(&self.name) };
+        let (about, eight_bits) = (self.about.join("\n"), self.eight_bits);
+        let file = OnnxFile { about, facts, numbers, indices, eight_bits, ..OnnxFile::new(&self.name) };
         onnx::file(&file, graphs)
     }
 
@@ -210,8 +213,19 @@ pub fn program_of_network(
         about: vec![],
         predict: Function::new("predict", "y: what the network says of a row x.", of_rows(1)),
         learner: None,
+        eight_bits: false,
         of_rows: onnx::ROWS.map(of_rows),
     })
+}
+
+/// The same of a network as it stands: what its weights were made goes into an ONNX file as it is.
+///
+/// # Errors
+/// Those of [`program_of_network`].
+pub fn program_of(name: &str, network: &Network) -> Result<Program> {
+    let Network { spec, likelihood, members, shares, compression, .. } = network;
+    let program = program_of_network(name, spec, likelihood, members, shares)?;
+    Ok(Program { eight_bits: compression.is_of_eight_bits(), ..program })
 }
 
 /// Refuses a network that says of a row what depends on others.

@@ -57,6 +57,7 @@ pub fn program_of_model(name: &str, model: &Model, shots: usize, steps: Option<u
         inputs: net.inputs(),
         outputs: net.outputs(),
         weights: learning.weights(),
+        eight_bits: model.stored.is_of_eight_bits(),
         about: vec![],
         predict: Function::new("predict", "y: what a network of adapt says of a row x.", predict(1)),
         of_rows: onnx::ROWS.map(|rows| learning.whole(rows)),

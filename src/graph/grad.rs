@@ -391,7 +391,7 @@ impl Graph {
                 let r = self.mul(g, y2);
                 self.scale(r, -1.0)
             }
-            Func::Floor | Func::Round | Func::IsFinite => self.scale(g, 0.0),
+            Func::Floor | Func::Round | Func::EightBits(_) | Func::IsFinite => self.scale(g, 0.0),
         }
     }
 }

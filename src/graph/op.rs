@@ -47,6 +47,8 @@ pub enum Func {
     Floor,
     /// The nearest whole number, of two the even one; its gradient is 0.
     Round,
+    /// The nearest of the whole numbers from -128 to 127 times this scale; its gradient is 0.
+    EightBits(Num),
     /// 1 where x is finite, else 0 (tested on the bits); its gradient is 0.
     IsFinite,
 }

@@ -28,6 +28,7 @@ pub(super) fn func_flops(f: Func) -> f64 {
         | Func::Round
         | Func::IsFinite => 1.0,
         Func::Affine(..) | Func::Slope(_) => 2.0,
+        Func::EightBits(_) => 4.0,
         Func::Act(..) => 20.0,
         _ => 8.0,
     }

@@ -29,6 +29,11 @@ pub fn func<T: Real>(f: Func, x: T) -> T {
         Func::Slope(a) => activation(a, 1, x),
         Func::Floor => x.floor(),
         Func::Round => x.round(),
+        Func::EightBits(Num(scale)) => {
+            let whole = (x / T::of(scale)).round();
+            let least = whole.max(T::of(-128.0));
+            -(-least).max(T::of(-127.0)) * T::of(scale)
+        }
         Func::IsFinite => T::of(if x.value().is_finite() { 1.0 } else { 0.0 }),
     }
 }

@@ -4,7 +4,7 @@
 use crate::graph::op::{Binary, Func, Num};
 use crate::spec::Activation;
 
-/// `f(x)` as WGSL; `affine` are the factor and the term of an affine function.
+/// `f(x)` as WGSL; `affine` are the factor and the term of an affine function, or a scale.
 pub(crate) fn call(f: Func, affine: [&str; 2], x: &str) -> String {
     match f {
         Func::Act(Activation::Identity, 0) => x.into(),
@@ -21,6 +21,7 @@ pub(crate) fn call(f: Func, affine: [&str; 2], x: &str) -> String {
         Func::Recip => format!("(1.0 / {x})"),
         Func::Floor => format!("floor({x})"),
         Func::Round => format!("round({x})"),
+        Func::EightBits(_) => format!("(within(round({x} / {0}), -128.0, 127.0) * {0})", affine[0]),
         Func::IsFinite => format!("select(0.0, 1.0, is_finite({x}))"),
     }
 }
@@ -50,9 +51,13 @@ pub(crate) fn call_of_two(f: Binary, p: &str, q: &str) -> String {
     format!("{name}({p}, {q})")
 }
 
-/// Factor and term of an affine function; other functions ignore them.
+/// Factor and term of an affine function, or a scale; other functions ignore them.
 pub(crate) fn affine(f: Func) -> [f32; 2] {
-    if let Func::Affine(Num(a), Num(b)) = f { [a as f32, b as f32] } else { [1.0, 0.0] }
+    match f {
+        Func::Affine(Num(a), Num(b)) => [a as f32, b as f32],
+        Func::EightBits(Num(scale)) => [scale as f32, 0.0],
+        _ => [1.0, 0.0],
+    }
 }
 
 /// What stands in the place of `shaders/shared/chosen.wgsl` in a kernel that applies `f`, whose uniform holds the numbers

@@ -8,8 +8,10 @@ use crate::adapt::{
     TaskPredictions, Way,
 };
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::hyper::HyperSpec;
-use crate::net::{Compression, Net, ParamLayout};
+use crate::net::{Compression, Net, ParamLayout, Weights};
+use crate::plan::lower;
 use crate::run::Device;
 use crate::task::{Intervals, Likelihood, Task, support_as_query};
 
@@ -165,6 +167,23 @@ impl Model {
                 }
             }
         }
+        Ok(model)
+    }
+
+    /// The same model, whose networks read numbers of eight bits in their dense layers and convolutions, by scales that have room for what those of these tasks read of their
+    /// support rows after so many steps of adaptation (`None`: as many as were chosen). Adaptation knows.
+    ///
+    /// # Errors
+    /// Those of [`Model::adapt_many`].
+    pub fn calibrated(&self, device: &Device, tasks: &[Task], steps: Option<usize>) -> Result<Model> {
+        let mut model = Model { ready: Pool::default(), ..self.clone() };
+        model.spec.target = model.spec.target.reading_eight_bits(vec![]);
+        let mut largest: Vec<f32> = vec![0.0; model.spec.target.products()];
+        for (network, task) in model.adapt_many(device, tasks, steps)?.iter().zip(tasks) {
+            let read = network.largest_read(device, &task.xs)?;
+            largest.iter_mut().zip(read).for_each(|(most, read)| *most = most.max(read));
+        }
+        model.spec.target = model.spec.target.reading_eight_bits(scales(&largest));
         Ok(model)
     }
 
@@ -642,6 +661,40 @@ impl Network {
         Ok(network)
     }
 
+    /// The same network, whose dense layers and convolutions read numbers of eight bits: by scales that have room for what each reads of these rows `[n, i]`.
+    ///
+    /// # Errors
+    /// Those of [`Network::predict`].
+    pub fn calibrated(&self, device: &Device, x: &[f32]) -> Result<Network> {
+        let spec = self.spec.clone().reading_eight_bits(scales(&self.largest_read(device, x)?));
+        Ok(Network { spec, ready: Pool::default(), ..self.clone() })
+    }
+
+    /// The largest number that each of its dense layers and convolutions reads of rows `[n, i]`, in the order in which they run.
+    fn largest_read(&self, device: &Device, x: &[f32]) -> Result<Vec<f32>> {
+        self.check_rows(x)?;
+        let spec = self.spec.clone().reading_eight_bits(vec![]);
+        let layout = spec.layout();
+        let mut g = Graph::new();
+        let flat = g.data("weights", &[1, layout.len()]);
+        let rows = g.data("x", &[1, x.len() / spec.inputs(), spec.inputs()]);
+        let read = spec.products_read(&mut g, Weights { flat, layout: &layout }, rows);
+        for (i, value) in read.iter().enumerate() {
+            g.output(&i.to_string(), *value);
+        }
+        let mut session = device.prepare(lower(&g, device.caps(1))?)?;
+        session.write("x", x)?;
+        let mut largest = vec![0f32; read.len()];
+        for weights in &self.members {
+            session.write("weights", weights)?;
+            session.run(1)?;
+            for (i, largest) in largest.iter_mut().enumerate() {
+                *largest = session.read(&i.to_string())?.iter().fold(*largest, |m, v| m.max(v.abs()));
+            }
+        }
+        Ok(largest)
+    }
+
     /// Bytes of its weights in a file.
     pub fn stored_bytes(&self) -> usize {
         let layout = self.spec.layout();
@@ -724,6 +777,12 @@ impl Network {
     /// # Errors
     /// Those of [`Network::predict`].
     pub fn predict_each(&self, device: &Device, x: &[f32]) -> Result<Vec<Vec<f32>>> {
+        self.check_rows(x)?;
+        let mut forward = Forward::leased(&self.ready, device, &self.spec, x)?;
+        self.members.iter().map(|w| forward.run(w, x)).collect()
+    }
+
+    fn check_rows(&self, x: &[f32]) -> Result<()> {
         let i = self.spec.inputs();
         if self.spec.reads_support() {
             return Err(Error::Shape(
@@ -738,9 +797,7 @@ impl Network {
                 x.len()
             )));
         }
-        check_finite("the inputs", x, i).map_err(Error::Shape)?;
-        let mut forward = Forward::leased(&self.ready, device, &self.spec, x)?;
-        self.members.iter().map(|w| forward.run(w, x)).collect()
+        check_finite("the inputs", x, i).map_err(Error::Shape)
     }
 
     /// The same network over sequences of another length.
@@ -770,6 +827,15 @@ impl Network {
     pub(crate) fn mixture(&self, each: &[&[f32]]) -> Vec<f32> {
         self.likelihood.mixture(each, &self.shares)
     }
+}
+
+/// Scales of whole numbers of eight bits that have room for these.
+fn scales(largest: &[f32]) -> Vec<f64> {
+    // What is always 0 has any.
+    largest
+        .iter()
+        .map(|most| f64::from(if *most > 0.0 { (most / 127.0).max(f32::MIN_POSITIVE) } else { 1.0 }))
+        .collect()
 }
 
 /// Weights as they are used and stored.

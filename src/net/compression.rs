@@ -17,7 +17,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Param, ParamLayout};
-use crate::graph::op::{Binary, Func};
+use crate::graph::op::{Binary, Func, Num};
 use crate::graph::{Graph, Value};
 use crate::spec::count;
 
@@ -143,6 +143,11 @@ impl Compression {
         *self == Compression::default()
     }
 
+    /// Whether its whole numbers have eight bits.
+    pub fn is_of_eight_bits(&self) -> bool {
+        matches!(self.numbers, Numbers::Int8 | Numbers::Int8Tensor)
+    }
+
     /// Refuses a share that is none, and numbers that no network computes with.
     ///
     /// # Errors
@@ -201,11 +206,7 @@ impl Compression {
             used = self.rounded(g, used, shape[shape.len() - 1], most);
         }
         let used = g.reshape(used, &full);
-        let used = g.stop_gradient(used);
-        // 0, whose gradient is that of the parameter.
-        let held = g.stop_gradient(value);
-        let through = g.sub(value, held);
-        g.add(used, through)
+        straight_through(g, value, used)
     }
 
     /// Numbers `[t, n]`, row by row of `o`, as whole numbers up to `most` times scales.
@@ -352,6 +353,22 @@ fn larger_ones(g: &mut Graph, value: Value, zeros: usize) -> Value {
     let border = g.expand(ends[0], &[t, n]);
     let kept = g.zip(Binary::GreaterEq, size, border);
     g.mul(value, kept)
+}
+
+/// Numbers as whole ones from -128 to 127 times a scale; gradients go to them as they are.
+pub(super) fn in_eight_bits(g: &mut Graph, x: Value, scale: f64) -> Value {
+    let held = g.stop_gradient(x);
+    let used = g.map(Func::EightBits(Num(scale)), held);
+    straight_through(g, x, used)
+}
+
+/// What is used in place of a value, with the gradient of the value.
+fn straight_through(g: &mut Graph, value: Value, used: Value) -> Value {
+    let used = g.stop_gradient(used);
+    // 0, whose gradient is that of the value.
+    let held = g.stop_gradient(value);
+    let through = g.sub(value, held);
+    g.add(used, through)
 }
 
 /// `|v|`

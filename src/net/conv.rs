@@ -109,6 +109,7 @@ impl Kind for Conv {
         let y = g.scope(name.clone(), |g| {
             let [kh, kw] = geometry.windows.map(|w| w.size);
             let shape = [kh, kw, channels / self.groups, self.channels];
+            let x = f.product_reads(g, x);
             let x = images(g, x, &row, f, count(&shape));
             let b = g.shape(x)[0];
             let k = f.kernels(g, &format!("{name}.weight"), b, shape);

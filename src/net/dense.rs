@@ -55,6 +55,7 @@ impl Kind for Dense {
             }
             flat.push(row[row.len() - 1]);
             let x = if row.len() > 1 { g.reshape(x, &flat) } else { x };
+            let x = f.product_reads(g, x);
             let y = f.weights.linear(g, &name, x);
             let y = f.corrected(g, y, x, &name);
             let y = f.shifted(g, y, &name);

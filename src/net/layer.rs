@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 
+use super::compression::in_eight_bits;
 use super::layout::Init;
 use super::{ParamLayout, ParamRole, Weights};
 use crate::error::nearest;
@@ -304,6 +305,10 @@ pub(super) struct Forward<'w> {
     pub(super) rows: Shape,
     /// Whether these are the rows of a single task, `[n, 1]`: they lie where tasks do.
     pub(super) single: bool,
+    /// Scales by which what products read is rounded, in the order in which they run; empty: it is not.
+    pub(super) input_scales: Vec<f64>,
+    /// What products read so far.
+    pub(super) products: Vec<Value>,
     /// Context parameters `[T, c]`; `None`: 0.
     pub(super) context: Option<Value>,
     /// Whether the next dense layer reads them.
@@ -438,6 +443,15 @@ impl Forward<'_> {
     pub(super) fn read(&mut self, vectors: Value) {
         if let Some(watched) = &mut self.watched {
             watched.symbols = Some(vectors);
+        }
+    }
+
+    /// What the next dense layer or convolution reads.
+    pub(super) fn product_reads(&mut self, g: &mut Graph, x: Value) -> Value {
+        self.products.push(x);
+        match self.input_scales.get(self.products.len() - 1) {
+            Some(scale) => in_eight_bits(g, x, *scale),
+            None => x,
         }
     }
 

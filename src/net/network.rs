@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
+use super::compression::in_eight_bits;
 use super::first_version::DenseSpec;
 use super::layer::{
     Correction, Forward, Params, Scheme, WatchedSequences, layers, mix_rows, output, read_support,
@@ -35,6 +36,9 @@ pub struct Net {
     /// What its matrices are wherever they are used.
     #[serde(default, skip_serializing_if = "Compression::is_none")]
     pub(super) compression: Compression,
+    /// Scales by which what its dense layers and convolutions read is rounded, in the order in which they run; empty: it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) input_scales: Vec<f64>,
 }
 
 impl<'de> Deserialize<'de> for Net {
@@ -47,15 +51,17 @@ impl<'de> Deserialize<'de> for Net {
             layers: Vec<Layer>,
             #[serde(default)]
             compression: Compression,
+            #[serde(default)]
+            input_scales: Vec<f64>,
         }
         let settings = serde_json::Value::deserialize(from)?;
         if settings.get("widths").is_some() {
             let old: DenseSpec = serde_json::from_value(settings).map_err(D::Error::custom)?;
             return Net::try_from(old).map_err(D::Error::custom);
         }
-        let Stored { input, layers, compression } =
+        let Stored { input, layers, compression, input_scales } =
             serde_json::from_value(settings).map_err(D::Error::custom)?;
-        Ok(Net { input, layers, compression })
+        Ok(Net { input, layers, compression, input_scales })
     }
 }
 
@@ -76,7 +82,8 @@ impl Net {
     /// A net without layers over rows of this shape: `[2]`, `[28, 28, 1]` (height, width, channels), `[length, channels]`.
     #[must_use]
     pub fn rows(shape: impl Into<Shape>) -> Net {
-        Net { input: shape.into(), layers: vec![], compression: Compression::default() }
+        let (layers, compression, input_scales) = Default::default();
+        Net { input: shape.into(), layers, compression, input_scales }
     }
 
     /// A net over pictures `[height, width, channels]`.
@@ -275,6 +282,28 @@ impl Net {
         self.compression
     }
 
+    /// A net whose dense layers and convolutions read numbers of eight bits: whole ones from -128 to 127 times these scales, a layer each, in the order in which they
+    /// run. Gradients go straight through. No scales: they read what there is.
+    #[must_use]
+    pub fn reading_eight_bits(self, scales: Vec<f64>) -> Net {
+        Net { input_scales: scales, ..self }
+    }
+
+    /// The scales of what its dense layers and convolutions read.
+    pub fn input_scales(&self) -> &[f64] {
+        &self.input_scales
+    }
+
+    /// How many dense layers and convolutions it has.
+    pub fn products(&self) -> usize {
+        products(&self.layers)
+    }
+
+    /// What each of its dense layers and convolutions reads of rows `[T, n, inputs]`, in the order in which they run.
+    pub(crate) fn products_read(&self, g: &mut Graph, weights: Weights<'_>, x: Value) -> Vec<Value> {
+        self.run(g, weights, "", x, Beside::default(), self.layers.len()).1.products
+    }
+
     /// Makes of flat weights `[P]` those that it uses.
     pub fn compress(&self, weights: &mut [f32]) {
         if !self.compression.is_none() {
@@ -383,6 +412,16 @@ impl Net {
             Err(format!("rows of shape {row:?}: one to four axes, and up to {MAX_ROW} numbers, are possible"))
         };
         self.compression.check()?;
+        let (scales, products) = (&self.input_scales, self.products());
+        if !scales.is_empty() && scales.len() != products {
+            return Err(format!(
+                "{} scales for what {products} dense layers and convolutions read",
+                scales.len()
+            ));
+        }
+        if let Some(scale) = scales.iter().find(|s| !(s.is_finite() && **s >= f64::from(f32::MIN_POSITIVE))) {
+            return Err(format!("a scale of {scale}: it must be positive and finite"));
+        }
         if !sound(&self.input) {
             return refuse(&self.input);
         }
@@ -582,6 +621,13 @@ impl Net {
     }
 }
 
+/// Number of dense layers and convolutions, branches included.
+fn products(layers: &[Layer]) -> usize {
+    let inside = |layer: &Layer| layer.branches().into_iter().map(|b| products(b)).sum::<usize>();
+    let own = |layer: &Layer| usize::from(matches!(layer, Layer::Dense(_) | Layer::Conv(_)));
+    layers.iter().map(|layer| own(layer) + inside(layer)).sum()
+}
+
 /// Number of layers, branches included.
 fn branched(layers: &[Layer]) -> usize {
     let inside = |layer: &Layer| layer.branches().into_iter().map(|b| branched(b)).sum::<usize>();
@@ -642,7 +688,7 @@ impl Net {
         let plain = |layer: &Layer| {
             matches!(layer, Layer::Dense(_) | Layer::Activation(_) | Layer::Flatten(_) | Layer::LayerNorm(_))
         };
-        self.compression.is_none() && self.layers.iter().all(plain)
+        self.compression.is_none() && self.input_scales.is_empty() && self.layers.iter().all(plain)
     }
 
     /// Rows `[T, n, inputs]` by weights `[P]` that tasks share and what each adds to those of its dense layers.
@@ -739,6 +785,10 @@ impl Net {
         let w = g.slice(head, 1, 0, f * o);
         let w = g.reshape(w, &[t, f, o]);
         let w = self.compression.of(g, w, &[f, o]);
+        let features = match self.input_scales.last() {
+            Some(scale) => in_eight_bits(g, features, *scale),
+            None => features,
+        };
         let b = g.slice(head, 1, f * o, o);
         let b = g.reshape(b, &[t, 1, o]);
         let y = g.matmul(features, w);
@@ -802,6 +852,8 @@ impl Net {
             layers: 0,
             lead: lead.len(),
             rows: lead,
+            input_scales: self.input_scales.clone(),
+            products: vec![],
             context: beside.context,
             reads_context: false,
             support: beside.support.map(|s| (g.shape(s.x)[1], s.weights)),

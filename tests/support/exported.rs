@@ -1,7 +1,7 @@
 //! Networks to be written out in other languages, and what the CPU path says by them.
 
-use hyperloom::export::{Program, program_of_network};
-use hyperloom::net::Net;
+use hyperloom::export::{Program, program_of, program_of_network};
+use hyperloom::net::{Compression, Net, Numbers};
 use hyperloom::rng::Rng;
 use hyperloom::task::Likelihood;
 use hyperloom::{Device, Network};
@@ -115,10 +115,8 @@ fn case(name: &str, net: Net, likelihood: Likelihood, members: usize) -> Case {
 pub(crate) fn cases() -> Vec<Case> {
     let mut all: Vec<Case> = NETS
         .iter()
-        .map(|(name, input, layers)| {
-            let text = format!("{{\"input\": {input}, \"layers\": {layers}}}");
-            let net: Net = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
-            net.check().unwrap_or_else(|e| panic!("{name}: {e}"));
+        .map(|(name, _, _)| {
+            let net = net_of(name);
             let outputs = net.outputs();
             case(name, net, Likelihood::values(outputs), 1)
         })
@@ -127,7 +125,38 @@ pub(crate) fn cases() -> Vec<Case> {
     all.push(case("classes", dense(), Likelihood::classes(3), 1));
     all.push(case("several_classes", dense(), Likelihood::classes(3), 3));
     all.push(case("several_values", dense(), Likelihood::values(3), 2));
+    all.extend(
+        ["dense", "pictures", "branches"]
+            .map(|name| of_fewer_bytes(name, Compression::new(Numbers::Int8, 0.0), true)),
+    );
+    all.push(of_fewer_bytes("series", Compression::new(Numbers::Int8Tensor, 0.5), false));
+    all.push(of_fewer_bytes("attention", Compression::new(Numbers::Int8, 0.0), false));
     all
+}
+
+/// One of the nets with weights of eight bits, and with what its dense layers and convolutions read rounded to as many.
+pub(crate) fn of_fewer_bytes(name: &str, compression: Compression, activations: bool) -> Case {
+    let net = net_of(name);
+    let mut rng = Rng::new(6, name.len() as u64);
+    let x: Vec<f32> = (0..ROWS * net.inputs()).map(|_| (1.5 * rng.normal()) as f32).collect();
+    let (weights, likelihood) = (net.layout().init(&mut rng), Likelihood::values(net.outputs()));
+    let network = Network::of(net, likelihood, weights).and_then(|n| n.compressed(compression));
+    let mut network = network.expect("a network");
+    if activations {
+        network = network.calibrated(&Device::Cpu, &x).expect("scales");
+    }
+    let want = network.predict(&Device::Cpu, &x).expect("predictions");
+    let name = format!("{name}_of_fewer_bytes");
+    let program = program_of(&name, &network).expect("a program");
+    Case { name, program, x, want }
+}
+
+fn net_of(name: &str) -> Net {
+    let (_, input, layers) = NETS.iter().find(|net| net.0 == name).expect("a net");
+    let text = format!("{{\"input\": {input}, \"layers\": {layers}}}");
+    let net: Net = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+    net.check().unwrap_or_else(|e| panic!("{name}: {e}"));
+    net
 }
 
 impl Case {

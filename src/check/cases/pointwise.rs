@@ -125,6 +125,8 @@ pub(super) fn functions() -> Vec<(Func, &'static [f32], (f32, f32))> {
     all.push((Func::Floor, &SPECIAL, (-4.0, 4.0)));
     all.push((Func::Round, &SPECIAL, (-4.0, 4.0)));
     all.push((Func::Round, &HALVES, (-130.0, 130.0)));
+    all.push((Func::EightBits(Num(0.25)), &HALVES, (-40.0, 40.0)));
+    all.push((Func::EightBits(Num(1.0)), &SPECIAL[..13], (-130.0, 130.0)));
     all.push((Func::IsFinite, &SPECIAL, (-2.0, 2.0)));
     all
 }

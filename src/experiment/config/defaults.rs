@@ -77,6 +77,7 @@ impl Config {
                 activation: Activation::Relu,
                 numbers: Numbers::F32,
                 prune: 0.0,
+                input_scales: vec![],
                 init: InitScheme::Uniform,
                 omega: 1.0,
                 reader: None,

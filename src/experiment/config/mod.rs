@@ -252,6 +252,9 @@ pub struct ModelConfig {
     /// Share of each of these matrices that is 0: its numbers of the smallest size.
     #[serde(skip_serializing_if = "is_none")]
     pub prune: f64,
+    /// Scales by which what each of its dense layers and convolutions reads is rounded to eight bits, in the order in which they run; `hyperloom compress` sets them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub input_scales: Vec<f64>,
     /// What its weights are drawn from.
     pub init: InitScheme,
     /// Factor on the initial weights of the target's first layer: ω₀ of Sitzmann et al. 2020 (SIREN), which

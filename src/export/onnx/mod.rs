@@ -55,6 +55,8 @@ pub struct OnnxFile<'a> {
     pub numbers: BTreeMap<String, Vec<f32>>,
     /// Those that are whole numbers (u32): rows of tables.
     pub indices: BTreeMap<String, Vec<u32>>,
+    /// Whether constants that are exactly whole numbers of eight bits times scales stand so in the file, with a `DequantizeLinear` each.
+    pub eight_bits: bool,
 }
 
 impl OnnxFile<'_> {
@@ -106,7 +108,7 @@ pub(super) fn file(given: &OnnxFile<'_>, graphs: [&Graph; 2]) -> Result<Vec<u8>>
             "'{name}' cannot be the name of an input or output: each has one of its own, without '/'"
         )));
     }
-    let mut writer = Writer::new(rows.unwrap_or_default(), &given.indices);
+    let mut writer = Writer::new(rows.unwrap_or_default(), &given.indices, given.eight_bits);
     let mut names: HashMap<Value, String> = inputs.iter().map(|(name, v, _)| (*v, (*name).into())).collect();
     let outputs: Vec<Value> = graph.outputs().iter().map(|o| o.1).collect();
     let known = known(pair, given, &outputs)?;

@@ -4,6 +4,8 @@ pub(super) use crate::protobuf::Message;
 
 /// `TensorProto.FLOAT`
 pub(super) const FLOAT: i64 = 1;
+/// `TensorProto.INT8`
+const INT8: i64 = 3;
 /// `TensorProto.INT64`
 pub(super) const INT64: i64 = 7;
 /// `TensorProto.BOOL`
@@ -53,6 +55,11 @@ pub(super) fn floats(name: &str, shape: &[usize], data: &[f32]) -> Message {
 pub(super) fn integers(name: &str, shape: &[usize], data: &[i64]) -> Message {
     let raw: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
     tensor(name, shape, INT64, &raw)
+}
+
+/// `TensorProto` of integers of eight bits.
+pub(super) fn eight_bits(name: &str, shape: &[usize], data: &[i8]) -> Message {
+    tensor(name, shape, INT8, bytemuck::cast_slice(data))
 }
 
 fn tensor(name: &str, shape: &[usize], of: i64, raw: &[u8]) -> Message {

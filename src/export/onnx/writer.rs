@@ -12,6 +12,7 @@ use crate::export::functions::of_one;
 use crate::graph::op::{Binary, Func, Num, Op};
 use crate::graph::scan::{Outcome, Scan, row_axis};
 use crate::graph::{Graph, Value};
+use crate::net::{Numbers, Quantised};
 use crate::spec::{Activation, Shape, count};
 
 /// Length of an axis.
@@ -70,6 +71,46 @@ fn by_rows(graph: &Graph, v: Value, what: &str) -> Error {
     Error::Shape(format!("for another number of rows '{}' ({}) {what}", node.op.name(), node.label))
 }
 
+/// The 0 that whole numbers of eight bits are counted from.
+const EIGHT_BITS_ZERO: &str = "eight_bits/zero";
+
+/// Least numbers of a constant that are worth a scale.
+const LEAST_NUMBERS: usize = 16;
+
+/// A constant as whole numbers times scales, of which each place along an axis has one, or all together.
+struct EightBits {
+    whole: Vec<i8>,
+    scales: Vec<f32>,
+    axis: Option<usize>,
+}
+
+impl EightBits {
+    /// Where it is exactly that.
+    fn of(shape: &[usize], data: &[f32]) -> Option<EightBits> {
+        let matrix = shape.iter().filter(|n| **n > 1).count() > 1 && data.len() >= LEAST_NUMBERS;
+        let axes = std::iter::once(None).chain((0..shape.len()).rev().map(Some));
+        axes.filter(|_| matrix).find_map(|axis| EightBits::along(shape, data, axis))
+    }
+
+    fn along(shape: &[usize], data: &[f32], axis: Option<usize>) -> Option<EightBits> {
+        let (places, below) = axis.map_or((1, data.len()), |axis| (shape[axis], count(&shape[axis + 1..])));
+        // Numbers of one scale are one output of a matrix.
+        let place = |i: usize| i / below % places;
+        let mut columns = vec![vec![]; places];
+        data.iter().enumerate().for_each(|(i, v)| columns[place(i)].push(*v));
+        let found: Option<Vec<Quantised>> = columns
+            .iter()
+            .map(|column| {
+                Quantised::of(Numbers::Int8Tensor, column, &[column.len()]).filter(|q| q.values() == *column)
+            })
+            .collect();
+        let found = found?;
+        let mut each: Vec<_> = found.iter().map(|q| q.whole.iter()).collect();
+        let whole = (0..data.len()).map(|i| each[place(i)].next().copied().unwrap_or(0)).collect();
+        Some(EightBits { whole, scales: found.iter().map(|q| q.scales[0]).collect(), axis })
+    }
+}
+
 /// Nodes that stand beside one another: the file's, or those of a repeated body.
 #[derive(Default)]
 struct Part {
@@ -86,6 +127,8 @@ pub(super) struct Writer<'g> {
     /// Constants, by their names.
     fixed: BTreeMap<String, (Shape, Vec<f32>)>,
     integers: BTreeMap<String, Vec<i64>>,
+    /// Whether constants that are whole numbers of eight bits times scales stand so in the file.
+    eight_bits: bool,
     read: BTreeSet<String>,
     /// The input whose first axis are the rows.
     rows: &'g str,
@@ -94,13 +137,18 @@ pub(super) struct Writer<'g> {
 }
 
 impl<'g> Writer<'g> {
-    pub(super) fn new(rows: &'g str, indices: &'g BTreeMap<String, Vec<u32>>) -> Writer<'g> {
+    pub(super) fn new(
+        rows: &'g str,
+        indices: &'g BTreeMap<String, Vec<u32>>,
+        eight_bits: bool,
+    ) -> Writer<'g> {
         Writer {
             parts: vec![Part::default()],
             numbered: 0,
             label: String::new(),
             fixed: BTreeMap::new(),
             integers: BTreeMap::new(),
+            eight_bits,
             read: BTreeSet::new(),
             rows,
             indices,
@@ -110,13 +158,28 @@ impl<'g> Writer<'g> {
     /// Nodes, and the constants that they read.
     pub(super) fn finish(mut self) -> [Vec<Message>; 2] {
         let read = |name: &&String| self.read.contains(*name);
-        let floats = self.fixed.iter().filter(|(name, _)| read(name));
+        let (mut constants, mut nodes) = (vec![], vec![]);
+        for (name, (shape, data)) in self.fixed.iter().filter(|(name, _)| read(name)) {
+            let eight = if self.eight_bits { EightBits::of(shape, data) } else { None };
+            let Some(EightBits { whole, scales, axis }) = eight else {
+                constants.push(proto::floats(name, shape, data));
+                continue;
+            };
+            let [whole_name, scale_name] = ["whole", "scale"].map(|part| format!("{name}/{part}"));
+            constants.push(proto::eight_bits(&whole_name, shape, &whole));
+            let scale_shape = if axis.is_some() { vec![scales.len()] } else { vec![] };
+            constants.push(proto::floats(&scale_name, &scale_shape, &scales));
+            let along: Vec<Message> = axis.iter().map(|axis| proto::int("axis", *axis as i64)).collect();
+            let inputs = [whole_name, scale_name];
+            nodes.push(proto::node("DequantizeLinear", name, &inputs, std::slice::from_ref(name), &along));
+        }
         let integers = self.integers.iter().filter(|(name, _)| read(name));
-        let constants = floats
-            .map(|(name, (shape, data))| proto::floats(name, shape, data))
-            .chain(integers.map(|(name, data)| proto::integers(name, &[data.len()], data)))
-            .collect();
-        [self.parts.pop().unwrap_or_default().nodes, constants]
+        constants.extend(integers.map(|(name, data)| proto::integers(name, &[data.len()], data)));
+        if self.read.contains(EIGHT_BITS_ZERO) {
+            constants.push(proto::eight_bits(EIGHT_BITS_ZERO, &[], &[0]));
+        }
+        nodes.extend(self.parts.pop().unwrap_or_default().nodes);
+        [nodes, constants]
     }
 
     /// A name that nothing else has: those of inputs and outputs have no `/`.
@@ -436,6 +499,11 @@ impl<'g> Writer<'g> {
                     }
                 }
                 value
+            }
+            Func::EightBits(Num(scale)) => {
+                let (scale, zero) = (self.number(scale as f32), String::from(EIGHT_BITS_ZERO));
+                let whole = self.node("QuantizeLinear", &[x, scale.clone(), zero.clone()], &[]);
+                self.node("DequantizeLinear", &[whole, scale, zero], &[])
             }
             f => {
                 let formula = of_one(f, "x");

@@ -300,7 +300,8 @@ mod tests {
             Func::IsFinite,
         ];
         let affine = [(1.0, 0.0), (-2.5, 0.0), (0.75, -3.0)].map(|(a, b)| Func::Affine(Num(a), Num(b)));
-        for f in acts.chain(slopes).chain(others).chain(affine) {
+        let eight = [0.25, 1.0].map(|scale| Func::EightBits(Num(scale)));
+        for f in acts.chain(slopes).chain(others).chain(affine).chain(eight) {
             for scalar in [false, true] {
                 for x in arguments() {
                     let (got, want) = (at(f, x, scalar), pointwise::func(f, Bounded::exact(f64::from(x))));

@@ -660,7 +660,7 @@ fn expression(f: &mut Function<'_>, kernel: &Kernel, values: &[String], four: bo
 
 /// A function of one element.
 fn map_one(f: &mut Function<'_>, func: Func, x: &str) -> String {
-    let numbers = if matches!(func, Func::Affine(..)) {
+    let numbers = if matches!(func, Func::Affine(..) | Func::EightBits(_)) {
         affine(func).map(|v| f.number(v.into()))
     } else {
         Default::default()
@@ -683,7 +683,7 @@ fn map_four(f: &mut Function<'_>, func: Func, x: &str) -> String {
             ));
             format!("{name}({x})")
         }
-        _ => four(|c| call(func, ["", ""], &format!("{x}[{c}]"))),
+        _ => four(|c| map_one(f, func, &format!("{x}[{c}]"))),
     }
 }
 

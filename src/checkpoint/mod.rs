@@ -161,7 +161,22 @@ impl Checkpoint {
         if let Some(key) = RESERVED.iter().find(|key| self.metadata.contains_key(**key)) {
             return Err(format!("the metadata key '{key}' belongs to the format; use another"));
         }
-        let mut hashes = serde_json::Map::new();
+        self.check_shapes()?;
+        let hashes: serde_json::Map<String, serde_json::Value> = self
+            .tensors
+            .iter()
+            .map(|(name, tensor)| (name.clone(), sha256(&tensor.data.bytes()).into()))
+            .collect();
+        let mut metadata = self.metadata.clone();
+        metadata.insert("format".into(), FORMAT.into());
+        metadata.insert("version".into(), VERSION.to_string());
+        metadata.insert("hashes".into(), serde_json::Value::from(hashes).to_string());
+        metadata.insert("header_hash".into(), header_hash(&metadata, &self.tensors));
+        Ok(self.laid_out(&metadata))
+    }
+
+    /// Refuses tensors that no safetensors file can hold.
+    fn check_shapes(&self) -> Result<(), String> {
         for (name, tensor) in &self.tensors {
             if name == "__metadata__" {
                 return Err("no tensor can be called '__metadata__' in a safetensors file".into());
@@ -170,14 +185,12 @@ impl Checkpoint {
                 let (found, count) = (tensor.describe(), tensor.data.len());
                 return Err(format!("tensor '{name}' is {found} but holds {count} numbers"));
             }
-            hashes.insert(name.clone(), sha256(&tensor.data.bytes()).into());
         }
-        let mut metadata = self.metadata.clone();
-        metadata.insert("format".into(), FORMAT.into());
-        metadata.insert("version".into(), VERSION.to_string());
-        metadata.insert("hashes".into(), serde_json::Value::from(hashes).to_string());
-        metadata.insert("header_hash".into(), header_hash(&metadata, &self.tensors));
+        Ok(())
+    }
 
+    /// The bytes of a file with these metadata.
+    fn laid_out(&self, metadata: &BTreeMap<String, String>) -> Vec<u8> {
         // Wide numbers first, so that every tensor starts at a multiple of its own width.
         let mut order: Vec<_> = self.tensors.iter().collect();
         order.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.data.width()), *name));
@@ -200,7 +213,7 @@ impl Checkpoint {
         for (_, tensor) in &order {
             bytes.extend_from_slice(&tensor.data.bytes());
         }
-        Ok(bytes)
+        bytes
     }
 
     /// Checks and removes what `to_bytes` added to the metadata.
@@ -247,6 +260,25 @@ impl Checkpoint {
         self.metadata.remove("version");
         Ok(self)
     }
+}
+
+/// Writes tensors of 32-bit floats, shapes and numbers by their names, as a safetensors file for other programs, with these metadata and no hashes.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for a shape that does not fit its numbers; [`Error::Io`] when the file cannot be written.
+pub fn save_tensors(
+    path: &Path,
+    tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    metadata: &[(&str, &str)],
+) -> Result<()> {
+    let tensors: BTreeMap<String, Tensor> = tensors
+        .iter()
+        .map(|(name, (shape, data))| (name.clone(), Tensor::f32(shape, data.clone())))
+        .collect();
+    let metadata = metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let c = Checkpoint { tensors, metadata };
+    let bytes = c.check_shapes().and_then(|()| Ok(c.laid_out(&c.metadata)));
+    write_atomically(path, &bytes.map_err(|message| Error::checkpoint(path, message))?)
 }
 
 /// Reads a safetensors file that need not be a checkpoint of ours: no format marker and no hash is looked

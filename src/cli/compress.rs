@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use hyperloom::data::Table;
 use hyperloom::experiment::files::Adapted;
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network};
-use hyperloom::experiment::{CompressOptions, Compressed, RunStatus, pictures};
+use hyperloom::experiment::{CompressOptions, Compressed, pictures};
 use hyperloom::files::write_atomically;
 use hyperloom::net::{Among, Compression, Numbers};
 use hyperloom::task::Task;
@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::eval::finished;
 use super::train::Watch;
-use super::{check_new, figure, open_device, say};
+use super::{check_new, figure, hint, open_device, say};
 
 /// Arguments of `compress`.
 #[derive(Args, Debug)]
@@ -41,6 +41,9 @@ pub(super) struct CompressArgs {
     /// Among which numbers of a network the smallest are.
     #[arg(long, value_enum, default_value_t = Which::Matrix)]
     among: Which,
+    /// Steps of training that go on from the run with such networks, before all else: what is pruned needs them.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    steps: u64,
     /// Round what dense layers and convolutions of networks read to 8 bits, too, by scales that validation tasks set (of a network: rows of --support).
     #[arg(long)]
     activations: bool,
@@ -121,14 +124,20 @@ fn whole_run(args: &CompressArgs, networks: Compression) -> Result<ExitCode> {
     RunFolder::fresh(&args.out)?;
     let device = open_device(&args.device)?;
     let (_, experiment) = finished(&device, &args.model)?;
-    let options = CompressOptions { networks, hypernetwork, activations: args.activations };
-    let mut smaller = experiment.compressed(&args.out, options)?;
-    let mut watch = Watch::new(format!("hyperloom train --resume --out {}", args.out.display()))?;
-    let outcome = smaller.run(&mut watch);
+    let options =
+        CompressOptions { networks, hypernetwork, activations: args.activations, steps: args.steps };
+    let again = format!("hyperloom train --resume --out {}", args.out.display());
+    let mut watch = Watch::new(again.clone())?;
+    let outcome = experiment.compressed(&args.out, options, &mut watch);
     watch.finish();
-    if let RunStatus::Finished(report) = outcome? {
-        pictures::draw(&smaller, &report)?;
-    }
+    let Some((smaller, report)) = outcome? else {
+        hint(format_args!("stopped with a checkpoint; go on with: {again}"));
+        hint(
+            "then its networks are as they were asked for, and `hyperloom compress` makes its files smaller",
+        );
+        return Ok(ExitCode::from(130));
+    };
+    pictures::draw(&smaller, &report)?;
     let found = experiment.beside(&smaller)?;
     let text = serde_json::to_string_pretty(&found).unwrap_or_default() + "\n";
     let file = args.out.join("compress.json");
@@ -176,6 +185,7 @@ fn network(args: &CompressArgs, compression: Compression) -> Result<ExitCode> {
     let of_runs = [
         ("--hypernetwork", args.hypernetwork.is_some()),
         ("--prune-hypernetwork", args.prune_hypernetwork != 0.0),
+        ("--steps", args.steps > 0),
     ];
     if let Some((flag, _)) = of_runs.into_iter().find(|(_, given)| *given) {
         return Err(Error::config(flag, "is for runs: a network is made by none"));

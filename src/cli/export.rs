@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::{fs, iter};
 
 use clap::{Args, ValueEnum};
+use hyperloom::checkpoint::save_tensors;
 use hyperloom::data::format::Format;
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, Saved, load_network, network_of};
 use hyperloom::export::{
     C, Language, Program, ROWS_OF_A_WORKGROUP, Rust, Wgsl, check_name, most_support_rows, program_of,
-    program_of_model,
+    program_of_model, torch_of,
 };
 use hyperloom::files::write_atomically;
 use hyperloom::task::Likelihood;
@@ -24,7 +25,7 @@ pub(super) struct ExportArgs {
     /// A network that `adapt` wrote, or a run folder: of a single task its network goes out, of any other the whole model, which learns
     /// from support rows.
     model: PathBuf,
-    /// What is written (not given: by the ending of --out).
+    /// What is written (not given: by the ending of --out: .h, .rs, .wgsl, .onnx or .py).
     #[arg(long, value_enum)]
     to: Option<To>,
     /// The file. Beside it a JSON file says what its numbers are.
@@ -55,10 +56,12 @@ enum To {
     Wgsl,
     /// An ONNX file, for runtimes that read this format.
     Onnx,
+    /// A PyTorch module as a Python file, and a safetensors file of its parameters beside it.
+    Torch,
 }
 
 impl To {
-    const ALL: [To; 4] = [To::C, To::Rust, To::Wgsl, To::Onnx];
+    const ALL: [To; 5] = [To::C, To::Rust, To::Wgsl, To::Onnx, To::Torch];
 
     fn ending(self) -> &'static str {
         match self {
@@ -66,6 +69,7 @@ impl To {
             To::Rust => "rs",
             To::Wgsl => "wgsl",
             To::Onnx => "onnx",
+            To::Torch => "py",
         }
     }
 
@@ -75,7 +79,7 @@ impl To {
             To::C => Some(&C),
             To::Rust => Some(&Rust),
             To::Wgsl => Some(&Wgsl),
-            To::Onnx => None,
+            To::Onnx | To::Torch => None,
         }
     }
 }
@@ -93,7 +97,9 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     })?;
     check_steps(args.steps)?;
     let beside = |ending: &str| args.out.with_file_name(format!("{stem}{ending}"));
-    let (about, weights) = (beside(".json"), beside(".bin"));
+    let about = beside(".json");
+    // The file of the weights, where there is one.
+    let weights = beside(if to == To::Torch { ".safetensors" } else { ".bin" });
     let parts = ["_adapt", "_predict"].map(|part| beside(&format!("{part}.{}", To::Onnx.ending())));
     let files = match (args.apart, to) {
         (true, To::Onnx) => [&parts[..], std::slice::from_ref(&about)].concat(),
@@ -103,7 +109,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
                 "is for ONNX: in other languages a model is two functions of one file",
             ));
         }
-        (false, To::Wgsl) => vec![args.out.clone(), about.clone(), weights.clone()],
+        (false, To::Wgsl | To::Torch) => vec![args.out.clone(), about.clone(), weights.clone()],
         (false, _) => vec![args.out.clone(), about.clone()],
     };
     if [&about, &weights].contains(&&args.out) {
@@ -112,6 +118,9 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         return Err(Error::config("--out", message));
     }
     files.iter().try_for_each(|file| check_new(file))?;
+    if to == To::Torch {
+        return torch(args, &name, [&about, &weights]);
+    }
     let (mut program, subject) = subject(args, to, &name)?;
     program.about =
         vec![format!("Written by hyperloom {}.", env!("CARGO_PKG_VERSION")), subject.about.clone()];
@@ -138,6 +147,24 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     let facts = serde_json::to_string_pretty(&facts).map_err(|e| Error::config("--out", e.to_string()))?;
     write_atomically(&about, format!("{facts}\n").as_bytes())?;
     let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    say(format_args!("{}: {}\n", files.join(", "), subject.about));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A network as a PyTorch module.
+fn torch(args: &ExportArgs, name: &str, [about, weights]: [&Path; 2]) -> Result<ExitCode> {
+    let (program, subject) = subject(args, To::Torch, name)?;
+    let (network, _) = network_of(&args.model)?;
+    let said = [format!("Written by hyperloom {}.", env!("CARGO_PKG_VERSION")), subject.about.clone()];
+    let (text, state) = torch_of(&said, &network)?;
+    let mut facts = facts(&subject, &program, To::Torch, weights)?;
+    facts["parameters"] = state.iter().map(|(name, (shape, _))| (name.clone(), json!(shape))).collect();
+    // As PyTorch's own functions mark such files.
+    save_tensors(weights, &state, &[("format", "pt")])?;
+    write_atomically(&args.out, text.as_bytes())?;
+    let facts = serde_json::to_string_pretty(&facts).map_err(|e| Error::config("--out", e.to_string()))?;
+    write_atomically(about, format!("{facts}\n").as_bytes())?;
+    let files = [&args.out, weights, about].map(|file| file.display().to_string());
     say(format_args!("{}: {}\n", files.join(", "), subject.about));
     Ok(ExitCode::SUCCESS)
 }
@@ -172,10 +199,13 @@ fn subject(args: &ExportArgs, to: To, name: &str) -> Result<(Program, Subject)> 
         let row = spec.input().to_vec();
         return Ok((program, Subject { about, likelihood: *likelihood, row, format, steps: None }));
     }
-    if to == To::Wgsl {
+    if matches!(to, To::Wgsl | To::Torch) {
+        let what = if to == To::Wgsl { "a shader" } else { "a PyTorch module" };
         return Err(Error::config(
             if args.to.is_some() { "--to" } else { "--out" },
-            "a shader says what one network says: `hyperloom adapt` writes a network that goes out as one; the whole model goes out as C, Rust or ONNX",
+            format!(
+                "{what} says what one network says: `hyperloom adapt` writes a network that goes out as one; the whole model goes out as C, Rust or ONNX"
+            ),
         ));
     }
     let folder = RunFolder::open(&args.model)?;
@@ -234,8 +264,9 @@ fn by_ending(out: &Path) -> Result<To> {
     let ending = out.extension().map_or(String::new(), |e| e.to_string_lossy().into_owned());
     To::ALL.into_iter().find(|to| to.ending() == ending).ok_or_else(|| {
         let name = out.display();
-        let message =
-            format!("'{name}' says nothing of a language: end it in .h, .rs, .wgsl or .onnx, or give --to");
+        let message = format!(
+            "'{name}' says nothing of a language: end it in .h, .rs, .wgsl, .onnx or .py, or give --to"
+        );
         Error::config("--out", message)
     })
 }
@@ -301,6 +332,10 @@ fn facts(subject: &Subject, program: &Program, to: To, weights: &Path) -> Result
             }
         }
         facts["tensors"] = tensors;
+        return Ok(facts);
+    }
+    if to == To::Torch {
+        facts["weights"] = json!(weights.file_name().map(|f| f.to_string_lossy()));
         return Ok(facts);
     }
     let workspace = program.workspace()?;

@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use super::run_folder::{OWN_NETWORK, RunFolder, load_network};
-use crate::checkpoint::{Checkpoint, read_safetensors};
+use crate::checkpoint::{Checkpoint, Tensor, TensorData, read_safetensors};
 use crate::data::format::Format;
 use crate::error::{Error, Result};
+use crate::export::{StateDict, TorchNet};
 use crate::net::{Net, Param};
 
 /// The weights `[P]` of member `member`.
@@ -41,6 +42,17 @@ pub(super) fn base_weights(path: &Path, member: usize, target: &Net, format: &Fo
     }
 }
 
+/// Weights `[P]` that networks start with, from a file of parameters by name, of a network, or of a run (`model.initial`).
+///
+/// # Errors
+/// Those of [`base_weights`].
+pub(super) fn initial_weights(path: &Path, target: &Net, format: &Format) -> Result<Vec<f32>> {
+    base_weights(path, 0, target, format).map_err(|e| match e {
+        Error::Config { message, .. } => Error::config("model.initial", message),
+        other => other,
+    })
+}
+
 /// Refuses another network, and one that knows rows by other numbers.
 fn same(theirs: &Net, target: &Net, format: &Format, own: &Format) -> std::result::Result<(), String> {
     let shown =
@@ -65,8 +77,31 @@ fn same(theirs: &Net, target: &Net, format: &Format, own: &Format) -> std::resul
     Ok(())
 }
 
-/// The target's parameters from a file that has them by name.
-fn by_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, String> {
+/// The target's parameters from a file that has them by name: as they are called and laid out here, or as PyTorch has them.
+pub(super) fn by_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, String> {
+    // What PyTorch's functions write says so.
+    let of_torch = file.metadata.get("format").is_some_and(|format| format == "pt");
+    let own = if of_torch { Err(String::new()) } else { by_own_name(file, target) };
+    let Err(e) = own else { return own };
+    let mut state = StateDict::new();
+    for (name, Tensor { shape, data }) in &file.tensors {
+        let values = match data {
+            TensorData::F32(v) => v.clone(),
+            TensorData::F64(v) => v.iter().map(|v| *v as f32).collect(),
+            TensorData::F16(v) => v.iter().map(|v| v.to_f32()).collect(),
+            // What counts batches, and the like.
+            _ => continue,
+        };
+        state.insert(name.clone(), (shape.clone(), values));
+    }
+    let by_torch = TorchNet::of(target).map_err(|e| e.to_string()).and_then(|torch| torch.weights(&state));
+    by_torch.map_err(|torch| match of_torch {
+        true => torch,
+        false => format!("{e}; read as PyTorch has parameters it {torch}"),
+    })
+}
+
+fn by_own_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, String> {
     let layout = target.layout();
     let mut weights = Vec::with_capacity(layout.len());
     for p in &layout.params {
@@ -81,7 +116,6 @@ fn by_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, Str
                 there.join(", ")
             ));
         };
-        let reversed: Vec<usize> = p.shape.iter().rev().copied().collect();
         let values = match file.f64(&p.name, &p.shape) {
             Ok(values) => Ok(values.iter().map(|v| *v as f32).collect()),
             Err(_) => file.f32(&p.name, &p.shape).map(<[f32]>::to_vec),
@@ -89,12 +123,6 @@ fn by_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, Str
         match values {
             Ok(values) if values.iter().all(|v| v.is_finite()) => weights.extend(values),
             Ok(_) => return Err(format!("has a number in '{}' that is not finite", p.name)),
-            Err(_) if found.shape == reversed && p.shape.len() == 2 => {
-                return Err(format!(
-                    "has '{}' as [outputs, inputs] {:?}, the way PyTorch keeps it: transpose it to {:?}",
-                    p.name, found.shape, p.shape
-                ));
-            }
             Err(_) => {
                 return Err(format!(
                     "has '{}' as {} {:?}: F32 or F64 {:?} is needed",

@@ -1,13 +1,16 @@
 //! Finished runs in fewer bytes: a run of their own, what they lose, and what they take.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::config::Config;
 use super::run_folder::{RunFolder, Saved};
-use super::{Experiment, TestReport};
+use super::source::Source;
+use super::{Experiment, Observer, Report, RunStatus, TestReport};
 use crate::error::{Error, Result};
 use crate::meta::model::Model;
 use crate::meta::packed::stored_bytes;
@@ -29,6 +32,8 @@ pub struct Compressed {
     pub hypernetwork: Compression,
     /// Whether what their dense layers and convolutions read is rounded to eight bits, too.
     pub activations: bool,
+    /// Steps of training that went on with such networks.
+    pub steps: u64,
     /// The run as it was trained.
     pub before: Measured,
     /// The compressed run.
@@ -72,29 +77,64 @@ pub struct CompressOptions {
     pub hypernetwork: Compression,
     /// Whether what dense layers and convolutions of networks read is rounded to eight bits, too, by scales that have room for what they read on validation tasks.
     pub activations: bool,
+    /// Steps of training that go on from the run with such networks, before anything else is done. What is pruned needs them.
+    pub steps: u64,
 }
 
 impl<'a> Experiment<'a> {
-    /// This finished run in fewer bytes, as a run of its own in a new folder: what is chosen on validation tasks is chosen anew, and it is judged.
+    /// This finished run in fewer bytes, as a run of its own in a new folder: what is chosen on validation tasks is chosen anew, and it is judged. `None` where the
+    /// observer stopped the training that was asked for; the folder is then that of a run that goes on as any other.
     ///
     /// # Errors
     /// [`Error::Config`] where the folder exists or numbers are none that can be used, and those of the device.
-    pub fn compressed(&self, to: &Path, options: CompressOptions) -> Result<Experiment<'a>> {
-        let CompressOptions { networks, hypernetwork, activations } = options;
+    pub fn compressed(
+        &self,
+        to: &Path,
+        options: CompressOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<(Experiment<'a>, Report)>> {
         if !self.position.trained {
             return Err(Error::checkpoint(self.folder.path(), "the run is not finished"));
         }
-        let folder = RunFolder::fresh(to)?;
+        RunFolder::fresh(to)?;
         let mut config = self.config.clone();
-        (config.model.numbers, config.model.prune) = (networks.numbers, networks.prune);
+        (config.model.numbers, config.model.prune) = (options.networks.numbers, options.networks.prune);
+        config.model.input_scales.clear();
+        let mut smaller = if options.steps > 0 {
+            (config.train.from, config.train.steps) = (Some(self.folder.path().into()), options.steps);
+            let mut trained = Experiment::start(Some(self.source()), &config, self.device, to, false)?;
+            if let RunStatus::Stopped(_) = trained.run(observer)? {
+                return Ok(None);
+            }
+            trained.held(to, config, options)?
+        } else {
+            let smaller = self.held(to, config, options)?;
+            // The steps that it was trained in.
+            let metrics = "metrics.csv";
+            let (from, copy) = (self.folder.file(metrics), smaller.folder.file(metrics));
+            if from.exists() {
+                std::fs::copy(&from, &copy).map_err(Error::io("write", &copy))?;
+            }
+            smaller
+        };
+        smaller.choose()?;
+        smaller.save()?;
+        match smaller.run(observer)? {
+            RunStatus::Finished(report) => Ok(Some((smaller, *report))),
+            RunStatus::Stopped(_) => Ok(None),
+        }
+    }
+
+    /// This trained run with compressed networks and parameters, in a folder.
+    fn held(&self, to: &Path, mut config: Config, options: CompressOptions) -> Result<Experiment<'a>> {
         config.validate()?;
-        let mut model = self.model.compressed(hypernetwork, networks)?;
-        if activations {
+        let mut model = self.model.compressed(options.hypernetwork, options.networks)?;
+        if options.activations {
             model = self.calibrated(&model)?;
             config.model.input_scales = model.spec.target.input_scales().to_vec();
         }
-        folder.ensure()?;
-        folder.save(&Saved {
+        std::fs::create_dir_all(to).map_err(Error::io("create", to))?;
+        RunFolder::open(to)?.save(&Saved {
             config: config.clone(),
             position: self.position,
             model,
@@ -103,16 +143,11 @@ impl<'a> Experiment<'a> {
             format: self.setup.source().format(),
             curve: self.curve.clone(),
         })?;
-        // The steps that it was trained in.
-        let metrics = "metrics.csv";
-        let (from, copy) = (self.folder.file(metrics), folder.file(metrics));
-        if from.exists() {
-            std::fs::copy(&from, &copy).map_err(Error::io("write", &copy))?;
-        }
-        let mut run = Experiment::start(Some(self.setup.shared_source()), &config, self.device, to, true)?;
-        run.choose()?;
-        run.save()?;
-        Ok(run)
+        Experiment::start(Some(self.source()), &config, self.device, to, true)
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        self.setup.shared_source()
     }
 
     /// A model of this run whose networks read numbers of eight bits, by what they read on validation tasks (of one task: on rows that it was trained on).
@@ -138,6 +173,11 @@ impl<'a> Experiment<'a> {
             networks: smaller.model.spec.target.compression(),
             hypernetwork: smaller.model.stored,
             activations: !smaller.model.spec.target.input_scales().is_empty(),
+            steps: if smaller.config.train.from == self.config.train.from {
+                0
+            } else {
+                smaller.config.train.steps
+            },
             before,
             after,
             largest_loss: each.iter().zip(&others).map(loss).reduce(f64::max),
@@ -146,8 +186,8 @@ impl<'a> Experiment<'a> {
 
     /// The run in numbers, and the metric of each task (of tasks of one name together).
     fn measured(&self) -> Result<(Measured, Vec<f64>)> {
-        let Model { spec, likelihood, adaptation, members, stored, .. } = &self.model;
-        let (target, hyper) = (spec.target.layout(), adaptation.layout(spec));
+        let Model { spec, likelihood, members, stored, .. } = &self.model;
+        let (target, hyper) = (spec.target.layout(), self.model.layout_in_files());
         let bytes = |layout: &ParamLayout, w: &[f32]| match w.len() {
             0 => 0,
             _ => stored_bytes(layout, w, stored),

@@ -280,6 +280,11 @@ fn networks(text: &str) -> Vec<(String, Value)> {
         ("members", "/members"),
         ("chosen steps", "/choice/steps"),
         ("draws", "/draws"),
+        ("numbers of networks", "/spec/target/compression/numbers"),
+        ("share of them that is 0", "/spec/target/compression/prune"),
+        ("numbers in this file", "/stored/numbers"),
+        ("numbers in this file", "/compression/numbers"),
+        ("share of them that is 0", "/compression/prune"),
     ];
     let fact = |(name, at): &(&str, &str)| Some((name.to_string(), about.pointer(at)?.clone()));
     let mut facts: Vec<_> = wanted.iter().filter_map(fact).collect();
@@ -309,6 +314,8 @@ fn json_file(path: &Path) -> Result<Inspected> {
         "the report of a run over tasks one after another"
     } else if has("configurations") {
         "the report of a sweep"
+    } else if has("hypernetwork") && has("largest_loss") {
+        "what compression of a run cost"
     } else if has("environment") {
         "the report of a policy"
     } else if has("outputs_are") {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::base::initial_weights;
 use super::config::{BASE, Config, ContextAt, InitScheme, Method, WeightSource};
 use super::source::Source;
 use crate::adapt::{Adaptation, Fast};
@@ -20,6 +21,8 @@ use crate::task::TaskShape;
 pub struct Setup {
     config: Config,
     source: Arc<dyn Source>,
+    /// Weights that networks start with, where they are not drawn.
+    initial: Option<Arc<Vec<f32>>>,
 }
 
 impl Setup {
@@ -35,11 +38,17 @@ impl Setup {
     /// The same for a source that is open.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings that the way of adaptation that is settled on does not allow.
+    /// [`Error::Config`] for settings that the way of adaptation that is settled on does not allow, and initial weights that are those of another network.
     pub fn on(source: Arc<dyn Source>, config: &Config) -> Result<Setup> {
         let mut config = config.settled(&source.likelihood())?;
         source.settle(&mut config);
-        Ok(Setup { config, source })
+        let mut setup = Setup { config, source, initial: None };
+        if let Some(path) = &setup.config.model.initial {
+            let (target, format) = (setup.hyper().target, setup.source.format());
+            target.check().map_err(|e| Error::config("model.net", e))?;
+            setup.initial = Some(initial_weights(path, &target, &format)?.into());
+        }
+        Ok(setup)
     }
 
     /// The configuration, settled.
@@ -68,6 +77,9 @@ impl Setup {
     /// Initial weights of the target network.
     pub fn initial_target(&self, rng: &mut Rng) -> Vec<f32> {
         let target = self.hyper().target;
+        if let Some(initial) = &self.initial {
+            return initial.to_vec();
+        }
         let layout = match self.config.model.init {
             InitScheme::Uniform => target.layout(),
             InitScheme::He => target.layout_he(Activation::Identity),

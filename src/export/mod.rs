@@ -31,6 +31,7 @@ mod nests;
 mod onnx;
 mod rust;
 mod statements;
+mod torch;
 mod wgsl;
 
 pub use c::C;
@@ -39,6 +40,7 @@ pub use language::Language;
 pub use model::{most_support_rows, program_of_model};
 pub use onnx::OnnxFile;
 pub use rust::Rust;
+pub use torch::{StateDict, TorchNet, TorchParam, torch_of};
 pub use wgsl::{ROWS_OF_A_WORKGROUP, Wgsl};
 
 use std::collections::BTreeMap;

@@ -159,7 +159,7 @@ impl Model {
         stored.check_share().and_then(|()| networks.check()).map_err(Error::Shape)?;
         let mut model = Model { stored, ready: Pool::default(), ..self.clone() };
         model.spec.target = model.spec.target.compressed(networks);
-        let (hyper, target) = (self.adaptation.layout(&self.spec), self.spec.target.layout());
+        let (hyper, target) = (self.layout_in_files(), self.spec.target.layout());
         for member in &mut model.members {
             for (layout, weights) in [(&hyper, &mut member.hyper), (&target, &mut member.pooled)] {
                 if layout.len() == weights.len() {
@@ -168,6 +168,11 @@ impl Model {
             }
         }
         Ok(model)
+    }
+
+    /// What its parameters are, where those that are a network's weights are looked at as such.
+    pub(crate) fn layout_in_files(&self) -> ParamLayout {
+        layout_in_files(&self.adaptation.layout(&self.spec), &self.spec.target.layout())
     }
 
     /// The same model, whose networks read numbers of eight bits in their dense layers and convolutions, by scales that have room for what those of these tasks read of their
@@ -827,6 +832,20 @@ impl Network {
     pub(crate) fn mixture(&self, each: &[&[f32]]) -> Vec<f32> {
         self.likelihood.mixture(each, &self.shares)
     }
+}
+
+/// The layout of a hypernetwork whose weights for networks to begin with, which all tasks share, are those of this network, matrix by matrix.
+pub(super) fn layout_in_files(hyper: &ParamLayout, network: &ParamLayout) -> ParamLayout {
+    let mut all = ParamLayout::default();
+    for p in &hyper.params {
+        match p.name == "head.bias" && p.shape[..] == [network.len()] {
+            true => all.extend(&p.name, network),
+            false => {
+                all.push(p.name.clone(), &p.shape, p.init).role = p.role;
+            }
+        }
+    }
+    all
 }
 
 /// Scales of whole numbers of eight bits that have room for these.

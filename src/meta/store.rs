@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Choice, Model};
+use super::model::{Choice, Model, layout_in_files};
 use super::packed;
 use crate::adapt::{Adaptation, Member};
 use crate::checkpoint::Checkpoint;
@@ -62,7 +62,7 @@ impl Model {
 
     /// Puts all that it is into a checkpoint.
     pub(crate) fn put(&self, c: &mut Checkpoint) {
-        let (hyper, target) = (self.adaptation.layout(&self.spec), self.spec.target.layout());
+        let (hyper, target) = (self.layout_in_files(), self.spec.target.layout());
         for (i, m) in self.members.iter().enumerate() {
             for (name, layout, w) in [("pooled", &target, &m.pooled), ("hyper", &hyper, &m.hyper)] {
                 if !w.is_empty() {
@@ -94,7 +94,8 @@ impl Model {
         about.spec.target.hand_over(own);
         check_net(path, &about.spec.target, about.likelihood.outputs, about.layout.as_ref())?;
         check_about(path, &about)?;
-        let (target, hyper) = (about.spec.target.layout(), about.adaptation.layout(&about.spec));
+        let target = about.spec.target.layout();
+        let hyper = layout_in_files(&about.adaptation.layout(&about.spec), &target);
         let mut members = Vec::new();
         for i in 0..about.members {
             // What is trained must be there, and only that.

@@ -63,7 +63,7 @@ impl Conv {
     }
 
     /// The windows over rows of shape `row`, how many there are along each axis, and the input channels.
-    fn geometry(&self, row: &[usize]) -> Result<(Geometry, [usize; 2], usize), String> {
+    pub(crate) fn geometry(&self, row: &[usize]) -> Result<(Geometry, [usize; 2], usize), String> {
         let (extent, channels) = spatial(row, "a convolution")?;
         if self.groups == 0
             || !channels.is_multiple_of(self.groups)

@@ -39,7 +39,7 @@ impl ConvTranspose {
     }
 
     /// The convolution that it is the transpose of, the extent of the result, and the input channels.
-    fn geometry(&self, row: &[usize]) -> Result<(Geometry, [usize; 2], usize), String> {
+    pub(crate) fn geometry(&self, row: &[usize]) -> Result<(Geometry, [usize; 2], usize), String> {
         let (extent, channels) = spatial(row, "a transposed convolution")?;
         check_channels(self.channels)?;
         let (kernel, stride) = (self.kernel.over(row)?, self.stride.over(row)?);

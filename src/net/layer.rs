@@ -63,7 +63,7 @@ macro_rules! table {
             pub const NAMES: &[&str] = &[$($name),*];
 
             /// Its name in files.
-            pub(super) fn name(&self) -> &'static str {
+            pub(crate) fn name(&self) -> &'static str {
                 match self { $(Layer::$variant(_) => $name,)* }
             }
 

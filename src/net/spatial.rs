@@ -39,7 +39,7 @@ impl Sizes {
     }
 
     /// Along height and width of images; a series is an image of one line.
-    pub(super) fn over(&self, row: &[usize]) -> Result<[usize; 2], String> {
+    pub(crate) fn over(&self, row: &[usize]) -> Result<[usize; 2], String> {
         let sizes = match (*self, row.len()) {
             (Sizes::Both(n), 2) => [1, n],
             (Sizes::Both(n), _) => [n, n],
@@ -71,7 +71,7 @@ pub enum Padding {
 
 impl Padding {
     /// A window over `len` elements, with how many there are.
-    pub(super) fn lay(self, window: Window, len: usize) -> Result<(Window, usize), String> {
+    pub(crate) fn lay(self, window: Window, len: usize) -> Result<(Window, usize), String> {
         check_stride(window.stride, len)?;
         // What lies further from a window's middle than the ends from one another meets nothing, ever.
         if len > 1 && self != Padding::Valid && window.span() > 2 * len - 1 {

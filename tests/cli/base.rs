@@ -87,6 +87,39 @@ fn networks_and_files_by_name_are_bases() {
     file.save(&place.path("named.safetensors")).expect("written");
     place.ok(&["train", "sine.toml", "--base", "named.safetensors", "--out", "named"]);
     assert_eq!(model(&place, "named").members, model(&place, "corrected").members);
+    // And as PyTorch has them, from the module that the network goes out as; `body.0` and so on in another program's.
+    place.ok(&["export", "wave.safetensors", "--out", "wave_module.py"]);
+    let module =
+        hyperloom::checkpoint::read_safetensors(place.path("wave_module.safetensors")).expect("a file");
+    assert_eq!(module.tensors["0.weight"].shape, [8, 1]);
+    let mut other = Checkpoint::default();
+    other
+        .tensors
+        .extend(module.tensors.iter().map(|(name, tensor)| (format!("body.{name}"), tensor.clone())));
+    other.save(&place.path("other.safetensors")).expect("written");
+    for (of, run) in [("wave_module.safetensors", "of_module"), ("other.safetensors", "of_other")] {
+        place.ok(&["train", "sine.toml", "--base", of, "--out", run]);
+        assert_eq!(model(&place, run).members, model(&place, "corrected").members, "{of}");
+    }
+    // What networks start with: with a learning rate of next to nothing they stay there.
+    let still = ["--set", "train.learning_rate=1e-30", "--set", "train.pooled_rate=1e-30"];
+    let start = [
+        "train",
+        "sine.toml",
+        "--method",
+        "maml",
+        "--set",
+        "model.initial=wave_module.safetensors",
+        "--out",
+        "start",
+    ];
+    place.ok(&[&start[..], &still].concat());
+    assert_eq!(model(&place, "start").members[0].hyper, network.members[0]);
+    place.ok(&["eval", "start", "--shots", "5"]);
+    place.refused(
+        &["train", "sine.toml", "--set", "model.initial=nothing.safetensors", "--out", "bad"],
+        &["nothing.safetensors"],
+    );
     // What is none of the target's.
     let refused = |file: &Checkpoint, parts: &[&str]| {
         file.save(&place.path("bad.safetensors")).expect("written");
@@ -101,7 +134,10 @@ fn networks_and_files_by_name_are_bases() {
         file
     };
     refused(&changed("1.bias", None), &["has no '1.bias'", "0.weight [1, 8]"]);
-    refused(&changed("0.weight", Some(Tensor::f32(&[8, 1], vec![0.0; 8]))), &["0.weight", "transpose"]);
+    refused(
+        &changed("0.weight", Some(Tensor::f32(&[8, 1], vec![0.0; 8]))),
+        &["0.weight", "as PyTorch has parameters"],
+    );
     refused(
         &changed("0.bias", Some(Tensor::f32(&[7], vec![0.0; 7]))),
         &["'0.bias'", "F32 or F64 [8] is needed"],

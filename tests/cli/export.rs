@@ -155,7 +155,7 @@ fn other_languages_and_what_is_refused() {
     assert!(file.windows(facts.len()).any(|part| part == facts), "no facts");
     let refused = |more: &[&str], parts: &[&str]| place.refused(&[&["export"], more].concat(), parts);
     refused(&["net.safetensors", "--out", "line.rs"], &["line.rs", "exists"]);
-    refused(&["net.safetensors", "--out", "line.txt"], &["--out", ".h, .rs, .wgsl or .onnx", "--to"]);
+    refused(&["net.safetensors", "--out", "line.txt"], &["--out", ".h, .rs, .wgsl, .onnx or .py", "--to"]);
     refused(&["net.safetensors", "--out", "my-line.h"], &["--name", "my-line", "letters"]);
     refused(&["nowhere", "--out", "run.h"], &["nowhere", "hyperloom train"]);
     refused(&[".", "--out", "run.h"], &["one by one", "net.safetensors"]);

@@ -6,6 +6,7 @@ mod bad_files;
 mod bad_settings;
 mod base;
 mod bench;
+mod compress;
 mod continual;
 mod decoders;
 mod explain;

@@ -1,5 +1,7 @@
 //! Networks to be written out in other languages, and what the CPU path says by them.
 
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
 use hyperloom::export::{Program, program_of, program_of_network};
 use hyperloom::net::{Compression, Net, Numbers};
 use hyperloom::rng::Rng;
@@ -136,6 +138,19 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// One of the nets with weights of eight bits, and with what its dense layers and convolutions read rounded to as many.
 pub(crate) fn of_fewer_bytes(name: &str, compression: Compression, activations: bool) -> Case {
+    let (network, x) = of_fewer_bytes_network(name, compression, activations);
+    let want = network.predict(&Device::Cpu, &x).expect("predictions");
+    let name = format!("{name}_of_fewer_bytes");
+    let program = program_of(&name, &network).expect("a program");
+    Case { name, program, x, want }
+}
+
+/// The network, and rows for it.
+pub(crate) fn of_fewer_bytes_network(
+    name: &str,
+    compression: Compression,
+    activations: bool,
+) -> (Network, Vec<f32>) {
     let net = net_of(name);
     let mut rng = Rng::new(6, name.len() as u64);
     let x: Vec<f32> = (0..ROWS * net.inputs()).map(|_| (1.5 * rng.normal()) as f32).collect();
@@ -145,13 +160,10 @@ pub(crate) fn of_fewer_bytes(name: &str, compression: Compression, activations: 
     if activations {
         network = network.calibrated(&Device::Cpu, &x).expect("scales");
     }
-    let want = network.predict(&Device::Cpu, &x).expect("predictions");
-    let name = format!("{name}_of_fewer_bytes");
-    let program = program_of(&name, &network).expect("a program");
-    Case { name, program, x, want }
+    (network, x)
 }
 
-fn net_of(name: &str) -> Net {
+pub(crate) fn net_of(name: &str) -> Net {
     let (_, input, layers) = NETS.iter().find(|net| net.0 == name).expect("a net");
     let text = format!("{{\"input\": {input}, \"layers\": {layers}}}");
     let net: Net = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));

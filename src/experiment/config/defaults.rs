@@ -91,6 +91,7 @@ impl Config {
                 trunk: vec![128],
                 hyper_activation: Activation::Relu,
                 start: Start::Fresh,
+                initial: None,
                 base: None,
                 descriptor: false,
                 circle: false,

@@ -290,6 +290,10 @@ pub struct ModelConfig {
     pub hyper_activation: Activation,
     /// Where the generated weights start.
     pub start: Start,
+    /// Weights that networks start with in place of drawn ones: a safetensors file that has the target's parameters by name, as PyTorch has them or as hyperloom does, a network
+    /// that `adapt` wrote, or a run folder (its pooled network). `train.freeze` holds some as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial: Option<PathBuf>,
     /// Weights of one's own that are kept as they are, and that every task's network is a correction to, in place of those of a pooled network that is trained first: a network
     /// that `adapt` or a run over one task wrote, a run folder (its pooled network), or a safetensors file that has the target's parameters by name.
     #[serde(skip_serializing_if = "Option::is_none")]

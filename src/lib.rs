@@ -47,6 +47,7 @@ pub use experiment::run_folder::RunFolder;
 #[cfg(feature = "experiment")]
 pub use experiment::{Experiment, Observer, Progress, Report, RunStatus, Silent};
 pub use meta::model::{Model, Network, Prediction};
+pub use meta::prepared::{Prepared, PreparedSizes};
 pub use run::{Device, Session, Store};
 pub use task::Task;
 
@@ -58,6 +59,7 @@ const _: () = {
     send::<Experiment<'_>>();
     send::<Model>();
     send::<Network>();
+    send::<Prepared>();
     send::<Session>();
     send::<Store>();
     send::<adapt::Adapter>();

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::forecasts::{Forecaster, forecast, support_of_series};
 use super::run_folder::{RunFolder, network_of, save_network};
+use crate::checkpoint::save_tensors;
 use crate::data::Table;
 use crate::data::csv::group_rows;
 use crate::data::format::Format;
 use crate::error::{Error, Result};
-use crate::export::{C, Language, Program, Rust, check_name, program_of, program_of_model};
+use crate::export::{C, Language, Program, Rust, check_name, program_of, program_of_model, torch_of};
 use crate::files::write_atomically;
 use crate::meta::model::{Model, Network, Prediction};
 use crate::run::Device;
@@ -142,13 +143,19 @@ impl Adapted {
         save_network(path.as_ref(), &self.network, &self.format)
     }
 
-    /// Writes it as a program for others: a header of C99 (`.h`), a Rust module (`.rs`) or an ONNX file (`.onnx`), by the path's ending; its functions are
-    /// named by the file ([`program_of`]).
+    /// Writes it as a program for others: a header of C99 (`.h`), a Rust module (`.rs`), an ONNX file (`.onnx`) or a PyTorch module with a safetensors file beside it (`.py`), by the
+    /// path's ending; its functions are named by the file ([`program_of`], [`torch_of`]).
     ///
     /// # Errors
     /// [`Error::Config`] where the ending is none of these or the name is none in C, [`Error::Shape`] where the network reads more than one row at a time.
     pub fn export(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_program(path.as_ref(), |name| program_of(name, &self.network))
+        let path = path.as_ref();
+        if path.extension().is_some_and(|e| e == "py") {
+            let (text, state) = torch_of(&["Written by hyperloom.".into()], &self.network)?;
+            save_tensors(&path.with_extension("safetensors"), &state, &[("format", "pt")])?;
+            return write_atomically(path, text.as_bytes());
+        }
+        write_program(path, |name| program_of(name, &self.network))
     }
 
     /// What it says about every row of a query; of a series, whose rows are points in time, about each from those before it.
@@ -173,7 +180,11 @@ fn write_program(path: &Path, of: impl FnOnce(&str) -> Result<Program>) -> Resul
         "h" => Some(&C),
         "rs" => Some(&Rust),
         "onnx" => None,
-        _ => return Err(wrong("says nothing of a language: end it in .h, .rs or .onnx".into())),
+        _ => {
+            return Err(wrong(
+                "says nothing of a language: end it in .h, .rs or .onnx, a network also in .py".into(),
+            ));
+        }
     };
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     check_name(&name).map_err(wrong)?;

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::op::{Num, Op};
 use crate::graph::scan::{Outcome, Scan};
 use crate::graph::{Graph, Value};
+use crate::meta::whole::COUNT;
 use crate::spec::count;
 
 /// A function: what a graph computes from its inputs.
@@ -24,9 +25,6 @@ pub struct Function {
     /// Inputs that are known: rows of tables.
     pub(super) indices: BTreeMap<String, Vec<u32>>,
 }
-
-/// The input of a function that is a whole number: support rows that count.
-pub(super) const COUNT: &str = "shots";
 
 /// A parameter of a function.
 #[derive(Clone, Debug, PartialEq)]

@@ -34,10 +34,11 @@ mod statements;
 mod torch;
 mod wgsl;
 
+pub use crate::meta::whole::most_support_rows;
 pub use c::C;
 pub use emit::Function;
 pub use language::Language;
-pub use model::{most_support_rows, program_of_model};
+pub use model::program_of_model;
 pub use onnx::OnnxFile;
 pub use rust::Rust;
 pub use torch::{StateDict, TorchNet, TorchParam, torch_of};
@@ -47,10 +48,11 @@ use std::collections::BTreeMap;
 
 use self::emit::{Shared, Written};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::Graph;
 use crate::meta::model::Network;
-use crate::net::{Net, Weights};
-use crate::task::{Likelihood, Loss};
+use crate::meta::whole::{Share, check_rows, said};
+use crate::net::Net;
+use crate::task::Likelihood;
 
 /// Functions with the constants that they read.
 #[derive(Clone, Debug)]
@@ -230,16 +232,6 @@ pub fn program_of(name: &str, network: &Network) -> Result<Program> {
     Ok(Program { eight_bits: compression.is_of_eight_bits(), ..program })
 }
 
-/// Refuses a network that says of a row what depends on others.
-fn check_rows(net: &Net) -> Result<()> {
-    if net.mixes_rows() || net.reads_support() {
-        return Err(Error::Shape(
-            "what the network says of a row depends on other rows (batch_norm): a network that `adapt` wrote, with batch_norm = \"support\", has settled that".into(),
-        ));
-    }
-    Ok(())
-}
-
 /// What so many members say together of `x [rows, ..]`: `y [rows, outputs]`.
 fn graph_of_network(
     net: &Net,
@@ -257,58 +249,7 @@ fn graph_of_network(
         (g.reshape(flat, &[1, p]), Share::Known(*share))
     };
     let networks: Vec<_> = shares.iter().take(members).enumerate().map(member).collect();
-    let y = said(g, net, likelihood, &networks, rows);
+    let y = said(g, net, likelihood, &networks, None, rows);
     g.output("y", y);
     graph
 }
-
-/// How much of what is said is a network's.
-#[derive(Clone, Copy)]
-enum Share {
-    Known(f64),
-    /// `[1, 1]`
-    Given(Value),
-}
-
-/// What networks `[1, P]` say together of `x [rows, ..]`, which is declared: `[rows, outputs]`.
-fn said(
-    g: &mut Graph,
-    net: &Net,
-    likelihood: &Likelihood,
-    networks: &[(Value, Share)],
-    rows: usize,
-) -> Value {
-    let layout = net.layout();
-    let x = g.data("x", &[&[rows], net.input()].concat());
-    let x = g.reshape(x, &[1, rows, net.inputs()]);
-    let (kind, alone) = (likelihood.loss, networks.len() == 1);
-    let mut each = vec![];
-    for (flat, _) in networks {
-        let y = net.apply(g, Weights { flat: *flat, layout: &layout }, x);
-        let e = g.expr();
-        each.push(match kind {
-            Loss::CrossEntropy if alone => e.build(|g| g.log_softmax(y)).value(),
-            Loss::CrossEntropy => e.build(|g| g.log_softmax(y)).exp().value(),
-            Loss::Symbols if !alone => e.of(y).exp().value(),
-            _ => y,
-        });
-    }
-    let e = g.expr();
-    let part = |(y, (_, share)): (&Value, &(Value, Share))| match share {
-        Share::Known(share) => e.of(*y).scale(*share),
-        Share::Given(share) => e.of(*y) * e.of(*share).reshape(&[1, 1, 1]),
-    };
-    let said = each.iter().zip(networks).map(part).reduce(|sum, part| sum + part);
-    let said = said.map_or(x, |sum| sum.value());
-    let said = match kind {
-        Loss::CrossEntropy | Loss::Symbols if !alone => {
-            let e = g.expr();
-            e.of(said).larger(e.constant(LEAST)).ln().value()
-        }
-        _ => said,
-    };
-    g.reshape(said, &[rows, net.outputs()])
-}
-
-/// The least probability that has a logarithm.
-const LEAST: f64 = 1e-30;

@@ -184,7 +184,7 @@ fn numbered(text: &str) -> Vec<(String, u64)> {
 /// # Errors
 /// [`Error::Shape`] naming a layer that has no counterpart there, or where what the network says of a row depends on others.
 pub fn torch_of(about: &[String], network: &Network) -> Result<(String, StateDict)> {
-    super::check_rows(&network.spec)?;
+    crate::meta::whole::check_rows(&network.spec)?;
     let torch = TorchNet::of(&network.spec)?;
     let many = network.members.len() > 1;
     let mut state = StateDict::new();

@@ -1,6 +1,8 @@
 //! A plan prepared on a device, seen through the names of its inputs and outputs: the same for every
 //! device.
 
+use smallvec::SmallVec;
+
 use super::cpu::CpuRunner;
 #[cfg(feature = "gpu")]
 use super::gpu::GpuRunner;
@@ -123,7 +125,7 @@ impl Session {
         work: impl FnOnce(&mut Runner) -> Result<R>,
     ) -> Result<R> {
         let Session { runner, shared, .. } = self;
-        let mut here = Vec::new();
+        let mut here = SmallVec::<[_; 4]>::new();
         for (slot, buffer) in shared.iter().filter(|(slot, _)| only.is_none_or(|o| o == *slot)) {
             here.push((*slot, buffer.lock()?));
         }
@@ -176,6 +178,67 @@ impl Session {
         let mut out = Vec::with_capacity(port.arg.view.count());
         for_each([&port.arg.view], |[i]| out.push(floats[i]));
         Ok(out)
+    }
+
+    /// Reads an output, or the present contents of an input, into an array of its size. On the CPU path nothing is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there is no such value, or it has another size.
+    pub fn read_into(&mut self, name: &str, to: &mut [f32]) -> Result<()> {
+        let Session { plan, runner, shared, .. } = self;
+        let port = plan.output(name).or_else(|| plan.input(name));
+        let port = port.ok_or_else(|| Error::Shape(format!("the plan has no output or input '{name}'")))?;
+        if count(&port.shape) != to.len() {
+            let message = format!("'{name}' is {:?}; room for {} numbers was given", port.shape, to.len());
+            return Err(Error::Shape(message));
+        }
+        let copied = |bits: &[u32], to: &mut [f32]| {
+            let mut at = 0;
+            for_each([&port.arg.view], |[i]| {
+                to[at] = f32::from_bits(bits[i]);
+                at += 1;
+            });
+        };
+        match runner {
+            Runner::Cpu(r) => match shared.iter().find(|(slot, _)| *slot == port.arg.slot) {
+                Some((_, buffer)) => copied(words(&*buffer.lock()?), to),
+                None => copied(words(r.slot(port.arg.slot)), to),
+            },
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => copied(&r.read(port.arg.slot, 0..plan.slots[port.arg.slot.0].len)?, to),
+        }
+        Ok(())
+    }
+
+    /// The part of a buffer on a GPU that an input or output is, for an application that reads or writes it there: its numbers lie in row-major order. `None` on another device,
+    /// where there is no such value, or where it lies in pieces.
+    #[cfg(feature = "gpu")]
+    pub fn buffer(&self, name: &str) -> Option<wgpu::BufferSlice<'_>> {
+        let Runner::Gpu(runner) = &self.runner else { return None };
+        let port = self.plan.output(name).or_else(|| self.plan.input(name))?;
+        let (view, n) = (&port.arg.view, count(&port.shape));
+        let mut next = view.offset;
+        let mut dense = true;
+        for_each([view], |[i]| {
+            dense &= i == next;
+            next += 1;
+        });
+        let from = 4 * view.offset as u64;
+        let whole = runner.buffer(port.arg.slot)?;
+        let start = whole.offset() + from;
+        dense.then(|| whole.buffer().slice(start..start + 4 * n as u64))
+    }
+
+    /// Records one step of a plan without step inputs into an application's own encoder, as one compute pass. `None` on another device.
+    #[cfg(feature = "gpu")]
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Option<()> {
+        match &self.runner {
+            Runner::Gpu(runner) if self.plan.steps.is_empty() => {
+                runner.record(encoder);
+                Some(())
+            }
+            _ => None,
+        }
     }
 
     /// Sets a step input for row `row` of the next window.

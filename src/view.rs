@@ -10,6 +10,8 @@
 //! assert_eq!(columns.at(&[0, 0, 0, 0, 2, 1]), 5);
 //! ```
 
+use smallvec::SmallVec;
+
 use crate::spec::MAX_RANK;
 
 /// Offset and strides, in elements, over axes aligned to the right: a shape `[n, k]` fills the last
@@ -103,11 +105,11 @@ impl View {
 
     /// Whether no two index tuples share an element: needed of everything that is written.
     pub fn is_injective(&self) -> bool {
-        let mut axes: Vec<(usize, usize)> =
-            self.dims.iter().zip(&self.strides).filter(|(d, _)| **d > 1).map(|(d, s)| (*s, *d)).collect();
+        // On the stack: whoever checks launches as they run allocates nothing.
+        let mut axes: [(usize, usize); MAX_RANK] = std::array::from_fn(|i| (self.strides[i], self.dims[i]));
         axes.sort_unstable();
         let mut reach = 0;
-        axes.iter().all(|&(s, d)| {
+        axes.iter().filter(|(_, d)| *d > 1).all(|&(s, d)| {
             let ok = s > reach;
             reach += s * (d - 1);
             ok
@@ -209,7 +211,7 @@ impl View {
 /// over as few axes as possible. `from..to` are the axes that may be merged.
 pub fn collapse<const N: usize>(views: [View; N]) -> [View; N] {
     let dims = views[0].dims;
-    let mut axes: Vec<(usize, [usize; N])> = Vec::new();
+    let mut axes = SmallVec::<[(usize, [usize; N]); MAX_RANK]>::new();
     for k in 0..MAX_RANK {
         if dims[k] == 1 {
             continue;

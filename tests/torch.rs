@@ -115,9 +115,8 @@ fn parameters_come_back() {
             assert_eq!(torch.weights(&state).as_ref(), Ok(weights), "{name}");
             // The same by names of another program's modules.
             let mut other = StateDict::new();
-            for (i, p) in torch.params.iter().enumerate() {
-                let last = p.name.split_once('.').map_or("", |parts| parts.1);
-                other.insert(format!("body.block{i}.{last}"), state[&p.name].clone());
+            for (name, tensor) in &state {
+                other.insert(format!("body.block{name}"), tensor.clone());
             }
             other.insert("body.block1.num_batches_tracked".into(), (vec![], vec![3.0]));
             assert_eq!(torch.weights(&other).as_ref(), Ok(weights), "{name}");
@@ -125,7 +124,7 @@ fn parameters_come_back() {
             let mut less = state.clone();
             less.remove(&first);
             assert_eq!(less.len(), rest);
-            assert!(torch.weights(&less).is_err_and(|e| e.contains("where the network needs")), "{name}");
+            assert!(torch.weights(&less).is_err_and(|e| e.contains("for layer 0 of the network")), "{name}");
             tried += 1;
         }
     }
@@ -134,6 +133,25 @@ fn parameters_come_back() {
             TorchNet::of(&net_of(name)).is_err_and(|e| e.to_string().contains("no counterpart in PyTorch")),
         );
     }
+    // Modules whose names say nothing of their order.
+    let torch = TorchNet::of(&Net::rows([4]).dense(4).tanh().dense(4).dense(1)).expect("it goes there");
+    let named = |names: [&str; 3]| -> StateDict {
+        let layers = names.iter().zip([4, 4, 1]);
+        let each = layers.flat_map(|(name, n)| {
+            [
+                (format!("{name}.weight"), (vec![n, 4], vec![0.5; 4 * n])),
+                (format!("{name}.bias"), (vec![n], vec![0.0; n])),
+            ]
+        });
+        each.collect()
+    };
+    assert!(
+        torch
+            .weights(&named(["layer_one", "layer_two", "a_head"]))
+            .is_err_and(|e| e.contains("'layer_one' and 'layer_two'"))
+    );
+    assert!(torch.weights(&named(["layer9", "layer10", "a_head"])).is_ok());
+    assert!(torch.weights(&named(["layer9", "layer10", "layer11"])).is_ok());
     assert!(tried > 15 && refused == NOT_THERE.len(), "{tried} nets, {refused} refused");
 }
 

@@ -277,7 +277,7 @@ pub fn save_tensors(
         .collect();
     let metadata = metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let c = Checkpoint { tensors, metadata };
-    let bytes = c.check_shapes().and_then(|()| Ok(c.laid_out(&c.metadata)));
+    let bytes = c.check_shapes().map(|()| c.laid_out(&c.metadata));
     write_atomically(path, &bytes.map_err(|message| Error::checkpoint(path, message))?)
 }
 
@@ -335,7 +335,10 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
         let body =
             body.get(start..end).ok_or_else(|| format!("damaged: tensor '{name}' lies outside the file"))?;
         let data = TensorData::from_bytes(info.dtype, body).ok_or_else(|| {
-            format!("tensor '{name}' holds {}; only F32, F16, F64, I8, U8, U32 and I64 are read", info.dtype)
+            format!(
+                "tensor '{name}' holds {}; only F32, F16, BF16, F64, I8, U8, U32 and I64 are read",
+                info.dtype
+            )
         })?;
         tensors.insert(name, Tensor { shape: info.shape.clone(), data });
     }

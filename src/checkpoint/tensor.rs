@@ -111,6 +111,9 @@ impl TensorData {
             Dtype::F64 => Some(TensorData::F64(eight.map(f64::from_le_bytes).collect())),
             Dtype::I64 => Some(TensorData::I64(eight.map(i64::from_le_bytes).collect())),
             Dtype::F16 => Some(TensorData::F16(two.map(f16::from_le_bytes).collect())),
+            Dtype::BF16 => {
+                Some(TensorData::F32(two.map(|b| half::bf16::from_le_bytes(b).to_f32()).collect()))
+            }
             Dtype::I8 => Some(TensorData::I8(bytes.iter().map(|b| *b as i8).collect())),
             Dtype::U8 => Some(TensorData::U8(bytes.to_vec())),
             _ => None,

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use hyperloom::data::Table;
 use hyperloom::experiment::files::Adapted;
 use hyperloom::experiment::run_folder::{OWN_NETWORK, RunFolder, load_network};
-use hyperloom::experiment::{CompressOptions, Compressed, pictures};
+use hyperloom::experiment::{CompressOptions, Compressed, continual, pictures, policies};
 use hyperloom::files::write_atomically;
 use hyperloom::net::{Among, Compression, Numbers};
 use hyperloom::task::Task;
@@ -26,19 +26,19 @@ pub(super) struct CompressArgs {
     /// The folder, or of a network the file, that is written.
     #[arg(long, value_name = "FOLDER|FILE")]
     out: PathBuf,
-    /// How the matrices of networks are held (not given: int8).
+    /// How the matrices of networks are held (not given: as they are where they are compressed, else int8; f16 is for a network's file).
     #[arg(long, value_enum)]
     numbers: Option<Held>,
-    /// Share of each matrix of a network that is 0, its numbers of the smallest size: 0.8 keeps a fifth.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    prune: f64,
+    /// Share of each matrix of a network that is 0, its numbers of the smallest size: 0.8 keeps a fifth (not given: as it is).
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    prune: Option<f64>,
     /// How files hold what makes the networks of a run (not given: as its networks).
     #[arg(long, value_enum)]
     hypernetwork: Option<Held>,
     /// Share of each of its matrices that is 0.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    prune_hypernetwork: f64,
-    /// Among which numbers of a network the smallest are.
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    prune_hypernetwork: Option<f64>,
+    /// Among which numbers of a network that `adapt` wrote the smallest are; of a run's they are those of each matrix.
     #[arg(long, value_enum, default_value_t = Which::Matrix)]
     among: Which,
     /// Steps of training that go on from the run with such networks, before all else: what is pruned needs them.
@@ -97,19 +97,45 @@ enum Which {
 }
 
 pub(super) fn run(args: &CompressArgs) -> Result<ExitCode> {
-    let mut networks = Compression::new(args.numbers.unwrap_or(Held::Int8).numbers(), args.prune);
-    if args.among == Which::Network {
-        networks.among = Among::Network;
-    }
-    networks.check_share().map_err(|e| Error::config("--prune", e))?;
     match args.model.is_dir() {
-        true => whole_run(args, networks),
-        false => network(args, networks),
+        true => whole_run(args),
+        false => network(args),
     }
 }
 
+impl CompressArgs {
+    /// What becomes of networks that are held so.
+    fn networks(&self, present: Compression) -> Result<Compression> {
+        let mut networks = changed(present, self.numbers, self.prune);
+        if self.among == Which::Network {
+            networks.among = Among::Network;
+        }
+        networks.check_share().map_err(|e| Error::config("--prune", e))?;
+        Ok(networks)
+    }
+}
+
+/// What is compressed stays so, but for what is asked for; what is not becomes int8.
+fn changed(present: Compression, numbers: Option<Held>, prune: Option<f64>) -> Compression {
+    let kept = if present.numbers == Numbers::F32 { Numbers::Int8 } else { present.numbers };
+    Compression::new(numbers.map_or(kept, Held::numbers), prune.unwrap_or(present.prune))
+}
+
 /// A run that is made of another.
-fn whole_run(args: &CompressArgs, networks: Compression) -> Result<ExitCode> {
+fn whole_run(args: &CompressArgs) -> Result<ExitCode> {
+    for (settings, what) in [
+        (policies::SETTINGS, "a policy"),
+        (continual::SETTINGS, "tasks one after another"),
+        ("search.toml", "an architecture search"),
+    ] {
+        if args.model.join(settings).is_file() {
+            let message =
+                format!("is the run of {what}, which is not compressed as a whole: a network of it can be");
+            return Err(Error::config(args.model.display().to_string(), message));
+        }
+    }
+    let (model, _) = RunFolder::open(&args.model)?.model()?;
+    let networks = args.networks(model.spec.target.compression())?;
     let of_networks = [("--query", &args.query), ("--support", &args.support)];
     if let Some((flag, _)) = of_networks.into_iter().find(|(_, given)| given.is_some()) {
         return Err(Error::config(flag, "is for a network: a run has validation tasks and unseen ones"));
@@ -118,23 +144,27 @@ fn whole_run(args: &CompressArgs, networks: Compression) -> Result<ExitCode> {
         let flag = if args.among == Which::Network { "--among" } else { "--numbers" };
         Error::config(flag, format!("{e} (--hypernetwork says how files hold what makes them)"))
     })?;
-    let held = args.hypernetwork.or(args.numbers).unwrap_or(Held::Int8).numbers();
-    let hypernetwork = Compression::new(held, args.prune_hypernetwork);
+    let hypernetwork = match (args.hypernetwork, model.stored.is_none()) {
+        // As its networks.
+        (None, true) => Compression::new(networks.numbers, args.prune_hypernetwork.unwrap_or(0.0)),
+        (given, _) => changed(model.stored, given, args.prune_hypernetwork),
+    };
     hypernetwork.check_share().map_err(|e| Error::config("--prune-hypernetwork", e))?;
-    RunFolder::fresh(&args.out)?;
+    if RunFolder::fresh(&args.out).is_err() {
+        let message = format!("{} exists and is not overwritten; name another folder", args.out.display());
+        return Err(Error::config("--out", message));
+    }
+    let activations = args.activations || !model.spec.target.input_scales().is_empty();
     let device = open_device(&args.device)?;
     let (_, experiment) = finished(&device, &args.model)?;
-    let options =
-        CompressOptions { networks, hypernetwork, activations: args.activations, steps: args.steps };
+    let options = CompressOptions { networks, hypernetwork, activations, steps: args.steps };
     let again = format!("hyperloom train --resume --out {}", args.out.display());
     let mut watch = Watch::new(again.clone())?;
     let outcome = experiment.compressed(&args.out, options, &mut watch);
     watch.finish();
     let Some((smaller, report)) = outcome? else {
         hint(format_args!("stopped with a checkpoint; go on with: {again}"));
-        hint(
-            "then its networks are as they were asked for, and `hyperloom compress` makes its files smaller",
-        );
+        hint("what is left is done by `hyperloom compress` of that run with the same flags, but for --steps");
         return Ok(ExitCode::from(130));
     };
     pictures::draw(&smaller, &report)?;
@@ -160,7 +190,8 @@ fn print(found: &Compressed, out: &Path) {
     sized("bytes of the model", a.model_bytes, b.model_bytes);
     sized("bytes of a network", a.network_bytes, b.network_bytes);
     sized("its weights that are not 0", a.network_weights, b.network_weights);
-    line(&format!("{}, unseen tasks", a.metric), figure(a.mean), figure(b.mean), String::new());
+    let judged = if found.unseen_tasks { "unseen tasks" } else { "test rows" };
+    line(&format!("{}, {judged}", a.metric), figure(a.mean), figure(b.mean), String::new());
     if let (Some(a), Some(b)) = (a.worst, b.worst) {
         let what = if found.largest_loss.is_some() { "  the worst task" } else { "  the worst class" };
         line(what, figure(a), figure(b), String::new());
@@ -181,10 +212,10 @@ fn print(found: &Compressed, out: &Path) {
 }
 
 /// A network.
-fn network(args: &CompressArgs, compression: Compression) -> Result<ExitCode> {
+fn network(args: &CompressArgs) -> Result<ExitCode> {
     let of_runs = [
         ("--hypernetwork", args.hypernetwork.is_some()),
-        ("--prune-hypernetwork", args.prune_hypernetwork != 0.0),
+        ("--prune-hypernetwork", args.prune_hypernetwork.is_some()),
         ("--steps", args.steps > 0),
     ];
     if let Some((flag, _)) = of_runs.into_iter().find(|(_, given)| *given) {
@@ -198,6 +229,7 @@ fn network(args: &CompressArgs, compression: Compression) -> Result<ExitCode> {
         return Err(Error::config(args.model.display().to_string(), message));
     }
     let (before, format) = load_network(&args.model)?;
+    let compression = args.networks(before.compression)?;
     let before = Adapted { network: before, format };
     let device = open_device(&args.device)?;
     let mut after =
@@ -236,6 +268,7 @@ fn network(args: &CompressArgs, compression: Compression) -> Result<ExitCode> {
     if args.json {
         let found = json!({
             "network": compression,
+            "activations": !after.network.spec.input_scales().is_empty(),
             "bytes": bytes,
             "metric": errors.map(|_| metric),
             "before": errors.map(|e| e[0]),

@@ -118,6 +118,12 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         return Err(Error::config("--out", message));
     }
     files.iter().try_for_each(|file| check_new(file))?;
+    if to == To::Torch && name == "torch" {
+        return Err(Error::config(
+            "--out",
+            "a file called torch.py would stand before PyTorch itself: name another",
+        ));
+    }
     if to == To::Torch {
         return torch(args, &name, [&about, &weights]);
     }

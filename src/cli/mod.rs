@@ -125,7 +125,7 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Why a task's network says what it says: which support rows moved it, which weights are its own, which known tasks are like it
     Explain(explain::ExplainArgs),
-    /// Write a network as C, Rust, WGSL or ONNX for other programs.
+    /// Write a network as C, Rust, WGSL, ONNX or a PyTorch module for other programs.
     Export(export::ExportArgs),
     /// Make a run or a network smaller: weights of 8 or 4 bits, the smallest 0, and what that costs
     Compress(compress::CompressArgs),

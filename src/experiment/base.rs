@@ -77,12 +77,12 @@ fn same(theirs: &Net, target: &Net, format: &Format, own: &Format) -> std::resul
     Ok(())
 }
 
-/// The target's parameters from a file that has them by name: as they are called and laid out here, or as PyTorch has them.
+/// What metadata of a file say of how its parameters lie.
+const FORMAT: &str = "format";
+
+/// The target's parameters from a file that has them by name: as they are called and laid out here, or as PyTorch has them. The file's metadata may say which (`format`: `pt` or
+/// `hyperloom`); where they do not, shapes do, and where these do not, it is refused.
 pub(super) fn by_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, String> {
-    // What PyTorch's functions write says so.
-    let of_torch = file.metadata.get("format").is_some_and(|format| format == "pt");
-    let own = if of_torch { Err(String::new()) } else { by_own_name(file, target) };
-    let Err(e) = own else { return own };
     let mut state = StateDict::new();
     for (name, Tensor { shape, data }) in &file.tensors {
         let values = match data {
@@ -94,11 +94,26 @@ pub(super) fn by_name(file: &Checkpoint, target: &Net) -> std::result::Result<Ve
         };
         state.insert(name.clone(), (shape.clone(), values));
     }
-    let by_torch = TorchNet::of(target).map_err(|e| e.to_string()).and_then(|torch| torch.weights(&state));
-    by_torch.map_err(|torch| match of_torch {
-        true => torch,
-        false => format!("{e}; read as PyTorch has parameters it {torch}"),
-    })
+    let by_torch = || TorchNet::of(target).map_err(|e| e.to_string())?.weights(&state);
+    let own = by_own_name(file, target);
+    match file.metadata.get(FORMAT).map(String::as_str) {
+        Some("pt") => by_torch(),
+        Some(format) if format.starts_with("hyperloom") => own,
+        _ => match (own, by_torch()) {
+            (Ok(own), Ok(torch)) if own != torch => Err(format!(
+                "has square matrices alone, so that they may be [inputs, outputs] or, as PyTorch has them, [outputs, inputs]: say so by the metadata {FORMAT} = \"hyperloom\" or \"pt\" \
+                 (save_file(..., metadata={{\"format\": \"pt\"}}))"
+            )),
+            (Ok(weights), _) | (Err(_), Ok(weights)) => Ok(weights),
+            // What is most like a file of ours is refused as such.
+            (Err(own), Err(torch)) => {
+                let layout = target.layout();
+                let matrices = || layout.params.iter().filter(|p| p.fans().is_some());
+                let fits = |p: &Param| file.tensors.get(&p.name).is_some_and(|t| t.shape == p.shape);
+                Err(if matrices().any(fits) { own } else { torch })
+            }
+        },
+    }
 }
 
 fn by_own_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>, String> {
@@ -139,5 +154,28 @@ fn by_own_name(file: &Checkpoint, target: &Net) -> std::result::Result<Vec<f32>,
             Err(format!("has '{name}', which the target has no parameter for: is it another network?"))
         }
         None => Ok(weights),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Activation;
+
+    #[test]
+    fn square_matrices_are_refused_unless_it_is_said_how_they_lie() {
+        let target = Net::mlp(&[2, 2, 2], Activation::Tanh);
+        let mut file = Checkpoint::default();
+        for p in &target.layout().params {
+            let numbers = p.range().map(|i| i as f32).collect();
+            file.tensors.insert(p.name.clone(), Tensor::f32(&p.shape, numbers));
+        }
+        assert!(by_name(&file, &target).is_err_and(|e| e.contains("square matrices alone")));
+        let mut said = |format: &str| {
+            file.metadata.insert("format".into(), format.into());
+            by_name(&file, &target).map(|w| w[..4].to_vec())
+        };
+        assert_eq!(said("hyperloom"), Ok(vec![0.0, 1.0, 2.0, 3.0]));
+        assert_eq!(said("pt"), Ok(vec![0.0, 2.0, 1.0, 3.0]));
     }
 }

@@ -38,6 +38,8 @@ pub struct Compressed {
     pub before: Measured,
     /// The compressed run.
     pub after: Measured,
+    /// Whether it is judged on tasks that were not trained on; else on rows of its only one.
+    pub unseen_tasks: bool,
     /// The largest loss of a task, in the metric: how much worse it is than before. `None` where there is one task.
     pub largest_loss: Option<f64>,
 }
@@ -102,6 +104,10 @@ impl<'a> Experiment<'a> {
         config.model.input_scales.clear();
         let mut smaller = if options.steps > 0 {
             (config.train.from, config.train.steps) = (Some(self.folder.path().into()), options.steps);
+            // Epochs would say otherwise.
+            if let Some(pictures) = &mut config.pictures {
+                pictures.epochs = None;
+            }
             let mut trained = Experiment::start(Some(self.source()), &config, self.device, to, false)?;
             if let RunStatus::Stopped(_) = trained.run(observer)? {
                 return Ok(None);
@@ -180,6 +186,7 @@ impl<'a> Experiment<'a> {
             },
             before,
             after,
+            unseen_tasks: self.setup.source().single().is_none(),
             largest_loss: each.iter().zip(&others).map(loss).reduce(f64::max),
         })
     }

@@ -282,6 +282,8 @@ fn networks(text: &str) -> Vec<(String, Value)> {
         ("draws", "/draws"),
         ("numbers of networks", "/spec/target/compression/numbers"),
         ("share of them that is 0", "/spec/target/compression/prune"),
+        ("scales of what layers read", "/spec/target/input_scales"),
+        ("scales of what layers read", "/spec/input_scales"),
         ("numbers in this file", "/stored/numbers"),
         ("numbers in this file", "/compression/numbers"),
         ("share of them that is 0", "/compression/prune"),

@@ -20,7 +20,7 @@ use crate::data::format::Format;
 use crate::error::{Error, Result};
 use crate::files::{is_temporary, remove_temporaries, write_atomically};
 use crate::hyper::HyperSpec;
-use crate::meta::model::{Model, Network};
+use crate::meta::model::{Model, Network, layout_to_freeze};
 use crate::meta::packed;
 use crate::meta::store::{check_net, field, impossible, json, own_layout, parse};
 use crate::net::{Compression, Net, Own, ParamLayout};
@@ -218,7 +218,9 @@ impl RunFolder {
         // The first version called them held.
         let frozen = if c.tensors.contains_key("held") { "held" } else { "frozen" };
         let (state, frozen) = (vector("state")?, vector(frozen)?);
-        let frozen_segments = model.adaptation.layout(&model.spec).segments(&config.frozen());
+        let names = config.frozen();
+        let frozen_segments =
+            layout_to_freeze(model.adaptation.layout(&model.spec), &model.spec, &names).segments(&names);
         let frozen_len: usize = frozen_segments.iter().filter(|s| s.1).map(|s| s.0.len()).sum();
         let (len, steps) = match position.hyper {
             true => (model.adaptation.layout(&model.spec).len() - frozen_len, config.train.steps),
@@ -339,6 +341,14 @@ const MOST_NETWORKS: usize = 3 * 256 * 100;
 /// The same of a network that has layers of a program's own.
 pub fn load_network_with(path: &Path, own: &[Own]) -> Result<(Network, Format)> {
     let c = Checkpoint::load(path)?;
+    if !c.metadata.contains_key("network") {
+        let what = if c.metadata.contains_key("position") {
+            "the checkpoint of a run: name its folder"
+        } else {
+            "of another kind"
+        };
+        return Err(Error::checkpoint(path, format!("holds no network, and is {what}")));
+    }
     let mut about: AboutNetwork = parse(path, &c, "network")?;
     about.spec.hand_over(own);
     check_net(path, &about.spec, about.likelihood.outputs, about.layout.as_ref())?;

@@ -8,6 +8,7 @@ use super::source::Source;
 use crate::adapt::{Adaptation, Fast};
 use crate::error::{Error, Result, nearest};
 use crate::hyper::{ConditionSpec, Embedding, Generator, HyperSpec, Noise, SetEncoder};
+use crate::meta::model::layout_to_freeze;
 use crate::meta::objective::MetaSpec;
 use crate::net::{Compression, GlobalPool, Layer, Net};
 use crate::plan::bytes;
@@ -365,7 +366,7 @@ impl Setup {
 
 /// Refuses names to freeze that are no parameters, and to freeze all.
 fn check_freeze(meta: &MetaSpec) -> Result<()> {
-    let layout = meta.layout();
+    let layout = layout_to_freeze(meta.layout(), &meta.hyper, &meta.freeze);
     for name in &meta.freeze {
         if !layout.params.iter().any(|p| p.is_called(name)) {
             let mut known: Vec<&str> =

@@ -102,43 +102,30 @@ impl TorchNet {
         self.params.iter().map(tensor).collect()
     }
 
-    /// The weights `[P]` from parameters by their names, or, where names are those of other modules, in the natural order of the names (`conv2` before `conv10`, a weight before its
-    /// bias).
+    /// The weights `[P]` from parameters by their names. Where names are those of other modules, each layer takes the first module, in the natural order of their names (`conv2` before
+    /// `conv10`), that has parameters of its shapes.
     ///
     /// # Errors
-    /// Which parameter is missing, too many, of another shape or not finite.
+    /// Which parameter is missing, too many, of another shape or not finite; also where modules of equal shapes have names that say nothing of their order.
     pub fn weights(&self, state: &StateDict) -> std::result::Result<Vec<f32>, String> {
-        let read: Vec<&TorchParam> = self
-            .params
-            .iter()
-            .filter(|p| p.places.iter().any(|place| matches!(place, Place::Weight(..))))
-            .collect();
+        let is_read = |p: &&TorchParam| p.places.iter().any(|place| matches!(place, Place::Weight(..)));
+        let read: Vec<&TorchParam> = self.params.iter().filter(is_read).collect();
         // What counts the batches that were seen says nothing of the network, nor do statistics that it does not use.
         let ignored = |name: &str| {
             ["num_batches_tracked", "running_mean", "running_var"].iter().any(|end| name.ends_with(end))
         };
-        let mut theirs: Vec<(&String, &(Vec<usize>, Vec<f32>))> =
-            state.iter().filter(|(name, _)| !ignored(name)).collect();
-        let named = read.iter().all(|p| state.contains_key(&p.name)) && theirs.len() == read.len();
-        if named {
-            theirs = read.iter().filter_map(|p| state.get_key_value(&p.name)).collect();
-        } else {
-            theirs.sort_by_key(|(name, _)| natural(name));
-        }
-        let shown = |name: &str, shape: &[usize]| format!("'{name}' {shape:?}");
-        for i in 0..read.len().max(theirs.len()) {
-            let (mine, found) = (read.get(i), theirs.get(i));
-            if mine.map(|p| &p.shape) != found.map(|(_, t)| &t.0) {
-                let nothing = || "nothing".to_string();
-                return Err(format!(
-                    "has {} where the network needs {}, in the order of names",
-                    found.map_or_else(nothing, |(name, t)| shown(name, &t.0)),
-                    mine.map_or_else(nothing, |p| shown(&p.name, &p.shape))
-                ));
-            }
-        }
+        let theirs: Vec<&String> = state.keys().filter(|name| !ignored(name)).collect();
+        let own_names = read.iter().all(|p| state.contains_key(&p.name)) && theirs.len() == read.len();
+        let names: Vec<&String> = match own_names {
+            true => read.iter().map(|p| &p.name).collect(),
+            false => by_modules(&read, &theirs, state)?,
+        };
         let mut weights = vec![0.0; self.weights];
-        for (mine, (name, (_, values))) in read.iter().zip(&theirs) {
+        for (mine, name) in read.iter().zip(names) {
+            let (shape, values) = &state[name];
+            if *shape != mine.shape {
+                return Err(format!("has '{name}' {shape:?} where the network needs {:?}", mine.shape));
+            }
             if values.iter().any(|v| !v.is_finite()) {
                 return Err(format!("has a number in '{name}' that is not finite"));
             }
@@ -149,6 +136,78 @@ impl TorchNet {
             }
         }
         Ok(weights)
+    }
+}
+
+/// The module and the last part of a parameter's name.
+fn parted(name: &str) -> (&str, &str) {
+    name.rsplit_once('.').unwrap_or(("", name))
+}
+
+/// Of other modules' parameters that which each of ours is read from.
+fn by_modules<'s>(
+    read: &[&TorchParam],
+    theirs: &[&'s String],
+    state: &StateDict,
+) -> std::result::Result<Vec<&'s String>, String> {
+    // Modules in natural order, each with its parameters.
+    let mut sorted = theirs.to_vec();
+    sorted.sort_by_key(|name| natural(name));
+    let mut modules: Vec<(&str, Vec<&'s String>)> = vec![];
+    for name in sorted {
+        let module = parted(name).0;
+        match modules.iter_mut().find(|m| m.0 == module) {
+            Some((_, params)) => params.push(name),
+            None => modules.push((module, vec![name])),
+        }
+    }
+    let shown = |params: &[(&str, &[usize])]| {
+        let each = params.iter().map(|(name, shape)| format!("'{name}' {shape:?}"));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let have = |m: &(&str, Vec<&'s String>)| -> Vec<(&str, Vec<usize>)> {
+        m.1.iter().map(|name| (parted(name.as_str()).1, state[*name].0.clone())).collect::<Vec<_>>()
+    };
+    let (mut found, mut used, mut at) = (vec![], vec![false; modules.len()], 0);
+    while at < read.len() {
+        let module = parted(&read[at].name).0;
+        let mine: Vec<&&TorchParam> = read[at..].iter().take_while(|p| parted(&p.name).0 == module).collect();
+        let needs: Vec<(&str, Vec<usize>)> =
+            mine.iter().map(|p| (parted(&p.name).1, p.shape.clone())).collect();
+        let mut fitting = (0..modules.len()).filter(|m| !used[*m] && have(&modules[*m]) == needs);
+        let Some(first) = fitting.next() else {
+            let free = (0..modules.len()).filter(|m| !used[*m]);
+            let there: Vec<String> = free.map(|m| format!("'{}'", modules[m].0)).take(8).collect();
+            let needs: Vec<(&str, &[usize])> = needs.iter().map(|(n, s)| (*n, &s[..])).collect();
+            let near = (0..modules.len()).find(|m| !used[*m]);
+            let near = near.map_or(String::new(), |m| {
+                let have = have(&modules[m]);
+                let have: Vec<(&str, &[usize])> = have.iter().map(|(n, s)| (*n, &s[..])).collect();
+                format!(": '{}' has {}", modules[m].0, shown(&have))
+            });
+            return Err(format!(
+                "has no module with {} for layer {module} of the network among {}{near}",
+                shown(&needs),
+                if there.is_empty() { "nothing".into() } else { there.join(", ") }
+            ));
+        };
+        // Others of the same shapes come later, if their numbers say so.
+        let words = |m: usize| numbered(modules[m].0).into_iter().map(|part| part.0).collect::<Vec<_>>();
+        if let Some(other) = fitting.find(|m| words(*m) != words(first)) {
+            return Err(format!(
+                "has modules of equal shapes, '{}' and '{}', and their names do not say which comes first: number them",
+                modules[first].0, modules[other].0
+            ));
+        }
+        used[first] = true;
+        found.extend(&modules[first].1);
+        at += mine.len();
+    }
+    match used.iter().position(|used| !used) {
+        Some(left) => {
+            Err(format!("has the module '{}', which the network has no layer for", modules[left].0))
+        }
+        None => Ok(found),
     }
 }
 

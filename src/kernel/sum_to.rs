@@ -5,6 +5,7 @@
 
 use multiversion::multiversion;
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use super::nest::{Family, Nest};
 use super::parallel::{Shared, segments};
@@ -127,7 +128,8 @@ impl SumTo {
         assert!(p.y.end() <= writes[0].f().len());
         let out = Shared(writes[0].f().as_mut_ptr());
         let terms = p.a_step.count();
-        let mut steps = Vec::with_capacity(terms.min(1 << 16));
+        // Of few terms on the stack.
+        let mut steps = SmallVec::<[(usize, usize); 256]>::new();
         let along =
             p.a_step.strides[5] == 1 && p.a_step.dims[5] == terms && (!self.dot || p.b_step.strides[5] == 1);
         if !along {
@@ -140,7 +142,7 @@ impl SumTo {
                 // SAFETY: the view ends inside the slot, is injective, and segments do not overlap.
                 let y = unsafe { std::slice::from_raw_parts_mut(out.get().add(yi), len) };
                 y.fill(0.0);
-                for &(oa, ob) in steps {
+                for &(oa, ob) in steps.iter() {
                     let a = &a[ai + oa..ai + oa + len];
                     let b = &b[bi + ob..];
                     match (self.dot, sb) {

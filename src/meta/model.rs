@@ -848,6 +848,19 @@ pub(super) fn layout_in_files(hyper: &ParamLayout, network: &ParamLayout) -> Par
     all
 }
 
+/// The layout in which names of parameters to freeze are looked up: where tasks share all weights, these have the names of their network, too.
+pub(crate) fn layout_to_freeze(layout: ParamLayout, spec: &HyperSpec, names: &[String]) -> ParamLayout {
+    let known = |name: &String| layout.params.iter().any(|p| p.is_called(name));
+    if !spec.is_shared() || names.iter().all(known) {
+        return layout;
+    }
+    let mut network = layout_in_files(&layout, &spec.target.layout());
+    for p in &mut network.params {
+        p.name = p.name.strip_prefix("head.bias.").unwrap_or(&p.name).to_string();
+    }
+    network
+}
+
 /// Scales of whole numbers of eight bits that have room for these.
 fn scales(largest: &[f32]) -> Vec<f64> {
     // What is always 0 has any.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::model::layout_to_freeze;
 use super::objective::{MetaSpec, Objective, pooled};
 use crate::error::{Error, Result};
 use crate::graph::op::Dist;
@@ -35,7 +36,7 @@ impl Learner {
     /// Its parameters in segments, each with whether it is frozen.
     fn segments(&self) -> Vec<(Range<usize>, bool)> {
         match self {
-            Learner::Hyper(h) => h.layout().segments(&h.freeze),
+            Learner::Hyper(h) => layout_to_freeze(h.layout(), &h.hyper, &h.freeze).segments(&h.freeze),
             Learner::Pooled(d) => d.layout().segments(&[]),
         }
     }

@@ -92,11 +92,10 @@ fn networks_and_files_by_name_are_bases() {
     let module =
         hyperloom::checkpoint::read_safetensors(place.path("wave_module.safetensors")).expect("a file");
     assert_eq!(module.tensors["0.weight"].shape, [8, 1]);
-    let mut other = Checkpoint::default();
-    other
-        .tensors
-        .extend(module.tensors.iter().map(|(name, tensor)| (format!("body.{name}"), tensor.clone())));
-    other.save(&place.path("other.safetensors")).expect("written");
+    let values = |name: &str, t: &Tensor| module.f32(name, &t.shape).expect("numbers").to_vec();
+    let named = |(name, t): (&String, &Tensor)| (format!("body.{name}"), (t.shape.clone(), values(name, t)));
+    let other = module.tensors.iter().map(named).collect();
+    hyperloom::checkpoint::save_tensors(&place.path("other.safetensors"), &other, &[]).expect("written");
     for (of, run) in [("wave_module.safetensors", "of_module"), ("other.safetensors", "of_other")] {
         place.ok(&["train", "sine.toml", "--base", of, "--out", run]);
         assert_eq!(model(&place, run).members, model(&place, "corrected").members, "{of}");
@@ -116,6 +115,11 @@ fn networks_and_files_by_name_are_bases() {
     place.ok(&[&start[..], &still].concat());
     assert_eq!(model(&place, "start").members[0].hyper, network.members[0]);
     place.ok(&["eval", "start", "--shots", "5"]);
+    // A layer of it that is held as it is.
+    let frozen = ["train", "sine.toml", "--method", "maml", "--set", "model.initial=wave_module.safetensors"];
+    place.ok(&[&frozen[..], &["--set", "train.freeze=[\"0\"]", "--out", "frozen"]].concat());
+    let (held, from) = (&model(&place, "frozen").members[0].hyper, &network.members[0]);
+    assert!(held[..16] == from[..16] && held[16..from.len()] != from[16..]);
     place.refused(
         &["train", "sine.toml", "--set", "model.initial=nothing.safetensors", "--out", "bad"],
         &["nothing.safetensors"],
@@ -136,7 +140,7 @@ fn networks_and_files_by_name_are_bases() {
     refused(&changed("1.bias", None), &["has no '1.bias'", "0.weight [1, 8]"]);
     refused(
         &changed("0.weight", Some(Tensor::f32(&[8, 1], vec![0.0; 8]))),
-        &["0.weight", "as PyTorch has parameters"],
+        &["0.weight", "F32 or F64 [1, 8] is needed"],
     );
     refused(
         &changed("0.bias", Some(Tensor::f32(&[7], vec![0.0; 7]))),

@@ -76,6 +76,15 @@ fn activations_and_pruning() {
     assert!(settings.contains("input_scales") && settings.contains("prune = 0.5"), "{settings}");
     let share = number(&found["after"]["network_weights"]) / number(&found["before"]["network_weights"]);
     assert!((0.5..0.75).contains(&share), "{share} of the weights are not 0: vectors stay");
+    // What is compressed stays so.
+    place.ok(&["compress", "small", "--out", "again", "--hypernetwork", "int8"]);
+    let again = place.json("again/compress.json");
+    assert_eq!((&again["networks"], &again["activations"]), (&found["networks"], &true.into()), "{again}");
+    // Steps of training that go on with it.
+    place.ok(&["compress", "run", "--out", "trained", "--prune", "0.8", "--steps", "20"]);
+    let trained = place.json("trained/compress.json");
+    assert_eq!((&trained["steps"], &trained["networks"]["prune"]), (&20.into(), &0.8.into()));
+    assert!(place.read("trained/config.toml").contains("from = \"run\""));
     // What is trained from the start with such networks knows of them from the start.
     place
         .ok(&[&train(&LINES, "aware")[..], &["--set", "model.numbers=int4", "--set", "model.prune=0.3"]]
@@ -120,8 +129,13 @@ fn a_network_becomes_a_smaller_one() {
         (&["--numbers", "f16"][..], "--numbers: f16 is how files hold numbers"),
         (&["--among", "network", "--prune", "0.5"], "--among: while a network learns"),
         (&["--query", "known.csv"], "--query: is for a network"),
+        (&["--prune", "-0.1"], "--prune: a share of -0.1"),
     ] {
         place.refused(&[&["compress", "run", "--out", "d"][..], more].concat(), &[message]);
     }
+    place.refused(
+        &["compress", "run/checkpoint.safetensors", "--out", "d"],
+        &["holds no network", "name its folder"],
+    );
     place.refused(&["compress", "nothing", "--out", "d"], &["there is no such run folder or network"]);
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pulp::Arch;
+use smallvec::SmallVec;
 
 use blocks::work;
 use windows::windowed;
@@ -321,7 +322,7 @@ thread_local! {
 pub(in crate::region) fn run(region: &Region, reads: &[Read<'_, f32>], writes: &mut [Write<'_, f32>]) {
     let program = region.lanes.0.get_or_init(|| Arc::new(LaneProgram::new(region)));
     // Of words the bits.
-    let shared: Vec<&[f32]> = reads
+    let shared: SmallVec<[&[f32]; 16]> = reads
         .iter()
         .map(|r| match r.buffer {
             Buffer::F(x) => x.as_slice(),
@@ -329,7 +330,7 @@ pub(in crate::region) fn run(region: &Region, reads: &[Read<'_, f32>], writes: &
         })
         .collect();
     let arch = Arch::new();
-    let stored: Vec<Shared<f32>> = writes.iter_mut().map(|w| Shared(w.f().as_mut_ptr())).collect();
+    let stored: SmallVec<[Shared<f32>; 16]> = writes.iter_mut().map(|w| Shared(w.f().as_mut_ptr())).collect();
     pieces(region.tasks.div_ceil(LANES), program.flops, |group| {
         ARENA.with_borrow_mut(|arena| {
             if arena.len() < program.arena {

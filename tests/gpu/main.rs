@@ -15,6 +15,7 @@ mod limits;
 mod lockstep;
 mod norms;
 mod policies;
+mod prepared;
 mod regions;
 mod runner;
 mod search;

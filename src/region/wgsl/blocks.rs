@@ -660,12 +660,16 @@ fn expression(f: &mut Function<'_>, kernel: &Kernel, values: &[String], four: bo
 
 /// A function of one element.
 fn map_one(f: &mut Function<'_>, func: Func, x: &str) -> String {
-    let numbers = if matches!(func, Func::Affine(..) | Func::EightBits(_)) {
-        affine(func).map(|v| f.number(v.into()))
-    } else {
-        Default::default()
-    };
+    let numbers = numbers(f, func);
     call(func, [&numbers[0], &numbers[1]], x)
+}
+
+/// The numbers of a function that has some.
+fn numbers(f: &mut Function<'_>, func: Func) -> [String; 2] {
+    match func {
+        Func::Affine(..) | Func::EightBits(_) => affine(func).map(|v| f.number(v.into())),
+        _ => Default::default(),
+    }
 }
 
 /// The same of each of four. What takes much code is a loop: written four times it takes drivers long to compile.
@@ -683,7 +687,10 @@ fn map_four(f: &mut Function<'_>, func: Func, x: &str) -> String {
             ));
             format!("{name}({x})")
         }
-        _ => four(|c| map_one(f, func, &format!("{x}[{c}]"))),
+        _ => {
+            let numbers = numbers(f, func);
+            four(|c| call(func, [&numbers[0], &numbers[1]], &format!("{x}[{c}]")))
+        }
     }
 }
 

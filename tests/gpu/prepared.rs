@@ -59,7 +59,7 @@ fn it_is_recorded_into_an_applications_own_pass() {
         // By the application: what it wrote into the buffers, one encoder, one submit.
         let write = |value: &str, numbers: &[f32]| {
             let to = ready.buffer(value).unwrap_or_else(|| panic!("{value} is no buffer"));
-            assert_eq!(to.size().get(), 4 * numbers.len() as u64, "{value}");
+            assert_eq!(to.size(), 4 * numbers.len() as u64, "{value}");
             let bytes: Vec<u8> = numbers.iter().flat_map(|v| v.to_le_bytes()).collect();
             queue.write_buffer(to.buffer(), to.offset(), &bytes);
         };
@@ -79,14 +79,14 @@ fn it_is_recorded_into_an_applications_own_pass() {
         let y = ready.buffer("y").expect("y is a buffer");
         let back = device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
-            size: y.size().get(),
+            size: y.size(),
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         let mut encoder = device.create_command_encoder(&Default::default());
         ready.record_adapt(&mut encoder).expect("a GPU");
         ready.record_predict(&mut encoder).expect("a GPU");
-        encoder.copy_buffer_to_buffer(y.buffer(), y.offset(), &back, 0, y.size().get());
+        encoder.copy_buffer_to_buffer(y.buffer(), y.offset(), &back, 0, y.size());
         queue.submit([encoder.finish()]);
         back.map_async(wgpu::MapMode::Read, .., |mapped| mapped.expect("mapped"));
         device.poll(wgpu::PollType::wait_indefinitely()).expect("done");

@@ -64,5 +64,7 @@ for set in $sets; do
     smaller "$set" int4 --numbers int4
     smaller "$set" pruned --numbers f32 --prune 0.8
     smaller "$set" pruned-int8 --prune 0.8
+    smaller "$set" pruned-trained --numbers f32 --prune 0.8 --steps 300
+    smaller "$set" pruned-int8-trained --prune 0.8 --steps 300
 done
 python3 scripts/compress_table.py "$out"

@@ -491,29 +491,13 @@ impl Writer<'_> {
                 self.line(format!("x = functional.one_hot(x.long(), {}).float()", hot.symbols))
             }
             Layer::Embed(embed) if !embed.tied => {
-                let (layer, (offset, shape)) = (self.layers, self.at("weight"));
-                let width = shape[1];
-                self.param(format!("{layer}.weight"), &shape, |i| {
-                    Place::Weight(offset + i[0] * width + i[1], true)
-                });
-                self.torch
-                    .modules
-                    .push(format!("self.add_module(\"{layer}\", nn.Embedding({}, {width}))", shape[0]));
-                self.line(format!("x = m[\"{layer}\"](x.long())"));
-                self.layers += 1;
+                let table = self.table();
+                self.line(format!("x = {table}(x.long())"));
             }
             Layer::Position(position) if position.places == Places::Learned => {
                 self.last(axes);
-                let (layer, (offset, shape)) = (self.layers, self.at("weight"));
-                let width = shape[1];
-                self.param(format!("{layer}.weight"), &shape, |i| {
-                    Place::Weight(offset + i[0] * width + i[1], true)
-                });
-                self.torch
-                    .modules
-                    .push(format!("self.add_module(\"{layer}\", nn.Embedding({}, {width}))", shape[0]));
-                self.line(format!("x = x + m[\"{layer}\"].weight"));
-                self.layers += 1;
+                let table = self.table();
+                self.line(format!("x = x + {table}.weight"));
             }
             Layer::LogSoftmax(_) => {
                 self.last(axes);
@@ -553,6 +537,18 @@ impl Writer<'_> {
             _ => return Err("is not written out".into()),
         }
         Ok(out)
+    }
+
+    /// Makes a table of vectors of the present layer's weight; the module.
+    fn table(&mut self) -> String {
+        let (layer, (offset, shape)) = (self.layers, self.at("weight"));
+        let width = shape[1];
+        let place = |i: &[usize]| Place::Weight(offset + i[0] * width + i[1], true);
+        self.param(format!("{layer}.weight"), &shape, place);
+        let made = format!("self.add_module(\"{layer}\", nn.Embedding({}, {width}))", shape[0]);
+        self.torch.modules.push(made);
+        self.layers += 1;
+        format!("m[\"{layer}\"]")
     }
 
     fn two_variables(&mut self) -> [String; 2] {

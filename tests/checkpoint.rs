@@ -250,9 +250,12 @@ fn files_of_other_tools() {
     assert_eq!(c.tensors["x"].data, TensorData::F32(vec![1.0]));
     assert_eq!(c.tensors["y"].data, TensorData::I64(vec![-2]));
     assert_eq!(c.metadata["format"], "pt");
-    fs::write(&path, file(r#"{"h":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}"#, &[0; 2])).unwrap();
+    fs::write(&path, file(r#"{"h":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}"#, &[0x80, 0x3f]))
+        .unwrap();
+    assert_eq!(read_safetensors(&path).unwrap().tensors["h"].data, TensorData::F32(vec![1.0]));
+    fs::write(&path, file(r#"{"h":{"dtype":"I16","shape":[1],"data_offsets":[0,2]}}"#, &[0; 2])).unwrap();
     let message = read_safetensors(&path).unwrap_err().to_string();
-    assert!(message.contains("'h' holds BF16; only F32"), "{message}");
+    assert!(message.contains("'h' holds I16; only F32"), "{message}");
 }
 
 #[derive(Clone, Debug)]

@@ -63,10 +63,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("policy", &["check", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec"]),
     ("report", &["error", "files", "protobuf"]),
-    (
-        "export",
-        &["adapt", "error", "graph", "hyper", "meta", "net", "plan", "protobuf", "run", "spec", "task"],
-    ),
+    ("export", &["error", "graph", "meta", "net", "plan", "protobuf", "run", "spec", "task"]),
     (
         "continual",
         &["check", "data", "error", "graph", "hyper", "net", "optim", "plan", "rng", "run", "spec", "task"],

@@ -1,15 +1,13 @@
 //! A model that is kept ready adapts and predicts on the CPU path without an allocation: counted over all threads, so that no other test may stand here.
 
+#[path = "support/small.rs"]
+mod small;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hyperloom::adapt::Adaptation;
-use hyperloom::hyper::HyperSpec;
-use hyperloom::net::Net;
-use hyperloom::rng::Rng;
-use hyperloom::spec::Activation;
-use hyperloom::task::Likelihood;
-use hyperloom::{Device, Model, Prepared, PreparedSizes, Result};
+use hyperloom::{Device, Prepared, PreparedSizes, Result};
+use small::small;
 
 /// Counts what is allocated.
 struct Counting;
@@ -29,13 +27,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn small() -> Model {
-    let net = Net::mlp(&[2, 64, 64, 1], Activation::Tanh);
-    let weights = net.layout().init(&mut Rng::new(0, 0));
-    let adaptation = Adaptation::fine_tuning(0.05, 10.0);
-    Model::new(HyperSpec::shared(net), Likelihood::values(1), adaptation, weights).expect("a sound model")
-}
 
 #[test]
 fn nothing_is_allocated_on_the_way() -> Result<()> {

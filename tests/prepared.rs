@@ -1,16 +1,14 @@
 //! Models that an application keeps ready: what they make of tasks is what models make of them, again and again.
 
+#[path = "support/small.rs"]
+mod small;
 mod support;
 #[path = "support/ways.rs"]
 mod ways;
 
-use hyperloom::adapt::{Adaptation, Gate};
-use hyperloom::hyper::HyperSpec;
-use hyperloom::net::Net;
-use hyperloom::rng::Rng;
-use hyperloom::spec::Activation;
-use hyperloom::task::Likelihood;
-use hyperloom::{Device, Model, Prepared, PreparedSizes, Result};
+use hyperloom::adapt::Gate;
+use hyperloom::{Device, Prepared, PreparedSizes, Result};
+use small::small;
 use ways::{QUERY, model_and_task, ways};
 
 /// By every way of adaptation, three tasks side by side and one alone.
@@ -50,13 +48,6 @@ fn it_makes_of_tasks_what_the_model_makes_of_them() -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn small() -> Model {
-    let net = Net::mlp(&[2, 64, 64, 1], Activation::Tanh);
-    let weights = net.layout().init(&mut Rng::new(0, 0));
-    let adaptation = Adaptation::fine_tuning(0.05, 10.0);
-    Model::new(HyperSpec::shared(net), Likelihood::values(1), adaptation, weights).expect("a sound model")
 }
 
 #[test]

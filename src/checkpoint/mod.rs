@@ -61,6 +61,16 @@ pub struct Checkpoint {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// The numbers of a tensor that has to be of this type and shape.
+macro_rules! numbers {
+    ($checkpoint:ident, $name:ident, $shape:ident, $dtype:ident) => {
+        match $checkpoint.tensor($name)? {
+            Tensor { shape, data: TensorData::$dtype(v) } if shape == $shape => Ok(v),
+            found => Err(mismatch($name, found, stringify!($dtype), $shape)),
+        }
+    };
+}
+
 impl Checkpoint {
     /// Writes the checkpoint to `path` in one step (see [`write_atomically`]). The same content gives the
     /// same bytes.
@@ -101,58 +111,37 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Shape`] naming the tensor, the type and shape found, and those asked for.
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<&[f32]> {
-        match self.tensor(name)? {
-            Tensor { shape: s, data: TensorData::F32(v) } if s == shape => Ok(v),
-            found => Err(mismatch(name, found, "F32", shape)),
-        }
+        numbers!(self, name, shape, F32)
     }
 
     /// The 32-bit unsigned integers of tensor `name`; as [`Checkpoint::f32`].
     pub fn u32(&self, name: &str, shape: &[usize]) -> Result<&[u32]> {
-        match self.tensor(name)? {
-            Tensor { shape: s, data: TensorData::U32(v) } if s == shape => Ok(v),
-            found => Err(mismatch(name, found, "U32", shape)),
-        }
+        numbers!(self, name, shape, U32)
     }
 
     /// The 64-bit floats of tensor `name`; as [`Checkpoint::f32`].
     pub fn f64(&self, name: &str, shape: &[usize]) -> Result<&[f64]> {
-        match self.tensor(name)? {
-            Tensor { shape: s, data: TensorData::F64(v) } if s == shape => Ok(v),
-            found => Err(mismatch(name, found, "F64", shape)),
-        }
+        numbers!(self, name, shape, F64)
     }
 
     /// The 64-bit integers of tensor `name`; as [`Checkpoint::f32`].
     pub fn i64(&self, name: &str, shape: &[usize]) -> Result<&[i64]> {
-        match self.tensor(name)? {
-            Tensor { shape: s, data: TensorData::I64(v) } if s == shape => Ok(v),
-            found => Err(mismatch(name, found, "I64", shape)),
-        }
+        numbers!(self, name, shape, I64)
     }
 
     /// The 16-bit floats of tensor `name`; as [`Checkpoint::f32`].
     pub fn f16(&self, name: &str, shape: &[usize]) -> Result<&[f16]> {
-        match self.tensor(name)? {
-            Tensor { shape: s, data: TensorData::F16(v) } if s == shape => Ok(v),
-            found => Err(mismatch(name, found, "F16", shape)),
-        }
+        numbers!(self, name, shape, F16)
     }
 
     /// The 8-bit integers of tensor `name`; as [`Checkpoint::f32`].
     pub fn i8(&self, name: &str, shape: &[usize]) -> Result<&[i8]> {
-        match self.tensor(name)? {
-            Tensor { shape: s, data: TensorData::I8(v) } if s == shape => Ok(v),
-            found => Err(mismatch(name, found, "I8", shape)),
-        }
+        numbers!(self, name, shape, I8)
     }
 
     /// The bytes of tensor `name`; as [`Checkpoint::f32`].
     pub fn u8(&self, name: &str, shape: &[usize]) -> Result<&[u8]> {
-        match self.tensor(name)? {
-            Tensor { shape: s, data: TensorData::U8(v) } if s == shape => Ok(v),
-            found => Err(mismatch(name, found, "U8", shape)),
-        }
+        numbers!(self, name, shape, U8)
     }
 
     /// The whole file. The header is put together here and not by the safetensors crate, which orders

@@ -209,7 +209,7 @@ impl<'m> Whole<'m> {
         g.reshape(all, &self.shape(&[numbers]))
     }
 
-    /// What so many networks, which [`Learning::packed`] put together, say of rows; whether their shares stand behind them.
+    /// What so many networks, which [`Whole::packed`] put together, say of rows; whether their shares stand behind them.
     pub(crate) fn predict(&self, rows: usize, many: usize, weighed: bool) -> Graph {
         let net = self.network();
         let p = net.layout().len();
